@@ -1,0 +1,43 @@
+//! Redis keys: builders, prefixes, and which prefixes a cache flush must leave alone.
+
+use std::fmt::Display;
+
+/// Prefix of cached notifications.
+pub const NOTIFICATION: &str = "notification:";
+/// Prefix of cached users.
+pub const USER: &str = "user:";
+/// Prefix of idempotency records.
+pub const IDEMPOTENCY: &str = "idempotency:";
+/// Prefix of rate-limit counters.
+pub const RATE_LIMIT: &str = "rate_limit:";
+/// Prefix of leases (leader of the scheduler, of cache warming).
+pub const LEASE: &str = "lease:";
+/// Prefix of sessions and revoked tokens.
+pub const SESSION: &str = "session:";
+
+/// The channel on which "clear your in-process cache" is announced.
+pub const INVALIDATION_CHANNEL: &str = "cache:invalidate";
+
+/// Prefixes that hold only copies of rows: safe to flush at any time.
+pub const CACHE_PREFIXES: [&str; 2] = [NOTIFICATION, USER];
+
+/// Prefixes whose loss changes behaviour: flushed only when named.
+pub const PROTECTED_PREFIXES: [&str; 4] = [IDEMPOTENCY, RATE_LIMIT, LEASE, SESSION];
+
+/// The key of a cached notification.
+#[must_use]
+pub fn notification(id: impl Display) -> String {
+    format!("{NOTIFICATION}{id}")
+}
+
+/// The key of a cached user.
+#[must_use]
+pub fn user(id: impl Display) -> String {
+    format!("{USER}{id}")
+}
+
+/// The key of an idempotency record. Keys are scoped by tenant.
+#[must_use]
+pub fn idempotency(tenant_id: Option<&str>, key: &str) -> String {
+    format!("{IDEMPOTENCY}{}:{key}", tenant_id.unwrap_or("-"))
+}
