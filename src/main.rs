@@ -1,2 +1,8 @@
-//! m
-fn main() {}
+//! The `nsys` program.
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nsys::run(nsys::cli::Cli::parse())
+}

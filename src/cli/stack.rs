@@ -1,0 +1,247 @@
+//! Arguments of the commands around the stack itself.
+
+use super::ChangeFlags;
+use clap::{Args, Subcommand, ValueEnum};
+use std::str::FromStr;
+
+/// Where the stack runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RuntimeChoice {
+    /// Docker when an engine answers and has the images, else local.
+    Auto,
+    /// Containers through Compose.
+    Docker,
+    /// Processes on this machine.
+    Local,
+    /// A stack that runs elsewhere; addresses from the configuration.
+    External,
+    /// A Kubernetes cluster.
+    Kubernetes,
+}
+
+/// A number of replicas for a part: `app=3`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// `app` or `worker`.
+    pub part: String,
+    /// How many shall run.
+    pub replicas: u32,
+}
+
+impl FromStr for Scale {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (part, count) =
+            text.split_once('=').ok_or_else(|| format!("{text:?} is not PART=COUNT, for example app=3"))?;
+        if !matches!(part, "app" | "worker") {
+            return Err(format!("{part:?} does not scale; app and worker do"));
+        }
+        let replicas = count.parse().map_err(|_| format!("{count:?} is not a number of replicas"))?;
+        if replicas > 64 {
+            return Err(format!("{replicas} replicas are more than the 64 that one stack runs"));
+        }
+        Ok(Self { part: part.to_owned(), replicas })
+    }
+}
+
+/// Arguments of `nsys setup`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct SetupArgs {
+    /// Only report what is there and what is missing
+    #[arg(long)]
+    pub check: bool,
+    /// Common flags of changes.
+    #[command(flatten)]
+    pub change: ChangeFlags,
+}
+
+/// Arguments of `nsys up`.
+#[derive(Clone, Debug, Args)]
+pub struct UpArgs {
+    /// Where to run the stack; default from the configuration
+    #[arg(long, value_enum)]
+    pub runtime: Option<RuntimeChoice>,
+    /// Replicas, for example app=3,worker=2
+    #[arg(long, value_delimiter = ',', value_name = "PART=N")]
+    pub scale: Vec<Scale>,
+    /// Start only these parts
+    #[arg(long, value_delimiter = ',', value_name = "PART")]
+    pub only: Vec<String>,
+    /// Also start these optional parts (jaeger, grafana, replica)
+    #[arg(long, value_delimiter = ',', value_name = "PART")]
+    pub with: Vec<String>,
+    /// Leave these parts out
+    #[arg(long, value_delimiter = ',', value_name = "PART")]
+    pub without: Vec<String>,
+    /// Longest wait until everything is ready
+    #[arg(long, value_parser = super::parse_duration, default_value = "180s")]
+    pub timeout: std::time::Duration,
+    /// Common flags of changes.
+    #[command(flatten)]
+    pub change: ChangeFlags,
+}
+
+/// Arguments of `nsys down`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct DownArgs {
+    /// Forget the data too (asks first)
+    #[arg(long)]
+    pub volumes: bool,
+    /// Common flags of changes.
+    #[command(flatten)]
+    pub change: ChangeFlags,
+}
+
+/// Arguments of `nsys logs`.
+#[derive(Clone, Debug, Args)]
+pub struct LogsArgs {
+    /// Parts or replicas, for example app, worker-2, kafka; default all
+    pub parts: Vec<String>,
+    /// Keep following
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only lines younger than this
+    #[arg(long, value_parser = super::parse_duration)]
+    pub since: Option<std::time::Duration>,
+    /// Only lines that match this regular expression
+    #[arg(long, value_name = "RE")]
+    pub grep: Option<String>,
+    /// Last lines of each part to begin with
+    #[arg(short = 'n', long, default_value_t = 100)]
+    pub lines: usize,
+}
+
+/// Arguments of `nsys restart`.
+#[derive(Clone, Debug, Args)]
+pub struct RestartArgs {
+    /// Parts or replicas; default the service (app and worker)
+    pub parts: Vec<String>,
+    /// Common flags of changes.
+    #[command(flatten)]
+    pub change: ChangeFlags,
+}
+
+/// Arguments of `nsys scale`.
+#[derive(Clone, Debug, Args)]
+pub struct ScaleArgs {
+    /// Replicas, for example app=3 worker=2
+    #[arg(required = true, value_name = "PART=N", value_delimiter = ',')]
+    pub scale: Vec<Scale>,
+    /// Common flags of changes.
+    #[command(flatten)]
+    pub change: ChangeFlags,
+}
+
+/// Arguments of `nsys stats`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct StatsArgs {
+    /// Refresh until interrupted
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// Arguments of `nsys health`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct HealthArgs {
+    /// Wait this long for everything to be ok
+    #[arg(long, value_parser = super::parse_duration)]
+    pub wait: Option<std::time::Duration>,
+    /// Refresh until interrupted
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// Arguments of `nsys doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Explain one check, for example NSYS-D001
+    #[arg(long, value_name = "ID")]
+    pub explain: Option<String>,
+}
+
+/// A web page of the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Page {
+    /// Dashboards.
+    Grafana,
+    /// Metrics.
+    Prometheus,
+    /// Traces.
+    Jaeger,
+    /// Topics and messages.
+    KafkaUi,
+    /// The service's API documentation.
+    ApiDocs,
+}
+
+/// Arguments of `nsys open`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct OpenArgs {
+    /// Which page
+    #[arg(value_enum)]
+    pub page: Page,
+    /// Print the address instead of opening it
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// `nsys config …`
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show every effective value and where it came from
+    Show {
+        /// Print this one value alone, unmasked, for example db.url
+        #[arg(long, value_name = "KEY")]
+        reveal: Option<String>,
+        /// Only keys that begin with this
+        #[arg(value_name = "PREFIX")]
+        prefix: Option<String>,
+    },
+    /// Check the configuration and say what is wrong
+    Check,
+    /// Print the path of the configuration file in use
+    Path,
+}
+
+/// Arguments of `nsys completions`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of the hidden `nsys supervise`.
+#[derive(Clone, Debug, Args)]
+pub struct SuperviseArgs {
+    /// The intent file that `up` wrote
+    #[arg(long, value_name = "FILE")]
+    pub intent: std::path::PathBuf,
+}
+
+/// Arguments of `nsys profile`.
+#[derive(Clone, Debug, Args)]
+pub struct ProfileArgs {
+    /// app or worker (a replica such as app-2 works too)
+    #[arg(default_value = "app")]
+    pub part: String,
+    /// How long to sample
+    #[arg(long, default_value_t = 30)]
+    pub seconds: u32,
+    /// Where to write the SVG; default in the state directory
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<std::path::PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_service_scales() {
+        assert_eq!("app=3".parse(), Ok(Scale { part: "app".into(), replicas: 3 }));
+        assert!("kafka=3".parse::<Scale>().unwrap_err().contains("does not scale"));
+        assert!("app=three".parse::<Scale>().is_err());
+    }
+}

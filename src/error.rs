@@ -1,0 +1,151 @@
+//! One error type: what went wrong, the next command that helps, and the exit code.
+//!
+//! Messages are lowercase fragments that name the thing; hints are whole sentences or commands.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+/// The result of everything in nsys that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of failure it is; decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It was tried and did not work. Exit code 1.
+    Failed,
+    /// The command line or the configuration is wrong. Exit code 2.
+    Usage,
+    /// A part that is needed does not answer. Exit code 3.
+    Unreachable,
+    /// It would be unsafe, or was not confirmed, or a right is missing. Exit code 4.
+    Refused,
+    /// The objectives of a load test were not met. Exit code 10.
+    ThresholdsNotMet,
+    /// The load could not be offered: the generator was the limit. Exit code 11.
+    GeneratorLimited,
+    /// A comparison found a regression. Exit code 20.
+    Regression,
+    /// Ctrl-C or SIGTERM. Exit code 130.
+    Interrupted,
+}
+
+impl Kind {
+    /// The process exit code, as documented for scripts.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Unreachable => 3,
+            Self::Refused => 4,
+            Self::ThresholdsNotMet => 10,
+            Self::GeneratorLimited => 11,
+            Self::Regression => 20,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// A failure with its kind, its message and, where there is one, a hint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// What kind of failure it is.
+    pub kind: Kind,
+    /// What failed, naming the thing.
+    pub message: String,
+    /// What to do now.
+    pub hint: Option<String>,
+}
+
+impl Error {
+    /// A failure of the given kind.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None }
+    }
+
+    /// It was tried and did not work.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(Kind::Failed, message)
+    }
+
+    /// The command line or the configuration is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// A part that is needed does not answer.
+    pub fn unreachable(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unreachable, message)
+    }
+
+    /// It would be unsafe, or was not confirmed, or a right is missing.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::new(Kind::Refused, message)
+    }
+
+    /// Ctrl-C or SIGTERM ended it.
+    pub fn interrupted(message: impl Into<String>) -> Self {
+        Self::new(Kind::Interrupted, message)
+    }
+
+    /// Adds what to do now.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The exit code of the process that ends with this error.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.kind.exit_code())
+    }
+}
+
+/// Puts what was being done before a foreign error.
+pub trait Context<T> {
+    /// Turns any error into a [`Kind::Failed`] one that reads "`what`: cause".
+    ///
+    /// # Errors
+    /// The error it was called on, with `what` before it.
+    fn context(self, what: impl Display) -> Result<T>;
+
+    /// As [`Context::context`], with the message made only when it is needed.
+    ///
+    /// # Errors
+    /// The error it was called on, with the message before it.
+    fn with_context<D: Display>(self, what: impl FnOnce() -> D) -> Result<T>;
+}
+
+impl<T, E: Display> Context<T> for std::result::Result<T, E> {
+    fn context(self, what: impl Display) -> Result<T> {
+        self.map_err(|cause| Error::failed(format!("{what}: {cause}")))
+    }
+
+    fn with_context<D: Display>(self, what: impl FnOnce() -> D) -> Result<T> {
+        self.map_err(|cause| Error::failed(format!("{}: {cause}", what())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_the_documented_exit_code() {
+        let codes = [
+            (Kind::Failed, 1),
+            (Kind::Usage, 2),
+            (Kind::Unreachable, 3),
+            (Kind::Refused, 4),
+            (Kind::ThresholdsNotMet, 10),
+            (Kind::GeneratorLimited, 11),
+            (Kind::Regression, 20),
+            (Kind::Interrupted, 130),
+        ];
+        for (kind, code) in codes {
+            assert_eq!(kind.exit_code(), code);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The only way to standard output: one value, shown as text or as JSON.
+//!
+//! Data goes to stdout, talk (progress, hints, warnings) to stderr. A closed pipe ends the program
+//! quietly. Colour is by meaning and never the only carrier of it.
+
+pub mod format;
+pub mod progress;
+pub mod style;
+pub mod table;
+
+pub use style::Tone;
+
+use crate::cli::OutputFormat;
+use crate::error::{Error, Result};
+use serde::Serialize;
+use std::io::{IsTerminal, Write};
+
+/// A value that a command answers with.
+///
+/// JSON and text are made from the same value, so they cannot disagree.
+pub trait Report: Serialize {
+    /// The text form, without a final newline.
+    fn text(&self) -> String;
+}
+
+/// Writes reports and talk, as the global flags ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Out {
+    format: OutputFormat,
+    quiet: bool,
+}
+
+impl Out {
+    /// An output in the given format; `quiet` silences talk but not data or errors.
+    #[must_use]
+    pub const fn new(format: OutputFormat, quiet: bool) -> Self {
+        Self { format, quiet }
+    }
+
+    /// The chosen format.
+    #[must_use]
+    pub const fn format(&self) -> OutputFormat {
+        self.format
+    }
+
+    /// Whether talk is silenced.
+    #[must_use]
+    pub const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Whether a person is watching standard error, so that live progress makes sense.
+    #[must_use]
+    pub fn is_interactive(&self) -> bool {
+        !self.quiet && std::io::stderr().is_terminal()
+    }
+
+    /// Whether questions can be asked.
+    #[must_use]
+    pub fn can_ask(&self) -> bool {
+        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// Shows a report in the chosen format.
+    ///
+    /// # Errors
+    /// When the report cannot be serialised or stdout cannot be written; a closed pipe is no error.
+    pub fn report<R: Report>(&self, report: &R) -> Result<()> {
+        match self.format {
+            OutputFormat::Text => self.line(&report.text()),
+            OutputFormat::Json => self.json(report),
+        }
+    }
+
+    /// Writes a value as pretty JSON.
+    ///
+    /// # Errors
+    /// As [`Out::report`].
+    pub fn json<T: Serialize>(&self, value: &T) -> Result<()> {
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|cause| Error::failed(format!("cannot write the answer as JSON: {cause}")))?;
+        self.line(&text)
+    }
+
+    /// Writes one line (or block) of data.
+    ///
+    /// # Errors
+    /// When stdout cannot be written; a closed pipe is no error.
+    pub fn line(&self, text: &str) -> Result<()> {
+        let mut out = anstream::stdout().lock();
+        match writeln!(out, "{text}").and_then(|()| out.flush()) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Error::failed(format!("cannot write to standard output: {cause}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes raw bytes of data, for streamed exports.
+    ///
+    /// # Errors
+    /// As [`Out::line`].
+    pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        match std::io::stdout().lock().write_all(bytes) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Error::failed(format!("cannot write to standard output: {cause}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says something to the person, unless `--quiet`.
+    pub fn say(&self, text: impl AsRef<str>) {
+        if !self.quiet {
+            self.talk(text.as_ref());
+        }
+    }
+
+    /// Says something that must be seen even with `--quiet`.
+    pub fn warn(&self, text: impl AsRef<str>) {
+        self.talk(&style::paint(Tone::Warn, &format!("warning: {}", text.as_ref())));
+    }
+
+    /// Shows an error with its hint.
+    pub fn error(&self, error: &Error) {
+        self.talk(&format!("{} {}", style::paint(Tone::Bad, "error:"), error.message));
+        if let Some(hint) = &error.hint {
+            self.talk(&format!("{} {hint}", style::paint(Tone::Dim, " hint:")));
+        }
+    }
+
+    fn talk(&self, text: &str) {
+        // Nobody listens on a closed stderr, and there is no other place to complain.
+        let _ = writeln!(anstream::stderr().lock(), "{text}");
+    }
+}

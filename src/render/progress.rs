@@ -1,0 +1,69 @@
+//! Live progress on standard error: spinners on a terminal, plain lines elsewhere.
+
+use super::Out;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::time::Duration;
+
+/// A set of lines that change while something runs.
+#[derive(Debug)]
+pub struct Progress {
+    out: Out,
+    multi: Option<MultiProgress>,
+}
+
+/// One line of a [`Progress`].
+#[derive(Debug)]
+pub struct Line {
+    out: Out,
+    name: String,
+    bar: Option<ProgressBar>,
+    last: std::sync::Mutex<String>,
+}
+
+impl Progress {
+    /// Progress on a terminal is live; otherwise each change is one plain line.
+    #[must_use]
+    pub fn new(out: Out) -> Self {
+        Self { out, multi: out.is_interactive().then(MultiProgress::new) }
+    }
+
+    /// Adds a line with this name.
+    #[must_use]
+    pub fn line(&self, name: &str) -> Line {
+        let bar = self.multi.as_ref().map(|multi| {
+            let bar = multi.add(ProgressBar::new_spinner());
+            bar.set_style(
+                ProgressStyle::with_template("{spinner} {prefix:<12} {wide_msg}")
+                    .expect("the template is constant and valid"),
+            );
+            bar.set_prefix(name.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        Line { out: self.out, name: name.to_owned(), bar, last: std::sync::Mutex::default() }
+    }
+}
+
+impl Line {
+    /// Shows what is going on. Plain output repeats nothing.
+    pub fn update(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(text.to_owned()),
+            None => {
+                let mut last = self.last.lock().expect("no holder of the lock panics");
+                if *last != text {
+                    self.out.say(format!("{}: {text}", self.name));
+                    text.clone_into(&mut last);
+                }
+            }
+        }
+    }
+
+    /// Ends the line with its result.
+    pub fn finish(&self, text: &str) {
+        self.update(text);
+        if let Some(bar) = &self.bar {
+            bar.finish_with_message(text.to_owned());
+        }
+    }
+}
