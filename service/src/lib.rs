@@ -1,1 +1,187 @@
-//! s
+//! The notification service.
+//!
+//! # Layout
+//! - [`run`]: the composition root; builds every dependency in order, then serves until told to stop
+//! - `http`: routes, one file per resource; `domain`: validation and ids, pure
+//! - `worker`: receive, store, deliver, record, commit; `channels`: the outside
+//! - `queue` is the only place that names rdkafka, `db` the only SQL, `cache` the only redis
+//! - [`telemetry`]: metrics under the contract's names, logs
+
+mod app;
+mod auth;
+mod cache;
+mod channels;
+mod db;
+mod domain;
+mod http;
+mod queue;
+pub mod settings;
+pub mod telemetry;
+mod worker;
+
+use anyhow::Context;
+use app::App;
+use clap::ValueEnum;
+use nsys_contract::config::ServiceConfig;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::str::FromStr;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Serves the API.
+    Api,
+    /// Consumes and delivers.
+    Worker,
+    /// Both, for development.
+    All,
+}
+
+impl Role {
+    const fn serves(self) -> bool {
+        matches!(self, Self::Api | Self::All)
+    }
+
+    const fn works(self) -> bool {
+        matches!(self, Self::Worker | Self::All)
+    }
+}
+
+/// Where the API's listening socket comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// Bind this address.
+    Address(SocketAddr),
+    /// A listening socket was passed as standard input; replicas share it.
+    Inherited,
+}
+
+impl FromStr for Listen {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "fd:0" { Ok(Self::Inherited) } else { text.parse().map(Self::Address) }
+    }
+}
+
+/// How this process was started.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What it does.
+    pub role: Role,
+    /// Where the API listens.
+    pub listen: Listen,
+    /// Where metrics and this replica's own health are served.
+    pub metrics_listen: SocketAddr,
+}
+
+/// Runs the service until `stop` resolves, then drains: no request that was taken is dropped and no
+/// batch is left half done.
+///
+/// # Errors
+/// When a part cannot be reached at start, the schema is too old, or an address is in use.
+pub async fn run(
+    config: ServiceConfig,
+    options: Options,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let deadline = config.service.shutdown_timeout;
+    let app = Arc::new(App::connect(config).await?);
+    let stopping = CancellationToken::new();
+
+    let metrics_listener = tokio::net::TcpListener::bind(options.metrics_listen)
+        .await
+        .with_context(|| format!("cannot listen on {} for metrics", options.metrics_listen))?;
+    let metrics_server =
+        tokio::spawn(http::serve_plain(metrics_listener, http::metrics_router(Arc::clone(&app))));
+
+    let worker = options.role.works().then(|| {
+        let consumer = queue::Consumer::subscribe(&app.config.kafka)?;
+        Ok::<_, anyhow::Error>(tokio::spawn(worker::run(Arc::clone(&app), consumer, stopping.clone())))
+    });
+    let worker = worker.transpose()?;
+    let api = if options.role.serves() {
+        let listener = listener(options.listen).await?;
+        tracing::info!(address = ?listener.local_addr().ok(), "The API accepts requests.");
+        Some(tokio::spawn(http::serve(listener, Arc::clone(&app), stopping.clone())))
+    } else {
+        None
+    };
+
+    stop.await;
+    tracing::info!("Stopping: draining what is in progress.");
+    app.set_draining();
+    stopping.cancel();
+    let drain = async {
+        if let Some(api) = api {
+            api.await.context("the API ended abnormally")??;
+        }
+        if let Some(worker) = worker {
+            worker.await.context("the worker ended abnormally")??;
+        }
+        anyhow::Ok(())
+    };
+    let drained = tokio::time::timeout(deadline, drain).await;
+    app.producer.flush(deadline);
+    metrics_server.abort();
+    match drained {
+        Ok(result) => result,
+        Err(_) => anyhow::bail!("still busy after {deadline:?}; ending anyway"),
+    }
+}
+
+async fn listener(listen: Listen) -> anyhow::Result<tokio::net::TcpListener> {
+    match listen {
+        Listen::Address(address) => tokio::net::TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address}")),
+        Listen::Inherited => {
+            let socket =
+                std::io::stdin().as_fd().try_clone_to_owned().context("no socket on standard input")?;
+            let listener = std::net::TcpListener::from(socket);
+            listener.set_nonblocking(true).context("standard input is not a listening socket")?;
+            tokio::net::TcpListener::from_std(listener).context("standard input is not a listening socket")
+        }
+    }
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+pub async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "Cannot listen for SIGTERM; Ctrl-C still works.");
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}
+
+/// Asks a replica for its readiness over plain HTTP.
+///
+/// # Errors
+/// When it does not answer 200 within two seconds.
+pub fn healthcheck(address: SocketAddr) -> anyhow::Result<()> {
+    use std::io::{Read, Write};
+    let timeout = std::time::Duration::from_secs(2);
+    let mut stream = std::net::TcpStream::connect_timeout(&address, timeout).context("it does not listen")?;
+    stream.set_read_timeout(Some(timeout))?;
+    write!(stream, "GET /health/readiness HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    anyhow::ensure!(
+        answer.starts_with("HTTP/1.1 200"),
+        "not ready: {}",
+        answer.lines().next().unwrap_or("no answer")
+    );
+    Ok(())
+}

@@ -1,2 +1,70 @@
-//! m
-fn main() {}
+//! The `notification-service` program: one binary, three roles.
+
+use clap::{Parser, Subcommand};
+use notification_service::{Listen, Options, Role, run, settings};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// High-throughput notification service.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Configuration (TOML); NSYS_<SECTION>__<KEY> overrides single keys
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// What this process does
+    #[arg(long, value_enum, default_value_t = Role::All)]
+    role: Role,
+    /// Where the API listens: an address, or fd:0 for a socket passed as standard input
+    #[arg(long, default_value = "127.0.0.1:3000")]
+    listen: Listen,
+    /// Where this replica serves /metrics and its own health
+    #[arg(long, default_value = "127.0.0.1:0")]
+    metrics_listen: std::net::SocketAddr,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Ask a running service whether it is healthy; exit code 0 when it is
+    Healthcheck {
+        /// host:port of its metrics listener
+        address: std::net::SocketAddr,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Some(Command::Healthcheck { address }) => notification_service::healthcheck(address),
+        None => serve(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            // Before the configuration is read there is no subscriber yet.
+            if !tracing::event_enabled!(tracing::Level::ERROR) {
+                use std::io::Write;
+                let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(arguments: Arguments) -> anyhow::Result<()> {
+    let config = settings::load(arguments.config.as_deref(), std::env::vars())?;
+    notification_service::telemetry::install_logs(&config.telemetry);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if config.service.threads > 0 {
+        runtime.worker_threads(config.service.threads);
+    }
+    let options =
+        Options { role: arguments.role, listen: arguments.listen, metrics_listen: arguments.metrics_listen };
+    runtime.enable_all().build()?.block_on(run(config, options, notification_service::stop_signal()))
+}

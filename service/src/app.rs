@@ -1,0 +1,65 @@
+//! Everything a handler or the worker needs, built once.
+
+use crate::auth::Tokens;
+use crate::cache::Cache;
+use crate::db::Db;
+use crate::queue::Producer;
+use crate::telemetry::Metrics;
+use crate::worker::WorkerState;
+use anyhow::Context;
+use nsys_contract::config::ServiceConfig;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Semaphore;
+
+/// The parts of one process.
+pub(crate) struct App {
+    pub(crate) config: ServiceConfig,
+    pub(crate) db: Db,
+    pub(crate) cache: Cache,
+    pub(crate) producer: Producer,
+    pub(crate) tokens: Tokens,
+    pub(crate) metrics: Metrics,
+    pub(crate) worker: WorkerState,
+    /// Requests in progress; above the limit new ones are shed.
+    pub(crate) in_flight: Semaphore,
+    /// Password hashes at once: each takes 19 MiB and tens of milliseconds of a core.
+    pub(crate) hashers: Semaphore,
+    draining: AtomicBool,
+}
+
+impl App {
+    /// Connects to every part, in the order in which a failure is easiest to understand.
+    pub(crate) async fn connect(config: ServiceConfig) -> anyhow::Result<Self> {
+        let metrics = Metrics::default();
+        let db = Db::connect(&config.db, metrics.clone()).await.context("PostgreSQL")?;
+        db.require_schema().await?;
+        let cache = Cache::connect(&config.cache, metrics.clone()).context("Redis")?;
+        let producer = Producer::connect(&config.kafka, metrics.clone()).await.context("Kafka")?;
+        let tokens = Tokens::open(&config.auth)?;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let hashers =
+            if config.limits.password_hashers == 0 { cores } else { config.limits.password_hashers };
+        Ok(Self {
+            in_flight: Semaphore::new(config.limits.max_in_flight),
+            hashers: Semaphore::new(hashers),
+            draining: AtomicBool::new(false),
+            worker: WorkerState::default(),
+            config,
+            db,
+            cache,
+            producer,
+            tokens,
+            metrics,
+        })
+    }
+
+    /// From now on readiness answers 503.
+    pub(crate) fn set_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process is about to end.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}

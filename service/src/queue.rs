@@ -1,0 +1,242 @@
+//! The message log. The only place that names rdkafka.
+
+use crate::telemetry::Metrics;
+use anyhow::{Context, anyhow};
+use nsys_contract::config::Kafka;
+use nsys_contract::event::{Envelope, SCHEMA_VERSION};
+use nsys_contract::topics::{self, headers};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, Message as _, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use rdkafka::{Offset, TopicPartitionList};
+use std::time::Duration;
+
+fn client_config(kafka: &Kafka) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &kafka.brokers).set("security.protocol", &kafka.security_protocol);
+    let optional = [
+        ("sasl.mechanism", &kafka.sasl_mechanism),
+        ("sasl.username", &kafka.sasl_username),
+        ("sasl.password", &kafka.sasl_password),
+        ("ssl.ca.location", &kafka.ssl_ca_file),
+    ];
+    for (key, value) in optional.into_iter().filter(|(_, value)| !value.is_empty()) {
+        config.set(key, value);
+    }
+    config
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    /// Too many messages wait already: refuse cheaply, try later.
+    #[error("the producer's queue is full")]
+    Full,
+    /// No delivery report in time, or the broker refused. The message may still be stored.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+/// Sends with acks=all and waits for the delivery report.
+pub(crate) struct Producer {
+    inner: FutureProducer,
+    metrics: Metrics,
+}
+
+impl Producer {
+    /// Connects and checks that the topics are there: a send to an unknown topic would only fail
+    /// after half a minute.
+    pub(crate) async fn connect(kafka: &Kafka, metrics: Metrics) -> anyhow::Result<Self> {
+        let inner: FutureProducer = client_config(kafka)
+            .set("acks", "all")
+            // Idempotence also bounds what is in flight, which is what makes linger 0 batch well.
+            .set("enable.idempotence", "true")
+            .set("partitioner", topics::PARTITIONER)
+            .set("linger.ms", kafka.linger.as_millis().to_string())
+            .set("batch.size", kafka.batch_size.to_string())
+            .set("compression.type", kafka.compression.as_str())
+            .set("message.timeout.ms", kafka.message_timeout.as_millis().max(1).to_string())
+            .set("queue.buffering.max.messages", kafka.queue_messages.to_string())
+            .create()?;
+        // The first send of a fresh idempotent producer would otherwise wait half a second.
+        let brokers = kafka.brokers.clone();
+        let probe = inner.clone();
+        tokio::task::spawn_blocking(move || {
+            let metadata = probe
+                .client()
+                .fetch_metadata(None, Duration::from_secs(10))
+                .with_context(|| format!("no broker answers at {brokers}"))?;
+            for topic in topics::ALL {
+                let known = metadata
+                    .topics()
+                    .iter()
+                    .any(|found| found.name() == topic && !found.partitions().is_empty());
+                anyhow::ensure!(known, "topic {topic} does not exist; `nsys kafka ensure-topics` creates it");
+            }
+            anyhow::Ok(())
+        })
+        .await??;
+        Ok(Self { inner, metrics })
+    }
+
+    /// Sends one notification and waits until the log has it.
+    pub(crate) async fn send(&self, envelope: &Envelope) -> Result<(), SendError> {
+        let value = serde_json::to_vec(envelope).map_err(|cause| SendError::Unknown(cause.to_string()))?;
+        let mut header = OwnedHeaders::new_with_capacity(4)
+            .insert(Header { key: headers::SCHEMA_VERSION, value: Some(SCHEMA_VERSION) })
+            .insert(Header { key: headers::MESSAGE_TYPE, value: Some(envelope.kind.as_str()) })
+            .insert(Header { key: headers::PRIORITY, value: Some(envelope.priority.as_str()) });
+        if let Some(key) = &envelope.idempotency_key {
+            header = header.insert(Header { key: headers::IDEMPOTENCY_KEY, value: Some(key) });
+        }
+        self.send_raw(topics::NOTIFICATIONS, envelope.user_id.as_bytes(), &value, header).await
+    }
+
+    /// Puts bytes that could not be handled on the dead-letter topic.
+    pub(crate) async fn dead_letter(&self, key: &[u8], raw: &[u8], reason: &str) -> Result<(), SendError> {
+        let header = OwnedHeaders::new().insert(Header { key: headers::REASON, value: Some(reason) });
+        self.send_raw(topics::DEAD_LETTERS, key, raw, header).await
+    }
+
+    async fn send_raw(
+        &self,
+        topic: &str,
+        key: &[u8],
+        value: &[u8],
+        header: OwnedHeaders,
+    ) -> Result<(), SendError> {
+        let record = FutureRecord::to(topic).key(key).payload(value).headers(header);
+        let report = match self.inner.send_result(record) {
+            Ok(report) => report,
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                self.metrics.publish_error(topic, "queue_full");
+                return Err(SendError::Full);
+            }
+            Err((cause, _)) => {
+                self.metrics.publish_error(topic, "refused");
+                return Err(SendError::Unknown(cause.to_string()));
+            }
+        };
+        match report.await {
+            Ok(Ok(_)) => {
+                self.metrics.published(topic);
+                Ok(())
+            }
+            Ok(Err((cause, _))) => {
+                self.metrics.publish_error(topic, "not_delivered");
+                Err(SendError::Unknown(cause.to_string()))
+            }
+            Err(_) => Err(SendError::Unknown("the producer was closed".to_owned())),
+        }
+    }
+
+    /// Messages that wait for their delivery report.
+    pub(crate) fn waiting(&self) -> i64 {
+        i64::from(self.inner.in_flight_count())
+    }
+
+    /// Waits until everything queued is sent.
+    pub(crate) fn flush(&self, timeout: Duration) {
+        if let Err(cause) = self.inner.flush(timeout) {
+            tracing::warn!(%cause, "Not every message could be flushed before the end.");
+        }
+    }
+}
+
+/// One message as the worker sees it.
+pub(crate) struct Delivery {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Vec<u8>,
+}
+
+/// A member of the worker group. Offsets are committed after the effect, never before.
+pub(crate) struct Consumer {
+    inner: StreamConsumer,
+}
+
+impl Consumer {
+    /// Joins the group.
+    pub(crate) fn subscribe(kafka: &Kafka) -> anyhow::Result<Self> {
+        let inner: StreamConsumer = client_config(kafka)
+            .set("group.id", topics::WORKER_GROUP)
+            .set("enable.auto.commit", "false")
+            // `latest` would miss what is produced to a new partition before it is discovered.
+            .set("auto.offset.reset", "earliest")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", "10000")
+            .set("topic.metadata.refresh.interval.ms", "10000")
+            .set("queued.max.messages.kbytes", "16384")
+            .create()?;
+        inner.subscribe(&[topics::NOTIFICATIONS, topics::RETRY])?;
+        Ok(Self { inner })
+    }
+
+    /// Up to `max` messages: waits for the first, then at most `wait` for more.
+    pub(crate) async fn receive(&self, max: usize, wait: Duration) -> anyhow::Result<Vec<Delivery>> {
+        let mut batch = vec![self.next().await?];
+        let deadline = tokio::time::Instant::now() + wait;
+        while batch.len() < max {
+            match tokio::time::timeout_at(deadline, self.next()).await {
+                Ok(delivery) => batch.push(delivery?),
+                Err(_) => break,
+            }
+        }
+        Ok(batch)
+    }
+
+    async fn next(&self) -> anyhow::Result<Delivery> {
+        let message = self.inner.recv().await?;
+        Ok(Delivery {
+            topic: message.topic().to_owned(),
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().unwrap_or_default().to_vec(),
+            value: message.payload().unwrap_or_default().to_vec(),
+        })
+    }
+
+    /// Marks a batch as done.
+    pub(crate) fn commit(&self, batch: &[Delivery]) -> anyhow::Result<()> {
+        let mut offsets = TopicPartitionList::new();
+        for delivery in batch {
+            let next = Offset::Offset(delivery.offset + 1);
+            match offsets.find_partition(&delivery.topic, delivery.partition) {
+                Some(mut element) => element.set_offset(next)?,
+                None => offsets.add_partition_offset(&delivery.topic, delivery.partition, next)?,
+            }
+        }
+        self.inner.commit(&offsets, CommitMode::Async).map_err(|cause| anyhow!("commit: {cause}"))
+    }
+
+    /// Commits synchronously whatever is not yet, and leaves the group at once.
+    pub(crate) fn leave(&self) {
+        if let Err(cause) = self.inner.commit_consumer_state(CommitMode::Sync) {
+            tracing::debug!(%cause, "Nothing was left to commit.");
+        }
+        self.inner.unsubscribe();
+    }
+
+    /// Lag of each assigned partition: (topic, partition, messages).
+    pub(crate) fn lag(&self) -> Vec<(String, i32, i64)> {
+        let Ok(positions) = self.inner.position() else { return Vec::new() };
+        let mut ends = positions.clone();
+        if ends.set_all_offsets(Offset::End).is_err() {
+            return Vec::new();
+        }
+        let Ok(ends) = self.inner.offsets_for_times(ends, Duration::from_secs(2)) else { return Vec::new() };
+        let position = |topic: &str, partition| positions.find_partition(topic, partition)?.offset().to_raw();
+        ends.elements()
+            .iter()
+            .filter_map(|end| {
+                let at = position(end.topic(), end.partition()).filter(|at| *at >= 0)?;
+                let end_offset = end.offset().to_raw().filter(|offset| *offset >= 0)?;
+                Some((end.topic().to_owned(), end.partition(), (end_offset - at).max(0)))
+            })
+            .collect()
+    }
+}

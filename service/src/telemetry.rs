@@ -1,0 +1,321 @@
+//! Metrics under the names of the contract, and logs.
+//!
+//! A counter that can be a numerator is created together with its denominator, so that no ratio of
+//! the guide comes out empty.
+
+use nsys_contract::config::Telemetry;
+use nsys_contract::metrics::{self as names, DURATION_BUCKETS};
+use nsys_contract::status::{Channel, NotificationType, Priority, Status};
+use nsys_contract::topics;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Installs the log subscriber: JSON lines or text, to standard output.
+pub fn install_logs(settings: &Telemetry) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    // A second installation in one process (tests) keeps the first.
+    let _ = if settings.log_json { builder.json().try_init() } else { builder.try_init() };
+}
+
+macro_rules! labels {
+    ($name:ident { $($field:ident: $type:ty),+ }) => {
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+        struct $name { $($field: $type),+ }
+    };
+}
+
+labels!(RequestLabels { method: &'static str, route: String, status_code: u16 });
+labels!(NotificationLabels { channel: &'static str, r#type: &'static str, priority: &'static str, status: &'static str });
+labels!(ProcessingLabels { channel: &'static str, status: &'static str });
+labels!(TopicLabels { topic: String });
+labels!(ConsumedLabels { topic: String, consumer_group: &'static str });
+labels!(LagLabels { topic: String, partition: i32, consumer_group: &'static str });
+labels!(PublishErrorLabels { topic: String, error_type: &'static str });
+labels!(QueryLabels { operation: &'static str, table: &'static str });
+labels!(QueryErrorLabels { operation: &'static str, error_type: &'static str });
+labels!(PatternLabels { cache_key_pattern: &'static str });
+labels!(OperationLabels { operation: &'static str });
+labels!(OutcomeLabels { outcome: &'static str });
+labels!(ReasonLabels { reason: &'static str });
+labels!(QueueLabels { queue_name: &'static str });
+
+fn histogram() -> Histogram {
+    Histogram::new(DURATION_BUCKETS)
+}
+
+/// Every metric of the process. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    http_duration: Family<RequestLabels, Histogram, fn() -> Histogram>,
+    http_requests: Family<RequestLabels, Counter>,
+    http_errors: Family<RequestLabels, Counter>,
+    active_connections: Gauge,
+    queue_depth: Family<QueueLabels, Gauge>,
+    notifications: Family<NotificationLabels, Counter>,
+    notifications_failed: Family<NotificationLabels, Counter>,
+    processing: Family<ProcessingLabels, Histogram, fn() -> Histogram>,
+    published: Family<TopicLabels, Counter>,
+    consumed: Family<ConsumedLabels, Counter>,
+    lag: Family<LagLabels, Gauge>,
+    publish_errors: Family<PublishErrorLabels, Counter>,
+    query_duration: Family<QueryLabels, Histogram, fn() -> Histogram>,
+    db_active: Gauge,
+    db_pool: Gauge,
+    pool_wait: Histogram,
+    query_errors: Family<QueryErrorLabels, Counter>,
+    cache_hits: Family<PatternLabels, Counter>,
+    cache_misses: Family<PatternLabels, Counter>,
+    cache_duration: Family<OperationLabels, Histogram, fn() -> Histogram>,
+    idempotency: Family<OutcomeLabels, Counter>,
+    shed: Family<ReasonLabels, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let inner = Inner {
+            registry: Registry::default(),
+            http_duration: Family::new_with_constructor(histogram),
+            http_requests: Family::default(),
+            http_errors: Family::default(),
+            active_connections: Gauge::default(),
+            queue_depth: Family::default(),
+            notifications: Family::default(),
+            notifications_failed: Family::default(),
+            processing: Family::new_with_constructor(histogram),
+            published: Family::default(),
+            consumed: Family::default(),
+            lag: Family::default(),
+            publish_errors: Family::default(),
+            query_duration: Family::new_with_constructor(histogram),
+            db_active: Gauge::default(),
+            db_pool: Gauge::default(),
+            pool_wait: histogram(),
+            query_errors: Family::default(),
+            cache_hits: Family::default(),
+            cache_misses: Family::default(),
+            cache_duration: Family::new_with_constructor(histogram),
+            idempotency: Family::default(),
+            shed: Family::default(),
+        };
+        let metrics = Self(Arc::new(inner.registered()));
+        metrics.create_zeros();
+        metrics
+    }
+}
+
+impl Inner {
+    fn registered(mut self) -> Self {
+        let r = &mut self.registry;
+        // The client library appends `_total` to counters itself.
+        let counter = |name: &'static str| name.strip_suffix("_total").unwrap_or(name);
+        r.register(names::HTTP_REQUEST_DURATION_SECONDS, "Request time", self.http_duration.clone());
+        r.register(counter(names::HTTP_REQUESTS_TOTAL), "Requests", self.http_requests.clone());
+        r.register(
+            counter(names::HTTP_REQUEST_ERRORS_TOTAL),
+            "Requests answered with an error",
+            self.http_errors.clone(),
+        );
+        r.register(names::ACTIVE_CONNECTIONS, "Requests in progress", self.active_connections.clone());
+        r.register(names::QUEUE_DEPTH, "Work that waits", self.queue_depth.clone());
+        r.register(
+            counter(names::NOTIFICATIONS_TOTAL),
+            "Notifications that reached a final state",
+            self.notifications.clone(),
+        );
+        r.register(
+            counter(names::NOTIFICATIONS_FAILED_TOTAL),
+            "Notifications that failed",
+            self.notifications_failed.clone(),
+        );
+        r.register(
+            names::NOTIFICATION_PROCESSING_DURATION_SECONDS,
+            "Acceptance to final state",
+            self.processing.clone(),
+        );
+        r.register(
+            counter(names::KAFKA_MESSAGES_PUBLISHED_TOTAL),
+            "Messages produced",
+            self.published.clone(),
+        );
+        r.register(counter(names::KAFKA_MESSAGES_CONSUMED_TOTAL), "Messages consumed", self.consumed.clone());
+        r.register(names::KAFKA_CONSUMER_LAG, "Messages not yet consumed", self.lag.clone());
+        r.register(
+            counter(names::KAFKA_PUBLISH_ERRORS_TOTAL),
+            "Sends that failed",
+            self.publish_errors.clone(),
+        );
+        r.register(names::DB_QUERY_DURATION_SECONDS, "Query time", self.query_duration.clone());
+        r.register(names::DB_CONNECTIONS_ACTIVE, "Connections in use", self.db_active.clone());
+        r.register(names::DB_POOL_SIZE, "Connections the pool may open", self.db_pool.clone());
+        r.register(names::DB_POOL_WAIT_SECONDS, "Wait for a connection", self.pool_wait.clone());
+        r.register(counter(names::DB_QUERY_ERRORS_TOTAL), "Queries that failed", self.query_errors.clone());
+        r.register(
+            counter(names::CACHE_HITS_TOTAL),
+            "Reads answered from the cache",
+            self.cache_hits.clone(),
+        );
+        r.register(
+            counter(names::CACHE_MISSES_TOTAL),
+            "Reads that went to the database",
+            self.cache_misses.clone(),
+        );
+        r.register(names::CACHE_OPERATION_DURATION_SECONDS, "Redis call time", self.cache_duration.clone());
+        r.register(counter(names::IDEMPOTENCY_TOTAL), "Idempotency decisions", self.idempotency.clone());
+        r.register(counter(names::SHED_TOTAL), "Refused requests", self.shed.clone());
+        self
+    }
+}
+
+impl Metrics {
+    /// Series that PromQL divides or subtracts exist from the start.
+    fn create_zeros(&self) {
+        let inner = &self.0;
+        for topic in topics::ALL {
+            inner.published.get_or_create(&TopicLabels { topic: topic.to_owned() });
+            let labels = PublishErrorLabels { topic: topic.to_owned(), error_type: "not_delivered" };
+            inner.publish_errors.get_or_create(&labels);
+        }
+        inner.query_errors.get_or_create(&QueryErrorLabels { operation: "select", error_type: "query" });
+        for pattern in nsys_contract::keys::CACHE_PREFIXES {
+            inner.cache_hits.get_or_create(&PatternLabels { cache_key_pattern: pattern });
+            inner.cache_misses.get_or_create(&PatternLabels { cache_key_pattern: pattern });
+        }
+    }
+
+    /// The text that Prometheus scrapes.
+    pub(crate) fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::with_capacity(16 * 1024);
+        prometheus_client::encoding::text::encode(&mut text, &self.0.registry)?;
+        Ok(text)
+    }
+
+    pub(crate) fn request_started(&self) {
+        self.0.active_connections.inc();
+    }
+
+    pub(crate) fn request_ended(&self, method: &'static str, route: &str, status_code: u16, took: Duration) {
+        self.0.active_connections.dec();
+        let labels = RequestLabels { method, route: route.to_owned(), status_code };
+        self.0.http_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        self.0.http_requests.get_or_create(&labels).inc();
+        // Created at zero for successes, so that errors / requests has both sides everywhere.
+        self.0.http_errors.get_or_create(&labels).inc_by(u64::from(status_code >= 400 && status_code != 404));
+    }
+
+    pub(crate) fn finished(
+        &self,
+        channel: Channel,
+        kind: NotificationType,
+        priority: Priority,
+        status: Status,
+        took: Duration,
+    ) {
+        let labels = NotificationLabels {
+            channel: channel.as_str(),
+            r#type: kind.as_str(),
+            priority: priority.as_str(),
+            status: status.as_str(),
+        };
+        self.0.notifications.get_or_create(&labels).inc();
+        self.0.notifications_failed.get_or_create(&labels).inc_by(u64::from(status == Status::Failed));
+        let labels = ProcessingLabels { channel: channel.as_str(), status: status.as_str() };
+        self.0.processing.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn published(&self, topic: &str) {
+        self.0.published.get_or_create(&TopicLabels { topic: topic.to_owned() }).inc();
+    }
+
+    pub(crate) fn publish_error(&self, topic: &str, error_type: &'static str) {
+        self.0
+            .publish_errors
+            .get_or_create(&PublishErrorLabels { topic: topic.to_owned(), error_type })
+            .inc();
+    }
+
+    pub(crate) fn consumed(&self, topic: &str, count: u64) {
+        let labels = ConsumedLabels { topic: topic.to_owned(), consumer_group: topics::WORKER_GROUP };
+        self.0.consumed.get_or_create(&labels).inc_by(count);
+    }
+
+    /// Replaces the lag of every assigned partition; partitions given away disappear.
+    pub(crate) fn lag(&self, lags: &[(String, i32, i64)]) {
+        self.0.lag.clear();
+        for (topic, partition, lag) in lags {
+            let labels = LagLabels {
+                topic: topic.clone(),
+                partition: *partition,
+                consumer_group: topics::WORKER_GROUP,
+            };
+            self.0.lag.get_or_create(&labels).set(*lag);
+        }
+    }
+
+    pub(crate) fn queue_depth(&self, queue_name: &'static str, depth: i64) {
+        self.0.queue_depth.get_or_create(&QueueLabels { queue_name }).set(depth);
+    }
+
+    pub(crate) fn query(&self, operation: &'static str, table: &'static str, took: Duration, failed: bool) {
+        self.0.query_duration.get_or_create(&QueryLabels { operation, table }).observe(took.as_secs_f64());
+        if failed {
+            self.0.query_errors.get_or_create(&QueryErrorLabels { operation, error_type: "query" }).inc();
+        }
+    }
+
+    pub(crate) fn pool(&self, active: i64, size: i64) {
+        self.0.db_active.set(active);
+        self.0.db_pool.set(size);
+    }
+
+    pub(crate) fn pool_wait(&self, waited: Duration) {
+        self.0.pool_wait.observe(waited.as_secs_f64());
+    }
+
+    pub(crate) fn cache_hit(&self, pattern: &'static str) {
+        self.0.cache_hits.get_or_create(&PatternLabels { cache_key_pattern: pattern }).inc();
+    }
+
+    pub(crate) fn cache_miss(&self, pattern: &'static str) {
+        self.0.cache_misses.get_or_create(&PatternLabels { cache_key_pattern: pattern }).inc();
+    }
+
+    pub(crate) fn cache_operation(&self, operation: &'static str, took: Duration) {
+        self.0.cache_duration.get_or_create(&OperationLabels { operation }).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn idempotency(&self, outcome: &'static str) {
+        self.0.idempotency.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    pub(crate) fn shed(&self, reason: &'static str) {
+        self.0.shed.get_or_create(&ReasonLabels { reason }).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_of_the_error_ratio_exist_for_every_label_set() {
+        let metrics = Metrics::default();
+        metrics.request_started();
+        metrics.request_ended("POST", "/notifications", 201, Duration::from_millis(3));
+        let text = metrics.encode().unwrap();
+        let labels = r#"{method="POST",route="/notifications",status_code="201"}"#;
+        assert!(text.contains(&format!("http_requests_total{labels} 1")), "{text}");
+        assert!(text.contains(&format!("http_request_errors_total{labels} 0")));
+        assert!(text.contains(r#"cache_misses_total{cache_key_pattern="notification:"} 0"#));
+    }
+}
