@@ -17,12 +17,20 @@ use std::path::PathBuf;
 
 /// Bring up, load-test, diagnose and tune a notification stack.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "nsys", version, propagate_version = true, max_term_width = 100, disable_help_subcommand = true)]
-#[command(after_help = "Start with:\n  nsys setup                         install what the local stack needs\n  \
+#[command(
+    name = "nsys",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "Start with:\n  nsys setup                         install what the local stack needs\n  \
     nsys up                            start it and wait until it is ready\n  \
     nsys loadtest incremental --quick  measure it\n  nsys next                          what to do now\n\n\
     Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 unreachable, 4 refused,\n\
-    10 thresholds not met, 11 load could not be offered, 20 regression, 130 interrupted.")]
+    10 thresholds not met, 11 load could not be offered, 20 regression, 130 interrupted."
+)]
 pub struct Cli {
     /// Flags that every command takes.
     #[command(flatten)]

@@ -182,14 +182,15 @@ impl Metrics {
     fn create_zeros(&self) {
         let inner = &self.0;
         for topic in topics::ALL {
-            inner.published.get_or_create(&TopicLabels { topic: topic.to_owned() });
+            let _ = inner.published.get_or_create(&TopicLabels { topic: topic.to_owned() });
             let labels = PublishErrorLabels { topic: topic.to_owned(), error_type: "not_delivered" };
-            inner.publish_errors.get_or_create(&labels);
+            let _ = inner.publish_errors.get_or_create(&labels);
         }
-        inner.query_errors.get_or_create(&QueryErrorLabels { operation: "select", error_type: "query" });
+        let _ =
+            inner.query_errors.get_or_create(&QueryErrorLabels { operation: "select", error_type: "query" });
         for pattern in nsys_contract::keys::CACHE_PREFIXES {
-            inner.cache_hits.get_or_create(&PatternLabels { cache_key_pattern: pattern });
-            inner.cache_misses.get_or_create(&PatternLabels { cache_key_pattern: pattern });
+            let _ = inner.cache_hits.get_or_create(&PatternLabels { cache_key_pattern: pattern });
+            let _ = inner.cache_misses.get_or_create(&PatternLabels { cache_key_pattern: pattern });
         }
     }
 

@@ -22,7 +22,11 @@ pub fn count(value: u64) -> String {
 /// A rate per second: `1,234/s`, below 10 with one decimal.
 #[must_use]
 pub fn rate(per_second: f64) -> String {
-    if per_second < 10.0 { format!("{per_second:.1}/s") } else { format!("{}/s", count(per_second.round() as u64)) }
+    if per_second < 10.0 {
+        format!("{per_second:.1}/s")
+    } else {
+        format!("{}/s", count(per_second.round() as u64))
+    }
 }
 
 /// Milliseconds, with as many digits as matter: `0.42 ms`, `12.3 ms`, `1.25 s`.
@@ -70,7 +74,11 @@ pub fn duration(duration: Duration) -> String {
 }
 
 fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
-    if small == 0 { format!("{large}{large_unit}") } else { format!("{large}{large_unit} {small}{small_unit}") }
+    if small == 0 {
+        format!("{large}{large_unit}")
+    } else {
+        format!("{large}{large_unit} {small}{small_unit}")
+    }
 }
 
 /// An optional value, or [`MISSING`].

@@ -117,7 +117,7 @@ fn created(notification: &Notification) -> Response {
 }
 
 async fn find(app: &App, id: Uuid) -> Result<Option<Arc<Notification>>, Problem> {
-    let found = app.cache.notification::<DbError>(id, app.db.fetch_notification(id)).await;
+    let found = Box::pin(app.cache.notification::<DbError>(id, app.db.fetch_notification(id))).await;
     found.map_err(|failure| match &*failure {
         Lookup::Failed(cause) => cause.clone().into(),
         Lookup::Absent => Problem::new(StatusCode::NOT_FOUND, "there is no such notification"),
