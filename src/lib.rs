@@ -1,6 +1,7 @@
 //! nsys: bring up, load-test, diagnose and tune a notification stack.
 
 pub mod cli;
+pub mod config;
 pub mod error;
 pub mod render;
 

@@ -1,2 +1,1 @@
-//! m
-fn main() {}
+//! Integration tests of nsys against real parts.

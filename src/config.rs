@@ -1,0 +1,107 @@
+//! The effective configuration: layers, the origin of every value, and the typed result.
+//!
+//! The embedded `config.toml` is the list of keys and their defaults; whatever is not in it is a mistake.
+
+mod layers;
+mod sections;
+
+pub use layers::{Origin, Setting};
+pub use sections::{Config, Loadtest, Stack, Targets};
+
+use crate::error::{Context, Error, Result};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The defaults, as they are shipped.
+pub const DEFAULTS: &str = include_str!("../config.toml");
+
+/// Keys whose values are never shown unless asked for one by one.
+const SECRETS: [&str; 6] = [
+    "db.url",
+    "db.read_url",
+    "cache.url",
+    "kafka.sasl_password",
+    "channels.smtp_url",
+    "channels.webhook_secret",
+];
+
+/// The configuration together with where it was found and where each value came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The typed values.
+    pub config: Config,
+    /// Every key with its value and origin, in order of the keys.
+    pub settings: BTreeMap<String, Setting>,
+    /// The file that was read, if there is one.
+    pub file: Option<PathBuf>,
+    /// Where nsys keeps its state.
+    pub state_dir: PathBuf,
+    /// Relative paths of the configuration start here.
+    pub base_dir: PathBuf,
+}
+
+impl Loaded {
+    /// Finds and reads the configuration.
+    ///
+    /// # Errors
+    /// When a file that was named is missing or not TOML, or a key or a value is wrong.
+    pub fn load(
+        file: Option<&Path>,
+        state_dir: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self> {
+        let here = std::env::current_dir().context("cannot find the current directory")?;
+        let file = match file {
+            Some(path) if !path.is_file() => {
+                return Err(Error::usage(format!("there is no configuration file {}", path.display())));
+            }
+            Some(path) => Some(path.to_owned()),
+            None => {
+                [PathBuf::from("config.toml"), user_dir("XDG_CONFIG_HOME", ".config").join("config.toml")]
+                    .into_iter()
+                    .find(|path| path.is_file())
+            }
+        };
+        let in_project =
+            file.as_deref().is_some_and(|path| !path.starts_with(user_dir("XDG_CONFIG_HOME", ".config")));
+        let base_dir = match file.as_deref().and_then(Path::parent) {
+            Some(parent) if in_project => here.join(parent),
+            _ => user_dir("XDG_STATE_HOME", ".local/state"),
+        };
+        let state_dir = match state_dir {
+            Some(dir) => here.join(dir),
+            None if in_project => base_dir.join(".nsys"),
+            None => base_dir.clone(),
+        };
+        let mut settings = layers::defaults()?;
+        if let Some(path) = &file {
+            layers::add_file(&mut settings, path, false)?;
+        }
+        let overlay = state_dir.join("tuned.toml");
+        if overlay.is_file() {
+            layers::add_file(&mut settings, &overlay, true)?;
+        }
+        layers::add_environment(&mut settings, environment)?;
+        let config = layers::build(&settings)?;
+        config.check()?;
+        Ok(Self { config, settings, file, state_dir, base_dir })
+    }
+
+    /// Where load-test runs are kept.
+    #[must_use]
+    pub fn results_dir(&self) -> PathBuf {
+        self.base_dir.join(&self.config.loadtest.results_dir)
+    }
+}
+
+/// Whether the value of this key must not be shown.
+#[must_use]
+pub fn is_secret(key: &str) -> bool {
+    SECRETS.contains(&key)
+}
+
+fn user_dir(variable: &str, fallback: &str) -> PathBuf {
+    let base = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(fallback);
+    base.unwrap_or_else(home).join("nsys")
+}

@@ -1,0 +1,256 @@
+//! Layering by flat keys (`section.key`), each value with its origin. Reads files, decides nothing else.
+
+use super::{Config, DEFAULTS};
+use crate::error::{Context, Error, Result};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use toml::de::{DeTable, DeValue};
+use toml::{Table, Value};
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
+pub enum Origin {
+    /// Shipped with nsys.
+    Default,
+    /// The user's file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// The overlay that tuning writes.
+    Tuned {
+        /// The overlay.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// An environment variable.
+    Environment {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Tuned { path, line } => write!(f, "tuned, {}:{line}", path.display()),
+            Self::Environment { name } => write!(f, "env {name}"),
+        }
+    }
+}
+
+/// One effective value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// The value.
+    pub value: Value,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+type Settings = BTreeMap<String, Setting>;
+
+/// The keys and values of the shipped file.
+pub(super) fn defaults() -> Result<Settings> {
+    let table: Table = DEFAULTS.parse().context("the shipped configuration is not TOML")?;
+    let mut settings = Settings::new();
+    for (section, values) in table {
+        for (key, value) in values.as_table().cloned().unwrap_or_default() {
+            settings.insert(format!("{section}.{key}"), Setting { value, origin: Origin::Default });
+        }
+    }
+    Ok(settings)
+}
+
+/// Lays a file over what is there.
+pub(super) fn add_file(settings: &mut Settings, path: &Path, tuned: bool) -> Result<()> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let line_of = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
+    let at = |offset: usize| format!("{}:{}", path.display(), line_of(offset));
+    let table = DeTable::parse(&text).map_err(|cause| {
+        let place = cause.span().map_or_else(|| path.display().to_string(), |span| at(span.start));
+        Error::usage(format!("{place}: {}", cause.message()))
+    })?;
+    let whole: Table = text.parse().map_err(|cause| Error::usage(format!("{}: {cause}", path.display())))?;
+    for (section, values) in table.get_ref() {
+        let name = section.get_ref().as_ref();
+        let DeValue::Table(values) = values.get_ref() else {
+            return Err(unknown(settings, name, &at(section.span().start)));
+        };
+        if !settings.keys().any(|key| key.split('.').next() == Some(name)) {
+            return Err(unknown(settings, name, &at(section.span().start)));
+        }
+        for key in values.keys() {
+            let full = format!("{name}.{}", key.get_ref());
+            let place = at(key.span().start);
+            let Some(current) = settings.get(&full).cloned() else {
+                return Err(unknown(settings, &full, &place));
+            };
+            let value = whole[name][key.get_ref().as_ref()].clone();
+            let line = line_of(key.span().start);
+            let path = path.to_owned();
+            let origin = if tuned { Origin::Tuned { path, line } } else { Origin::File { path, line } };
+            let value = fitting(value, &current.value);
+            set(settings, &full, Setting { value, origin })
+                .map_err(|cause| Error::usage(format!("{place}: {full}: {cause}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Lays the `NSYS_SECTION__KEY` variables over what is there.
+pub(super) fn add_environment(
+    settings: &mut Settings,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<()> {
+    for (name, text) in environment {
+        let Some((section, key)) = name.strip_prefix("NSYS_").and_then(|rest| rest.split_once("__")) else {
+            continue;
+        };
+        let full = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
+        let Some(current) = settings.get(&full) else {
+            return Err(unknown(settings, &full, &name));
+        };
+        let value = typed(&text, &current.value)
+            .ok_or_else(|| Error::usage(format!("{name}={text:?}: {} is expected", kind(&current.value))))?;
+        let origin = Origin::Environment { name: name.clone() };
+        set(settings, &full, Setting { value, origin })
+            .map_err(|cause| Error::usage(format!("{name}={text:?}: {cause}")))?;
+    }
+    Ok(())
+}
+
+/// The typed configuration.
+pub(super) fn build(settings: &Settings) -> Result<Config> {
+    nested(settings.iter().map(|(key, setting)| (key.as_str(), &setting.value))).try_into().map_err(
+        |cause: toml::de::Error| Error::usage(format!("the configuration is wrong: {}", cause.message())),
+    )
+}
+
+fn set(settings: &mut Settings, key: &str, setting: Setting) -> Result<(), String> {
+    let before = settings.insert(key.to_owned(), setting);
+    // Only this key changed, so whatever does not fit now is this key's fault.
+    match build_quietly(settings) {
+        Ok(()) => Ok(()),
+        Err(cause) => {
+            before.map(|before| settings.insert(key.to_owned(), before));
+            Err(cause)
+        }
+    }
+}
+
+fn build_quietly(settings: &Settings) -> Result<(), String> {
+    nested(settings.iter().map(|(key, setting)| (key.as_str(), &setting.value)))
+        .try_into::<Config>()
+        .map(|_| ())
+        .map_err(|cause| cause.message().trim().to_owned())
+}
+
+fn nested<'a>(values: impl Iterator<Item = (&'a str, &'a Value)>) -> Table {
+    let mut table = Table::new();
+    for (key, value) in values {
+        let (section, key) = key.split_once('.').unwrap_or(("", key));
+        let entry = table.entry(section.to_owned()).or_insert_with(|| Value::Table(Table::new()));
+        if let Some(entry) = entry.as_table_mut() {
+            entry.insert(key.to_owned(), value.clone());
+        }
+    }
+    table
+}
+
+/// A whole number where a fraction is expected is meant as one.
+fn fitting(value: Value, default: &Value) -> Value {
+    match (value, default) {
+        (Value::Integer(number), Value::Float(_)) => Value::Float(number as f64),
+        (value, _) => value,
+    }
+}
+
+fn typed(text: &str, default: &Value) -> Option<Value> {
+    Some(match default {
+        Value::Integer(_) => Value::Integer(text.parse().ok()?),
+        Value::Float(_) => Value::Float(text.parse().ok()?),
+        Value::Boolean(_) => Value::Boolean(text.parse().ok()?),
+        Value::Array(_) => {
+            Value::Array(text.split(',').filter(|item| !item.is_empty()).map(Value::from).collect())
+        }
+        _ => Value::from(text),
+    })
+}
+
+const fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Integer(_) => "a whole number",
+        Value::Float(_) => "a number",
+        Value::Boolean(_) => "true or false",
+        Value::Array(_) => "a list with commas",
+        _ => "text",
+    }
+}
+
+fn unknown(settings: &Settings, key: &str, place: &str) -> Error {
+    let is_section = !key.contains('.');
+    let candidates = settings
+        .keys()
+        .map(|known| if is_section { known.split('.').next().unwrap_or(known) } else { known });
+    let nearest =
+        candidates.max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)));
+    let what = if is_section { "section" } else { "key" };
+    let error = Error::usage(format!("{place}: there is no {what} {key}"));
+    match nearest {
+        Some(nearest) => error.hint(format!("did you mean {nearest}?")),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_file(text: &str) -> Result<Settings> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        let mut settings = defaults()?;
+        add_file(&mut settings, &path, false)?;
+        Ok(settings)
+    }
+
+    #[test]
+    fn a_wrong_key_names_its_line_and_the_nearest_right_one() {
+        let error = with_file("[kafka]\n\nlingr = \"1ms\"\n").unwrap_err();
+        assert!(error.message.ends_with("config.toml:3: there is no key kafka.lingr"), "{}", error.message);
+        assert_eq!(error.hint.as_deref(), Some("did you mean kafka.linger?"));
+    }
+
+    #[test]
+    fn a_wrong_type_names_its_line() {
+        let error = with_file("[db]\npool_size = \"many\"\n").unwrap_err();
+        assert!(error.message.contains("config.toml:2: db.pool_size"), "{}", error.message);
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let mut settings = with_file("[stack]\nport_offset = 200\n").unwrap();
+        let pair = ("NSYS_STACK__PORT_OFFSET".to_owned(), "300".to_owned());
+        add_environment(&mut settings, std::iter::once(pair)).unwrap();
+        assert_eq!(build(&settings).unwrap().stack.port_offset, 300);
+        assert_eq!(settings["stack.port_offset"].origin.to_string(), "env NSYS_STACK__PORT_OFFSET");
+    }
+
+    #[test]
+    fn text_that_looks_like_a_number_stays_text() {
+        let mut settings = defaults().unwrap();
+        let pair = ("NSYS_STACK__NAME".to_owned(), "5".to_owned());
+        add_environment(&mut settings, std::iter::once(pair)).unwrap();
+        assert_eq!(build(&settings).unwrap().stack.name, "5");
+    }
+}

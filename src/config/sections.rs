@@ -1,0 +1,198 @@
+//! The typed configuration: the sections of nsys beside those of the service.
+
+use crate::error::{Error, Result};
+use jiff::fmt::serde::unsigned_duration::friendly::compact::required as span;
+use nsys_contract::config as service;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Every section of `config.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where and how the stack runs.
+    pub stack: Stack,
+    /// Load tests.
+    pub loadtest: Loadtest,
+    /// The objectives a level is judged by.
+    pub targets: Targets,
+    /// The service's HTTP side.
+    pub service: service::Service,
+    /// Tokens and passwords.
+    pub auth: service::Auth,
+    /// PostgreSQL.
+    pub db: service::Db,
+    /// Kafka.
+    pub kafka: service::Kafka,
+    /// Redis and the in-process level.
+    pub cache: service::Cache,
+    /// The worker role.
+    pub worker: service::Worker,
+    /// Delivery channels.
+    pub channels: service::Channels,
+    /// Rate limits and load shedding.
+    pub limits: service::Limits,
+    /// How long rows are kept.
+    pub retention: service::Retention,
+    /// Logs and traces.
+    pub telemetry: service::Telemetry,
+}
+
+/// `[stack]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stack {
+    /// Name of this stack.
+    pub name: String,
+    /// Where it runs.
+    pub runtime: String,
+    /// Added to every default port.
+    pub port_offset: u16,
+    /// Replicas of the api.
+    pub app: u32,
+    /// Replicas of the worker.
+    pub worker: u32,
+    /// Restarts of a failing part before it is left down.
+    pub restart_limit: u32,
+    /// Largest heap of the broker, in MiB.
+    pub kafka_heap_mb: u32,
+    /// Most memory Redis uses, in MiB.
+    pub redis_max_memory_mb: u32,
+    /// Most bytes kept per partition.
+    pub kafka_retention_bytes: u64,
+    /// How often Prometheus scrapes.
+    #[serde(with = "span")]
+    pub scrape_interval: Duration,
+}
+
+/// `[loadtest]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Loadtest {
+    /// Where runs are kept.
+    pub results_dir: String,
+    /// The k6 program; empty: found.
+    pub k6: String,
+    /// Users of the seeded table.
+    pub seed_users: u32,
+    /// Notifications of the seeded table.
+    pub seed_notifications: u32,
+    /// Share of creations.
+    pub mix_create: f64,
+    /// Share of reads by id.
+    pub mix_get: f64,
+    /// Share of lists.
+    pub mix_list: f64,
+    /// Share of lookups by correlation id.
+    pub mix_correlation: f64,
+    /// Part of a level that warms up.
+    pub warmup_share: f64,
+    /// Longest wait for the backlog to drain.
+    #[serde(with = "span")]
+    pub stabilise_timeout: Duration,
+    /// CPU of the generator above which it was the limit, in per cent of one core.
+    pub generator_cpu_pct: f64,
+    /// Share of planned requests below which the generator was the limit.
+    pub min_offered_share: f64,
+}
+
+/// `[targets]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Targets {
+    /// 95th percentile, ms.
+    pub p95_ms: f64,
+    /// 99th percentile, ms.
+    pub p99_ms: f64,
+    /// Share of failed requests, 0 to 1.
+    pub error_rate: f64,
+    /// CPU of the service, per cent of all cores.
+    pub cpu_pct: f64,
+    /// Memory of the service, MiB.
+    pub memory_mb: f64,
+    /// Connections to PostgreSQL.
+    pub db_connections: f64,
+    /// Messages waiting at the end of a level.
+    pub lag: f64,
+    /// Share of cache reads that hit, 0 to 1.
+    pub cache_hit_rate: f64,
+}
+
+impl Config {
+    /// What no single value can show to be wrong.
+    ///
+    /// # Errors
+    /// When values contradict each other; the message names the key.
+    pub fn check(&self) -> Result<()> {
+        let name = &self.stack.name;
+        if name.is_empty()
+            || name.len() > 32
+            || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        {
+            return Err(Error::usage(format!(
+                "stack.name = {name:?}: 1 to 32 letters, digits and dashes are expected"
+            )));
+        }
+        if self.stack.port_offset > 50_000 || (1..100).contains(&self.stack.port_offset) {
+            let offset = self.stack.port_offset;
+            return Err(Error::usage(format!("stack.port_offset = {offset}: 0 or 100 to 50000 is expected")));
+        }
+        if self.stack.runtime != "local" {
+            let runtime = &self.stack.runtime;
+            return Err(Error::usage(format!(
+                "stack.runtime = {runtime:?}: this version runs the stack locally"
+            ))
+            .hint("set it to \"local\""));
+        }
+        if !(1..=64).contains(&self.stack.app) || !(1..=64).contains(&self.stack.worker) {
+            return Err(Error::usage("stack.app and stack.worker must be between 1 and 64"));
+        }
+        let load = &self.loadtest;
+        let shares = [load.mix_create, load.mix_get, load.mix_list, load.mix_correlation];
+        let sum: f64 = shares.iter().sum();
+        if (sum - 1.0).abs() > 1e-6 || shares.iter().any(|share| *share < 0.0) {
+            return Err(Error::usage(format!("the shares loadtest.mix_* add up to {sum}, not to 1")));
+        }
+        if !(0.0..=0.9).contains(&load.warmup_share) {
+            return Err(Error::usage("loadtest.warmup_share must be between 0 and 0.9"));
+        }
+        Ok(())
+    }
+
+    /// The sections the service reads.
+    #[must_use]
+    pub fn service_config(&self) -> service::ServiceConfig {
+        service::ServiceConfig {
+            service: self.service.clone(),
+            auth: self.auth.clone(),
+            db: self.db.clone(),
+            kafka: self.kafka.clone(),
+            cache: self.cache.clone(),
+            worker: self.worker.clone(),
+            channels: self.channels.clone(),
+            limits: self.limits.clone(),
+            retention: self.retention.clone(),
+            telemetry: self.telemetry.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_file_holds_every_key_and_the_defaults_of_the_service() {
+        let config: Config = toml::from_str(super::super::DEFAULTS).unwrap();
+        assert_eq!(config.service_config(), service::ServiceConfig::default());
+        let keys = |text: &str| text.parse::<toml::Table>().unwrap();
+        let written = keys(super::super::DEFAULTS);
+        let whole = toml::Table::try_from(&config).unwrap();
+        for (section, values) in &whole {
+            for key in values.as_table().unwrap().keys() {
+                assert!(written[section].get(key).is_some(), "config.toml lacks {section}.{key}");
+            }
+        }
+        config.check().unwrap();
+    }
+}
