@@ -2,20 +2,16 @@
 //!
 //! Names are a contract with scripts; adding is fine, renaming is not.
 
-mod change;
 mod load;
-mod look;
 mod stack;
 
-pub use change::*;
 pub use load::*;
-pub use look::*;
 pub use stack::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-/// Bring up, load-test, diagnose and tune a notification stack.
+/// Bring up and load-test a notification stack.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "nsys",
@@ -27,9 +23,9 @@ use std::path::PathBuf;
 #[command(
     after_help = "Start with:\n  nsys setup                         install what the local stack needs\n  \
     nsys up                            start it and wait until it is ready\n  \
-    nsys loadtest incremental --quick  measure it\n  nsys next                          what to do now\n\n\
+    nsys loadtest incremental --quick  measure it\n\n\
     Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 unreachable, 4 refused,\n\
-    10 thresholds not met, 11 load could not be offered, 20 regression, 130 interrupted."
+    10 thresholds not met, 11 load could not be offered, 130 interrupted."
 )]
 pub struct Cli {
     /// Flags that every command takes.
@@ -63,30 +59,11 @@ pub struct Global {
     pub read_only: bool,
     /// Form of the answer
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT", help_heading = "Global options")]
-    pub output: Option<Format>,
-}
-
-/// Every output format any command knows; most know `text` and `json`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// For programs; stable and documented.
-    Json,
-    /// Markdown (report, compare).
-    Md,
-    /// HTML (report).
-    Html,
-    /// JUnit XML (report).
-    Junit,
-    /// Comma-separated values (exports).
-    Csv,
-    /// One JSON object per line (exports).
-    Ndjson,
+    pub output: Option<OutputFormat>,
 }
 
 /// The two formats of [`crate::render::Out`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
     /// For people.
     #[default]
@@ -106,6 +83,16 @@ pub struct ChangeFlags {
     pub yes: bool,
 }
 
+/// Reads a duration with its unit: `500ms`, `5s`, `10m`, `1h`, `1h30m`.
+///
+/// # Errors
+/// When the text is no duration, or a negative one.
+pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    let wrong = || format!("{text:?} is not a duration; write for example 500ms, 30s, 5m or 1h");
+    let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    span.try_into().map_err(|_| wrong())
+}
+
 /// Everything nsys can do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
@@ -119,78 +106,22 @@ pub enum Command {
     Ps,
     /// Show the logs of parts
     Logs(LogsArgs),
-    /// Restart parts
+    /// Restart parts, one replica at a time
     Restart(RestartArgs),
     /// Set how many replicas run
     Scale(ScaleArgs),
-    /// Show CPU, memory, disk and network of each part
-    Stats(StatsArgs),
     /// Show the health of every component
     Health(HealthArgs),
-    /// Check that the stack and the measurement can work
-    Doctor(DoctorArgs),
-    /// Send one notification and follow it to its final status
-    Trace,
-    /// Open a web page of the stack
-    Open(OpenArgs),
+    /// Show consumer lag by partition
+    Lag,
     /// Show and check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Show consumer lag by partition
-    Lag(LagArgs),
-    /// Look at topics and groups
-    #[command(subcommand)]
-    Kafka(KafkaCommand),
-    /// Look at and manage the database
-    #[command(subcommand)]
-    Db(DbCommand),
-    /// Look at and flush the cache
-    #[command(subcommand)]
-    Cache(CacheCommand),
-    /// Flush the cache (same as `cache flush`)
-    Flush(FlushArgs),
-    /// Query metrics by name or by PromQL
-    #[command(subcommand)]
-    Metrics(MetricsCommand),
-    /// Show traces, slowest first
-    Traces(TracesArgs),
-    /// Open the terminal dashboard
-    Watch(WatchArgs),
-    /// Tune the database, Kafka, the cache and the service
-    #[command(subcommand)]
-    Tune(TuneCommand),
-    /// Show the journal of changes
-    History(HistoryArgs),
-    /// Take a change back
-    Undo(UndoArgs),
-    /// Inspect and redrive dead letters
-    #[command(subcommand)]
-    Dlq(DlqCommand),
-    /// Manage test users
-    #[command(subcommand)]
-    User(UserCommand),
-    /// Print a token for the API
-    Token(TokenArgs),
-    /// Send one notification
-    Send(SendArgs),
-    /// Export data as a stream
-    #[command(subcommand)]
-    Export(ExportCommand),
     /// Run and manage load tests
     #[command(subcommand)]
     Loadtest(LoadtestCommand),
-    /// Write and show the report of a run
+    /// Write the report of a run again and show its summary
     Report(ReportArgs),
-    /// Name what saturated first and the command that mends it
-    Diagnose(DiagnoseArgs),
-    /// Repeat the measurements after a change and compare
-    Verify(VerifyArgs),
-    /// Compare two runs
-    Compare(CompareArgs),
-    /// Show the one most useful next step
-    Next,
-    /// Profile the service and write a flame graph
-    Profile(ProfileArgs),
     /// Print a shell completion script
     Completions(CompletionsArgs),
     /// Print the manual page
@@ -211,9 +142,16 @@ mod tests {
     }
 
     #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(parse_duration("1h30m"), Ok(std::time::Duration::from_secs(5_400)));
+        assert!(parse_duration("90").is_err());
+        assert!(parse_duration("-5s").is_err());
+    }
+
+    #[test]
     fn global_flags_go_anywhere() {
         let cli = Cli::parse_from(["nsys", "ps", "-o", "json", "--state-dir", "/tmp/x"]);
-        assert_eq!(cli.global.output, Some(Format::Json));
+        assert_eq!(cli.global.output, Some(OutputFormat::Json));
         assert_eq!(cli.global.state_dir, Some("/tmp/x".into()));
     }
 }

@@ -1,14 +1,45 @@
-//! nsys: bring up, load-test, diagnose and tune a notification stack.
+//! nsys: bring up and load-test a notification stack.
+//!
+//! # Layout
+//! - [`cli`]: the command line as types; [`config`]: layers and the origin of every value
+//! - [`domain`]: data and arithmetic without I/O; [`clients`]: one driver, one file
+//! - [`stack`]: parts, readiness, the supervisor; [`commands`]: one noun per file
+//! - [`render`]: the only way to standard output
 
 pub mod cli;
+pub mod clients;
+pub mod commands;
 pub mod config;
+pub mod domain;
 pub mod error;
 pub mod render;
+pub mod stack;
 
 use std::process::ExitCode;
 
 /// Runs one command.
 #[must_use]
-pub fn run(_cli: cli::Cli) -> ExitCode {
-    ExitCode::FAILURE
+pub fn run(cli: cli::Cli) -> ExitCode {
+    if cli.global.no_color {
+        anstream::ColorChoice::Never.write_global();
+    }
+    let out = commands::output(&cli);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(cause) => {
+            let error = error::Error::failed(format!("cannot start: {cause}"));
+            out.error(&error);
+            return error.exit_code();
+        }
+    };
+    let result = runtime.block_on(commands::run(cli, out));
+    // A reader of a log or a blocking client must not hold the end up.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            out.error(&error);
+            error.exit_code()
+        }
+    }
 }

@@ -1,23 +1,8 @@
 //! Arguments of the commands around the stack itself.
 
 use super::ChangeFlags;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use std::str::FromStr;
-
-/// Where the stack runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum RuntimeChoice {
-    /// Docker when an engine answers and has the images, else local.
-    Auto,
-    /// Containers through Compose.
-    Docker,
-    /// Processes on this machine.
-    Local,
-    /// A stack that runs elsewhere; addresses from the configuration.
-    External,
-    /// A Kubernetes cluster.
-    Kubernetes,
-}
 
 /// A number of replicas for a part: `app=3`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,21 +44,12 @@ pub struct SetupArgs {
 /// Arguments of `nsys up`.
 #[derive(Clone, Debug, Args)]
 pub struct UpArgs {
-    /// Where to run the stack; default from the configuration
-    #[arg(long, value_enum)]
-    pub runtime: Option<RuntimeChoice>,
+    /// Where to run the stack: local, processes on this machine
+    #[arg(long, value_parser = ["local"], default_value = "local")]
+    pub runtime: String,
     /// Replicas, for example app=3,worker=2
     #[arg(long, value_delimiter = ',', value_name = "PART=N")]
     pub scale: Vec<Scale>,
-    /// Start only these parts
-    #[arg(long, value_delimiter = ',', value_name = "PART")]
-    pub only: Vec<String>,
-    /// Also start these optional parts (jaeger, grafana, replica)
-    #[arg(long, value_delimiter = ',', value_name = "PART")]
-    pub with: Vec<String>,
-    /// Leave these parts out
-    #[arg(long, value_delimiter = ',', value_name = "PART")]
-    pub without: Vec<String>,
     /// Longest wait until everything is ready
     #[arg(long, value_parser = super::parse_duration, default_value = "180s")]
     pub timeout: std::time::Duration,
@@ -133,57 +109,12 @@ pub struct ScaleArgs {
     pub change: ChangeFlags,
 }
 
-/// Arguments of `nsys stats`.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct StatsArgs {
-    /// Refresh until interrupted
-    #[arg(long)]
-    pub watch: bool,
-}
-
 /// Arguments of `nsys health`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct HealthArgs {
     /// Wait this long for everything to be ok
     #[arg(long, value_parser = super::parse_duration)]
     pub wait: Option<std::time::Duration>,
-    /// Refresh until interrupted
-    #[arg(long)]
-    pub watch: bool,
-}
-
-/// Arguments of `nsys doctor`.
-#[derive(Clone, Debug, Args)]
-pub struct DoctorArgs {
-    /// Explain one check, for example NSYS-D001
-    #[arg(long, value_name = "ID")]
-    pub explain: Option<String>,
-}
-
-/// A web page of the stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Page {
-    /// Dashboards.
-    Grafana,
-    /// Metrics.
-    Prometheus,
-    /// Traces.
-    Jaeger,
-    /// Topics and messages.
-    KafkaUi,
-    /// The service's API documentation.
-    ApiDocs,
-}
-
-/// Arguments of `nsys open`.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct OpenArgs {
-    /// Which page
-    #[arg(value_enum)]
-    pub page: Page,
-    /// Print the address instead of opening it
-    #[arg(long)]
-    pub print: bool,
 }
 
 /// `nsys config …`
@@ -215,23 +146,9 @@ pub struct CompletionsArgs {
 /// Arguments of the hidden `nsys supervise`.
 #[derive(Clone, Debug, Args)]
 pub struct SuperviseArgs {
-    /// The intent file that `up` wrote
-    #[arg(long, value_name = "FILE")]
-    pub intent: std::path::PathBuf,
-}
-
-/// Arguments of `nsys profile`.
-#[derive(Clone, Debug, Args)]
-pub struct ProfileArgs {
-    /// app or worker (a replica such as app-2 works too)
-    #[arg(default_value = "app")]
-    pub part: String,
-    /// How long to sample
-    #[arg(long, default_value_t = 30)]
-    pub seconds: u32,
-    /// Where to write the SVG; default in the state directory
-    #[arg(long, value_name = "FILE")]
-    pub file: Option<std::path::PathBuf>,
+    /// The stack's directory
+    #[arg(long, value_name = "DIR")]
+    pub root: std::path::PathBuf,
 }
 
 #[cfg(test)]

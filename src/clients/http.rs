@@ -1,0 +1,104 @@
+//! The only place that names reqwest: the service's API, Prometheus, readiness.
+
+use crate::error::{Error, Result};
+use serde::Serialize;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Answer of a call that arrived, whatever its status.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Body as JSON, or as a JSON string when it is none.
+    pub body: Value,
+}
+
+fn client(timeout: Duration) -> Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .timeout(timeout)
+        .no_proxy()
+        .build()
+        .map_err(|cause| Error::failed(format!("cannot make an HTTP client: {cause}")))
+}
+
+async fn finish(url: &str, request: reqwest::RequestBuilder) -> Result<Answer> {
+    let away = |cause: reqwest::Error| {
+        let reason = if cause.is_timeout() {
+            "no answer in time".to_owned()
+        } else if cause.is_connect() {
+            "nothing listens there".to_owned()
+        } else {
+            cause.to_string()
+        };
+        Error::unreachable(format!("{url}: {reason}"))
+    };
+    let response = request.send().await.map_err(away)?;
+    let status = response.status().as_u16();
+    let text = response.text().await.map_err(away)?;
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Ok(Answer { status, body })
+}
+
+/// GET.
+///
+/// # Errors
+/// When no answer arrives in time.
+pub async fn get(url: &str, timeout: Duration) -> Result<Answer> {
+    finish(url, client(timeout)?.get(url)).await
+}
+
+/// POST of a JSON body, with a bearer token when there is one.
+///
+/// # Errors
+/// When no answer arrives in time.
+pub async fn post<T: Serialize + Sync>(url: &str, body: &T, timeout: Duration) -> Result<Answer> {
+    finish(url, client(timeout)?.post(url).json(body)).await
+}
+
+/// One series of a Prometheus range: its labels and its points (seconds since the epoch, value).
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Series {
+    /// Labels as text.
+    pub labels: String,
+    /// Points.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Evaluates a PromQL expression over a range.
+///
+/// # Errors
+/// When Prometheus does not answer, or refuses the expression.
+pub async fn query_range(base: &str, promql: &str, start: f64, end: f64, step_s: f64) -> Result<Vec<Series>> {
+    let url = format!("{base}/api/v1/query_range");
+    let step = step_s.to_string();
+    let (start, end) = (start.to_string(), end.to_string());
+    let query = [("query", promql), ("start", &start), ("end", &end), ("step", &step)];
+    let answer = finish(&url, client(Duration::from_secs(10))?.get(&url).query(&query)).await?;
+    if answer.status != 200 {
+        return Err(Error::failed(format!("Prometheus refused {promql:?}: {}", answer.body["error"])));
+    }
+    let number = |value: &Value| value.as_str().and_then(|text| text.parse::<f64>().ok());
+    let point = |pair: &Value| Some((pair[0].as_f64()?, number(&pair[1])?));
+    let series = answer.body["data"]["result"].as_array().cloned().unwrap_or_default();
+    Ok(series
+        .iter()
+        .map(|one| Series {
+            labels: one["metric"].to_string(),
+            points: one["values"].as_array().into_iter().flatten().filter_map(point).collect(),
+        })
+        .collect())
+}
+
+/// Evaluates a PromQL expression at one instant; the first sample that is a number, if any.
+///
+/// # Errors
+/// When Prometheus does not answer, or refuses the expression.
+pub async fn query_value(base: &str, promql: &str, at: f64) -> Result<Option<f64>> {
+    let series = query_range(base, promql, at, at, 1.0).await?;
+    Ok(series
+        .first()
+        .and_then(|one| one.points.first())
+        .map(|point| point.1)
+        .filter(|value| value.is_finite()))
+}

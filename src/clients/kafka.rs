@@ -1,0 +1,143 @@
+//! The only place that names rdkafka: topics and lag. Calls block, so they run on the blocking pool.
+
+use crate::domain::lag::PartitionLag;
+use crate::error::{Error, Result};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+use std::time::Duration;
+
+fn config(brokers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set_log_level(RDKafkaLogLevel::Emerg);
+    config
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::result::Result<T, KafkaError> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|cause| Error::failed(format!("the Kafka client ended abnormally: {cause}")))?
+        .map_err(|cause| Error::unreachable(format!("kafka: {cause}")))
+}
+
+/// Topics with their number of partitions. An answer without a broker is not an answer.
+///
+/// # Errors
+/// When no broker answers in time.
+pub async fn topics(brokers: &str, timeout: Duration) -> Result<Vec<(String, usize)>> {
+    let config = config(brokers);
+    let topics = blocking(move || {
+        let consumer: BaseConsumer = config.create()?;
+        let metadata = consumer.fetch_metadata(None, timeout)?;
+        let named = !metadata.brokers().is_empty();
+        let topics = metadata
+            .topics()
+            .iter()
+            .map(|topic| (topic.name().to_owned(), topic.partitions().len()))
+            .collect();
+        Ok(named.then_some(topics))
+    })
+    .await?;
+    topics.ok_or_else(|| Error::unreachable("kafka: the controller has not let the broker in yet"))
+}
+
+/// Creates the topics that are missing and waits until they can be used.
+///
+/// # Errors
+/// When the broker refuses, or the topics cannot be used in time.
+pub async fn ensure_topics(
+    brokers: &str,
+    wanted: &[(&str, i32)],
+    replication: i32,
+    timeout: Duration,
+) -> Result<()> {
+    let there = topics(brokers, timeout).await?;
+    let missing: Vec<_> =
+        wanted.iter().filter(|(name, _)| !there.iter().any(|(known, _)| known == name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let admin: AdminClient<DefaultClientContext> =
+        config(brokers).create().map_err(|cause| Error::failed(format!("kafka: {cause}")))?;
+    let new: Vec<_> = missing
+        .iter()
+        .map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(replication)))
+        .collect();
+    let options = AdminOptions::new().operation_timeout(Some(timeout)).request_timeout(Some(timeout));
+    let results = admin
+        .create_topics(&new, &options)
+        .await
+        .map_err(|cause| Error::unreachable(format!("kafka: cannot create topics: {cause}")))?;
+    for result in results {
+        if let Err((topic, code)) = result
+            && code != RDKafkaErrorCode::TopicAlreadyExists
+        {
+            return Err(Error::failed(format!("kafka: cannot create topic {topic}: {code}")));
+        }
+    }
+    let deadline = tokio::time::Instant::now() + timeout;
+    loop {
+        let names: Vec<String> = missing.iter().map(|(name, _)| (*name).to_owned()).collect();
+        match lag(brokers, "nsys-readiness", &names, Duration::from_secs(2)).await {
+            Ok(_) => return Ok(()),
+            Err(cause) if tokio::time::Instant::now() > deadline => return Err(cause),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+/// Lag of every partition of these topics.
+///
+/// # Errors
+/// When the broker does not answer in time, or a partition has no leader.
+pub async fn lag(
+    brokers: &str,
+    group: &str,
+    topics: &[String],
+    timeout: Duration,
+) -> Result<Vec<PartitionLag>> {
+    let mut config = config(brokers);
+    config.set("group.id", group).set("enable.auto.commit", "false");
+    let topics = topics.to_vec();
+    blocking(move || {
+        let consumer: BaseConsumer = config.create()?;
+        let metadata = consumer.fetch_metadata(None, timeout)?;
+        let list = |offset: Offset| {
+            let mut list = TopicPartitionList::new();
+            for topic in
+                metadata.topics().iter().filter(|topic| topics.iter().any(|name| name == topic.name()))
+            {
+                for partition in topic.partitions() {
+                    list.add_partition_offset(topic.name(), partition.id(), offset)?;
+                }
+            }
+            Ok::<_, KafkaError>(list)
+        };
+        let ends = consumer.offsets_for_times(list(Offset::End)?, timeout)?;
+        let starts = consumer.offsets_for_times(list(Offset::Beginning)?, timeout)?;
+        let committed = consumer.committed_offsets(list(Offset::Invalid)?, timeout)?;
+        let at = |list: &TopicPartitionList, topic: &str, partition: i32| {
+            list.find_partition(topic, partition).and_then(|found| match found.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            })
+        };
+        ends.elements()
+            .iter()
+            .map(|end| {
+                end.error()?;
+                let (topic, partition) = (end.topic(), end.partition());
+                let last = at(&ends, topic, partition).unwrap_or(0);
+                let first = at(&starts, topic, partition).unwrap_or(0);
+                Ok(PartitionLag::new(topic, partition, at(&committed, topic, partition), first, last))
+            })
+            .collect()
+    })
+    .await
+}

@@ -1,0 +1,189 @@
+//! The only place that names sqlx: everything nsys asks of PostgreSQL.
+
+use crate::error::{Context, Error, Result};
+use sqlx::{Connection, PgConnection, Row};
+use std::time::Duration;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+/// A connection for one command.
+#[derive(Debug)]
+pub struct Postgres {
+    connection: PgConnection,
+}
+
+impl Postgres {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When the server does not take the connection in time; the message is the server's own.
+    pub async fn connect(url: &str, timeout: Duration) -> Result<Self> {
+        match tokio::time::timeout(timeout, PgConnection::connect(url)).await {
+            Ok(Ok(connection)) => Ok(Self { connection }),
+            Ok(Err(cause)) => Err(Error::unreachable(format!("postgres: {cause}"))),
+            Err(_) => Err(Error::unreachable(format!("postgres did not answer within {timeout:?}"))),
+        }
+    }
+
+    /// Creates the database unless it is there. `name` is ours, not the user's.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn ensure_database(&mut self, name: &str) -> Result<()> {
+        let there = sqlx::query("SELECT 1 FROM pg_database WHERE datname = $1")
+            .bind(name)
+            .fetch_optional(&mut self.connection)
+            .await
+            .context("cannot list databases")?;
+        if there.is_none() {
+            let statement = sqlx::AssertSqlSafe(format!("CREATE DATABASE \"{name}\""));
+            sqlx::raw_sql(statement)
+                .execute(&mut self.connection)
+                .await
+                .context("cannot create the database")?;
+        }
+        Ok(())
+    }
+
+    /// Applies the migrations that are missing, under an advisory lock.
+    ///
+    /// # Errors
+    /// When one fails, or one that was applied has changed since.
+    pub async fn migrate(&mut self) -> Result<()> {
+        MIGRATIONS.run_direct(None, &mut self.connection, false).await.context("cannot migrate the database")
+    }
+
+    /// The newest applied migration; 0 when there is none.
+    ///
+    /// # Errors
+    /// When the schema was never migrated.
+    pub async fn schema_version(&mut self) -> Result<i64> {
+        let row = sqlx::query("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
+            .fetch_one(&mut self.connection)
+            .await
+            .context("the schema was never migrated")?;
+        Ok(row.get(0))
+    }
+
+    /// Gives an account a role.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn set_role(&mut self, email: &str, role: &str) -> Result<()> {
+        sqlx::query("UPDATE users SET role = $2 WHERE lower(email) = lower($1)")
+            .bind(email)
+            .bind(role)
+            .execute(&mut self.connection)
+            .await
+            .context("cannot set the role")?;
+        Ok(())
+    }
+
+    /// Fills the seeded table up to `rows` notifications of `users` users. Ids are the MD5 of
+    /// `nsys-seed-N`, so that a generator can compute them. Returns how many rows were added.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn seed(&mut self, users: u32, rows: u32) -> Result<u64> {
+        let done = sqlx::query(
+            "INSERT INTO notifications (id, user_id, channel, type, priority, status, payload, correlation_id, created_at, updated_at)
+             SELECT md5('nsys-seed-' || n)::uuid, 'seed-user-' || (n % $1), 'EMAIL', 'SYSTEM', 'MEDIUM', 'DELIVERED',
+                    '{\"to\": \"seed@example.com\"}'::jsonb, 'seed-correlation-' || (n / 10), now() - n * interval '1 second', now()
+             FROM generate_series(0, $2 - 1) AS n ON CONFLICT DO NOTHING",
+        )
+        .bind(i32::try_from(users).unwrap_or(i32::MAX))
+        .bind(i32::try_from(rows).unwrap_or(i32::MAX))
+        .execute(&mut self.connection)
+        .await
+        .context("cannot seed the tables")?;
+        sqlx::raw_sql("ANALYZE notifications")
+            .execute(&mut self.connection)
+            .await
+            .context("cannot analyze")?;
+        Ok(done.rows_affected())
+    }
+
+    /// How many notifications with this prefix of the correlation id are stored, and how many of
+    /// them are final.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn count_run(&mut self, prefix: &str) -> Result<(u64, u64)> {
+        let row = sqlx::query(
+            "SELECT count(*), count(*) FILTER (WHERE status IN ('DELIVERED', 'SENT', 'FAILED', 'CANCELLED', 'EXPIRED'))
+             FROM notifications WHERE starts_with(correlation_id, $1)",
+        )
+        .bind(prefix)
+        .fetch_one(&mut self.connection)
+        .await
+        .context("cannot count the run's notifications")?;
+        Ok((
+            u64::try_from(row.get::<i64, _>(0)).unwrap_or(0),
+            u64::try_from(row.get::<i64, _>(1)).unwrap_or(0),
+        ))
+    }
+
+    /// Open client connections, our own left out.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn connections(&mut self) -> Result<u64> {
+        let row = sqlx::query(
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+        )
+        .fetch_one(&mut self.connection)
+        .await
+        .context("cannot count connections")?;
+        Ok(u64::try_from(row.get::<i64, _>(0)).unwrap_or(0))
+    }
+
+    /// Forgets the statement statistics, so that the next reading covers one level.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn reset_statements(&mut self) -> Result<()> {
+        sqlx::raw_sql("SELECT pg_stat_statements_reset()")
+            .execute(&mut self.connection)
+            .await
+            .context("cannot reset pg_stat_statements")?;
+        Ok(())
+    }
+
+    /// The statements that took the most time since the reset.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn top_statements(&mut self, limit: i64) -> Result<Vec<Statement>> {
+        let rows = sqlx::query(
+            "SELECT left(regexp_replace(query, '\\s+', ' ', 'g'), 160), calls, total_exec_time, mean_exec_time
+             FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+             ORDER BY total_exec_time DESC LIMIT $1",
+        )
+        .bind(limit)
+        .fetch_all(&mut self.connection)
+        .await
+        .context("cannot read pg_stat_statements")?;
+        Ok(rows
+            .iter()
+            .map(|row| Statement {
+                query: row.get(0),
+                calls: row.get(1),
+                total_ms: row.get(2),
+                mean_ms: row.get(3),
+            })
+            .collect())
+    }
+}
+
+/// One statement of `pg_stat_statements`.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Statement {
+    /// Its text, parameters left out, at most 160 characters.
+    pub query: String,
+    /// How often it ran.
+    pub calls: i64,
+    /// Time in all, in ms.
+    pub total_ms: f64,
+    /// Time for each call, in ms.
+    pub mean_ms: f64,
+}

@@ -1,0 +1,101 @@
+//! Processes of this machine: identity that survives pid reuse, signals, use of CPU and memory,
+//! and who holds a port. Reads /proc; Linux only.
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A process that cannot be taken for another one with the same pid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The pid, also the id of its process group.
+    pub pid: i32,
+    /// Clock ticks between boot and its start.
+    pub start: u64,
+    /// The boot it belongs to.
+    pub boot: String,
+}
+
+impl Identity {
+    /// Of a process that runs now.
+    #[must_use]
+    pub fn of(pid: i32) -> Option<Self> {
+        Some(Self { pid, start: start_ticks(pid)?, boot: boot_id() })
+    }
+
+    /// Whether exactly this process still runs.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        boot_id() == self.boot
+            && start_ticks(self.pid) == Some(self.start)
+            && Pid::from_raw(self.pid).is_some_and(|pid| test_kill_process(pid).is_ok())
+    }
+
+    /// Asks its process group to end, waits, and insists. Never signals a stranger.
+    pub async fn end(&self, patience: Duration) {
+        let Some(pid) = Pid::from_raw(self.pid) else { return };
+        for signal in [Signal::TERM, Signal::KILL] {
+            if !self.runs() {
+                return;
+            }
+            // It may end between the check and the signal; that is what we want anyway.
+            let _ = kill_process_group(pid, signal);
+            let deadline = Instant::now() + patience;
+            while self.runs() && Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// Fields of /proc/PID/stat behind the name, which may hold spaces; index 0 is the state.
+fn stat_fields(pid: i32) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
+}
+
+fn start_ticks(pid: i32) -> Option<u64> {
+    let fields = stat_fields(pid)?;
+    if fields.first()? == "Z" { None } else { fields.get(19)?.parse().ok() }
+}
+
+/// CPU time used so far, in seconds, and resident memory, in bytes.
+#[must_use]
+pub fn usage(pid: i32) -> Option<(f64, u64)> {
+    let fields = stat_fields(pid)?;
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    let pages: u64 = fields.get(21)?.parse().ok()?;
+    let (hertz, page) = (rustix::param::clock_ticks_per_second(), rustix::param::page_size() as u64);
+    Some((ticks as f64 / hertz as f64, pages * page))
+}
+
+/// The process that listens on this TCP port, as "name (pid 123)", as far as we may see.
+#[must_use]
+pub fn holder_of_port(port: u16) -> Option<String> {
+    let wanted = format!(":{port:04X}");
+    let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|file| {
+        let text = std::fs::read_to_string(file).ok()?;
+        text.lines().skip(1).find_map(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            (fields.get(1)?.ends_with(&wanted) && *fields.get(3)? == "0A").then(|| fields[9].to_owned())
+        })
+    })?;
+    let socket = format!("socket:[{inode}]");
+    let holds = |process: &Path| {
+        std::fs::read_dir(process.join("fd")).ok().is_some_and(|files| {
+            files
+                .flatten()
+                .any(|file| std::fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == socket.as_str()))
+        })
+    };
+    let process = std::fs::read_dir("/proc").ok()?.flatten().map(|entry| entry.path()).find(|path| {
+        path.file_name().is_some_and(|name| name.as_encoded_bytes()[0].is_ascii_digit()) && holds(path)
+    })?;
+    let name = std::fs::read_to_string(process.join("comm")).ok()?;
+    Some(format!("{} (pid {})", name.trim(), process.file_name()?.to_string_lossy()))
+}

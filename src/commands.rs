@@ -1,0 +1,87 @@
+//! One noun per file: from arguments to a typed answer.
+
+mod config;
+mod stack;
+
+use crate::cli::{Cli, Command, OutputFormat};
+use crate::config::Loaded;
+use crate::error::{Error, Result};
+use crate::render::Out;
+use crate::stack::Stack;
+use clap::CommandFactory;
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever the command fails with.
+pub async fn run(cli: Cli, out: Out) -> Result<()> {
+    match &cli.command {
+        Command::Completions(args) => return completions(args.shell, out),
+        Command::Man => return man(out),
+        Command::Supervise(args) => return crate::stack::supervisor::run(&args.root).await,
+        _ => {}
+    }
+    let loaded =
+        Loaded::load(cli.global.config.as_deref(), cli.global.state_dir.as_deref(), std::env::vars())?;
+    let read_only = cli.global.read_only;
+    let change = |what: &str| {
+        if read_only {
+            Err(Error::refused(format!("{what} changes the stack, and --read-only is set")))
+        } else {
+            Ok(())
+        }
+    };
+    if let Command::Config(command) = &cli.command {
+        return config::run(&loaded, command, out);
+    }
+    let stack = Stack::new(loaded);
+    match cli.command {
+        Command::Setup(args) => {
+            if !args.check {
+                change("setup")?;
+            }
+            stack::setup(args, out).await
+        }
+        Command::Up(args) => {
+            change("up")?;
+            stack::up(&stack, args, out).await
+        }
+        Command::Down(args) => {
+            change("down")?;
+            stack::down(&stack, args, out).await
+        }
+        Command::Ps => stack::ps(&stack, out).await,
+        Command::Logs(args) => stack::logs(&stack, args, out).await,
+        Command::Restart(args) => {
+            change("restart")?;
+            stack::restart(&stack, args, out).await
+        }
+        Command::Scale(args) => {
+            change("scale")?;
+            stack::scale(&stack, args, out).await
+        }
+        Command::Health(args) => stack::health(&stack, args, out).await,
+        Command::Lag => stack::lag(&stack, out).await,
+        _ => Err(Error::usage("unknown command")),
+    }
+}
+
+fn completions(shell: clap_complete::Shell, out: Out) -> Result<()> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "nsys", &mut text);
+    out.bytes(&text)
+}
+
+fn man(out: Out) -> Result<()> {
+    let mut text = Vec::new();
+    clap_mangen::Man::new(Cli::command())
+        .render(&mut text)
+        .map_err(|cause| Error::failed(format!("cannot write the manual page: {cause}")))?;
+    out.bytes(&text)
+}
+
+/// The output that the global flags ask for.
+#[must_use]
+pub fn output(cli: &Cli) -> Out {
+    Out::new(cli.global.output.unwrap_or(OutputFormat::Text), cli.global.quiet)
+}

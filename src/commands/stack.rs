@@ -1,0 +1,367 @@
+//! The commands around the stack: setup, up, down, ps, logs, restart, scale, health, lag.
+
+use crate::cli::{DownArgs, HealthArgs, LogsArgs, RestartArgs, ScaleArgs, SetupArgs, UpArgs};
+use crate::clients::kafka;
+use crate::domain::health::{Component, Status, overall};
+use crate::domain::lag::PartitionLag;
+use crate::error::{Context, Error, Result};
+use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint, table::Table};
+use crate::stack::spec::{Record, Request, State};
+use crate::stack::{Stack, control, health as probes, setup as tools, up as rise};
+use nsys_contract::topics;
+use serde::Serialize;
+use std::io::{Read, Seek};
+use std::time::Duration;
+use tokio::time::Instant;
+
+#[derive(Serialize)]
+struct Tools {
+    tools: Vec<tools::Tool>,
+}
+
+impl Report for Tools {
+    fn text(&self) -> String {
+        let mut table = Table::new(["tool", "where"]);
+        for tool in &self.tools {
+            let place = tool
+                .path
+                .as_ref()
+                .map_or_else(|| paint(Tone::Warn, "missing"), |path| path.display().to_string());
+            table.row([tool.name.to_owned(), place]);
+        }
+        table.text()
+    }
+}
+
+pub(super) async fn setup(args: SetupArgs, out: Out) -> Result<()> {
+    let found = tools::survey();
+    let complete = found.iter().all(|tool| tool.path.is_some());
+    if args.check || args.change.dry_run || complete {
+        out.report(&Tools { tools: found })?;
+        return if complete || args.change.dry_run {
+            Ok(())
+        } else {
+            Err(Error::failed("tools are missing").hint("run: nsys setup"))
+        };
+    }
+    tools::install(&found, |text| out.say(text)).await?;
+    let found = tools::survey();
+    let missing: Vec<_> = found.iter().filter(|tool| tool.path.is_none()).map(|tool| tool.name).collect();
+    if !missing.is_empty() {
+        return Err(Error::failed(format!("still missing after the installation: {}", missing.join(", "))));
+    }
+    out.report(&Tools { tools: found })
+}
+
+#[derive(Serialize)]
+struct Part {
+    name: String,
+    state: State,
+    pid: Option<i32>,
+    container: Option<String>,
+    port: u16,
+    uptime_s: Option<i64>,
+    restarts: u32,
+}
+
+#[derive(Serialize)]
+struct Parts {
+    runtime: &'static str,
+    parts: Vec<Part>,
+}
+
+impl Parts {
+    fn new(records: Vec<Record>) -> Self {
+        let now = jiff::Timestamp::now().as_second();
+        let part = |record: Record| Part {
+            uptime_s: record.process.as_ref().map(|_| now - record.started_s),
+            pid: record.process.map(|process| process.pid),
+            name: record.name,
+            state: record.state,
+            container: None,
+            port: record.port,
+            restarts: record.restarts,
+        };
+        Self { runtime: "local", parts: records.into_iter().map(part).collect() }
+    }
+}
+
+impl Report for Parts {
+    fn text(&self) -> String {
+        if self.parts.is_empty() {
+            return "nothing runs; start it with: nsys up".into();
+        }
+        let mut table =
+            Table::new(["part", "state", "pid", "port", "uptime", "restarts"]).right(&[2, 3, 4, 5]);
+        for part in &self.parts {
+            let (tone, state) = match part.state {
+                State::Running => (Tone::Good, "running"),
+                State::Restarting => (Tone::Warn, "restarting"),
+                State::Failed => (Tone::Bad, "failed"),
+                State::Stopping => (Tone::Warn, "stopping"),
+            };
+            let uptime =
+                |seconds: i64| format::duration(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+            table.row([
+                part.name.clone(),
+                paint(tone, state),
+                format::or_missing(part.pid, |pid| pid.to_string()),
+                part.port.to_string(),
+                format::or_missing(part.uptime_s, uptime),
+                part.restarts.to_string(),
+            ]);
+        }
+        table.text()
+    }
+}
+
+pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
+    let replicas = |part: &str, default: u32| {
+        args.scale.iter().find(|scale| scale.part == part).map_or(default, |scale| scale.replicas)
+    };
+    let config = &stack.loaded.config.stack;
+    let wanted = rise::Wanted {
+        app: replicas("app", config.app),
+        worker: replicas("worker", config.worker),
+        timeout: args.timeout,
+    };
+    if args.change.dry_run {
+        return out.line(&format!(
+            "would start postgres, redis, kafka, prometheus, {} app and {} worker on the local runtime in {}",
+            wanted.app,
+            wanted.worker,
+            stack.layout.path("").display()
+        ));
+    }
+    let records = rise::up(stack, wanted, &Progress::new(out)).await?;
+    out.report(&Parts::new(records))?;
+    out.say(format!("The API is at {}", stack.endpoints.api_url()));
+    Ok(())
+}
+
+pub(super) async fn down(stack: &Stack, args: DownArgs, out: Out) -> Result<()> {
+    if args.change.dry_run {
+        let names: Vec<_> =
+            control::list(&stack.layout).await?.into_iter().map(|record| record.name).collect();
+        return out.line(&format!("would stop: {}", names.join(", ")));
+    }
+    if args.volumes && !args.change.yes {
+        return Err(Error::refused("--volumes deletes the data of the stack")
+            .hint("confirm with: nsys down --volumes --yes"));
+    }
+    if control::ask(&stack.layout, &Request::Shutdown).await?.is_none() {
+        let ended = control::end_leftovers(&stack.layout).await?;
+        out.say(if ended == 0 {
+            "nothing ran".to_owned()
+        } else {
+            format!("ended {ended} processes a killed supervisor left")
+        });
+    } else {
+        out.say("stopped");
+    }
+    if args.volumes {
+        let root = rustix::process::geteuid().is_root();
+        for dir in [stack.layout.postgres_home(root), stack.layout.path("")] {
+            if dir.exists() {
+                std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+            }
+        }
+        out.say("the data is gone");
+    }
+    Ok(())
+}
+
+pub(super) async fn ps(stack: &Stack, out: Out) -> Result<()> {
+    out.report(&Parts::new(control::list(&stack.layout).await?))
+}
+
+/// The names that a list of parts or roles means, among those that run.
+fn chosen(records: &[Record], asked: &[String]) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for one in asked {
+        let fits = |name: &str| name == one || name.rsplit_once('-').is_some_and(|(role, _)| role == one);
+        let found: Vec<_> =
+            records.iter().map(|record| &record.name).filter(|name| fits(name)).cloned().collect();
+        if found.is_empty() {
+            return Err(Error::usage(format!("there is no part {one}")).hint("nsys ps lists them"));
+        }
+        names.extend(found);
+    }
+    Ok(names)
+}
+
+pub(super) async fn restart(stack: &Stack, args: RestartArgs, out: Out) -> Result<()> {
+    let records = control::list(&stack.layout).await?;
+    let asked = if args.parts.is_empty() { vec!["app".to_owned(), "worker".to_owned()] } else { args.parts };
+    let names = chosen(&records, &asked)?;
+    if args.change.dry_run {
+        return out.line(&format!("would restart: {}", names.join(", ")));
+    }
+    let progress = Progress::new(out);
+    for name in names {
+        control::ask(&stack.layout, &Request::Restart { names: vec![name.clone()] }).await?;
+        rise::wait_ready(stack, &name, Instant::now() + Duration::from_secs(60), &progress).await?;
+    }
+    ps(stack, out).await
+}
+
+pub(super) async fn scale(stack: &Stack, args: ScaleArgs, out: Out) -> Result<()> {
+    let records = control::list(&stack.layout).await?;
+    if records.is_empty() {
+        return Err(Error::unreachable("nothing runs").hint("nsys up"));
+    }
+    let count = |role: &str| {
+        let now = records.iter().filter(|record| record.name.starts_with(&format!("{role}-"))).count();
+        let asked = args.scale.iter().find(|scale| scale.part == role).map(|scale| scale.replicas);
+        asked.unwrap_or(u32::try_from(now).unwrap_or(1))
+    };
+    let wanted =
+        rise::Wanted { app: count("app"), worker: count("worker"), timeout: Duration::from_secs(120) };
+    if args.change.dry_run {
+        return out.line(&format!("would run {} app and {} worker", wanted.app, wanted.worker));
+    }
+    let records = rise::up(stack, wanted, &Progress::new(out)).await?;
+    out.report(&Parts::new(records))
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: Status,
+    components: Vec<Component>,
+}
+
+impl Report for Health {
+    fn text(&self) -> String {
+        let mut table = Table::new(["part", "status", "latency", "detail"]).right(&[2]);
+        let mut hints = Vec::new();
+        for one in &self.components {
+            let (tone, status) = match one.status {
+                Status::Ok => (Tone::Good, "ok"),
+                Status::Degraded => (Tone::Warn, "degraded"),
+                Status::Down => (Tone::Bad, "down"),
+                Status::Unknown => (Tone::Warn, "unknown"),
+            };
+            let latency = format::or_missing(one.latency_ms, format::millis);
+            table.row([one.name.clone(), paint(tone, status), latency, one.detail.clone()]);
+            hints.extend(
+                one.hint.as_ref().map(|hint| format!("{}: {}", one.name, paint(Tone::Command, hint))),
+            );
+        }
+        hints.sort();
+        hints.dedup();
+        let hints: String = hints.iter().map(|hint| format!("\n{hint}")).collect();
+        table.text() + &hints
+    }
+}
+
+pub(super) async fn health(stack: &Stack, args: HealthArgs, out: Out) -> Result<()> {
+    let deadline = Instant::now() + args.wait.unwrap_or_default();
+    loop {
+        let components = probes::components(stack).await?;
+        let status = overall(&components);
+        if status == Status::Ok || Instant::now() >= deadline {
+            let down: Vec<_> = components
+                .iter()
+                .filter(|one| one.status == Status::Down)
+                .map(|one| one.name.clone())
+                .collect();
+            out.report(&Health { status, components })?;
+            return match status {
+                Status::Ok | Status::Degraded => Ok(()),
+                _ => Err(Error::unreachable(format!("not ready: {}", down.join(", ")))),
+            };
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+#[derive(Serialize)]
+struct Lag {
+    group: &'static str,
+    total_lag: i64,
+    partitions: Vec<PartitionLag>,
+}
+
+impl Report for Lag {
+    fn text(&self) -> String {
+        let mut table = Table::new(["topic", "partition", "committed", "end", "lag"]).right(&[1, 2, 3, 4]);
+        for one in &self.partitions {
+            let committed = format::or_missing(one.committed, |offset| offset.to_string());
+            table.row([
+                one.topic.clone(),
+                one.partition.to_string(),
+                committed,
+                one.end.to_string(),
+                one.lag.to_string(),
+            ]);
+        }
+        format!("{}\ntotal lag of {}: {}", table.text(), self.group, self.total_lag)
+    }
+}
+
+pub(super) async fn lag(stack: &Stack, out: Out) -> Result<()> {
+    let wanted = [topics::NOTIFICATIONS.to_owned(), topics::RETRY.to_owned()];
+    let patience = Duration::from_secs(5);
+    let partitions = kafka::lag(&stack.endpoints.brokers(), topics::WORKER_GROUP, &wanted, patience).await?;
+    let total_lag = partitions.iter().map(|one| one.lag).sum();
+    out.report(&Lag { group: topics::WORKER_GROUP, total_lag, partitions })
+}
+
+pub(super) async fn logs(stack: &Stack, args: LogsArgs, out: Out) -> Result<()> {
+    if args.since.is_some() {
+        return Err(
+            Error::usage("--since is not known to the logs of the local runtime yet").hint("use -n LINES")
+        );
+    }
+    let pattern = args.grep.as_deref().map(regex::Regex::new).transpose();
+    let pattern = pattern.map_err(|cause| Error::usage(format!("--grep: {cause}")))?;
+    let dir = stack.layout.path("logs");
+    let mut names: Vec<_> = std::fs::read_dir(&dir)
+        .with_context(|| format!("there are no logs in {}", dir.display()))?
+        .flatten()
+        .filter_map(|file| file.file_name().to_str()?.strip_suffix(".log").map(str::to_owned))
+        .collect();
+    names.sort();
+    if !args.parts.is_empty() {
+        names.retain(|name| {
+            args.parts.iter().any(|part| name == part || name.starts_with(&format!("{part}-")))
+        });
+        if names.is_empty() {
+            return Err(Error::usage(format!("there is no log of {}", args.parts.join(", "))));
+        }
+    }
+    let show = |name: &str, text: &str| -> Result<()> {
+        for line in text.lines().filter(|line| pattern.as_ref().is_none_or(|pattern| pattern.is_match(line)))
+        {
+            out.line(&format!("{} {line}", paint(Tone::Dim, &format!("{name:<12}"))))?;
+        }
+        Ok(())
+    };
+    let mut places = Vec::new();
+    for name in &names {
+        let bytes = std::fs::read(stack.layout.log(name))
+            .with_context(|| format!("cannot read the log of {name}"))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<_> = text.lines().collect();
+        show(name, &lines[lines.len().saturating_sub(args.lines)..].join("\n"))?;
+        places.push(bytes.len() as u64);
+    }
+    while args.follow {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        for (name, place) in names.iter().zip(&mut places) {
+            let Ok(mut file) = std::fs::File::open(stack.layout.log(name)) else { continue };
+            let length = file.metadata().map_or(0, |data| data.len());
+            if length < *place {
+                *place = 0;
+            }
+            let mut text = String::new();
+            if file.seek(std::io::SeekFrom::Start(*place)).is_ok() && file.read_to_string(&mut text).is_ok() {
+                // A line that is still being written waits for its end.
+                let whole = text.rfind('\n').map_or(0, |end| end + 1);
+                show(name, &text[..whole])?;
+                *place += whole as u64;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! Asks each part whether it can do its work, not whether its port is open.
+
+use super::spec::{Record, State};
+use super::{Stack, control};
+use crate::clients::{http, kafka, postgres::Postgres, redis};
+use crate::domain::health::{Component, Status};
+use crate::error::{Error, Result};
+use futures::future::{BoxFuture, FutureExt, join_all};
+use nsys_contract::{api::paths, schema, topics};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Whether a part can do its work, and what it says.
+///
+/// # Errors
+/// The reason why it cannot.
+pub async fn probe(stack: &Stack, part: &str) -> Result<String> {
+    let ports = &stack.endpoints;
+    match part {
+        "postgres" => {
+            let password = stack.layout.secret("postgres")?;
+            Postgres::connect(&ports.postgres_url(&password, "postgres"), PATIENCE).await?;
+            Ok("takes connections".into())
+        }
+        "schema" => {
+            let password = stack.layout.secret("postgres")?;
+            let mut database =
+                Postgres::connect(&ports.postgres_url(&password, "notifications"), PATIENCE).await?;
+            let version = database.schema_version().await?;
+            if version < schema::REQUIRED_SCHEMA_VERSION {
+                return Err(Error::failed(format!(
+                    "schema {version}, the service needs {}",
+                    schema::REQUIRED_SCHEMA_VERSION
+                )));
+            }
+            Ok(format!("schema {version}"))
+        }
+        "redis" => redis::ping(&ports.redis_url(), PATIENCE).await.map(|()| "PONG".into()),
+        "kafka" => {
+            let known = kafka::topics(&ports.brokers(), PATIENCE).await?;
+            Ok(format!("{} topics", known.iter().filter(|(name, _)| !name.starts_with("__")).count()))
+        }
+        "topics" => {
+            let known = kafka::topics(&ports.brokers(), PATIENCE).await?;
+            match topics::ALL.iter().find(|topic| !known.iter().any(|(name, _)| name == *topic)) {
+                Some(missing) => Err(Error::failed(format!("topic {missing} is missing"))),
+                None => Ok(format!("{} topics", topics::ALL.len())),
+            }
+        }
+        "prometheus" => {
+            let answer = http::get(&format!("{}/-/ready", ports.prometheus_url()), PATIENCE).await?;
+            if answer.status == 200 {
+                Ok("ready".into())
+            } else {
+                Err(Error::failed(format!("answers {}", answer.status)))
+            }
+        }
+        "api" => ready(&format!("{}{}", ports.api_url(), paths::READINESS)).await,
+        replica => {
+            let (role, index) = replica.rsplit_once('-').unwrap_or((replica, "1"));
+            let port = ports.metrics(role, index.parse().unwrap_or(1));
+            ready(&format!("http://127.0.0.1:{port}{}", paths::READINESS)).await
+        }
+    }
+}
+
+async fn ready(url: &str) -> Result<String> {
+    let answer = http::get(url, PATIENCE).await?;
+    if answer.status == 200 {
+        Ok("ready".into())
+    } else {
+        Err(Error::failed(format!("not ready ({}): {}", answer.status, answer.body)))
+    }
+}
+
+/// Every component of the stack, probed side by side.
+///
+/// # Errors
+/// When the supervisor answers nonsense.
+pub async fn components(stack: &Stack) -> Result<Vec<Component>> {
+    let records = control::list(&stack.layout).await?;
+    let mut names: Vec<String> =
+        ["postgres", "schema", "redis", "kafka", "topics", "prometheus", "api"].map(str::to_owned).into();
+    names.extend(records.iter().map(|record| record.name.clone()).filter(|name| name.contains('-')));
+    if !names.iter().any(|name| name.starts_with("worker-")) {
+        names.push("worker-1".into());
+    }
+    let probes =
+        names.iter().map(|name| -> BoxFuture<'_, Component> { component(stack, name, &records).boxed() });
+    Ok(join_all(probes).await)
+}
+
+async fn component(stack: &Stack, name: &str, records: &[Record]) -> Component {
+    let start = Instant::now();
+    let answer = probe(stack, name).await;
+    let latency_ms = Some(start.elapsed().as_secs_f64() * 1_000.0);
+    let name = name.to_owned();
+    match answer {
+        Ok(detail) => {
+            let restarts =
+                records.iter().find(|record| record.name == name).map_or(0, |record| record.restarts);
+            let (status, detail) = if restarts > 0 {
+                (Status::Degraded, format!("{detail}; restarted {restarts} times"))
+            } else {
+                (Status::Ok, detail)
+            };
+            Component { name, status, latency_ms, detail, hint: None }
+        }
+        Err(error) => {
+            let record = records.iter().find(|record| record.name == name);
+            let hint = match record {
+                _ if records.is_empty() => "nsys up".to_owned(),
+                Some(record) if record.state == State::Failed => {
+                    format!("nsys logs {name}, then nsys restart {name}")
+                }
+                Some(_) => format!("nsys logs {name}"),
+                None => "nsys up".to_owned(),
+            };
+            let ended = record
+                .and_then(|record| record.last_exit.as_ref())
+                .map(|how| format!("; it last ended with {how}"));
+            let detail = error.message + &ended.unwrap_or_default();
+            Component { name, status: Status::Down, latency_ms: None, detail, hint: Some(hint) }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Where the files of a stack are, and its secrets.
+
+use crate::error::{Context, Result};
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// The directories of one stack.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    root: PathBuf,
+    name: String,
+}
+
+impl Layout {
+    /// The files of the stack `name` in the state directory.
+    #[must_use]
+    pub fn new(state_dir: &Path, name: &str) -> Self {
+        Self { root: state_dir.join(name), name: name.to_owned() }
+    }
+
+    /// A file or directory of the stack.
+    #[must_use]
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.root.join(relative)
+    }
+
+    /// The directory of run-time files: records, socket, generated configurations.
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        self.path("run")
+    }
+
+    /// A part's log.
+    #[must_use]
+    pub fn log(&self, part: &str) -> PathBuf {
+        self.path("logs").join(format!("{part}.log"))
+    }
+
+    /// Where PostgreSQL's data is. The server refuses to run as root, and the user it then runs as
+    /// may not be able to enter the state directory.
+    #[must_use]
+    pub fn postgres_home(&self, as_root: bool) -> PathBuf {
+        if as_root {
+            let digest = Sha256::digest(self.root.as_os_str().as_encoded_bytes());
+            let short: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+            PathBuf::from("/var/lib/nsys").join(format!("{}-{short}", self.name))
+        } else {
+            self.path("data/postgres")
+        }
+    }
+
+    /// Makes the directories; the state is nobody else's business.
+    ///
+    /// # Errors
+    /// When one cannot be made.
+    pub fn create(&self) -> Result<()> {
+        for part in ["run", "logs", "secrets", "data"] {
+            let dir = self.path(part);
+            std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        }
+        std::fs::set_permissions(&self.root, std::fs::Permissions::from_mode(0o700))
+            .with_context(|| format!("cannot protect {}", self.root.display()))
+    }
+
+    /// A generated secret, made on first use and kept with mode 0600.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn secret(&self, name: &str) -> Result<String> {
+        let path = self.path("secrets").join(name);
+        if !path.exists() {
+            let random: String =
+                uuid::Uuid::new_v4().simple().to_string() + &uuid::Uuid::new_v4().simple().to_string();
+            write_private(&path, &random[..48])?;
+        }
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+}
+
+/// Writes a file that only its owner reads, all of it or nothing.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_private(path: &Path, text: &str) -> Result<()> {
+    let part = path.with_extension("part");
+    let write = || {
+        let mut file =
+            std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&part)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&part, path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Where tools that belong to no stack are kept: Kafka's jars, k6.
+#[must_use]
+pub fn tools_dir() -> PathBuf {
+    let home =
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".local/share");
+    let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    base.unwrap_or_else(home).join("nsys")
+}

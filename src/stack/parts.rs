@@ -1,0 +1,125 @@
+//! The parts of the stack as the supervisor is to run them. No I/O but finding programs.
+
+use super::spec::Spec;
+use super::{Stack, prepare, setup};
+use crate::error::Result;
+use sha2::{Digest, Sha256};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// The parts that the service stands on, in the order they are shown.
+pub const INFRASTRUCTURE: [&str; 4] = ["postgres", "redis", "kafka", "prometheus"];
+
+fn spec(stack: &Stack, name: &str, program: PathBuf, args: Vec<String>, port: u16) -> Spec {
+    let kept = ["PATH", "HOME", "LANG", "TZ"];
+    let env = kept.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect();
+    Spec {
+        name: name.to_owned(),
+        program,
+        args,
+        env,
+        user: None,
+        listen: None,
+        port,
+        stage: 0,
+        stop_by_interrupt: false,
+        stop_timeout_s: 20,
+        restart_limit: stack.loaded.config.stack.restart_limit,
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// PostgreSQL, Redis, Kafka and Prometheus.
+///
+/// # Errors
+/// When a program is missing or its data cannot be made.
+pub async fn infrastructure(stack: &Stack) -> Result<Vec<Spec>> {
+    let (layout, ports) = (&stack.layout, &stack.endpoints);
+    let (postgres_data, kafka_settings) = tokio::try_join!(prepare::postgres(layout), prepare::kafka(stack))?;
+    let postgres_args = [
+        "-D".to_owned(),
+        text(&postgres_data),
+        format!("--port={}", ports.postgres()),
+        "--listen_addresses=127.0.0.1".into(),
+        "--unix_socket_directories=".into(),
+        "--shared_preload_libraries=pg_stat_statements".into(),
+        "--track_io_timing=on".into(),
+        "--max_connections=200".into(),
+        "--shared_buffers=256MB".into(),
+        "--max_wal_size=4GB".into(),
+    ];
+    let program = setup::need(setup::postgres("postgres"), "postgres")?;
+    let mut postgres = spec(stack, "postgres", program, postgres_args.into(), ports.postgres());
+    postgres.user = prepare::postgres_user()?;
+    // SIGINT ends its sessions at once; SIGTERM would wait for them.
+    postgres.stop_by_interrupt = true;
+
+    let redis_data = layout.path("data/redis");
+    std::fs::create_dir_all(&redis_data).map_err(|cause| crate::error::Error::failed(cause.to_string()))?;
+    let (redis_port, memory) = (ports.redis().to_string(), stack.loaded.config.stack.redis_max_memory_mb);
+    let redis_args = [
+        "--port",
+        &redis_port,
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        &text(&redis_data),
+        "--appendonly",
+        "yes",
+        "--save",
+        "",
+        "--maxmemory",
+        &format!("{memory}mb"),
+        "--maxmemory-policy",
+        "volatile-lru",
+    ];
+    let program = setup::need(setup::on_path("redis-server"), "redis-server")?;
+    let redis = spec(stack, "redis", program, redis_args.map(str::to_owned).into(), ports.redis());
+
+    let mut kafka_args = prepare::kafka_jvm(layout, stack.loaded.config.stack.kafka_heap_mb);
+    kafka_args.extend(["kafka.Kafka".into(), text(&kafka_settings)]);
+    let kafka = spec(stack, "kafka", setup::need(setup::on_path("java"), "java")?, kafka_args, ports.kafka());
+
+    let config = layout.run().join("prometheus.yml");
+    let prometheus_args = [
+        format!("--config.file={}", text(&config)),
+        format!("--storage.tsdb.path={}", text(&layout.path("data/prometheus"))),
+        format!("--web.listen-address=127.0.0.1:{}", ports.prometheus()),
+        "--web.enable-admin-api".into(),
+        "--web.enable-remote-write-receiver".into(),
+        "--storage.tsdb.retention.time=7d".into(),
+        "--log.level=warn".into(),
+    ];
+    let program = setup::need(setup::on_path("prometheus"), "prometheus")?;
+    let prometheus = spec(stack, "prometheus", program, prometheus_args.into(), ports.prometheus());
+    Ok(vec![postgres, redis, kafka, prometheus])
+}
+
+/// One replica of `app` or `worker`. The environment carries a digest of the configuration, so that
+/// a replica with an older one is another spec and is restarted.
+///
+/// # Errors
+/// When the service's program is missing.
+pub fn replica(stack: &Stack, role: &str, index: u32, config: &Path) -> Result<Spec> {
+    let metrics = stack.endpoints.metrics(role, index);
+    let api = SocketAddr::from((Ipv4Addr::LOCALHOST, stack.endpoints.api()));
+    let is_app = role == "app";
+    let mut args = vec!["--config".to_owned(), text(config), "--role".into()];
+    args.push(if is_app { "api" } else { "worker" }.into());
+    args.extend(["--metrics-listen".into(), format!("127.0.0.1:{metrics}")]);
+    if is_app {
+        args.extend(["--listen".into(), "fd:0".into()]);
+    }
+    let port = if is_app { stack.endpoints.api() } else { metrics };
+    let mut spec = spec(stack, &format!("{role}-{index}"), setup::service()?, args, port);
+    spec.listen = is_app.then_some(api);
+    spec.stage = 1;
+    spec.stop_timeout_s = 25;
+    let digest = Sha256::digest(std::fs::read(config).unwrap_or_default());
+    let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    spec.env.push(("CONFIG_DIGEST".into(), digest));
+    Ok(spec)
+}

@@ -1,0 +1,183 @@
+//! Makes what the parts need before their first start: data directories and generated configurations.
+
+use super::{Endpoints, Layout, Stack, layout::write_private, setup};
+use crate::error::{Context, Error, Result};
+use nsys_contract::config::ServiceConfig;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tokio::process::Command;
+
+/// The user PostgreSQL runs as when nsys is root.
+///
+/// # Errors
+/// When there is no such user.
+pub fn postgres_user() -> Result<Option<(u32, u32)>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let users = std::fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd")?;
+    let line = users.lines().find(|line| line.starts_with("postgres:"));
+    let ids = line.and_then(|line| {
+        let fields: Vec<_> = line.split(':').collect();
+        Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+    });
+    ids.map(Some).ok_or_else(|| {
+        Error::failed("PostgreSQL refuses to run as root, and there is no user postgres")
+            .hint("run: nsys setup")
+    })
+}
+
+/// Creates the database cluster on first use. Returns its data directory.
+///
+/// # Errors
+/// When initdb fails.
+pub async fn postgres(layout: &Layout) -> Result<PathBuf> {
+    let user = postgres_user()?;
+    let home = layout.postgres_home(user.is_some());
+    let data = home.join("data");
+    if data.join("PG_VERSION").is_file() {
+        return Ok(data);
+    }
+    std::fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
+    let password_file = home.join("initial-password");
+    write_private(&password_file, &layout.secret("postgres")?)?;
+    let mut initdb = Command::new(setup::need(setup::postgres("initdb"), "initdb")?);
+    if let Some((user, group)) = user {
+        let chown = |path: &Path| {
+            std::os::unix::fs::chown(path, Some(user), Some(group))
+                .with_context(|| format!("cannot hand over {}", path.display()))
+        };
+        chown(&home)?;
+        chown(&password_file)?;
+        initdb.uid(user).gid(group).current_dir("/");
+        std::fs::set_permissions("/var/lib/nsys", std::fs::Permissions::from_mode(0o755))
+            .context("cannot open /var/lib/nsys")?;
+    }
+    initdb.args(["-U", "nsys", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "-D"]).arg(&data);
+    let output = initdb.arg(format!("--pwfile={}", password_file.display())).output().await;
+    let _ = std::fs::remove_file(&password_file);
+    let output = output.context("cannot start initdb")?;
+    if output.status.success() {
+        Ok(data)
+    } else {
+        // A half-made cluster would be taken for a whole one.
+        let _ = std::fs::remove_dir_all(&data);
+        Err(Error::failed(format!("initdb failed: {}", String::from_utf8_lossy(&output.stderr).trim())))
+    }
+}
+
+/// Formats the broker's storage on first use. Returns its configuration file.
+///
+/// # Errors
+/// When the storage tool fails.
+pub async fn kafka(stack: &Stack) -> Result<PathBuf> {
+    let data = stack.layout.path("data/kafka");
+    let settings = stack.layout.run().join("kafka.properties");
+    write_private(
+        &settings,
+        &kafka_settings(&stack.endpoints, &data, stack.loaded.config.stack.kafka_retention_bytes),
+    )?;
+    let log4j = stack.layout.run().join("log4j2.properties");
+    write_private(
+        &log4j,
+        "appender.out.type=Console\nappender.out.name=out\nappender.out.layout.type=PatternLayout\n\
+         appender.out.layout.pattern=%d{ISO8601} %p %m (%c)%n\nrootLogger.level=WARN\nrootLogger.appenderRef.out.ref=out\n",
+    )?;
+    if data.join("meta.properties").is_file() {
+        return Ok(settings);
+    }
+    let _ = std::fs::remove_dir_all(&data);
+    let id = base64::Engine::encode(
+        &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+        uuid::Uuid::new_v4().as_bytes(),
+    );
+    let java = setup::need(setup::on_path("java"), "java")?;
+    let mut format = Command::new(java);
+    format.args(kafka_jvm(&stack.layout, 256)).args([
+        "kafka.tools.StorageTool",
+        "format",
+        "--standalone",
+        "-t",
+        &id,
+        "-c",
+    ]);
+    let output = format.arg(&settings).output().await.context("cannot start Kafka's storage tool")?;
+    if output.status.success() {
+        Ok(settings)
+    } else {
+        let text = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+        Err(Error::failed(format!("cannot format Kafka's storage: {}", text.trim())))
+    }
+}
+
+/// Arguments of the JVM up to the class to run.
+#[must_use]
+pub fn kafka_jvm(layout: &Layout, heap_mb: u32) -> Vec<String> {
+    vec![
+        format!("-Xmx{heap_mb}m"),
+        format!("-Xms{}m", heap_mb.min(256)),
+        "-XX:+UseG1GC".into(),
+        format!("-Dlog4j2.configurationFile={}", layout.run().join("log4j2.properties").display()),
+        "-cp".into(),
+        format!("{}/*", setup::jars_dir().display()),
+    ]
+}
+
+fn kafka_settings(endpoints: &Endpoints, data: &Path, retention_bytes: u64) -> String {
+    let (broker, controller) = (endpoints.kafka(), endpoints.kafka_controller());
+    // One broker: its own copies are all there are. The short session lets it back in 5 s after a kill.
+    format!(
+        "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
+         listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{broker}\ncontroller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\nlog.dirs={}\n\
+         auto.create.topics.enable=false\nmin.insync.replicas=1\noffsets.topic.replication.factor=1\n\
+         offsets.topic.num.partitions=10\ntransaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
+         share.coordinator.state.topic.replication.factor=1\nshare.coordinator.state.topic.min.isr=1\n\
+         group.initial.rebalance.delay.ms=0\nbroker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500\n\
+         log.retention.bytes={retention_bytes}\nlog.segment.bytes=134217728\n",
+        data.display()
+    )
+}
+
+/// Writes Prometheus' configuration and the list of replicas it scrapes.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn prometheus(stack: &Stack, replicas: &[(&str, u32)]) -> Result<PathBuf> {
+    let run = stack.layout.run();
+    let interval = stack.loaded.config.stack.scrape_interval.as_millis();
+    let config = format!(
+        "global:\n  scrape_interval: {interval}ms\n  scrape_timeout: {interval}ms\nscrape_configs:\n  - job_name: notification-service\n    \
+         file_sd_configs:\n      - files: ['{}']\n        refresh_interval: 2s\n",
+        run.join("targets.json").display()
+    );
+    let path = run.join("prometheus.yml");
+    write_private(&path, &config)?;
+    let targets: Vec<_> = replicas
+        .iter()
+        .map(|(role, index)| {
+            let address = format!("127.0.0.1:{}", stack.endpoints.metrics(role, *index));
+            serde_json::json!({"targets": [address], "labels": {"role": role, "replica": format!("{role}-{index}")}})
+        })
+        .collect();
+    write_private(&run.join("targets.json"), &serde_json::Value::from(targets).to_string())?;
+    Ok(path)
+}
+
+/// Writes the service's effective configuration. Returns its path.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn service(stack: &Stack) -> Result<PathBuf> {
+    let mut config: ServiceConfig = stack.loaded.config.service_config();
+    config.db.url = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "notifications");
+    config.cache.url = stack.endpoints.redis_url();
+    config.kafka.brokers = stack.endpoints.brokers();
+    if config.auth.signing_key_file.is_empty() {
+        config.auth.signing_key_file = stack.layout.path("secrets/signing-key.pem").display().to_string();
+    }
+    let path = stack.layout.run().join("service.toml");
+    write_private(&path, &toml::to_string(&config).context("cannot write the service's configuration")?)?;
+    Ok(path)
+}

