@@ -1,6 +1,7 @@
 //! One noun per file: from arguments to a typed answer.
 
 mod config;
+mod loadtest;
 mod stack;
 
 use crate::cli::{Cli, Command, OutputFormat};
@@ -62,7 +63,10 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
         }
         Command::Health(args) => stack::health(&stack, args, out).await,
         Command::Lag => stack::lag(&stack, out).await,
-        _ => Err(Error::usage("unknown command")),
+        Command::Loadtest(command) => loadtest::loadtest(&stack, command, read_only, out).await,
+        Command::Report(args) => loadtest::report(&stack, &args, out),
+        // Answered above, before a configuration was needed.
+        Command::Completions(_) | Command::Man | Command::Supervise(_) | Command::Config(_) => Ok(()),
     }
 }
 

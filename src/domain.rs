@@ -2,3 +2,6 @@
 
 pub mod health;
 pub mod lag;
+pub mod level;
+pub mod run;
+pub mod verdict;

@@ -4,6 +4,7 @@
 //! - [`cli`]: the command line as types; [`config`]: layers and the origin of every value
 //! - [`domain`]: data and arithmetic without I/O; [`clients`]: one driver, one file
 //! - [`stack`]: parts, readiness, the supervisor; [`commands`]: one noun per file
+//! - [`loadtest`]: offer, watch, drain, reconcile, judge; [`report`]: what people read of a run
 //! - [`render`]: the only way to standard output
 
 pub mod cli;
@@ -12,7 +13,9 @@ pub mod commands;
 pub mod config;
 pub mod domain;
 pub mod error;
+pub mod loadtest;
 pub mod render;
+pub mod report;
 pub mod stack;
 
 use std::process::ExitCode;

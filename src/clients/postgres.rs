@@ -1,5 +1,6 @@
 //! The only place that names sqlx: everything nsys asks of PostgreSQL.
 
+use crate::domain::run::Statement;
 use crate::error::{Context, Error, Result};
 use sqlx::{Connection, PgConnection, Row};
 use std::time::Duration;
@@ -173,17 +174,4 @@ impl Postgres {
             })
             .collect())
     }
-}
-
-/// One statement of `pg_stat_statements`.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Statement {
-    /// Its text, parameters left out, at most 160 characters.
-    pub query: String,
-    /// How often it ran.
-    pub calls: i64,
-    /// Time in all, in ms.
-    pub total_ms: f64,
-    /// Time for each call, in ms.
-    pub mean_ms: f64,
 }

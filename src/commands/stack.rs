@@ -346,7 +346,10 @@ pub(super) async fn logs(stack: &Stack, args: LogsArgs, out: Out) -> Result<()> 
         show(name, &lines[lines.len().saturating_sub(args.lines)..].join("\n"))?;
         places.push(bytes.len() as u64);
     }
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         tokio::time::sleep(Duration::from_millis(250)).await;
         for (name, place) in names.iter().zip(&mut places) {
             let Ok(mut file) = std::fs::File::open(stack.layout.log(name)) else { continue };
@@ -363,5 +366,4 @@ pub(super) async fn logs(stack: &Stack, args: LogsArgs, out: Out) -> Result<()> 
             }
         }
     }
-    Ok(())
 }

@@ -45,6 +45,12 @@ impl Progress {
 }
 
 impl Line {
+    /// Whether the line changes in place.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        self.bar.is_some()
+    }
+
     /// Shows what is going on. Plain output repeats nothing.
     pub fn update(&self, text: &str) {
         match &self.bar {

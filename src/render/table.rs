@@ -35,6 +35,12 @@ impl Table {
         self.rows.is_empty()
     }
 
+    /// Headings and cells, for another form.
+    #[must_use]
+    pub fn cells(self) -> (Vec<String>, Vec<Vec<String>>) {
+        (self.header, self.rows)
+    }
+
     /// The text form: columns two spaces apart, no lines. Cells may carry escape codes.
     #[must_use]
     pub fn text(&self) -> String {

@@ -7,6 +7,7 @@ use crate::clients::process::Identity;
 use crate::error::{Context, Error, Result};
 use futures::future::join_all;
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -201,11 +202,11 @@ impl Supervisor {
     }
 
     fn listen(&mut self, address: SocketAddr) -> Result<()> {
-        if !self.listeners.contains_key(&address) {
+        if let Entry::Vacant(free) = self.listeners.entry(address) {
             let listener =
                 TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
             rustix::net::listen(&listener, BACKLOG).with_context(|| format!("cannot listen on {address}"))?;
-            self.listeners.insert(address, listener);
+            free.insert(listener);
         }
         Ok(())
     }

@@ -1,0 +1,297 @@
+//! Judging a level. Never green by absence: what could not be measured is unknown.
+
+use super::run::LevelResult;
+use serde::{Deserialize, Serialize};
+
+/// What a level or a run comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every objective was met.
+    Passed,
+    /// Something that is needed to judge could not be measured.
+    Unknown,
+    /// The load could not be offered, so nothing is said about the service.
+    GeneratorLimited,
+    /// An objective was missed.
+    Failed,
+    /// It did not run to its end.
+    Interrupted,
+}
+
+impl Verdict {
+    /// The word used in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Unknown => "unknown",
+            Self::GeneratorLimited => "generator-limited",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// Outcome of one check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckStatus {
+    /// The objective was met.
+    Pass,
+    /// It was missed.
+    Fail,
+    /// The value could not be had.
+    Unknown,
+}
+
+/// One value against its objective.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Its name with the unit last.
+    pub metric: String,
+    /// What was measured.
+    pub value: Option<f64>,
+    /// The bound.
+    pub target: f64,
+    /// Whether the value must lie at or above the bound, not at or below.
+    pub at_least: bool,
+    /// The outcome.
+    pub status: CheckStatus,
+    /// Where the value comes from.
+    pub source: String,
+}
+
+impl Check {
+    /// Compares.
+    #[must_use]
+    pub fn new(metric: &str, value: Option<f64>, target: f64, at_least: bool, source: &str) -> Self {
+        let status = match value {
+            None => CheckStatus::Unknown,
+            Some(value) if (at_least && value >= target) || (!at_least && value <= target) => {
+                CheckStatus::Pass
+            }
+            Some(_) => CheckStatus::Fail,
+        };
+        Self { metric: metric.into(), value, target, at_least, status, source: source.into() }
+    }
+}
+
+/// The objectives, apart from where they are configured.
+#[derive(Clone, Copy, Debug)]
+pub struct Objectives {
+    /// 95th percentile, ms.
+    pub p95_ms: f64,
+    /// 99th percentile, ms.
+    pub p99_ms: f64,
+    /// Share of failed requests.
+    pub error_rate: f64,
+    /// CPU of the service, per cent of all cores.
+    pub cpu_pct: f64,
+    /// Memory of the service, MiB.
+    pub memory_mb: f64,
+    /// Connections.
+    pub db_connections: f64,
+    /// Messages that wait at the end.
+    pub lag: f64,
+    /// Share of cache hits.
+    pub cache_hit_rate: f64,
+    /// CPU of the generator above which it was the limit.
+    pub generator_cpu_pct: f64,
+    /// Share of the planned requests that must be offered.
+    pub min_offered_share: f64,
+}
+
+/// Fills in checks, the generator's state and the verdict of a level that ran to its end.
+pub fn judge(level: &mut LevelResult, goals: Objectives) {
+    let offered_target = level.target_rps.map(|rate| f64::from(rate) * goals.min_offered_share);
+    let k6 = "k6, steady window";
+    let mut checks = vec![
+        Check::new("p95_ms", level.latency_ms.p95, goals.p95_ms, false, k6),
+        Check::new("p99_ms", level.latency_ms.p99, goals.p99_ms, false, k6),
+        Check::new("error_rate", level.error_rate, goals.error_rate, false, k6),
+    ];
+    checks.extend(
+        offered_target
+            .map(|target| Check::new("throughput_rps", Some(level.throughput_rps), target, true, k6)),
+    );
+    let process = "/proc, mean of the steady window";
+    let acknowledged = level.reconciliation.acknowledged;
+    // More may be stored than was acknowledged: an answer can be lost on its way back.
+    let missing =
+        acknowledged.zip(level.reconciliation.stored).map(|(said, kept)| said.saturating_sub(kept) as f64);
+    checks.extend([
+        Check::new("service_cpu_pct", level.service.cpu_pct, goals.cpu_pct, false, process),
+        Check::new("service_memory_mb", level.service.rss_mb, goals.memory_mb, false, "/proc, largest"),
+        Check::new(
+            "db_connections",
+            level.db.connections_max.map(|n| n as f64),
+            goals.db_connections,
+            false,
+            "pg_stat_activity, largest",
+        ),
+        Check::new(
+            "lag_end",
+            level.kafka.lag_end.map(|n| n as f64),
+            goals.lag,
+            false,
+            "Kafka offsets when the load ended",
+        ),
+        Check::new(
+            "cache_hit_rate",
+            level.cache.hit_rate,
+            goals.cache_hit_rate,
+            true,
+            "Prometheus, cache_hits_total / (hits + misses)",
+        ),
+        Check::new(
+            "acknowledged_not_stored",
+            missing,
+            0.0,
+            false,
+            "k6's count of 201 against rows in PostgreSQL",
+        ),
+    ]);
+    level.checks = checks;
+
+    let mut reasons = Vec::new();
+    if let Some(cpu) = level.generator.cpu_pct.filter(|cpu| *cpu > goals.generator_cpu_pct) {
+        reasons.push(format!("k6 used {cpu:.0} % of a core, more than {:.0} %", goals.generator_cpu_pct));
+    }
+    let quick = level.latency_ms.p95.is_some_and(|p95| p95 <= goals.p95_ms);
+    if offered_target.is_some_and(|target| level.throughput_rps < target) && quick {
+        reasons
+            .push(format!("only {:.0}/s were offered although answers came in time", level.throughput_rps));
+    }
+    level.generator.limited = !reasons.is_empty();
+    level.generator.reasons = reasons;
+    level.verdict = verdict_of(level);
+}
+
+fn verdict_of(level: &LevelResult) -> Verdict {
+    let any = |status| level.checks.iter().any(|check| check.status == status);
+    // What was acknowledged and is not stored is a failure however the load was offered.
+    let lost = level
+        .checks
+        .iter()
+        .any(|check| check.metric == "acknowledged_not_stored" && check.status == CheckStatus::Fail);
+    if level.requests == 0 || level.error_rate == Some(1.0) || lost {
+        Verdict::Failed
+    } else if level.generator.limited {
+        Verdict::GeneratorLimited
+    } else if any(CheckStatus::Fail) {
+        Verdict::Failed
+    } else if any(CheckStatus::Unknown) {
+        Verdict::Unknown
+    } else {
+        Verdict::Passed
+    }
+}
+
+/// The worst of the levels; no level at all is unknown.
+#[must_use]
+pub fn of_run(levels: &[LevelResult]) -> Verdict {
+    levels.iter().map(|level| level.verdict).max().unwrap_or(Verdict::Unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::run::{Cache, Db, Generator, Kafka, Latency, Reconciliation, Service};
+
+    const GOALS: Objectives = Objectives {
+        p95_ms: 100.0,
+        p99_ms: 500.0,
+        error_rate: 0.01,
+        cpu_pct: 80.0,
+        memory_mb: 2_048.0,
+        db_connections: 100.0,
+        lag: 1_000.0,
+        cache_hit_rate: 0.7,
+        generator_cpu_pct: 150.0,
+        min_offered_share: 0.95,
+    };
+
+    fn good() -> LevelResult {
+        let latency = Latency { p95: Some(20.0), p99: Some(40.0), ..Latency::default() };
+        LevelResult {
+            level: 1,
+            vus: 10,
+            target_rps: Some(100),
+            duration_s: 20,
+            steady_s: 16,
+            steady_from_s: 0.0,
+            requests: 1_600,
+            throughput_rps: 100.0,
+            error_rate: Some(0.0),
+            latency_ms: latency,
+            dropped_iterations: 0,
+            generator: Generator { cpu_pct: Some(10.0), ..Generator::default() },
+            service: Service { cpu_pct: Some(10.0), rss_mb: Some(50.0), p95_ms: None, p99_ms: None },
+            db: Db { connections_max: Some(5), ..Db::default() },
+            kafka: Kafka { lag_end: Some(0), ..Kafka::default() },
+            cache: Cache { hit_rate: Some(0.9) },
+            reconciliation: Reconciliation { acknowledged: Some(960), stored: Some(960), r#final: Some(960) },
+            samples: Vec::new(),
+            verdict: Verdict::Unknown,
+            checks: Vec::new(),
+        }
+    }
+
+    fn judged(change: impl FnOnce(&mut LevelResult)) -> Verdict {
+        let mut level = good();
+        change(&mut level);
+        judge(&mut level, GOALS);
+        level.verdict
+    }
+
+    #[test]
+    fn a_level_passes_only_when_everything_was_measured_and_met() {
+        assert_eq!(judged(|_| ()), Verdict::Passed);
+        assert_eq!(judged(|level| level.cache.hit_rate = None), Verdict::Unknown);
+        assert_eq!(judged(|level| level.latency_ms.p95 = Some(101.0)), Verdict::Failed);
+    }
+
+    #[test]
+    fn a_saturated_generator_never_blames_the_service() {
+        assert_eq!(
+            judged(|level| {
+                level.generator.cpu_pct = Some(180.0);
+                level.latency_ms.p95 = Some(900.0);
+            }),
+            Verdict::GeneratorLimited
+        );
+    }
+
+    #[test]
+    fn a_service_too_slow_to_take_the_load_is_blamed() {
+        assert_eq!(
+            judged(|level| {
+                level.throughput_rps = 50.0;
+                level.latency_ms.p95 = Some(2_000.0);
+            }),
+            Verdict::Failed
+        );
+        assert_eq!(judged(|level| level.throughput_rps = 50.0), Verdict::GeneratorLimited);
+    }
+
+    #[test]
+    fn nothing_but_errors_and_lost_notifications_always_fail() {
+        assert_eq!(judged(|level| level.error_rate = Some(1.0)), Verdict::Failed);
+        assert_eq!(
+            judged(|level| {
+                level.reconciliation.stored = Some(959);
+                level.generator.cpu_pct = Some(180.0);
+            }),
+            Verdict::Failed
+        );
+    }
+
+    #[test]
+    fn the_worst_level_decides() {
+        let of = |verdict| LevelResult { verdict, ..good() };
+        assert_eq!(of_run(&[of(Verdict::Passed), of(Verdict::GeneratorLimited)]), Verdict::GeneratorLimited);
+        assert_eq!(of_run(&[of(Verdict::Failed), of(Verdict::GeneratorLimited)]), Verdict::Failed);
+        assert_eq!(of_run(&[]), Verdict::Unknown);
+    }
+}

@@ -1,0 +1,136 @@
+//! Looks at everything but the answers while a level runs: processes, connections, lag, Prometheus.
+
+use crate::clients::postgres::Postgres;
+use crate::clients::{http, kafka, process};
+use crate::domain::run::Sample;
+use crate::error::Result;
+use crate::stack::{Stack, control};
+use nsys_contract::{metrics, topics};
+use std::time::Duration;
+
+/// Takes one sample at a time; rates are differences to the sample before.
+#[derive(Debug)]
+pub struct Sampler {
+    stack: Stack,
+    generator: i32,
+    service: Vec<i32>,
+    database: Option<Postgres>,
+    before: Option<(f64, Option<f64>, Option<f64>)>,
+    cpus: f64,
+}
+
+/// Seconds since the epoch.
+#[must_use]
+pub fn now_s() -> f64 {
+    jiff::Timestamp::now().as_millisecond() as f64 / 1_000.0
+}
+
+impl Sampler {
+    /// A sampler of the running service and this generator.
+    ///
+    /// # Errors
+    /// When the supervisor does not answer.
+    pub async fn new(stack: &Stack, generator: i32) -> Result<Self> {
+        let records = control::list(&stack.layout).await?;
+        let service = records.into_iter().filter(|record| record.name.contains('-'));
+        let service = service.filter_map(|record| record.process.map(|process| process.pid)).collect();
+        let database = connect(stack).await.ok();
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+        Ok(Self { stack: stack.clone(), generator, service, database, before: None, cpus })
+    }
+
+    /// One sample; what could not be had is absent.
+    pub async fn sample(&mut self) -> Sample {
+        let at_s = now_s();
+        let generator = process::usage(self.generator);
+        let service: Option<Vec<_>> = self.service.iter().map(|pid| process::usage(*pid)).collect();
+        let service = service
+            .filter(|all| !all.is_empty())
+            .map(|all| all.iter().fold((0.0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)));
+        let (generator_cpu, service_cpu) = (generator.map(|one| one.0), service.map(|one| one.0));
+        let rate = |now: Option<f64>, before: Option<f64>, since: f64| {
+            Some((now? - before?) / (at_s - since) * 100.0)
+        };
+        let (generator_cpu_pct, service_cpu_pct) = match self.before {
+            Some((since, g, s)) => {
+                (rate(generator_cpu, g, since), rate(service_cpu, s, since).map(|pct| pct / self.cpus))
+            }
+            None => (None, None),
+        };
+        self.before = Some((at_s, generator_cpu, service_cpu));
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let db_connections = match &mut self.database {
+            Some(database) => database.connections().await.ok(),
+            None => None,
+        };
+        if db_connections.is_none() {
+            self.database = connect(&self.stack).await.ok();
+        }
+        Sample {
+            at_s,
+            generator_cpu_pct,
+            generator_rss_mb: generator.map(|one| mib(one.1)),
+            service_cpu_pct,
+            service_rss_mb: service.map(|one| mib(one.1)),
+            db_connections,
+            lag: total_lag(&self.stack).await.ok(),
+        }
+    }
+}
+
+/// A connection to the service's database.
+///
+/// # Errors
+/// When it does not take one.
+pub async fn connect(stack: &Stack) -> Result<Postgres> {
+    let url = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "notifications");
+    Postgres::connect(&url, Duration::from_secs(3)).await
+}
+
+/// Messages that wait for the workers.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn total_lag(stack: &Stack) -> Result<i64> {
+    let wanted = [topics::NOTIFICATIONS.to_owned(), topics::RETRY.to_owned()];
+    let lag =
+        kafka::lag(&stack.endpoints.brokers(), topics::WORKER_GROUP, &wanted, Duration::from_secs(3)).await?;
+    Ok(lag.iter().map(|one| one.lag).sum())
+}
+
+/// What Prometheus says about a window.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Window {
+    /// 95th percentile of requests as the service saw them, ms.
+    pub p95_ms: Option<f64>,
+    /// 99th percentile.
+    pub p99_ms: Option<f64>,
+    /// 95th percentile of queries, ms.
+    pub query_p95_ms: Option<f64>,
+    /// Published per second.
+    pub published_per_s: Option<f64>,
+    /// Consumed per second.
+    pub consumed_per_s: Option<f64>,
+    /// Share of cache reads that hit.
+    pub hit_rate: Option<f64>,
+}
+
+/// Asks Prometheus about the `seconds` before `end_s`.
+pub async fn window(stack: &Stack, end_s: f64, seconds: u64) -> Window {
+    let base = stack.endpoints.prometheus_url();
+    let ask = async |promql: String| http::query_value(&base, &promql, end_s).await.ok().flatten();
+    let quantile = |q: f64, metric: &str| {
+        format!("histogram_quantile({q}, sum by (le) (rate({metric}_bucket[{seconds}s]))) * 1000")
+    };
+    let rate = |metric: &str| format!("sum(rate({metric}[{seconds}s]))");
+    let topic = |metric: &str| format!("{metric}{{topic=\"{}\"}}", topics::NOTIFICATIONS);
+    let (hits, misses) = (rate(metrics::CACHE_HITS_TOTAL), rate(metrics::CACHE_MISSES_TOTAL));
+    Window {
+        p95_ms: ask(quantile(0.95, metrics::HTTP_REQUEST_DURATION_SECONDS)).await,
+        p99_ms: ask(quantile(0.99, metrics::HTTP_REQUEST_DURATION_SECONDS)).await,
+        query_p95_ms: ask(quantile(0.95, metrics::DB_QUERY_DURATION_SECONDS)).await,
+        published_per_s: ask(rate(&topic(metrics::KAFKA_MESSAGES_PUBLISHED_TOTAL))).await,
+        consumed_per_s: ask(rate(&topic(metrics::KAFKA_MESSAGES_CONSUMED_TOTAL))).await,
+        hit_rate: ask(format!("{hits} / ({hits} + {misses})")).await,
+    }
+}
