@@ -1,15 +1,18 @@
-# Developer commands; each body is a plain command.
-.PHONY: help build lint test
+# Developer commands; each body is one plain command.
+.PHONY: help demo test lint build
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-build: ## Build nsys and the service
-	cargo build --workspace --locked
+demo: ## Set up, build, start the stack, load-test it, show the report, stop
+	sh scripts/demo.sh
+
+test: ## Set up what is missing and run every test on real parts
+	sh scripts/test.sh
 
 lint: ## Format and lint checks
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-test: ## Run every test
-	cargo test --workspace --locked
+build: ## Build nsys and the service
+	cargo build --workspace --locked

@@ -1,1 +1,6 @@
-//! Integration tests of nsys against real parts.
+//! Integration tests of nsys: the program as a user runs it, on real parts.
+
+mod cli;
+mod stack;
+mod support;
+mod tidy;

@@ -1,0 +1,71 @@
+//! Commands that need no stack: configuration, refusals, exit codes.
+
+use crate::support::{Place, text};
+
+#[test]
+fn config_show_names_the_origin_of_each_value() {
+    let place = Place::new();
+    std::fs::write(place.dir.path().join("config.toml"), "[db]\npool_size = 20\n").unwrap();
+    let shown = place.json(&["config", "show"]);
+    let settings = shown["settings"].as_array().unwrap();
+    let origin = |key: &str| {
+        settings.iter().find(|one| one["key"] == key).unwrap_or_else(|| panic!("{key} is missing"))["origin"]
+            .clone()
+    };
+    assert_eq!(origin("db.pool_size"), "config.toml:2");
+    assert_eq!(origin("db.pool_timeout"), "default");
+    assert_eq!(origin("stack.port_offset"), "env NSYS_STACK__PORT_OFFSET");
+}
+
+#[test]
+fn a_wrong_key_is_a_usage_error_with_its_line() {
+    let place = Place::new();
+    std::fs::write(place.dir.path().join("config.toml"), "[kafka]\nlingr = \"1ms\"\n").unwrap();
+    let output = place.run(&["config", "check"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("config.toml:2: there is no key kafka.lingr"), "{}", text(&output));
+    assert!(text(&output).contains("did you mean kafka.linger?"));
+}
+
+#[test]
+fn secrets_are_shown_only_one_by_one() {
+    let place = Place::new();
+    let command =
+        |args: &[&str]| place.command(args).env("NSYS_DB__URL", "postgres://u:hunter2@h/d").output().unwrap();
+    assert!(!text(&command(&["config", "show"])).contains("hunter2"));
+    assert!(text(&command(&["config", "show", "--reveal", "db.url"])).contains("hunter2"));
+}
+
+#[test]
+fn read_only_refuses_changes() {
+    let place = Place::new();
+    for change in
+        [vec!["up"], vec!["down"], vec!["restart"], vec!["scale", "app=2"], vec!["loadtest", "smoke"]]
+    {
+        let output = place.run(&[&change[..], &["--read-only"]].concat());
+        assert_eq!(output.status.code(), Some(4), "{change:?}: {}", text(&output));
+    }
+}
+
+#[test]
+fn health_without_a_stack_is_unreachable_and_says_what_to_do() {
+    let place = Place::new();
+    let output = place.run(&["health"]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    assert!(text(&output).contains("nsys up"));
+}
+
+#[test]
+fn a_level_that_cannot_be_read_is_a_usage_error() {
+    let place = Place::new();
+    let output = place.run(&["loadtest", "plan", "incremental", "--rates", "1000:5m"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("1000/s:5m"));
+}
+
+#[test]
+fn completions_and_manual_are_printed() {
+    let place = Place::new();
+    assert!(text(&place.run(&["completions", "bash"])).contains("_nsys"));
+    assert!(text(&place.run(&["man"])).contains(".TH nsys"));
+}

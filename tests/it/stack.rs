@@ -1,0 +1,115 @@
+//! The local stack and a load test on it, with parts killed on purpose.
+
+use crate::support::{Place, kill_9, text};
+use serde_json::Value;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+fn up(place: &Place) {
+    let output = place.run(&["up"]);
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+fn healthy(place: &Place) {
+    let output = place.run(&["health", "--wait", "60s"]);
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+/// The only level of the newest run.
+fn newest_level(place: &Place) -> Value {
+    place.json(&["loadtest", "show"])["levels"][0].clone()
+}
+
+fn gone(pid: i32) -> bool {
+    !std::path::Path::new(&format!("/proc/{pid}")).exists()
+}
+
+#[test]
+fn the_stack_survives_kills_and_nothing_acknowledged_is_lost() {
+    let place = Place::new();
+    up(&place);
+    healthy(&place);
+
+    // Again: the same processes.
+    let before = place.pid("postgres");
+    up(&place);
+    assert_eq!(place.pid("postgres"), before);
+
+    // Two api replicas share one socket; both and the worker are killed under load.
+    let scaled = place.run(&["scale", "app=2"]);
+    assert!(scaled.status.success(), "{}", text(&scaled));
+    let mut load = place.command(&["loadtest", "incremental", "--rates", "150/s:15s"]).spawn().unwrap();
+    for part in ["worker-1", "app-1", "app-2"] {
+        std::thread::sleep(Duration::from_secs(4));
+        kill_9(place.pid(part));
+    }
+    load.wait().unwrap();
+    let level = newest_level(&place);
+    let found = &level["reconciliation"];
+    let (said, kept) = (found["acknowledged"].as_u64().unwrap(), found["stored"].as_u64().unwrap());
+    assert!(said > 500, "too few were acknowledged to prove anything: {found}");
+    assert!(kept >= said, "acknowledged, but not stored: {found}");
+    assert!(found["final"].as_u64().unwrap() >= said, "stored, but never delivered: {found}");
+
+    // A part that is away is named, with a reason.
+    let scaled = place.run(&["scale", "app=1"]);
+    assert!(scaled.status.success(), "{}", text(&scaled));
+    let redis = place.pid("redis");
+    kill_9(redis);
+    healthy_again(&place, redis);
+
+    // A kill of the supervisor leaves nothing behind that the next `up` does not put in order.
+    let supervisor = supervisor_of(place.pid("redis"));
+    kill_9(supervisor);
+    let orphan = before;
+    up(&place);
+    assert!(gone(orphan) || place.pid("postgres") == orphan);
+    healthy(&place);
+
+    let pids: Vec<_> =
+        ["postgres", "redis", "kafka", "prometheus", "app-1", "worker-1"].map(|part| place.pid(part)).into();
+    let output = place.run(&["down"]);
+    assert!(output.status.success(), "{}", text(&output));
+    for pid in pids {
+        assert!(gone(pid), "{pid} still runs after down");
+    }
+    let output = place.run(&["health"]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+}
+
+/// The supervisor brings a killed part back as another process.
+fn healthy_again(place: &Place, killed: i32) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let ps = place.json(&["ps"]);
+        let back = ps["parts"].as_array().unwrap().iter().any(|one| {
+            one["name"] == "redis"
+                && one["state"] == "running"
+                && one["pid"].as_i64() != Some(i64::from(killed))
+        });
+        if back {
+            return;
+        }
+        assert!(Instant::now() < deadline, "redis did not come back: {ps}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn supervisor_of(part: i32) -> i32 {
+    let status = std::fs::read_to_string(format!("/proc/{part}/status")).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
+    parent.trim().parse().unwrap()
+}
+
+#[test]
+fn a_taken_port_names_its_holder_and_starts_nothing() {
+    let place = Place::new();
+    let taken = TcpListener::bind(("127.0.0.1", 6_379 + place.offset)).unwrap();
+    let output = place.run(&["up"]);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("port {} for redis is taken", 6_379 + place.offset)), "{said}");
+    assert!(said.contains(&format!("pid {}", std::process::id())), "{said}");
+    assert_eq!(place.json(&["ps"])["parts"].as_array().unwrap().len(), 0);
+    drop(taken);
+}

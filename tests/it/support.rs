@@ -1,0 +1,78 @@
+//! Runs nsys in a state directory and on ports of its own.
+
+use serde_json::Value;
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// A place to run nsys in; whatever runs there is stopped when it goes.
+pub(crate) struct Place {
+    pub(crate) dir: TempDir,
+    pub(crate) offset: u16,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        // Below the ephemeral ports, and not where another stack listens.
+        let first = 10_000 + 100 * u16::try_from(std::process::id() % 130).expect("below 130");
+        let free = |offset: &u16| {
+            [3_000, 5_432, 6_379, 9_090, 9_092, 9_093, 9_401, 9_501]
+                .iter()
+                .all(|port| std::net::TcpListener::bind(("127.0.0.1", port + offset)).is_ok())
+        };
+        let offset = (0..130).map(|step| 10_000 + (first - 10_000 + step * 100) % 13_000).find(free);
+        Self { dir, offset: offset.expect("free ports") }
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nsys"));
+        command.args(args).arg("--state-dir").arg(self.dir.path().join("state"));
+        command.current_dir(self.dir.path()).env("NO_COLOR", "1");
+        command
+            .env("XDG_CONFIG_HOME", self.dir.path().join("none"))
+            .env("XDG_STATE_HOME", self.dir.path().join("home"));
+        command.env("NSYS_STACK__PORT_OFFSET", self.offset.to_string()).env("NSYS_STACK__NAME", "test");
+        command.env("NSYS_LOADTEST__SEED_NOTIFICATIONS", "2000");
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("nsys starts")
+    }
+
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let output = self.run(&[args, &["-o", "json"]].concat());
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|cause| panic!("{args:?}: {cause}: {}", text(&output)))
+    }
+
+    /// The process of a part.
+    pub(crate) fn pid(&self, part: &str) -> i32 {
+        let ps = self.json(&["ps"]);
+        let parts = ps["parts"].as_array().expect("parts");
+        let found = parts.iter().find(|one| one["name"] == part).and_then(|one| one["pid"].as_i64());
+        i32::try_from(found.unwrap_or_else(|| panic!("{part} does not run: {ps}"))).expect("a pid")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.run(&["down", "--volumes", "--yes"]);
+    }
+}
+
+/// What a command said, for the message of a failed assertion.
+pub(crate) fn text(output: &Output) -> String {
+    format!(
+        "{}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// Kills without giving a chance to clean up, as the kernel does when memory runs out.
+pub(crate) fn kill_9(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+}

@@ -1,0 +1,110 @@
+//! The structure, held by reading the sources: see the table of invariants in docs/ARCHITECTURE.md.
+
+use std::path::{Path, PathBuf};
+
+fn sources(dir: &str) -> Vec<(String, String)> {
+    fn walk(dir: &Path, into: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(dir).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() { walk(&path, into) } else { into.push(path) }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    walk(&root.join(dir), &mut files);
+    let read = |path: &PathBuf| {
+        let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+        (name, std::fs::read_to_string(path).unwrap_or_default())
+    };
+    files.iter().filter(|path| path.extension().is_some_and(|end| end == "rs")).map(read).collect()
+}
+
+fn only_in(dir: &str, word: &str, allowed: &[&str]) {
+    let mut seen = false;
+    for (name, text) in sources(dir) {
+        if text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(word)) {
+            assert!(
+                allowed.iter().any(|file| name.starts_with(file)),
+                "{name} names {word}; only {allowed:?} may"
+            );
+            seen = true;
+        }
+    }
+    assert!(seen, "nothing in {dir} names {word}: this rule holds nothing any more");
+}
+
+#[test]
+fn each_driver_is_named_in_one_file() {
+    only_in("src", "rdkafka::", &["src/clients/kafka.rs"]);
+    only_in("src", "sqlx::", &["src/clients/postgres.rs"]);
+    only_in("src", "redis::Client", &["src/clients/redis.rs"]);
+    only_in("src", "reqwest::", &["src/clients/http.rs"]);
+    only_in("service/src", "rdkafka::", &["service/src/queue.rs"]);
+    only_in("service/src", "redis::", &["service/src/cache.rs"]);
+    only_in("service/src", "sqlx::", &["service/src/db"]);
+}
+
+#[test]
+fn the_domain_does_no_io() {
+    for (name, text) in sources("src/domain") {
+        for word in [
+            "tokio",
+            "std::fs",
+            "std::net",
+            "std::process",
+            "crate::clients",
+            "crate::stack",
+            "crate::render",
+        ] {
+            assert!(!text.contains(word), "{name} names {word}");
+        }
+    }
+}
+
+#[test]
+fn only_render_writes_to_standard_output() {
+    only_in("src", "stdout()", &["src/render"]);
+    for (name, text) in sources("src") {
+        assert!(!text.contains("println!") && !text.contains("print!("), "{name} prints");
+    }
+}
+
+#[test]
+fn imports_flow_one_way() {
+    let lower = [
+        (
+            "src/clients",
+            vec!["crate::stack", "crate::commands", "crate::loadtest", "crate::report", "crate::render"],
+        ),
+        ("src/config", vec!["crate::stack", "crate::commands", "crate::clients", "crate::loadtest"]),
+        ("src/stack", vec!["crate::commands", "crate::loadtest", "crate::report"]),
+        ("src/loadtest", vec!["crate::commands", "crate::report"]),
+        ("src/report", vec!["crate::commands", "crate::stack", "crate::clients"]),
+        ("src/render", vec!["crate::stack", "crate::commands", "crate::clients", "crate::domain"]),
+    ];
+    for (dir, forbidden) in lower {
+        for (name, text) in sources(dir) {
+            for word in &forbidden {
+                assert!(!text.contains(word), "{name} names {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nsys_does_not_depend_on_the_service() {
+    let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let package = manifest.split("[package]").nth(1).unwrap();
+    assert!(!package.contains("notification-service"));
+}
+
+#[test]
+fn processes_are_never_ended_by_name() {
+    let words = ["pk", "kill", "all"];
+    let by_name = [format!("{}{}", words[0], words[1]), format!("{}{}", words[1], words[2])];
+    for dir in ["src", "service/src", "tests"] {
+        for (name, text) in sources(dir) {
+            assert!(!by_name.iter().any(|word| text.contains(word)), "{name} ends processes by name");
+        }
+    }
+}
