@@ -1,5 +1,5 @@
 # Developer commands; each body is one plain command.
-.PHONY: help demo test lint build
+.PHONY: help demo test lint build release
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -16,3 +16,6 @@ lint: ## Format and lint checks
 
 build: ## Build nsys and the service
 	cargo build --workspace --locked
+
+release: ## Build what is shipped
+	cargo build --workspace --release --locked

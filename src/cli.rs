@@ -110,6 +110,10 @@ pub enum Command {
     Restart(RestartArgs),
     /// Set how many replicas run
     Scale(ScaleArgs),
+    /// Show CPU and memory of each part
+    Stats,
+    /// Check that the stack and the measurement can work
+    Doctor(DoctorArgs),
     /// Show the health of every component
     Health(HealthArgs),
     /// Show consumer lag by partition

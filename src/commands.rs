@@ -2,6 +2,7 @@
 
 mod config;
 mod loadtest;
+mod observe;
 mod stack;
 
 use crate::cli::{Cli, Command, OutputFormat};
@@ -36,6 +37,10 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
         return config::run(&loaded, command, out);
     }
     let stack = Stack::new(loaded);
+    if !read_only {
+        // A load test that runs is no hindrance here; one that was killed is cleared away.
+        let _ = crate::loadtest::run::settle_abandoned(&stack).await;
+    }
     match cli.command {
         Command::Setup(args) => {
             if !args.check {
@@ -61,6 +66,8 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
             change("scale")?;
             stack::scale(&stack, args, out).await
         }
+        Command::Stats => observe::stats(&stack, out).await,
+        Command::Doctor(args) => observe::doctor(&stack, &args, out).await,
         Command::Health(args) => stack::health(&stack, args, out).await,
         Command::Lag => stack::lag(&stack, out).await,
         Command::Loadtest(command) => loadtest::loadtest(&stack, command, read_only, out).await,

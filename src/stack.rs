@@ -1,6 +1,7 @@
 //! The local stack: where its files are, its parts, how they come up, and who keeps them alive.
 
 pub mod control;
+pub mod doctor;
 pub mod endpoints;
 pub mod health;
 pub mod layout;

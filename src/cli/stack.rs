@@ -77,9 +77,6 @@ pub struct LogsArgs {
     /// Keep following
     #[arg(short, long)]
     pub follow: bool,
-    /// Only lines younger than this
-    #[arg(long, value_parser = super::parse_duration)]
-    pub since: Option<std::time::Duration>,
     /// Only lines that match this regular expression
     #[arg(long, value_name = "RE")]
     pub grep: Option<String>,
@@ -115,6 +112,14 @@ pub struct HealthArgs {
     /// Wait this long for everything to be ok
     #[arg(long, value_parser = super::parse_duration)]
     pub wait: Option<std::time::Duration>,
+}
+
+/// Arguments of `nsys doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Explain one check, for example NSYS-D001
+    #[arg(long, value_name = "ID")]
+    pub explain: Option<String>,
 }
 
 /// `nsys config …`

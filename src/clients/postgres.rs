@@ -138,6 +138,18 @@ impl Postgres {
         Ok(u64::try_from(row.get::<i64, _>(0)).unwrap_or(0))
     }
 
+    /// The server's clock, in seconds since the epoch.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn clock_s(&mut self) -> Result<f64> {
+        let row = sqlx::query("SELECT extract(epoch FROM clock_timestamp())::float8")
+            .fetch_one(&mut self.connection)
+            .await
+            .context("cannot ask for the time")?;
+        Ok(row.get(0))
+    }
+
     /// Forgets the statement statistics, so that the next reading covers one level.
     ///
     /// # Errors

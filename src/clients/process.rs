@@ -74,6 +74,27 @@ pub fn usage(pid: i32) -> Option<(f64, u64)> {
     Some((ticks as f64 / hertz as f64, pages * page))
 }
 
+/// Bytes read from and written to disks so far; absent where we may not look.
+#[must_use]
+pub fn disk(pid: i32) -> Option<(u64, u64)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    Some((field("read_bytes:")?, field("write_bytes:")?))
+}
+
+/// Bytes free for us on the file system of this directory.
+#[must_use]
+pub fn free_disk(dir: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(dir).ok()?;
+    Some(stat.f_bavail * stat.f_frsize)
+}
+
+/// Most files this process may open; absent when there is no limit.
+#[must_use]
+pub fn file_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
 /// The process that listens on this TCP port, as "name (pid 123)", as far as we may see.
 #[must_use]
 pub fn holder_of_port(port: u16) -> Option<String> {

@@ -308,11 +308,6 @@ pub(super) async fn lag(stack: &Stack, out: Out) -> Result<()> {
 }
 
 pub(super) async fn logs(stack: &Stack, args: LogsArgs, out: Out) -> Result<()> {
-    if args.since.is_some() {
-        return Err(
-            Error::usage("--since is not known to the logs of the local runtime yet").hint("use -n LINES")
-        );
-    }
     let pattern = args.grep.as_deref().map(regex::Regex::new).transpose();
     let pattern = pattern.map_err(|cause| Error::usage(format!("--grep: {cause}")))?;
     let dir = stack.layout.path("logs");

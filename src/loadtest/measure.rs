@@ -31,9 +31,7 @@ impl Sampler {
     /// # Errors
     /// When the supervisor does not answer.
     pub async fn new(stack: &Stack, generator: i32) -> Result<Self> {
-        let records = control::list(&stack.layout).await?;
-        let service = records.into_iter().filter(|record| record.name.contains('-'));
-        let service = service.filter_map(|record| record.process.map(|process| process.pid)).collect();
+        let service = service_pids(stack).await?;
         let database = connect(stack).await.ok();
         let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
         Ok(Self { stack: stack.clone(), generator, service, database, before: None, cpus })
@@ -43,7 +41,13 @@ impl Sampler {
     pub async fn sample(&mut self) -> Sample {
         let at_s = now_s();
         let generator = process::usage(self.generator);
-        let service: Option<Vec<_>> = self.service.iter().map(|pid| process::usage(*pid)).collect();
+        let mut service: Option<Vec<_>> = self.service.iter().map(|pid| process::usage(*pid)).collect();
+        if service.is_none() {
+            // A replica was restarted. Its CPU time begins anew, so this second has no rate.
+            self.service = service_pids(&self.stack).await.unwrap_or_default();
+            service = self.service.iter().map(|pid| process::usage(*pid)).collect();
+            self.before = None;
+        }
         let service = service
             .filter(|all| !all.is_empty())
             .map(|all| all.iter().fold((0.0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)));
@@ -76,6 +80,12 @@ impl Sampler {
             lag: total_lag(&self.stack).await.ok(),
         }
     }
+}
+
+async fn service_pids(stack: &Stack) -> Result<Vec<i32>> {
+    let records = control::list(&stack.layout).await?;
+    let service = records.into_iter().filter(|record| record.name.contains('-'));
+    Ok(service.filter_map(|record| record.process.map(|process| process.pid)).collect())
 }
 
 /// A connection to the service's database.

@@ -27,9 +27,7 @@ pub async fn execute(stack: &Stack, plan: &Plan, progress: &Progress) -> Result<
         return Err(Error::unreachable("the stack does not run").hint("nsys up"));
     }
     let work = stack.layout.run();
-    if let Some(left) = engine::recover(&work).await? {
-        mark_interrupted(&left);
-    }
+    settle_abandoned(stack).await?;
     let k6 = match stack.loaded.config.loadtest.k6.as_str() {
         "" => setup::need(setup::k6(), "k6")?,
         path => PathBuf::from(path),
@@ -315,6 +313,17 @@ async fn stop_signal() -> Option<()> {
         _ = tokio::signal::ctrl_c() => Some(()),
         _ = terminate.recv() => Some(()),
     }
+}
+
+/// Ends a generator whose nsys was killed and marks its run.
+///
+/// # Errors
+/// Refused while another nsys runs a load test on this stack.
+pub async fn settle_abandoned(stack: &Stack) -> Result<()> {
+    if let Some(left) = engine::recover(&stack.layout.run()).await? {
+        mark_interrupted(&left);
+    }
+    Ok(())
 }
 
 /// A run whose nsys was killed is not running any more.

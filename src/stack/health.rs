@@ -91,6 +91,20 @@ pub async fn components(stack: &Stack) -> Result<Vec<Component>> {
     Ok(join_all(probes).await)
 }
 
+/// What does not work while a part is away.
+fn consequence(part: &str) -> Option<&'static str> {
+    Some(match part {
+        "postgres" => "accepted notifications wait in Kafka, reads that are not cached fail",
+        "redis" => "reads go to PostgreSQL, idempotency is decided there",
+        "kafka" => "no notification is accepted",
+        "prometheus" => "metrics are not recorded, load tests cannot be judged",
+        "schema" | "topics" => "the service does not start",
+        "api" => "no request is answered",
+        _ if part.starts_with("worker") => "accepted notifications wait in Kafka",
+        _ => return None,
+    })
+}
+
 async fn component(stack: &Stack, name: &str, records: &[Record]) -> Component {
     let start = Instant::now();
     let answer = probe(stack, name).await;
@@ -119,8 +133,9 @@ async fn component(stack: &Stack, name: &str, records: &[Record]) -> Component {
             };
             let ended = record
                 .and_then(|record| record.last_exit.as_ref())
-                .map(|how| format!("; it last ended with {how}"));
-            let detail = error.message + &ended.unwrap_or_default();
+                .map(|how| format!("; it ended with {how}"));
+            let breaks = consequence(&name).map(|what| format!("; {what}")).unwrap_or_default();
+            let detail = error.message + &ended.unwrap_or_default() + &breaks;
             Component { name, status: Status::Down, latency_ms: None, detail, hint: Some(hint) }
         }
     }

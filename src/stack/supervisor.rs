@@ -254,7 +254,7 @@ impl Supervisor {
     fn exited(&mut self, name: &str, run: u64, how: String) {
         let Some(part) = self.parts.get_mut(name).filter(|part| part.run == run) else { return };
         part.record.process = None;
-        part.record.last_exit = Some(how);
+        part.record.last_exit = Some(format!("{how} at {}", jiff::Timestamp::now().strftime("%H:%M:%S UTC")));
         part.stop = None;
         if part.since.elapsed() > PROVED {
             part.record.restarts = 0;

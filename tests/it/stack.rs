@@ -51,7 +51,21 @@ fn the_stack_survives_kills_and_nothing_acknowledged_is_lost() {
     assert!(kept >= said, "acknowledged, but not stored: {found}");
     assert!(found["final"].as_u64().unwrap() >= said, "stored, but never delivered: {found}");
 
-    // A part that is away is named, with a reason.
+    // A part that does not answer is named, with what it breaks.
+    let signal = |pid: i32, signal| {
+        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
+    };
+    for (part, breaks) in [("redis", "reads go to PostgreSQL"), ("kafka", "no notification is accepted")] {
+        signal(place.pid(part), rustix::process::Signal::STOP);
+        let output = place.run(&["health"]);
+        signal(place.pid(part), rustix::process::Signal::CONT);
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+        let said = text(&output);
+        let line = said.lines().find(|line| line.starts_with(part)).unwrap();
+        assert!(line.contains("down") && line.contains(breaks), "{said}");
+    }
+
+    // A killed part comes back.
     let scaled = place.run(&["scale", "app=1"]);
     assert!(scaled.status.success(), "{}", text(&scaled));
     let redis = place.pid("redis");
@@ -99,6 +113,52 @@ fn supervisor_of(part: i32) -> i32 {
     let status = std::fs::read_to_string(format!("/proc/{part}/status")).unwrap();
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
     parent.trim().parse().unwrap()
+}
+
+#[test]
+fn an_interrupted_load_test_keeps_what_it_has_and_leaves_no_generator() {
+    let place = Place::new();
+    up(&place);
+    let start = || place.command(&["loadtest", "incremental", "--rates", "50/s:60s"]).spawn().unwrap();
+    let claim = place.dir.path().join("state/test/run/loadtest.json");
+    let generator = || {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let text = std::fs::read_to_string(&claim).unwrap_or_default();
+            let claim: Value = serde_json::from_str(&text).unwrap_or_default();
+            if let Some(pid) = claim["generator"]["pid"].as_i64() {
+                return i32::try_from(pid).unwrap();
+            }
+            assert!(Instant::now() < deadline, "no generator was started");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+
+    // Ctrl-C.
+    let mut load = start();
+    let k6 = generator();
+    std::thread::sleep(Duration::from_secs(3));
+    let pid = rustix::process::Pid::from_raw(i32::try_from(load.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(load.wait().unwrap().code(), Some(130));
+    assert!(gone(k6), "k6 still runs after Ctrl-C");
+    let run = place.json(&["loadtest", "show"]);
+    assert_eq!((run["state"].as_str(), run["verdict"].as_str()), (Some("interrupted"), Some("interrupted")));
+    assert!(run["levels"][0]["samples"].as_array().unwrap().len() >= 2, "what was measured is gone");
+
+    // A kill of nsys: the next command ends the generator and marks the run.
+    let mut load = start();
+    let k6 = generator();
+    kill_9(i32::try_from(load.id()).unwrap());
+    load.wait().unwrap();
+    assert!(!gone(k6), "k6 was expected to outlive its nsys");
+    place.run(&["ps"]);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !gone(k6) {
+        assert!(Instant::now() < deadline, "k6 still runs after the next command");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(place.json(&["loadtest", "show"])["state"], "interrupted");
 }
 
 #[test]

@@ -1,0 +1,204 @@
+//! Named checks that the stack, and what is measured on it, can work.
+
+use super::{Stack, control, health, setup};
+use crate::clients::{http, process};
+use serde::Serialize;
+use std::time::Duration;
+
+/// One check.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// Its id, stable.
+    pub id: &'static str,
+    /// What it looks at.
+    pub name: &'static str,
+    /// Whether all is well.
+    pub ok: bool,
+    /// What it saw.
+    pub detail: String,
+    /// The command that mends it.
+    pub mend: &'static str,
+}
+
+/// What each check is for.
+pub const EXPLANATIONS: [(&str, &str); 8] = [
+    (
+        "NSYS-D001",
+        "The local stack runs PostgreSQL, Redis, Kafka on Java, Prometheus and k6 as programs of this machine. Each must be found.",
+    ),
+    (
+        "NSYS-D002",
+        "Every part listens on its default port plus stack.port_offset. A port that somebody else holds keeps its part from starting.",
+    ),
+    (
+        "NSYS-D003",
+        "The stack and a load test together need about 3 GiB; with less, the kernel ends processes and the figures mean nothing.",
+    ),
+    (
+        "NSYS-D004",
+        "Kafka and PostgreSQL stop when the disk is full. 2 GiB must be free where the state is kept.",
+    ),
+    (
+        "NSYS-D005",
+        "Each connection needs a file descriptor. With fewer than 4096, high levels fail in the generator, not in the service.",
+    ),
+    ("NSYS-D006", "Every part must be able to do its work; see nsys health."),
+    (
+        "NSYS-D007",
+        "A load test is judged by Prometheus too. Every replica must be scraped, or its share is missing from every sum.",
+    ),
+    (
+        "NSYS-D008",
+        "Tokens and windows compare clocks. PostgreSQL's clock must agree with this machine's within a second.",
+    ),
+];
+
+/// Runs every check.
+pub async fn run(stack: &Stack) -> Vec<Check> {
+    let running = control::list(&stack.layout).await.unwrap_or_default();
+    let mut checks = vec![tools(), ports(stack, !running.is_empty()), memory(), disk(stack), files()];
+    if running.is_empty() {
+        checks.push(Check {
+            id: "NSYS-D006",
+            name: "stack",
+            ok: false,
+            detail: "does not run".into(),
+            mend: "nsys up",
+        });
+        return checks;
+    }
+    let components = health::components(stack).await.unwrap_or_default();
+    let bad: Vec<_> = components
+        .iter()
+        .filter(|one| one.status == crate::domain::health::Status::Down)
+        .map(|one| one.name.clone())
+        .collect();
+    checks.push(Check {
+        id: "NSYS-D006",
+        name: "stack",
+        ok: bad.is_empty() && !components.is_empty(),
+        detail: if bad.is_empty() {
+            format!("{} components ok", components.len())
+        } else {
+            format!("down: {}", bad.join(", "))
+        },
+        mend: "nsys health",
+    });
+    checks.push(targets(stack, running.iter().filter(|one| one.name.contains('-')).count()).await);
+    checks.push(clock(stack).await);
+    checks
+}
+
+fn tools() -> Check {
+    let missing: Vec<_> =
+        setup::survey().iter().filter(|tool| tool.path.is_none()).map(|tool| tool.name).collect();
+    let detail =
+        if missing.is_empty() { "all found".to_owned() } else { format!("missing: {}", missing.join(", ")) };
+    Check { id: "NSYS-D001", name: "tools", ok: missing.is_empty(), detail, mend: "nsys setup" }
+}
+
+fn ports(stack: &Stack, running: bool) -> Check {
+    let ports = &stack.endpoints;
+    let all = [
+        ports.api(),
+        ports.postgres(),
+        ports.redis(),
+        ports.kafka(),
+        ports.kafka_controller(),
+        ports.prometheus(),
+    ];
+    let taken = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_err();
+    let holder = |port: &u16| {
+        format!("{port} by {}", process::holder_of_port(*port).unwrap_or_else(|| "somebody".into()))
+    };
+    let taken: Vec<_> =
+        if running { Vec::new() } else { all.iter().filter(|port| taken(port)).map(holder).collect() };
+    let detail = match (running, taken.is_empty()) {
+        (true, _) => "held by the running stack".to_owned(),
+        (false, true) => "free".to_owned(),
+        (false, false) => format!("taken: {}", taken.join(", ")),
+    };
+    Check {
+        id: "NSYS-D002",
+        name: "ports",
+        ok: taken.is_empty(),
+        detail,
+        mend: "NSYS_STACK__PORT_OFFSET=1000 nsys up",
+    }
+}
+
+fn memory() -> Check {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let available = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    let detail =
+        available.map_or_else(|| "unknown".to_owned(), |kib| format!("{} MiB available", kib / 1024));
+    let ok = available.is_some_and(|kib| kib > 3 << 20);
+    Check {
+        id: "NSYS-D003",
+        name: "memory",
+        ok,
+        detail,
+        mend: "close something, or lower stack.kafka_heap_mb",
+    }
+}
+
+fn disk(stack: &Stack) -> Check {
+    let place = stack.loaded.state_dir.ancestors().find(|dir| dir.exists()).map(std::path::Path::to_owned);
+    let free = place.and_then(|dir| process::free_disk(&dir));
+    let detail = free.map_or_else(|| "unknown".to_owned(), |bytes| format!("{} MiB free", bytes >> 20));
+    Check {
+        id: "NSYS-D004",
+        name: "disk",
+        ok: free.is_some_and(|bytes| bytes > 2 << 30),
+        detail,
+        mend: "free some disk, or choose another --state-dir",
+    }
+}
+
+fn files() -> Check {
+    let limit = process::file_limit();
+    let detail = limit.map_or_else(|| "unlimited".to_owned(), |limit| format!("{limit} open files"));
+    Check {
+        id: "NSYS-D005",
+        name: "open files",
+        ok: limit.is_none_or(|limit| limit >= 4_096),
+        detail,
+        mend: "ulimit -n 20000",
+    }
+}
+
+async fn targets(stack: &Stack, replicas: usize) -> Check {
+    let url = format!("{}/api/v1/targets?state=active", stack.endpoints.prometheus_url());
+    let answer = http::get(&url, Duration::from_secs(3)).await;
+    let up = answer.ok().map(|answer| {
+        let all = answer.body["data"]["activeTargets"].as_array().cloned().unwrap_or_default();
+        all.iter().filter(|one| one["health"] == "up").count()
+    });
+    let detail = up.map_or_else(
+        || "Prometheus does not answer".to_owned(),
+        |up| format!("{up} of {replicas} replicas are scraped"),
+    );
+    Check { id: "NSYS-D007", name: "metrics", ok: up == Some(replicas), detail, mend: "nsys up" }
+}
+
+async fn clock(stack: &Stack) -> Check {
+    let ask = async {
+        let url = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "notifications");
+        let mut database = crate::clients::postgres::Postgres::connect(&url, Duration::from_secs(3)).await?;
+        database.clock_s().await
+    };
+    let difference = ask
+        .await
+        .ok()
+        .map(|theirs| (theirs - jiff::Timestamp::now().as_millisecond() as f64 / 1_000.0).abs());
+    let detail = difference
+        .map_or_else(|| "PostgreSQL does not answer".to_owned(), |seconds| format!("{seconds:.3} s apart"));
+    Check {
+        id: "NSYS-D008",
+        name: "clock",
+        ok: difference.is_some_and(|seconds| seconds < 1.0),
+        detail,
+        mend: "set the clock (NTP)",
+    }
+}
