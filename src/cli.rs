@@ -48,7 +48,7 @@ pub struct Global {
     /// Say nothing but data and errors
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub quiet: bool,
-    /// Say more: -v what is done, -vv every call
+    /// Say more on stderr: -v what is started, -vv what drivers log
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
     pub verbose: u8,
     /// No colour, as with the NO_COLOR variable

@@ -27,6 +27,12 @@ pub fn run(cli: cli::Cli) -> ExitCode {
         anstream::ColorChoice::Never.write_global();
     }
     let out = commands::output(&cli);
+    let level = match cli.global.verbose {
+        0 => tracing::Level::WARN,
+        1 => tracing::Level::INFO,
+        _ => tracing::Level::DEBUG,
+    };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(cause) => {

@@ -83,11 +83,29 @@ fn reconciliation(run: &Run) -> Option<(u64, u64)> {
 }
 
 fn verdict_sentence(run: &Run) -> String {
-    let best = run.levels.iter().rev().find(|level| level.verdict == Verdict::Passed);
-    let reached = best.map_or_else(
+    let highest = run.levels.iter().rev().find(|level| level.verdict == Verdict::Passed);
+    let reached = highest.map_or_else(
         || "no level met every objective".to_owned(),
-        |level| format!("level {} ({}) met every objective", level.level, format::rate(level.throughput_rps)),
+        |level| {
+            format!(
+                "the highest level that met every objective is {} at {}",
+                level.level,
+                format::rate(level.throughput_rps)
+            )
+        },
     );
+    let missed: Vec<_> = run
+        .levels
+        .iter()
+        .filter(|level| level.verdict == Verdict::Failed)
+        .map(|level| level.level.to_string())
+        .collect();
+    let missed = if missed.is_empty() {
+        String::new()
+    } else {
+        format!("level {} missed objectives; ", missed.join(", "))
+    };
+    let reached = missed + &reached;
     format!("{}: {reached}", run.verdict.as_str())
 }
 

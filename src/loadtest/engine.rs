@@ -9,11 +9,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::{Child, Command};
 
-const SCRIPT: &str = include_str!("../../load-tests/level.js");
+const LEVEL: &str = include_str!("../../load-tests/lib/level.js");
+const SMOKE: &str = include_str!("../../load-tests/smoke.js");
+const INCREMENTAL: &str = include_str!("../../load-tests/incremental.js");
 
 /// What k6 is told about one level.
 #[derive(Clone, Debug)]
 pub struct Offer {
+    /// `smoke` or `incremental`: which script.
+    pub kind: &'static str,
     /// `open` or `closed`, rate, VUs, windows, prefix, … as the script reads it.
     pub plan: Value,
     /// Where the script, the plan and the summary go; private.
@@ -78,15 +82,17 @@ pub fn release(work: &Path) {
 /// # Errors
 /// When a file cannot be written or k6 cannot be started.
 pub fn start(k6: &Path, offer: &Offer) -> Result<Child> {
-    let (script, plan, summary) = (
-        offer.work.join("level.js"),
-        offer.work.join("level-plan.json"),
-        offer.work.join("level-summary.json"),
-    );
+    let scripts = offer.work.join("k6");
+    std::fs::create_dir_all(scripts.join("lib"))
+        .with_context(|| format!("cannot create {}", scripts.display()))?;
+    let script = scripts.join(format!("{}.js", offer.kind));
+    let (plan, summary) = (offer.work.join("level-plan.json"), offer.work.join("level-summary.json"));
     let _ = std::fs::remove_file(&summary);
     let mut told = offer.plan.clone();
     told["summary"] = json!(summary);
-    crate::stack::layout::write_private(&script, SCRIPT)?;
+    let text = if offer.kind == "smoke" { SMOKE } else { INCREMENTAL };
+    crate::stack::layout::write_private(&script, text)?;
+    crate::stack::layout::write_private(&scripts.join("lib/level.js"), LEVEL)?;
     crate::stack::layout::write_private(&plan, &told.to_string())?;
     let log = std::fs::File::create(&offer.log)
         .with_context(|| format!("cannot create {}", offer.log.display()))?;

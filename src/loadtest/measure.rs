@@ -108,6 +108,30 @@ pub async fn total_lag(stack: &Stack) -> Result<i64> {
     Ok(lag.iter().map(|one| one.lag).sum())
 }
 
+/// The service's last five seconds, as the service itself counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Live {
+    /// Requests per second.
+    pub rate: Option<f64>,
+    /// 95th percentile, ms.
+    pub p95_ms: Option<f64>,
+    /// Requests answered with an error, per second.
+    pub errors: Option<f64>,
+}
+
+/// Asks Prometheus about the last five seconds.
+pub async fn live(stack: &Stack) -> Live {
+    let (base, now) = (stack.endpoints.prometheus_url(), now_s());
+    let ask = async |promql: String| http::query_value(&base, &promql, now).await.ok().flatten();
+    let duration = metrics::HTTP_REQUEST_DURATION_SECONDS;
+    let (rate, p95_ms, errors) = tokio::join!(
+        ask(format!("sum(rate({}[5s]))", metrics::HTTP_REQUESTS_TOTAL)),
+        ask(format!("histogram_quantile(0.95, sum by (le) (rate({duration}_bucket[5s]))) * 1000")),
+        ask(format!("sum(rate({}[5s]))", metrics::HTTP_REQUEST_ERRORS_TOTAL)),
+    );
+    Live { rate, p95_ms, errors }
+}
+
 /// What Prometheus says about a window.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Window {

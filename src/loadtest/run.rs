@@ -10,12 +10,16 @@ use crate::domain::run::{
 };
 use crate::domain::verdict::{Objectives, Verdict, judge, of_run};
 use crate::error::{Context, Error, Result};
+use crate::render::format;
 use crate::render::progress::{Line, Progress};
 use crate::stack::{Stack, control, setup, up};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// The next level begins when the service uses less than this of all cores.
+const CALM_CPU_PCT: f64 = 20.0;
 
 /// Runs a plan. Returns the directory and what was found, also when it was interrupted.
 ///
@@ -83,14 +87,14 @@ async fn levels(
         let one = One { stack, plan, k6, dir, id: &run.id, number: index + 1, level: *level, token: &token };
         let (mut result, whole) = one.run(&line).await?;
         if whole {
-            judge(&mut result, objectives(stack));
+            judge(&mut result, objectives(stack, plan.kind));
         }
         line.finish(&format!(
             "{}: {:.0}/s, p95 {}, errors {}",
             result.verdict.as_str(),
             result.throughput_rps,
-            crate::render::format::or_missing(result.latency_ms.p95, crate::render::format::millis),
-            crate::render::format::or_missing(result.error_rate, crate::render::format::percent),
+            format::or_missing(result.latency_ms.p95, format::millis),
+            format::or_missing(result.error_rate, format::percent),
         ));
         run.levels.push(result);
         run.verdict = of_run(&run.levels);
@@ -121,6 +125,7 @@ impl One<'_> {
         let prefix = format!("{}-L{}", self.id, self.number);
         let work = self.stack.layout.run();
         let offer = Offer {
+            kind: self.plan.kind,
             plan: json!({
                 "base_url": self.stack.endpoints.api_url(), "token": self.token, "model": self.plan.model,
                 "rate": self.level.rate, "vus": self.level.vus, "warmup_s": warmup, "steady_s": steady, "prefix": prefix,
@@ -154,7 +159,7 @@ impl One<'_> {
                 _ = stop_signal() => break None,
                 _ = tick.tick() => {
                     samples.push(sampler.sample().await);
-                    self.show(line, started.elapsed(), &samples);
+                    self.show(line, started.elapsed(), &samples).await;
                     if started.elapsed() > patience { break None }
                 }
             }
@@ -177,7 +182,8 @@ impl One<'_> {
         let summary = summary.unwrap_or_default();
         let mut result = self.result(&summary, warmup, steady, steady_from_s, samples);
         result.generator.exit = status.and_then(|status| status.code());
-        let whole = status.is_some() && self.drain(&mut result, line, summary.accepted, &prefix).await?;
+        let whole = status.is_some()
+            && self.drain(&mut result, &mut sampler, line, summary.accepted, &prefix).await?;
         if whole {
             let seen = measure::window(self.stack, end_s, steady).await;
             result.service.p95_ms = seen.p95_ms;
@@ -192,20 +198,23 @@ impl One<'_> {
         Ok((result, whole))
     }
 
-    fn show(&self, line: &Line, elapsed: Duration, samples: &[Sample]) {
+    async fn show(&self, line: &Line, elapsed: Duration, samples: &[Sample]) {
         // On a terminal every second, in a log every five.
         if !line.is_live() && !elapsed.as_secs().is_multiple_of(5) {
             return;
         }
         let last = samples.last();
+        let live = measure::live(self.stack).await;
         let load =
             self.level.rate.map_or_else(|| format!("{} VUs", self.level.vus), |rate| format!("{rate}/s"));
         let number =
             |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.0} %"));
         line.update(&format!(
-            "{load}, {} of {} s, lag {}, service CPU {}, k6 CPU {}",
-            elapsed.as_secs(),
-            self.level.seconds,
+            "{load}, {} s left, {}, p95 {}, errors {}, lag {}, service CPU {}, k6 CPU {}",
+            self.level.seconds.saturating_sub(elapsed.as_secs()),
+            format::or_missing(live.rate, format::rate),
+            format::or_missing(live.p95_ms, format::millis),
+            format::or_missing(live.errors, format::rate),
             last.and_then(|one| one.lag).map_or_else(|| "–".to_owned(), |lag| lag.to_string()),
             number(last.and_then(|one| one.service_cpu_pct)),
             number(last.and_then(|one| one.generator_cpu_pct)),
@@ -273,6 +282,7 @@ impl One<'_> {
     async fn drain(
         &self,
         result: &mut LevelResult,
+        sampler: &mut Sampler,
         line: &Line,
         accepted: u64,
         prefix: &str,
@@ -283,11 +293,13 @@ impl One<'_> {
         let mut database = measure::connect(self.stack).await?;
         result.db.top = database.top_statements(5).await.unwrap_or_default();
         loop {
-            let lag = measure::total_lag(self.stack).await.ok();
+            let now = sampler.sample().await;
+            let (lag, cpu) = (now.lag, now.service_cpu_pct);
+            let calm = cpu.is_none_or(|cpu| cpu < CALM_CPU_PCT);
             let (stored, settled) = database.count_run(prefix).await?;
             result.reconciliation.stored = Some(stored);
             result.reconciliation.r#final = Some(settled);
-            if lag == Some(0) && settled >= accepted {
+            if lag == Some(0) && settled >= accepted && calm {
                 result.kafka.drain_s = Some(started.elapsed().as_secs_f64());
                 return Ok(true);
             }
@@ -336,7 +348,7 @@ fn mark_interrupted(dir: &Path) {
     }
 }
 
-fn objectives(stack: &Stack) -> Objectives {
+fn objectives(stack: &Stack, kind: &str) -> Objectives {
     let (goals, load) = (&stack.loaded.config.targets, &stack.loaded.config.loadtest);
     Objectives {
         p95_ms: goals.p95_ms,
@@ -346,7 +358,7 @@ fn objectives(stack: &Stack) -> Objectives {
         memory_mb: goals.memory_mb,
         db_connections: goals.db_connections,
         lag: goals.lag,
-        cache_hit_rate: goals.cache_hit_rate,
+        cache_hit_rate: (kind != "smoke").then_some(goals.cache_hit_rate),
         generator_cpu_pct: load.generator_cpu_pct,
         min_offered_share: load.min_offered_share,
     }
@@ -379,9 +391,9 @@ pub fn describe(plan: &Plan) -> String {
     let mut table =
         crate::render::table::Table::new(["level", "rate", "VUs", "seconds"]).right(&[0, 1, 2, 3]);
     for (index, level) in plan.levels.iter().enumerate() {
-        let rate = crate::render::format::or_missing(level.rate, |rate| format!("{rate}/s"));
+        let rate = format::or_missing(level.rate, |rate| format!("{rate}/s"));
         table.row([(index + 1).to_string(), rate, level.vus.to_string(), level.seconds.to_string()]);
     }
-    let length = crate::render::format::duration(Duration::from_secs(plan.seconds()));
+    let length = format::duration(Duration::from_secs(plan.seconds()));
     format!("{} ({model})\n{}\n{length}, and the time each backlog takes to drain", plan.kind, table.text())
 }

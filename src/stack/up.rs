@@ -47,6 +47,9 @@ pub async fn up(stack: &Stack, wanted: Wanted, progress: &Progress) -> Result<Ve
     let line = progress.line("prepare");
     line.update("data directories");
     let specs = parts::infrastructure(stack).await?;
+    for spec in &specs {
+        tracing::info!(part = spec.name, program = %spec.program.display(), args = spec.args.join(" "), "part");
+    }
     line.finish("ready");
     send(stack, Request::Start { specs }).await?;
     let waits = parts::INFRASTRUCTURE.map(|part| wait_ready(stack, part, deadline, progress));
@@ -147,7 +150,7 @@ fn check_ports(stack: &Stack, running: &[Record], wanted: Wanted) -> Result<()> 
 /// # Errors
 /// When the deadline passes, or the part failed for good.
 pub async fn wait_ready(stack: &Stack, part: &str, deadline: Instant, progress: &Progress) -> Result<()> {
-    let line = progress.line(part);
+    let (line, started) = (progress.line(part), Instant::now());
     loop {
         let reason = match health::probe(stack, part).await {
             Ok(_) => {
@@ -168,7 +171,9 @@ pub async fn wait_ready(stack: &Stack, part: &str, deadline: Instant, progress: 
             ))
             .hint(format!("nsys logs {part}")));
         }
-        line.update(&format!("waits: {reason}"));
+        let slow = Instant::now() > started + Duration::from_secs(10);
+        let last = if slow { last_lines(stack, part, 1).replace('\n', " | log:") } else { String::new() };
+        line.update(&format!("waits: {reason}{last}"));
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

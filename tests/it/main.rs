@@ -3,4 +3,5 @@
 mod cli;
 mod stack;
 mod support;
+mod terminal;
 mod tidy;
