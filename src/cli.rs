@@ -3,9 +3,11 @@
 //! Names are a contract with scripts; adding is fine, renaming is not.
 
 mod load;
+mod look;
 mod stack;
 
 pub use load::*;
+pub use look::*;
 pub use stack::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -118,6 +120,12 @@ pub enum Command {
     Health(HealthArgs),
     /// Show consumer lag by partition
     Lag,
+    /// Query metrics by name or by PromQL
+    #[command(subcommand)]
+    Metrics(MetricsCommand),
+    /// Look at the database: slow statements, connections, sizes, locks
+    #[command(subcommand)]
+    Db(DbCommand),
     /// Show and check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -2,6 +2,7 @@
 
 mod config;
 mod loadtest;
+mod look;
 mod observe;
 mod stack;
 
@@ -66,6 +67,8 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
             change("scale")?;
             stack::scale(&stack, args, out).await
         }
+        Command::Metrics(command) => look::metrics(&stack, command, out).await,
+        Command::Db(command) => look::db(&stack, command, out).await,
         Command::Stats => observe::stats(&stack, out).await,
         Command::Doctor(args) => observe::doctor(&stack, &args, out).await,
         Command::Health(args) => stack::health(&stack, args, out).await,

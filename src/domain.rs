@@ -1,5 +1,7 @@
 //! Plain data and arithmetic. No I/O, no drivers, no runtime.
 
+pub mod catalogue;
+pub mod database;
 pub mod health;
 pub mod lag;
 pub mod level;

@@ -1,5 +1,6 @@
 //! The only place that names sqlx: everything nsys asks of PostgreSQL.
 
+use crate::domain::database::{Connections, LockWait, TableSize};
 use crate::domain::run::Statement;
 use crate::error::{Context, Error, Result};
 use sqlx::{Connection, PgConnection, Row};
@@ -166,13 +167,14 @@ impl Postgres {
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn top_statements(&mut self, limit: i64) -> Result<Vec<Statement>> {
+    pub async fn top_statements(&mut self, limit: i64, min_mean_ms: f64) -> Result<Vec<Statement>> {
         let rows = sqlx::query(
             "SELECT left(regexp_replace(query, '\\s+', ' ', 'g'), 160), calls, total_exec_time, mean_exec_time
-             FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+             FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND mean_exec_time >= $2
              ORDER BY total_exec_time DESC LIMIT $1",
         )
         .bind(limit)
+        .bind(min_mean_ms)
         .fetch_all(&mut self.connection)
         .await
         .context("cannot read pg_stat_statements")?;
@@ -185,5 +187,75 @@ impl Postgres {
                 mean_ms: row.get(3),
             })
             .collect())
+    }
+
+    /// Client connections by application and state, and the most the server takes.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn connection_states(&mut self) -> Result<(Vec<Connections>, i64)> {
+        let rows = sqlx::query(
+            "SELECT coalesce(nullif(application_name, ''), '-'), coalesce(state, 'unknown'), count(*) FROM pg_stat_activity
+             WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() GROUP BY 1, 2 ORDER BY 3 DESC",
+        )
+        .fetch_all(&mut self.connection)
+        .await
+        .context("cannot list connections")?;
+        let limit = sqlx::query("SELECT setting::int8 FROM pg_settings WHERE name = 'max_connections'")
+            .fetch_one(&mut self.connection)
+            .await
+            .context("cannot read max_connections")?;
+        let of = |row: &sqlx::postgres::PgRow| Connections {
+            application: row.get(0),
+            state: row.get(1),
+            connections: row.get(2),
+        };
+        Ok((rows.iter().map(of).collect(), limit.get(0)))
+    }
+
+    /// Tables with their sizes, largest first.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn table_sizes(&mut self) -> Result<Vec<TableSize>> {
+        let rows = sqlx::query(
+            "SELECT relname::text, pg_total_relation_size(relid), pg_indexes_size(relid), n_live_tup, n_dead_tup
+             FROM pg_stat_user_tables ORDER BY 2 DESC",
+        )
+        .fetch_all(&mut self.connection)
+        .await
+        .context("cannot list tables")?;
+        let of = |row: &sqlx::postgres::PgRow| TableSize {
+            table: row.get(0),
+            total_bytes: row.get(1),
+            index_bytes: row.get(2),
+            live_rows: row.get(3),
+            dead_rows: row.get(4),
+        };
+        Ok(rows.iter().map(of).collect())
+    }
+
+    /// Sessions that wait for a lock, and who holds it.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn lock_waits(&mut self) -> Result<Vec<LockWait>> {
+        let rows = sqlx::query(
+            "SELECT w.pid, b.pid, extract(epoch FROM clock_timestamp() - w.query_start)::float8,
+                    left(w.query, 80), left(b.query, 80)
+             FROM pg_stat_activity w CROSS JOIN LATERAL unnest(pg_blocking_pids(w.pid)) AS holder(pid)
+             JOIN pg_stat_activity b ON b.pid = holder.pid ORDER BY 3 DESC",
+        )
+        .fetch_all(&mut self.connection)
+        .await
+        .context("cannot list locks")?;
+        let of = |row: &sqlx::postgres::PgRow| LockWait {
+            pid: row.get(0),
+            blocker: row.get(1),
+            seconds: row.get(2),
+            query: row.get(3),
+            blocker_query: row.get(4),
+        };
+        Ok(rows.iter().map(of).collect())
     }
 }

@@ -291,7 +291,7 @@ impl One<'_> {
         let deadline = started + self.plan.stabilise;
         result.kafka.lag_end = measure::total_lag(self.stack).await.ok();
         let mut database = measure::connect(self.stack).await?;
-        result.db.top = database.top_statements(5).await.unwrap_or_default();
+        result.db.top = database.top_statements(5, 0.0).await.unwrap_or_default();
         loop {
             let now = sampler.sample().await;
             let (lag, cpu) = (now.lag, now.service_cpu_pct);

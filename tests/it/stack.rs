@@ -51,6 +51,19 @@ fn the_stack_survives_kills_and_nothing_acknowledged_is_lost() {
     assert!(kept >= said, "acknowledged, but not stored: {found}");
     assert!(found["final"].as_u64().unwrap() >= said, "stored, but never delivered: {found}");
 
+    // Every named query gives a value on a stack that was just under load.
+    let catalogue = place.json(&["metrics", "list"]);
+    for query in catalogue.as_array().unwrap() {
+        let series = place.json(&["metrics", "get", query["name"].as_str().unwrap()]);
+        let value = &series[0]["points"][0][1];
+        assert!(value.as_f64().is_some_and(f64::is_finite), "{query}: {series}");
+    }
+    assert!(!place.json(&["db", "slow"]).as_array().unwrap().is_empty());
+    assert!(!place.json(&["db", "pool"]).as_array().unwrap().is_empty());
+    let sizes = place.json(&["db", "size"]);
+    assert!(sizes.as_array().unwrap().iter().any(|one| one["table"] == "notifications"), "{sizes}");
+    assert_eq!(place.json(&["db", "locks"]).as_array().unwrap().len(), 0);
+
     // A part that does not answer is named, with what it breaks.
     let signal = |pid: i32, signal| {
         rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
