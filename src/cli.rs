@@ -95,6 +95,14 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     span.try_into().map_err(|_| wrong())
 }
 
+/// For reads that can be repeated.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct WatchFlag {
+    /// Refresh every second until interrupted
+    #[arg(long)]
+    pub watch: bool,
+}
+
 /// Everything nsys can do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
@@ -113,13 +121,13 @@ pub enum Command {
     /// Set how many replicas run
     Scale(ScaleArgs),
     /// Show CPU and memory of each part
-    Stats,
+    Stats(WatchFlag),
     /// Check that the stack and the measurement can work
     Doctor(DoctorArgs),
     /// Show the health of every component
     Health(HealthArgs),
     /// Show consumer lag by partition
-    Lag,
+    Lag(WatchFlag),
     /// Query metrics by name or by PromQL
     #[command(subcommand)]
     Metrics(MetricsCommand),

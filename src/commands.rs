@@ -69,14 +69,30 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
         }
         Command::Metrics(command) => look::metrics(&stack, command, out).await,
         Command::Db(command) => look::db(&stack, command, out).await,
-        Command::Stats => observe::stats(&stack, out).await,
+        Command::Stats(args) => repeat(args.watch, out, async || observe::stats(&stack, out).await).await,
         Command::Doctor(args) => observe::doctor(&stack, &args, out).await,
-        Command::Health(args) => stack::health(&stack, args, out).await,
-        Command::Lag => stack::lag(&stack, out).await,
+        Command::Health(args) => {
+            repeat(args.watch, out, async || stack::health(&stack, args, out).await).await
+        }
+        Command::Lag(args) => repeat(args.watch, out, async || stack::lag(&stack, out).await).await,
         Command::Loadtest(command) => loadtest::loadtest(&stack, command, read_only, out).await,
         Command::Report(args) => loadtest::report(&stack, &args, out),
         // Answered above, before a configuration was needed.
         Command::Completions(_) | Command::Man | Command::Supervise(_) | Command::Config(_) => Ok(()),
+    }
+}
+
+/// Once, or every second until Ctrl-C. A failed look is shown and the next one tried.
+async fn repeat(watch: bool, out: Out, look: impl AsyncFn() -> Result<()>) -> Result<()> {
+    if !watch {
+        return look().await;
+    }
+    loop {
+        out.clear();
+        if let Err(error) = look().await {
+            out.error(&error);
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
 }
 

@@ -96,6 +96,14 @@ impl Out {
         }
     }
 
+    /// Empties the screen, where there is one.
+    pub fn clear(&self) {
+        if std::io::stdout().is_terminal() {
+            // A screen that cannot be cleared only scrolls.
+            let _ = std::io::stdout().lock().write_all(b"\x1b[H\x1b[2J");
+        }
+    }
+
     /// Writes raw bytes of data, for streamed exports.
     ///
     /// # Errors

@@ -112,6 +112,9 @@ pub struct HealthArgs {
     /// Wait this long for everything to be ok
     #[arg(long, value_parser = super::parse_duration)]
     pub wait: Option<std::time::Duration>,
+    /// Refresh every second until interrupted
+    #[arg(long, conflicts_with = "wait")]
+    pub watch: bool,
 }
 
 /// Arguments of `nsys doctor`.

@@ -1,7 +1,8 @@
 //! Named checks that the stack, and what is measured on it, can work.
 
 use super::{Stack, control, health, setup};
-use crate::clients::{http, process};
+use crate::clients::{http, postgres::Postgres, process};
+use crate::error::Result;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ pub struct Check {
 }
 
 /// What each check is for.
-pub const EXPLANATIONS: [(&str, &str); 8] = [
+pub const EXPLANATIONS: [(&str, &str); 9] = [
     (
         "NSYS-D001",
         "The local stack runs PostgreSQL, Redis, Kafka on Java, Prometheus and k6 as programs of this machine. Each must be found.",
@@ -50,6 +51,10 @@ pub const EXPLANATIONS: [(&str, &str); 8] = [
     (
         "NSYS-D008",
         "Tokens and windows compare clocks. PostgreSQL's clock must agree with this machine's within a second.",
+    ),
+    (
+        "NSYS-D009",
+        "The statements of each level come from pg_stat_statements; without it a slow statement stays unnamed.",
     ),
 ];
 
@@ -86,14 +91,18 @@ pub async fn run(stack: &Stack) -> Vec<Check> {
     });
     checks.push(targets(stack, running.iter().filter(|one| one.name.contains('-')).count()).await);
     checks.push(clock(stack).await);
+    checks.push(statements(stack).await);
     checks
 }
 
 fn tools() -> Check {
     let missing: Vec<_> =
         setup::survey().iter().filter(|tool| tool.path.is_none()).map(|tool| tool.name).collect();
-    let detail =
-        if missing.is_empty() { "all found".to_owned() } else { format!("missing: {}", missing.join(", ")) };
+    let detail = if missing.is_empty() {
+        setup::versions().join(", ")
+    } else {
+        format!("missing: {}", missing.join(", "))
+    };
     Check { id: "NSYS-D001", name: "tools", ok: missing.is_empty(), detail, mend: "nsys setup" }
 }
 
@@ -182,16 +191,30 @@ async fn targets(stack: &Stack, replicas: usize) -> Check {
     Check { id: "NSYS-D007", name: "metrics", ok: up == Some(replicas), detail, mend: "nsys up" }
 }
 
-async fn clock(stack: &Stack) -> Check {
-    let ask = async {
-        let url = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "notifications");
-        let mut database = crate::clients::postgres::Postgres::connect(&url, Duration::from_secs(3)).await?;
-        database.clock_s().await
+async fn database(stack: &Stack) -> Result<Postgres> {
+    let url = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "notifications");
+    Postgres::connect(&url, Duration::from_secs(3)).await
+}
+
+async fn statements(stack: &Stack) -> Check {
+    let seen = match database(stack).await {
+        Ok(mut database) => {
+            database.top_statements(1, 0.0).await.map(|_| "pg_stat_statements is on".to_owned())
+        }
+        Err(error) => Err(error),
     };
-    let difference = ask
-        .await
-        .ok()
-        .map(|theirs| (theirs - jiff::Timestamp::now().as_millisecond() as f64 / 1_000.0).abs());
+    let ok = seen.is_ok();
+    let detail = seen.unwrap_or_else(|error| error.message);
+    Check { id: "NSYS-D009", name: "statements", ok, detail, mend: "nsys restart postgres" }
+}
+
+async fn clock(stack: &Stack) -> Check {
+    let time = match database(stack).await {
+        Ok(mut database) => database.clock_s().await.ok(),
+        Err(_) => None,
+    };
+    let difference =
+        time.map(|theirs| (theirs - jiff::Timestamp::now().as_millisecond() as f64 / 1_000.0).abs());
     let detail = difference
         .map_or_else(|| "PostgreSQL does not answer".to_owned(), |seconds| format!("{seconds:.3} s apart"));
     Check {

@@ -130,6 +130,26 @@ pub fn missing_packages(tools: &[Tool]) -> Vec<&'static str> {
         .collect()
 }
 
+/// The first line each program says about its version.
+#[must_use]
+pub fn versions() -> Vec<String> {
+    let programs = [
+        (postgres("postgres"), "--version"),
+        (on_path("redis-server"), "--version"),
+        (on_path("prometheus"), "--version"),
+        (on_path("java"), "--version"),
+        (k6(), "version"),
+    ];
+    let number = regex::Regex::new(r"\d+(\.\d+)+").expect("the pattern is constant and valid");
+    let version = |(program, flag): (Option<PathBuf>, &str)| {
+        let program = program?;
+        let output = std::process::Command::new(&program).arg(flag).output().ok()?;
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        Some(format!("{} {}", program.file_name()?.to_string_lossy(), number.find(&said)?.as_str()))
+    };
+    programs.into_iter().filter_map(version).collect()
+}
+
 /// Installs what is missing; `say` is told what happens.
 ///
 /// # Errors

@@ -35,6 +35,9 @@ fn the_stack_survives_kills_and_nothing_acknowledged_is_lost() {
     up(&place);
     assert_eq!(place.pid("postgres"), before);
 
+    let output = place.run(&["doctor"]);
+    assert!(output.status.success(), "{}", text(&output));
+
     // Two api replicas share one socket; both and the worker are killed under load.
     let scaled = place.run(&["scale", "app=2"]);
     assert!(scaled.status.success(), "{}", text(&scaled));
