@@ -3,10 +3,11 @@
 //! The embedded `config.toml` is the list of keys and their defaults; whatever is not in it is a mistake.
 
 mod layers;
+pub mod overlay;
 mod sections;
 
 pub use layers::{Origin, Setting};
-pub use sections::{Config, Loadtest, Stack, Targets};
+pub use sections::{Config, Loadtest, Stack, Targets, Tune};
 
 use crate::error::{Context, Error, Result};
 use std::collections::BTreeMap;
@@ -38,6 +39,8 @@ pub struct Loaded {
     pub state_dir: PathBuf,
     /// Relative paths of the configuration start here.
     pub base_dir: PathBuf,
+    /// The overlay that tuning writes for this stack, there or not.
+    pub overlay: PathBuf,
 }
 
 impl Loaded {
@@ -77,14 +80,26 @@ impl Loaded {
         if let Some(path) = &file {
             layers::add_file(&mut settings, path, false)?;
         }
-        let overlay = state_dir.join("tuned.toml");
+        // The overlay belongs to one stack, and file and environment say which one.
+        let environment: Vec<_> = environment.collect();
+        let mut below = settings.clone();
+        layers::add_environment(&mut below, environment.iter().cloned())?;
+        let overlay = state_dir.join(layers::build(&below)?.stack.name).join("tuned.toml");
         if overlay.is_file() {
             layers::add_file(&mut settings, &overlay, true)?;
         }
-        layers::add_environment(&mut settings, environment)?;
+        layers::add_environment(&mut settings, environment.into_iter())?;
         let config = layers::build(&settings)?;
         config.check()?;
-        Ok(Self { config, settings, file, state_dir, base_dir })
+        Ok(Self { config, settings, file, state_dir, base_dir, overlay })
+    }
+
+    /// Reads the same configuration again, for instance after the overlay was written.
+    ///
+    /// # Errors
+    /// As [`Loaded::load`].
+    pub fn reload(&self) -> Result<Self> {
+        Self::load(self.file.as_deref(), Some(&self.state_dir), std::env::vars())
     }
 
     /// Where load-test runs are kept.

@@ -1,9 +1,13 @@
 //! Plain data and arithmetic. No I/O, no drivers, no runtime.
 
+pub mod cache;
 pub mod catalogue;
 pub mod database;
+pub mod group;
 pub mod health;
+pub mod index;
 pub mod lag;
 pub mod level;
+pub mod partitioner;
 pub mod run;
 pub mod verdict;

@@ -48,6 +48,14 @@ pub async fn get(url: &str, timeout: Duration) -> Result<Answer> {
     finish(url, client(timeout)?.get(url)).await
 }
 
+/// GET with a bearer token.
+///
+/// # Errors
+/// When no answer arrives in time.
+pub async fn get_as(url: &str, token: &str, timeout: Duration) -> Result<Answer> {
+    finish(url, client(timeout)?.get(url).bearer_auth(token)).await
+}
+
 /// POST of a JSON body, with a bearer token when there is one.
 ///
 /// # Errors

@@ -1,4 +1,10 @@
-//! The only place that names rdkafka: topics and lag. Calls block, so they run on the blocking pool.
+//! The only place that names rdkafka: topics, groups and lag. Calls block, so they run on the blocking pool.
+
+mod admin;
+
+pub use admin::{
+    Partition, create_partitions, describe, group, groups, recent_keys, times_at, topic_settings,
+};
 
 use crate::domain::lag::PartitionLag;
 use crate::error::{Error, Result};

@@ -1,5 +1,9 @@
 //! The only place that names sqlx: everything nsys asks of PostgreSQL.
 
+mod index;
+
+pub use index::{BuildProgress, Execution};
+
 use crate::domain::database::{Connections, LockWait, TableSize};
 use crate::domain::run::Statement;
 use crate::error::{Context, Error, Result};
@@ -123,6 +127,19 @@ impl Postgres {
             u64::try_from(row.get::<i64, _>(0)).unwrap_or(0),
             u64::try_from(row.get::<i64, _>(1)).unwrap_or(0),
         ))
+    }
+
+    /// Ids of the newest notifications.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn newest_ids(&mut self, limit: i64) -> Result<Vec<uuid::Uuid>> {
+        let rows = sqlx::query("SELECT id FROM notifications ORDER BY created_at DESC LIMIT $1")
+            .bind(limit)
+            .fetch_all(&mut self.connection)
+            .await
+            .context("cannot list notifications")?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     /// Open client connections, our own left out.

@@ -1,21 +1,125 @@
 //! The only place that names the redis driver.
 
+use crate::domain::cache::{CacheStats, prefix};
 use crate::error::{Error, Result};
+use redis::aio::MultiplexedConnection;
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// Keys looked at or removed in one call, so that Redis serves others in between.
+const BATCH: usize = 1_000;
+
+/// A connection for one command.
+#[derive(Debug)]
+pub struct Redis {
+    connection: MultiplexedConnection,
+    timeout: Duration,
+}
 
 /// Asks for a PONG.
 ///
 /// # Errors
 /// When Redis does not answer in time, or answers that it cannot (loading, wrong password).
 pub async fn ping(url: &str, timeout: Duration) -> Result<()> {
-    let ask = async {
-        let client = redis::Client::open(url)?;
-        let mut connection = client.get_multiplexed_async_connection().await?;
-        redis::cmd("PING").query_async::<String>(&mut connection).await
-    };
-    match tokio::time::timeout(timeout, ask).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(cause)) => Err(Error::unreachable(format!("redis: {cause}"))),
-        Err(_) => Err(Error::unreachable(format!("redis did not answer within {timeout:?}"))),
+    Redis::connect(url, timeout).await?.ask::<String>(&redis::cmd("PING")).await.map(|_| ())
+}
+
+impl Redis {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When Redis does not take the connection in time.
+    pub async fn connect(url: &str, timeout: Duration) -> Result<Self> {
+        let connect = async {
+            let client = redis::Client::open(url)?;
+            client.get_multiplexed_async_connection().await
+        };
+        match tokio::time::timeout(timeout, connect).await {
+            Ok(Ok(connection)) => Ok(Self { connection, timeout }),
+            Ok(Err(cause)) => Err(Error::unreachable(format!("redis: {cause}"))),
+            Err(_) => Err(Error::unreachable(format!("redis did not answer within {timeout:?}"))),
+        }
+    }
+
+    async fn ask<T: redis::FromRedisValue>(&mut self, command: &redis::Cmd) -> Result<T> {
+        match tokio::time::timeout(self.timeout, command.query_async(&mut self.connection)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(cause)) if matches!(cause.code(), Some("READONLY" | "NOPERM" | "MOVED")) => {
+                Err(Error::refused(format!("redis: {cause}"))
+                    .hint("point cache.url at a primary where this user may write"))
+            }
+            Ok(Err(cause)) => Err(Error::unreachable(format!("redis: {cause}"))),
+            Err(_) => Err(Error::unreachable(format!("redis did not answer within {:?}", self.timeout))),
+        }
+    }
+
+    /// Counters and sizes.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn stats(&mut self) -> Result<CacheStats> {
+        let info: String = self.ask(&redis::cmd("INFO")).await?;
+        Ok(CacheStats::read(&info))
+    }
+
+    /// How many keys there are by prefix, among those that begin with `start`.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn keys_by_prefix(&mut self, start: &str) -> Result<BTreeMap<String, u64>> {
+        let mut counts = BTreeMap::new();
+        let mut cursor = 0;
+        loop {
+            let keys = self.scan(&mut cursor, start).await?;
+            for key in &keys {
+                *counts.entry(prefix(&String::from_utf8_lossy(key)).to_owned()).or_insert(0) += 1;
+            }
+            if cursor == 0 {
+                return Ok(counts);
+            }
+        }
+    }
+
+    async fn scan(&mut self, cursor: &mut u64, start: &str) -> Result<Vec<Vec<u8>>> {
+        // What is special in a pattern stands for itself in a prefix.
+        let quoted: String = start
+            .chars()
+            .flat_map(|one| {
+                matches!(one, '*' | '?' | '[' | ']' | '\\').then_some('\\').into_iter().chain([one])
+            })
+            .collect();
+        let mut command = redis::cmd("SCAN");
+        command.arg(*cursor).arg("MATCH").arg(format!("{quoted}*")).arg("COUNT").arg(BATCH);
+        let (next, keys) = self.ask(&command).await?;
+        *cursor = next;
+        Ok(keys)
+    }
+
+    /// Removes the keys with a prefix in batches, without blocking Redis. Tells how many are gone so
+    /// far, and answers how many in the end.
+    ///
+    /// # Errors
+    /// When Redis does not answer, or does not allow it.
+    pub async fn unlink(&mut self, start: &str, mut so_far: impl FnMut(u64)) -> Result<u64> {
+        let (mut cursor, mut removed) = (0, 0);
+        loop {
+            let keys = self.scan(&mut cursor, start).await?;
+            if !keys.is_empty() {
+                let gone: u64 = self.ask(redis::cmd("UNLINK").arg(keys)).await?;
+                removed += gone;
+                so_far(removed);
+            }
+            if cursor == 0 {
+                return Ok(removed);
+            }
+        }
+    }
+
+    /// Tells every subscriber.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn publish(&mut self, channel: &str, text: &str) -> Result<()> {
+        self.ask::<u64>(redis::cmd("PUBLISH").arg(channel).arg(text)).await.map(|_| ())
     }
 }

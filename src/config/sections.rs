@@ -16,6 +16,8 @@ pub struct Config {
     pub loadtest: Loadtest,
     /// The objectives a level is judged by.
     pub targets: Targets,
+    /// Changes.
+    pub tune: Tune,
     /// The service's HTTP side.
     pub service: service::Service,
     /// Tokens and passwords.
@@ -63,6 +65,20 @@ pub struct Stack {
     /// How often Prometheus scrapes.
     #[serde(with = "span")]
     pub scrape_interval: Duration,
+    /// Whether changes want the stack's name typed.
+    pub protected: bool,
+}
+
+/// `[tune]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tune {
+    /// Longest wait for the lock that an index build takes on its table.
+    #[serde(with = "span")]
+    pub lock_timeout: Duration,
+    /// Longest time one index build may take, waits for old transactions included.
+    #[serde(with = "span")]
+    pub build_timeout: Duration,
 }
 
 /// `[loadtest]`.

@@ -1,0 +1,48 @@
+//! What a change is before it is one: steps with their exact form, risk and way back. No I/O.
+
+mod steps;
+
+pub mod config;
+pub mod index;
+pub mod partitions;
+pub mod undo;
+
+pub use steps::{CacheStep, ConfigStep, DbStep, KafkaStep, Risk, ServiceStep, Step, Undo};
+
+use serde::Serialize;
+
+/// A change, whole and not yet made.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Plan {
+    /// What it is for, as a short phrase.
+    pub title: String,
+    /// In the order they are made.
+    pub steps: Vec<Step>,
+    /// What the operator should know, good or indifferent.
+    pub notes: Vec<String>,
+    /// What the operator must know.
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// A plan without steps.
+    #[must_use]
+    pub fn new(title: impl Into<String>) -> Self {
+        Self { title: title.into(), ..Self::default() }
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Why this plan can never be taken back, if it cannot.
+    #[must_use]
+    pub fn irreversible(&self) -> Option<String> {
+        self.steps.iter().find_map(|step| match step.undo() {
+            Undo::Impossible(why) => Some(why),
+            Undo::By(_) | Undo::NotNeeded => None,
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! Plans more partitions for a topic, or says why not. Pure.
+
+use super::config::{Known, plan_settings};
+use super::{KafkaStep, Plan, Step};
+use crate::domain::partitioner::moved_share;
+use std::collections::BTreeMap;
+
+/// What is known of a topic when partitions are to be added.
+#[derive(Clone, Debug)]
+pub struct Topic<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Partitions it has.
+    pub partitions: u32,
+    /// Messages that wait for the group.
+    pub lag: i64,
+    /// Members of the group.
+    pub members: usize,
+    /// Keys of recent messages.
+    pub recent_keys: &'a [Vec<u8>],
+}
+
+/// Raises `kafka.partitions` and the topic to `to` in total.
+///
+/// # Errors
+/// When fewer are asked for, or messages wait and `force` is not given: a key's older messages
+/// would then be overtaken by newer ones on another partition.
+pub fn plan_partitions(
+    topic: &Topic<'_>,
+    to: u32,
+    force: bool,
+    known: &BTreeMap<String, Known>,
+) -> Result<Plan, String> {
+    let (name, from) = (topic.name, topic.partitions);
+    if to < from {
+        return Err(format!("{name} has {from} partitions; Kafka cannot take partitions away"));
+    }
+    let mut plan = plan_settings("partitions", known, &[("kafka.partitions", i64::from(to).into())], None)?;
+    plan.notes.clear();
+    if to == from {
+        plan.notes.push(format!("{name} has {from} partitions already"));
+        return Ok(plan);
+    }
+    if topic.lag > 0 && !force {
+        return Err(format!(
+            "{} messages wait on {name}: newer messages of a user could overtake them on another partition",
+            topic.lag
+        ));
+    }
+    if topic.lag > 0 {
+        plan.warnings.push(format!("{} messages wait; the order of one user's is not kept", topic.lag));
+    }
+    plan.steps.insert(0, Step::Kafka(KafkaStep::Partitions { topic: name.into(), from, to }));
+    plan.notes.push(match moved_share(topic.recent_keys, from, to) {
+        Some(share) => format!(
+            "{:.0} % of the {} users among the recent messages move to another partition",
+            share * 100.0,
+            topic.recent_keys.len()
+        ),
+        None => "there are no recent messages to say which users move".into(),
+    });
+    plan.notes
+        .push("workers begin new partitions at their first message (auto.offset.reset = earliest)".into());
+    if topic.members < to as usize {
+        plan.warnings.push(format!(
+            "{} workers for {to} partitions: each takes several; more run with: nsys scale worker=N",
+            topic.members
+        ));
+    }
+    Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known() -> BTreeMap<String, Known> {
+        let three = Known { tuned: None, effective: 3.into(), overridden_by: None };
+        BTreeMap::from([("kafka.partitions".to_owned(), three)])
+    }
+
+    fn topic(lag: i64) -> Topic<'static> {
+        Topic { name: "notifications", partitions: 3, lag, members: 1, recent_keys: &[] }
+    }
+
+    #[test]
+    fn fewer_are_refused() {
+        assert!(plan_partitions(&topic(0), 2, true, &known()).unwrap_err().contains("cannot take"));
+    }
+
+    #[test]
+    fn the_same_number_needs_nothing() {
+        assert!(plan_partitions(&topic(9), 3, false, &known()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn waiting_messages_refuse_unless_forced() {
+        assert!(plan_partitions(&topic(9), 10, false, &known()).unwrap_err().contains("overtake"));
+        let plan = plan_partitions(&topic(9), 10, true, &known()).unwrap();
+        assert!(plan.warnings.iter().any(|text| text.contains("order")));
+    }
+
+    #[test]
+    fn partitions_come_before_the_setting_that_names_them() {
+        let plan = plan_partitions(&topic(0), 10, false, &known()).unwrap();
+        assert!(matches!(plan.steps[..], [Step::Kafka(_), Step::Config(_)]));
+        assert!(plan.irreversible().is_some());
+    }
+}
