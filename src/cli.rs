@@ -2,10 +2,12 @@
 //!
 //! Names are a contract with scripts; adding is fine, renaming is not.
 
+mod change;
 mod load;
 mod look;
 mod stack;
 
+pub use change::*;
 pub use load::*;
 pub use look::*;
 pub use stack::*;
@@ -127,7 +129,22 @@ pub enum Command {
     /// Show the health of every component
     Health(HealthArgs),
     /// Show consumer lag by partition
-    Lag(WatchFlag),
+    Lag(LagArgs),
+    /// Look at topics and consumer groups
+    #[command(subcommand)]
+    Kafka(KafkaCommand),
+    /// Look at the cache and flush it
+    #[command(subcommand)]
+    Cache(CacheCommand),
+    /// Remove cached entries, as `cache flush`
+    Flush(FlushArgs),
+    /// Change what limits the stack: shown as a plan, proved, and taken back with `undo`
+    #[command(subcommand)]
+    Tune(TuneCommand),
+    /// List what was changed, or show one change in full
+    History(HistoryArgs),
+    /// Take a change back
+    Undo(UndoArgs),
     /// Query metrics by name or by PromQL
     #[command(subcommand)]
     Metrics(MetricsCommand),

@@ -1,12 +1,17 @@
 //! One noun per file: from arguments to a typed answer.
 
+mod cache;
+mod change;
 mod config;
+mod history;
+mod kafka;
 mod loadtest;
 mod look;
 mod observe;
 mod stack;
+mod tune;
 
-use crate::cli::{Cli, Command, OutputFormat};
+use crate::cli::{CacheCommand, Cli, Command, OutputFormat, TuneCommand};
 use crate::config::Loaded;
 use crate::error::{Error, Result};
 use crate::render::Out;
@@ -74,7 +79,29 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
         Command::Health(args) => {
             repeat(args.watch, out, async || stack::health(&stack, args, out).await).await
         }
-        Command::Lag(args) => repeat(args.watch, out, async || stack::lag(&stack, out).await).await,
+        Command::Lag(args) => repeat(args.watch, out, async || kafka::lag(&stack, &args, out).await).await,
+        Command::Kafka(command) => kafka::kafka(&stack, command, out).await,
+        Command::Cache(command) => {
+            if matches!(command, CacheCommand::Flush(_)) {
+                change("cache flush")?;
+            }
+            cache::cache(&stack, command, out).await
+        }
+        Command::Flush(args) => {
+            change("flush")?;
+            cache::cache(&stack, CacheCommand::Flush(args), out).await
+        }
+        Command::Tune(command) => {
+            if !matches!(command, TuneCommand::Export) {
+                change("tune")?;
+            }
+            tune::tune(&stack, command, out).await
+        }
+        Command::History(args) => history::history(&stack, &args, out),
+        Command::Undo(args) => {
+            change("undo")?;
+            history::undo(&stack, &args, out).await
+        }
         Command::Loadtest(command) => loadtest::loadtest(&stack, command, read_only, out).await,
         Command::Report(args) => loadtest::report(&stack, &args, out),
         // Answered above, before a configuration was needed.

@@ -4,16 +4,20 @@
 //! - [`cli`]: the command line as types; [`config`]: layers and the origin of every value
 //! - [`domain`]: data and arithmetic without I/O; [`clients`]: one driver, one file
 //! - [`stack`]: parts, readiness, the supervisor; [`commands`]: one noun per file
+//! - [`plan`]: changes before they are made; [`apply`]: makes them; [`journal`]: what was made
 //! - [`loadtest`]: offer, watch, drain, reconcile, judge; [`report`]: what people read of a run
 //! - [`render`]: the only way to standard output
 
+pub mod apply;
 pub mod cli;
 pub mod clients;
 pub mod commands;
 pub mod config;
 pub mod domain;
 pub mod error;
+pub mod journal;
 pub mod loadtest;
+pub mod plan;
 pub mod render;
 pub mod report;
 pub mod stack;

@@ -61,6 +61,21 @@ impl Out {
         std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
     }
 
+    /// Asks a question on standard error and reads the answer's line.
+    ///
+    /// # Errors
+    /// When standard input cannot be read.
+    pub fn ask(&self, question: &str) -> Result<String> {
+        let mut err = anstream::stderr().lock();
+        // A question that cannot be seen is answered by nobody, and then refused.
+        let _ = write!(err, "{question}").and_then(|()| err.flush());
+        let mut answer = String::new();
+        std::io::stdin()
+            .read_line(&mut answer)
+            .map_err(|cause| Error::failed(format!("cannot read the answer: {cause}")))?;
+        Ok(answer.trim().to_owned())
+    }
+
     /// Shows a report in the chosen format.
     ///
     /// # Errors

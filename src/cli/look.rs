@@ -37,4 +37,6 @@ pub enum DbCommand {
     Size,
     /// Show who waits for whom
     Locks,
+    /// Show indexes with their use, duplicates and what interrupted builds left
+    Indexes,
 }

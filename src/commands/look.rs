@@ -2,7 +2,7 @@
 
 use crate::cli::{DbCommand, MetricsCommand, OutputFormat};
 use crate::clients::{http, postgres::Postgres};
-use crate::domain::catalogue;
+use crate::domain::{catalogue, index};
 use crate::error::{Error, Result};
 use crate::render::{Out, format, table::Table};
 use crate::stack::Stack;
@@ -48,6 +48,17 @@ pub(super) async fn metrics(stack: &Stack, command: MetricsCommand, out: Out) ->
         table.row([one.labels.clone(), format::or_missing(value, |value| format!("{value:.6}"))]);
     }
     show(out, &series, &table, "no series: nothing was measured in the window")
+}
+
+fn remark(finding: &index::Finding) -> String {
+    match finding {
+        index::Finding::Invalid => {
+            "INVALID: an interrupted build left it; nsys tune db --indexes rebuilds".into()
+        }
+        index::Finding::Duplicate { of } => format!("the same as {of}"),
+        index::Finding::CoveredBy { other } => format!("{other} serves the same reads"),
+        index::Finding::Unused => "never used".into(),
+    }
 }
 
 pub(super) async fn db(stack: &Stack, command: DbCommand, out: Out) -> Result<()> {
@@ -111,6 +122,27 @@ pub(super) async fn db(stack: &Stack, command: DbCommand, out: Out) -> Result<()
                 ]);
             }
             show(out, &waits, &table, "nobody waits for a lock")
+        }
+        DbCommand::Indexes => {
+            let indexes = database.indexes().await?;
+            let findings = index::findings(&indexes);
+            let mut table = Table::new(["index", "table", "size", "scans", "remark"]).right(&[2, 3]);
+            let mut rows = Vec::new();
+            for (one, found) in indexes.iter().zip(findings) {
+                let remarks: Vec<_> = found.iter().map(remark).collect();
+                let size = format::bytes(u64::try_from(one.bytes).unwrap_or(0));
+                table.row([
+                    one.name.clone(),
+                    one.table.clone(),
+                    size,
+                    one.scans.to_string(),
+                    remarks.join("; "),
+                ]);
+                rows.push(serde_json::json!({"index": one, "findings": found}));
+            }
+            show(out, &rows, &table, "no index")?;
+            out.say(format!("use is counted since {}", database.statistics_since().await?));
+            Ok(())
         }
     }
 }

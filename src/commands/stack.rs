@@ -1,14 +1,11 @@
-//! The commands around the stack: setup, up, down, ps, logs, restart, scale, health, lag.
+//! The commands around the stack: setup, up, down, ps, logs, restart, scale, health.
 
 use crate::cli::{DownArgs, HealthArgs, LogsArgs, RestartArgs, ScaleArgs, SetupArgs, UpArgs};
-use crate::clients::kafka;
 use crate::domain::health::{Component, Status, overall};
-use crate::domain::lag::PartitionLag;
 use crate::error::{Context, Error, Result};
 use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint, table::Table};
 use crate::stack::spec::{Record, Request, State};
 use crate::stack::{Stack, control, health as probes, setup as tools, up as rise};
-use nsys_contract::topics;
 use serde::Serialize;
 use std::io::{Read, Seek};
 use std::time::Duration;
@@ -273,38 +270,6 @@ pub(super) async fn health(stack: &Stack, args: HealthArgs, out: Out) -> Result<
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
-}
-
-#[derive(Serialize)]
-struct Lag {
-    group: &'static str,
-    total_lag: i64,
-    partitions: Vec<PartitionLag>,
-}
-
-impl Report for Lag {
-    fn text(&self) -> String {
-        let mut table = Table::new(["topic", "partition", "committed", "end", "lag"]).right(&[1, 2, 3, 4]);
-        for one in &self.partitions {
-            let committed = format::or_missing(one.committed, |offset| offset.to_string());
-            table.row([
-                one.topic.clone(),
-                one.partition.to_string(),
-                committed,
-                one.end.to_string(),
-                one.lag.to_string(),
-            ]);
-        }
-        format!("{}\ntotal lag of {}: {}", table.text(), self.group, self.total_lag)
-    }
-}
-
-pub(super) async fn lag(stack: &Stack, out: Out) -> Result<()> {
-    let wanted = [topics::NOTIFICATIONS.to_owned(), topics::RETRY.to_owned()];
-    let patience = Duration::from_secs(5);
-    let partitions = kafka::lag(&stack.endpoints.brokers(), topics::WORKER_GROUP, &wanted, patience).await?;
-    let total_lag = partitions.iter().map(|one| one.lag).sum();
-    out.report(&Lag { group: topics::WORKER_GROUP, total_lag, partitions })
 }
 
 pub(super) async fn logs(stack: &Stack, args: LogsArgs, out: Out) -> Result<()> {

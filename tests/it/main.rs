@@ -5,3 +5,4 @@ mod stack;
 mod support;
 mod terminal;
 mod tidy;
+mod tune;

@@ -35,8 +35,8 @@ fn only_in(dir: &str, word: &str, allowed: &[&str]) {
 
 #[test]
 fn each_driver_is_named_in_one_file() {
-    only_in("src", "rdkafka::", &["src/clients/kafka.rs"]);
-    only_in("src", "sqlx::", &["src/clients/postgres.rs"]);
+    only_in("src", "rdkafka::", &["src/clients/kafka"]);
+    only_in("src", "sqlx::", &["src/clients/postgres"]);
     only_in("src", "redis::Client", &["src/clients/redis.rs"]);
     only_in("src", "reqwest::", &["src/clients/http.rs"]);
     only_in("service/src", "rdkafka::", &["service/src/queue.rs"]);
@@ -45,8 +45,15 @@ fn each_driver_is_named_in_one_file() {
 }
 
 #[test]
+fn only_apply_changes_a_part() {
+    for word in ["create_partitions(", ".unlink(", ".run_within(", "overlay::set("] {
+        only_in("src", word, &["src/apply", "src/clients", "src/config/overlay.rs"]);
+    }
+}
+
+#[test]
 fn the_domain_does_no_io() {
-    for (name, text) in sources("src/domain") {
+    for (name, text) in [sources("src/domain"), sources("src/plan")].concat() {
         for word in [
             "tokio",
             "std::fs",

@@ -1,0 +1,39 @@
+//! Makes the changes in Redis.
+
+use super::both;
+use crate::clients::{http, postgres::Postgres, redis::Redis};
+use crate::error::{Error, Result};
+use crate::plan::CacheStep;
+use crate::render::progress::Line;
+use crate::stack::{Stack, up};
+use nsys_contract::{api, keys};
+use serde_json::Value;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn make(stack: &Stack, change: &CacheStep, line: &Line) -> Result<(Value, Value)> {
+    match change {
+        CacheStep::Flush { prefix, keys } => {
+            let mut redis = Redis::connect(&stack.endpoints.redis_url(), PATIENCE).await?;
+            let removed =
+                redis.unlink(prefix, |done| line.update(&format!("{done} of {keys} removed"))).await?;
+            redis.publish(keys::INVALIDATION_CHANNEL, prefix).await?;
+            Ok(both(keys, removed))
+        }
+        CacheStep::Warm { entries } => {
+            let token = up::loadtest_user(stack).await?;
+            let url = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "notifications");
+            let ids = Postgres::connect(&url, PATIENCE).await?.newest_ids(i64::from(*entries)).await?;
+            let base = format!("{}{}", stack.endpoints.api_url(), api::paths::NOTIFICATIONS);
+            for (done, id) in ids.iter().enumerate() {
+                let answer = http::get_as(&format!("{base}/{id}"), &token, PATIENCE).await?;
+                if answer.status >= 500 {
+                    return Err(Error::failed(format!("the API answered {}", answer.status)));
+                }
+                line.update(&format!("{} of {} read", done + 1, ids.len()));
+            }
+            Ok(both(Value::Null, ids.len()))
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Makes the changes of the overlay and rolls the service's replicas.
+
+use super::both;
+use crate::clients::http;
+use crate::config::overlay;
+use crate::error::{Context, Error, Result};
+use crate::plan::{ConfigStep, ServiceStep};
+use crate::render::progress::Progress;
+use crate::stack::{Stack, control, up};
+use nsys_contract::api::paths;
+use serde_json::Value;
+use std::time::Duration;
+
+/// The overlay must still hold what the plan was made for.
+pub(super) fn check(stack: &Stack, change: &ConfigStep) -> Result<()> {
+    let now = overlay::value(&stack.loaded.overlay, &change.key)?;
+    if now == change.before {
+        return Ok(());
+    }
+    let show = |value: &Option<toml::Value>| {
+        value.as_ref().map_or_else(|| "nothing".to_owned(), |value| format!("{} = {value}", change.key))
+    };
+    Err(Error::refused(format!(
+        "{} was changed since\n  then: {}\n  now:  {}",
+        stack.loaded.overlay.display(),
+        show(&change.before),
+        show(&now)
+    )))
+}
+
+/// Writes the key; a value that the configuration refuses is taken back at once.
+pub(super) fn set(stack: &Stack, change: &ConfigStep) -> Result<(Value, Value)> {
+    check(stack, change)?;
+    let path = &stack.loaded.overlay;
+    overlay::set(path, &change.key, change.after.as_ref())?;
+    if let Err(error) = stack.loaded.reload() {
+        overlay::set(path, &change.key, change.before.as_ref())?;
+        return Err(error);
+    }
+    Ok(both(&change.before, &change.after))
+}
+
+/// Restarts what has another configuration now, one replica after the other, and asks each replica
+/// whether it has it.
+pub(super) async fn roll(stack: &Stack, change: &ServiceStep, progress: &Progress) -> Result<(Value, Value)> {
+    let ServiceStep::Roll { from, to } = change;
+    let stack = Stack::new(stack.loaded.reload()?);
+    let wanted = up::Wanted { app: to.0, worker: to.1, timeout: Duration::from_secs(180) };
+    up::up(&stack, wanted, progress).await?;
+    let expected = serde_json::to_value(stack.loaded.config.service_config())
+        .context("cannot write the configuration")?;
+    let token = up::loadtest_user(&stack).await?;
+    for record in control::list(&stack.layout).await? {
+        if !record.name.starts_with("app-") && !record.name.starts_with("worker-") {
+            continue;
+        }
+        let url = format!("http://127.0.0.1:{}{}", record.port, paths::ADMIN_CONFIG);
+        let answer = http::get_as(&url, &token, Duration::from_secs(5)).await?;
+        if answer.status != 200 {
+            return Err(Error::failed(format!(
+                "{} does not tell its configuration: {}",
+                record.name, answer.status
+            )));
+        }
+        if let Some((key, has, wants)) = difference(&answer.body, &expected) {
+            return Err(Error::failed(format!("{} runs with {key} = {has} instead of {wants}", record.name)));
+        }
+    }
+    Ok(both(from, to))
+}
+
+/// The first key that differs, addresses and secrets left out: those are filled in at start.
+fn difference(has: &Value, wants: &Value) -> Option<(String, Value, Value)> {
+    const FILLED_IN: [&str; 5] = ["url", "brokers", "signing_key_file", "read_url", "smtp_url"];
+    wants.as_object()?.iter().find_map(|(section, keys)| {
+        keys.as_object()?.iter().find_map(|(key, value)| {
+            let secret = crate::config::is_secret(&format!("{section}.{key}"));
+            let other = &has[section][key];
+            (!secret && !FILLED_IN.contains(&key.as_str()) && other != value)
+                .then(|| (format!("{section}.{key}"), other.clone(), value.clone()))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_replica_that_kept_an_old_value_is_found() {
+        let has = json!({"db": {"pool_size": 10, "url": "postgres://real"}});
+        let wants = json!({"db": {"pool_size": 20, "url": ""}});
+        assert_eq!(difference(&has, &wants), Some(("db.pool_size".into(), json!(10), json!(20))));
+        assert_eq!(difference(&has, &json!({"db": {"pool_size": 10, "url": ""}})), None);
+    }
+}

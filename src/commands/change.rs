@@ -1,0 +1,161 @@
+//! The way of every change: show, stop at `--dry-run`, lock, check, confirm, apply, tell.
+
+use crate::apply::{self, ChangeLock};
+use crate::cli::{OutputFormat, PlanFlags};
+use crate::error::{Error, Result};
+use crate::journal::Entry;
+use crate::plan::{Plan, Undo, undo::plan_undo};
+use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint, table::Table};
+use crate::stack::Stack;
+use serde::Serialize;
+use serde_json::json;
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    title: &'a str,
+    steps: Vec<serde_json::Value>,
+    notes: &'a [String],
+    warnings: &'a [String],
+    irreversible: Option<String>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        let step = |step: &crate::plan::Step| {
+            let undo = match step.undo() {
+                Undo::By(back) => back.what(),
+                Undo::NotNeeded => "nothing to take back".into(),
+                Undo::Impossible(why) => format!("impossible: {why}"),
+            };
+            json!({"what": step.what(), "exact": step.exact(), "risk": step.risk(), "cost": step.cost(), "undo": undo, "step": step})
+        };
+        let (notes, warnings) = (&plan.notes, &plan.warnings);
+        let irreversible = plan.irreversible();
+        Self {
+            title: &plan.title,
+            steps: plan.steps.iter().map(step).collect(),
+            notes,
+            warnings,
+            irreversible,
+        }
+    }
+}
+
+impl Report for Shown<'_> {
+    fn text(&self) -> String {
+        let mut lines = Vec::new();
+        if self.steps.is_empty() {
+            lines.push("nothing to do".to_owned());
+        } else {
+            lines.push(format!("plan: {}", self.title));
+        }
+        for (number, step) in self.steps.iter().enumerate() {
+            let field = |name: &str| step[name].as_str().unwrap_or_default().to_owned();
+            lines.push(format!("{:>3}. {}", number + 1, field("what")));
+            lines.push(paint(Tone::Dim, &format!("     {}", field("exact"))));
+            let detail = format!("     risk {}; {}; undo: {}", field("risk"), field("cost"), field("undo"));
+            lines.push(paint(Tone::Dim, &detail));
+        }
+        lines.extend(self.notes.iter().map(|note| format!("  - {note}")));
+        lines.extend(self.warnings.iter().map(|text| paint(Tone::Warn, &format!("  ! {text}"))));
+        if let Some(why) = &self.irreversible {
+            lines.push(paint(Tone::Warn, &format!("  ! this cannot be taken back: {why}")));
+        }
+        lines.join("\n")
+    }
+}
+
+/// What a change did, with its proof where there is one.
+#[derive(Serialize)]
+struct Made<'a> {
+    entry: &'a Entry,
+    proof: Option<&'a [Proof]>,
+}
+
+/// One read before and after.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Proof {
+    pub(super) read: &'static str,
+    pub(super) before: crate::clients::postgres::Execution,
+    pub(super) after: crate::clients::postgres::Execution,
+}
+
+impl Report for Made<'_> {
+    fn text(&self) -> String {
+        let took: f64 = self.entry.steps.iter().map(|done| done.took_ms).sum();
+        let mut text = format!("{} done in {}: {}", self.entry.id, format::millis(took), self.entry.title);
+        if let Some(proof) = self.proof {
+            let mut table =
+                Table::new(["read", "before", "after", "plan before", "plan after"]).right(&[1, 2]);
+            for one in proof {
+                table.row([
+                    one.read.to_owned(),
+                    format::millis(one.before.ms),
+                    format::millis(one.after.ms),
+                    one.before.nodes.clone(),
+                    one.after.nodes.clone(),
+                ]);
+            }
+            text = format!("{}\n{text}", table.text());
+        }
+        text
+    }
+}
+
+/// Carries a plan out as the flags say. `None` when there was nothing to do or it was a dry run.
+///
+/// # Errors
+/// When it is refused, not confirmed, or a step fails.
+pub(super) async fn carry_out(
+    stack: &Stack,
+    plan: &Plan,
+    flags: &PlanFlags,
+    undoes: Option<&Entry>,
+    out: Out,
+) -> Result<Option<Entry>> {
+    let shown = Shown::new(plan);
+    if plan.is_empty() || flags.change.dry_run {
+        out.report(&shown)?;
+        return Ok(None);
+    }
+    if out.format() == OutputFormat::Text {
+        out.line(&shown.text())?;
+    }
+    let lock = ChangeLock::take(stack)?;
+    confirm(stack, plan, flags, out)?;
+    apply::check(stack, plan).await?;
+    apply::apply(&lock, stack, plan, undoes, &Progress::new(out)).await.map(Some)
+}
+
+/// Tells what was done.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub(super) fn tell(entry: Option<&Entry>, proof: Option<&[Proof]>, out: Out) -> Result<()> {
+    let Some(entry) = entry else { return Ok(()) };
+    out.report(&Made { entry, proof })?;
+    let made = entry.made();
+    if plan_undo(&entry.id, &made).is_ok_and(|plan| !plan.is_empty()) {
+        out.say(paint(Tone::Dim, &format!("take it back with: nsys undo {}", entry.id)));
+    }
+    Ok(())
+}
+
+fn confirm(stack: &Stack, plan: &Plan, flags: &PlanFlags, out: Out) -> Result<()> {
+    let (name, protected) = (&stack.loaded.config.stack.name, stack.loaded.config.stack.protected);
+    if flags.confirm.as_ref() == Some(name) || (flags.change.yes && !protected) {
+        return Ok(());
+    }
+    if flags.confirm.is_some() {
+        return Err(Error::refused(format!("--confirm is not the name of this stack, {name}")));
+    }
+    if !out.can_ask() {
+        let how = if protected { format!("--confirm {name}") } else { "--yes".to_owned() };
+        return Err(Error::refused("the plan is not confirmed, and there is no terminal to ask")
+            .hint(format!("add {how}, or look first with --dry-run")));
+    }
+    // What cannot be taken back wants more than a habit.
+    let wanted = if protected || plan.irreversible().is_some() { name.as_str() } else { "y" };
+    let answer = out.ask(&format!("type {wanted} to go on: "))?;
+    if answer == wanted { Ok(()) } else { Err(Error::refused("not confirmed; nothing was changed")) }
+}

@@ -1,0 +1,86 @@
+//! `nsys history` and `nsys undo`.
+
+use super::change::{carry_out, tell};
+use crate::cli::{HistoryArgs, UndoArgs};
+use crate::error::{Error, Result};
+use crate::journal::{Entry, Journal, Outcome};
+use crate::plan::undo::plan_undo;
+use crate::render::{Out, Report, format, table::Table};
+use crate::stack::Stack;
+use serde::Serialize;
+
+const fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Applying => "applying",
+        Outcome::Applied => "applied",
+        Outcome::Failed => "failed",
+        Outcome::Interrupted => "interrupted",
+        Outcome::Undone => "undone",
+    }
+}
+
+#[derive(Serialize)]
+struct History {
+    changes: Vec<Entry>,
+}
+
+impl Report for History {
+    fn text(&self) -> String {
+        if self.changes.is_empty() {
+            return "nothing was changed yet".into();
+        }
+        let mut table = Table::new(["id", "when", "by", "outcome", "steps", "what"]).right(&[4]);
+        for entry in &self.changes {
+            table.row([
+                entry.id.clone(),
+                entry.at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+                entry.user.clone(),
+                word(entry.outcome).to_owned(),
+                entry.steps.len().to_string(),
+                entry.title.clone(),
+            ]);
+        }
+        table.text()
+    }
+}
+
+#[derive(Serialize)]
+struct OneChange(Entry);
+
+impl Report for OneChange {
+    fn text(&self) -> String {
+        let entry = &self.0;
+        let mut lines = vec![
+            format!("{}: {}, {}", entry.id, entry.title, word(entry.outcome)),
+            format!("  {} by {}: nsys {}", entry.at, entry.user, entry.command),
+        ];
+        for done in &entry.steps {
+            lines.push(format!("  - {} ({})", done.step.what(), format::millis(done.took_ms)));
+            lines.push(format!("    {}", done.step.exact()));
+            match &done.error {
+                Some(error) => lines.push(format!("    failed: {error}")),
+                None => lines.push(format!("    before {}, after {}", done.before, done.after)),
+            }
+        }
+        lines.join("\n")
+    }
+}
+
+pub(super) fn history(stack: &Stack, args: &HistoryArgs, out: Out) -> Result<()> {
+    let journal = Journal::of(&stack.layout);
+    match &args.id {
+        Some(id) => out.report(&OneChange(journal.entry(Some(id))?)),
+        None => out.report(&History { changes: journal.entries()? }),
+    }
+}
+
+pub(super) async fn undo(stack: &Stack, args: &UndoArgs, out: Out) -> Result<()> {
+    let entry = Journal::of(&stack.layout).entry(args.id.as_deref())?;
+    if entry.outcome == Outcome::Undone {
+        return Err(Error::refused(format!("{} was taken back already", entry.id)));
+    }
+    let plan = plan_undo(&entry.id, &entry.made())
+        .map_err(|why| Error::refused(format!("{} cannot be taken back: {why}", entry.id)))?;
+    let undone = carry_out(stack, &plan, &args.flags, Some(&entry), out).await?;
+    tell(undone.as_ref(), None, out)
+}
