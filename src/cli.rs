@@ -3,11 +3,13 @@
 //! Names are a contract with scripts; adding is fine, renaming is not.
 
 mod change;
+mod judge;
 mod load;
 mod look;
 mod stack;
 
 pub use change::*;
+pub use judge::*;
 pub use load::*;
 pub use look::*;
 pub use stack::*;
@@ -29,7 +31,7 @@ use std::path::PathBuf;
     nsys up                            start it and wait until it is ready\n  \
     nsys loadtest incremental --quick  measure it\n\n\
     Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 unreachable, 4 refused,\n\
-    10 thresholds not met, 11 load could not be offered, 130 interrupted."
+    10 thresholds not met, 11 load could not be offered, 20 regression, 130 interrupted."
 )]
 pub struct Cli {
     /// Flags that every command takes.
@@ -159,6 +161,10 @@ pub enum Command {
     Loadtest(LoadtestCommand),
     /// Write the report of a run again and show its summary
     Report(ReportArgs),
+    /// Name what gave way first in a run, with evidence and the command that mends it
+    Diagnose(DiagnoseArgs),
+    /// Compare two runs: did it help
+    Compare(CompareArgs),
     /// Print a shell completion script
     Completions(CompletionsArgs),
     /// Print the manual page

@@ -4,6 +4,7 @@ mod cache;
 mod change;
 mod config;
 mod history;
+mod judge;
 mod kafka;
 mod loadtest;
 mod look;
@@ -103,6 +104,8 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
             history::undo(&stack, &args, out).await
         }
         Command::Loadtest(command) => loadtest::loadtest(&stack, command, read_only, out).await,
+        Command::Diagnose(args) => judge::diagnose(&stack, &args, out),
+        Command::Compare(args) => judge::compare(&stack, &args, out),
         Command::Report(args) => loadtest::report(&stack, &args, out),
         // Answered above, before a configuration was needed.
         Command::Completions(_) | Command::Man | Command::Supervise(_) | Command::Config(_) => Ok(()),

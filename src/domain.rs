@@ -2,7 +2,9 @@
 
 pub mod cache;
 pub mod catalogue;
+pub mod compare;
 pub mod database;
+pub mod diagnosis;
 pub mod group;
 pub mod health;
 pub mod index;
@@ -10,4 +12,5 @@ pub mod lag;
 pub mod level;
 pub mod partitioner;
 pub mod run;
+pub mod statistics;
 pub mod verdict;

@@ -252,6 +252,19 @@ impl Postgres {
         Ok(rows.iter().map(of).collect())
     }
 
+    /// Sequential scans of a table and the rows they read, since the statistics began.
+    ///
+    /// # Errors
+    /// When there is no such table.
+    pub async fn sequential_scans(&mut self, table: &str) -> Result<(i64, i64)> {
+        let row = sqlx::query("SELECT seq_scan, seq_tup_read FROM pg_stat_user_tables WHERE relname = $1")
+            .bind(table)
+            .fetch_one(&mut self.connection)
+            .await
+            .with_context(|| format!("cannot read the scans of {table}"))?;
+        Ok((row.get(0), row.get(1)))
+    }
+
     /// Sessions that wait for a lock, and who holds it.
     ///
     /// # Errors

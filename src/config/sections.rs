@@ -18,6 +18,8 @@ pub struct Config {
     pub targets: Targets,
     /// Changes.
     pub tune: Tune,
+    /// Bounds of the diagnosis beside the objectives.
+    pub diagnose: Diagnose,
     /// The service's HTTP side.
     pub service: service::Service,
     /// Tokens and passwords.
@@ -132,6 +134,22 @@ pub struct Targets {
     pub lag: f64,
     /// Share of cache reads that hit, 0 to 1.
     pub cache_hit_rate: f64,
+}
+
+/// `[diagnose]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Diagnose {
+    /// 95th percentile of queries, ms.
+    pub query_p95_ms: f64,
+    /// Mean time of a statement, ms.
+    pub statement_ms: f64,
+    /// Share of the pools in use, 0 to 1.
+    pub pool_share: f64,
+    /// Rows read by one sequential scan.
+    pub scan_rows: f64,
+    /// Consumed by published, 0 to 1.
+    pub consumed_share: f64,
 }
 
 impl Config {

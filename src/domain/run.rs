@@ -4,6 +4,7 @@ use super::level::Model;
 use super::verdict::{Check, Verdict};
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Name of the schema.
 pub const SCHEMA: &str = "nsys.run/1";
@@ -56,6 +57,15 @@ pub struct Environment {
     pub worker: usize,
     /// Whether generator and stack share the machine.
     pub shared_machine: bool,
+    /// SHA-256 of the load script and of what it is told beside rates, shortened.
+    #[serde(default)]
+    pub script: String,
+    /// Notifications stored when the run began, as the statistics estimate them.
+    #[serde(default)]
+    pub rows: Option<i64>,
+    /// Every setting of the service, secrets left out.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
 }
 
 /// Percentiles of the answer time over the steady window, in ms.
@@ -161,6 +171,12 @@ pub struct Db {
     pub query_p95_ms: Option<f64>,
     /// Statements that took the most time in this level.
     pub top: Vec<Statement>,
+    /// Sequential scans of the notifications table in this level.
+    #[serde(default)]
+    pub seq_scans: Option<i64>,
+    /// Rows that they read.
+    #[serde(default)]
+    pub seq_rows_read: Option<i64>,
 }
 
 /// Kafka.
@@ -197,7 +213,7 @@ pub struct Reconciliation {
 }
 
 /// One second.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Sample {
     /// Seconds since the epoch.
     pub at_s: f64,
@@ -213,6 +229,18 @@ pub struct Sample {
     pub db_connections: Option<u64>,
     /// Messages that wait.
     pub lag: Option<i64>,
+    /// Requests per second, as the service counted them.
+    #[serde(default)]
+    pub rate_rps: Option<f64>,
+    /// Median answer time as the service measured it, in ms.
+    #[serde(default)]
+    pub p50_ms: Option<f64>,
+    /// 95th percentile as the service measured it, in ms.
+    #[serde(default)]
+    pub p95_ms: Option<f64>,
+    /// 99th percentile as the service measured it, in ms.
+    #[serde(default)]
+    pub p99_ms: Option<f64>,
 }
 
 /// One statement of `pg_stat_statements`.
@@ -226,4 +254,82 @@ pub struct Statement {
     pub total_ms: f64,
     /// Time for each call, in ms.
     pub mean_ms: f64,
+}
+
+/// A healthy run for tests: one level of a minute for each 95th percentile (ms), with a series that
+/// wavers by a tenth.
+#[cfg(test)]
+pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
+    let level = |(index, p95): (usize, &f64)| {
+        let sample = |second: u32| {
+            let waver = 1.0 + 0.1 * f64::from((second * 7919) % 13) / 13.0;
+            Sample {
+                at_s: 1_000.0 + f64::from(second),
+                service_cpu_pct: Some(20.0 * waver),
+                rate_rps: Some(500.0 * waver),
+                p50_ms: Some(p95 / 4.0 * waver),
+                p95_ms: Some(p95 * waver),
+                p99_ms: Some(p95 * 2.0 * waver),
+                ..Sample::default()
+            }
+        };
+        LevelResult {
+            level: index + 1,
+            vus: 50,
+            target_rps: Some(500),
+            duration_s: 60,
+            steady_s: 60,
+            steady_from_s: 1_000.0,
+            requests: 30_000,
+            throughput_rps: 500.0,
+            error_rate: Some(0.0),
+            latency_ms: Latency {
+                p50: Some(p95 / 4.0),
+                p95: Some(*p95),
+                p99: Some(p95 * 2.0),
+                ..Latency::default()
+            },
+            dropped_iterations: 0,
+            generator: Generator { cpu_pct: Some(20.0), ..Generator::default() },
+            service: Service { cpu_pct: Some(20.0), rss_mb: Some(60.0), ..Service::default() },
+            db: Db { connections_max: Some(8), pool_size: 10, query_p95_ms: Some(2.0), ..Db::default() },
+            kafka: Kafka {
+                lag_end: Some(0),
+                published_per_s: Some(300.0),
+                consumed_per_s: Some(300.0),
+                ..Kafka::default()
+            },
+            cache: Cache { hit_rate: Some(0.9) },
+            reconciliation: Reconciliation::default(),
+            samples: (0..60).map(sample).collect(),
+            verdict: Verdict::Passed,
+            checks: Vec::new(),
+        }
+    };
+    Run {
+        schema: SCHEMA.into(),
+        kind: "incremental".into(),
+        id: "incremental-20260101_000000".into(),
+        state: "finished".into(),
+        started_at: "2026-01-01T00:00:00Z".into(),
+        finished_at: None,
+        model: Model::Open,
+        note: None,
+        environment: Environment {
+            nsys: "0".into(),
+            k6: "k6".into(),
+            os: "Linux".into(),
+            cpus: 2,
+            memory_mb: 4_096,
+            app: 1,
+            worker: 1,
+            shared_machine: true,
+            script: "s".into(),
+            rows: None,
+            settings: BTreeMap::new(),
+        },
+        targets: serde_json::Value::Null,
+        levels: p95_ms.iter().enumerate().map(level).collect(),
+        verdict: Verdict::Passed,
+    }
 }

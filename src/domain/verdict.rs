@@ -199,7 +199,7 @@ pub fn of_run(levels: &[LevelResult]) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::run::{Cache, Db, Generator, Kafka, Latency, Reconciliation, Service};
+    use crate::domain::run::{Reconciliation, test_run};
 
     const GOALS: Objectives = Objectives {
         p95_ms: 100.0,
@@ -215,29 +215,11 @@ mod tests {
     };
 
     fn good() -> LevelResult {
-        let latency = Latency { p95: Some(20.0), p99: Some(40.0), ..Latency::default() };
-        LevelResult {
-            level: 1,
-            vus: 10,
-            target_rps: Some(100),
-            duration_s: 20,
-            steady_s: 16,
-            steady_from_s: 0.0,
-            requests: 1_600,
-            throughput_rps: 100.0,
-            error_rate: Some(0.0),
-            latency_ms: latency,
-            dropped_iterations: 0,
-            generator: Generator { cpu_pct: Some(10.0), ..Generator::default() },
-            service: Service { cpu_pct: Some(10.0), rss_mb: Some(50.0), p95_ms: None, p99_ms: None },
-            db: Db { connections_max: Some(5), ..Db::default() },
-            kafka: Kafka { lag_end: Some(0), ..Kafka::default() },
-            cache: Cache { hit_rate: Some(0.9) },
-            reconciliation: Reconciliation { acknowledged: Some(960), stored: Some(960), r#final: Some(960) },
-            samples: Vec::new(),
-            verdict: Verdict::Unknown,
-            checks: Vec::new(),
-        }
+        let mut level = test_run(&[10.0]).levels.remove(0);
+        (level.target_rps, level.throughput_rps, level.requests) = (Some(100), 100.0, 1_600);
+        level.reconciliation =
+            Reconciliation { acknowledged: Some(960), stored: Some(960), r#final: Some(960) };
+        level
     }
 
     fn judged(change: impl FnOnce(&mut LevelResult)) -> Verdict {

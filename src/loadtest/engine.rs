@@ -107,6 +107,14 @@ pub fn start(k6: &Path, offer: &Offer) -> Result<Child> {
     command.spawn().with_context(|| format!("cannot start {}", k6.display()))
 }
 
+/// Identifies what is offered: the script, and what it is told beside rates.
+#[must_use]
+pub fn script_digest(told: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::new().chain_update(LEVEL).chain_update(told).finalize();
+    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// What k6 says about itself.
 ///
 /// # Errors

@@ -78,6 +78,8 @@ impl Sampler {
             service_rss_mb: service.map(|one| mib(one.1)),
             db_connections,
             lag: total_lag(&self.stack).await.ok(),
+            // Prometheus tells these when the level is over.
+            ..Sample::default()
         }
     }
 }
@@ -130,6 +132,37 @@ pub async fn live(stack: &Stack) -> Live {
         ask(format!("sum(rate({}[5s]))", metrics::HTTP_REQUEST_ERRORS_TOTAL)),
     );
     Live { rate, p95_ms, errors }
+}
+
+/// Fills in what the service itself counted in each second. A rate over one scrape interval is not
+/// to be had, so each value covers the three seconds before it.
+pub async fn fill_series(stack: &Stack, samples: &mut [Sample]) {
+    let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return };
+    let (base, start, end) = (stack.endpoints.prometheus_url(), first.at_s.floor(), last.at_s.ceil());
+    let ask = async |promql: String| {
+        let series = http::query_range(&base, &promql, start, end, 1.0).await.unwrap_or_default();
+        series.into_iter().next().map(|one| one.points).unwrap_or_default()
+    };
+    let quantile = |q: f64| {
+        let metric = metrics::HTTP_REQUEST_DURATION_SECONDS;
+        format!("histogram_quantile({q}, sum by (le) (rate({metric}_bucket[3s]))) * 1000")
+    };
+    let (rate, p50, p95, p99) = tokio::join!(
+        ask(format!("sum(rate({}[3s]))", metrics::HTTP_REQUESTS_TOTAL)),
+        ask(quantile(0.5)),
+        ask(quantile(0.95)),
+        ask(quantile(0.99)),
+    );
+    for sample in samples {
+        let at = |points: &[(f64, f64)]| {
+            let near = points.iter().find(|point| (point.0 - sample.at_s).abs() <= 0.5)?;
+            near.1.is_finite().then_some(near.1)
+        };
+        sample.rate_rps = at(&rate);
+        sample.p50_ms = at(&p50);
+        sample.p95_ms = at(&p95);
+        sample.p99_ms = at(&p99);
+    }
 }
 
 /// What Prometheus says about a window.

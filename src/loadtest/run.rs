@@ -4,6 +4,7 @@ use super::engine::{self, Offer};
 use super::measure::{self, Sampler};
 use super::{Plan, store};
 use crate::clients::process::Identity;
+use crate::config::is_secret;
 use crate::domain::level::{Level, Model};
 use crate::domain::run::{
     Cache, Db, Environment, Generator, Kafka, LevelResult, Reconciliation, Run, SCHEMA, Sample, Service,
@@ -13,6 +14,7 @@ use crate::error::{Context, Error, Result};
 use crate::render::format;
 use crate::render::progress::{Line, Progress};
 use crate::stack::{Stack, control, setup, up};
+use nsys_contract::schema;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -51,7 +53,7 @@ pub async fn execute(stack: &Stack, plan: &Plan, progress: &Progress) -> Result<
         finished_at: None,
         model: plan.model,
         note: plan.note.clone(),
-        environment: environment(&k6, replicas("app-"), replicas("worker-")).await?,
+        environment: environment(stack, &k6, replicas("app-"), replicas("worker-")).await?,
         targets: serde_json::to_value(&stack.loaded.config.targets).context("cannot write the targets")?,
         levels: Vec::new(),
         verdict: Verdict::Unknown,
@@ -136,7 +138,9 @@ impl One<'_> {
             work: work.clone(),
             log: self.dir.join(format!("level-{}-k6.log", self.number)),
         };
+        let mut scans_before = None;
         if let Ok(mut database) = measure::connect(self.stack).await {
+            scans_before = database.sequential_scans(schema::NOTIFICATIONS).await.ok();
             // Without the extension's right the statements cover more than the level; they are evidence, not a verdict.
             let _ = database.reset_statements().await;
         }
@@ -182,10 +186,17 @@ impl One<'_> {
         let summary = summary.unwrap_or_default();
         let mut result = self.result(&summary, warmup, steady, steady_from_s, samples);
         result.generator.exit = status.and_then(|status| status.code());
+        if let (Some(before), Ok(mut database)) = (scans_before, measure::connect(self.stack).await)
+            && let Ok(after) = database.sequential_scans(schema::NOTIFICATIONS).await
+        {
+            result.db.seq_scans = Some((after.0 - before.0).max(0));
+            result.db.seq_rows_read = Some((after.1 - before.1).max(0));
+        }
         let whole = status.is_some()
             && self.drain(&mut result, &mut sampler, line, summary.accepted, &prefix).await?;
         if whole {
             let seen = measure::window(self.stack, end_s, steady).await;
+            measure::fill_series(self.stack, &mut result.samples).await;
             result.service.p95_ms = seen.p95_ms;
             result.service.p99_ms = seen.p99_ms;
             result.db.query_p95_ms = seen.query_p95_ms;
@@ -364,7 +375,21 @@ fn objectives(stack: &Stack, kind: &str) -> Objectives {
     }
 }
 
-async fn environment(k6: &Path, app: usize, worker: usize) -> Result<Environment> {
+async fn environment(stack: &Stack, k6: &Path, app: usize, worker: usize) -> Result<Environment> {
+    let of_service = |key: &str| {
+        !["stack.", "loadtest.", "targets.", "tune.", "diagnose."]
+            .iter()
+            .any(|section| key.starts_with(section))
+    };
+    let settings = stack.loaded.settings.iter().filter(|(key, _)| of_service(key) && !is_secret(key));
+    let told = stack.loaded.settings.iter().filter(|(key, _)| {
+        key.starts_with("loadtest.mix_")
+            || key.starts_with("loadtest.seed_")
+            || *key == "loadtest.warmup_share"
+    });
+    let told: String = told.map(|(key, setting)| format!("{key}={}\n", setting.value)).collect();
+    let tables = measure::connect(stack).await?.table_sizes().await?;
+    let rows = tables.iter().find(|one| one.table == schema::NOTIFICATIONS).map(|one| one.live_rows);
     let mut system = sysinfo::System::new().context("cannot read the system's state")?;
     system.refresh_memory();
     Ok(Environment {
@@ -376,6 +401,9 @@ async fn environment(k6: &Path, app: usize, worker: usize) -> Result<Environment
         app,
         worker,
         shared_machine: true,
+        script: engine::script_digest(&told),
+        rows,
+        settings: settings.map(|(key, setting)| (key.clone(), setting.value.to_string())).collect(),
     })
 }
 

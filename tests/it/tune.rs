@@ -221,3 +221,49 @@ fn cache(place: &Place) {
     assert!(ok(place, &["flush", "--all", "--yes"]).contains("not copies of rows"));
     assert_eq!(cli(&["DBSIZE"]), "0");
 }
+
+#[test]
+fn the_loop_from_diagnosis_to_comparison_closes() {
+    let place = Place::new();
+    ok(&place, &["up"]);
+    let measure = |rates: &str| {
+        let output = place
+            .command(&["loadtest", "incremental", "--rates", rates])
+            .env("NSYS_LOADTEST__SEED_NOTIFICATIONS", "20000")
+            .output()
+            .unwrap();
+        assert!(matches!(output.status.code(), Some(0 | 10 | 11)), "{}", text(&output));
+    };
+    let scans = || {
+        let found = place.json(&["diagnose"]);
+        let rules = found["findings"].as_array().unwrap().clone();
+        assert_eq!(rules.len(), 10);
+        rules.into_iter().find(|one| one["rule"] == "db-sequential-scans").unwrap()
+    };
+    measure("80/s:20s");
+    let found = scans();
+    assert_eq!(
+        (found["status"].as_str(), found["mend"].as_str()),
+        (Some("fail"), Some("nsys tune db --indexes"))
+    );
+    ok(&place, &["tune", "db", "--indexes", "--yes"]);
+    // The server reports the last scans up to ten seconds late.
+    std::thread::sleep(Duration::from_secs(11));
+    measure("80/s:20s");
+    assert_eq!(scans()["status"], "pass");
+
+    let compared = place.json(&["compare", "latest~1", "latest"]);
+    assert!(compared["changes"][0].as_str().unwrap().contains("c1 indexes"), "{compared}");
+    let metrics = compared["levels"][0]["metrics"].as_array().unwrap();
+    let p95 = metrics.iter().find(|one| one["name"] == "p95_ms").unwrap();
+    assert!(p95["before"].is_number() && p95["after"].is_number() && p95["interval"].is_array(), "{p95}");
+    let same = place.json(&["compare", "latest", "latest", "--fail-on-regression"]);
+    let changed =
+        same["levels"][0]["metrics"].as_array().unwrap().iter().any(|one| one["verdict"] == "regressed");
+    assert!(!changed, "a run against itself: {same}");
+
+    measure("40/s:10s");
+    assert!(refused(&place, &["compare", "latest~1", "latest"], 4).contains("level 1: 80/s"));
+    assert!(refused(&place, &["compare", "latest~9"], 1).contains("latest~9"));
+    assert!(refused(&place, &["diagnose", "--explain", "nonsense"], 2).contains("cache-misses"));
+}

@@ -1,0 +1,179 @@
+//! Whether two series differ: Welch's test on logarithms, with as many samples as are independent.
+//!
+//! Seconds of a load test depend on the seconds before them, so a series of n seconds holds fewer
+//! than n independent samples; the effective number follows from its autocorrelation (initial
+//! positive sequence, Geyer 1992).
+
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+/// Fewest independent samples on each side for a judgement.
+const FEWEST: f64 = 4.0;
+
+/// How the second series relates to the first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Effect {
+    /// Geometric mean of the second over that of the first.
+    pub ratio: f64,
+    /// Lower end of the 95 % interval of the ratio.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Probability of such a difference by chance.
+    pub p: f64,
+}
+
+/// Compares two series of positive values; zero counts as the smallest positive value of both.
+/// Absent when either side has too few independent samples.
+#[must_use]
+pub fn compare(before: &[f64], after: &[f64]) -> Option<Effect> {
+    let least = before.iter().chain(after).copied().filter(|value| *value > 0.0).reduce(f64::min)?;
+    let logs = |values: &[f64]| values.iter().map(|value| value.max(least).ln()).collect::<Vec<_>>();
+    let (one, two) = (Moments::of(&logs(before))?, Moments::of(&logs(after))?);
+    let difference = two.mean - one.mean;
+    let (a, b) = (one.variance / one.samples, two.variance / two.samples);
+    let error = (a + b).sqrt();
+    if error <= f64::EPSILON {
+        let ratio = difference.exp();
+        return Some(Effect {
+            ratio,
+            low: ratio,
+            high: ratio,
+            p: if difference.abs() < 1e-12 { 1.0 } else { 0.0 },
+        });
+    }
+    let freedom = (a + b).powi(2) / (a * a / (one.samples - 1.0) + b * b / (two.samples - 1.0));
+    let student = StudentsT::new(0.0, 1.0, freedom.max(1.0)).ok()?;
+    let p = 2.0 * student.sf((difference / error).abs());
+    let margin = student.inverse_cdf(0.975) * error;
+    Some(Effect {
+        ratio: difference.exp(),
+        low: (difference - margin).exp(),
+        high: (difference + margin).exp(),
+        p,
+    })
+}
+
+/// Holm's correction: the probabilities as they must be read when all of them are looked at.
+#[must_use]
+pub fn holm(probabilities: &[f64]) -> Vec<f64> {
+    let mut order: Vec<_> = (0..probabilities.len()).collect();
+    order.sort_by(|one, two| probabilities[*one].total_cmp(&probabilities[*two]));
+    let mut corrected = vec![1.0; probabilities.len()];
+    let mut floor = 0.0_f64;
+    for (rank, index) in order.into_iter().enumerate() {
+        floor = floor.max((probabilities[index] * (probabilities.len() - rank) as f64).min(1.0));
+        corrected[index] = floor;
+    }
+    corrected
+}
+
+struct Moments {
+    mean: f64,
+    variance: f64,
+    /// Independent samples.
+    samples: f64,
+}
+
+impl Moments {
+    fn of(values: &[f64]) -> Option<Self> {
+        let count = values.len() as f64;
+        if count < FEWEST {
+            return None;
+        }
+        let mean = values.iter().sum::<f64>() / count;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        let samples = independent(values, mean);
+        (samples >= FEWEST).then_some(Self { mean, variance, samples })
+    }
+}
+
+/// The number of independent samples that tell as much about the mean as these do.
+fn independent(values: &[f64], mean: f64) -> f64 {
+    let count = values.len();
+    let covariance = |lag: usize| {
+        values.iter().zip(&values[lag..]).map(|(one, two)| (one - mean) * (two - mean)).sum::<f64>()
+    };
+    let whole = covariance(0);
+    if whole <= f64::EPSILON {
+        return count as f64;
+    }
+    let mut sum = 0.0;
+    for pair in 0..count / 2 {
+        let both = (covariance(2 * pair) + covariance(2 * pair + 1)) / whole;
+        if both <= 0.0 {
+            break;
+        }
+        sum += both;
+    }
+    (count as f64 / (2.0 * sum - 1.0).max(1.0)).min(count as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A series of log-normal values, each half made of the one before: like seconds of a load test.
+    fn series(seed: u64, count: usize, level: f64) -> Vec<f64> {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut uniform = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 11) as f64 / (1_u64 << 53) as f64
+        };
+        let mut last = 0.0;
+        (0..count)
+            .map(|_| {
+                let noise = (0..12).map(|_| uniform()).sum::<f64>() - 6.0;
+                last = 0.5 * last + 0.866 * noise;
+                level * (0.12 * last).exp()
+            })
+            .collect()
+    }
+
+    fn share(found: impl Fn(u64) -> bool) -> f64 {
+        (1..=400).filter(|seed| found(*seed)).count() as f64 / 400.0
+    }
+
+    #[test]
+    fn equal_series_rarely_differ() {
+        let differ = |seed| {
+            compare(&series(seed, 60, 20.0), &series(seed + 1_000, 60, 20.0))
+                .is_some_and(|effect| effect.p < 0.05)
+        };
+        let wrong = share(differ);
+        assert!(wrong <= 0.08, "{wrong}");
+    }
+
+    #[test]
+    fn a_shift_of_a_tenth_is_found() {
+        let found = |seed| {
+            compare(&series(seed, 120, 20.0), &series(seed + 1_000, 120, 22.0))
+                .is_some_and(|effect| effect.p < 0.05 && effect.ratio > 1.0)
+        };
+        let right = share(found);
+        assert!(right >= 0.9, "{right}");
+    }
+
+    #[test]
+    fn dependent_samples_count_less() {
+        let values = series(7, 200, 1.0);
+        let mean = values.iter().sum::<f64>() / 200.0;
+        let samples = independent(&values, mean);
+        assert!((25.0..150.0).contains(&samples), "{samples}");
+    }
+
+    #[test]
+    fn too_few_samples_say_nothing() {
+        assert_eq!(compare(&[1.0, 2.0], &[1.0; 40]), None);
+        assert_eq!(compare(&[], &[]), None);
+        assert_eq!(compare(&[0.0; 40], &[0.0; 40]), None);
+    }
+
+    #[test]
+    fn holm_reads_many_looks_sternly() {
+        let corrected = holm(&[0.01, 0.04, 0.03]);
+        assert!((corrected[0] - 0.03).abs() < 1e-12 && (corrected[2] - 0.06).abs() < 1e-12);
+        assert!((corrected[1] - 0.06).abs() < 1e-12);
+    }
+}
