@@ -7,12 +7,14 @@ mod judge;
 mod load;
 mod look;
 mod stack;
+mod watch;
 
 pub use change::*;
 pub use judge::*;
 pub use load::*;
 pub use look::*;
 pub use stack::*;
+pub use watch::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -132,6 +134,8 @@ pub enum Command {
     Health(HealthArgs),
     /// Show consumer lag by partition
     Lag(LagArgs),
+    /// Watch the stack in a terminal dashboard
+    Watch(WatchArgs),
     /// Look at topics and consumer groups
     #[command(subcommand)]
     Kafka(KafkaCommand),

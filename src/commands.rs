@@ -11,6 +11,7 @@ mod look;
 mod observe;
 mod stack;
 mod tune;
+mod watch;
 
 use crate::cli::{CacheCommand, Cli, Command, OutputFormat, TuneCommand};
 use crate::config::Loaded;
@@ -81,6 +82,7 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
             repeat(args.watch, out, async || stack::health(&stack, args, out).await).await
         }
         Command::Lag(args) => repeat(args.watch, out, async || kafka::lag(&stack, &args, out).await).await,
+        Command::Watch(args) => watch::watch(&stack, args, read_only, out).await,
         Command::Kafka(command) => kafka::kafka(&stack, command, out).await,
         Command::Cache(command) => {
             if matches!(command, CacheCommand::Flush(_)) {

@@ -6,6 +6,7 @@
 //! - [`stack`]: parts, readiness, the supervisor; [`commands`]: one noun per file
 //! - [`plan`]: changes before they are made; [`apply`]: makes them; [`journal`]: what was made
 //! - [`loadtest`]: offer, watch, drain, reconcile, judge; [`report`]: what people read of a run
+//! - [`tui`]: the terminal dashboard
 //! - [`render`]: the only way to standard output
 
 pub mod apply;
@@ -21,6 +22,7 @@ pub mod plan;
 pub mod render;
 pub mod report;
 pub mod stack;
+pub mod tui;
 
 use std::process::ExitCode;
 

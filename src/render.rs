@@ -76,6 +76,18 @@ impl Out {
         Ok(answer.trim().to_owned())
     }
 
+    /// Whether a full-screen view can be shown and steered.
+    #[must_use]
+    pub fn can_show_screens(&self) -> bool {
+        std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+    }
+
+    /// Whether colour is wanted and understood.
+    #[must_use]
+    pub fn has_colour(&self) -> bool {
+        anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
+    }
+
     /// Shows a report in the chosen format.
     ///
     /// # Errors

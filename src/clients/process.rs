@@ -74,6 +74,29 @@ pub fn usage(pid: i32) -> Option<(f64, u64)> {
     Some((ticks as f64 / hertz as f64, pages * page))
 }
 
+/// As [`usage`], with the children: those that run, and the CPU time of those that ended. PostgreSQL
+/// works in children. Memory that they share with the parent counts once.
+#[must_use]
+pub fn usage_with_children(pid: i32) -> Option<(f64, u64)> {
+    let (mut cpu_s, mut memory) = usage(pid)?;
+    let ended = |pid: i32| {
+        let fields = stat_fields(pid)?;
+        let ticks: u64 = fields.get(13)?.parse::<u64>().ok()? + fields.get(14)?.parse::<u64>().ok()?;
+        Some(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+    };
+    cpu_s += ended(pid).unwrap_or(0.0);
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+        // A child that has just ended is in its parent's count next time.
+        let Some((used, resident)) = usage(child) else { continue };
+        cpu_s += used;
+        let statm = std::fs::read_to_string(format!("/proc/{child}/statm")).unwrap_or_default();
+        let shared = statm.split_whitespace().nth(2).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
+        memory += resident.saturating_sub(shared * rustix::param::page_size() as u64);
+    }
+    Some((cpu_s, memory))
+}
+
 /// Bytes read from and written to disks so far; absent where we may not look.
 #[must_use]
 pub fn disk(pid: i32) -> Option<(u64, u64)> {

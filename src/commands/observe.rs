@@ -49,7 +49,9 @@ pub(super) async fn stats(stack: &Stack, out: Out) -> Result<()> {
         return Err(Error::unreachable("nothing runs").hint("nsys up"));
     }
     let pid = |index: usize| records[index].process.as_ref().map(|one| one.pid);
-    let look = || (0..records.len()).map(|index| pid(index).and_then(process::usage)).collect::<Vec<_>>();
+    let look = || {
+        (0..records.len()).map(|index| pid(index).and_then(process::usage_with_children)).collect::<Vec<_>>()
+    };
     let (start, before) = (Instant::now(), look());
     tokio::time::sleep(Duration::from_millis(500)).await;
     let (passed, after) = (start.elapsed().as_secs_f64(), look());

@@ -1,9 +1,9 @@
 //! What Redis says about itself.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Counters and sizes at one instant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CacheStats {
     /// Reads that found their key, since start.
     pub hits: u64,

@@ -1,9 +1,9 @@
 //! What PostgreSQL says about itself.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Connections of one application in one state.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Connections {
     /// `application_name`.
     pub application: String,
@@ -14,7 +14,7 @@ pub struct Connections {
 }
 
 /// Size of one table.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TableSize {
     /// Its name.
     pub table: String,
@@ -29,7 +29,7 @@ pub struct TableSize {
 }
 
 /// One session that waits for another.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LockWait {
     /// Who waits.
     pub pid: i32,

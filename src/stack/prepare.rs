@@ -3,6 +3,7 @@
 use super::{Endpoints, Layout, Stack, layout::write_private, setup};
 use crate::error::{Context, Error, Result};
 use nsys_contract::config::ServiceConfig;
+use sha2::{Digest, Sha256};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
@@ -35,8 +36,18 @@ pub async fn postgres(layout: &Layout) -> Result<PathBuf> {
     let user = postgres_user()?;
     let home = layout.postgres_home(user.is_some());
     let data = home.join("data");
+    let (owner, own) = (home.join("owner"), fingerprint(&layout.secret("postgres")?));
     if data.join("PG_VERSION").is_file() {
-        return Ok(data);
+        // As root the cluster lies outside the state directory. When that was deleted and made anew,
+        // nobody knows the cluster's password any more: it is kept, but not used.
+        match std::fs::read_to_string(&owner) {
+            Ok(known) if known != own => set_aside(&home)?,
+            Ok(_) => return Ok(data),
+            Err(_) => {
+                write_private(&owner, &own)?;
+                return Ok(data);
+            }
+        }
     }
     std::fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
     let password_file = home.join("initial-password");
@@ -58,12 +69,26 @@ pub async fn postgres(layout: &Layout) -> Result<PathBuf> {
     let _ = std::fs::remove_file(&password_file);
     let output = output.context("cannot start initdb")?;
     if output.status.success() {
+        write_private(&owner, &own)?;
         Ok(data)
     } else {
         // A half-made cluster would be taken for a whole one.
         let _ = std::fs::remove_dir_all(&data);
         Err(Error::failed(format!("initdb failed: {}", String::from_utf8_lossy(&output.stderr).trim())))
     }
+}
+
+/// Says whose cluster it is without saying the password.
+fn fingerprint(password: &str) -> String {
+    Sha256::digest(password).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn set_aside(home: &Path) -> Result<()> {
+    let stamp = jiff::Timestamp::now().as_second();
+    let aside = PathBuf::from(format!("{}.left-{stamp}", home.display()));
+    std::fs::rename(home, &aside).with_context(|| format!("cannot set {} aside", home.display()))?;
+    tracing::warn!("the data of an earlier stack of this name was kept in {}", aside.display());
+    std::fs::create_dir_all(home).with_context(|| format!("cannot create {}", home.display()))
 }
 
 /// Formats the broker's storage on first use. Returns its configuration file.

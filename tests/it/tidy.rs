@@ -69,6 +69,19 @@ fn the_domain_does_no_io() {
 }
 
 #[test]
+fn the_dashboards_state_knows_no_terminal_and_its_view_no_client() {
+    only_in("src", "ratatui", &["src/tui/view.rs", "src/tui/screen.rs"]);
+    only_in("src", "crossterm", &["src/tui/keys.rs", "src/tui/screen.rs"]);
+    for (name, text) in sources("src/tui") {
+        let client = text.contains("crate::clients") || text.contains("crate::stack");
+        assert!(
+            !client || name.ends_with("source.rs") || name.ends_with("screen.rs"),
+            "{name} names a client"
+        );
+    }
+}
+
+#[test]
 fn only_render_writes_to_standard_output() {
     only_in("src", "stdout()", &["src/render"]);
     for (name, text) in sources("src") {

@@ -240,7 +240,17 @@ fn the_loop_from_diagnosis_to_comparison_closes() {
         assert_eq!(rules.len(), 10);
         rules.into_iter().find(|one| one["rule"] == "db-sequential-scans").unwrap()
     };
+    let mut watch =
+        place.command(&["watch", "-o", "json"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     measure("80/s:20s");
+    kill_9(i32::try_from(watch.id()).unwrap());
+    let mut seen = String::new();
+    std::io::Read::read_to_string(&mut watch.stdout.take().unwrap(), &mut seen).unwrap();
+    watch.wait().unwrap();
+    let rates = seen
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()?["service"]["rate"].as_f64());
+    assert!(rates.fold(0.0, f64::max) > 40.0, "the dashboard saw no load: {seen}");
     let found = scans();
     assert_eq!(
         (found["status"].as_str(), found["mend"].as_str()),

@@ -1,0 +1,19 @@
+//! Arguments of `nsys watch`.
+
+use crate::tui::Pane;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Arguments of `nsys watch`.
+#[derive(Clone, Debug, Args)]
+pub struct WatchArgs {
+    /// The pane to open
+    #[arg(value_enum, default_value_t)]
+    pub pane: Pane,
+    /// Write every value to a file, for --replay
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    pub record: Option<PathBuf>,
+    /// Show a recording instead of a stack
+    #[arg(long, value_name = "FILE")]
+    pub replay: Option<PathBuf>,
+}
