@@ -1,7 +1,13 @@
-//! What people read of a run: SUMMARY.md and report.html, made from results.json alone.
+//! What people read of a run, made from results.json, its diagnosis and the journal.
 
 mod chart;
+mod export;
+mod performance;
 
+pub use export::{csv, junit};
+pub use performance::performance;
+
+use crate::domain::diagnosis::Diagnosis;
 use crate::domain::run::{LevelResult, Run};
 use crate::domain::verdict::{CheckStatus, Verdict};
 use crate::error::{Context, Result};
@@ -11,12 +17,15 @@ use askama::Template;
 use chart::{Line, line_chart};
 use std::path::Path;
 
-/// Writes both into the run's directory.
+/// Writes every report into the run's directory. `changes` are those of the journal before the run.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn write(dir: &Path, run: &Run) -> Result<()> {
+pub fn write(dir: &Path, run: &Run, found: &Diagnosis, changes: &[String]) -> Result<()> {
     store::write(&dir.join("SUMMARY.md"), &summary(run, true))?;
+    store::write(&dir.join("PERFORMANCE_REPORT.md"), &performance(run, found, changes))?;
+    store::write(&dir.join("junit.xml"), &junit(run))?;
+    store::write(&dir.join("checks.csv"), &csv(run))?;
     store::write(&dir.join("report.html"), &html(run)?)
 }
 
@@ -153,7 +162,11 @@ struct Page<'a> {
     reconciliation: String,
 }
 
-fn html(run: &Run) -> Result<String> {
+/// The page: one file that needs no network.
+///
+/// # Errors
+/// When the template cannot be filled.
+pub fn html(run: &Run) -> Result<String> {
     let table = levels_table(run);
     let (header, rows) = table.cells();
     let by_level = |of: fn(&LevelResult) -> Option<f64>| -> Vec<(f64, f64)> {

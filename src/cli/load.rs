@@ -70,10 +70,26 @@ pub enum LoadtestCommand {
     },
 }
 
+/// A form of the report beside text and JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportForm {
+    /// PERFORMANCE_REPORT.md.
+    Md,
+    /// The page.
+    Html,
+    /// For CI.
+    Junit,
+    /// One line for each check.
+    Csv,
+}
+
 /// Arguments of `nsys report`.
 #[derive(Clone, Debug, Args)]
 pub struct ReportArgs {
     /// A directory, its name, latest or latest~1
     #[arg(default_value = "latest")]
     pub run: String,
+    /// Print this form instead of the summary
+    #[arg(long, value_enum, value_name = "FORM", conflicts_with = "output")]
+    pub print: Option<ReportForm>,
 }

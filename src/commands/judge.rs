@@ -114,6 +114,14 @@ fn changes_between(stack: &Stack, before: &Run, after: &Run) -> Result<Vec<Strin
     Ok(between.map(|one| format!("{} {} (nsys {})", one.id, one.title, one.command)).collect())
 }
 
+/// What the journal says was applied before the run began and not taken back.
+pub(super) fn changes_before(stack: &Stack, run: &Run) -> Result<Vec<String>> {
+    let Ok(start) = run.started_at.parse::<jiff::Timestamp>() else { return Ok(Vec::new()) };
+    let entries = Journal::of(&stack.layout).entries()?;
+    let before = entries.iter().filter(|one| one.at < start && one.outcome == Outcome::Applied);
+    Ok(before.map(|one| format!("{} {} (nsys {})", one.id, one.title, one.command)).collect())
+}
+
 impl Report for Diagnosis {
     fn text(&self) -> String {
         let mut lines = vec![format!("{}: {}", self.run, self.summary), String::new()];
@@ -162,7 +170,12 @@ pub(super) fn diagnose(stack: &Stack, args: &DiagnoseArgs, out: Out) -> Result<(
         return out.line(&rules.iter().map(explain).collect::<Vec<_>>().join("\n"));
     }
     let run = store::load(&store::find(&stack.loaded.results_dir(), &args.run)?)?;
-    out.report(&judge(&run, &bounds(stack)))
+    out.report(&judged(stack, &run))
+}
+
+/// The diagnosis of a run by the configured bounds.
+pub(super) fn judged(stack: &Stack, run: &Run) -> Diagnosis {
+    judge(run, &bounds(stack))
 }
 
 /// The bounds that the configuration sets.

@@ -1,6 +1,7 @@
 //! `nsys loadtest` and `nsys report`.
 
-use crate::cli::{LoadtestCommand, OutputFormat, ReportArgs, RunFlags};
+use super::judge;
+use crate::cli::{LoadtestCommand, OutputFormat, ReportArgs, ReportForm, RunFlags};
 use crate::domain::run::Run;
 use crate::domain::verdict::Verdict;
 use crate::error::{Error, Kind, Result};
@@ -38,7 +39,7 @@ async fn execute(stack: &Stack, plan: &Plan, read_only: bool, out: Out) -> Resul
     }
     out.say(run::describe(plan));
     let (dir, run) = run::execute(stack, plan, &Progress::new(out)).await?;
-    report::write(&dir, &run)?;
+    report::write(&dir, &run, &judge::judged(stack, &run), &judge::changes_before(stack, &run)?)?;
     show(&run, out)?;
     out.say(format!("\nReport: {}", dir.join("report.html").display()));
     outcome(&run, &dir)
@@ -99,8 +100,15 @@ fn list(stack: &Stack, out: Out) -> Result<()> {
 pub(super) fn report(stack: &Stack, args: &ReportArgs, out: Out) -> Result<()> {
     let dir = store::find(&stack.loaded.results_dir(), &args.run)?;
     let run = store::load(&dir)?;
-    report::write(&dir, &run)?;
-    show(&run, out)?;
+    let (found, changes) = (judge::judged(stack, &run), judge::changes_before(stack, &run)?);
+    report::write(&dir, &run, &found, &changes)?;
+    match args.print {
+        None => show(&run, out)?,
+        Some(ReportForm::Md) => out.line(&report::performance(&run, &found, &changes))?,
+        Some(ReportForm::Html) => out.line(&report::html(&run)?)?,
+        Some(ReportForm::Junit) => out.line(&report::junit(&run))?,
+        Some(ReportForm::Csv) => out.line(&report::csv(&run))?,
+    }
     out.say(format!("\nReport: {}", dir.join("report.html").display()));
     Ok(())
 }

@@ -1,0 +1,112 @@
+//! The judgements of a run for programs: JUnit for CI, CSV for spreadsheets.
+
+use super::performance::status;
+use crate::domain::run::Run;
+use crate::domain::verdict::{CheckStatus, Verdict};
+
+/// One suite for each level, one case for each check; a level that could not be judged is an error.
+#[must_use]
+pub fn junit(run: &Run) -> String {
+    let mut text =
+        format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{}\">\n", xml(&run.id));
+    for level in &run.levels {
+        let count = |wanted| level.checks.iter().filter(|check| check.status == wanted).count();
+        let offered = matches!(level.verdict, Verdict::Passed | Verdict::Failed | Verdict::Unknown);
+        text += &format!(
+            "  <testsuite name=\"level {}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\" errors=\"{}\" time=\"{}\">\n",
+            level.level,
+            level.checks.len() + 1,
+            count(CheckStatus::Fail),
+            count(CheckStatus::Unknown),
+            usize::from(!offered),
+            level.duration_s
+        );
+        text += &case("load was offered", (!offered).then(|| message("error", level.verdict.as_str())));
+        for check in &level.checks {
+            let relation = if check.at_least { "at least" } else { "at most" };
+            let wanted = format!("{relation} {} is wanted ({})", check.target, check.source);
+            let said = match (check.status, check.value) {
+                (CheckStatus::Pass, _) => None,
+                (CheckStatus::Fail, Some(value)) => Some(message("failure", &format!("{value}; {wanted}"))),
+                _ => Some(message("skipped", &format!("not measured; {wanted}"))),
+            };
+            text += &case(&check.metric, said);
+        }
+        text += "  </testsuite>\n";
+    }
+    text + "</testsuites>"
+}
+
+fn case(name: &str, said: Option<String>) -> String {
+    let said = said.unwrap_or_default();
+    format!("    <testcase name=\"{}\">{said}</testcase>\n", xml(name))
+}
+
+fn message(element: &str, text: &str) -> String {
+    format!("<{element} message=\"{}\"/>", xml(text))
+}
+
+fn xml(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// One line for each check of each level; an empty value was not measured.
+#[must_use]
+pub fn csv(run: &Run) -> String {
+    let mut lines = vec!["level,vus,target_rps,metric,value,target,status,source".to_owned()];
+    for level in &run.levels {
+        let rate = level.target_rps.map(|rate| rate.to_string()).unwrap_or_default();
+        lines.extend(level.checks.iter().map(|check| {
+            format!(
+                "{},{},{rate},{},{},{},{},\"{}\"",
+                level.level,
+                level.vus,
+                check.metric,
+                check.value.map(|value| value.to_string()).unwrap_or_default(),
+                check.target,
+                status(check.status),
+                check.source.replace('"', "\"\"")
+            )
+        }));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::run::test_run;
+    use crate::domain::verdict::Check;
+
+    fn judged() -> Run {
+        let mut run = test_run(&[20.0]);
+        run.levels[0].checks = vec![
+            Check::new("p95_ms", Some(200.0), 100.0, false, "k6 <a> & \"b\""),
+            Check::new("lag", None, 1000.0, false, "Kafka"),
+            Check::new("error_rate", Some(0.0), 0.01, false, "k6"),
+        ];
+        run
+    }
+
+    #[test]
+    fn junit_tells_missed_from_not_measured() {
+        let text = junit(&judged());
+        assert!(text.contains("tests=\"4\" failures=\"1\" skipped=\"1\" errors=\"0\""), "{text}");
+        assert!(text.contains(
+            "<failure message=\"200; at most 100 is wanted (k6 &lt;a&gt; &amp; &quot;b&quot;)\"/>"
+        ));
+    }
+
+    #[test]
+    fn a_load_that_was_not_offered_is_an_error_in_junit() {
+        let mut run = judged();
+        run.levels[0].verdict = Verdict::GeneratorLimited;
+        assert!(junit(&run).contains("<error message=\"generator-limited\"/>"));
+    }
+
+    #[test]
+    fn csv_leaves_a_missing_value_empty() {
+        let text = csv(&judged());
+        assert!(text.contains("1,50,500,lag,,1000,unknown,\"Kafka\""), "{text}");
+    }
+}
