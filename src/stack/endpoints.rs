@@ -49,11 +49,11 @@ impl Endpoints {
         9090 + self.offset
     }
 
-    /// Metrics and own health of the replica `index` (from 1) of `app` or `worker`. The ranges lie
-    /// beside the 64 replicas that a stack may have.
+    /// Metrics and own health of the replica `index` (from 1) of `app` or `worker`. The two ranges lie
+    /// within one hundred, so that the stack one offset further does not meet them (up to 36 workers).
     #[must_use]
     pub fn metrics(&self, role: &str, index: u32) -> u16 {
-        let base = if role == "app" { 9400 } else { 9500 };
+        let base = if role == "app" { 9400 } else { 9463 };
         base + self.offset + u16::try_from(index).unwrap_or(u16::MAX - 60_000)
     }
 

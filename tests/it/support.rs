@@ -10,13 +10,17 @@ pub(crate) struct Place {
     pub(crate) offset: u16,
 }
 
+static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+
 impl Place {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         // Below the ephemeral ports, and not where another stack listens.
-        let first = 10_000 + 100 * u16::try_from(std::process::id() % 130).expect("below 130");
+        // Tests run side by side: each looks at other ports than the ones before it.
+        let turn = std::process::id() + 7 * NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let first = 10_000 + 100 * u16::try_from(turn % 130).expect("below 130");
         let free = |offset: &u16| {
-            [3_000, 5_432, 6_379, 9_090, 9_092, 9_093, 9_401, 9_501]
+            [3_000, 5_432, 6_379, 9_090, 9_092, 9_093, 9_401, 9_464]
                 .iter()
                 .all(|port| std::net::TcpListener::bind(("127.0.0.1", port + offset)).is_ok())
         };
