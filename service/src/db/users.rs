@@ -37,6 +37,7 @@ fn user(row: &PgRow) -> Result<User, sqlx::Error> {
         role: role.parse().unwrap_or(Role::User),
         tenant_id: row.try_get("tenant_id")?,
         created_at: row.try_get::<jiff_sqlx::Timestamp, _>("created_at")?.to_jiff(),
+        disabled_at: None,
     })
 }
 
