@@ -45,6 +45,9 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
         return config::run(&loaded, command, out);
     }
     let stack = Stack::new(loaded);
+    if stack.runtime.is_elsewhere() {
+        stack.give_access()?;
+    }
     if !read_only {
         // A load test that runs is no hindrance here; one that was killed is cleared away.
         let _ = crate::loadtest::run::settle_abandoned(&stack).await;

@@ -7,7 +7,7 @@ pub mod overlay;
 mod sections;
 
 pub use layers::{Origin, Setting};
-pub use sections::{Config, Diagnose, Loadtest, Stack, Targets, Tune};
+pub use sections::{Config, Diagnose, External, Loadtest, RUNTIMES, Stack, Targets, Tune};
 
 use crate::error::{Context, Error, Result};
 use std::collections::BTreeMap;
@@ -17,13 +17,15 @@ use std::path::{Path, PathBuf};
 pub const DEFAULTS: &str = include_str!("../config.toml");
 
 /// Keys whose values are never shown unless asked for one by one.
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 8] = [
     "db.url",
     "db.read_url",
     "cache.url",
     "kafka.sasl_password",
     "channels.smtp_url",
     "channels.webhook_secret",
+    "external.api_token",
+    "external.prometheus_token",
 ];
 
 /// The configuration together with where it was found and where each value came from.

@@ -13,4 +13,5 @@ pub mod level;
 pub mod partitioner;
 pub mod run;
 pub mod statistics;
+pub mod usage;
 pub mod verdict;

@@ -1,4 +1,4 @@
-//! The local stack: where its files are, its parts, how they come up, and who keeps them alive.
+//! The stack: where it runs, where its files are, its parts, how they come up, and who keeps them alive.
 
 pub mod control;
 pub mod doctor;
@@ -7,6 +7,7 @@ pub mod health;
 pub mod layout;
 pub mod parts;
 pub mod prepare;
+pub mod runtime;
 pub mod setup;
 pub mod spec;
 pub mod supervisor;
@@ -14,14 +15,19 @@ pub mod up;
 
 pub use endpoints::Endpoints;
 pub use layout::Layout;
+pub use runtime::{Runtime, Wanted};
 
+use crate::clients::access;
 use crate::config::Loaded;
+use crate::error::{Context, Result};
 
 /// What every command about the stack needs.
 #[derive(Clone, Debug)]
 pub struct Stack {
     /// The configuration.
     pub loaded: Loaded,
+    /// Where it runs.
+    pub runtime: Runtime,
     /// Where the files are.
     pub layout: Layout,
     /// Where the parts listen.
@@ -29,11 +35,46 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// The stack that the configuration describes.
+    /// The stack that the configuration describes. Runtime `auto` means the one that the last `up`
+    /// chose.
     #[must_use]
     pub fn new(loaded: Loaded) -> Self {
         let layout = Layout::new(&loaded.state_dir, &loaded.config.stack.name);
-        let endpoints = Endpoints::new(loaded.config.stack.port_offset);
-        Self { loaded, layout, endpoints }
+        let runtime = Runtime::of(&loaded.config.stack.runtime, &layout);
+        Self::on(runtime, loaded)
+    }
+
+    /// The same, on this runtime.
+    #[must_use]
+    pub fn on(runtime: Runtime, loaded: Loaded) -> Self {
+        let layout = Layout::new(&loaded.state_dir, &loaded.config.stack.name);
+        let endpoints = Endpoints::new(runtime, &loaded.config);
+        Self { loaded, runtime, layout, endpoints }
+    }
+
+    /// Lets the drivers into a stack that runs elsewhere.
+    ///
+    /// # Errors
+    /// When the authority's file cannot be read.
+    pub fn give_access(&self) -> Result<()> {
+        let external = &self.loaded.config.external;
+        let path = self.loaded.base_dir.join(&external.ca_file);
+        let authority = (!external.ca_file.is_empty()).then(|| std::fs::read(&path)).transpose();
+        let authority =
+            authority.with_context(|| format!("cannot read external.ca_file {}", path.display()))?;
+        let token = external.prometheus_token.clone();
+        let prometheus = (!token.is_empty()).then(|| (self.endpoints.prometheus_url(), token));
+        access::give(access::Access { authority, prometheus });
+        Ok(())
+    }
+
+    /// Address of the service's database, with its password.
+    ///
+    /// # Errors
+    /// When the generated password cannot be read or made.
+    pub fn database_url(&self) -> Result<String> {
+        let password =
+            if self.runtime.is_elsewhere() { String::new() } else { self.layout.secret("postgres")? };
+        Ok(self.endpoints.postgres_url(&password, "notifications"))
     }
 }

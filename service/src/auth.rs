@@ -135,7 +135,8 @@ fn generate_key() -> anyhow::Result<Vec<u8>> {
     Ok(document.as_ref().to_vec())
 }
 
-/// Replicas start together: the first to link its file wins, the others read that one.
+/// Replicas start together, in containers even with the same pid: the first to link its file wins,
+/// the others read that one.
 fn read_or_create_key(path: &Path) -> anyhow::Result<Vec<u8>> {
     use std::os::unix::fs::OpenOptionsExt;
     if !path.exists() {
@@ -143,7 +144,7 @@ fn read_or_create_key(path: &Path) -> anyhow::Result<Vec<u8>> {
             "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
             STANDARD.encode(generate_key()?)
         );
-        let draft = path.with_extension(format!("{}.tmp", std::process::id()));
+        let draft = path.with_extension(format!("{}.tmp", Uuid::new_v4().simple()));
         let mut file =
             std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
         std::io::Write::write_all(&mut file, pem.as_bytes())?;

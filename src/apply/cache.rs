@@ -23,7 +23,7 @@ pub(super) async fn make(stack: &Stack, change: &CacheStep, line: &Line) -> Resu
         }
         CacheStep::Warm { entries } => {
             let token = up::loadtest_user(stack).await?;
-            let url = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "notifications");
+            let url = stack.database_url()?;
             let ids = Postgres::connect(&url, PATIENCE).await?.newest_ids(i64::from(*entries)).await?;
             let base = format!("{}{}", stack.endpoints.api_url(), api::paths::NOTIFICATIONS);
             for (done, id) in ids.iter().enumerate() {

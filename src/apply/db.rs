@@ -14,7 +14,7 @@ use tokio::time::Instant;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 async fn connect(stack: &Stack) -> Result<Postgres> {
-    let url = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "notifications");
+    let url = stack.database_url()?;
     Postgres::connect(&url, PATIENCE).await
 }
 

@@ -6,7 +6,8 @@ use crate::config::overlay;
 use crate::error::{Context, Error, Result};
 use crate::plan::{ConfigStep, ServiceStep};
 use crate::render::progress::Progress;
-use crate::stack::{Stack, control, up};
+use crate::stack::runtime::Choice;
+use crate::stack::{Stack, Wanted, up};
 use nsys_contract::api::paths;
 use serde_json::Value;
 use std::time::Duration;
@@ -45,16 +46,16 @@ pub(super) fn set(stack: &Stack, change: &ConfigStep) -> Result<(Value, Value)> 
 pub(super) async fn roll(stack: &Stack, change: &ServiceStep, progress: &Progress) -> Result<(Value, Value)> {
     let ServiceStep::Roll { from, to } = change;
     let stack = Stack::new(stack.loaded.reload()?);
-    let wanted = up::Wanted { app: to.0, worker: to.1, timeout: Duration::from_secs(180) };
-    up::up(&stack, wanted, progress).await?;
+    let timeout = Duration::from_secs(180);
+    let choice = Choice::as_running(&stack.records().await?);
+    let wanted = Wanted { app: to.0, worker: to.1, timeout, choice };
+    stack.up(wanted, progress).await?;
     let expected = serde_json::to_value(stack.loaded.config.service_config())
         .context("cannot write the configuration")?;
     let token = up::loadtest_user(&stack).await?;
-    for record in control::list(&stack.layout).await? {
-        if !record.name.starts_with("app-") && !record.name.starts_with("worker-") {
-            continue;
-        }
-        let url = format!("http://127.0.0.1:{}{}", record.port, paths::ADMIN_CONFIG);
+    for record in stack.records().await? {
+        let Some(address) = record.role().and(record.address.as_ref()) else { continue };
+        let url = format!("http://{address}{}", paths::ADMIN_CONFIG);
         let answer = http::get_as(&url, &token, Duration::from_secs(5)).await?;
         if answer.status != 200 {
             return Err(Error::failed(format!(

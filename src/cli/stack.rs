@@ -44,12 +44,21 @@ pub struct SetupArgs {
 /// Arguments of `nsys up`.
 #[derive(Clone, Debug, Args)]
 pub struct UpArgs {
-    /// Where to run the stack: local, processes on this machine
-    #[arg(long, value_parser = ["local"], default_value = "local")]
-    pub runtime: String,
+    /// Where the stack runs: local (processes on this machine) or external (elsewhere, as configured)
+    #[arg(long, value_parser = crate::config::RUNTIMES, hide_possible_values = true)]
+    pub runtime: Option<String>,
     /// Replicas, for example app=3,worker=2
     #[arg(long, value_delimiter = ',', value_name = "PART=N")]
     pub scale: Vec<Scale>,
+    /// Start only these parts
+    #[arg(long, value_delimiter = ',', value_name = "PARTS", conflicts_with_all = ["with", "without"])]
+    pub only: Vec<String>,
+    /// Start these optional parts too
+    #[arg(long, value_delimiter = ',', value_name = "PARTS")]
+    pub with: Vec<String>,
+    /// Leave these parts out
+    #[arg(long, value_delimiter = ',', value_name = "PARTS")]
+    pub without: Vec<String>,
     /// Longest wait until everything is ready
     #[arg(long, value_parser = super::parse_duration, default_value = "180s")]
     pub timeout: std::time::Duration,

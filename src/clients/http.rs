@@ -1,6 +1,7 @@
 //! The only place that names reqwest: the service's API, Prometheus, readiness.
 
-use crate::error::{Error, Result};
+use super::access;
+use crate::error::{Context, Error, Result};
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -15,11 +16,13 @@ pub struct Answer {
 }
 
 fn client(timeout: Duration) -> Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .timeout(timeout)
-        .no_proxy()
-        .build()
-        .map_err(|cause| Error::failed(format!("cannot make an HTTP client: {cause}")))
+    let mut builder = reqwest::Client::builder().timeout(timeout).no_proxy();
+    if let Some(authority) = access::authority() {
+        let certificate =
+            reqwest::Certificate::from_pem(authority).context("external.ca_file holds no certificate")?;
+        builder = builder.add_root_certificate(certificate);
+    }
+    builder.build().context("cannot make an HTTP client")
 }
 
 async fn finish(url: &str, request: reqwest::RequestBuilder) -> Result<Answer> {
@@ -32,6 +35,10 @@ async fn finish(url: &str, request: reqwest::RequestBuilder) -> Result<Answer> {
             cause.to_string()
         };
         Error::unreachable(format!("{url}: {reason}"))
+    };
+    let request = match access::token(url) {
+        Some(token) => request.bearer_auth(token),
+        None => request,
     };
     let response = request.send().await.map_err(away)?;
     let status = response.status().as_u16();
@@ -78,6 +85,9 @@ pub struct Series {
 /// # Errors
 /// When Prometheus does not answer, or refuses the expression.
 pub async fn query_range(base: &str, promql: &str, start: f64, end: f64, step_s: f64) -> Result<Vec<Series>> {
+    if base.is_empty() {
+        return Err(Error::unreachable("there is no Prometheus").hint("set external.prometheus_url"));
+    }
     let url = format!("{base}/api/v1/query_range");
     let step = step_s.to_string();
     let (start, end) = (start.to_string(), end.to_string());

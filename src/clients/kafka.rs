@@ -17,9 +17,57 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use std::time::Duration;
 
-fn config(brokers: &str) -> ClientConfig {
+/// Where the brokers are and how to be let in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Brokers {
+    list: String,
+    access: Vec<(&'static str, String)>,
+}
+
+impl Brokers {
+    /// Brokers that anybody may talk to: a `host:port` list.
+    #[must_use]
+    pub fn open(list: impl Into<String>) -> Self {
+        Self { list: list.into(), access: Vec::new() }
+    }
+
+    /// Brokers as the configuration describes them, with TLS and SASL.
+    #[must_use]
+    pub fn configured(kafka: &nsys_contract::config::Kafka) -> Self {
+        let access = [
+            ("security.protocol", &kafka.security_protocol),
+            ("sasl.mechanism", &kafka.sasl_mechanism),
+            ("sasl.username", &kafka.sasl_username),
+            ("sasl.password", &kafka.sasl_password),
+            ("ssl.ca.location", &kafka.ssl_ca_file),
+        ];
+        let access = access.into_iter().filter(|(_, value)| !value.is_empty());
+        Self {
+            list: kafka.brokers.clone(),
+            access: access.map(|(key, value)| (key, value.clone())).collect(),
+        }
+    }
+}
+
+impl std::fmt::Display for Brokers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.list)
+    }
+}
+
+// By hand: the password stays out of logs.
+impl std::fmt::Debug for Brokers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Brokers").field("list", &self.list).finish_non_exhaustive()
+    }
+}
+
+fn config(brokers: &Brokers) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", brokers).set_log_level(RDKafkaLogLevel::Emerg);
+    config.set("bootstrap.servers", &brokers.list).set_log_level(RDKafkaLogLevel::Emerg);
+    for (key, value) in &brokers.access {
+        config.set(*key, value);
+    }
     config
 }
 
@@ -36,7 +84,7 @@ async fn blocking<T: Send + 'static>(
 ///
 /// # Errors
 /// When no broker answers in time.
-pub async fn topics(brokers: &str, timeout: Duration) -> Result<Vec<(String, usize)>> {
+pub async fn topics(brokers: &Brokers, timeout: Duration) -> Result<Vec<(String, usize)>> {
     let config = config(brokers);
     let topics = blocking(move || {
         let consumer: BaseConsumer = config.create()?;
@@ -58,7 +106,7 @@ pub async fn topics(brokers: &str, timeout: Duration) -> Result<Vec<(String, usi
 /// # Errors
 /// When the broker refuses, or the topics cannot be used in time.
 pub async fn ensure_topics(
-    brokers: &str,
+    brokers: &Brokers,
     wanted: &[(&str, i32)],
     replication: i32,
     timeout: Duration,
@@ -103,7 +151,7 @@ pub async fn ensure_topics(
 /// # Errors
 /// When the broker does not answer in time, or a partition has no leader.
 pub async fn lag(
-    brokers: &str,
+    brokers: &Brokers,
     group: &str,
     topics: &[String],
     timeout: Duration,

@@ -1,6 +1,7 @@
 //! Processes of this machine: identity that survives pid reuse, signals, use of CPU and memory,
 //! and who holds a port. Reads /proc; Linux only.
 
+use crate::domain::usage::Usage;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -98,11 +99,26 @@ pub fn usage_with_children(pid: i32) -> Option<(f64, u64)> {
 }
 
 /// Bytes read from and written to disks so far; absent where we may not look.
-#[must_use]
-pub fn disk(pid: i32) -> Option<(u64, u64)> {
+fn disk(pid: i32) -> Option<(u64, u64)> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
     Some((field("read_bytes:")?, field("write_bytes:")?))
+}
+
+/// All that Linux tells of a process and its children; network is not counted by process.
+#[must_use]
+pub fn look(pid: i32) -> Option<Usage> {
+    let (cpu_s, memory_bytes) = usage_with_children(pid)?;
+    let disk = disk(pid);
+    Some(Usage {
+        cpu_s,
+        clock_s: jiff::Timestamp::now().as_microsecond() as f64 / 1e6,
+        memory_bytes,
+        disk_read_bytes: disk.map(|one| one.0),
+        disk_write_bytes: disk.map(|one| one.1),
+        network_in_bytes: None,
+        network_out_bytes: None,
+    })
 }
 
 /// Bytes free for us on the file system of this directory.

@@ -1,5 +1,6 @@
 //! The only place that names the redis driver.
 
+use super::access;
 use crate::domain::cache::{CacheStats, prefix};
 use crate::error::{Error, Result};
 use redis::aio::MultiplexedConnection;
@@ -31,7 +32,14 @@ impl Redis {
     /// When Redis does not take the connection in time.
     pub async fn connect(url: &str, timeout: Duration) -> Result<Self> {
         let connect = async {
-            let client = redis::Client::open(url)?;
+            let client = match access::authority().filter(|_| url.starts_with("rediss:")) {
+                Some(authority) => {
+                    let certificates =
+                        redis::TlsCertificates { client_tls: None, root_cert: Some(authority.to_vec()) };
+                    redis::Client::build_with_tls(url, certificates)?
+                }
+                None => redis::Client::open(url)?,
+            };
             client.get_multiplexed_async_connection().await
         };
         match tokio::time::timeout(timeout, connect).await {

@@ -62,7 +62,7 @@ fn remark(finding: &index::Finding) -> String {
 }
 
 pub(super) async fn db(stack: &Stack, command: DbCommand, out: Out) -> Result<()> {
-    let url = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "notifications");
+    let url = stack.database_url()?;
     let mut database =
         Postgres::connect(&url, Duration::from_secs(5)).await.map_err(|error| error.hint("nsys health"))?;
     match command {

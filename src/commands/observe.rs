@@ -1,34 +1,34 @@
 //! `nsys stats` and `nsys doctor`.
 
 use crate::cli::DoctorArgs;
-use crate::clients::process;
+use crate::domain::usage::cpu_pct;
 use crate::error::{Error, Result};
 use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
-use crate::stack::{Stack, control, doctor};
+use crate::stack::{Stack, doctor};
 use serde::Serialize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[derive(Serialize)]
-struct Usage {
+struct Used {
     name: String,
     /// Per cent of one core over half a second; a rate needs two looks.
     cpu_pct: Option<f64>,
     memory_bytes: Option<u64>,
     disk_read_bytes: Option<u64>,
     disk_write_bytes: Option<u64>,
-    /// Linux does not count network by process.
-    network_bytes: Option<u64>,
+    network_in_bytes: Option<u64>,
+    network_out_bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
 struct Stats {
-    parts: Vec<Usage>,
+    parts: Vec<Used>,
 }
 
 impl Report for Stats {
     fn text(&self) -> String {
-        let header = ["part", "cpu", "memory", "disk read", "disk written", "network"];
-        let mut table = Table::new(header).right(&[1, 2, 3, 4, 5]);
+        let header = ["part", "cpu", "memory", "disk read", "disk written", "net in", "net out"];
+        let mut table = Table::new(header).right(&[1, 2, 3, 4, 5, 6]);
         for one in &self.parts {
             table.row([
                 one.name.clone(),
@@ -36,7 +36,8 @@ impl Report for Stats {
                 format::or_missing(one.memory_bytes, format::bytes),
                 format::or_missing(one.disk_read_bytes, format::bytes),
                 format::or_missing(one.disk_write_bytes, format::bytes),
-                format::or_missing(one.network_bytes, format::bytes),
+                format::or_missing(one.network_in_bytes, format::bytes),
+                format::or_missing(one.network_out_bytes, format::bytes),
             ]);
         }
         table.text()
@@ -44,29 +45,21 @@ impl Report for Stats {
 }
 
 pub(super) async fn stats(stack: &Stack, out: Out) -> Result<()> {
-    let records = control::list(&stack.layout).await?;
+    let records = stack.records().await?;
     if records.is_empty() {
         return Err(Error::unreachable("nothing runs").hint("nsys up"));
     }
-    let pid = |index: usize| records[index].process.as_ref().map(|one| one.pid);
-    let look = || {
-        (0..records.len()).map(|index| pid(index).and_then(process::usage_with_children)).collect::<Vec<_>>()
-    };
-    let (start, before) = (Instant::now(), look());
+    let before = stack.usage(&records).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let (passed, after) = (start.elapsed().as_secs_f64(), look());
-    let parts = records.iter().enumerate().map(|(index, record)| {
-        let disk = pid(index).and_then(process::disk);
-        Usage {
-            name: record.name.clone(),
-            cpu_pct: before[index]
-                .zip(after[index])
-                .map(|(before, after)| (after.0 - before.0) / passed * 100.0),
-            memory_bytes: after[index].map(|one| one.1),
-            disk_read_bytes: disk.map(|one| one.0),
-            disk_write_bytes: disk.map(|one| one.1),
-            network_bytes: None,
-        }
+    let after = stack.usage(&records).await;
+    let parts = records.into_iter().zip(before.iter().zip(&after)).map(|(record, (before, after))| Used {
+        name: record.name,
+        cpu_pct: before.as_ref().zip(after.as_ref()).and_then(|(before, after)| cpu_pct(before, after)),
+        memory_bytes: after.map(|one| one.memory_bytes),
+        disk_read_bytes: after.and_then(|one| one.disk_read_bytes),
+        disk_write_bytes: after.and_then(|one| one.disk_write_bytes),
+        network_in_bytes: after.and_then(|one| one.network_in_bytes),
+        network_out_bytes: after.and_then(|one| one.network_out_bytes),
     });
     out.report(&Stats { parts: parts.collect() })
 }

@@ -2,12 +2,12 @@
 
 use crate::cli::{DownArgs, HealthArgs, LogsArgs, RestartArgs, ScaleArgs, SetupArgs, UpArgs};
 use crate::domain::health::{Component, Status, overall};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint, table::Table};
-use crate::stack::spec::{Record, Request, State};
-use crate::stack::{Stack, control, health as probes, setup as tools, up as rise};
+use crate::stack::runtime::{Choice, LogRequest};
+use crate::stack::spec::{self, Record, State};
+use crate::stack::{Runtime, Stack, Wanted, health as probes, setup as tools, up as rise};
 use serde::Serialize;
-use std::io::{Read, Seek};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -56,7 +56,7 @@ struct Part {
     state: State,
     pid: Option<i32>,
     container: Option<String>,
-    port: u16,
+    port: Option<u16>,
     uptime_s: Option<i64>,
     restarts: u32,
 }
@@ -68,18 +68,19 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(records: Vec<Record>) -> Self {
+    fn new(runtime: Runtime, records: Vec<Record>) -> Self {
         let now = jiff::Timestamp::now().as_second();
         let part = |record: Record| Part {
-            uptime_s: record.process.as_ref().map(|_| now - record.started_s),
+            uptime_s: (record.started_s > 0 && record.state == State::Running)
+                .then(|| now - record.started_s),
             pid: record.process.map(|process| process.pid),
             name: record.name,
             state: record.state,
-            container: None,
-            port: record.port,
+            container: record.container,
+            port: (record.port > 0).then_some(record.port),
             restarts: record.restarts,
         };
-        Self { runtime: "local", parts: records.into_iter().map(part).collect() }
+        Self { runtime: runtime.as_str(), parts: records.into_iter().map(part).collect() }
     }
 }
 
@@ -96,6 +97,7 @@ impl Report for Parts {
                 State::Restarting => (Tone::Warn, "restarting"),
                 State::Failed => (Tone::Bad, "failed"),
                 State::Stopping => (Tone::Warn, "stopping"),
+                State::Done => (Tone::Dim, "done"),
             };
             let uptime =
                 |seconds: i64| format::duration(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
@@ -103,7 +105,7 @@ impl Report for Parts {
                 part.name.clone(),
                 paint(tone, state),
                 format::or_missing(part.pid, |pid| pid.to_string()),
-                part.port.to_string(),
+                format::or_missing(part.port, |port| port.to_string()),
                 format::or_missing(part.uptime_s, uptime),
                 part.restarts.to_string(),
             ]);
@@ -117,59 +119,41 @@ pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
         args.scale.iter().find(|scale| scale.part == part).map_or(default, |scale| scale.replicas)
     };
     let config = &stack.loaded.config.stack;
-    let wanted = rise::Wanted {
+    let wanted = Wanted {
         app: replicas("app", config.app),
         worker: replicas("worker", config.worker),
         timeout: args.timeout,
+        choice: Choice { only: args.only, with: args.with, without: args.without },
     };
-    if args.change.dry_run {
-        return out.line(&format!(
-            "would start postgres, redis, kafka, prometheus, {} app and {} worker on the local runtime in {}",
-            wanted.app,
-            wanted.worker,
-            stack.layout.path("").display()
-        ));
+    let named = args.runtime.as_deref().and_then(Runtime::named);
+    let stack = &named.map_or_else(|| stack.clone(), |runtime| Stack::on(runtime, stack.loaded.clone()));
+    if stack.runtime.is_elsewhere() {
+        stack.give_access()?;
     }
-    let records = rise::up(stack, wanted, &Progress::new(out)).await?;
-    out.report(&Parts::new(records))?;
+    if args.change.dry_run {
+        return out.line(&stack.intent(&wanted));
+    }
+    let records = stack.up(wanted, &Progress::new(out)).await?;
+    out.report(&Parts::new(stack.runtime, records))?;
     out.say(format!("The API is at {}", stack.endpoints.api_url()));
     Ok(())
 }
 
 pub(super) async fn down(stack: &Stack, args: DownArgs, out: Out) -> Result<()> {
     if args.change.dry_run {
-        let names: Vec<_> =
-            control::list(&stack.layout).await?.into_iter().map(|record| record.name).collect();
+        let names: Vec<_> = stack.records().await?.into_iter().map(|record| record.name).collect();
         return out.line(&format!("would stop: {}", names.join(", ")));
     }
     if args.volumes && !args.change.yes {
         return Err(Error::refused("--volumes deletes the data of the stack")
             .hint("confirm with: nsys down --volumes --yes"));
     }
-    if control::ask(&stack.layout, &Request::Shutdown).await?.is_none() {
-        let ended = control::end_leftovers(&stack.layout).await?;
-        out.say(if ended == 0 {
-            "nothing ran".to_owned()
-        } else {
-            format!("ended {ended} processes a killed supervisor left")
-        });
-    } else {
-        out.say("stopped");
-    }
-    if args.volumes {
-        let root = rustix::process::geteuid().is_root();
-        for dir in [stack.layout.postgres_home(root), stack.layout.path("")] {
-            if dir.exists() {
-                std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
-            }
-        }
-        out.say("the data is gone");
-    }
+    out.say(stack.down(args.volumes).await?);
     Ok(())
 }
 
 pub(super) async fn ps(stack: &Stack, out: Out) -> Result<()> {
-    out.report(&Parts::new(control::list(&stack.layout).await?))
+    out.report(&Parts::new(stack.runtime, stack.records().await?))
 }
 
 /// The names that a list of parts or roles means, among those that run.
@@ -188,37 +172,40 @@ fn chosen(records: &[Record], asked: &[String]) -> Result<Vec<String>> {
 }
 
 pub(super) async fn restart(stack: &Stack, args: RestartArgs, out: Out) -> Result<()> {
-    let records = control::list(&stack.layout).await?;
+    stack.runtime.must_run_parts("restart a part")?;
+    let records = stack.records().await?;
     let asked = if args.parts.is_empty() { vec!["app".to_owned(), "worker".to_owned()] } else { args.parts };
     let names = chosen(&records, &asked)?;
     if args.change.dry_run {
         return out.line(&format!("would restart: {}", names.join(", ")));
     }
     let progress = Progress::new(out);
-    for name in names {
-        control::ask(&stack.layout, &Request::Restart { names: vec![name.clone()] }).await?;
-        rise::wait_ready(stack, &name, Instant::now() + Duration::from_secs(60), &progress).await?;
+    for record in records.iter().filter(|record| names.contains(&record.name)) {
+        stack.restart(record).await?;
+        rise::wait_ready(stack, &record.name, Instant::now() + Duration::from_secs(60), &progress).await?;
     }
     ps(stack, out).await
 }
 
 pub(super) async fn scale(stack: &Stack, args: ScaleArgs, out: Out) -> Result<()> {
-    let records = control::list(&stack.layout).await?;
+    stack.runtime.must_run_parts("scale the service")?;
+    let records = stack.records().await?;
     if records.is_empty() {
         return Err(Error::unreachable("nothing runs").hint("nsys up"));
     }
-    let count = |role: &str| {
-        let now = records.iter().filter(|record| record.name.starts_with(&format!("{role}-"))).count();
-        let asked = args.scale.iter().find(|scale| scale.part == role).map(|scale| scale.replicas);
-        asked.unwrap_or(u32::try_from(now).unwrap_or(1))
+    let (app, worker) = spec::replicas(&records);
+    let asked = |role: &str| args.scale.iter().find(|scale| scale.part == role).map(|scale| scale.replicas);
+    let wanted = Wanted {
+        app: asked("app").unwrap_or(app),
+        worker: asked("worker").unwrap_or(worker),
+        timeout: Duration::from_secs(120),
+        choice: Choice::as_running(&records),
     };
-    let wanted =
-        rise::Wanted { app: count("app"), worker: count("worker"), timeout: Duration::from_secs(120) };
     if args.change.dry_run {
         return out.line(&format!("would run {} app and {} worker", wanted.app, wanted.worker));
     }
-    let records = rise::up(stack, wanted, &Progress::new(out)).await?;
-    out.report(&Parts::new(records))
+    let records = stack.up(wanted, &Progress::new(out)).await?;
+    out.report(&Parts::new(stack.runtime, records))
 }
 
 #[derive(Serialize)]
@@ -275,55 +262,10 @@ pub(super) async fn health(stack: &Stack, args: HealthArgs, out: Out) -> Result<
 pub(super) async fn logs(stack: &Stack, args: LogsArgs, out: Out) -> Result<()> {
     let pattern = args.grep.as_deref().map(regex::Regex::new).transpose();
     let pattern = pattern.map_err(|cause| Error::usage(format!("--grep: {cause}")))?;
-    let dir = stack.layout.path("logs");
-    let mut names: Vec<_> = std::fs::read_dir(&dir)
-        .with_context(|| format!("there are no logs in {}", dir.display()))?
-        .flatten()
-        .filter_map(|file| file.file_name().to_str()?.strip_suffix(".log").map(str::to_owned))
-        .collect();
-    names.sort();
-    if !args.parts.is_empty() {
-        names.retain(|name| {
-            args.parts.iter().any(|part| name == part || name.starts_with(&format!("{part}-")))
-        });
-        if names.is_empty() {
-            return Err(Error::usage(format!("there is no log of {}", args.parts.join(", "))));
-        }
-    }
-    let show = |name: &str, text: &str| -> Result<()> {
-        for line in text.lines().filter(|line| pattern.as_ref().is_none_or(|pattern| pattern.is_match(line)))
-        {
-            out.line(&format!("{} {line}", paint(Tone::Dim, &format!("{name:<12}"))))?;
-        }
-        Ok(())
+    let request = LogRequest { parts: args.parts, lines: args.lines, follow: args.follow };
+    let mut show = |name: &str, line: &str| match &pattern {
+        Some(pattern) if !pattern.is_match(line) => Ok(()),
+        _ => out.line(&format!("{} {line}", paint(Tone::Dim, &format!("{name:<12}")))),
     };
-    let mut places = Vec::new();
-    for name in &names {
-        let bytes = std::fs::read(stack.layout.log(name))
-            .with_context(|| format!("cannot read the log of {name}"))?;
-        let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<_> = text.lines().collect();
-        show(name, &lines[lines.len().saturating_sub(args.lines)..].join("\n"))?;
-        places.push(bytes.len() as u64);
-    }
-    if !args.follow {
-        return Ok(());
-    }
-    loop {
-        tokio::time::sleep(Duration::from_millis(250)).await;
-        for (name, place) in names.iter().zip(&mut places) {
-            let Ok(mut file) = std::fs::File::open(stack.layout.log(name)) else { continue };
-            let length = file.metadata().map_or(0, |data| data.len());
-            if length < *place {
-                *place = 0;
-            }
-            let mut text = String::new();
-            if file.seek(std::io::SeekFrom::Start(*place)).is_ok() && file.read_to_string(&mut text).is_ok() {
-                // A line that is still being written waits for its end.
-                let whole = text.rfind('\n').map_or(0, |end| end + 1);
-                show(name, &text[..whole])?;
-                *place += whole as u64;
-            }
-        }
-    }
+    stack.logs(&request, &mut show).await
 }

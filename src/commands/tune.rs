@@ -7,7 +7,7 @@ use crate::config::overlay;
 use crate::error::{Context, Error, Result};
 use crate::plan::{CacheStep, Plan, Step, config, index, partitions};
 use crate::render::Out;
-use crate::stack::{Stack, control};
+use crate::stack::{Stack, spec};
 use nsys_contract::{schema, topics};
 use std::time::Duration;
 use toml::Value;
@@ -43,12 +43,9 @@ async fn settings(
     flags: &PlanFlags,
     out: Out,
 ) -> Result<()> {
-    let records = control::list(&stack.layout).await?;
-    let count = |role: &str| {
-        let running = records.iter().filter(|record| record.name.starts_with(role)).count();
-        u32::try_from(running).unwrap_or(u32::MAX)
-    };
-    let now = (count("app-"), count("worker-"));
+    let records = stack.records().await?;
+    stack.runtime.must_run_parts("change the configuration of the service")?;
+    let now = spec::replicas(&records);
     let rolled = (!records.is_empty()).then(|| (now, replicas(now)));
     let plan = config::plan_settings(title, &overlay::known(&stack.loaded), wanted, rolled)
         .map_err(|why| Error::refused(why).hint("unset the variable, then run the command again"))?;
@@ -62,7 +59,7 @@ async fn database(stack: &Stack, args: TuneDbArgs, out: Out) -> Result<()> {
         wanted.extend(args.pool_timeout.map(|timeout| ("db.pool_timeout", Value::from(timeout))));
         return settings(stack, "connection pool", &wanted, |now| now, &args.flags, out).await;
     }
-    let url = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "notifications");
+    let url = stack.database_url()?;
     let mut database = Postgres::connect(&url, PATIENCE).await.map_err(|error| error.hint("nsys health"))?;
     let present = database.indexes().await?;
     if args.drop_unused {

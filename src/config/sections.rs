@@ -6,12 +6,17 @@ use nsys_contract::config as service;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// What `stack.runtime` may be.
+pub const RUNTIMES: [&str; 3] = ["auto", "local", "external"];
+
 /// Every section of `config.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where and how the stack runs.
     pub stack: Stack,
+    /// Addresses of a stack that runs elsewhere.
+    pub external: External,
     /// Load tests.
     pub loadtest: Loadtest,
     /// The objectives a level is judged by.
@@ -69,6 +74,22 @@ pub struct Stack {
     pub scrape_interval: Duration,
     /// Whether changes want the stack's name typed.
     pub protected: bool,
+}
+
+/// `[external]`: addresses beside those of `[db]`, `[kafka]` and `[cache]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct External {
+    /// Base address of the API.
+    pub api_url: String,
+    /// Token of an administrator of the API. Secret.
+    pub api_token: String,
+    /// Base address of Prometheus.
+    pub prometheus_url: String,
+    /// Bearer token for Prometheus. Secret.
+    pub prometheus_token: String,
+    /// File with a certificate authority (PEM) to trust beside the usual ones.
+    pub ca_file: String,
 }
 
 /// `[tune]`.
@@ -171,12 +192,15 @@ impl Config {
             let offset = self.stack.port_offset;
             return Err(Error::usage(format!("stack.port_offset = {offset}: 0 or 100 to 50000 is expected")));
         }
-        if self.stack.runtime != "local" {
-            let runtime = &self.stack.runtime;
+        let runtime = self.stack.runtime.as_str();
+        if !RUNTIMES.contains(&runtime) {
             return Err(Error::usage(format!(
-                "stack.runtime = {runtime:?}: this version runs the stack locally"
-            ))
-            .hint("set it to \"local\""));
+                "stack.runtime = {runtime:?}: one of {} is expected",
+                RUNTIMES.join(", ")
+            )));
+        }
+        if runtime == "external" {
+            self.check_addresses()?;
         }
         if !(1..=64).contains(&self.stack.app) || !(1..=64).contains(&self.stack.worker) {
             return Err(Error::usage("stack.app and stack.worker must be between 1 and 64"));
@@ -191,6 +215,26 @@ impl Config {
             return Err(Error::usage("loadtest.warmup_share must be between 0 and 0.9"));
         }
         Ok(())
+    }
+
+    /// Whether a stack that runs elsewhere can be found.
+    ///
+    /// # Errors
+    /// When an address is missing; the message names the key.
+    pub fn check_addresses(&self) -> Result<()> {
+        let addresses = [
+            ("external.api_url", &self.external.api_url),
+            ("db.url", &self.db.url),
+            ("kafka.brokers", &self.kafka.brokers),
+            ("cache.url", &self.cache.url),
+        ];
+        match addresses.iter().find(|(_, address)| address.is_empty()) {
+            Some((key, _)) => Err(Error::usage(format!(
+                "{key} is empty; a stack that runs elsewhere needs it"
+            ))
+            .hint(format!("set it in config.toml or as NSYS_{}", key.to_uppercase().replace('.', "__")))),
+            None => Ok(()),
+        }
     }
 
     /// The sections the service reads.

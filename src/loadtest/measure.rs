@@ -3,8 +3,10 @@
 use crate::clients::postgres::Postgres;
 use crate::clients::{http, kafka, process};
 use crate::domain::run::Sample;
+use crate::domain::usage;
 use crate::error::Result;
-use crate::stack::{Stack, control};
+use crate::stack::Stack;
+use crate::stack::spec::Record;
 use nsys_contract::{metrics, topics};
 use std::time::Duration;
 
@@ -13,9 +15,9 @@ use std::time::Duration;
 pub struct Sampler {
     stack: Stack,
     generator: i32,
-    service: Vec<i32>,
+    service: Vec<Record>,
     database: Option<Postgres>,
-    before: Option<(f64, Option<f64>, Option<f64>)>,
+    before: Option<(f64, Option<f64>, Option<usage::Usage>)>,
     cpus: f64,
 }
 
@@ -31,7 +33,7 @@ impl Sampler {
     /// # Errors
     /// When the supervisor does not answer.
     pub async fn new(stack: &Stack, generator: i32) -> Result<Self> {
-        let service = service_pids(stack).await?;
+        let service = replicas(stack).await?;
         let database = connect(stack).await.ok();
         let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
         Ok(Self { stack: stack.clone(), generator, service, database, before: None, cpus })
@@ -41,27 +43,21 @@ impl Sampler {
     pub async fn sample(&mut self) -> Sample {
         let at_s = now_s();
         let generator = process::usage(self.generator);
-        let mut service: Option<Vec<_>> = self.service.iter().map(|pid| process::usage(*pid)).collect();
+        let mut service = self.service_usage().await;
         if service.is_none() {
             // A replica was restarted. Its CPU time begins anew, so this second has no rate.
-            self.service = service_pids(&self.stack).await.unwrap_or_default();
-            service = self.service.iter().map(|pid| process::usage(*pid)).collect();
+            self.service = replicas(&self.stack).await.unwrap_or_default();
+            service = self.service_usage().await;
             self.before = None;
         }
-        let service = service
-            .filter(|all| !all.is_empty())
-            .map(|all| all.iter().fold((0.0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)));
-        let (generator_cpu, service_cpu) = (generator.map(|one| one.0), service.map(|one| one.0));
-        let rate = |now: Option<f64>, before: Option<f64>, since: f64| {
-            Some((now? - before?) / (at_s - since) * 100.0)
-        };
-        let (generator_cpu_pct, service_cpu_pct) = match self.before {
-            Some((since, g, s)) => {
-                (rate(generator_cpu, g, since), rate(service_cpu, s, since).map(|pct| pct / self.cpus))
-            }
-            None => (None, None),
-        };
-        self.before = Some((at_s, generator_cpu, service_cpu));
+        let generator_cpu = generator.map(|one| one.0);
+        let generator_cpu_pct = self
+            .before
+            .and_then(|(since, before, _)| Some((generator_cpu? - before?) / (at_s - since) * 100.0));
+        let service_cpu_pct = self
+            .before
+            .and_then(|(_, _, before)| Some(usage::cpu_pct(&before?, service.as_ref()?)? / self.cpus));
+        self.before = Some((at_s, generator_cpu, service));
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let db_connections = match &mut self.database {
             Some(database) => database.connections().await.ok(),
@@ -75,19 +71,23 @@ impl Sampler {
             generator_cpu_pct,
             generator_rss_mb: generator.map(|one| mib(one.1)),
             service_cpu_pct,
-            service_rss_mb: service.map(|one| mib(one.1)),
+            service_rss_mb: service.map(|one| mib(one.memory_bytes)),
             db_connections,
             lag: total_lag(&self.stack).await.ok(),
             // Prometheus tells these when the level is over.
             ..Sample::default()
         }
     }
+
+    /// What all replicas use together; absent when one of them could not be looked at.
+    async fn service_usage(&self) -> Option<usage::Usage> {
+        let looks: Option<Vec<_>> = self.stack.usage(&self.service).await.into_iter().collect();
+        usage::total(&looks?)
+    }
 }
 
-async fn service_pids(stack: &Stack) -> Result<Vec<i32>> {
-    let records = control::list(&stack.layout).await?;
-    let service = records.into_iter().filter(|record| record.name.contains('-'));
-    Ok(service.filter_map(|record| record.process.map(|process| process.pid)).collect())
+async fn replicas(stack: &Stack) -> Result<Vec<Record>> {
+    Ok(stack.records().await?.into_iter().filter(|record| record.role().is_some()).collect())
 }
 
 /// A connection to the service's database.
@@ -95,7 +95,7 @@ async fn service_pids(stack: &Stack) -> Result<Vec<i32>> {
 /// # Errors
 /// When it does not take one.
 pub async fn connect(stack: &Stack) -> Result<Postgres> {
-    let url = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "notifications");
+    let url = stack.database_url()?;
     Postgres::connect(&url, Duration::from_secs(3)).await
 }
 

@@ -13,7 +13,7 @@ use crate::domain::verdict::{Objectives, Verdict, judge, of_run};
 use crate::error::{Context, Error, Result};
 use crate::render::format;
 use crate::render::progress::{Line, Progress};
-use crate::stack::{Stack, control, setup, up};
+use crate::stack::{Stack, setup, up};
 use nsys_contract::schema;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ const CALM_CPU_PCT: f64 = 20.0;
 /// # Errors
 /// When the stack does not answer, k6 is missing, or a result cannot be written.
 pub async fn execute(stack: &Stack, plan: &Plan, progress: &Progress) -> Result<(PathBuf, Run)> {
-    let records = control::list(&stack.layout).await?;
+    let records = stack.records().await?;
     if records.is_empty() {
         return Err(Error::unreachable("the stack does not run").hint("nsys up"));
     }

@@ -1,6 +1,6 @@
 //! Named checks that the stack, and what is measured on it, can work.
 
-use super::{Stack, control, health, setup};
+use super::{Stack, health, setup};
 use crate::clients::{http, postgres::Postgres, process};
 use crate::error::Result;
 use serde::Serialize;
@@ -60,7 +60,7 @@ pub const EXPLANATIONS: [(&str, &str); 9] = [
 
 /// Runs every check.
 pub async fn run(stack: &Stack) -> Vec<Check> {
-    let running = control::list(&stack.layout).await.unwrap_or_default();
+    let running = stack.records().await.unwrap_or_default();
     let mut checks = vec![tools(), ports(stack, !running.is_empty()), memory(), disk(stack), files()];
     if running.is_empty() {
         checks.push(Check {
@@ -89,7 +89,7 @@ pub async fn run(stack: &Stack) -> Vec<Check> {
         },
         mend: "nsys health",
     });
-    checks.push(targets(stack, running.iter().filter(|one| one.name.contains('-')).count()).await);
+    checks.push(targets(stack, running.iter().filter(|one| one.role().is_some()).count()).await);
     checks.push(clock(stack).await);
     checks.push(statements(stack).await);
     checks
@@ -192,8 +192,7 @@ async fn targets(stack: &Stack, replicas: usize) -> Check {
 }
 
 async fn database(stack: &Stack) -> Result<Postgres> {
-    let url = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "notifications");
-    Postgres::connect(&url, Duration::from_secs(3)).await
+    Postgres::connect(&stack.database_url()?, Duration::from_secs(3)).await
 }
 
 async fn statements(stack: &Stack) -> Check {

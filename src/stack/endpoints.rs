@@ -1,16 +1,41 @@
-//! Ports and addresses of the local stack: defaults plus the offset. No I/O.
+//! Ports and addresses of the parts: on 127.0.0.1 at their default ports plus the offset, or
+//! wherever the configuration says. No I/O.
 
-/// Where the parts listen, always on 127.0.0.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use super::runtime::Runtime;
+use crate::clients::kafka::Brokers;
+use crate::config::Config;
+
+/// Where the parts listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     offset: u16,
+    elsewhere: Option<Elsewhere>,
+}
+
+/// Addresses of a stack that nsys did not start, as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Elsewhere {
+    api: String,
+    prometheus: String,
+    postgres: String,
+    redis: String,
+    brokers: Brokers,
 }
 
 impl Endpoints {
-    /// Every default port plus `offset`.
+    /// Of a stack on this machine: every default port plus the offset. Of one that runs elsewhere:
+    /// what the configuration says.
     #[must_use]
-    pub const fn new(offset: u16) -> Self {
-        Self { offset }
+    pub fn new(runtime: Runtime, config: &Config) -> Self {
+        let trimmed = |url: &str| url.trim_end_matches('/').to_owned();
+        let elsewhere = runtime.is_elsewhere().then(|| Elsewhere {
+            api: trimmed(&config.external.api_url),
+            prometheus: trimmed(&config.external.prometheus_url),
+            postgres: config.db.url.clone(),
+            redis: config.cache.url.clone(),
+            brokers: Brokers::configured(&config.kafka),
+        });
+        Self { offset: config.stack.port_offset, elsewhere }
     }
 
     /// The API.
@@ -60,30 +85,37 @@ impl Endpoints {
     /// Base address of the API.
     #[must_use]
     pub fn api_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.api())
+        self.configured(|one| &one.api).unwrap_or_else(|| format!("http://127.0.0.1:{}", self.api()))
     }
 
     /// Base address of Prometheus.
     #[must_use]
     pub fn prometheus_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.prometheus())
+        self.configured(|one| &one.prometheus)
+            .unwrap_or_else(|| format!("http://127.0.0.1:{}", self.prometheus()))
     }
 
-    /// The broker's address.
+    /// The brokers, with what they want to let us in.
     #[must_use]
-    pub fn brokers(&self) -> String {
-        format!("127.0.0.1:{}", self.kafka())
+    pub fn brokers(&self) -> Brokers {
+        let here = || Brokers::open(format!("127.0.0.1:{}", self.kafka()));
+        self.elsewhere.as_ref().map_or_else(here, |one| one.brokers.clone())
     }
 
     /// Redis' address.
     #[must_use]
     pub fn redis_url(&self) -> String {
-        format!("redis://127.0.0.1:{}/0", self.redis())
+        self.configured(|one| &one.redis).unwrap_or_else(|| format!("redis://127.0.0.1:{}/0", self.redis()))
     }
 
-    /// PostgreSQL's address.
+    /// PostgreSQL's address. A stack that runs elsewhere has one database, whatever is asked for.
     #[must_use]
     pub fn postgres_url(&self, password: &str, database: &str) -> String {
-        format!("postgres://nsys:{password}@127.0.0.1:{}/{database}", self.postgres())
+        self.configured(|one| &one.postgres)
+            .unwrap_or_else(|| format!("postgres://nsys:{password}@127.0.0.1:{}/{database}", self.postgres()))
+    }
+
+    fn configured(&self, address: impl Fn(&Elsewhere) -> &String) -> Option<String> {
+        self.elsewhere.as_ref().map(|one| address(one).clone())
     }
 }

@@ -1,7 +1,7 @@
 //! Asks each part whether it can do its work, not whether its port is open.
 
+use super::Stack;
 use super::spec::{Record, State};
-use super::{Stack, control};
 use crate::clients::{http, kafka, postgres::Postgres, redis};
 use crate::domain::health::{Component, Status};
 use crate::error::{Error, Result};
@@ -19,14 +19,11 @@ pub async fn probe(stack: &Stack, part: &str) -> Result<String> {
     let ports = &stack.endpoints;
     match part {
         "postgres" => {
-            let password = stack.layout.secret("postgres")?;
-            Postgres::connect(&ports.postgres_url(&password, "postgres"), PATIENCE).await?;
+            Postgres::connect(&server_url(stack)?, PATIENCE).await?;
             Ok("takes connections".into())
         }
         "schema" => {
-            let password = stack.layout.secret("postgres")?;
-            let mut database =
-                Postgres::connect(&ports.postgres_url(&password, "notifications"), PATIENCE).await?;
+            let mut database = Postgres::connect(&stack.database_url()?, PATIENCE).await?;
             let version = database.schema_version().await?;
             if version < schema::REQUIRED_SCHEMA_VERSION {
                 return Err(Error::failed(format!(
@@ -56,17 +53,29 @@ pub async fn probe(stack: &Stack, part: &str) -> Result<String> {
                 Err(Error::failed(format!("answers {}", answer.status)))
             }
         }
-        "api" => ready(&format!("{}{}", ports.api_url(), paths::READINESS)).await,
+        "api" => ready(&ports.api_url()).await,
         replica => {
-            let (role, index) = replica.rsplit_once('-').unwrap_or((replica, "1"));
-            let port = ports.metrics(role, index.parse().unwrap_or(1));
-            ready(&format!("http://127.0.0.1:{port}{}", paths::READINESS)).await
+            let records = stack.records().await?;
+            let record = records.iter().find(|record| record.name == replica);
+            let record = record.ok_or_else(|| Error::unreachable("it does not run"))?;
+            let address =
+                record.address.as_ref().ok_or_else(|| Error::unreachable("it has no address yet"))?;
+            ready(&format!("http://{address}")).await
         }
     }
 }
 
-async fn ready(url: &str) -> Result<String> {
-    let answer = http::get(url, PATIENCE).await?;
+/// The server's own database, so that it answers before ours is made; elsewhere there is but one.
+fn server_url(stack: &Stack) -> Result<String> {
+    if stack.runtime.is_elsewhere() {
+        return stack.database_url();
+    }
+    Ok(stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "postgres"))
+}
+
+/// Asks the service at this base address whether it can work.
+pub(super) async fn ready(base: &str) -> Result<String> {
+    let answer = http::get(&format!("{base}{}", paths::READINESS), PATIENCE).await?;
     if answer.status == 200 {
         Ok("ready".into())
     } else {
@@ -79,11 +88,14 @@ async fn ready(url: &str) -> Result<String> {
 /// # Errors
 /// When the supervisor answers nonsense.
 pub async fn components(stack: &Stack) -> Result<Vec<Component>> {
-    let records = control::list(&stack.layout).await?;
+    let records = stack.records().await?;
     let mut names: Vec<String> =
         ["postgres", "schema", "redis", "kafka", "topics", "prometheus", "api"].map(str::to_owned).into();
     names.extend(records.iter().map(|record| record.name.clone()).filter(|name| name.contains('-')));
-    if !names.iter().any(|name| name.starts_with("worker-")) {
+    if stack.endpoints.prometheus_url().is_empty() {
+        names.retain(|name| name != "prometheus");
+    }
+    if !stack.runtime.is_elsewhere() && !names.iter().any(|name| name.starts_with("worker-")) {
         names.push("worker-1".into());
     }
     let probes =

@@ -196,9 +196,9 @@ pub fn prometheus(stack: &Stack, replicas: &[(&str, u32)]) -> Result<PathBuf> {
 /// When it cannot be written.
 pub fn service(stack: &Stack) -> Result<PathBuf> {
     let mut config: ServiceConfig = stack.loaded.config.service_config();
-    config.db.url = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "notifications");
+    config.db.url = stack.database_url()?;
     config.cache.url = stack.endpoints.redis_url();
-    config.kafka.brokers = stack.endpoints.brokers();
+    config.kafka.brokers = stack.endpoints.brokers().to_string();
     if config.auth.signing_key_file.is_empty() {
         config.auth.signing_key_file = stack.layout.path("secrets/signing-key.pem").display().to_string();
     }

@@ -44,6 +44,8 @@ pub enum State {
     Failed,
     /// It is being stopped.
     Stopping,
+    /// It did its work once and ended well.
+    Done,
 }
 
 /// One line of `ps`.
@@ -53,8 +55,14 @@ pub struct Record {
     pub name: String,
     /// What it does.
     pub state: State,
-    /// The running process.
+    /// The running process, where it is one of this machine.
     pub process: Option<Identity>,
+    /// Its container or pod, where it is one.
+    #[serde(default)]
+    pub container: Option<String>,
+    /// Where it serves metrics and its own health, as `host:port`; replicas have one.
+    #[serde(default)]
+    pub address: Option<String>,
     /// The port to show.
     pub port: u16,
     /// Start of the running process, seconds since the epoch.
@@ -63,6 +71,24 @@ pub struct Record {
     pub restarts: u32,
     /// How it last ended.
     pub last_exit: Option<String>,
+}
+
+impl Record {
+    /// `app` or `worker` when this is a replica of the service.
+    #[must_use]
+    pub fn role(&self) -> Option<&str> {
+        let (role, _) = self.name.rsplit_once('-')?;
+        matches!(role, "app" | "worker").then_some(role)
+    }
+}
+
+/// How many replicas of `app` and of `worker` there are.
+#[must_use]
+pub fn replicas(records: &[Record]) -> (u32, u32) {
+    let count = |role: &str| {
+        u32::try_from(records.iter().filter(|record| record.role() == Some(role)).count()).unwrap_or(u32::MAX)
+    };
+    (count("app"), count("worker"))
 }
 
 /// A request to the supervisor: one JSON line.

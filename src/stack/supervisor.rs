@@ -192,6 +192,8 @@ impl Supervisor {
             name: spec.name.clone(),
             state: State::Restarting,
             process: None,
+            container: None,
+            address: None,
             port: spec.port,
             started_s: 0,
             restarts: 0,

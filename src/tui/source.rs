@@ -2,24 +2,25 @@
 
 use super::update::{Database, Load, OwnedLag, Part, Sample, Stamped, Update};
 use crate::clients::{http, kafka, postgres::Postgres, process, redis::Redis};
+use crate::domain::usage::{Usage, cpu_pct};
 use crate::error::{Error, Result};
-use crate::stack::{Stack, control};
+use crate::stack::Stack;
+use futures::future::join_all;
 use nsys_contract::{metrics, topics};
 use serde_json::Value;
 use std::collections::HashMap;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 
 const PATIENCE: Duration = Duration::from_secs(2);
 const INTERVAL: Duration = Duration::from_secs(1);
 /// So much of the end of a log is looked at.
-const LOG_BYTES: u64 = 16 << 10;
+const LOG_LINES: usize = 200;
 
-/// CPU time at the last look, by process.
-type Looks = Arc<Mutex<HashMap<i32, (Instant, f64)>>>;
+/// The last look, by part; the generator's is under its own name.
+type Looks = Arc<Mutex<HashMap<String, Usage>>>;
 
 /// Seconds since the epoch.
 pub(super) fn now_s() -> f64 {
@@ -119,7 +120,7 @@ async fn lag(stack: &Stack) -> Result<Vec<OwnedLag>> {
 }
 
 async fn database(stack: &Stack) -> Result<Database> {
-    let url = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "notifications");
+    let url = stack.database_url()?;
     let mut database = Postgres::connect(&url, PATIENCE).await?;
     let (connections, limit) = database.connection_states().await?;
     let top = database.top_statements(20, 0.0).await?;
@@ -131,49 +132,31 @@ async fn cache(stack: &Stack) -> Result<crate::domain::cache::CacheStats> {
 }
 
 /// Per cent of one core since the look before.
-fn cpu_pct(pid: i32, looks: &Looks) -> (Option<f64>, Option<u64>) {
-    let Some((cpu_s, memory)) = process::usage_with_children(pid) else { return (None, None) };
-    let now = Instant::now();
-    let before = looks.lock().expect("no holder of the lock panics").insert(pid, (now, cpu_s));
-    let pct = before.map(|(at, before)| (cpu_s - before) / now.duration_since(at).as_secs_f64() * 100.0);
-    (pct, Some(memory))
+fn since_last(name: &str, look: Option<Usage>, looks: &Looks) -> Option<f64> {
+    let look = look?;
+    let before = looks.lock().expect("no holder of the lock panics").insert(name.to_owned(), look);
+    cpu_pct(&before?, &look)
 }
 
 async fn parts(stack: &Stack, looks: &Looks) -> Result<Vec<Part>> {
-    let records = control::list(&stack.layout).await?;
+    let records = stack.records().await?;
     if records.is_empty() {
         return Err(Error::unreachable("nothing runs; start it with: nsys up"));
     }
-    let part = |record: crate::stack::spec::Record| {
-        let (cpu_pct, memory_bytes) =
-            record.process.as_ref().map_or((None, None), |process| cpu_pct(process.pid, looks));
-        Part {
-            log: tail(&stack.layout.log(&record.name)),
-            state: serde_json::to_value(record.state)
-                .ok()
-                .and_then(|word| word.as_str().map(str::to_owned))
-                .unwrap_or_default(),
-            name: record.name,
-            cpu_pct,
-            memory_bytes,
-            restarts: record.restarts,
-        }
+    let usage = stack.usage(&records).await;
+    let logs = join_all(records.iter().map(|record| stack.log_tail(&record.name, LOG_LINES))).await;
+    let part = |((record, look), log): ((crate::stack::spec::Record, Option<Usage>), Vec<String>)| Part {
+        log,
+        state: serde_json::to_value(record.state)
+            .ok()
+            .and_then(|word| word.as_str().map(str::to_owned))
+            .unwrap_or_default(),
+        cpu_pct: since_last(&record.name, look, looks),
+        memory_bytes: look.map(|one| one.memory_bytes),
+        name: record.name,
+        restarts: record.restarts,
     };
-    Ok(records.into_iter().map(part).collect())
-}
-
-/// The last lines of a log; a log that cannot be read is empty.
-fn tail(path: &Path) -> Vec<String> {
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = std::fs::File::open(path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(LOG_BYTES)))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().unwrap_or_default();
-    String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()
+    Ok(records.into_iter().zip(usage).zip(logs).map(part).collect())
 }
 
 /// The load test that runs, as its own files tell.
@@ -194,6 +177,6 @@ fn load(stack: &Stack, looks: &Looks) -> Option<Load> {
         run: run.id,
         target: number("rate"),
         vus: number("vus"),
-        generator_cpu_pct: pid.and_then(|pid| cpu_pct(pid, looks).0),
+        generator_cpu_pct: pid.and_then(|pid| since_last("generator", process::look(pid), looks)),
     })
 }

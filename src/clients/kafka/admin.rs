@@ -1,6 +1,6 @@
 //! Topics and groups in detail, and more partitions.
 
-use super::{blocking, config};
+use super::{Brokers, blocking, config};
 use crate::domain::group::{Group, Member, read_assignment};
 use crate::error::{Error, Kind, Result};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, ResourceSpecifier};
@@ -29,7 +29,7 @@ pub struct Partition {
     pub end: i64,
 }
 
-fn admin(brokers: &str) -> Result<AdminClient<DefaultClientContext>> {
+fn admin(brokers: &Brokers) -> Result<AdminClient<DefaultClientContext>> {
     config(brokers).create().map_err(|cause| Error::failed(format!("kafka: {cause}")))
 }
 
@@ -38,7 +38,7 @@ fn admin(brokers: &str) -> Result<AdminClient<DefaultClientContext>> {
 /// # Errors
 /// When the broker refuses: fewer than there are, a topic that is gone, a missing right.
 pub async fn create_partitions(
-    brokers: &str,
+    brokers: &Brokers,
     topic: &str,
     total: u32,
     only_ask: bool,
@@ -74,7 +74,7 @@ pub async fn create_partitions(
 ///
 /// # Errors
 /// When the broker does not answer in time.
-pub async fn groups(brokers: &str, timeout: Duration) -> Result<Vec<Group>> {
+pub async fn groups(brokers: &Brokers, timeout: Duration) -> Result<Vec<Group>> {
     fetch_groups(brokers, None, timeout).await
 }
 
@@ -82,13 +82,13 @@ pub async fn groups(brokers: &str, timeout: Duration) -> Result<Vec<Group>> {
 ///
 /// # Errors
 /// When the broker does not answer in time.
-pub async fn group(brokers: &str, name: &str, timeout: Duration) -> Result<Group> {
+pub async fn group(brokers: &Brokers, name: &str, timeout: Duration) -> Result<Group> {
     let found = fetch_groups(brokers, Some(name.to_owned()), timeout).await?;
     let missing = || Group { name: name.to_owned(), state: "Dead".into(), members: Vec::new() };
     Ok(found.into_iter().next().unwrap_or_else(missing))
 }
 
-async fn fetch_groups(brokers: &str, name: Option<String>, timeout: Duration) -> Result<Vec<Group>> {
+async fn fetch_groups(brokers: &Brokers, name: Option<String>, timeout: Duration) -> Result<Vec<Group>> {
     let config = config(brokers);
     blocking(move || {
         let consumer: BaseConsumer = config.create()?;
@@ -119,7 +119,7 @@ async fn fetch_groups(brokers: &str, name: Option<String>, timeout: Duration) ->
 ///
 /// # Errors
 /// When the broker does not answer in time.
-pub async fn describe(brokers: &str, topic: &str, timeout: Duration) -> Result<Option<Vec<Partition>>> {
+pub async fn describe(brokers: &Brokers, topic: &str, timeout: Duration) -> Result<Option<Vec<Partition>>> {
     let (config, topic) = (config(brokers), topic.to_owned());
     blocking(move || {
         let consumer: BaseConsumer = config.create()?;
@@ -140,7 +140,7 @@ pub async fn describe(brokers: &str, topic: &str, timeout: Duration) -> Result<O
 /// # Errors
 /// When the broker does not answer, or does not know the topic.
 pub async fn topic_settings(
-    brokers: &str,
+    brokers: &Brokers,
     topic: &str,
     timeout: Duration,
 ) -> Result<BTreeMap<String, String>> {
@@ -163,7 +163,12 @@ pub async fn topic_settings(
 ///
 /// # Errors
 /// When the broker does not answer in time.
-pub async fn recent_keys(brokers: &str, topic: &str, count: i64, timeout: Duration) -> Result<Vec<Vec<u8>>> {
+pub async fn recent_keys(
+    brokers: &Brokers,
+    topic: &str,
+    count: i64,
+    timeout: Duration,
+) -> Result<Vec<Vec<u8>>> {
     let partitions = describe(brokers, topic, timeout).await?.unwrap_or_default();
     let each = (count / i64::try_from(partitions.len()).unwrap_or(1).max(1)).max(1);
     let starts: Vec<_> = partitions
@@ -189,7 +194,7 @@ pub async fn recent_keys(brokers: &str, topic: &str, count: i64, timeout: Durati
 /// # Errors
 /// When the broker does not answer.
 pub async fn times_at(
-    brokers: &str,
+    brokers: &Brokers,
     offsets: Vec<(String, i32, i64)>,
     timeout: Duration,
 ) -> Result<BTreeMap<(String, i32), i64>> {
@@ -210,7 +215,7 @@ pub async fn times_at(
 
 /// Reads from these offsets, without a group, until `done` answers or the time is over.
 async fn read_from<T: Send + 'static>(
-    brokers: &str,
+    brokers: &Brokers,
     starts: Vec<(String, i32, i64)>,
     timeout: Duration,
     mut done: impl FnMut(&rdkafka::message::BorrowedMessage<'_>) -> Option<T> + Send + 'static,

@@ -1,0 +1,303 @@
+//! Where a stack runs, and what every runtime is asked. One file a runtime; whoever asks does not
+//! see which one answers.
+
+mod external;
+mod local;
+
+use super::layout::write_private;
+use super::spec::Record;
+use super::{Layout, Stack};
+use crate::domain::usage::Usage;
+use crate::error::{Error, Result};
+use crate::render::progress::Progress;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Where the parts of a stack run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    /// Processes of this machine, kept alive by the supervisor.
+    Local,
+    /// Somewhere; nsys was only told the addresses.
+    External,
+}
+
+/// What shall run.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Replicas of the api.
+    pub app: u32,
+    /// Replicas of the worker.
+    pub worker: u32,
+    /// Longest wait.
+    pub timeout: Duration,
+    /// Which parts.
+    pub choice: Choice,
+}
+
+/// Which parts shall run, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// These and no others; empty: the usual ones.
+    pub only: Vec<String>,
+    /// Optional parts on top.
+    pub with: Vec<String>,
+    /// Usual parts that are left out.
+    pub without: Vec<String>,
+}
+
+impl Choice {
+    /// What runs now, and the service.
+    #[must_use]
+    pub fn as_running(records: &[Record]) -> Self {
+        let mut only = vec!["app".to_owned(), "worker".to_owned()];
+        only.extend(records.iter().filter(|one| one.role().is_none()).map(|one| one.name.clone()));
+        Self { only, ..Self::default() }
+    }
+
+    /// Whether this part was chosen; `usual` says whether it runs when nobody says anything.
+    #[must_use]
+    pub fn wants(&self, part: &str, usual: bool) -> bool {
+        let named = |list: &[String]| list.iter().any(|one| one == part);
+        if self.only.is_empty() {
+            (usual || named(&self.with)) && !named(&self.without)
+        } else {
+            named(&self.only)
+        }
+    }
+
+    /// Refuses names that this runtime does not know.
+    ///
+    /// # Errors
+    /// When a part is named that is not among `known`.
+    pub fn check(&self, runtime: Runtime, known: &[&str]) -> Result<()> {
+        let named = self.only.iter().chain(&self.with).chain(&self.without);
+        match named.into_iter().find(|part| !known.contains(&part.as_str())) {
+            Some(part) => {
+                Err(Error::usage(format!("there is no part {part} on the {} runtime", runtime.as_str()))
+                    .hint(format!("parts there: {}", known.join(", "))))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// What of the logs is asked for.
+#[derive(Clone, Debug)]
+pub struct LogRequest {
+    /// Parts or replicas; empty: all.
+    pub parts: Vec<String>,
+    /// Last lines of each to begin with.
+    pub lines: usize,
+    /// Go on until interrupted.
+    pub follow: bool,
+}
+
+impl LogRequest {
+    /// Whether this part was asked for, by its name or its role.
+    #[must_use]
+    pub fn wants(&self, name: &str) -> bool {
+        self.parts.is_empty()
+            || self
+                .parts
+                .iter()
+                .any(|part| name == part || name.rsplit_once('-').is_some_and(|(role, _)| role == part))
+    }
+}
+
+/// Told of each line of a log: the part's name and the line.
+pub type EachLine<'a> = dyn FnMut(&str, &str) -> Result<()> + Send + 'a;
+
+impl Runtime {
+    /// Every runtime.
+    pub const ALL: [Self; 2] = [Self::Local, Self::External];
+
+    /// The word that stands for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::External => "external",
+        }
+    }
+
+    /// The runtime that this word stands for; `auto` stands for none.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|runtime| runtime.as_str() == word)
+    }
+
+    /// The one the configuration names, else the one that the last `up` chose, else local.
+    #[must_use]
+    pub fn of(configured: &str, layout: &Layout) -> Self {
+        let chosen = || std::fs::read_to_string(layout.run().join("runtime")).ok();
+        Self::named(configured).or_else(|| Self::named(chosen()?.trim())).unwrap_or(Self::Local)
+    }
+
+    /// Whether nsys only knows the addresses.
+    #[must_use]
+    pub const fn is_elsewhere(self) -> bool {
+        matches!(self, Self::External)
+    }
+
+    /// Whether the parts run on this machine, so that their load is this machine's.
+    #[must_use]
+    pub const fn is_here(self) -> bool {
+        !self.is_elsewhere()
+    }
+
+    /// Says what a runtime cannot do.
+    ///
+    /// # Errors
+    /// When the parts are not run by nsys; `what` completes "it cannot".
+    pub fn must_run_parts(self, what: &str) -> Result<()> {
+        match self {
+            Self::External => {
+                Err(Error::refused(format!("this stack runs elsewhere; nsys cannot {what} there"))
+                    .hint("do it where the stack is run; nsys tune export prints settings to put there"))
+            }
+            Self::Local => Ok(()),
+        }
+    }
+
+    fn remember(self, layout: &Layout) -> Result<()> {
+        write_private(&layout.run().join("runtime"), self.as_str())
+    }
+}
+
+impl Stack {
+    /// What runs, one record a part; empty when nothing does.
+    ///
+    /// # Errors
+    /// When whoever runs the parts does not answer.
+    pub async fn records(&self) -> Result<Vec<Record>> {
+        match self.runtime {
+            Runtime::Local => local::records(self).await,
+            Runtime::External => external::records(self).await,
+        }
+    }
+
+    /// What each of these parts uses, in their order; absent where it could not be had.
+    pub async fn usage(&self, records: &[Record]) -> Vec<Option<Usage>> {
+        match self.runtime {
+            Runtime::Local => local::usage(records),
+            Runtime::External => external::usage(self, records).await,
+        }
+    }
+
+    /// Tells each line of the logs.
+    ///
+    /// # Errors
+    /// When there is no such log, it cannot be read, or `each` fails.
+    pub async fn logs(&self, request: &LogRequest, each: &mut EachLine<'_>) -> Result<()> {
+        match self.runtime {
+            Runtime::Local => local::logs(self, request, each).await,
+            Runtime::External => self.runtime.must_run_parts("read the logs"),
+        }
+    }
+
+    /// The last lines of a part's log; empty when there are none.
+    pub async fn log_tail(&self, part: &str, lines: usize) -> Vec<String> {
+        let mut tail = Vec::new();
+        let request = LogRequest { parts: vec![part.to_owned()], lines, follow: false };
+        let mut keep = |_: &str, line: &str| {
+            tail.push(line.to_owned());
+            Ok(())
+        };
+        // What cannot be read is not shown; the failure that is looked into has its own message.
+        let _ = self.logs(&request, &mut keep).await;
+        tail
+    }
+
+    /// Brings everything up, or up to date, and waits until it is ready. Running it again does nothing.
+    ///
+    /// # Errors
+    /// When a tool is missing, a port is taken, or a part is not ready in time; the message says which and why.
+    pub async fn up(&self, wanted: Wanted, progress: &Progress) -> Result<Vec<Record>> {
+        let deadline = Instant::now() + wanted.timeout;
+        self.layout.create()?;
+        let lock = std::fs::File::create(self.layout.run().join("up.lock"))
+            .map_err(|cause| Error::failed(format!("cannot create the lock: {cause}")))?;
+        lock.try_lock().map_err(|_| Error::refused("another nsys is bringing this stack up"))?;
+        match self.runtime {
+            Runtime::Local => local::up(self, &wanted, deadline, progress).await?,
+            Runtime::External => external::up(self, &wanted.choice, deadline, progress).await?,
+        }
+        self.runtime.remember(&self.layout)?;
+        self.records().await
+    }
+
+    /// What `up` would do, in one line.
+    #[must_use]
+    pub fn intent(&self, wanted: &Wanted) -> String {
+        match self.runtime {
+            Runtime::Local => format!(
+                "would start postgres, redis, kafka, prometheus, {} app and {} worker on the local runtime in {}",
+                wanted.app,
+                wanted.worker,
+                self.layout.path("").display()
+            ),
+            Runtime::External => format!(
+                "would start nothing, create the schema and the topics where they are missing, and wait for {}",
+                self.endpoints.api_url()
+            ),
+        }
+    }
+
+    /// Stops everything. Returns what to tell of it.
+    ///
+    /// # Errors
+    /// When it cannot be stopped.
+    pub async fn down(&self, volumes: bool) -> Result<String> {
+        match self.runtime {
+            Runtime::Local => local::down(self, volumes).await,
+            Runtime::External => self.runtime.must_run_parts("stop the parts").map(|()| String::new()),
+        }
+    }
+
+    /// Restarts one part; it may not be ready yet on return.
+    ///
+    /// # Errors
+    /// When it cannot be restarted.
+    pub async fn restart(&self, record: &Record) -> Result<()> {
+        match self.runtime {
+            Runtime::Local => local::restart(self, record).await,
+            Runtime::External => self.runtime.must_run_parts("restart a part"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_wins_over_what_the_last_up_chose() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path(), "test");
+        layout.create().unwrap();
+        assert_eq!(Runtime::of("auto", &layout), Runtime::Local);
+        Runtime::External.remember(&layout).unwrap();
+        assert_eq!(Runtime::of("auto", &layout), Runtime::External);
+        assert_eq!(Runtime::of("local", &layout), Runtime::Local);
+    }
+
+    #[test]
+    fn parts_are_chosen_by_name() {
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let only = Choice { only: list(&["redis"]), ..Choice::default() };
+        assert!(only.wants("redis", true) && !only.wants("kafka", true));
+        let mixed = Choice { with: list(&["replica"]), without: list(&["jaeger"]), ..Choice::default() };
+        assert!(mixed.wants("replica", false) && !mixed.wants("jaeger", true) && mixed.wants("kafka", true));
+        assert!(mixed.check(Runtime::Local, &["replica", "jaeger"]).is_ok());
+        let refused = mixed.check(Runtime::Local, &["replica"]).unwrap_err();
+        assert_eq!(refused.message, "there is no part jaeger on the local runtime");
+    }
+
+    #[test]
+    fn a_part_is_asked_for_by_its_name_or_its_role() {
+        let request = |part: &str| LogRequest { parts: vec![part.into()], lines: 1, follow: false };
+        assert!(request("app").wants("app-2") && request("app-2").wants("app-2"));
+        assert!(!request("app-1").wants("app-2") && !request("app").wants("worker-1"));
+    }
+}

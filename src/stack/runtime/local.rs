@@ -1,0 +1,253 @@
+//! Processes of this machine under one supervisor.
+
+use super::{EachLine, LogRequest, Runtime, Wanted};
+use crate::clients::process;
+use crate::domain::usage::Usage;
+use crate::error::{Context, Error, Result};
+use crate::render::progress::Progress;
+use crate::stack::spec::{Record, Request};
+use crate::stack::up::{ground, loadtest_user, wait_ready};
+use crate::stack::{Stack, control, parts, prepare};
+use process_wrap::tokio::{CommandWrap, ProcessSession};
+use std::io::{Read, Seek};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::time::Instant;
+
+pub(super) async fn records(stack: &Stack) -> Result<Vec<Record>> {
+    let mut records = control::list(&stack.layout).await?;
+    for record in &mut records {
+        if let Some((role, index)) = record.role().zip(record.name.rsplit_once('-')) {
+            let port = stack.endpoints.metrics(role, index.1.parse().unwrap_or(1));
+            record.address = Some(format!("127.0.0.1:{port}"));
+        }
+    }
+    Ok(records)
+}
+
+pub(super) fn usage(records: &[Record]) -> Vec<Option<Usage>> {
+    let look = |record: &Record| process::look(record.process.as_ref()?.pid);
+    records.iter().map(look).collect()
+}
+
+/// The parts that `up` may be told to start or to leave out.
+const PARTS: [&str; 6] = ["postgres", "redis", "kafka", "prometheus", "app", "worker"];
+
+pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progress: &Progress) -> Result<()> {
+    wanted.choice.check(Runtime::Local, &PARTS)?;
+    let chosen = |part: &str| wanted.choice.wants(part, true);
+    let replicas: Vec<(&str, u32)> = (1..=wanted.app)
+        .map(|index| ("app", index))
+        .chain((1..=wanted.worker).map(|index| ("worker", index)))
+        .filter(|(role, _)| chosen(role))
+        .collect();
+    prepare::prometheus(stack, &replicas)?;
+    let running = match control::ask(&stack.layout, &Request::Ps).await? {
+        Some(running) => running,
+        None => start_supervisor(stack).await?,
+    };
+    check_ports(stack, &running, &replicas, chosen)?;
+    let line = progress.line("prepare");
+    line.update("data directories");
+    let mut specs = parts::infrastructure(stack).await?;
+    specs.retain(|spec| chosen(&spec.name));
+    for spec in &specs {
+        tracing::info!(part = spec.name, program = %spec.program.display(), args = spec.args.join(" "), "part");
+    }
+    line.finish("ready");
+    send(stack, Request::Start { specs }).await?;
+    let waits = parts::INFRASTRUCTURE.into_iter().filter(|part| chosen(part));
+    futures::future::try_join_all(waits.map(|part| wait_ready(stack, part, deadline, progress))).await?;
+    if chosen("postgres") && chosen("kafka") {
+        ground(stack, deadline).await?;
+    }
+
+    let config = prepare::service(stack)?;
+    let names: Vec<_> = replicas.iter().map(|(role, index)| format!("{role}-{index}")).collect();
+    let surplus: Vec<_> = running
+        .iter()
+        .filter(|record| record.role().is_some() && !names.contains(&record.name))
+        .map(|record| record.name.clone())
+        .collect();
+    if !surplus.is_empty() {
+        send(stack, Request::Stop { names: surplus }).await?;
+    }
+    // One after the other: while one restarts with a new configuration, its siblings serve.
+    for (role, index) in &replicas {
+        send(stack, Request::Start { specs: vec![parts::replica(stack, role, *index, &config)?] }).await?;
+        wait_ready(stack, &format!("{role}-{index}"), deadline, progress).await?;
+    }
+    if replicas.iter().any(|(role, _)| *role == "app") {
+        loadtest_user(stack).await?;
+    }
+    Ok(())
+}
+
+async fn send(stack: &Stack, request: Request) -> Result<Vec<Record>> {
+    control::ask(&stack.layout, &request).await?.ok_or_else(|| {
+        Error::failed("the supervisor ended")
+            .hint(format!("see {}", stack.layout.log("supervisor").display()))
+    })
+}
+
+async fn start_supervisor(stack: &Stack) -> Result<Vec<Record>> {
+    control::end_leftovers(&stack.layout).await?;
+    let log = std::fs::File::create(stack.layout.log("supervisor"))
+        .context("cannot create the supervisor's log")?;
+    let own = std::env::current_exe().context("cannot find nsys itself")?;
+    let root = stack.layout.path("");
+    let mut command = CommandWrap::with_new(own, |command| {
+        command
+            .arg("supervise")
+            .arg("--root")
+            .arg(&root)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .current_dir("/");
+    });
+    // Its own session: neither Ctrl-C nor the end of this terminal reaches it.
+    let mut child = command.wrap(ProcessSession).spawn().context("cannot start the supervisor")?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(parts) = control::ask(&stack.layout, &Request::Ps).await? {
+            return Ok(parts);
+        }
+        if let Ok(Some(status)) = child.try_wait() {
+            let why = std::fs::read_to_string(stack.layout.log("supervisor")).unwrap_or_default();
+            return Err(Error::failed(format!("the supervisor ended at once ({status}): {}", why.trim())));
+        }
+        if Instant::now() > deadline {
+            return Err(Error::failed("the supervisor does not answer"));
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+}
+
+/// A port that somebody else holds is named with its holder before anything is started.
+fn check_ports(
+    stack: &Stack,
+    running: &[Record],
+    replicas: &[(&str, u32)],
+    chosen: impl Fn(&str) -> bool,
+) -> Result<()> {
+    let ports = &stack.endpoints;
+    let mut needed = vec![
+        ("postgres".to_owned(), ports.postgres()),
+        ("redis".to_owned(), ports.redis()),
+        ("kafka".to_owned(), ports.kafka()),
+        ("kafka".to_owned(), ports.kafka_controller()),
+        ("prometheus".to_owned(), ports.prometheus()),
+    ];
+    needed.retain(|(part, _)| chosen(part));
+    needed.extend(
+        replicas.iter().map(|(role, index)| (format!("{role}-{index}"), ports.metrics(role, *index))),
+    );
+    if chosen("app") && !running.iter().any(|record| record.name.starts_with("app-")) {
+        needed.push(("api".to_owned(), ports.api()));
+    }
+    for (part, port) in needed {
+        if running.iter().any(|record| record.name == part) {
+            continue;
+        }
+        if let Err(cause) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            let holder = process::holder_of_port(port).unwrap_or_else(|| cause.to_string());
+            return Err(Error::failed(format!("port {port} for {part} is taken: {holder}"))
+                .hint("free it, or move the stack: NSYS_STACK__PORT_OFFSET=1000 nsys up"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn restart(stack: &Stack, record: &Record) -> Result<()> {
+    send(stack, Request::Restart { names: vec![record.name.clone()] }).await.map(|_| ())
+}
+
+pub(super) async fn down(stack: &Stack, volumes: bool) -> Result<String> {
+    let mut told = if control::ask(&stack.layout, &Request::Shutdown).await?.is_none() {
+        match control::end_leftovers(&stack.layout).await? {
+            0 => "nothing ran".to_owned(),
+            ended => format!("ended {ended} processes a killed supervisor left"),
+        }
+    } else {
+        "stopped".to_owned()
+    };
+    if volumes {
+        let root = rustix::process::geteuid().is_root();
+        for dir in [stack.layout.postgres_home(root), stack.layout.path("")] {
+            if dir.exists() {
+                std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+            }
+        }
+        told.push_str("; the data is gone");
+    }
+    Ok(told)
+}
+
+pub(super) async fn logs(stack: &Stack, request: &LogRequest, each: &mut EachLine<'_>) -> Result<()> {
+    let dir = stack.layout.path("logs");
+    let mut names: Vec<_> = std::fs::read_dir(&dir)
+        .with_context(|| format!("there are no logs in {}", dir.display()))?
+        .flatten()
+        .filter_map(|file| file.file_name().to_str()?.strip_suffix(".log").map(str::to_owned))
+        .filter(|name| request.wants(name))
+        .collect();
+    names.sort();
+    if names.is_empty() {
+        return Err(Error::usage(format!("there is no log of {}", request.parts.join(", "))));
+    }
+    let mut places = Vec::new();
+    for name in &names {
+        let (text, end) = last_part(stack, name, request.lines)
+            .with_context(|| format!("cannot read the log of {name}"))?;
+        let lines: Vec<_> = text.lines().collect();
+        for line in &lines[lines.len().saturating_sub(request.lines)..] {
+            each(name, line)?;
+        }
+        places.push(end);
+    }
+    if !request.follow {
+        return Ok(());
+    }
+    loop {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        for (name, place) in names.iter().zip(&mut places) {
+            for line in grown(stack, name, place).lines() {
+                each(name, line)?;
+            }
+        }
+    }
+}
+
+/// The end of a log, surely long enough for so many lines unless they are very long, and where the
+/// log ends now. Long logs are not read whole.
+fn last_part(stack: &Stack, name: &str, lines: usize) -> std::io::Result<(String, u64)> {
+    let mut file = std::fs::File::open(stack.layout.log(name))?;
+    let end = file.metadata()?.len();
+    let start = end.saturating_sub((lines as u64).saturating_mul(2_048));
+    file.seek(std::io::SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    // The first line is whole only at the beginning of the file.
+    let first =
+        if start == 0 { 0 } else { bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1) };
+    Ok((String::from_utf8_lossy(&bytes[first..]).into_owned(), end))
+}
+
+/// The whole lines that a log has got since `place`, which moves behind them.
+fn grown(stack: &Stack, name: &str, place: &mut u64) -> String {
+    let Ok(mut file) = std::fs::File::open(stack.layout.log(name)) else { return String::new() };
+    if file.metadata().map_or(0, |data| data.len()) < *place {
+        // It was rotated.
+        *place = 0;
+    }
+    let mut text = String::new();
+    if file.seek(std::io::SeekFrom::Start(*place)).is_err() || file.read_to_string(&mut text).is_err() {
+        return String::new();
+    }
+    // A line that is still being written waits for its end.
+    let whole = text.rfind('\n').map_or(0, |end| end + 1);
+    text.truncate(whole);
+    *place += whole as u64;
+    text
+}
