@@ -6,6 +6,8 @@ mod db;
 mod kafka;
 mod service;
 
+pub use service::running;
+
 use crate::error::{Context, Error, Kind, Result};
 use crate::journal::{Done, Entry, Journal, Outcome};
 use crate::plan::{Plan, Step};
@@ -47,7 +49,8 @@ pub async fn check(stack: &Stack, plan: &Plan) -> Result<()> {
             Step::Config(change) => service::check(stack, change)?,
             Step::Db(change) => db::check(stack, change).await?,
             Step::Kafka(change) => kafka::check(stack, change).await?,
-            Step::Cache(_) | Step::Service(_) => {}
+            Step::Service(change) => service::check_replicas(stack, change).await?,
+            Step::Cache(_) => {}
         }
     }
     Ok(())

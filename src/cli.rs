@@ -3,17 +3,21 @@
 //! Names are a contract with scripts; adding is fine, renaming is not.
 
 mod change;
+mod db;
 mod judge;
 mod load;
 mod look;
 mod stack;
+mod tune;
 mod watch;
 
 pub use change::*;
+pub use db::*;
 pub use judge::*;
 pub use load::*;
 pub use look::*;
 pub use stack::*;
+pub use tune::*;
 pub use watch::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -101,6 +105,21 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     span.try_into().map_err(|_| wrong())
 }
 
+/// Reads an instant: a time stamp, or a duration that means so long ago.
+///
+/// # Errors
+/// When the text is neither.
+pub fn parse_instant(text: &str) -> Result<jiff::Timestamp, String> {
+    if let Ok(instant) = text.parse() {
+        return Ok(instant);
+    }
+    let wrong = || {
+        format!("{text:?} is no instant; write for example 2026-01-31T12:00:00Z, or 15m for 15 minutes ago")
+    };
+    let ago = parse_duration(text).map_err(|_| wrong())?;
+    jiff::Timestamp::now().checked_sub(ago).map_err(|_| wrong())
+}
+
 /// For reads that can be repeated.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct WatchFlag {
@@ -154,7 +173,7 @@ pub enum Command {
     /// Query metrics by name or by PromQL
     #[command(subcommand)]
     Metrics(MetricsCommand),
-    /// Look at the database: slow statements, connections, sizes, locks
+    /// Look at the database: statements, connections, sizes, locks, indexes; migrate, seed, reset
     #[command(subcommand)]
     Db(DbCommand),
     /// Show and check the configuration
@@ -193,6 +212,14 @@ mod tests {
         assert_eq!(parse_duration("1h30m"), Ok(std::time::Duration::from_secs(5_400)));
         assert!(parse_duration("90").is_err());
         assert!(parse_duration("-5s").is_err());
+    }
+
+    #[test]
+    fn an_instant_is_a_time_stamp_or_so_long_ago() {
+        assert_eq!(parse_instant("2026-01-31T12:00:00Z").unwrap().as_second(), 1_769_860_800);
+        let ago = jiff::Timestamp::now().as_second() - parse_instant("15m").unwrap().as_second();
+        assert!((900..905).contains(&ago), "{ago}");
+        assert!(parse_instant("yesterday").unwrap_err().contains("15m"));
     }
 
     #[test]

@@ -3,17 +3,23 @@
 mod cache;
 mod change;
 mod config;
+mod db;
+mod export;
 mod history;
 mod judge;
 mod kafka;
+mod lag;
 mod loadtest;
 mod look;
 mod observe;
+mod proof;
+mod schema;
 mod stack;
+mod suggest;
 mod tune;
 mod watch;
 
-use crate::cli::{CacheCommand, Cli, Command, OutputFormat, TuneCommand};
+use crate::cli::{CacheCommand, Cli, Command, DbCommand, OutputFormat, TuneCommand};
 use crate::config::Loaded;
 use crate::error::{Error, Result};
 use crate::render::Out;
@@ -78,13 +84,21 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
             stack::scale(&stack, args, out).await
         }
         Command::Metrics(command) => look::metrics(&stack, command, out).await,
-        Command::Db(command) => look::db(&stack, command, out).await,
+        Command::Db(command) => {
+            match command {
+                DbCommand::Migrate(_) => change("db migrate")?,
+                DbCommand::Seed(_) => change("db seed")?,
+                DbCommand::Reset(_) => change("db reset")?,
+                _ => {}
+            }
+            db::db(&stack, command, out).await
+        }
         Command::Stats(args) => repeat(args.watch, out, async || observe::stats(&stack, out).await).await,
         Command::Doctor(args) => observe::doctor(&stack, &args, out).await,
         Command::Health(args) => {
             repeat(args.watch, out, async || stack::health(&stack, args, out).await).await
         }
-        Command::Lag(args) => repeat(args.watch, out, async || kafka::lag(&stack, &args, out).await).await,
+        Command::Lag(args) => repeat(args.watch, out, async || lag::lag(&stack, &args, out).await).await,
         Command::Watch(args) => watch::watch(&stack, args, read_only, out).await,
         Command::Kafka(command) => kafka::kafka(&stack, command, out).await,
         Command::Cache(command) => {

@@ -1,5 +1,6 @@
 //! Plain data and arithmetic. No I/O, no drivers, no runtime.
 
+pub mod advice;
 pub mod cache;
 pub mod catalogue;
 pub mod compare;
@@ -12,6 +13,7 @@ pub mod lag;
 pub mod level;
 pub mod partitioner;
 pub mod run;
+pub mod snapshot;
 pub mod statistics;
 pub mod usage;
 pub mod verdict;

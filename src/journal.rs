@@ -68,6 +68,13 @@ impl Entry {
     }
 }
 
+/// How long the newest step like this one took, in ms.
+#[must_use]
+pub fn last_took_ms(entries: &[Entry], step: &Step) -> Option<f64> {
+    let made = entries.iter().rev().flat_map(|entry| entry.steps.iter().rev());
+    made.filter(|done| done.error.is_none()).find(|done| done.step.is_like(step)).map(|done| done.took_ms)
+}
+
 /// The journal of one stack.
 #[derive(Clone, Debug)]
 pub struct Journal {

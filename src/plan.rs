@@ -4,10 +4,11 @@ mod steps;
 
 pub mod config;
 pub mod index;
+pub mod merge;
 pub mod partitions;
 pub mod undo;
 
-pub use steps::{CacheStep, ConfigStep, DbStep, KafkaStep, Risk, ServiceStep, Step, Undo};
+pub use steps::{CacheStep, ConfigStep, DbStep, KafkaStep, Risk, ServiceStep, Step, Undo, shown};
 
 use serde::Serialize;
 
@@ -22,6 +23,19 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// What the operator must know.
     pub warnings: Vec<String>,
+    /// Reads that should gain, for the proof.
+    pub reads: Vec<Read>,
+}
+
+/// A read that a plan is to make cheaper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Read {
+    /// What it is, in a few words.
+    pub name: String,
+    /// The statement.
+    pub sql: String,
+    /// Whether it has `$1`, `$2`, … in place of values, so that it can be planned but not run.
+    pub generic: bool,
 }
 
 impl Plan {

@@ -12,6 +12,10 @@ pub const DEAD_LETTERS: &str = "notifications-dlq";
 /// The consumer group of the workers.
 pub const WORKER_GROUP: &str = "notification-workers";
 
+/// Where the workers begin on a partition they never committed to. `latest` would miss what is produced
+/// to a new partition before it is discovered.
+pub const WORKER_OFFSET_RESET: &str = "earliest";
+
 /// The topics that must exist before the service starts.
 pub const ALL: [&str; 3] = [NOTIFICATIONS, RETRY, DEAD_LETTERS];
 

@@ -165,8 +165,7 @@ impl Consumer {
         let inner: StreamConsumer = client_config(kafka)
             .set("group.id", topics::WORKER_GROUP)
             .set("enable.auto.commit", "false")
-            // `latest` would miss what is produced to a new partition before it is discovered.
-            .set("auto.offset.reset", "earliest")
+            .set("auto.offset.reset", topics::WORKER_OFFSET_RESET)
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", "10000")
             .set("topic.metadata.refresh.interval.ms", "10000")

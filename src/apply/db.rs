@@ -6,12 +6,14 @@ use crate::domain::index::{Index, same_definition};
 use crate::error::{Error, Result};
 use crate::plan::DbStep;
 use crate::render::progress::Line;
-use crate::stack::Stack;
+use crate::stack::{Stack, up};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Seeded rows written or removed in one statement.
+const SEED_BATCH: u32 = 50_000;
 
 async fn connect(stack: &Stack) -> Result<Postgres> {
     let url = stack.database_url()?;
@@ -22,36 +24,39 @@ async fn find(database: &mut Postgres, name: &str) -> Result<Option<Index>> {
     Ok(database.indexes().await?.into_iter().find(|index| index.name == name))
 }
 
-/// An index that shall be dropped must still be the one that is meant.
+/// What the plan was made for must still be so: the definition of an index that shall be dropped, the
+/// name of one that shall be built, the version of the schema.
 pub(super) async fn check(stack: &Stack, change: &DbStep) -> Result<()> {
-    let DbStep::DropIndex { name, rebuild, .. } = change else { return Ok(()) };
+    let (name, expected) = match change {
+        DbStep::DropIndex { name, rebuild, .. } => (name, rebuild),
+        DbStep::BuildIndex { name, sql, .. } => (name, sql),
+        DbStep::Migrate { from, .. } => return check_version(stack, *from).await,
+        _ => return Ok(()),
+    };
     let there = find(&mut connect(stack).await?, name).await?;
     match there {
-        Some(there) if !same_definition(&there.definition, rebuild) => Err(Error::refused(format!(
-            "index {name} was changed since\n  then: {rebuild}\n  now:  {}",
+        Some(there) if !same_definition(&there.definition, expected) => Err(Error::refused(format!(
+            "index {name} was changed since\n  then: {expected}\n  now:  {}",
             there.definition
         ))),
         _ => Ok(()),
     }
 }
 
+async fn check_version(stack: &Stack, from: i64) -> Result<()> {
+    let now = connect(stack).await?.schema_version().await.unwrap_or(0);
+    if now == from {
+        return Ok(());
+    }
+    Err(Error::refused(format!("the schema was changed since: version {from} then, {now} now"))
+        .hint("run the command again"))
+}
+
 pub(super) async fn make(stack: &Stack, change: &DbStep, line: &Line) -> Result<(Value, Value)> {
     let mut database = connect(stack).await?;
     match change {
-        DbStep::BuildIndex { name, table, sql } => {
-            let before = find(&mut database, name).await?;
-            database.probe_table_lock(table, stack.loaded.config.tune.lock_timeout).await?;
-            build(stack, &mut database, sql, line).await.map_err(|error| {
-                let hint = error.hint.clone().unwrap_or_else(|| {
-                    "run the same command again: it finds the leftover and rebuilds it".into()
-                });
-                error.hint(hint)
-            })?;
-            let after = find(&mut database, name).await?;
-            match &after {
-                Some(index) if index.valid => Ok(both(before, after)),
-                _ => Err(Error::failed(format!("the build of {name} ended, but the index cannot be used"))),
-            }
+        DbStep::BuildIndex { name, table, sql, .. } => {
+            build_index(stack, &mut database, (name, table, sql), line).await
         }
         DbStep::DropIndex { name, table, .. } => {
             let before = find(&mut database, name).await?;
@@ -72,6 +77,81 @@ pub(super) async fn make(stack: &Stack, change: &DbStep, line: &Line) -> Result<
             database.run_within(&format!("ANALYZE \"{table}\""), budget).await?;
             Ok(both(Value::Null, Value::Null))
         }
+        DbStep::Migrate { from, to, .. } => {
+            database.migrate().await?;
+            let now = database.schema_version().await?;
+            if now < *to {
+                return Err(Error::failed(format!("the schema is at {now} after migrating to {to}")));
+            }
+            Ok(both(from, now))
+        }
+        DbStep::Seed { users, from, to } => {
+            rows(&mut database, (*from, *to), line, async |database, from, to| {
+                database.seed_range(*users, from, to).await
+            })
+            .await
+        }
+        DbStep::Unseed { from, to, .. } => {
+            rows(&mut database, (*to, *from), line, async |database, from, to| {
+                database.unseed_range(from, to).await
+            })
+            .await
+        }
+        DbStep::Reset { rows } => {
+            database.reset_schema(stack.loaded.config.tune.lock_timeout).await?;
+            up::loadtest_user(stack).await?;
+            Ok(both(rows, database.schema_version().await?))
+        }
+    }
+}
+
+/// Writes or removes numbered rows batch by batch, so that no transaction is long. Tells how many.
+async fn rows(
+    database: &mut Postgres,
+    (from, to): (u32, u32),
+    line: &Line,
+    mut batch: impl AsyncFnMut(&mut Postgres, u32, u32) -> Result<u64>,
+) -> Result<(Value, Value)> {
+    let (mut at, mut changed) = (from, 0);
+    while at < to {
+        let next = at.saturating_add(SEED_BATCH).min(to);
+        changed += batch(database, at, next).await?;
+        at = next;
+        line.share(f64::from(at - from) / f64::from(to - from), &format!("{changed} rows"));
+    }
+    Ok(both(0, changed))
+}
+
+/// Builds an index. What a failed build leaves behind is taken away at once: it would serve no read,
+/// cost every write, and keep the space that may be missing.
+async fn build_index(
+    stack: &Stack,
+    database: &mut Postgres,
+    (name, table, sql): (&str, &str, &str),
+    line: &Line,
+) -> Result<(Value, Value)> {
+    let before = find(database, name).await?;
+    database.probe_table_lock(table, stack.loaded.config.tune.lock_timeout).await?;
+    if let Err(error) = build(stack, database, sql, line).await {
+        let left = clear_leftover(stack, name).await;
+        let hint = error.hint.clone().unwrap_or_else(|| match left {
+            Ok(()) => "nothing is left of it; run the same command again".into(),
+            Err(_) => "run the same command again: it finds the leftover and rebuilds it".into(),
+        });
+        return Err(error.hint(hint));
+    }
+    let after = find(database, name).await?;
+    match &after {
+        Some(index) if index.valid => Ok(both(before, after)),
+        _ => Err(Error::failed(format!("the build of {name} ended, but the index cannot be used"))),
+    }
+}
+
+async fn clear_leftover(stack: &Stack, name: &str) -> Result<()> {
+    let mut database = connect(stack).await?;
+    match find(&mut database, name).await? {
+        Some(index) if !index.valid => drop_index(&mut database, name, PATIENCE).await,
+        _ => Ok(()),
     }
 }
 
@@ -99,11 +179,14 @@ async fn build(stack: &Stack, database: &mut Postgres, sql: &str, line: &Line) -
             () = tokio::time::sleep(Duration::from_millis(250)) => {}
         }
         if let Ok(Some(progress)) = watcher.build_progress(backend).await {
-            let share = progress.share.map(|share| format!(" {:.0} %", share * 100.0)).unwrap_or_default();
             let wait = progress.waits_for.map(|(pid, seconds, query)| {
                 format!("; waits for pid {pid}, whose transaction is open for {seconds:.0} s: {query}")
             });
-            line.update(&format!("{}{share}{}", progress.phase, wait.as_deref().unwrap_or_default()));
+            let text = format!("{}{}", progress.phase, wait.as_deref().unwrap_or_default());
+            match progress.share {
+                Some(share) => line.share(share, &text),
+                None => line.update(&text),
+            }
             waited_for = wait;
         }
         if Instant::now() > deadline {
@@ -127,8 +210,5 @@ pub(super) async fn abandon(stack: &Stack, change: &DbStep) -> Result<()> {
     while database.builds().await? > 0 && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    match find(&mut database, name).await? {
-        Some(index) if !index.valid => drop_index(&mut database, name, PATIENCE).await,
-        _ => Ok(()),
-    }
+    clear_leftover(stack, name).await
 }

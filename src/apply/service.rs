@@ -4,13 +4,16 @@ use super::both;
 use crate::clients::http;
 use crate::config::overlay;
 use crate::error::{Context, Error, Result};
-use crate::plan::{ConfigStep, ServiceStep};
+use crate::plan::{ConfigStep, ServiceStep, shown};
 use crate::render::progress::Progress;
 use crate::stack::runtime::Choice;
-use crate::stack::{Stack, Wanted, up};
+use crate::stack::{Stack, Wanted, spec, up};
 use nsys_contract::api::paths;
 use serde_json::Value;
 use std::time::Duration;
+
+/// Replicas of a stack that does not run.
+const NOTHING: (u32, u32) = (0, 0);
 
 /// The overlay must still hold what the plan was made for.
 pub(super) fn check(stack: &Stack, change: &ConfigStep) -> Result<()> {
@@ -18,14 +21,17 @@ pub(super) fn check(stack: &Stack, change: &ConfigStep) -> Result<()> {
     if now == change.before {
         return Ok(());
     }
-    let show = |value: &Option<toml::Value>| {
-        value.as_ref().map_or_else(|| "nothing".to_owned(), |value| format!("{} = {value}", change.key))
+    let told = |value: &Option<toml::Value>| {
+        value.as_ref().map_or_else(
+            || "nothing".to_owned(),
+            |value| format!("{} = {}", change.key, shown(&change.key, value)),
+        )
     };
     Err(Error::refused(format!(
         "{} was changed since\n  then: {}\n  now:  {}",
         stack.loaded.overlay.display(),
-        show(&change.before),
-        show(&now)
+        told(&change.before),
+        told(&now)
     )))
 }
 
@@ -38,17 +44,45 @@ pub(super) fn set(stack: &Stack, change: &ConfigStep) -> Result<(Value, Value)> 
         overlay::set(path, &change.key, change.before.as_ref())?;
         return Err(error);
     }
-    Ok(both(&change.before, &change.after))
+    let mask = |value: &Option<toml::Value>| value.as_ref().map(|value| shown(&change.key, value));
+    Ok(both(mask(&change.before), mask(&change.after)))
+}
+
+/// Replicas that a change of their number was planned for must still be those that run.
+pub(super) async fn check_replicas(stack: &Stack, change: &ServiceStep) -> Result<()> {
+    let ServiceStep::Roll { from, to } = change;
+    let now = running(stack).await?;
+    if from == to || now == *from || now == NOTHING {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "the replicas were changed since\n  then: app={} worker={}\n  now:  app={} worker={}",
+        from.0, from.1, now.0, now.1
+    )))
+}
+
+/// Replicas that run: api and worker.
+///
+/// # Errors
+/// When whoever runs the parts does not answer.
+pub async fn running(stack: &Stack) -> Result<(u32, u32)> {
+    Ok(spec::replicas(&stack.records().await?))
 }
 
 /// Restarts what has another configuration now, one replica after the other, and asks each replica
 /// whether it has it.
 pub(super) async fn roll(stack: &Stack, change: &ServiceStep, progress: &Progress) -> Result<(Value, Value)> {
     let ServiceStep::Roll { from, to } = change;
+    let now = running(stack).await?;
+    if now == NOTHING {
+        // The next start reads the configuration anyway.
+        return Ok(both(now, now));
+    }
+    let (app, worker) = if from == to { now } else { *to };
     let stack = Stack::new(stack.loaded.reload()?);
     let timeout = Duration::from_secs(180);
     let choice = Choice::as_running(&stack.records().await?);
-    let wanted = Wanted { app: to.0, worker: to.1, timeout, choice };
+    let wanted = Wanted { app, worker, timeout, choice };
     stack.up(wanted, progress).await?;
     let expected = serde_json::to_value(stack.loaded.config.service_config())
         .context("cannot write the configuration")?;
@@ -67,7 +101,7 @@ pub(super) async fn roll(stack: &Stack, change: &ServiceStep, progress: &Progres
             return Err(Error::failed(format!("{} runs with {key} = {has} instead of {wants}", record.name)));
         }
     }
-    Ok(both(from, to))
+    Ok(both(now, (app, worker)))
 }
 
 /// The first key that differs, addresses and secrets left out: those are filled in at start.

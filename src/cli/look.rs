@@ -1,6 +1,6 @@
 //! Arguments of the commands that look at one component.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand, ValueEnum};
 
 /// `nsys metrics …`
 #[derive(Clone, Debug, Subcommand)]
@@ -17,26 +17,43 @@ pub enum MetricsCommand {
         /// The expression
         promql: String,
     },
+    /// Export queries over a range of time
+    Export(MetricsExportArgs),
 }
 
-/// `nsys db …`
-#[derive(Clone, Debug, Subcommand)]
-pub enum DbCommand {
-    /// Show the statements that took the most time
-    Slow {
-        /// Only statements whose mean time is at least this many milliseconds
-        #[arg(long, default_value_t = 0.0)]
-        min_ms: f64,
-        /// Most statements to show
-        #[arg(long, default_value_t = 10)]
-        limit: u32,
-    },
-    /// Show connections by state against the limit
-    Pool,
-    /// Show table sizes, live and dead rows
-    Size,
-    /// Show who waits for whom
-    Locks,
-    /// Show indexes with their use, duplicates and what interrupted builds left
-    Indexes,
+/// Arguments of `nsys metrics export`.
+#[derive(Clone, Debug, Args)]
+pub struct MetricsExportArgs {
+    /// Named queries, from `nsys metrics list`; default all of them
+    pub names: Vec<String>,
+    /// This PromQL expression instead of named queries
+    #[arg(long, value_name = "PROMQL", conflicts_with = "names")]
+    pub query: Option<String>,
+    /// Begin: an instant as 2026-01-31T12:00:00Z, or how long ago as 15m
+    #[arg(long, value_name = "WHEN", default_value = "1h", value_parser = super::parse_instant)]
+    pub start: jiff::Timestamp,
+    /// End: an instant, or how long ago
+    #[arg(long, value_name = "WHEN", default_value = "0s", value_parser = super::parse_instant)]
+    pub end: jiff::Timestamp,
+    /// Distance of two points; default: as close as 1,000 points of each series allow
+    #[arg(long, value_name = "DURATION", value_parser = super::parse_duration)]
+    pub step: Option<std::time::Duration>,
+    /// Form of the export
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ExportFormat,
+    /// Write into this file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<std::path::PathBuf>,
+}
+
+/// Form of exported rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// A table with a head line.
+    #[default]
+    Csv,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
 }

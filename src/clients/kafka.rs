@@ -1,10 +1,12 @@
 //! The only place that names rdkafka: topics, groups and lag. Calls block, so they run on the blocking pool.
 
 mod admin;
+mod offsets;
+mod read;
 
-pub use admin::{
-    Partition, create_partitions, describe, group, groups, recent_keys, times_at, topic_settings,
-};
+pub use admin::{Partition, create_partitions, describe, group, groups, topic_settings};
+pub use offsets::group_offsets;
+pub use read::{first_times, recent_keys};
 
 use crate::domain::lag::PartitionLag;
 use crate::error::{Error, Result};
@@ -158,6 +160,8 @@ pub async fn lag(
 ) -> Result<Vec<PartitionLag>> {
     let mut config = config(brokers);
     config.set("group.id", group).set("enable.auto.commit", "false");
+    // The end of the log, not of what transactions have settled.
+    config.set("isolation.level", "read_uncommitted");
     let topics = topics.to_vec();
     blocking(move || {
         let consumer: BaseConsumer = config.create()?;

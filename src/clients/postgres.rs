@@ -1,7 +1,11 @@
 //! The only place that names sqlx: everything nsys asks of PostgreSQL.
 
+mod hypothetical;
 mod index;
+mod schema;
+mod statistics;
 
+pub use hypothetical::Planned;
 pub use index::{BuildProgress, Execution};
 
 use crate::domain::database::{Connections, LockWait, TableSize};
@@ -91,21 +95,32 @@ impl Postgres {
     /// # Errors
     /// When the server refuses.
     pub async fn seed(&mut self, users: u32, rows: u32) -> Result<u64> {
-        let done = sqlx::query(
-            "INSERT INTO notifications (id, user_id, channel, type, priority, status, payload, correlation_id, created_at, updated_at)
-             SELECT md5('nsys-seed-' || n)::uuid, 'seed-user-' || (n % $1), 'EMAIL', 'SYSTEM', 'MEDIUM', 'DELIVERED',
-                    '{\"to\": \"seed@example.com\"}'::jsonb, 'seed-correlation-' || (n / 10), now() - n * interval '1 second', now()
-             FROM generate_series(0, $2 - 1) AS n ON CONFLICT DO NOTHING",
-        )
-        .bind(i32::try_from(users).unwrap_or(i32::MAX))
-        .bind(i32::try_from(rows).unwrap_or(i32::MAX))
-        .execute(&mut self.connection)
-        .await
-        .context("cannot seed the tables")?;
+        let added = self.seed_range(users, 0, rows).await?;
         sqlx::raw_sql("ANALYZE notifications")
             .execute(&mut self.connection)
             .await
             .context("cannot analyze")?;
+        Ok(added)
+    }
+
+    /// Adds the seeded notifications numbered from `from` up to, not including, `to`, as far as they
+    /// are missing. Returns how many were.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn seed_range(&mut self, users: u32, from: u32, to: u32) -> Result<u64> {
+        let done = sqlx::query(
+            "INSERT INTO notifications (id, user_id, channel, type, priority, status, payload, correlation_id, created_at, updated_at)
+             SELECT md5('nsys-seed-' || n)::uuid, 'seed-user-' || (n % $1), 'EMAIL', 'SYSTEM', 'MEDIUM', 'DELIVERED',
+                    '{\"to\": \"seed@example.com\"}'::jsonb, 'seed-correlation-' || (n / 10), now() - n * interval '1 second', now()
+             FROM generate_series($2::int8, $3::int8 - 1) AS n ON CONFLICT DO NOTHING",
+        )
+        .bind(i64::from(users.max(1)))
+        .bind(i64::from(from))
+        .bind(i64::from(to))
+        .execute(&mut self.connection)
+        .await
+        .context("cannot seed the tables")?;
         Ok(done.rows_affected())
     }
 
@@ -236,8 +251,17 @@ impl Postgres {
     /// When the server refuses.
     pub async fn table_sizes(&mut self) -> Result<Vec<TableSize>> {
         let rows = sqlx::query(
-            "SELECT relname::text, pg_total_relation_size(relid), pg_indexes_size(relid), n_live_tup, n_dead_tup
-             FROM pg_stat_user_tables ORDER BY 2 DESC",
+            "SELECT s.relname::text, pg_total_relation_size(s.relid), pg_indexes_size(s.relid), s.n_live_tup, s.n_dead_tup,
+                    CASE WHEN c.reltuples >= 0 AND width.bytes IS NOT NULL THEN greatest(0, pg_relation_size(s.relid)
+                        - ceil(greatest(c.reltuples, s.n_live_tup) * (28 + ceil(width.bytes / 8) * 8)
+                            / ((page.bytes - 24) * coalesce(fill.pct, 100) / 100)) * page.bytes)::int8 END
+             FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid
+             CROSS JOIN (SELECT current_setting('block_size')::float8 AS bytes) page
+             LEFT JOIN LATERAL (SELECT sum((1 - null_frac) * avg_width)::float8 AS bytes FROM pg_stats p
+                 WHERE p.schemaname = s.schemaname AND p.tablename = s.relname) width ON true
+             LEFT JOIN LATERAL (SELECT substring(o FROM 'fillfactor=(.*)')::float8 AS pct FROM unnest(c.reloptions) o
+                 WHERE o LIKE 'fillfactor=%') fill ON true
+             ORDER BY 2 DESC",
         )
         .fetch_all(&mut self.connection)
         .await
@@ -248,6 +272,7 @@ impl Postgres {
             index_bytes: row.get(2),
             live_rows: row.get(3),
             dead_rows: row.get(4),
+            bloat_bytes: row.get(5),
         };
         Ok(rows.iter().map(of).collect())
     }

@@ -1,6 +1,6 @@
 //! `nsys cache`.
 
-use super::change::{carry_out, tell};
+use super::change::carry_out;
 use crate::cli::{CacheCommand, FlushArgs};
 use crate::clients::redis::Redis;
 use crate::domain::cache::CacheStats;
@@ -121,6 +121,5 @@ async fn flush(stack: &Stack, mut redis: Redis, args: FlushArgs, out: Out) -> Re
     if args.warm {
         plan.steps.push(Step::Cache(CacheStep::Warm { entries: 1_000 }));
     }
-    let entry = carry_out(stack, &plan, &args.flags, None, out).await?;
-    tell(entry.as_ref(), None, out)
+    carry_out(stack, &plan, &args.flags, None, out).await.map(|_| ())
 }

@@ -1,11 +1,12 @@
-//! The way of every change: show, stop at `--dry-run`, lock, check, confirm, apply, tell.
+//! The way of every change: show, stop at `--dry-run`, lock, confirm, check, apply, prove, tell.
 
+use super::proof::{self, Proof};
 use crate::apply::{self, ChangeLock};
 use crate::cli::{OutputFormat, PlanFlags};
 use crate::error::{Error, Result};
-use crate::journal::Entry;
+use crate::journal::{Entry, Journal};
 use crate::plan::{Plan, Undo, undo::plan_undo};
-use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint, table::Table};
+use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint};
 use crate::stack::Stack;
 use serde::Serialize;
 use serde_json::json;
@@ -20,14 +21,16 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn new(plan: &'a Plan) -> Self {
+    fn new(plan: &'a Plan, history: &[Entry]) -> Self {
         let step = |step: &crate::plan::Step| {
             let undo = match step.undo() {
                 Undo::By(back) => back.what(),
                 Undo::NotNeeded => "nothing to take back".into(),
                 Undo::Impossible(why) => format!("impossible: {why}"),
             };
-            json!({"what": step.what(), "exact": step.exact(), "risk": step.risk(), "cost": step.cost(), "undo": undo, "step": step})
+            let last_ms = crate::journal::last_took_ms(history, step);
+            json!({"what": step.what(), "exact": step.exact(), "risk": step.risk(), "cost": step.cost(),
+                "last_took_ms": last_ms, "undo": undo, "step": step.masked()})
         };
         let (notes, warnings) = (&plan.notes, &plan.warnings);
         let irreversible = plan.irreversible();
@@ -53,7 +56,11 @@ impl Report for Shown<'_> {
             let field = |name: &str| step[name].as_str().unwrap_or_default().to_owned();
             lines.push(format!("{:>3}. {}", number + 1, field("what")));
             lines.push(paint(Tone::Dim, &format!("     {}", field("exact"))));
-            let detail = format!("     risk {}; {}; undo: {}", field("risk"), field("cost"), field("undo"));
+            let last = step["last_took_ms"].as_f64();
+            let last =
+                last.map(|ms| format!(" (the last one took {})", format::millis(ms))).unwrap_or_default();
+            let detail =
+                format!("     risk {}; {}{last}; undo: {}", field("risk"), field("cost"), field("undo"));
             lines.push(paint(Tone::Dim, &detail));
         }
         lines.extend(self.notes.iter().map(|note| format!("  - {note}")));
@@ -69,40 +76,19 @@ impl Report for Shown<'_> {
 #[derive(Serialize)]
 struct Made<'a> {
     entry: &'a Entry,
-    proof: Option<&'a [Proof]>,
-}
-
-/// One read before and after.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Proof {
-    pub(super) read: &'static str,
-    pub(super) before: crate::clients::postgres::Execution,
-    pub(super) after: crate::clients::postgres::Execution,
+    proof: &'a [Proof],
 }
 
 impl Report for Made<'_> {
     fn text(&self) -> String {
         let took: f64 = self.entry.steps.iter().map(|done| done.took_ms).sum();
-        let mut text = format!("{} done in {}: {}", self.entry.id, format::millis(took), self.entry.title);
-        if let Some(proof) = self.proof {
-            let mut table =
-                Table::new(["read", "before", "after", "plan before", "plan after"]).right(&[1, 2]);
-            for one in proof {
-                table.row([
-                    one.read.to_owned(),
-                    format::millis(one.before.ms),
-                    format::millis(one.after.ms),
-                    one.before.nodes.clone(),
-                    one.after.nodes.clone(),
-                ]);
-            }
-            text = format!("{}\n{text}", table.text());
-        }
-        text
+        let text = format!("{} done in {}: {}", self.entry.id, format::millis(took), self.entry.title);
+        if self.proof.is_empty() { text } else { format!("{}\n{text}", proof::table(self.proof).text()) }
     }
 }
 
-/// Carries a plan out as the flags say. `None` when there was nothing to do or it was a dry run.
+/// Carries a plan out as the flags say and tells what was done. `None` when there was nothing to do
+/// or it was a dry run.
 ///
 /// # Errors
 /// When it is refused, not confirmed, or a step fails.
@@ -113,7 +99,8 @@ pub(super) async fn carry_out(
     undoes: Option<&Entry>,
     out: Out,
 ) -> Result<Option<Entry>> {
-    let shown = Shown::new(plan);
+    let history = Journal::of(&stack.layout).entries()?;
+    let shown = Shown::new(plan, &history);
     if plan.is_empty() || flags.change.dry_run {
         out.report(&shown)?;
         return Ok(None);
@@ -124,21 +111,14 @@ pub(super) async fn carry_out(
     let lock = ChangeLock::take(stack)?;
     confirm(stack, plan, flags, out)?;
     apply::check(stack, plan).await?;
-    apply::apply(&lock, stack, plan, undoes, &Progress::new(out)).await.map(Some)
-}
-
-/// Tells what was done.
-///
-/// # Errors
-/// When stdout cannot be written.
-pub(super) fn tell(entry: Option<&Entry>, proof: Option<&[Proof]>, out: Out) -> Result<()> {
-    let Some(entry) = entry else { return Ok(()) };
-    out.report(&Made { entry, proof })?;
-    let made = entry.made();
-    if plan_undo(&entry.id, &made).is_ok_and(|plan| !plan.is_empty()) {
+    let before = proof::look(stack, &plan.reads).await?;
+    let entry = apply::apply(&lock, stack, plan, undoes, &Progress::new(out)).await?;
+    let after = proof::look(stack, &plan.reads).await?;
+    out.report(&Made { entry: &entry, proof: &proof::pair(&plan.reads, before, after) })?;
+    if plan_undo(&entry.id, &entry.made()).is_ok_and(|plan| !plan.is_empty()) {
         out.say(paint(Tone::Dim, &format!("take it back with: nsys undo {}", entry.id)));
     }
-    Ok(())
+    Ok(Some(entry))
 }
 
 fn confirm(stack: &Stack, plan: &Plan, flags: &PlanFlags, out: Out) -> Result<()> {

@@ -1,10 +1,12 @@
 //! `nsys history` and `nsys undo`.
 
-use super::change::{carry_out, tell};
+use super::change::carry_out;
+use crate::apply;
 use crate::cli::{HistoryArgs, UndoArgs};
 use crate::error::{Error, Result};
 use crate::journal::{Entry, Journal, Outcome};
 use crate::plan::undo::plan_undo;
+use crate::plan::{ServiceStep, Step};
 use crate::render::{Out, Report, format, table::Table};
 use crate::stack::Stack;
 use serde::Serialize;
@@ -68,9 +70,13 @@ impl Report for OneChange {
 
 pub(super) fn history(stack: &Stack, args: &HistoryArgs, out: Out) -> Result<()> {
     let journal = Journal::of(&stack.layout);
+    let masked = |mut entry: Entry| {
+        entry.steps.iter_mut().for_each(|done| done.step = done.step.masked());
+        entry
+    };
     match &args.id {
-        Some(id) => out.report(&OneChange(journal.entry(Some(id))?)),
-        None => out.report(&History { changes: journal.entries()? }),
+        Some(id) => out.report(&OneChange(masked(journal.entry(Some(id))?))),
+        None => out.report(&History { changes: journal.entries()?.into_iter().map(masked).collect() }),
     }
 }
 
@@ -79,8 +85,14 @@ pub(super) async fn undo(stack: &Stack, args: &UndoArgs, out: Out) -> Result<()>
     if entry.outcome == Outcome::Undone {
         return Err(Error::refused(format!("{} was taken back already", entry.id)));
     }
-    let plan = plan_undo(&entry.id, &entry.made())
+    let mut plan = plan_undo(&entry.id, &entry.made())
         .map_err(|why| Error::refused(format!("{} cannot be taken back: {why}", entry.id)))?;
-    let undone = carry_out(stack, &plan, &args.flags, Some(&entry), out).await?;
-    tell(undone.as_ref(), None, out)
+    let configures = plan.steps.iter().any(|step| matches!(step, Step::Config(_)));
+    let rolls = plan.steps.iter().any(|step| matches!(step, Step::Service(_)));
+    let now = apply::running(stack).await?;
+    if configures && !rolls && now != (0, 0) {
+        // It was made while nothing ran.
+        plan.steps.push(Step::Service(ServiceStep::Roll { from: now, to: now }));
+    }
+    carry_out(stack, &plan, &args.flags, Some(&entry), out).await.map(|_| ())
 }

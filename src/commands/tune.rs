@@ -1,29 +1,54 @@
-//! `nsys tune`: snapshots for the planners, and the proof afterwards.
+//! `nsys tune`: snapshots for the planners. Each command is first a plan, so that several can be one.
 
-use super::change::{Proof, carry_out, tell};
-use crate::cli::{PlanFlags, TuneCacheArgs, TuneCommand, TuneDbArgs, TuneKafkaArgs, TuneServiceArgs};
-use crate::clients::{kafka, postgres::Postgres};
-use crate::config::overlay;
+use super::change::carry_out;
+use super::db::connect;
+use super::{judge, suggest};
+use crate::cli::{
+    Cli, Command, TuneCacheArgs, TuneCommand, TuneDbArgs, TuneKafkaArgs, TunePlanArgs, TuneServiceArgs,
+};
+use crate::clients::kafka::{self, Brokers};
+use crate::config::{is_secret, overlay};
+use crate::domain::diagnosis::Status;
 use crate::error::{Context, Error, Result};
-use crate::plan::{CacheStep, Plan, Step, config, index, partitions};
+use crate::loadtest::store;
+use crate::plan::index::{self, Wanted};
+use crate::plan::merge::merge;
+use crate::plan::{CacheStep, DbStep, Plan, Read, Step, config, partitions, shown};
 use crate::render::Out;
 use crate::stack::{Stack, spec};
+use clap::Parser;
 use nsys_contract::{schema, topics};
 use std::time::Duration;
-use toml::Value;
+use toml::{Table, Value};
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Records of a topic whose keys say which users more partitions would move.
+const RECENT_RECORDS: i64 = 2_000;
+/// Other groups that are asked whether they read the topic.
+const OTHER_GROUPS: usize = 20;
 
 pub(super) async fn tune(stack: &Stack, command: TuneCommand, out: Out) -> Result<()> {
+    let Some(flags) = command.flags() else { return export(stack, out) };
+    let plan = planned(stack, &command).await?;
+    carry_out(stack, &plan, flags, None, out).await.map(|_| ())
+}
+
+/// What a command would do.
+///
+/// # Errors
+/// When the stack cannot be asked, or the change is refused.
+pub(super) async fn planned(stack: &Stack, command: &TuneCommand) -> Result<Plan> {
     match command {
-        TuneCommand::Db(args) => database(stack, args, out).await,
-        TuneCommand::Kafka(args) => broker(stack, args, out).await,
-        TuneCommand::Cache(args) => cache(stack, args, out).await,
-        TuneCommand::Service(args) => service(stack, args, out).await,
-        TuneCommand::Export => export(stack, out),
+        TuneCommand::Db(args) => database(stack, args).await,
+        TuneCommand::Kafka(args) => broker(stack, args).await,
+        TuneCommand::Cache(args) => cache(stack, args).await,
+        TuneCommand::Service(args) => service(stack, args).await,
+        TuneCommand::Plan(args) => Box::pin(evidence(stack, args)).await,
+        TuneCommand::Export => Ok(Plan::default()),
     }
 }
 
+/// The tuned overlay, secrets left out.
 fn export(stack: &Stack, out: Out) -> Result<()> {
     let path = &stack.loaded.overlay;
     if !path.is_file() {
@@ -31,75 +56,151 @@ fn export(stack: &Stack, out: Out) -> Result<()> {
         return Ok(());
     }
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    out.line(text.trim_end())
+    let mut table: Table = text.parse().with_context(|| format!("{} is not TOML", path.display()))?;
+    for (section, values) in &mut table {
+        for (key, value) in values.as_table_mut().into_iter().flatten() {
+            let full = format!("{section}.{key}");
+            if is_secret(&full) {
+                out.say(format!("{full} is a secret; show it with: nsys config show --reveal {full}"));
+                *value = shown(&full, value);
+            }
+        }
+    }
+    out.line(table.to_string().trim_end())
 }
 
-/// Plans and carries out a change of the configuration; the replicas keep their number.
+/// What the findings of a run ask for, in their order, which is that of their worth.
+async fn evidence(stack: &Stack, args: &TunePlanArgs) -> Result<Plan> {
+    let run = store::load(&store::find(&stack.loaded.results_dir(), &args.run)?)?;
+    let found = judge::judged(stack, &run);
+    let (mut plans, mut notes, mut warnings, mut seen) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for finding in found.findings.iter().filter(|one| one.status == Status::Fail) {
+        let mend = finding.mend;
+        if seen.contains(&mend) {
+            continue;
+        }
+        seen.push(mend);
+        let Some(command) = as_change(mend) else {
+            warnings.push(format!("{} is not mended by a change of nsys: {mend}", finding.cause));
+            continue;
+        };
+        match planned(stack, &command).await {
+            Ok(plan) if plan.is_empty() => notes.push(format!("{mend} has nothing left to do")),
+            Ok(plan) => {
+                notes.push(format!("{} asks for: {mend}", finding.cause));
+                plans.push(plan);
+            }
+            Err(error) => warnings.push(format!("{mend} is left out: {}", error.message)),
+        }
+    }
+    let mut plan = merge(format!("what {} asks for", run.id), plans);
+    plan.notes.splice(0..0, notes);
+    plan.warnings.extend(warnings);
+    if seen.is_empty() {
+        plan.notes.push(format!("no rule failed in {}", run.id));
+    }
+    Ok(plan)
+}
+
+/// A command line as the change that it makes, if it makes one.
+fn as_change(line: &str) -> Option<TuneCommand> {
+    match Cli::try_parse_from(line.split_whitespace()).ok()?.command {
+        Command::Tune(command) => command.flags().is_some().then_some(command),
+        _ => None,
+    }
+}
+
+/// Plans a change of the configuration; the replicas keep their number unless `replicas` says else.
 async fn settings(
     stack: &Stack,
     title: &str,
     wanted: &[(&str, Value)],
     replicas: impl Fn((u32, u32)) -> (u32, u32),
-    flags: &PlanFlags,
-    out: Out,
-) -> Result<()> {
+) -> Result<Plan> {
     let records = stack.records().await?;
     stack.runtime.must_run_parts("change the configuration of the service")?;
     let now = spec::replicas(&records);
-    let rolled = (!records.is_empty()).then(|| (now, replicas(now)));
-    let plan = config::plan_settings(title, &overlay::known(&stack.loaded), wanted, rolled)
-        .map_err(|why| Error::refused(why).hint("unset the variable, then run the command again"))?;
-    let entry = carry_out(stack, &plan, flags, None, out).await?;
-    tell(entry.as_ref(), None, out)
+    let rolled = (now != (0, 0)).then(|| (now, replicas(now)));
+    config::plan_settings(title, &overlay::known(&stack.loaded), wanted, rolled)
+        .map_err(|why| Error::refused(why).hint("unset the variable, then run the command again"))
 }
 
-async fn database(stack: &Stack, args: TuneDbArgs, out: Out) -> Result<()> {
-    if let Some(size) = args.pool_size {
-        let mut wanted = vec![("db.pool_size", Value::from(i64::from(size)))];
-        wanted.extend(args.pool_timeout.map(|timeout| ("db.pool_timeout", Value::from(timeout))));
-        return settings(stack, "connection pool", &wanted, |now| now, &args.flags, out).await;
+async fn database(stack: &Stack, args: &TuneDbArgs) -> Result<Plan> {
+    let mut plans = Vec::new();
+    if args.indexes {
+        plans.push(guide_indexes(stack, args).await?);
     }
-    let url = stack.database_url()?;
-    let mut database = Postgres::connect(&url, PATIENCE).await.map_err(|error| error.hint("nsys health"))?;
-    let present = database.indexes().await?;
+    if args.suggest {
+        plans.push(suggest::plan(stack, args.since.as_deref()).await?);
+    }
     if args.drop_unused {
-        let plan = index::plan_drop_unused(&present, &database.statistics_since().await?);
-        let entry = carry_out(stack, &plan, &args.flags, None, out).await?;
-        return tell(entry.as_ref(), None, out);
+        let mut database = connect(stack).await?;
+        let since = database.statistics_since().await?;
+        plans.push(index::plan_drop_unused(&database.indexes().await?, &since));
     }
-    let wanted: Vec<_> = schema::TUNING_INDEXES
-        .into_iter()
-        .filter(|one| args.only.as_ref().is_none_or(|only| only == one.name))
-        .collect();
+    let mut wanted = Vec::new();
+    wanted.extend(args.pool_size.map(|size| ("db.pool_size", Value::from(i64::from(size)))));
+    wanted.extend(args.pool_timeout.as_deref().map(|timeout| ("db.pool_timeout", Value::from(timeout))));
+    wanted.extend(args.read_replica.as_deref().map(|url| ("db.read_url", Value::from(url))));
+    if !wanted.is_empty() {
+        plans.push(settings(stack, "database", &wanted, |now| now).await?);
+    }
+    Ok(one_or_merged("database", plans))
+}
+
+fn one_or_merged(title: &str, mut plans: Vec<Plan>) -> Plan {
+    match plans.pop() {
+        Some(only) if plans.is_empty() => only,
+        Some(last) => {
+            plans.push(last);
+            merge(title, plans)
+        }
+        None => Plan::new(title),
+    }
+}
+
+async fn guide_indexes(stack: &Stack, args: &TuneDbArgs) -> Result<Plan> {
+    let mut database = connect(stack).await?;
+    let fits = |one: &&schema::IndexDefinition| args.only.as_ref().is_none_or(|only| only == one.name);
+    let wanted: Vec<_> = schema::TUNING_INDEXES.iter().filter(fits).map(Wanted::from).collect();
     if wanted.is_empty() {
         let names = schema::TUNING_INDEXES.map(|one| one.name).join(", ");
         return Err(Error::usage(format!("--only names none of the indexes: {names}")));
     }
-    let plan = index::plan_indexes(&present, &wanted, &schema::ANALYZE_TABLES).map_err(|why| {
-        Error::refused(why).hint("drop or rename that index, or leave it out with --only NAME")
-    })?;
-    let will_build = !plan.is_empty() && !args.flags.change.dry_run;
-    let reads = if will_build { database.representative_reads().await? } else { Vec::new() };
-    let mut before = Vec::new();
-    for (_, read) in &reads {
-        before.push(database.explain(read).await?);
+    let (present, tables) = (database.indexes().await?, database.table_sizes().await?);
+    let mut plan = index::plan_indexes(&present, &wanted, &schema::ANALYZE_TABLES, &tables)
+        .map_err(another_definition)?;
+    if plan.is_empty() && args.analyze {
+        let analyze = schema::ANALYZE_TABLES.map(|table| Step::Db(DbStep::Analyze { table: table.into() }));
+        plan.steps.extend(analyze);
     }
-    let Some(entry) = carry_out(stack, &plan, &args.flags, None, out).await? else { return Ok(()) };
-    let mut proof = Vec::new();
-    for ((read, sql), before) in reads.into_iter().zip(before) {
-        proof.push(Proof { read, before, after: database.explain(&sql).await? });
+    if !plan.is_empty() {
+        let reads = database.representative_reads().await?;
+        plan.reads.extend(reads.into_iter().map(|(name, sql)| Read {
+            name: name.to_owned(),
+            sql,
+            generic: false,
+        }));
     }
-    tell(Some(&entry), Some(&proof), out)
+    Ok(plan)
 }
 
-async fn broker(stack: &Stack, args: TuneKafkaArgs, out: Out) -> Result<()> {
-    let Some(total) = args.partitions else {
-        let mut wanted = Vec::new();
-        wanted.extend(args.compression.map(|codec| ("kafka.compression", Value::from(codec))));
-        wanted.extend(args.linger.map(|linger| ("kafka.linger", Value::from(linger))));
-        wanted.extend(args.batch_size.map(|bytes| ("kafka.batch_size", Value::from(i64::from(bytes)))));
-        return settings(stack, "producer", &wanted, |now| now, &args.flags, out).await;
-    };
+pub(super) fn another_definition(why: String) -> Error {
+    Error::refused(why).hint("drop or rename that index, or leave it out with --only NAME")
+}
+
+async fn broker(stack: &Stack, args: &TuneKafkaArgs) -> Result<Plan> {
+    if let Some(total) = args.partitions {
+        return more_partitions(stack, total, args.force).await;
+    }
+    let mut wanted = Vec::new();
+    wanted.extend(args.compression.as_deref().map(|codec| ("kafka.compression", Value::from(codec))));
+    wanted.extend(args.linger.as_deref().map(|linger| ("kafka.linger", Value::from(linger))));
+    wanted.extend(args.batch_size.map(|bytes| ("kafka.batch_size", Value::from(i64::from(bytes)))));
+    settings(stack, "producer", &wanted, |now| now).await
+}
+
+async fn more_partitions(stack: &Stack, total: u32, force: bool) -> Result<Plan> {
     let (brokers, topic) = (stack.endpoints.brokers(), topics::NOTIFICATIONS);
     let lag = kafka::lag(&brokers, topics::WORKER_GROUP, &[topic.to_owned()], PATIENCE)
         .await
@@ -108,44 +209,54 @@ async fn broker(stack: &Stack, args: TuneKafkaArgs, out: Out) -> Result<()> {
         return Err(Error::failed(format!("there is no topic {topic}")).hint("nsys up"));
     }
     let group = kafka::group(&brokers, topics::WORKER_GROUP, PATIENCE).await?;
-    let recent = kafka::recent_keys(&brokers, topic, 2_000, PATIENCE).await?;
     let known = partitions::Topic {
         name: topic,
         partitions: u32::try_from(lag.len()).unwrap_or(u32::MAX),
         lag: lag.iter().map(|one| one.lag).sum(),
         members: group.members.len(),
-        recent_keys: &recent,
+        recent_keys: &kafka::recent_keys(&brokers, topic, RECENT_RECORDS, PATIENCE).await?,
+        workers_begin_at: topics::WORKER_OFFSET_RESET,
+        other_groups: &other_readers(&brokers, topic).await?,
     };
-    let plan = partitions::plan_partitions(&known, total, args.force, &overlay::known(&stack.loaded))
-        .map_err(|why| {
-            let waits = known.lag > 0 && total > known.partitions;
-            let hint = if waits {
-                "wait until nsys lag is 0, or add --force"
-            } else {
-                "nsys kafka describe notifications"
-            };
-            Error::refused(why).hint(hint)
-        })?;
-    let entry = carry_out(stack, &plan, &args.flags, None, out).await?;
-    tell(entry.as_ref(), None, out)
+    partitions::plan_partitions(&known, total, force, &overlay::known(&stack.loaded)).map_err(|why| {
+        let waits = known.lag > 0 && total > known.partitions;
+        let hint = if waits {
+            "wait until nsys lag is 0, or add --force"
+        } else {
+            "nsys kafka describe notifications"
+        };
+        Error::refused(why).hint(hint)
+    })
 }
 
-async fn cache(stack: &Stack, args: TuneCacheArgs, out: Out) -> Result<()> {
-    if !args.ttl.is_empty() {
-        let wanted: Vec<_> =
-            args.ttl.iter().map(|(key, ttl)| (key.as_str(), Value::from(ttl.as_str()))).collect();
-        settings(stack, "time to live", &wanted, |now| now, &args.flags, out).await?;
+/// Groups besides the workers that committed to the topic or own partitions of it.
+async fn other_readers(brokers: &Brokers, topic: &str) -> Result<Vec<String>> {
+    let groups = kafka::groups(brokers, PATIENCE).await?;
+    let others = groups.into_iter().filter(|group| group.name != topics::WORKER_GROUP).take(OTHER_GROUPS);
+    let mut readers = Vec::new();
+    for group in others {
+        let (_, offsets) = kafka::group_offsets(brokers, &group.name, PATIENCE).await?;
+        if offsets.iter().any(|one| one.topic == topic) {
+            readers.push(group.name);
+        }
     }
-    if let Some(entries) = args.warm {
-        let mut plan = Plan::new("cache ahead");
-        plan.steps.push(Step::Cache(CacheStep::Warm { entries }));
-        let entry = carry_out(stack, &plan, &args.flags, None, out).await?;
-        tell(entry.as_ref(), None, out)?;
-    }
-    Ok(())
+    Ok(readers)
 }
 
-async fn service(stack: &Stack, args: TuneServiceArgs, out: Out) -> Result<()> {
+async fn cache(stack: &Stack, args: &TuneCacheArgs) -> Result<Plan> {
+    let wanted: Vec<_> =
+        args.ttl.iter().map(|(key, ttl)| (key.as_str(), Value::from(ttl.as_str()))).collect();
+    let mut plan = if wanted.is_empty() {
+        Plan::new("cache ahead")
+    } else {
+        settings(stack, "time to live", &wanted, |now| now).await?
+    };
+    // After the restart of the replicas: what they kept in their own memory is gone then.
+    plan.steps.extend(args.warm.map(|entries| Step::Cache(CacheStep::Warm { entries })));
+    Ok(plan)
+}
+
+async fn service(stack: &Stack, args: &TuneServiceArgs) -> Result<Plan> {
     let mut wanted = Vec::new();
     let pairs =
         [("stack.app", args.instances), ("stack.worker", args.workers), ("service.threads", args.threads)];
@@ -153,5 +264,18 @@ async fn service(stack: &Stack, args: TuneServiceArgs, out: Out) -> Result<()> {
         wanted.extend(value.map(|value| (key, Value::from(i64::from(value)))));
     }
     let replicas = |now: (u32, u32)| (args.instances.unwrap_or(now.0), args.workers.unwrap_or(now.1));
-    settings(stack, "replicas and threads", &wanted, replicas, &args.flags, out).await
+    settings(stack, "replicas and threads", &wanted, replicas).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_command_that_changes_something_is_a_change() {
+        assert!(matches!(as_change("nsys tune db --indexes"), Some(TuneCommand::Db(_))));
+        assert!(as_change("nsys tune export").is_none());
+        assert!(as_change("nsys lag").is_none());
+        assert!(as_change("use a larger machine").is_none());
+    }
 }

@@ -1,9 +1,9 @@
 //! Indexes of PostgreSQL: what they are, whether two are the same, which one is superfluous.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One index as the catalogue has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
     /// Its name.
     pub name: String,

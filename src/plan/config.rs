@@ -1,6 +1,6 @@
 //! Plans changes of the configuration: edits of the tuned overlay and a rolling restart. Pure.
 
-use super::{ConfigStep, Plan, ServiceStep, Step};
+use super::{ConfigStep, Plan, ServiceStep, Step, shown};
 use std::collections::BTreeMap;
 use toml::Value;
 
@@ -34,7 +34,7 @@ pub fn plan_settings(
         if let Some(variable) = &now.overridden_by {
             return Err(format!("{key} is set by {variable}, which wins over the tuned overlay"));
         }
-        plan.notes.push(format!("{key} is {} now", now.effective));
+        plan.notes.push(format!("{key} is {} now", shown(key, &now.effective)));
         plan.steps.push(Step::Config(ConfigStep {
             key: (*key).to_owned(),
             before: now.tuned.clone(),

@@ -18,13 +18,18 @@ pub struct Topic<'a> {
     pub members: usize,
     /// Keys of recent messages.
     pub recent_keys: &'a [Vec<u8>],
+    /// Where the workers begin on a partition that they never committed to: `auto.offset.reset`.
+    pub workers_begin_at: &'a str,
+    /// Other groups that read the topic.
+    pub other_groups: &'a [String],
 }
 
 /// Raises `kafka.partitions` and the topic to `to` in total.
 ///
 /// # Errors
-/// When fewer are asked for, or messages wait and `force` is not given: a key's older messages
-/// would then be overtaken by newer ones on another partition.
+/// When fewer are asked for; when workers would not begin a new partition at its first message; when
+/// messages wait and `force` is not given: a key's older messages would then be overtaken by newer
+/// ones on another partition.
 pub fn plan_partitions(
     topic: &Topic<'_>,
     to: u32,
@@ -40,6 +45,13 @@ pub fn plan_partitions(
     if to == from {
         plan.notes.push(format!("{name} has {from} partitions already"));
         return Ok(plan);
+    }
+    if topic.workers_begin_at != "earliest" {
+        return Err(format!(
+            "workers begin a new partition at its {} message and would miss what was produced to it before they \
+             discover it",
+            topic.workers_begin_at
+        ));
     }
     if topic.lag > 0 && !force {
         return Err(format!(
@@ -61,6 +73,13 @@ pub fn plan_partitions(
     });
     plan.notes
         .push("workers begin new partitions at their first message (auto.offset.reset = earliest)".into());
+    if !topic.other_groups.is_empty() {
+        plan.warnings.push(format!(
+            "{name} is read by {} too: with auto.offset.reset = latest they miss what is produced to a new \
+             partition before they discover it",
+            topic.other_groups.join(", ")
+        ));
+    }
     if topic.members < to as usize {
         plan.warnings.push(format!(
             "{} workers for {to} partitions: each takes several; more run with: nsys scale worker=N",
@@ -80,7 +99,24 @@ mod tests {
     }
 
     fn topic(lag: i64) -> Topic<'static> {
-        Topic { name: "notifications", partitions: 3, lag, members: 1, recent_keys: &[] }
+        Topic {
+            name: "notifications",
+            partitions: 3,
+            lag,
+            members: 1,
+            recent_keys: &[],
+            workers_begin_at: "earliest",
+            other_groups: &[],
+        }
+    }
+
+    #[test]
+    fn workers_that_would_miss_messages_refuse_even_when_forced() {
+        let latest = Topic { workers_begin_at: "latest", ..topic(0) };
+        assert!(plan_partitions(&latest, 10, true, &known()).unwrap_err().contains("miss"));
+        let shared = Topic { other_groups: &["audit".to_owned()], ..topic(0) };
+        let plan = plan_partitions(&shared, 10, false, &known()).unwrap();
+        assert!(plan.warnings.iter().any(|text| text.contains("audit")));
     }
 
     #[test]

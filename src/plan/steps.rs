@@ -1,5 +1,6 @@
 //! The steps a plan is made of, by what they change. No I/O.
 
+use crate::config::is_secret;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use toml::Value;
@@ -32,6 +33,9 @@ pub enum DbStep {
         table: String,
         /// The whole statement.
         sql: String,
+        /// Size of the table when the plan was made, in bytes; absent when it was not asked for.
+        #[serde(default)]
+        table_bytes: Option<i64>,
     },
     /// Drops a valid index.
     DropIndex {
@@ -51,6 +55,38 @@ pub enum DbStep {
     Analyze {
         /// The table.
         table: String,
+    },
+    /// Applies migrations.
+    Migrate {
+        /// Newest applied migration; 0 for an empty database.
+        from: i64,
+        /// Newest migration of this nsys.
+        to: i64,
+        /// Those in between, `0002 name`.
+        names: Vec<String>,
+    },
+    /// Fills the seeded rows up.
+    Seed {
+        /// Users whom the rows belong to.
+        users: u32,
+        /// Seeded rows there are.
+        from: u32,
+        /// Seeded rows there will be.
+        to: u32,
+    },
+    /// Removes seeded rows.
+    Unseed {
+        /// Users whom the rows belong to.
+        users: u32,
+        /// Seeded rows there are.
+        from: u32,
+        /// Seeded rows there will be.
+        to: u32,
+    },
+    /// Drops every table with its rows and makes them anew.
+    Reset {
+        /// Rows there are in all tables, as the statistics estimate them.
+        rows: i64,
     },
 }
 
@@ -104,7 +140,8 @@ pub struct ConfigStep {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum ServiceStep {
-    /// Starts every replica again with the configuration of now, one after the other.
+    /// Starts every replica again with the configuration of now, one after the other. Where `from`
+    /// and `to` are the same, their number is left as it is by then.
     Roll {
         /// Replicas that run: api and worker.
         from: (u32, u32),
@@ -157,6 +194,18 @@ impl Step {
                 format!("drop {name}, which an interrupted build left invalid")
             }
             Self::Db(DbStep::Analyze { table }) => format!("renew the statistics of {table}"),
+            Self::Db(DbStep::Migrate { from, to, names }) => {
+                format!("migrate the schema from {from} to {to}: {}", names.join(", "))
+            }
+            Self::Db(DbStep::Seed { users, from, to }) => {
+                format!("add {} seeded notifications of {users} users, {to} in total", to - from)
+            }
+            Self::Db(DbStep::Unseed { from, to, .. }) => {
+                format!("remove {} seeded notifications, {to} stay", from - to)
+            }
+            Self::Db(DbStep::Reset { rows }) => {
+                format!("drop every table with about {rows} rows and make the schema anew")
+            }
             Self::Kafka(KafkaStep::Partitions { topic, from, to }) => {
                 format!("raise {topic} from {from} to {to} partitions in total")
             }
@@ -169,9 +218,11 @@ impl Step {
             Self::Cache(CacheStep::Warm { entries }) => {
                 format!("read the newest {entries} notifications, so that they are cached")
             }
-            Self::Config(ConfigStep { key, after: Some(value), .. }) => format!("set {key} to {value}"),
+            Self::Config(ConfigStep { key, after: Some(value), .. }) => {
+                format!("set {key} to {}", shown(key, value))
+            }
             Self::Config(ConfigStep { key, before: Some(value), .. }) => {
-                format!("take {key} = {value} out of the tuned overlay")
+                format!("take {key} = {} out of the tuned overlay", shown(key, value))
             }
             Self::Config(change) => format!("leave {} as it is", change.key),
             Self::Service(ServiceStep::Roll { from, to }) if from == to => format!(
@@ -194,43 +245,106 @@ impl Step {
                 format!("DROP INDEX CONCURRENTLY IF EXISTS \"{name}\"")
             }
             Self::Db(DbStep::Analyze { table }) => format!("ANALYZE \"{table}\""),
+            Self::Db(DbStep::Migrate { names, .. }) => {
+                names.iter().map(|name| format!("migrations/{name}.sql")).collect::<Vec<_>>().join(" + ")
+            }
+            Self::Db(DbStep::Seed { from, to, .. }) => {
+                format!(
+                    "INSERT INTO notifications … generate_series({from}, {to} - 1) ON CONFLICT DO NOTHING"
+                )
+            }
+            Self::Db(DbStep::Unseed { from, to, .. }) => {
+                format!("DELETE FROM notifications … generate_series({to}, {from} - 1)")
+            }
+            Self::Db(DbStep::Reset { .. }) => {
+                "DROP SCHEMA public CASCADE + CREATE SCHEMA public + every migration".into()
+            }
             Self::Kafka(KafkaStep::Partitions { topic, to, .. }) => {
                 format!("CreatePartitions topic={topic} count={to}")
             }
             Self::Cache(CacheStep::Flush { prefix, .. }) => format!("SCAN MATCH {prefix}* + UNLINK"),
             Self::Cache(CacheStep::Warm { entries }) => format!("GET /notifications/{{id}} x {entries}"),
             Self::Config(change) => match &change.after {
-                Some(value) => format!("tuned.toml: {} = {value}", change.key),
+                Some(value) => format!("tuned.toml: {} = {}", change.key, shown(&change.key, value)),
                 None => format!("tuned.toml: without {}", change.key),
             },
             Self::Service(ServiceStep::Roll { to, .. }) => format!("up app={} worker={}", to.0, to.1),
         }
     }
 
+    /// Itself with secrets left out, to be shown.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let Self::Config(change) = self else { return self.clone() };
+        let mask = |value: &Value| shown(&change.key, value);
+        Self::Config(ConfigStep {
+            key: change.key.clone(),
+            before: change.before.as_ref().map(mask),
+            after: change.after.as_ref().map(mask),
+            effective: mask(&change.effective),
+        })
+    }
+
     /// How much can go wrong.
     #[must_use]
     pub const fn risk(&self) -> Risk {
         match self {
-            Self::Db(DbStep::Analyze { .. } | DbStep::DropInvalid { .. })
+            Self::Db(DbStep::Analyze { .. } | DbStep::DropInvalid { .. } | DbStep::Seed { .. })
             | Self::Cache(CacheStep::Warm { .. })
             | Self::Config(_) => Risk::Low,
+            Self::Db(DbStep::Reset { .. }) | Self::Kafka(_) => Risk::High,
             Self::Db(_) | Self::Service(_) | Self::Cache(CacheStep::Flush { .. }) => Risk::Medium,
-            Self::Kafka(_) => Risk::High,
         }
     }
 
     /// What it costs while it runs.
     #[must_use]
-    pub const fn cost(&self) -> &'static str {
+    pub fn cost(&self) -> String {
         match self {
-            Self::Db(DbStep::BuildIndex { .. }) => "reads the table twice; writers go on",
-            Self::Db(DbStep::DropIndex { .. } | DbStep::DropInvalid { .. }) => "waits for old transactions",
-            Self::Db(DbStep::Analyze { .. }) => "reads a sample; seconds",
-            Self::Kafka(_) => "one rebalance of the group",
-            Self::Cache(CacheStep::Flush { .. }) => "reads miss until entries are cached again",
-            Self::Cache(CacheStep::Warm { .. }) => "one read each",
-            Self::Config(_) => "nothing by itself",
-            Self::Service(_) => "seconds for each replica; the others serve",
+            Self::Db(DbStep::BuildIndex { table_bytes: Some(bytes), .. }) => {
+                format!("reads the table twice ({} MiB); writers go on", bytes / (1 << 20))
+            }
+            Self::Db(DbStep::BuildIndex { .. }) => "reads the table twice; writers go on".into(),
+            Self::Db(DbStep::DropIndex { .. } | DbStep::DropInvalid { .. }) => {
+                "waits for old transactions".into()
+            }
+            Self::Db(DbStep::Analyze { .. }) => "reads a sample; seconds".into(),
+            Self::Db(DbStep::Migrate { .. }) => "locks what a migration changes".into(),
+            Self::Db(DbStep::Seed { .. } | DbStep::Unseed { .. }) => "writes rows".into(),
+            Self::Db(DbStep::Reset { .. }) => "every request fails meanwhile".into(),
+            Self::Kafka(_) => "one rebalance of the group".into(),
+            Self::Cache(CacheStep::Flush { .. }) => "reads miss until entries are cached again".into(),
+            Self::Cache(CacheStep::Warm { .. }) => "one read each".into(),
+            Self::Config(_) => "nothing by itself".into(),
+            Self::Service(_) => "seconds for each replica; the others serve".into(),
+        }
+    }
+
+    /// Whether `other` does the same kind of thing to the same object, so that the time the one took
+    /// tells about the other.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Db(DbStep::BuildIndex { name: one, .. }),
+                Self::Db(DbStep::BuildIndex { name: two, .. }),
+            )
+            | (
+                Self::Db(DbStep::DropIndex { name: one, .. }),
+                Self::Db(DbStep::DropIndex { name: two, .. }),
+            )
+            | (Self::Db(DbStep::Analyze { table: one }), Self::Db(DbStep::Analyze { table: two }))
+            | (
+                Self::Cache(CacheStep::Flush { prefix: one, .. }),
+                Self::Cache(CacheStep::Flush { prefix: two, .. }),
+            ) => one == two,
+            (
+                Self::Service(ServiceStep::Roll { to: one, .. }),
+                Self::Service(ServiceStep::Roll { to: two, .. }),
+            ) => one == two,
+            (Self::Kafka(_), Self::Kafka(_))
+            | (Self::Db(DbStep::Reset { .. }), Self::Db(DbStep::Reset { .. })) => true,
+            _ => false,
         }
     }
 
@@ -238,7 +352,7 @@ impl Step {
     #[must_use]
     pub fn undo(&self) -> Undo {
         match self {
-            Self::Db(DbStep::BuildIndex { name, table, sql }) => {
+            Self::Db(DbStep::BuildIndex { name, table, sql, .. }) => {
                 Undo::By(Box::new(Self::Db(DbStep::DropIndex {
                     name: name.clone(),
                     table: table.clone(),
@@ -250,8 +364,19 @@ impl Step {
                     name: name.clone(),
                     table: table.clone(),
                     sql: rebuild.clone(),
+                    table_bytes: None,
                 })))
             }
+            Self::Db(DbStep::Seed { users, from, to }) => {
+                Undo::By(Box::new(Self::Db(DbStep::Unseed { users: *users, from: *to, to: *from })))
+            }
+            Self::Db(DbStep::Unseed { users, from, to }) => {
+                Undo::By(Box::new(Self::Db(DbStep::Seed { users: *users, from: *to, to: *from })))
+            }
+            Self::Db(DbStep::Migrate { .. }) => {
+                Undo::Impossible("migrations only go forward; a newer one would have to mend it".into())
+            }
+            Self::Db(DbStep::Reset { .. }) => Undo::Impossible("dropped rows cannot be brought back".into()),
             Self::Db(DbStep::DropInvalid { .. } | DbStep::Analyze { .. })
             | Self::Cache(CacheStep::Warm { .. }) => Undo::NotNeeded,
             Self::Kafka(KafkaStep::Partitions { topic, .. }) => {
@@ -271,4 +396,10 @@ impl Step {
             }
         }
     }
+}
+
+/// The value of a key as it may be shown.
+#[must_use]
+pub fn shown(key: &str, value: &Value) -> Value {
+    if is_secret(key) && value.as_str() != Some("") { Value::from("***") } else { value.clone() }
 }

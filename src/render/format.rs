@@ -53,6 +53,13 @@ pub fn bytes(value: u64) -> String {
     if unit == 0 { format!("{value} B") } else { format!("{scaled:.1} {}", UNITS[unit]) }
 }
 
+/// Bytes that may have become fewer: `-1.5 KiB`.
+#[must_use]
+pub fn signed_bytes(value: i64) -> String {
+    let sign = if value < 0 { "-" } else { "" };
+    format!("{sign}{}", bytes(value.unsigned_abs()))
+}
+
 /// A share between 0 and 1 as per cent: `12.3 %`.
 #[must_use]
 pub fn percent(share: f64) -> String {

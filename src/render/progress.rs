@@ -65,6 +65,19 @@ impl Line {
         }
     }
 
+    /// Shows how much is done, 0 to 1, as a bar on a terminal and in steps of ten per cent elsewhere.
+    pub fn share(&self, share: f64, text: &str) {
+        let share = share.clamp(0.0, 1.0);
+        if self.is_live() {
+            const WIDTH: usize = 20;
+            let filled = (share * WIDTH as f64).round() as usize;
+            let bar = "━".repeat(filled) + &"╌".repeat(WIDTH - filled);
+            self.update(&format!("{bar} {:>3.0} % {text}", share * 100.0));
+        } else {
+            self.update(&format!("{:.0} % {text}", (share * 10.0).floor() * 10.0));
+        }
+    }
+
     /// Ends the line with its result.
     pub fn finish(&self, text: &str) {
         self.update(text);

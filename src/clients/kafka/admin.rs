@@ -6,11 +6,11 @@ use crate::error::{Error, Kind, Result};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
+use rdkafka::error::KafkaResult;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A topic's partition as the broker describes it.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -92,27 +92,30 @@ async fn fetch_groups(brokers: &Brokers, name: Option<String>, timeout: Duration
     let config = config(brokers);
     blocking(move || {
         let consumer: BaseConsumer = config.create()?;
-        let list = consumer.fetch_group_list(name.as_deref(), timeout)?;
-        Ok(list
-            .groups()
-            .iter()
-            .map(|group| Group {
-                name: group.name().to_owned(),
-                state: group.state().to_owned(),
-                members: group
-                    .members()
-                    .iter()
-                    .map(|member| Member {
-                        id: member.id().to_owned(),
-                        client: member.client_id().to_owned(),
-                        host: member.client_host().to_owned(),
-                        owns: read_assignment(member.assignment().unwrap_or_default()),
-                    })
-                    .collect(),
-            })
-            .collect())
+        members(&consumer, name.as_deref(), timeout)
     })
     .await
+}
+
+/// Groups with their members, asked over a consumer that is there already.
+pub(super) fn members(
+    consumer: &BaseConsumer,
+    name: Option<&str>,
+    timeout: Duration,
+) -> KafkaResult<Vec<Group>> {
+    let list = consumer.fetch_group_list(name, timeout)?;
+    let member = |one: &rdkafka::groups::GroupMemberInfo| Member {
+        id: one.id().to_owned(),
+        client: one.client_id().to_owned(),
+        host: one.client_host().to_owned(),
+        owns: read_assignment(one.assignment().unwrap_or_default()),
+    };
+    let group = |one: &rdkafka::groups::GroupInfo| Group {
+        name: one.name().to_owned(),
+        state: one.state().to_owned(),
+        members: one.members().iter().map(member).collect(),
+    };
+    Ok(list.groups().iter().map(group).collect())
 }
 
 /// The partitions of a topic; absent when there is no such topic.
@@ -120,17 +123,32 @@ async fn fetch_groups(brokers: &Brokers, name: Option<String>, timeout: Duration
 /// # Errors
 /// When the broker does not answer in time.
 pub async fn describe(brokers: &Brokers, topic: &str, timeout: Duration) -> Result<Option<Vec<Partition>>> {
-    let (config, topic) = (config(brokers), topic.to_owned());
+    let (mut config, topic) = (config(brokers), topic.to_owned());
+    config.set("isolation.level", "read_uncommitted");
     blocking(move || {
         let consumer: BaseConsumer = config.create()?;
         let metadata = consumer.fetch_metadata(None, timeout)?;
         let Some(found) = metadata.topics().iter().find(|one| one.name() == topic) else { return Ok(None) };
-        let partitions = found.partitions().iter().map(|one| {
-            let (begin, end) = consumer.fetch_watermarks(&topic, one.id(), timeout)?;
-            let (replicas, in_sync) = (one.replicas().to_vec(), one.isr().to_vec());
-            Ok(Partition { partition: one.id(), leader: one.leader(), replicas, in_sync, begin, end })
-        });
-        partitions.collect::<std::result::Result<_, _>>().map(Some)
+        let ask = |offset: Offset| {
+            let mut list = TopicPartitionList::new();
+            for one in found.partitions() {
+                list.add_partition_offset(&topic, one.id(), offset)?;
+            }
+            consumer.offsets_for_times(list, timeout)
+        };
+        let (begins, ends) = (ask(Offset::Beginning)?, ask(Offset::End)?);
+        let at = |list: &TopicPartitionList, partition| {
+            list.find_partition(&topic, partition).and_then(|one| one.offset().to_raw()).unwrap_or(0).max(0)
+        };
+        let partition = |one: &rdkafka::metadata::MetadataPartition| Partition {
+            partition: one.id(),
+            leader: one.leader(),
+            replicas: one.replicas().to_vec(),
+            in_sync: one.isr().to_vec(),
+            begin: at(&begins, one.id()),
+            end: at(&ends, one.id()),
+        };
+        Ok(Some(found.partitions().iter().map(partition).collect()))
     })
     .await
 }
@@ -157,90 +175,4 @@ pub async fn topic_settings(
         settings.extend(own.filter_map(|entry| Some((entry.name, entry.value?))));
     }
     Ok(settings)
-}
-
-/// Distinct keys of the newest messages of a topic, about `count` messages of all its partitions.
-///
-/// # Errors
-/// When the broker does not answer in time.
-pub async fn recent_keys(
-    brokers: &Brokers,
-    topic: &str,
-    count: i64,
-    timeout: Duration,
-) -> Result<Vec<Vec<u8>>> {
-    let partitions = describe(brokers, topic, timeout).await?.unwrap_or_default();
-    let each = (count / i64::try_from(partitions.len()).unwrap_or(1).max(1)).max(1);
-    let starts: Vec<_> = partitions
-        .iter()
-        .filter(|one| one.end > one.begin)
-        .map(|one| (topic.to_owned(), one.partition, (one.end - each).max(one.begin)))
-        .collect();
-    let wanted = partitions.iter().map(|one| (one.end - one.begin).min(each)).sum::<i64>();
-    let mut keys = std::collections::BTreeSet::new();
-    let mut left = wanted;
-    read_from(brokers, starts, timeout, move |message| {
-        keys.extend(message.key().map(<[u8]>::to_vec));
-        left -= 1;
-        (left <= 0).then(|| std::mem::take(&mut keys))
-    })
-    .await
-    .map(|keys| keys.unwrap_or_default().into_iter().collect())
-}
-
-/// The time (ms since the epoch) of the message at each of these offsets; a partition whose message
-/// did not come in time is left out.
-///
-/// # Errors
-/// When the broker does not answer.
-pub async fn times_at(
-    brokers: &Brokers,
-    offsets: Vec<(String, i32, i64)>,
-    timeout: Duration,
-) -> Result<BTreeMap<(String, i32), i64>> {
-    let wanted = offsets.len();
-    let times = std::sync::Arc::new(std::sync::Mutex::new(BTreeMap::new()));
-    let seen = std::sync::Arc::clone(&times);
-    read_from(brokers, offsets, timeout, move |message| {
-        let mut seen = seen.lock().expect("no holder of the lock panics");
-        if let Some(at) = message.timestamp().to_millis() {
-            seen.entry((message.topic().to_owned(), message.partition())).or_insert(at);
-        }
-        (seen.len() == wanted).then_some(())
-    })
-    .await?;
-    let times = times.lock().expect("no holder of the lock panics").clone();
-    Ok(times)
-}
-
-/// Reads from these offsets, without a group, until `done` answers or the time is over.
-async fn read_from<T: Send + 'static>(
-    brokers: &Brokers,
-    starts: Vec<(String, i32, i64)>,
-    timeout: Duration,
-    mut done: impl FnMut(&rdkafka::message::BorrowedMessage<'_>) -> Option<T> + Send + 'static,
-) -> Result<Option<T>> {
-    if starts.is_empty() {
-        return Ok(None);
-    }
-    let mut config = config(brokers);
-    config.set("group.id", "nsys-look").set("enable.auto.commit", "false").set("fetch.wait.max.ms", "50");
-    blocking(move || {
-        let consumer: BaseConsumer = config.create()?;
-        let mut list = TopicPartitionList::new();
-        for (topic, partition, offset) in &starts {
-            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
-        }
-        consumer.assign(&list)?;
-        let deadline = Instant::now() + timeout;
-        while Instant::now() < deadline {
-            if let Some(message) = consumer.poll(Duration::from_millis(50))
-                && let Some(answer) = done(&message?)
-            {
-                return Ok(Some(answer));
-            }
-        }
-        Ok(None)
-    })
-    .await
 }

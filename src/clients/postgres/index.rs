@@ -2,7 +2,7 @@
 
 use super::Postgres;
 use crate::domain::index::Index;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, Result};
 use sqlx::Row;
 use std::time::Duration;
 
@@ -17,11 +17,13 @@ pub struct BuildProgress {
     pub waits_for: Option<(i32, f64, String)>,
 }
 
-/// How a query ran: the median of three, and the plan's nodes from the top.
+/// How a query runs, and the plan's nodes from the top.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Execution {
-    /// Median execution time, in ms.
-    pub ms: f64,
+    /// Median execution time of three, in ms; absent when it was only planned.
+    pub ms: Option<f64>,
+    /// The planner's estimate, in its own unit.
+    pub cost: f64,
     /// For example `Limit > Index Scan (idx)`.
     pub nodes: String,
 }
@@ -105,22 +107,40 @@ impl Postgres {
                 .hint("nothing was changed; try again when it has ended, or see: nsys db locks"))
             }
             Some("42P01") => Err(Error::failed(format!("there is no table {table}")).hint("nsys db migrate")),
-            Some("42501") => {
-                Err(Error::new(Kind::Refused, format!("this role may not change {table}: {cause}")))
-            }
+            Some("42501") => Err(Error::refused(format!("this role may not change {table}: {cause}"))
+                .hint("let the owner of the table do it, or a superuser")),
             _ => Err(Error::failed(format!("cannot lock {table}: {cause}"))),
         }
     }
 
+    /// Who holds a lock on a table that keeps a build from it.
     async fn holders(&mut self, table: &str) -> Result<Vec<String>> {
+        const AGAINST_BUILDS: [&str; 5] = [
+            "ShareUpdateExclusiveLock",
+            "ShareLock",
+            "ShareRowExclusiveLock",
+            "ExclusiveLock",
+            "AccessExclusiveLock",
+        ];
+        self.holders_in(table, &AGAINST_BUILDS).await
+    }
+
+    /// Who holds any lock on a table.
+    pub(super) async fn any_holders(&mut self, table: &str) -> Result<Vec<String>> {
+        self.holders_in(table, &[]).await
+    }
+
+    /// Who holds a lock on a table, in one of these modes, or in any when none is named.
+    async fn holders_in(&mut self, table: &str, modes: &[&str]) -> Result<Vec<String>> {
         let rows = sqlx::query(
             "SELECT a.pid, coalesce(nullif(a.application_name, ''), '-'), l.mode,
                     extract(epoch FROM clock_timestamp() - a.xact_start)::float8, left(a.query, 60)
              FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-             WHERE l.relation = $1::regclass AND l.granted AND a.pid <> pg_backend_pid()
-               AND l.mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')",
+             WHERE l.relation = to_regclass($1) AND l.granted AND a.pid <> pg_backend_pid()
+               AND (l.mode = ANY($2) OR cardinality($2) = 0)",
         )
         .bind(table)
+        .bind(modes)
         .fetch_all(&mut self.connection)
         .await
         .context("cannot list the lock's holders")?;
@@ -151,7 +171,7 @@ impl Postgres {
             .execute(&mut self.connection)
             .await
             .map(|_| ())
-            .context(sql)
+            .map_err(|cause| failure(sql, &cause))
     }
 
     /// How far the build in this backend is; absent when there is none.
@@ -256,7 +276,7 @@ impl Postgres {
     /// When the server refuses.
     pub async fn explain(&mut self, read: &str) -> Result<Execution> {
         let mut times = Vec::new();
-        let mut nodes = String::new();
+        let (mut nodes, mut cost) = (String::new(), f64::NAN);
         for _ in 0..3 {
             let sql = sqlx::AssertSqlSafe(format!("EXPLAIN (ANALYZE, FORMAT JSON) {read}"));
             let row =
@@ -264,9 +284,43 @@ impl Postgres {
             let plan: serde_json::Value = row.get(0);
             times.push(plan[0]["Execution Time"].as_f64().unwrap_or(f64::NAN));
             nodes = chain(&plan[0]["Plan"]);
+            cost = plan[0]["Plan"]["Total Cost"].as_f64().unwrap_or(f64::NAN);
         }
         times.sort_by(f64::total_cmp);
-        Ok(Execution { ms: times[1], nodes })
+        Ok(Execution { ms: Some(times[1]), cost, nodes })
+    }
+
+    /// The generic plan of a statement whose constants are `$1`, `$2`, …, without running it; absent
+    /// when it cannot be planned without them.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn explain_generic(&mut self, query: &str) -> Result<Option<Execution>> {
+        self.begin_supposing().await?;
+        let planned = self.generic_plan(query).await;
+        self.end_supposing().await?;
+        Ok(planned?.map(|one| Execution { ms: None, cost: one.cost, nodes: chain(&one.plan) }))
+    }
+}
+
+/// What a failed statement means for an operator.
+fn failure(sql: &str, cause: &sqlx::Error) -> Error {
+    let Some(said) = cause.as_database_error() else {
+        return Error::unreachable(format!("the connection to postgres broke during {sql}: {cause}"))
+            .hint("wait until nsys health is ok, then run the same command again");
+    };
+    let text = format!("{sql}: {}", said.message());
+    match said.code().as_deref() {
+        Some("53100") => Error::failed(format!("the disk is full during {text}"))
+            .hint("free space on the database's disk, then run the same command again"),
+        Some("42501") => Error::refused(format!("this role has not the right for {text}"))
+            .hint("let the owner of the table do it, or a superuser"),
+        // The server ends, was told to end this session, or starts again.
+        Some("57P01" | "57P02" | "57P03") => {
+            Error::unreachable(format!("postgres ended the session during {text}"))
+                .hint("wait until nsys health is ok, then run the same command again")
+        }
+        _ => Error::failed(text),
     }
 }
 

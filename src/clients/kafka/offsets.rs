@@ -1,0 +1,122 @@
+//! One group at one instant: what it committed, where its logs end, who owns what.
+//!
+//! Two requests whatever the number of partitions: the offsets the group committed, and the ends of
+//! the partitions that belong to it. Ends are those of the log, transactions that are still open
+//! included, as the broker's own tool counts them.
+
+use super::admin::members;
+use super::{Brokers, blocking, config};
+use crate::domain::group::Group;
+use crate::domain::lag::GroupOffsets;
+use crate::error::Result;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Times that a topic may vanish between two requests before that is reported.
+const TRIES: usize = 3;
+
+/// The group with its members, and its offsets on every topic that it committed to or owns.
+///
+/// # Errors
+/// When the broker does not answer in time.
+pub async fn group_offsets(
+    brokers: &Brokers,
+    group: &str,
+    timeout: Duration,
+) -> Result<(Group, Vec<GroupOffsets>)> {
+    let mut config = config(brokers);
+    config.set("group.id", group).set("enable.auto.commit", "false");
+    config.set("isolation.level", "read_uncommitted");
+    let name = group.to_owned();
+    blocking(move || {
+        let consumer: BaseConsumer = config.create()?;
+        let mut tries = 1;
+        loop {
+            match look(&consumer, &name, timeout) {
+                Err(cause) if tries < TRIES && is_gone(&cause) => tries += 1,
+                done => return done,
+            }
+        }
+    })
+    .await
+}
+
+fn is_gone(cause: &KafkaError) -> bool {
+    matches!(
+        cause.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopicOrPartition)
+    )
+}
+
+fn look(consumer: &BaseConsumer, name: &str, timeout: Duration) -> KafkaResult<(Group, Vec<GroupOffsets>)> {
+    let metadata = consumer.fetch_metadata(None, timeout)?;
+    let mut all = TopicPartitionList::new();
+    for topic in metadata.topics().iter().filter(|topic| !topic.name().starts_with("__")) {
+        for partition in topic.partitions() {
+            all.add_partition(topic.name(), partition.id());
+        }
+    }
+    let group = members(consumer, Some(name), timeout)?.pop().unwrap_or_else(|| Group {
+        name: name.to_owned(),
+        state: "Dead".into(),
+        members: Vec::new(),
+    });
+    let committed = consumer.committed_offsets(all, timeout)?;
+    let own: BTreeSet<String> = committed
+        .elements()
+        .iter()
+        .filter(|one| at(&committed, one.topic(), one.partition()).is_some() || group.owned(one.topic()) > 0)
+        .map(|one| one.topic().to_owned())
+        .collect();
+    let list = |offset: Offset, of: &dyn Fn(&str, i32) -> bool| {
+        let mut list = TopicPartitionList::new();
+        for one in committed.elements() {
+            if own.contains(one.topic()) && of(one.topic(), one.partition()) {
+                list.add_partition_offset(one.topic(), one.partition(), offset)?;
+            }
+        }
+        Ok::<_, KafkaError>(list)
+    };
+    let ends = offsets(consumer, list(Offset::End, &|_, _| true)?, timeout)?;
+    // Only where nothing was committed does it matter where the log begins.
+    let untouched = |topic: &str, partition| at(&committed, topic, partition).is_none();
+    let begins = offsets(consumer, list(Offset::Beginning, &untouched)?, timeout)?;
+    let mut found: Vec<_> = ends
+        .elements()
+        .iter()
+        .map(|one| {
+            let (topic, partition) = (one.topic(), one.partition());
+            GroupOffsets {
+                topic: topic.to_owned(),
+                partition,
+                committed: at(&committed, topic, partition),
+                begin: at(&begins, topic, partition),
+                end: at(&ends, topic, partition),
+            }
+        })
+        .collect();
+    found.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+    Ok((group, found))
+}
+
+/// A request for no partition would be refused.
+fn offsets(
+    consumer: &BaseConsumer,
+    list: TopicPartitionList,
+    timeout: Duration,
+) -> KafkaResult<TopicPartitionList> {
+    if list.count() == 0 { Ok(list) } else { consumer.offsets_for_times(list, timeout) }
+}
+
+/// The offset in a list; absent when there is none, or the partition could not be asked.
+fn at(list: &TopicPartitionList, topic: &str, partition: i32) -> Option<i64> {
+    let found = list.find_partition(topic, partition)?;
+    match (found.error(), found.offset()) {
+        (Ok(()), Offset::Offset(offset)) => Some(offset),
+        _ => None,
+    }
+}

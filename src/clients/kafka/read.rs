@@ -1,0 +1,116 @@
+//! Reads records without joining a group: when the first one that waits was written, which keys came lately.
+
+use super::{Brokers, blocking, config, describe};
+use crate::error::Result;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// What reading a partition came to next.
+enum Seen<'a> {
+    /// A record.
+    Record(&'a BorrowedMessage<'a>),
+    /// The end of this partition.
+    End(i32),
+}
+
+/// The time (ms since the epoch) of the first record at or behind each of these offsets of a topic.
+///
+/// A partition has none when nothing but markers of transactions, or nothing at all, lies behind its
+/// offset, or when it did not answer in time.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn first_times(
+    brokers: &Brokers,
+    topic: &str,
+    starts: Vec<(i32, i64)>,
+    timeout: Duration,
+) -> Result<BTreeMap<i32, i64>> {
+    let open: BTreeSet<i32> = starts.iter().map(|(partition, _)| *partition).collect();
+    let found = read_from(brokers, topic, starts, timeout, (open, BTreeMap::new()), |(open, times), seen| {
+        let partition = match seen {
+            Seen::Record(record) => {
+                if let Some(at) = record.timestamp().to_millis() {
+                    times.entry(record.partition()).or_insert(at);
+                }
+                record.partition()
+            }
+            Seen::End(partition) => partition,
+        };
+        open.remove(&partition);
+        open.is_empty()
+    });
+    Ok(found.await?.1)
+}
+
+/// Distinct keys of the newest records of a topic, about `count` records of all its partitions.
+///
+/// # Errors
+/// When the broker does not answer in time.
+pub async fn recent_keys(
+    brokers: &Brokers,
+    topic: &str,
+    count: i64,
+    timeout: Duration,
+) -> Result<Vec<Vec<u8>>> {
+    let partitions = describe(brokers, topic, timeout).await?.unwrap_or_default();
+    let each = (count / i64::try_from(partitions.len()).unwrap_or(1).max(1)).max(1);
+    let filled = partitions.iter().filter(|one| one.end > one.begin);
+    let starts: Vec<_> = filled.map(|one| (one.partition, (one.end - each).max(one.begin))).collect();
+    let open: BTreeSet<i32> = starts.iter().map(|(partition, _)| *partition).collect();
+    let found = read_from(brokers, topic, starts, timeout, (open, BTreeSet::new()), |(open, keys), seen| {
+        match seen {
+            Seen::Record(record) => keys.extend(record.key().map(<[u8]>::to_vec)),
+            Seen::End(partition) => {
+                open.remove(&partition);
+            }
+        }
+        open.is_empty()
+    });
+    Ok(found.await?.1.into_iter().collect())
+}
+
+/// Reads a topic from these offsets until `look` says that it has seen enough or the time is over,
+/// and gives back what it gathered.
+async fn read_from<T: Send + 'static>(
+    brokers: &Brokers,
+    topic: &str,
+    starts: Vec<(i32, i64)>,
+    timeout: Duration,
+    mut gathered: T,
+    mut look: impl FnMut(&mut T, Seen<'_>) -> bool + Send + 'static,
+) -> Result<T> {
+    if starts.is_empty() {
+        return Ok(gathered);
+    }
+    let (mut config, topic) = (config(brokers), topic.to_owned());
+    config.set("group.id", "nsys-look").set("enable.auto.commit", "false").set("fetch.wait.max.ms", "50");
+    config.set("enable.partition.eof", "true").set("isolation.level", "read_uncommitted");
+    // An offset that retention has removed means the first one that is left.
+    config.set("auto.offset.reset", "earliest").set("fetch.message.max.bytes", "65536");
+    blocking(move || {
+        let consumer: BaseConsumer = config.create()?;
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in &starts {
+            list.add_partition_offset(&topic, *partition, Offset::Offset(*offset))?;
+        }
+        consumer.assign(&list)?;
+        let deadline = Instant::now() + timeout;
+        while Instant::now() < deadline {
+            let enough = match consumer.poll(Duration::from_millis(50)) {
+                None => false,
+                Some(Err(KafkaError::PartitionEOF(partition))) => look(&mut gathered, Seen::End(partition)),
+                Some(record) => look(&mut gathered, Seen::Record(&record?)),
+            };
+            if enough {
+                break;
+            }
+        }
+        Ok(gathered)
+    })
+    .await
+}

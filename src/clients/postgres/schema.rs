@@ -1,0 +1,113 @@
+//! The schema and its rows: migrations, seeded rows, a new start.
+
+use super::{MIGRATIONS, Postgres};
+use crate::domain::database::{Migration, MigrationState};
+use crate::error::{Context, Error, Result};
+use sqlx::Row;
+use std::collections::HashMap;
+use std::time::Duration;
+
+impl Postgres {
+    /// Every migration that this nsys knows or the database has, in order.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn migrations(&mut self) -> Result<Vec<Migration>> {
+        let migrated: bool = sqlx::query("SELECT to_regclass('public._sqlx_migrations') IS NOT NULL")
+            .fetch_one(&mut self.connection)
+            .await
+            .context("cannot look for the schema")?
+            .get(0);
+        let mut applied = HashMap::new();
+        if migrated {
+            let rows = sqlx::query(
+                "SELECT version, description, success, checksum, to_char(installed_on, 'YYYY-MM-DD HH24:MI') FROM _sqlx_migrations",
+            )
+            .fetch_all(&mut self.connection)
+            .await
+            .context("cannot list migrations")?;
+            applied.extend(rows.into_iter().map(|row| (row.get::<i64, _>(0), row)));
+        }
+        let mut found: Vec<_> = MIGRATIONS
+            .iter()
+            .map(|known| {
+                let row = applied.remove(&known.version);
+                let state = row.as_ref().map_or(MigrationState::Pending, |row| {
+                    match (row.get(2), row.get::<Vec<u8>, _>(3) == *known.checksum) {
+                        (false, _) => MigrationState::Failed,
+                        (true, false) => MigrationState::Changed,
+                        (true, true) => MigrationState::Applied,
+                    }
+                });
+                Migration {
+                    version: known.version,
+                    name: known.description.replace(' ', "_"),
+                    state,
+                    at: row.map(|row| row.get(4)),
+                }
+            })
+            .collect();
+        found.extend(applied.into_values().map(|row| Migration {
+            version: row.get(0),
+            name: row.get::<String, _>(1).replace(' ', "_"),
+            state: MigrationState::Newer,
+            at: Some(row.get(4)),
+        }));
+        found.sort_by_key(|one| one.version);
+        Ok(found)
+    }
+
+    /// How many seeded notifications there are.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn seeded(&mut self) -> Result<u32> {
+        let row = sqlx::query("SELECT count(*) FROM notifications WHERE starts_with(user_id, 'seed-user-')")
+            .fetch_one(&mut self.connection)
+            .await
+            .context("cannot count the seeded rows")?;
+        Ok(u32::try_from(row.get::<i64, _>(0)).unwrap_or(u32::MAX))
+    }
+
+    /// Removes the seeded notifications numbered from `from` up to, not including, `to`. Returns how
+    /// many there were.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn unseed_range(&mut self, from: u32, to: u32) -> Result<u64> {
+        let done = sqlx::query(
+            "DELETE FROM notifications WHERE id IN (SELECT md5('nsys-seed-' || n)::uuid FROM generate_series($1::int8, $2::int8 - 1) AS n)",
+        )
+        .bind(i64::from(from))
+        .bind(i64::from(to))
+        .execute(&mut self.connection)
+        .await
+        .context("cannot remove the seeded rows")?;
+        Ok(done.rows_affected())
+    }
+
+    /// Drops every table and migrates anew. Waits at most `patience` for what holds them.
+    ///
+    /// # Errors
+    /// When a table is held, which names who holds it, or this role may not.
+    pub async fn reset_schema(&mut self, patience: Duration) -> Result<()> {
+        let sql = format!(
+            "BEGIN; SET LOCAL lock_timeout = '{}ms'; DROP SCHEMA public CASCADE; CREATE SCHEMA public; COMMIT",
+            patience.as_millis()
+        );
+        let dropped = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut self.connection).await;
+        if let Err(cause) = dropped {
+            let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;
+            return Err(match cause.as_database_error().and_then(|error| error.code()).as_deref() {
+                Some("55P03") => {
+                    let holders = self.any_holders("notifications").await?;
+                    Error::refused(format!("notifications is held: {}", holders.join("; ")))
+                        .hint("nothing was changed; try again when it has ended, or see: nsys db locks")
+                }
+                Some("42501") => Error::refused(format!("this role may not drop the schema: {cause}")),
+                _ => Error::failed(format!("cannot drop the schema: {cause}")),
+            });
+        }
+        self.migrate().await
+    }
+}

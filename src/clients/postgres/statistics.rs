@@ -1,0 +1,76 @@
+//! Counters that can be compared with a later look: statements, tables, indexes.
+
+use super::Postgres;
+use crate::domain::snapshot::{Counted, Snapshot};
+use crate::error::{Context, Result};
+use sqlx::Row;
+use std::collections::HashMap;
+
+impl Postgres {
+    /// Every statement of this database with its counters.
+    ///
+    /// # Errors
+    /// When the server refuses, or does not count statements.
+    pub async fn statements(&mut self) -> Result<Vec<Counted>> {
+        let rows = sqlx::query(
+            "SELECT queryid, min(query), sum(calls)::int8, sum(total_exec_time)::float8
+             FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+               AND queryid IS NOT NULL GROUP BY queryid",
+        )
+        .fetch_all(&mut self.connection)
+        .await
+        .context("cannot read pg_stat_statements")?;
+        let of = |row: &sqlx::postgres::PgRow| Counted {
+            id: row.get(0),
+            query: row.get(1),
+            calls: row.get(2),
+            total_ms: row.get(3),
+        };
+        Ok(rows.iter().map(of).collect())
+    }
+
+    /// Since when statements are counted.
+    ///
+    /// # Errors
+    /// When the server does not count statements.
+    pub async fn statements_since(&mut self) -> Result<String> {
+        let row = sqlx::query("SELECT stats_reset::text FROM pg_stat_statements_info")
+            .fetch_one(&mut self.connection)
+            .await
+            .context("cannot read pg_stat_statements_info")?;
+        Ok(row.get(0))
+    }
+
+    /// Everything that a later look can be compared with.
+    ///
+    /// # Errors
+    /// When the server refuses, or does not count statements.
+    pub async fn snapshot(&mut self) -> Result<Snapshot> {
+        Ok(Snapshot {
+            at: jiff::Timestamp::now(),
+            statements_since: self.statements_since().await?,
+            use_since: self.statistics_since().await?,
+            statements: self.statements().await?,
+            tables: self.table_sizes().await?,
+            indexes: self.indexes().await?,
+        })
+    }
+
+    /// How many distinct values the columns of a table have, as far as the statistics know.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn distinct_values(&mut self, table: &str) -> Result<HashMap<String, f64>> {
+        // Negative numbers are shares of the rows.
+        let rows = sqlx::query(
+            "SELECT s.attname::text, CASE WHEN s.n_distinct < 0 THEN -s.n_distinct * greatest(c.reltuples, 1) ELSE s.n_distinct END::float8
+             FROM pg_stats s JOIN pg_class c ON c.relname = s.tablename AND c.relnamespace = 'public'::regnamespace
+             WHERE s.schemaname = 'public' AND s.tablename = $1",
+        )
+        .bind(table)
+        .fetch_all(&mut self.connection)
+        .await
+        .context("cannot read the statistics of columns")?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+}

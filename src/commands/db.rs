@@ -1,0 +1,222 @@
+//! `nsys db`: looks. What changes something goes to [`super::schema`].
+
+use super::look::show;
+use super::schema;
+use crate::cli::DbCommand;
+use crate::clients::postgres::Postgres;
+use crate::domain::index::{self, Finding};
+use crate::domain::snapshot::{self, Snapshot};
+use crate::error::{Context, Error, Result};
+use crate::render::{Out, format, table::Table};
+use crate::stack::Stack;
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn connect(stack: &Stack) -> Result<Postgres> {
+    Postgres::connect(&stack.database_url()?, PATIENCE).await.map_err(|error| error.hint("nsys health"))
+}
+
+pub(super) async fn db(stack: &Stack, command: DbCommand, out: Out) -> Result<()> {
+    match command {
+        DbCommand::Slow { min_ms, limit, since } => slow(stack, min_ms, limit, since.as_deref(), out).await,
+        DbCommand::Pool => pool(stack, out).await,
+        DbCommand::Size { since } => size(stack, since.as_deref(), out).await,
+        DbCommand::Locks => locks(stack, out).await,
+        DbCommand::Indexes { since } => indexes(stack, since.as_deref(), out).await,
+        DbCommand::Snapshot { name } => take(stack, name, out).await,
+        DbCommand::Status => schema::status(stack, out).await,
+        DbCommand::Migrate(flags) => schema::migrate(stack, &flags, out).await,
+        DbCommand::Seed(args) => schema::seed(stack, &args, out).await,
+        DbCommand::Reset(flags) => schema::reset(stack, &flags, out).await,
+    }
+}
+
+async fn slow(stack: &Stack, min_ms: f64, limit: u32, since: Option<&str>, out: Out) -> Result<()> {
+    let mut database = connect(stack).await?;
+    let (now, counted_since) = (database.statements().await?, database.statements_since().await?);
+    let (all, from) = match since {
+        Some(name) => {
+            let earlier = kept(stack, name)?;
+            if earlier.statements_since != counted_since {
+                out.warn(format!(
+                    "statements are counted anew since {counted_since}, after the snapshot; what came before is lost"
+                ));
+            }
+            (snapshot::executed(&earlier, &counted_since, now), earlier.at.to_string())
+        }
+        None => (now, counted_since),
+    };
+    let all = snapshot::slowest(all, min_ms, limit as usize);
+    let mut table = Table::new(["calls", "mean", "total", "statement"]).right(&[0, 1, 2]);
+    let mut rows = Vec::new();
+    for one in &all {
+        let query = one.query.split_whitespace().collect::<Vec<_>>().join(" ");
+        let short: String = query.chars().take(160).collect();
+        table.row([
+            one.calls.to_string(),
+            format::millis(one.mean_ms()),
+            format::millis(one.total_ms),
+            short,
+        ]);
+        rows.push(
+            json!({"query": query, "calls": one.calls, "total_ms": one.total_ms, "mean_ms": one.mean_ms()}),
+        );
+    }
+    show(out, &rows, &table, "no such statement since the statistics began")?;
+    out.say(format!("counted since {from}"));
+    Ok(())
+}
+
+async fn pool(stack: &Stack, out: Out) -> Result<()> {
+    let (states, limit) = connect(stack).await?.connection_states().await?;
+    let mut table = Table::new(["application", "state", "connections"]).right(&[2]);
+    for one in &states {
+        table.row([one.application.clone(), one.state.clone(), one.connections.to_string()]);
+    }
+    let used: i64 = states.iter().map(|one| one.connections).sum();
+    show(out, &states, &table, "no connection")?;
+    out.say(format!("{used} of at most {limit}"));
+    Ok(())
+}
+
+async fn size(stack: &Stack, since: Option<&str>, out: Out) -> Result<()> {
+    let tables = connect(stack).await?.table_sizes().await?;
+    let earlier = since.map(|name| kept(stack, name)).transpose()?;
+    let grown = |table: &str, total: i64| {
+        let then = earlier.as_ref()?.tables.iter().find(|one| one.table == table)?;
+        Some(total - then.total_bytes)
+    };
+    let mut head = vec!["table", "total", "indexes", "live rows", "dead rows", "bloat (estimate)"];
+    if earlier.is_some() {
+        head.push("grown");
+    }
+    let mut table = Table::new(head).right(&[1, 2, 3, 4, 5, 6]);
+    let mut rows = Vec::new();
+    for one in &tables {
+        let grown = grown(&one.table, one.total_bytes);
+        let mut cells = vec![
+            one.table.clone(),
+            format::signed_bytes(one.total_bytes),
+            format::signed_bytes(one.index_bytes),
+            one.live_rows.to_string(),
+            one.dead_rows.to_string(),
+            format::or_missing(one.bloat_bytes, format::signed_bytes),
+        ];
+        if earlier.is_some() {
+            cells.push(format::or_missing(grown, format::signed_bytes));
+        }
+        table.row(cells);
+        let mut row = json!(one);
+        row["grown_bytes"] = json!(grown);
+        rows.push(row);
+    }
+    show(out, &rows, &table, "no table")
+}
+
+async fn locks(stack: &Stack, out: Out) -> Result<()> {
+    let waits = connect(stack).await?.lock_waits().await?;
+    let mut table =
+        Table::new(["waits", "for", "seconds", "statement", "holder's statement"]).right(&[0, 1, 2]);
+    for one in &waits {
+        table.row([
+            one.pid.to_string(),
+            one.blocker.to_string(),
+            format!("{:.1}", one.seconds),
+            one.query.clone(),
+            one.blocker_query.clone(),
+        ]);
+    }
+    show(out, &waits, &table, "nobody waits for a lock")
+}
+
+fn remark(finding: &Finding) -> String {
+    match finding {
+        Finding::Invalid => "INVALID: an interrupted build left it; nsys tune db --indexes rebuilds".into(),
+        Finding::Duplicate { of } => format!("the same as {of}"),
+        Finding::CoveredBy { other } => format!("{other} serves the same reads"),
+        Finding::Unused => "never used".into(),
+    }
+}
+
+async fn indexes(stack: &Stack, since: Option<&str>, out: Out) -> Result<()> {
+    let mut database = connect(stack).await?;
+    let (indexes, use_since) = (database.indexes().await?, database.statistics_since().await?);
+    let earlier = since.map(|name| kept(stack, name)).transpose()?;
+    let mut head = vec!["index", "table", "size", "scans"];
+    head.extend(earlier.is_some().then_some("since"));
+    head.push("remark");
+    let mut table = Table::new(head).right(if earlier.is_some() { &[2, 3, 4] } else { &[2, 3] });
+    let mut rows = Vec::new();
+    for (one, found) in indexes.iter().zip(index::findings(&indexes)) {
+        let since = earlier.as_ref().map(|earlier| snapshot::scans_since(earlier, &use_since, one));
+        let remarks: Vec<_> = found.iter().map(remark).collect();
+        let mut cells =
+            vec![one.name.clone(), one.table.clone(), format::signed_bytes(one.bytes), one.scans.to_string()];
+        cells.extend(since.map(|count| format::or_missing(count, |count| count.to_string())));
+        cells.push(remarks.join("; "));
+        table.row(cells);
+        rows.push(json!({"index": one, "findings": found, "scans_since": since.flatten()}));
+    }
+    show(out, &rows, &table, "no index")?;
+    out.say(format!("use is counted since {use_since}"));
+    Ok(())
+}
+
+fn directory(stack: &Stack) -> PathBuf {
+    stack.layout.path("snapshots")
+}
+
+async fn take(stack: &Stack, name: Option<String>, out: Out) -> Result<()> {
+    let name = name.unwrap_or_else(|| jiff::Timestamp::now().strftime("%Y%m%d_%H%M%S").to_string());
+    if name == "latest" || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+        return Err(Error::usage(format!(
+            "{name:?} cannot name a snapshot: letters, digits, dashes and dots are expected, and not latest"
+        )));
+    }
+    let path = directory(stack).join(format!("{name}.json"));
+    if path.exists() {
+        return Err(Error::refused(format!("there is a snapshot {name} already")).hint("choose another name"));
+    }
+    let snapshot = connect(stack).await?.snapshot().await?;
+    let text = serde_json::to_string(&snapshot).context("cannot write the snapshot")?;
+    std::fs::create_dir_all(directory(stack)).context("cannot create the directory of snapshots")?;
+    crate::loadtest::store::write(&path, &text)?;
+    show(
+        out,
+        &[json!({"name": name, "at": snapshot.at, "statements": snapshot.statements.len()})],
+        &Table::new([""]),
+        &format!("kept as {name}"),
+    )?;
+    out.say(format!("compare with it later: nsys db slow --since {name}"));
+    Ok(())
+}
+
+/// The snapshot of that name, or the newest for `latest`.
+pub(super) fn kept(stack: &Stack, name: &str) -> Result<Snapshot> {
+    let entries = std::fs::read_dir(directory(stack)).into_iter().flatten().flatten();
+    let mut names: Vec<(std::time::SystemTime, String)> = entries
+        .filter_map(|entry| {
+            let taken = entry.metadata().ok()?.modified().ok()?;
+            Some((taken, entry.file_name().to_str()?.strip_suffix(".json")?.to_owned()))
+        })
+        .collect();
+    names.sort();
+    let found = match name {
+        "latest" => names.last(),
+        name => names.iter().find(|(_, known)| known == name),
+    };
+    let Some((_, found)) = found else {
+        let known: Vec<_> = names.iter().map(|(_, name)| name.as_str()).collect();
+        let hint = match known.as_slice() {
+            [] => "take one with: nsys db snapshot".to_owned(),
+            known => format!("there are: {}", known.join(", ")),
+        };
+        return Err(Error::usage(format!("there is no snapshot {name}")).hint(hint));
+    };
+    let path = directory(stack).join(format!("{found}.json"));
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
+}

@@ -1,0 +1,167 @@
+//! `nsys metrics export`: rows streamed to standard output or into a file.
+
+use crate::cli::{ExportFormat, MetricsExportArgs};
+use crate::clients::http;
+use crate::domain::catalogue;
+use crate::error::{Context, Error, Result};
+use crate::render::Out;
+use crate::stack::Stack;
+use serde_json::json;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Points of one series that are asked for at once; Prometheus refuses more than 11,000.
+const POINTS: f64 = 10_000.0;
+/// Points of a series when no step is asked for.
+const DEFAULT_POINTS: f64 = 1_000.0;
+
+/// Where exported rows go. A file is there whole or not at all.
+pub(super) enum Sink {
+    /// Standard output.
+    Standard(Out),
+    /// A file under another name until it is whole.
+    File(BufWriter<File>, PathBuf, PathBuf),
+}
+
+impl Sink {
+    pub(super) fn open(to: Option<&Path>, out: Out) -> Result<Self> {
+        let Some(path) = to else { return Ok(Self::Standard(out)) };
+        let mut part = path.as_os_str().to_owned();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let file = File::create(&part).with_context(|| format!("cannot write {}", part.display()))?;
+        Ok(Self::File(BufWriter::new(file), part, path.to_owned()))
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Self::Standard(out) => out.bytes(bytes),
+            Self::File(file, part, _) => {
+                file.write_all(bytes).with_context(|| format!("cannot write {}", part.display()))
+            }
+        }
+    }
+
+    pub(super) fn finish(self) -> Result<()> {
+        let Self::File(mut file, part, path) = self else { return Ok(()) };
+        file.flush()
+            .and_then(|()| file.get_ref().sync_all())
+            .and_then(|()| std::fs::rename(&part, &path))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+pub(super) async fn metrics(stack: &Stack, args: &MetricsExportArgs, out: Out) -> Result<()> {
+    let seconds = |at: jiff::Timestamp| at.as_millisecond() as f64 / 1_000.0;
+    let (start, end) = (seconds(args.start), seconds(args.end));
+    if start >= end {
+        return Err(Error::usage(format!("the range is empty: {} to {}", args.start, args.end))
+            .hint("--start 15m means 15 minutes ago"));
+    }
+    let queries = chosen(args)?;
+    let step =
+        args.step.map_or_else(|| ((end - start) / DEFAULT_POINTS).ceil().max(1.0), |one| one.as_secs_f64());
+    if step <= 0.0 {
+        return Err(Error::usage("--step must be more than nothing"));
+    }
+    let mut sink = Sink::open(args.to.as_deref(), out)?;
+    let mut rows = 0_usize;
+    if args.format == ExportFormat::Csv {
+        sink.write(b"time,name,labels,value\n")?;
+    }
+    let mut documents = Vec::new();
+    for (name, promql) in &queries {
+        let mut from = start;
+        while from < end {
+            let to = (from + (POINTS - 1.0) * step).min(end);
+            let series = http::query_range(&stack.endpoints.prometheus_url(), promql, from, to, step).await?;
+            for one in series {
+                rows += one.points.len();
+                match args.format {
+                    ExportFormat::Csv => sink.write(csv(name, &one).as_bytes())?,
+                    ExportFormat::Ndjson => sink.write(ndjson(name, &one).as_bytes())?,
+                    ExportFormat::Json => {
+                        documents.push(json!({"name": name, "promql": promql, "series": one}));
+                    }
+                }
+            }
+            from = to + step;
+        }
+    }
+    if args.format == ExportFormat::Json {
+        let text = serde_json::to_string_pretty(&documents).context("cannot write the export as JSON")?;
+        sink.write(format!("{text}\n").as_bytes())?;
+    }
+    sink.finish()?;
+    out.say(format!("{rows} points of {} queries", queries.len()));
+    Ok(())
+}
+
+fn chosen(args: &MetricsExportArgs) -> Result<Vec<(String, String)>> {
+    if let Some(promql) = &args.query {
+        return Ok(vec![("query".to_owned(), promql.clone())]);
+    }
+    let all = catalogue::all();
+    if args.names.is_empty() {
+        return Ok(all.into_iter().map(|one| (one.name.to_owned(), one.promql)).collect());
+    }
+    let find = |name: &String| {
+        let known = all.iter().find(|one| one.name == name);
+        let known = known
+            .ok_or_else(|| Error::usage(format!("there is no query {name}")).hint("nsys metrics list"))?;
+        Ok((name.clone(), known.promql.clone()))
+    };
+    args.names.iter().map(find).collect()
+}
+
+fn instant(seconds: f64) -> String {
+    let at = jiff::Timestamp::from_millisecond((seconds * 1_000.0).round() as i64);
+    at.map_or_else(|_| seconds.to_string(), |at| at.to_string())
+}
+
+fn csv(name: &str, series: &http::Series) -> String {
+    let labels = quoted(&series.labels);
+    let line = |(at, value): &(f64, f64)| format!("{},{},{labels},{value}\n", instant(*at), quoted(name));
+    series.points.iter().map(line).collect()
+}
+
+fn ndjson(name: &str, series: &http::Series) -> String {
+    let line = |(at, value): &(f64, f64)| {
+        let row = json!({"time": instant(*at), "name": name, "labels": series.labels, "value": value});
+        format!("{row}\n")
+    };
+    series.points.iter().map(line).collect()
+}
+
+/// A CSV cell; quoted only when it must be.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_with_quotes_stays_one_cell() {
+        let series = http::Series { labels: "{\"a\":\"b,c\"}".into(), points: vec![(1.5, 2.0)] };
+        assert_eq!(csv("p95", &series), "1970-01-01T00:00:01.5Z,p95,\"{\"\"a\"\":\"\"b,c\"\"}\",2\n");
+    }
+
+    #[test]
+    fn a_file_is_there_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.csv");
+        let out = Out::new(crate::cli::OutputFormat::Text, true);
+        let mut sink = Sink::open(Some(&path), out).unwrap();
+        sink.write(b"x").unwrap();
+        assert!(!path.exists());
+        sink.finish().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"x");
+    }
+}

@@ -1,0 +1,175 @@
+//! `nsys lag`.
+
+use crate::cli::LagArgs;
+use crate::clients::kafka::{self, Brokers};
+use crate::domain::group::Group;
+use crate::domain::lag::GroupOffsets;
+use crate::error::{Error, Result};
+use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
+use crate::stack::Stack;
+use futures::future::try_join_all;
+use nsys_contract::topics;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait for the first waiting record of a topic; then its age is not told.
+const AGE_PATIENCE: Duration = Duration::from_secs(2);
+
+#[derive(Serialize)]
+struct Lag {
+    group: String,
+    state: String,
+    total_lag: i64,
+    topics: Vec<TopicLag>,
+}
+
+#[derive(Serialize)]
+struct TopicLag {
+    topic: String,
+    partitions: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    partition: i32,
+    committed: Option<i64>,
+    end: Option<i64>,
+    lag: Option<i64>,
+    lag_seconds: Option<f64>,
+    owner: Option<String>,
+}
+
+impl Report for Lag {
+    fn text(&self) -> String {
+        if self.topics.is_empty() {
+            return format!(
+                "the group {} ({}) has committed nothing and owns nothing",
+                self.group, self.state
+            );
+        }
+        let mut table = Table::new(["topic", "partition", "committed", "end", "lag", "behind", "owner"])
+            .right(&[1, 2, 3, 4, 5]);
+        let number = |value: Option<i64>| format::or_missing(value, |value| value.to_string());
+        for topic in &self.topics {
+            for one in &topic.partitions {
+                table.row([
+                    topic.topic.clone(),
+                    one.partition.to_string(),
+                    number(one.committed),
+                    number(one.end),
+                    number(one.lag),
+                    format::or_missing(one.lag_seconds, |seconds| format!("{seconds:.1} s")),
+                    one.owner.clone().unwrap_or_else(|| format::MISSING.into()),
+                ]);
+            }
+        }
+        let total = format!("total lag of {} ({}): {}", self.group, self.state, self.total_lag);
+        let untold = self.topics.iter().flat_map(|topic| &topic.partitions).filter(|one| one.lag.is_none());
+        match untold.count() {
+            0 => format!("{}\n{total}", table.text()),
+            count => format!(
+                "{}\n{total}\n{}",
+                table.text(),
+                paint(
+                    Tone::Dim,
+                    &format!(
+                        "{count} partitions without a commit are not in it: whether their messages wait depends on \
+                         where the group's consumers begin (auto.offset.reset)"
+                    )
+                )
+            ),
+        }
+    }
+}
+
+pub(super) async fn lag(stack: &Stack, args: &LagArgs, out: Out) -> Result<()> {
+    let brokers = stack.endpoints.brokers();
+    let name = args.group.as_deref().unwrap_or(topics::WORKER_GROUP);
+    let (group, offsets) =
+        kafka::group_offsets(&brokers, name, PATIENCE).await.map_err(|error| error.hint("nsys health"))?;
+    if args.group.is_some() && offsets.is_empty() && group.state == "Dead" {
+        return Err(
+            Error::usage(format!("there is no consumer group {name}")).hint("nsys kafka groups lists them")
+        );
+    }
+    let times = waiting_since(&brokers, &offsets, name == topics::WORKER_GROUP).await?;
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    out.report(&answer(name, &group, offsets, &times, now_ms))
+}
+
+type Times = BTreeMap<(String, i32), i64>;
+
+/// When the first message that waits on each partition was written, in ms since the epoch.
+async fn waiting_since(brokers: &Brokers, offsets: &[GroupOffsets], begins_at_first: bool) -> Result<Times> {
+    let mut starts: BTreeMap<&str, Vec<(i32, i64)>> = BTreeMap::new();
+    for one in offsets {
+        if let Some(first) = one.first_waiting(begins_at_first) {
+            starts.entry(&one.topic).or_default().push((one.partition, first));
+        }
+    }
+    let looks = starts.into_iter().map(|(topic, starts)| async move {
+        let times = kafka::first_times(brokers, topic, starts, AGE_PATIENCE).await?;
+        Ok::<_, Error>(times.into_iter().map(|(partition, at)| ((topic.to_owned(), partition), at)))
+    });
+    Ok(try_join_all(looks).await?.into_iter().flatten().collect())
+}
+
+fn answer(name: &str, group: &Group, offsets: Vec<GroupOffsets>, times: &Times, now_ms: i64) -> Lag {
+    let begins_at_first = name == topics::WORKER_GROUP;
+    let mut by_topic: BTreeMap<String, Vec<Line>> = BTreeMap::new();
+    for one in offsets {
+        let lag = one.lag(begins_at_first);
+        let since = times.get(&(one.topic.clone(), one.partition));
+        let line = Line {
+            partition: one.partition,
+            committed: one.committed,
+            end: one.end,
+            lag,
+            lag_seconds: match lag {
+                Some(0) => Some(0.0),
+                _ => since.map(|at| (now_ms - at).max(0) as f64 / 1_000.0),
+            },
+            owner: group.owner(&one.topic, one.partition).map(|member| member.client.clone()),
+        };
+        by_topic.entry(one.topic).or_default().push(line);
+    }
+    let total_lag = by_topic.values().flatten().filter_map(|line| line.lag).sum();
+    let topics = by_topic.into_iter().map(|(topic, partitions)| TopicLag { topic, partitions }).collect();
+    Lag { group: name.to_owned(), state: group.state.clone(), total_lag, topics }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offsets(partition: i32, committed: Option<i64>, begin: i64, end: i64) -> GroupOffsets {
+        GroupOffsets {
+            topic: "a".into(),
+            partition,
+            committed,
+            begin: committed.is_none().then_some(begin),
+            end: Some(end),
+        }
+    }
+
+    #[test]
+    fn only_what_is_known_to_wait_is_added_up() {
+        let found = vec![offsets(0, Some(5), 0, 9), offsets(1, None, 0, 100)];
+        let lag = answer("g", &Group::default(), found.clone(), &Times::new(), 0);
+        assert_eq!(lag.total_lag, 4);
+        assert_eq!(lag.topics[0].partitions[1].lag, None);
+        let workers = answer(topics::WORKER_GROUP, &Group::default(), found, &Times::new(), 0);
+        assert_eq!(workers.total_lag, 104, "workers begin at the first message");
+    }
+
+    #[test]
+    fn seconds_behind_are_known_or_null_never_zero_by_absence() {
+        let found = vec![offsets(0, Some(5), 0, 9), offsets(1, Some(9), 0, 9), offsets(2, Some(1), 0, 9)];
+        let times = Times::from([(("a".to_owned(), 0), 1_000)]);
+        let lag = answer("g", &Group::default(), found, &times, 3_500);
+        let seconds: Vec<_> = lag.topics[0].partitions.iter().map(|line| line.lag_seconds).collect();
+        assert_eq!(seconds, [Some(2.5), Some(0.0), None]);
+    }
+}
