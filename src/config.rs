@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub const DEFAULTS: &str = include_str!("../config.toml");
 
 /// Keys whose values are never shown unless asked for one by one.
-const SECRETS: [&str; 8] = [
+const SECRETS: [&str; 10] = [
     "db.url",
     "db.read_url",
     "cache.url",
@@ -26,6 +26,8 @@ const SECRETS: [&str; 8] = [
     "channels.webhook_secret",
     "external.api_token",
     "external.prometheus_token",
+    "channels.sms_token",
+    "channels.push_token",
 ];
 
 /// The configuration together with where it was found and where each value came from.

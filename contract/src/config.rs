@@ -257,6 +257,11 @@ impl Default for Cache {
     }
 }
 
+/// A wait, written with its unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Wait(#[serde(with = "span")] pub Duration);
+
 /// `[worker]`: the consuming side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -326,12 +331,24 @@ pub struct Channels {
     pub smtp_from: String,
     /// Where the SMS gateway takes a POST.
     pub sms_url: String,
+    /// Bearer token for the SMS gateway; empty: none is sent. Secret.
+    pub sms_token: String,
     /// Where the push gateway takes a POST.
     pub push_url: String,
+    /// Bearer token for the push gateway; empty: none is sent. Secret.
+    pub push_token: String,
     /// Key that signs webhooks (Standard Webhooks, `whsec_…`). Empty: generated. Secret.
     pub webhook_secret: String,
     /// Private addresses or host names a webhook may reach all the same, for development.
     pub webhook_allow: Vec<String>,
+    /// Waits between the attempts by e-mail, such as ["5s", "5m"]; empty: worker.retry_base, doubling.
+    pub email_retries: Vec<Wait>,
+    /// Waits between the attempts by text message.
+    pub sms_retries: Vec<Wait>,
+    /// Waits between the attempts by push.
+    pub push_retries: Vec<Wait>,
+    /// Waits between the attempts of a webhook.
+    pub webhook_retries: Vec<Wait>,
     /// Longest time one delivery may take.
     #[serde(with = "span")]
     pub timeout: Duration,
@@ -355,9 +372,15 @@ impl Default for Channels {
             smtp_url: String::new(),
             smtp_from: "notifications@example.com".into(),
             sms_url: String::new(),
+            sms_token: String::new(),
             push_url: String::new(),
+            push_token: String::new(),
             webhook_secret: String::new(),
             webhook_allow: Vec::new(),
+            email_retries: Vec::new(),
+            sms_retries: Vec::new(),
+            push_retries: Vec::new(),
+            webhook_retries: Vec::new(),
             timeout: Duration::from_secs(10),
             simulated_latency: Duration::ZERO,
             simulated_jitter: 0.2,

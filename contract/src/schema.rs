@@ -10,6 +10,10 @@ pub const USERS: &str = "users";
 pub const DELIVERY_ATTEMPTS: &str = "delivery_attempts";
 /// What could not be delivered or decoded.
 pub const DEAD_LETTERS: &str = "dead_letters";
+/// What users want: quiet hours, muted channels and types.
+pub const PREFERENCES: &str = "preferences";
+/// Work that one worker at a time does once each period.
+pub const JOBS: &str = "jobs";
 
 /// The tables that `ANALYZE` follows after an index build, as in the guide.
 pub const ANALYZE_TABLES: [&str; 3] = [NOTIFICATIONS, EVENTS, USERS];
@@ -18,7 +22,7 @@ pub const ANALYZE_TABLES: [&str; 3] = [NOTIFICATIONS, EVENTS, USERS];
 pub const IDEMPOTENCY_CONSTRAINT: &str = "notifications_tenant_id_idempotency_key_key";
 
 /// The schema version that this build of the service needs: the number of the newest migration.
-pub const REQUIRED_SCHEMA_VERSION: i64 = 1;
+pub const REQUIRED_SCHEMA_VERSION: i64 = 2;
 
 /// One index of the tuning step: everything needed to create it and to recognise it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

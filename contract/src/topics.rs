@@ -39,6 +39,8 @@ pub mod headers {
     pub const SCHEMA_VERSION: &str = "schema-version";
     /// How many attempts were made (retry topic).
     pub const RETRY_COUNT: &str = "retry-count";
+    /// How long to wait before the attempt, in ms (retry topic).
+    pub const BACKOFF_DELAY: &str = "backoff-delay";
     /// Why the message is on the retry or the dead-letter topic.
     pub const REASON: &str = "retry-reason";
 }

@@ -1,5 +1,6 @@
 //! Ed25519 tokens and argon2id passwords.
 
+use crate::secret;
 use anyhow::Context;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use aws_lc_rs::rand::SystemRandom;
@@ -135,29 +136,11 @@ fn generate_key() -> anyhow::Result<Vec<u8>> {
     Ok(document.as_ref().to_vec())
 }
 
-/// Replicas start together, in containers even with the same pid: the first to link its file wins,
-/// the others read that one.
 fn read_or_create_key(path: &Path) -> anyhow::Result<Vec<u8>> {
-    use std::os::unix::fs::OpenOptionsExt;
-    if !path.exists() {
-        let pem = format!(
-            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-            STANDARD.encode(generate_key()?)
-        );
-        let draft = path.with_extension(format!("{}.tmp", Uuid::new_v4().simple()));
-        let mut file =
-            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        std::io::Write::write_all(&mut file, pem.as_bytes())?;
-        file.sync_all()?;
-        let linked = std::fs::hard_link(&draft, path);
-        std::fs::remove_file(&draft)?;
-        if let Err(cause) = linked
-            && cause.kind() != std::io::ErrorKind::AlreadyExists
-        {
-            return Err(cause).with_context(|| format!("cannot create {}", path.display()));
-        }
-    }
-    let pem = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let pem = secret::read_or_create(path, || {
+        let key = STANDARD.encode(generate_key()?);
+        Ok(format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n"))
+    })?;
     let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
     STANDARD.decode(body.trim()).with_context(|| format!("{} is not PEM", path.display()))
 }

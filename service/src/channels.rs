@@ -1,8 +1,21 @@
 //! The outside: how a notification leaves the system.
 
-use nsys_contract::config::Channels as Settings;
+mod email;
+mod gateway;
+mod guard;
+mod http;
+mod simulated;
+mod webhook;
+
+use anyhow::Context;
+use email::Mailer;
+use gateway::Gateway;
+use nsys_contract::config::{Channels as Settings, ServiceConfig, Wait};
+use nsys_contract::event::Envelope;
 use nsys_contract::status::{Channel, Status};
-use rand::RngExt;
+use simulated::Simulated;
+use std::time::Duration;
+use webhook::Webhooks;
 
 /// What one attempt did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,66 +23,194 @@ pub(crate) enum Outcome {
     /// It arrived, or the provider took it.
     Done(Status),
     /// It may work later.
-    Retry(String),
+    Retry {
+        /// What went wrong.
+        error: String,
+        /// How long the receiver asked to wait.
+        after: Option<Duration>,
+        /// Whether the destination itself seems to be down.
+        down: bool,
+    },
+    /// It will never work.
+    Refused(String),
+}
+
+impl Outcome {
+    /// The destination did not do its part.
+    fn down(error: impl Into<String>) -> Self {
+        Self::Retry { error: error.into(), after: None, down: true }
+    }
 }
 
 /// The provider behind a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Provider {
     /// Waits and fails as configured; real load without a real receiver.
-    Simulated,
+    Simulated(Simulated),
     /// Writes a log line.
     Log,
     /// Keeps it in the user's inbox, which is the notifications table itself.
     Stored,
+    /// A mail server.
+    Smtp(Mailer),
+    /// An HTTP gateway for text messages or push.
+    Gateway(Gateway),
+    /// The receiver's own URL.
+    Webhook(Webhooks),
 }
 
 impl Provider {
-    pub(crate) const fn as_str(self) -> &'static str {
+    fn open(settings: &Settings, channel: Channel, config: &ServiceConfig) -> anyhow::Result<Self> {
+        let (key, name, real) = match channel {
+            Channel::Email => ("email", &settings.email, "smtp"),
+            Channel::Sms => ("sms", &settings.sms, "http"),
+            Channel::Push => ("push", &settings.push, "http"),
+            Channel::Webhook => ("webhook", &settings.webhook, "http"),
+            Channel::InApp => ("in_app", &settings.in_app, "stored"),
+        };
+        match (name.as_str(), channel) {
+            ("simulated", _) => Ok(Self::Simulated(Simulated::new(settings))),
+            ("log", _) => Ok(Self::Log),
+            ("stored", Channel::InApp) => Ok(Self::Stored),
+            ("smtp", Channel::Email) => Mailer::open(settings).map(Self::Smtp),
+            ("http", Channel::Sms) => Gateway::open(&settings.sms_url, &settings.sms_token, settings.timeout)
+                .map(Self::Gateway)
+                .context("channels.sms_url"),
+            ("http", Channel::Push) => {
+                Gateway::open(&settings.push_url, &settings.push_token, settings.timeout)
+                    .map(Self::Gateway)
+                    .context("channels.push_url")
+            }
+            ("http", Channel::Webhook) => {
+                Webhooks::open(settings, &config.auth.signing_key_file).map(Self::Webhook)
+            }
+            (other, _) => {
+                anyhow::bail!("channels.{key} = {other:?} is no provider; it is simulated, log or {real}")
+            }
+        }
+    }
+
+    /// The name that attempts are recorded with.
+    pub(crate) const fn as_str(&self) -> &'static str {
         match self {
-            Self::Simulated => "simulated",
+            Self::Simulated(_) => "simulated",
             Self::Log => "log",
             Self::Stored => "stored",
+            Self::Smtp(_) => "smtp",
+            Self::Gateway(_) | Self::Webhook(_) => "http",
         }
     }
-}
 
-/// The provider configured for a channel; an unknown name is an error at start, not at delivery.
-pub(crate) fn provider(settings: &Settings, channel: Channel) -> anyhow::Result<Provider> {
-    let (key, name) = match channel {
-        Channel::Email => ("email", &settings.email),
-        Channel::Sms => ("sms", &settings.sms),
-        Channel::Push => ("push", &settings.push),
-        Channel::Webhook => ("webhook", &settings.webhook),
-        Channel::InApp => ("in_app", &settings.in_app),
-    };
-    match name.as_str() {
-        "simulated" => Ok(Provider::Simulated),
-        "log" => Ok(Provider::Log),
-        "stored" if channel == Channel::InApp => Ok(Provider::Stored),
-        other => anyhow::bail!("channels.{key} = {other:?} is not a provider of this build (simulated, log)"),
-    }
-}
-
-/// Makes one attempt.
-pub(crate) async fn deliver(settings: &Settings, provider: Provider, id: uuid::Uuid) -> Outcome {
-    match provider {
-        Provider::Stored => Outcome::Done(Status::Delivered),
-        Provider::Log => {
-            tracing::info!(notification.id = %id, "Delivered to the log.");
-            Outcome::Done(Status::Sent)
+    /// The outcome of providers that neither wait nor have an effect outside: recording it is the
+    /// delivery, so the row can be written once, in its final state.
+    pub(crate) fn at_once(&self) -> Option<Outcome> {
+        match self {
+            Self::Stored => Some(Outcome::Done(Status::Delivered)),
+            Self::Simulated(simulated) => simulated.at_once(),
+            Self::Log | Self::Smtp(_) | Self::Gateway(_) | Self::Webhook(_) => None,
         }
-        Provider::Simulated => {
-            let (spread, luck) = (rand::rng().random::<f64>() * 2.0 - 1.0, rand::rng().random::<f64>());
-            if !settings.simulated_latency.is_zero() {
-                let factor = (1.0 + spread * settings.simulated_jitter).max(0.0);
-                tokio::time::sleep(settings.simulated_latency.mul_f64(factor)).await;
-            }
-            if luck < settings.simulated_failure_rate {
-                Outcome::Retry("the simulated provider failed, as configured".to_owned())
-            } else {
+    }
+
+    /// What a circuit breaker is kept for.
+    pub(crate) fn destination(&self, envelope: &Envelope) -> Option<String> {
+        match self {
+            Self::Smtp(mailer) => Some(mailer.destination().to_owned()),
+            Self::Gateway(gateway) => Some(gateway.destination().to_owned()),
+            Self::Webhook(_) => webhook::destination(&envelope.payload),
+            Self::Simulated(_) | Self::Log | Self::Stored => None,
+        }
+    }
+
+    /// Makes one attempt.
+    pub(crate) async fn deliver(&self, envelope: &Envelope) -> Outcome {
+        match self {
+            Self::Stored => Outcome::Done(Status::Delivered),
+            Self::Log => {
+                tracing::info!(notification.id = %envelope.id, "Delivered to the log.");
                 Outcome::Done(Status::Sent)
             }
+            Self::Simulated(simulated) => simulated.deliver().await,
+            Self::Smtp(mailer) => mailer.deliver(envelope).await,
+            Self::Gateway(gateway) => gateway.deliver(envelope).await,
+            Self::Webhook(webhooks) => webhooks.deliver(envelope).await,
         }
+    }
+}
+
+/// The provider of each channel.
+pub(crate) struct Providers {
+    by_channel: Vec<Provider>,
+    settings: Settings,
+}
+
+impl Providers {
+    /// Opens every provider; a wrong name or address is an error at start, not at delivery.
+    pub(crate) fn open(config: &ServiceConfig) -> anyhow::Result<Self> {
+        let settings = &config.channels;
+        let by_channel = Channel::ALL.iter().map(|channel| Provider::open(settings, *channel, config));
+        Ok(Self { by_channel: by_channel.collect::<anyhow::Result<_>>()?, settings: settings.clone() })
+    }
+
+    /// The provider of a channel.
+    pub(crate) fn of(&self, channel: Channel) -> &Provider {
+        // `Channel::ALL` is in the order of declaration, which is what the discriminant counts.
+        &self.by_channel[channel as usize]
+    }
+
+    /// The waits between the attempts of a channel; empty: the worker's exponential back-off.
+    pub(crate) fn schedule(&self, channel: Channel) -> &[Wait] {
+        match channel {
+            Channel::Email => &self.settings.email_retries,
+            Channel::Sms => &self.settings.sms_retries,
+            Channel::Push => &self.settings.push_retries,
+            Channel::Webhook => &self.settings.webhook_retries,
+            Channel::InApp => &[],
+        }
+    }
+}
+
+/// The first text among the fields of a payload that go by one of these names.
+fn text<'a>(payload: &'a serde_json::Value, names: &[&str]) -> Option<&'a str> {
+    names.iter().find_map(|name| payload.get(*name)?.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_channel_has_its_own_provider() {
+        let providers = Providers::open(&ServiceConfig::default()).unwrap();
+        assert_eq!(providers.of(Channel::InApp).as_str(), "stored");
+        assert_eq!(providers.of(Channel::Email).as_str(), "simulated");
+    }
+
+    #[test]
+    fn a_wrong_provider_names_its_key() {
+        let mut config = ServiceConfig::default();
+        config.channels.sms = "smtp".into();
+        let error = Providers::open(&config).err().unwrap().to_string();
+        assert!(
+            error.contains("channels.sms = \"smtp\" is no provider; it is simulated, log or http"),
+            "{error}"
+        );
+        config.channels.sms = "http".into();
+        let error = format!("{:#}", Providers::open(&config).err().unwrap());
+        assert!(error.starts_with("channels.sms_url"), "{error}");
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests_support {
+    use nsys_contract::event::Envelope;
+    use serde_json::{Value, json};
+
+    /// A notification by some channel.
+    pub(crate) fn envelope(channel: &str, payload: Value) -> Envelope {
+        serde_json::from_value(json!({
+            "id": "00000000-0000-0000-0000-000000000007", "version": "1.0.0", "timestamp": 1_700_000_000_000_i64,
+            "userId": "user-1", "type": "SYSTEM", "channel": channel, "priority": "MEDIUM", "status": "PENDING",
+            "payload": payload,
+        }))
+        .unwrap()
     }
 }

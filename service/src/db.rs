@@ -1,27 +1,60 @@
 //! PostgreSQL: the only SQL of the service.
 
+mod dead_letters;
+mod delivery;
+mod jobs;
 mod notifications;
+mod recipients;
 mod users;
 
-pub(crate) use notifications::{Finished, ListFilter};
+pub(crate) use dead_letters::{Letter, Undecodable};
+pub(crate) use delivery::{AttemptMade, Claimed, Ended, NewRow, RowState};
+pub(crate) use notifications::ListFilter;
+pub(crate) use recipients::RecipientKey;
 pub(crate) use users::RegisterError;
 
 use crate::telemetry::Metrics;
 use anyhow::Context;
 use nsys_contract::config::Db as Settings;
 use nsys_contract::schema::REQUIRED_SCHEMA_VERSION;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::Row;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use std::time::Instant;
 
 /// A failed query, as text that may be logged.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct DbError(String);
+#[error("{text}")]
+pub(crate) struct DbError {
+    text: String,
+    is_data: bool,
+}
+
+impl DbError {
+    /// Whether the values were the fault: the same statement would fail again.
+    pub(crate) const fn is_data(&self) -> bool {
+        self.is_data
+    }
+}
 
 impl From<sqlx::Error> for DbError {
     fn from(cause: sqlx::Error) -> Self {
-        Self(cause.to_string())
+        // Classes of SQLSTATE: data exception, integrity violation, program limit.
+        let is_data = cause
+            .as_database_error()
+            .and_then(|error| error.code())
+            .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)));
+        Self { text: cause.to_string(), is_data }
     }
+}
+
+/// A member of a closed set, from its text.
+fn member<T: std::str::FromStr<Err = nsys_contract::status::UnknownMember>>(
+    row: &PgRow,
+    column: &str,
+) -> Result<T, sqlx::Error> {
+    let text: &str = row.try_get(column)?;
+    text.parse()
+        .map_err(|cause| sqlx::Error::ColumnDecode { index: column.to_owned(), source: Box::new(cause) })
 }
 
 /// The pool of one process.

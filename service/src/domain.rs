@@ -1,5 +1,9 @@
 //! What a request means: validation, ids, fingerprints. Pure.
 
+pub(crate) mod breaker;
+pub(crate) mod recipient;
+pub(crate) mod retry;
+
 use nsys_contract::api::{CreateNotification, Notification};
 use nsys_contract::event::{Envelope, SCHEMA_VERSION};
 use nsys_contract::status::{Channel, Priority, Status};

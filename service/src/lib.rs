@@ -15,6 +15,7 @@ mod db;
 mod domain;
 mod http;
 mod queue;
+mod secret;
 pub mod settings;
 pub mod telemetry;
 mod worker;
@@ -99,11 +100,7 @@ pub async fn run(
     let metrics_server =
         tokio::spawn(http::serve_plain(metrics_listener, http::metrics_router(Arc::clone(&app))));
 
-    let worker = options.role.works().then(|| {
-        let consumer = queue::Consumer::subscribe(&app.config.kafka)?;
-        Ok::<_, anyhow::Error>(tokio::spawn(worker::run(Arc::clone(&app), consumer, stopping.clone())))
-    });
-    let worker = worker.transpose()?;
+    let worker = options.role.works().then(|| tokio::spawn(worker::run(Arc::clone(&app), stopping.clone())));
     let api = if options.role.serves() {
         let listener = listener(options.listen).await?;
         tracing::info!(address = ?listener.local_addr().ok(), "The API accepts requests.");

@@ -1,16 +1,20 @@
-//! The message log. The only place that names rdkafka.
+//! The message log. Only this file and those below it name rdkafka.
+
+mod consumer;
+mod feed;
+
+pub(crate) use consumer::{Consumer, Lag};
+pub(crate) use feed::{Feed, Message};
 
 use crate::telemetry::Metrics;
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use nsys_contract::config::Kafka;
 use nsys_contract::event::{Envelope, SCHEMA_VERSION};
 use nsys_contract::topics::{self, headers};
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, Message as _, OwnedHeaders};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
-use rdkafka::{Offset, TopicPartitionList};
 use std::time::Duration;
 
 fn client_config(kafka: &Kafka) -> ClientConfig {
@@ -100,6 +104,11 @@ impl Producer {
         self.send_raw(topics::DEAD_LETTERS, key, raw, header).await
     }
 
+    /// Puts bytes that could not be decoded back where the workers read.
+    pub(crate) async fn redrive(&self, key: &[u8], raw: &[u8]) -> Result<(), SendError> {
+        self.send_raw(topics::NOTIFICATIONS, key, raw, OwnedHeaders::new()).await
+    }
+
     async fn send_raw(
         &self,
         topic: &str,
@@ -142,100 +151,5 @@ impl Producer {
         if let Err(cause) = self.inner.flush(timeout) {
             tracing::warn!(%cause, "Not every message could be flushed before the end.");
         }
-    }
-}
-
-/// One message as the worker sees it.
-pub(crate) struct Delivery {
-    pub(crate) topic: String,
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
-    pub(crate) key: Vec<u8>,
-    pub(crate) value: Vec<u8>,
-}
-
-/// A member of the worker group. Offsets are committed after the effect, never before.
-pub(crate) struct Consumer {
-    inner: StreamConsumer,
-}
-
-impl Consumer {
-    /// Joins the group.
-    pub(crate) fn subscribe(kafka: &Kafka) -> anyhow::Result<Self> {
-        let inner: StreamConsumer = client_config(kafka)
-            .set("group.id", topics::WORKER_GROUP)
-            .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", topics::WORKER_OFFSET_RESET)
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", "10000")
-            .set("topic.metadata.refresh.interval.ms", "10000")
-            .set("queued.max.messages.kbytes", "16384")
-            .create()?;
-        inner.subscribe(&[topics::NOTIFICATIONS, topics::RETRY])?;
-        Ok(Self { inner })
-    }
-
-    /// Up to `max` messages: waits for the first, then at most `wait` for more.
-    pub(crate) async fn receive(&self, max: usize, wait: Duration) -> anyhow::Result<Vec<Delivery>> {
-        let mut batch = vec![self.next().await?];
-        let deadline = tokio::time::Instant::now() + wait;
-        while batch.len() < max {
-            match tokio::time::timeout_at(deadline, self.next()).await {
-                Ok(delivery) => batch.push(delivery?),
-                Err(_) => break,
-            }
-        }
-        Ok(batch)
-    }
-
-    async fn next(&self) -> anyhow::Result<Delivery> {
-        let message = self.inner.recv().await?;
-        Ok(Delivery {
-            topic: message.topic().to_owned(),
-            partition: message.partition(),
-            offset: message.offset(),
-            key: message.key().unwrap_or_default().to_vec(),
-            value: message.payload().unwrap_or_default().to_vec(),
-        })
-    }
-
-    /// Marks a batch as done.
-    pub(crate) fn commit(&self, batch: &[Delivery]) -> anyhow::Result<()> {
-        let mut offsets = TopicPartitionList::new();
-        for delivery in batch {
-            let next = Offset::Offset(delivery.offset + 1);
-            match offsets.find_partition(&delivery.topic, delivery.partition) {
-                Some(mut element) => element.set_offset(next)?,
-                None => offsets.add_partition_offset(&delivery.topic, delivery.partition, next)?,
-            }
-        }
-        self.inner.commit(&offsets, CommitMode::Async).map_err(|cause| anyhow!("commit: {cause}"))
-    }
-
-    /// Commits synchronously whatever is not yet, and leaves the group at once.
-    pub(crate) fn leave(&self) {
-        if let Err(cause) = self.inner.commit_consumer_state(CommitMode::Sync) {
-            tracing::debug!(%cause, "Nothing was left to commit.");
-        }
-        self.inner.unsubscribe();
-    }
-
-    /// Lag of each assigned partition: (topic, partition, messages).
-    pub(crate) fn lag(&self) -> Vec<(String, i32, i64)> {
-        let Ok(positions) = self.inner.position() else { return Vec::new() };
-        let mut ends = positions.clone();
-        if ends.set_all_offsets(Offset::End).is_err() {
-            return Vec::new();
-        }
-        let Ok(ends) = self.inner.offsets_for_times(ends, Duration::from_secs(2)) else { return Vec::new() };
-        let position = |topic: &str, partition| positions.find_partition(topic, partition)?.offset().to_raw();
-        ends.elements()
-            .iter()
-            .filter_map(|end| {
-                let at = position(end.topic(), end.partition()).filter(|at| *at >= 0)?;
-                let end_offset = end.offset().to_raw().filter(|offset| *offset >= 0)?;
-                Some((end.topic().to_owned(), end.partition(), (end_offset - at).max(0)))
-            })
-            .collect()
     }
 }

@@ -3,6 +3,7 @@
 //! A counter that can be a numerator is created together with its denominator, so that no ratio of
 //! the guide comes out empty.
 
+use crate::queue::Lag;
 use nsys_contract::config::Telemetry;
 use nsys_contract::metrics::{self as names, DURATION_BUCKETS};
 use nsys_contract::status::{Channel, NotificationType, Priority, Status};
@@ -14,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// Installs the log subscriber: JSON lines or text, to standard output.
@@ -68,6 +70,7 @@ struct Inner {
     published: Family<TopicLabels, Counter>,
     consumed: Family<ConsumedLabels, Counter>,
     lag: Family<LagLabels, Gauge>,
+    lag_seconds: Family<LagLabels, Gauge<f64, AtomicU64>>,
     publish_errors: Family<PublishErrorLabels, Counter>,
     query_duration: Family<QueryLabels, Histogram, fn() -> Histogram>,
     db_active: Gauge,
@@ -96,6 +99,7 @@ impl Default for Metrics {
             published: Family::default(),
             consumed: Family::default(),
             lag: Family::default(),
+            lag_seconds: Family::default(),
             publish_errors: Family::default(),
             query_duration: Family::new_with_constructor(histogram),
             db_active: Gauge::default(),
@@ -150,6 +154,11 @@ impl Inner {
         );
         r.register(counter(names::KAFKA_MESSAGES_CONSUMED_TOTAL), "Messages consumed", self.consumed.clone());
         r.register(names::KAFKA_CONSUMER_LAG, "Messages not yet consumed", self.lag.clone());
+        r.register(
+            names::KAFKA_CONSUMER_LAG_SECONDS,
+            "Age of the oldest message not yet consumed",
+            self.lag_seconds.clone(),
+        );
         r.register(
             counter(names::KAFKA_PUBLISH_ERRORS_TOTAL),
             "Sends that failed",
@@ -251,15 +260,17 @@ impl Metrics {
     }
 
     /// Replaces the lag of every assigned partition; partitions given away disappear.
-    pub(crate) fn lag(&self, lags: &[(String, i32, i64)]) {
+    pub(crate) fn lag(&self, lags: &[Lag]) {
         self.0.lag.clear();
-        for (topic, partition, lag) in lags {
+        self.0.lag_seconds.clear();
+        for lag in lags {
             let labels = LagLabels {
-                topic: topic.clone(),
-                partition: *partition,
+                topic: lag.topic.clone(),
+                partition: lag.partition,
                 consumer_group: topics::WORKER_GROUP,
             };
-            self.0.lag.get_or_create(&labels).set(*lag);
+            self.0.lag.get_or_create(&labels).set(lag.messages);
+            self.0.lag_seconds.get_or_create(&labels).set(lag.seconds);
         }
     }
 

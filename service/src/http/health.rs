@@ -3,6 +3,7 @@
 use super::error::Problem;
 use super::layers::Caller;
 use crate::app::App;
+use crate::worker::ChannelState;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -52,6 +53,7 @@ async fn worker(State(app): State<Arc<App>>) -> Json<Value> {
     let load = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
     let (processed, errors, busy_us) = (load(&state.processed), load(&state.errors), load(&state.busy_us));
     let last_ms = state.last_processed_ms.load(Ordering::Relaxed);
+    let channels: serde_json::Map<_, _> = state.channels().into_iter().map(channel).collect();
     let per_message_ms = (processed > 0).then(|| busy_us as f64 / 1_000.0 / processed as f64);
     Json(json!({
         "status": "ok",
@@ -62,9 +64,17 @@ async fn worker(State(app): State<Arc<App>>) -> Json<Value> {
             "errorCount": errors,
             "lastProcessedAt": (last_ms > 0).then(|| jiff::Timestamp::from_millisecond(last_ms).ok()),
             "performance": {"avgProcessingTime": per_message_ms, "totalProcessingTime": busy_us as f64 / 1_000.0},
+            "channels": channels,
+            "leftAlone": state.left_alone(),
             "consumerLag": {"totalLag": state.total_lag.load(Ordering::Relaxed)},
         },
     }))
+}
+
+/// One channel as the workers' health shows it.
+fn channel(state: ChannelState) -> (String, Value) {
+    let shown = json!({"provider": state.provider, "waiting": state.waiting, "running": state.running});
+    (state.channel.to_string(), shown)
 }
 
 async fn database(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
@@ -109,6 +119,8 @@ async fn config(State(app): State<Arc<App>>, Caller(claims): Caller) -> Result<J
         "/kafka/sasl_password",
         "/channels/smtp_url",
         "/channels/webhook_secret",
+        "/channels/sms_token",
+        "/channels/push_token",
     ] {
         if let Some(secret) = value.pointer_mut(pointer) {
             *secret = json!("***");

@@ -1,0 +1,162 @@
+//! E-mail by SMTP. The only place that names lettre.
+
+use super::{Outcome, text};
+use anyhow::Context;
+use lettre::message::{Mailbox, MultiPart, SinglePart};
+use lettre::transport::smtp::{Error as SmtpError, PoolConfig};
+use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use nsys_contract::config::Channels as Settings;
+use nsys_contract::event::Envelope;
+use nsys_contract::status::Status;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Most connections to the mail server that are kept open.
+const MAX_CONNECTIONS: u32 = 16;
+
+/// One mail server.
+pub(crate) struct Mailer {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+    destination: String,
+    timeout: Duration,
+}
+
+impl Mailer {
+    pub(super) fn open(settings: &Settings) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            !settings.smtp_url.is_empty(),
+            "channels.smtp_url is empty, but channels.email is smtp"
+        );
+        // The address may hold a password: it is not part of the error.
+        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&settings.smtp_url)
+            .map_err(|cause| anyhow::anyhow!("channels.smtp_url is no address of a mail server: {cause}"))?;
+        let transport = builder
+            .timeout(Some(settings.timeout))
+            .pool_config(PoolConfig::new().max_size(MAX_CONNECTIONS))
+            .build();
+        let from = settings.smtp_from.parse().context("channels.smtp_from is no e-mail address")?;
+        let after_user =
+            settings.smtp_url.rsplit_once('@').map_or(settings.smtp_url.as_str(), |(_, host)| host);
+        let host = after_user.rsplit_once("//").map_or(after_user, |(_, host)| host);
+        let host = host.split(['/', '?']).next().unwrap_or(host);
+        Ok(Self { transport, from, destination: format!("smtp {host}"), timeout: settings.timeout })
+    }
+
+    pub(super) fn destination(&self) -> &str {
+        &self.destination
+    }
+
+    pub(super) async fn deliver(&self, envelope: &Envelope) -> Outcome {
+        let message = match message(envelope, &self.from) {
+            Ok(message) => message,
+            Err(cause) => return Outcome::Refused(format!("{cause:#}")),
+        };
+        // The transport's own time-out is for each command; a slow server could stretch them.
+        match tokio::time::timeout(self.timeout, self.transport.send(message)).await {
+            Ok(Ok(_)) => Outcome::Done(Status::Sent),
+            Ok(Err(cause)) => outcome(&cause),
+            Err(_) => Outcome::down(format!("the mail server did not answer within {:?}", self.timeout)),
+        }
+    }
+}
+
+fn outcome(cause: &SmtpError) -> Outcome {
+    let error = with_sources(cause);
+    if cause.is_permanent() {
+        Outcome::Refused(error)
+    } else {
+        // A server that says 4xx is there; one that cannot be reached is down.
+        Outcome::Retry { error, after: None, down: !cause.is_transient() }
+    }
+}
+
+fn with_sources(cause: &dyn std::error::Error) -> String {
+    let mut text = cause.to_string();
+    let mut source = cause.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
+}
+
+/// The mail. Its Message-ID is the notification's id, so that a server or a reader that gets it twice
+/// can tell.
+fn message(envelope: &Envelope, from: &Mailbox) -> anyhow::Result<Message> {
+    let payload = &envelope.payload;
+    let from: Mailbox = match text(payload, &["from"]) {
+        Some(from) => from.parse().with_context(|| format!("from {from:?} is no e-mail address"))?,
+        None => from.clone(),
+    };
+    let mut builder = Message::builder()
+        .message_id(Some(format!("<{}@{}>", envelope.id, from.email.domain())))
+        .from(from)
+        .subject(text(payload, &["subject"]).unwrap_or_default());
+    for to in recipients(payload) {
+        builder = builder.to(to.parse().with_context(|| format!("to {to:?} is no e-mail address"))?);
+    }
+    if let Some(reply) = text(payload, &["replyTo"]) {
+        builder = builder
+            .reply_to(reply.parse().with_context(|| format!("replyTo {reply:?} is no e-mail address"))?);
+    }
+    let body = text(payload, &["body", "text", "message"]).unwrap_or_default().to_owned();
+    let message = match text(payload, &["html"]) {
+        Some(html) => builder.multipart(MultiPart::alternative_plain_html(body, html.to_owned())),
+        None => builder.singlepart(SinglePart::plain(body)),
+    };
+    message.context("the mail cannot be made")
+}
+
+/// `to` is one address, or a list of them.
+fn recipients(payload: &Value) -> Vec<&str> {
+    match payload.get("to") {
+        Some(Value::String(one)) => vec![one],
+        Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channels::tests_support::envelope;
+    use serde_json::json;
+
+    fn written(payload: Value) -> anyhow::Result<String> {
+        let mail = message(&envelope("EMAIL", payload), &"Ours <ours@example.com>".parse().unwrap())?;
+        Ok(String::from_utf8(mail.formatted()).unwrap())
+    }
+
+    #[test]
+    fn a_mail_carries_its_notifications_id() {
+        let text = written(json!({"to": "a@example.org", "subject": "S", "body": "B"})).unwrap();
+        assert!(text.contains("Message-ID: <00000000-0000-0000-0000-000000000007@example.com>"), "{text}");
+        assert!(
+            text.contains("To: a@example.org") && text.contains("From: Ours <ours@example.com>"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn headers_cannot_be_smuggled_in() {
+        assert!(written(json!({"to": "a@example.org\r\nBcc: b@example.org"})).is_err());
+        let text = written(json!({"to": "a@example.org", "subject": "S\r\nBcc: b@example.org"})).unwrap();
+        assert!(!text.contains("\r\nBcc:"), "{text}");
+    }
+
+    #[test]
+    fn a_mail_for_nobody_is_refused() {
+        assert!(written(json!({"subject": "S"})).is_err());
+        assert!(written(json!({"to": "nobody"})).is_err());
+    }
+
+    #[test]
+    fn the_destination_has_no_password() {
+        let settings = Settings {
+            smtp_url: "smtp://user:secret@mail.example.com:2525?tls=opportunistic".into(),
+            ..Settings::default()
+        };
+        assert_eq!(Mailer::open(&settings).unwrap().destination(), "smtp mail.example.com:2525");
+    }
+}

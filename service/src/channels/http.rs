@@ -1,0 +1,215 @@
+//! HTTP to gateways and receivers. The only place of the channels that names reqwest.
+
+use super::Outcome;
+use super::guard::Guard;
+use anyhow::Context;
+use nsys_contract::status::Status;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+pub(super) use reqwest::header::{HeaderName, HeaderValue};
+pub(super) use reqwest::{Method, Url};
+use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// One request to make.
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) body: Vec<u8>,
+}
+
+/// A pool of connections. Redirects are never followed.
+pub(super) struct Http {
+    client: reqwest::Client,
+    /// Set when the addresses come from callers.
+    guard: Option<Guard>,
+}
+
+/// Why an address was not even connected to.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} leads into a private network")]
+struct OutOfReach(String);
+
+impl Http {
+    /// For addresses from the configuration.
+    pub(super) fn trusted(timeout: Duration) -> anyhow::Result<Self> {
+        Ok(Self { client: builder(timeout).build().context("no HTTP client")?, guard: None })
+    }
+
+    /// For addresses from callers: what `guard` does not allow is never connected to.
+    ///
+    /// The guard stands where names become addresses, and the connection is made to the very address
+    /// it passed: a name that resolves differently the second time gains nothing.
+    pub(super) fn guarded(timeout: Duration, guard: Guard) -> anyhow::Result<Self> {
+        let client = builder(timeout).no_proxy().dns_resolver(std::sync::Arc::new(guard.clone()));
+        Ok(Self { client: client.build().context("no HTTP client")?, guard: Some(guard) })
+    }
+
+    pub(super) async fn send(&self, call: Call) -> Outcome {
+        if let Some(guard) = &self.guard
+            && let Err(cause) = check(&call.url, guard)
+        {
+            return Outcome::Refused(cause);
+        }
+        let mut request = self.client.request(call.method, call.url).body(call.body);
+        for (name, value) in call.headers {
+            request = request.header(name, value);
+        }
+        match request.send().await {
+            Ok(answer) => outcome(answer.status().as_u16(), retry_after(answer.headers())),
+            Err(cause) => failed(&cause),
+        }
+    }
+}
+
+fn builder(timeout: Duration) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .timeout(timeout)
+        .connect_timeout(timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("notification-service/", env!("CARGO_PKG_VERSION")))
+}
+
+/// What can be told from the address alone. Numbers in any notation are an address here already.
+fn check(url: &Url, guard: &Guard) -> Result<(), String> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("{}: only http and https are called", url.scheme()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("the address of a webhook must not hold a user or a password".to_owned());
+    }
+    let host = url.host_str().ok_or("the address of a webhook needs a host")?;
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) if !guard.allows(address) => Err(OutOfReach(host.to_owned()).to_string()),
+        _ => Ok(()),
+    }
+}
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let guard = self.clone();
+        Box::pin(async move {
+            let host = name.as_str().to_owned();
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
+            // One inner address among public ones is reason enough: nobody has both by accident.
+            if !guard.allows_host(&host) && !found.iter().all(|one| guard.allows(one.ip())) {
+                return Err(Box::new(OutOfReach(host)) as Box<dyn Error + Send + Sync>);
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn outcome(status: u16, after: Option<Duration>) -> Outcome {
+    match status {
+        200..300 => Outcome::Done(Status::Sent),
+        300..400 => Outcome::Refused(format!("it answered {status}; redirects are not followed")),
+        // Slow down: the receiver is there.
+        408 | 425 | 429 => Outcome::Retry { error: format!("it answered {status}"), after, down: false },
+        400..500 => Outcome::Refused(format!("it answered {status}")),
+        _ => Outcome::Retry { error: format!("it answered {status}"), after, down: true },
+    }
+}
+
+fn failed(cause: &reqwest::Error) -> Outcome {
+    let mut innermost = None;
+    let mut source = cause.source();
+    while let Some(inner) = source {
+        if let Some(refused) = inner.downcast_ref::<OutOfReach>() {
+            return Outcome::Refused(refused.to_string());
+        }
+        innermost = Some(inner.to_string());
+        source = inner.source();
+    }
+    if cause.is_builder() {
+        return Outcome::Refused("the request cannot be made".to_owned());
+    }
+    if cause.is_timeout() {
+        return Outcome::down("it did not answer in time");
+    }
+    // The innermost cause says most, and unlike the outermost it holds no address.
+    Outcome::down(match innermost {
+        Some(cause) => format!("it cannot be reached: {cause}"),
+        None => "it cannot be reached".to_owned(),
+    })
+}
+
+/// `Retry-After` is a number of seconds, or an instant.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    Some(Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(url: &str) -> Result<(), String> {
+        check(&url.parse().unwrap(), &Guard::default())
+    }
+
+    #[test]
+    fn an_inner_address_is_found_in_every_notation() {
+        for url in [
+            "http://127.0.0.1/",
+            "http://2130706433/",
+            "http://0x7f000001/",
+            "http://0177.0.0.1/",
+            "http://127.1/",
+            "http://[::1]/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://[::ffff:7f00:1]/",
+            "http://169.254.169.254/latest",
+            "http://①②⑦.0.0.1/",
+        ] {
+            assert!(checked(url).is_err(), "{url}");
+        }
+        assert_eq!(checked("https://example.com/hook"), Ok(()));
+        assert_eq!(checked("http://1.1.1.1:8080/"), Ok(()));
+    }
+
+    #[test]
+    fn other_schemes_and_users_are_refused() {
+        for url in ["file:///etc/passwd", "ftp://example.com/", "http://user:pass@example.com/"] {
+            assert!(checked(url).is_err(), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_inside_is_not_connected_to() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let url = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
+        let http = Http::guarded(Duration::from_secs(5), Guard::default()).unwrap();
+        let call =
+            Call { method: Method::POST, url: url.parse().unwrap(), headers: Vec::new(), body: Vec::new() };
+        let outcome = http.send(call).await;
+        assert_eq!(outcome, Outcome::Refused("localhost leads into a private network".into()));
+        assert!(listener.accept().is_err(), "it was connected to");
+    }
+
+    #[test]
+    fn answers_are_told_apart() {
+        assert_eq!(outcome(204, None), Outcome::Done(Status::Sent));
+        assert!(matches!(outcome(302, None), Outcome::Refused(_)));
+        assert!(matches!(outcome(404, None), Outcome::Refused(_)));
+        let asked = Some(Duration::from_secs(3));
+        assert!(matches!(outcome(429, asked), Outcome::Retry { after, down: false, .. } if after == asked));
+        assert!(matches!(outcome(503, None), Outcome::Retry { down: true, .. }));
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_an_instant() {
+        let read = |text: &str| retry_after(&HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]));
+        assert_eq!(read("120"), Some(Duration::from_secs(120)));
+        assert_eq!(read("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+        assert!(read("Fri, 31 Dec 2100 23:59:59 GMT").unwrap() > Duration::from_secs(86_400));
+        assert_eq!(read("soon"), None);
+    }
+}

@@ -1,0 +1,364 @@
+//! Delivery: rows inserted in their first state, attempts ended, due rows claimed.
+//!
+//! Every statement takes a batch. What is final stays as it is, so that a message or an attempt that
+//! comes again takes effect once.
+
+use super::{Db, DbError, member};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use nsys_contract::event::{Envelope, SCHEMA_VERSION};
+use nsys_contract::schema;
+use nsys_contract::status::{Channel, NotificationType, Priority, Status};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection, Row};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A notification that has no row yet, as its message tells it.
+pub(crate) struct NewRow<'a> {
+    pub(crate) id: Uuid,
+    pub(crate) user_id: &'a str,
+    pub(crate) tenant_id: Option<&'a str>,
+    pub(crate) channel: Channel,
+    pub(crate) kind: NotificationType,
+    pub(crate) priority: Priority,
+    /// JSON text.
+    pub(crate) payload: &'a str,
+    pub(crate) scheduled_for: Option<Timestamp>,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) idempotency_key: Option<&'a str>,
+    pub(crate) request_hash: Option<&'a str>,
+    pub(crate) correlation_id: Option<&'a str>,
+    pub(crate) causation_id: Option<&'a str>,
+    pub(crate) state: RowState,
+}
+
+/// The state a row is written in.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RowState {
+    pub(crate) status: Status,
+    /// When the scheduler is to look at it. Ignored for `PROCESSING`, which gets a lease.
+    pub(crate) next_attempt_at: Option<Timestamp>,
+    /// Attempts that failed so far.
+    pub(crate) retry_count: u32,
+    /// The attempt that led here, if there was one.
+    pub(crate) attempt: Option<AttemptMade>,
+    /// Why, when it is not as it should be.
+    pub(crate) error: Option<String>,
+    /// Whether it failed for good at once, not by exhaustion.
+    pub(crate) refused: bool,
+}
+
+/// One attempt.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct AttemptMade {
+    /// Counted from 1.
+    pub(crate) number: u32,
+    pub(crate) provider: &'static str,
+    pub(crate) took: Duration,
+}
+
+impl RowState {
+    /// A state without an attempt.
+    pub(crate) const fn new(status: Status, next_attempt_at: Option<Timestamp>) -> Self {
+        Self { status, next_attempt_at, retry_count: 0, attempt: None, error: None, refused: false }
+    }
+
+    /// Whether more than the row itself has to be written.
+    fn leaves_history(&self) -> bool {
+        matches!(self.status, Status::Retrying | Status::Failed)
+    }
+
+    const fn reason(&self) -> &'static str {
+        if self.refused { "permanent" } else { "exhausted" }
+    }
+}
+
+/// A row that a worker holds.
+pub(crate) struct Claimed {
+    pub(crate) envelope: Envelope,
+    /// Number of the first attempt of this round, from 1.
+    pub(crate) first_attempt: u32,
+}
+
+/// The end of an attempt, or of a look at a row.
+pub(crate) struct Ended {
+    pub(crate) id: Uuid,
+    pub(crate) state: RowState,
+}
+
+const FINAL: &str = "('SENT', 'DELIVERED', 'FAILED', 'CANCELLED', 'EXPIRED')";
+
+/// Writes what a failed attempt leaves beside the row: the attempt, the event, the dead letter.
+/// `$1` ids, `$2` attempt numbers, `$3` providers, `$4` ms, `$5` errors, `$6` reasons.
+const HISTORY: &str = "WITH tried AS (
+         SELECT n.*, t.attempt, t.by_provider, t.took_ms, t.error, t.reason
+         FROM UNNEST($1::uuid[], $2::int[], $3::text[], $4::real[], $5::text[], $6::text[])
+             AS t(tried_id, attempt, by_provider, took_ms, error, reason)
+         JOIN notifications n ON n.id = t.tried_id
+     ), attempts AS (
+         INSERT INTO delivery_attempts (notification_id, attempt, provider, outcome, error, duration_ms, started_at)
+         SELECT id, attempt, by_provider, status, error, took_ms, now() - make_interval(secs => took_ms / 1000)
+         FROM tried WHERE status = 'RETRYING' AND attempt IS NOT NULL
+         ON CONFLICT (notification_id, attempt) DO NOTHING
+     ), happened AS (
+         INSERT INTO events (notification_id, status, detail) SELECT id, status, error FROM tried
+         WHERE status = 'RETRYING'
+     )
+     INSERT INTO dead_letters (notification_id, tenant_id, user_id, channel, attempts, reason, error, raw)
+     SELECT id, tenant_id, user_id, channel, retry_count + 1, reason, coalesce(error, ''), convert_to(
+         (jsonb_strip_nulls(jsonb_build_object(
+             'id', id, 'version', '1.0.0', 'timestamp', (extract(epoch FROM created_at) * 1000)::bigint,
+             'idempotencyKey', idempotency_key, 'requestHash', request_hash, 'userId', user_id, 'tenantId', tenant_id,
+             'type', type, 'channel', channel, 'priority', priority, 'status', status,
+             'scheduledFor', (extract(epoch FROM scheduled_for) * 1000)::bigint,
+             'expiresAt', (extract(epoch FROM expires_at) * 1000)::bigint,
+             'correlationId', correlation_id, 'causationId', causation_id, 'retryCount', retry_count))
+             -- Apart, because an empty value inside the payload is not to be stripped.
+             || jsonb_build_object('payload', payload))::text, 'UTF8')
+     FROM tried WHERE status = 'FAILED'
+     ON CONFLICT (notification_id) WHERE notification_id IS NOT NULL AND redriven_at IS NULL DO NOTHING";
+
+impl Db {
+    /// Inserts the rows that are new, in the state they are in, and tells their ids. `PROCESSING` ones
+    /// are held for `lease`. A row that exists already keeps its state.
+    pub(crate) async fn store(&self, rows: &[NewRow<'_>], lease: Duration) -> Result<Vec<Uuid>, DbError> {
+        let mut connection = self.acquire().await?;
+        if !rows.iter().any(|row| row.state.leaves_history()) {
+            let insert = insert(&mut connection, rows, lease);
+            return self.timed("insert", schema::NOTIFICATIONS, insert).await;
+        }
+        let both = async {
+            let mut transaction = connection.begin().await?;
+            let stored = insert(&mut transaction, rows, lease).await?;
+            let new = |row: &&NewRow<'_>| row.state.leaves_history() && stored.contains(&row.id);
+            let states = rows.iter().filter(new).map(|row| (row.id, &row.state)).collect::<Vec<_>>();
+            write_history(&mut transaction, &states).await?;
+            transaction.commit().await?;
+            Ok(stored)
+        };
+        self.timed("insert", schema::NOTIFICATIONS, both).await
+    }
+
+    /// Looks at messages whose rows were there already. A row that an earlier worker left behind
+    /// without a lease becomes due; a key that came again with another request is noted once.
+    pub(crate) async fn meet_again(&self, again: &[(Uuid, Option<&str>)]) -> Result<(), DbError> {
+        let mut connection = self.acquire().await?;
+        let query = sqlx::query(
+            "WITH again AS (
+                 SELECT * FROM UNNEST($1::uuid[], $2::text[]) AS t(id, request_hash)
+             ), left_behind AS (
+                 UPDATE notifications n SET next_attempt_at = now() FROM again a
+                 WHERE n.id = a.id AND n.status = 'PENDING' AND n.next_attempt_at IS NULL
+             )
+             INSERT INTO events (notification_id, status, detail)
+             SELECT DISTINCT n.id, 'DUPLICATE_CONFLICT', 'the idempotency key came again with another request'
+             FROM notifications n JOIN again a USING (id)
+             WHERE n.request_hash <> a.request_hash AND NOT EXISTS (
+                 SELECT 1 FROM events e WHERE e.notification_id = n.id AND e.status = 'DUPLICATE_CONFLICT')",
+        )
+        .bind(again.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+        .bind(again.iter().map(|(_, hash)| *hash).collect::<Vec<_>>())
+        .execute(&mut *connection);
+        self.timed("update", schema::NOTIFICATIONS, query).await.map(|_| ())
+    }
+
+    /// Writes the ends of attempts with what they leave behind, in one transaction, and tells which
+    /// took effect: a row that is final already is left alone.
+    pub(crate) async fn finish(&self, ended: &[Ended]) -> Result<Vec<Uuid>, DbError> {
+        if ended.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut connection = self.acquire().await?;
+        let both = async {
+            let mut transaction = connection.begin().await?;
+            let changed = update(&mut transaction, ended).await?;
+            let history = |one: &&Ended| one.state.leaves_history() && changed.contains(&one.id);
+            let states = ended.iter().filter(history).map(|one| (one.id, &one.state)).collect::<Vec<_>>();
+            if !states.is_empty() {
+                write_history(&mut transaction, &states).await?;
+            }
+            transaction.commit().await?;
+            Ok(changed)
+        };
+        self.timed("update", schema::NOTIFICATIONS, both).await
+    }
+
+    /// Takes rows that are due (scheduled, retrying, waiting for room, or left behind by a worker that
+    /// died), up to a number for each channel, and holds them for `lease`. Two workers never get the
+    /// same row.
+    pub(crate) async fn claim_due(
+        &self,
+        room: &[(Channel, usize)],
+        lease: Duration,
+    ) -> Result<Vec<Claimed>, DbError> {
+        let mut connection = self.acquire().await?;
+        let query = sqlx::query(
+            "UPDATE notifications SET status = 'PROCESSING', next_attempt_at = now() + make_interval(secs => $3),
+                 updated_at = now()
+             WHERE id IN (
+                 SELECT due.id FROM UNNEST($1::text[], $2::bigint[]) AS room(channel, free), LATERAL (
+                     SELECT id FROM notifications n
+                     WHERE n.channel = room.channel AND next_attempt_at <= now()
+                         AND status IN ('PENDING', 'SCHEDULED', 'RETRYING', 'PROCESSING')
+                     ORDER BY next_attempt_at LIMIT room.free FOR UPDATE SKIP LOCKED) AS due)
+             RETURNING id, user_id, tenant_id, channel, type, priority, payload, retry_count, first_attempt,
+                 scheduled_for, expires_at, created_at, correlation_id, causation_id, idempotency_key, request_hash",
+        )
+        .bind(room.iter().map(|(channel, _)| channel.as_str()).collect::<Vec<_>>())
+        .bind(room.iter().map(|(_, free)| i64::try_from(*free).unwrap_or(i64::MAX)).collect::<Vec<_>>())
+        .bind(lease.as_secs_f64())
+        .fetch_all(&mut *connection);
+        let rows = self.timed("update", schema::NOTIFICATIONS, query).await?;
+        rows.iter().map(claimed).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)
+    }
+
+    /// Lets go of rows that were claimed but not tried, so that another worker may take them now.
+    pub(crate) async fn give_back(&self, ids: &[Uuid]) -> Result<(), DbError> {
+        let mut connection = self.acquire().await?;
+        let query = sqlx::query(
+            "UPDATE notifications SET next_attempt_at = now() WHERE id = ANY($1) AND status = 'PROCESSING'",
+        )
+        .bind(ids)
+        .execute(&mut *connection);
+        self.timed("update", schema::NOTIFICATIONS, query).await.map(|_| ())
+    }
+}
+
+fn column<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> V) -> Vec<V> {
+    rows.iter().map(value).collect()
+}
+
+fn instant(at: Option<Timestamp>) -> Option<jiff_sqlx::Timestamp> {
+    at.map(ToSqlx::to_sqlx)
+}
+
+fn count(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn ms(took: Duration) -> f32 {
+    took.as_secs_f32() * 1_000.0
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    rows: &[NewRow<'_>],
+    lease: Duration,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar(
+        "INSERT INTO notifications (id, user_id, tenant_id, channel, type, priority, status, payload, scheduled_for,
+             next_attempt_at, expires_at, created_at, updated_at, idempotency_key, request_hash, correlation_id,
+             causation_id, retry_count, error_message, provider, duration_ms, sent_at, failed_at, event_id)
+         SELECT id, user_id, tenant_id, channel, type, priority, status, payload::jsonb, scheduled_for,
+             CASE WHEN status = 'PROCESSING' THEN now() + make_interval(secs => $20) ELSE next_attempt_at END,
+             expires_at, created_at, CASE WHEN status = 'SCHEDULED' THEN created_at ELSE now() END,
+             idempotency_key, request_hash, correlation_id, causation_id, retry_count, error,
+             CASE WHEN next_attempt_at IS NULL THEN provider END, CASE WHEN next_attempt_at IS NULL THEN took_ms END,
+             CASE WHEN status IN ('SENT', 'DELIVERED') THEN now() END, CASE WHEN status = 'FAILED' THEN now() END,
+             CASE WHEN next_attempt_at IS NULL AND status <> 'PROCESSING' THEN nextval('events_id_seq') END
+         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+             $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::text[], $14::text[],
+             $15::text[], $16::text[], $17::int[], $18::text[], $19::text[], $21::real[])
+             AS t(id, user_id, tenant_id, channel, type, priority, status, payload, scheduled_for, next_attempt_at,
+             expires_at, created_at, idempotency_key, request_hash, correlation_id, causation_id, retry_count, error,
+             provider, took_ms)
+         ON CONFLICT DO NOTHING RETURNING id",
+    )
+    .bind(column(rows, |row| row.id))
+    .bind(column(rows, |row| row.user_id))
+    .bind(column(rows, |row| row.tenant_id))
+    .bind(column(rows, |row| row.channel.as_str()))
+    .bind(column(rows, |row| row.kind.as_str()))
+    .bind(column(rows, |row| row.priority.as_str()))
+    .bind(column(rows, |row| row.state.status.as_str()))
+    .bind(column(rows, |row| row.payload))
+    .bind(column(rows, |row| instant(row.scheduled_for)))
+    .bind(column(rows, |row| instant(row.state.next_attempt_at)))
+    .bind(column(rows, |row| instant(row.expires_at)))
+    .bind(column(rows, |row| row.created_at.to_sqlx()))
+    .bind(column(rows, |row| row.idempotency_key))
+    .bind(column(rows, |row| row.request_hash))
+    .bind(column(rows, |row| row.correlation_id))
+    .bind(column(rows, |row| row.causation_id))
+    .bind(column(rows, |row| count(row.state.retry_count)))
+    .bind(column(rows, |row| row.state.error.as_deref()))
+    .bind(column(rows, |row| row.state.attempt.map(|attempt| attempt.provider)))
+    .bind(lease.as_secs_f64())
+    .bind(column(rows, |row| row.state.attempt.map(|attempt| ms(attempt.took))))
+    .fetch_all(connection)
+    .await
+}
+
+async fn update(connection: &mut PgConnection, ended: &[Ended]) -> Result<Vec<Uuid>, sqlx::Error> {
+    let sql = format!(
+        "UPDATE notifications n
+         SET status = e.status, retry_count = e.retry_count, error_message = e.error,
+             next_attempt_at = e.next_attempt_at, updated_at = now(),
+             provider = CASE WHEN e.next_attempt_at IS NULL THEN e.provider END,
+             duration_ms = CASE WHEN e.next_attempt_at IS NULL THEN e.took_ms END,
+             sent_at = CASE WHEN e.status IN ('SENT', 'DELIVERED') THEN now() END,
+             failed_at = CASE WHEN e.status = 'FAILED' THEN now() END,
+             event_id = CASE WHEN e.next_attempt_at IS NULL THEN nextval('events_id_seq') END
+         FROM UNNEST($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::text[], $7::real[])
+             AS e(id, status, retry_count, error, next_attempt_at, provider, took_ms)
+         WHERE n.id = e.id AND n.status NOT IN {FINAL}
+         RETURNING n.id"
+    );
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .bind(column(ended, |one| one.id))
+        .bind(column(ended, |one| one.state.status.as_str()))
+        .bind(column(ended, |one| count(one.state.retry_count)))
+        .bind(column(ended, |one| one.state.error.as_deref()))
+        .bind(column(ended, |one| instant(one.state.next_attempt_at)))
+        .bind(column(ended, |one| one.state.attempt.map(|attempt| attempt.provider)))
+        .bind(column(ended, |one| one.state.attempt.map(|attempt| ms(attempt.took))))
+        .fetch_all(connection)
+        .await
+}
+
+async fn write_history(
+    connection: &mut PgConnection,
+    states: &[(Uuid, &RowState)],
+) -> Result<(), sqlx::Error> {
+    let made = |value: fn(AttemptMade) -> i32| column(states, |(_, state)| state.attempt.map(value));
+    sqlx::query(HISTORY)
+        .bind(column(states, |(id, _)| *id))
+        .bind(made(|attempt| count(attempt.number)))
+        .bind(column(states, |(_, state)| state.attempt.map(|attempt| attempt.provider)))
+        .bind(column(states, |(_, state)| state.attempt.map(|attempt| ms(attempt.took))))
+        .bind(column(states, |(_, state)| state.error.as_deref()))
+        .bind(column(states, |(_, state)| state.reason()))
+        .execute(connection)
+        .await
+        .map(|_| ())
+}
+
+fn claimed(row: &PgRow) -> Result<Claimed, sqlx::Error> {
+    let ms = |column: &str| {
+        row.try_get::<Option<jiff_sqlx::Timestamp>, _>(column)
+            .map(|at| at.map(|at| at.to_jiff().as_millisecond()))
+    };
+    let number = |column: &str| row.try_get::<i32, _>(column).map(i32::unsigned_abs);
+    let envelope = Envelope {
+        id: row.try_get("id")?,
+        version: SCHEMA_VERSION.to_owned(),
+        timestamp: ms("created_at")?.unwrap_or_default(),
+        idempotency_key: row.try_get("idempotency_key")?,
+        request_hash: row.try_get("request_hash")?,
+        user_id: row.try_get("user_id")?,
+        tenant_id: row.try_get("tenant_id")?,
+        kind: member(row, "type")?,
+        channel: member(row, "channel")?,
+        priority: member(row, "priority")?,
+        status: Status::Processing,
+        scheduled_for: ms("scheduled_for")?,
+        expires_at: ms("expires_at")?,
+        payload: row.try_get("payload")?,
+        correlation_id: row.try_get("correlation_id")?,
+        causation_id: row.try_get("causation_id")?,
+        retry_count: number("retry_count")?,
+    };
+    Ok(Claimed { envelope, first_attempt: number("first_attempt")? })
+}

@@ -1,0 +1,142 @@
+//! Circuit breakers: a destination that only fails is left alone for a while. Pure; time is given.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Most destinations remembered; the ones that work are forgotten first.
+const MAX_DESTINATIONS: usize = 10_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It works, or failed this often in a row.
+    Closed { failures: u32 },
+    /// Nothing goes there before this instant.
+    Open { until: Instant },
+    /// One attempt is under way to see whether it works again.
+    Trying { until: Instant },
+}
+
+/// Whether an attempt may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// Yes.
+    Go,
+    /// Not before this long.
+    Hold(Duration),
+}
+
+/// The breakers of every destination of a process.
+#[derive(Debug)]
+pub(crate) struct Breakers {
+    failures: u32,
+    cooldown: Duration,
+    states: HashMap<String, State>,
+}
+
+impl Breakers {
+    /// Opens after `failures` in a row, for `cooldown`. 0 failures: never.
+    pub(crate) fn new(failures: u32, cooldown: Duration) -> Self {
+        Self { failures, cooldown, states: HashMap::new() }
+    }
+
+    /// Asks before an attempt. After the cooldown one attempt is let through.
+    pub(crate) fn admit(&mut self, destination: &str, now: Instant) -> Admission {
+        let Some(state) = self.states.get_mut(destination) else { return Admission::Go };
+        match *state {
+            State::Closed { .. } => Admission::Go,
+            // An attempt whose end nobody told is over by then.
+            State::Open { until } | State::Trying { until } if until <= now => {
+                *state = State::Trying { until: now + self.cooldown };
+                Admission::Go
+            }
+            State::Open { until } | State::Trying { until } => Admission::Hold(until - now),
+        }
+    }
+
+    /// Tells how an attempt ended.
+    pub(crate) fn record(&mut self, destination: &str, worked: bool, now: Instant) {
+        if worked || self.failures == 0 {
+            self.states.remove(destination);
+            return;
+        }
+        if self.states.len() >= MAX_DESTINATIONS && !self.states.contains_key(destination) {
+            self.states.retain(|_, state| !matches!(state, State::Closed { .. }));
+        }
+        let open = State::Open { until: now + self.cooldown };
+        let state = self.states.entry(destination.to_owned()).or_insert(State::Closed { failures: 0 });
+        *state = match *state {
+            State::Closed { failures } if failures + 1 < self.failures => {
+                State::Closed { failures: failures + 1 }
+            }
+            State::Closed { .. } | State::Trying { .. } => open,
+            // Attempts that began before it opened do not lengthen the cooldown.
+            still @ State::Open { .. } => still,
+        };
+    }
+
+    /// Destinations that are left alone now.
+    pub(crate) fn open(&self, now: Instant) -> Vec<&str> {
+        let left_alone = |state: &State| match state {
+            State::Closed { .. } => false,
+            State::Open { until } | State::Trying { until } => *until > now,
+        };
+        self.states
+            .iter()
+            .filter(|(_, state)| left_alone(state))
+            .map(|(destination, _)| destination.as_str())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COOLDOWN: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn it_opens_after_failures_in_a_row_only() {
+        let (mut breakers, now) = (Breakers::new(3, COOLDOWN), Instant::now());
+        for worked in [false, false, true, false, false] {
+            breakers.record("a", worked, now);
+        }
+        assert_eq!(breakers.admit("a", now), Admission::Go);
+        breakers.record("a", false, now);
+        assert_eq!(breakers.admit("a", now), Admission::Hold(COOLDOWN));
+        assert_eq!(breakers.admit("b", now), Admission::Go);
+        assert_eq!(breakers.open(now), ["a"]);
+    }
+
+    #[test]
+    fn one_attempt_is_let_through_after_the_cooldown_and_decides() {
+        let (mut breakers, start) = (Breakers::new(1, COOLDOWN), Instant::now());
+        breakers.record("a", false, start);
+        let later = start + COOLDOWN;
+        assert_eq!(breakers.admit("a", later), Admission::Go);
+        assert_eq!(breakers.admit("a", later), Admission::Hold(COOLDOWN));
+        breakers.record("a", false, later);
+        assert_eq!(breakers.admit("a", later), Admission::Hold(COOLDOWN));
+        let last = later + COOLDOWN;
+        assert_eq!(breakers.admit("a", last), Admission::Go);
+        breakers.record("a", true, last);
+        assert_eq!(breakers.admit("a", last), Admission::Go);
+        assert!(breakers.open(last).is_empty());
+    }
+
+    #[test]
+    fn a_probe_that_never_ended_does_not_shut_it_for_ever() {
+        let (mut breakers, start) = (Breakers::new(1, COOLDOWN), Instant::now());
+        breakers.record("a", false, start);
+        assert_eq!(breakers.admit("a", start + COOLDOWN), Admission::Go);
+        assert_eq!(breakers.admit("a", start + COOLDOWN * 2), Admission::Go);
+    }
+
+    #[test]
+    fn destinations_are_bounded() {
+        let (mut breakers, now) = (Breakers::new(2, COOLDOWN), Instant::now());
+        for one in 0..MAX_DESTINATIONS + 5 {
+            breakers.record(&one.to_string(), false, now);
+        }
+        assert!(breakers.states.len() <= MAX_DESTINATIONS);
+    }
+}

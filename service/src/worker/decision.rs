@@ -1,0 +1,162 @@
+//! What becomes of a notification: of a new one, and of one after an attempt. Pure.
+
+use super::message::Incoming;
+use crate::channels::{Outcome, Providers};
+use crate::db::{AttemptMade, RowState};
+use crate::domain::recipient::{Recipient, Wish};
+use crate::domain::retry;
+use jiff::Timestamp;
+use nsys_contract::config::Worker;
+use nsys_contract::status::{Channel, NotificationType, Priority, Status};
+use std::time::Duration;
+
+/// What is known when an attempt has ended.
+pub(crate) struct After<'a> {
+    pub(crate) settings: &'a Worker,
+    pub(crate) providers: &'a Providers,
+    pub(crate) channel: Channel,
+    /// Number of this attempt, from 1.
+    pub(crate) number: u32,
+    /// Number of the first attempt of this round.
+    pub(crate) first: u32,
+    pub(crate) took: Duration,
+    pub(crate) now: Timestamp,
+}
+
+impl After<'_> {
+    /// The state that an attempt leads to. `luck` in 0 to 1 spreads the retries.
+    pub(crate) fn state(&self, outcome: Outcome, luck: f64) -> RowState {
+        let provider = self.providers.of(self.channel).as_str();
+        let attempt = Some(AttemptMade { number: self.number, provider, took: self.took });
+        let before =
+            RowState { attempt, retry_count: self.number - 1, ..RowState::new(Status::Failed, None) };
+        match outcome {
+            Outcome::Done(status) => RowState { status, ..before },
+            Outcome::Refused(error) => RowState { error: Some(error), refused: true, ..before },
+            Outcome::Retry { error, after, .. } => {
+                let schedule = self.providers.schedule(self.channel);
+                let in_round = (self.number + 1).saturating_sub(self.first);
+                let error = Some(error);
+                match retry::wait_after(self.settings, schedule, in_round, after, luck) {
+                    None => RowState { error, ..before },
+                    Some(wait) => RowState {
+                        status: Status::Retrying,
+                        next_attempt_at: self.now.checked_add(wait).ok(),
+                        retry_count: self.number,
+                        error,
+                        ..before
+                    },
+                }
+            }
+        }
+    }
+}
+
+/// Why a notification is not tried now: it is too late for it, unwanted, or to wait.
+pub(crate) fn not_now(
+    recipient: Option<&Recipient>,
+    (channel, kind, priority): (Channel, NotificationType, Priority),
+    expires_at: Option<Timestamp>,
+    retry_count: u32,
+    now: Timestamp,
+) -> Option<RowState> {
+    if expires_at.is_some_and(|at| at <= now) {
+        return Some(RowState { retry_count, ..RowState::new(Status::Expired, None) });
+    }
+    let state = |status, until, why: &str| RowState {
+        retry_count,
+        error: Some(why.to_owned()),
+        ..RowState::new(status, until)
+    };
+    match recipient?.wish(channel, kind, priority, now) {
+        Wish::Send => None,
+        Wish::Mute => Some(state(Status::Cancelled, None, "the user does not want it")),
+        Wish::Wait(until) => {
+            Some(state(Status::Scheduled, Some(until), "it waits for the end of the user's quiet hours"))
+        }
+    }
+}
+
+/// What becomes of a new notification.
+#[derive(Debug, PartialEq)]
+pub(crate) enum First {
+    /// Its row is written in this state, and that is all for now.
+    Settled(RowState),
+    /// It has to be handed to its provider.
+    Deliver,
+}
+
+/// Decides over a new notification.
+pub(crate) fn first(
+    incoming: &Incoming<'_>,
+    recipient: Option<&Recipient>,
+    providers: &Providers,
+    settings: &Worker,
+    now: Timestamp,
+) -> First {
+    let retry_count = incoming.retry_count();
+    if let Some(at) = incoming.scheduled_for.filter(|at| *at > now) {
+        return First::Settled(RowState { retry_count, ..RowState::new(Status::Scheduled, Some(at)) });
+    }
+    let about = (incoming.channel(), incoming.kind(), incoming.priority());
+    if let Some(state) = not_now(recipient, about, incoming.expires_at, retry_count, now) {
+        return First::Settled(state);
+    }
+    if let Some(at) = incoming.retry_at.filter(|at| *at > now) {
+        return First::Settled(RowState { retry_count, ..RowState::new(Status::Pending, Some(at)) });
+    }
+    let Some(outcome) = providers.of(incoming.channel()).at_once() else { return First::Deliver };
+    let after = After {
+        settings,
+        providers,
+        channel: incoming.channel(),
+        number: retry_count + 1,
+        first: 1,
+        took: Duration::ZERO,
+        now,
+    };
+    First::Settled(after.state(outcome, rand::random()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nsys_contract::config::ServiceConfig;
+
+    fn failing(number: u32, first: u32, after: Option<Duration>) -> RowState {
+        let config = ServiceConfig::default();
+        let providers = Providers::open(&config).unwrap();
+        let after_it = After {
+            settings: &config.worker,
+            providers: &providers,
+            channel: Channel::Email,
+            number,
+            first,
+            took: Duration::from_millis(2),
+            now: Timestamp::UNIX_EPOCH,
+        };
+        after_it.state(Outcome::Retry { error: "no".into(), after, down: true }, 1.0)
+    }
+
+    #[test]
+    fn a_failed_attempt_is_tried_again_until_its_round_is_over() {
+        let first = failing(1, 1, None);
+        assert_eq!((first.status, first.retry_count), (Status::Retrying, 1));
+        assert_eq!(first.next_attempt_at, Some(Timestamp::from_second(1).unwrap()));
+        let last = failing(5, 1, None);
+        assert_eq!((last.status, last.retry_count, last.next_attempt_at), (Status::Failed, 4, None));
+        assert!(!last.refused);
+        assert_eq!(failing(5, 5, None).status, Status::Retrying, "a retry by hand begins a new round");
+    }
+
+    #[test]
+    fn expiry_comes_before_every_wish() {
+        let about = (Channel::Email, NotificationType::Marketing, Priority::Low);
+        let muted = Recipient { muted: vec![(None, None)], ..Recipient::default() };
+        let now = Timestamp::from_second(100).unwrap();
+        let state = |expires| not_now(Some(&muted), about, expires, 0, now).unwrap().status;
+        assert_eq!(state(Some(now)), Status::Expired);
+        assert_eq!(state(None), Status::Cancelled);
+        assert_eq!(not_now(None, about, None, 0, now), None);
+    }
+}

@@ -1,0 +1,360 @@
+//! Hands notifications to their providers: by priority, each user's in order, so many of a channel
+//! at once, and leaving destinations alone that only fail.
+//!
+//! Every job is a row that this process holds by a lease. A job that could outlive its lease is not
+//! begun: another worker may have the row by then.
+
+use super::decision::{self, After};
+use super::recipients::{self, Recipients};
+use crate::app::App;
+use crate::channels::{Outcome, Providers};
+use crate::db::{Claimed, Ended, RowState};
+use crate::domain::breaker::{Admission, Breakers};
+use crate::domain::retry;
+use jiff::Timestamp;
+use nsys_contract::config::Worker;
+use nsys_contract::event::Envelope;
+use nsys_contract::status::{Channel, Priority, Status};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+/// A row to deliver.
+pub(crate) struct Job {
+    pub(crate) envelope: Envelope,
+    pub(crate) first_attempt: u32,
+    /// When the lease was taken.
+    pub(crate) claimed: Instant,
+}
+
+impl Job {
+    pub(crate) fn new(claimed: Claimed, at: Instant) -> Self {
+        Self { envelope: claimed.envelope, first_attempt: claimed.first_attempt, claimed: at }
+    }
+
+    fn line(&self) -> Line {
+        (self.envelope.tenant_id.clone(), self.envelope.user_id.clone(), self.envelope.priority)
+    }
+}
+
+/// What is delivered in order: one user's notifications of one priority.
+type Line = (Option<String>, String, Priority);
+
+/// What one channel has in hand.
+#[derive(Default)]
+struct Queue {
+    /// The first job of each line that has none under way, one queue for each priority.
+    heads: [VecDeque<Job>; Priority::ALL.len()],
+    /// The jobs behind the first, of every line that has a first, waiting or under way.
+    lines: HashMap<Line, VecDeque<Job>>,
+    /// Jobs that were not begun.
+    queued: usize,
+    running: usize,
+    closed: bool,
+}
+
+impl Queue {
+    fn push(&mut self, job: Job) {
+        self.queued += 1;
+        match self.lines.entry(job.line()) {
+            Entry::Occupied(line) => line.into_mut().push_back(job),
+            Entry::Vacant(line) => {
+                line.insert(VecDeque::new());
+                self.heads[job.envelope.priority as usize].push_back(job);
+            }
+        }
+    }
+
+    /// The next job to begin: of the highest priority, the one that waits longest.
+    fn next(&mut self) -> Option<Job> {
+        let job = self.heads.iter_mut().rev().find_map(VecDeque::pop_front)?;
+        self.queued -= 1;
+        Some(job)
+    }
+
+    /// The job of a line has ended: the next of it may begin.
+    fn release(&mut self, line: Line) {
+        let Entry::Occupied(mut entry) = self.lines.entry(line) else { return };
+        match entry.get_mut().pop_front() {
+            Some(next) => self.heads[next.envelope.priority as usize].push_front(next),
+            None => {
+                entry.remove();
+            }
+        }
+    }
+
+    fn drain(&mut self) -> Vec<Job> {
+        self.closed = true;
+        self.queued = 0;
+        let heads = self.heads.iter_mut().rev().flat_map(|queue| queue.drain(..));
+        heads.chain(self.lines.values_mut().flat_map(|queue| queue.drain(..))).collect()
+    }
+}
+
+/// What a channel does, for `/health/worker`.
+#[derive(Clone, Debug)]
+pub(crate) struct ChannelState {
+    pub(crate) channel: Channel,
+    pub(crate) provider: &'static str,
+    pub(crate) waiting: usize,
+    pub(crate) running: usize,
+}
+
+/// Delivers claimed rows and sends what became of them to the recorder.
+pub(crate) struct Dispatcher {
+    app: Arc<App>,
+    providers: Arc<Providers>,
+    recipients: Arc<Recipients>,
+    queues: Vec<Mutex<Queue>>,
+    breakers: Mutex<Breakers>,
+    ended: mpsc::Sender<(Ended, Envelope)>,
+    tasks: TaskTracker,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(
+        app: Arc<App>,
+        providers: Arc<Providers>,
+        recipients: Arc<Recipients>,
+        ended: mpsc::Sender<(Ended, Envelope)>,
+    ) -> Self {
+        let settings = &app.config.worker;
+        Self {
+            queues: Channel::ALL.iter().map(|_| Mutex::default()).collect(),
+            breakers: Mutex::new(Breakers::new(settings.breaker_failures, settings.breaker_cooldown)),
+            tasks: TaskTracker::new(),
+            app,
+            providers,
+            recipients,
+            ended,
+        }
+    }
+
+    fn settings(&self) -> &Worker {
+        &self.app.config.worker
+    }
+
+    fn queue(&self, channel: Channel) -> MutexGuard<'_, Queue> {
+        self.queues[channel as usize].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn breakers(&self) -> MutexGuard<'_, Breakers> {
+        self.breakers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many more jobs of a channel are taken. What is more than that waits in the database, where
+    /// it is not in the way of other channels.
+    pub(crate) fn room(&self, channel: Channel) -> usize {
+        let limit = self.settings().channel_concurrency.max(1).saturating_mul(4);
+        let queue = self.queue(channel);
+        if queue.closed { 0 } else { limit.saturating_sub(queue.queued + queue.running) }
+    }
+
+    /// Takes jobs. There has to be room for them.
+    pub(crate) fn submit(self: &Arc<Self>, jobs: Vec<Job>) {
+        for job in jobs {
+            let channel = job.envelope.channel;
+            let mut queue = self.queue(channel);
+            queue.push(job);
+            while queue.running < self.settings().channel_concurrency.max(1) {
+                let Some(job) = queue.next() else { break };
+                queue.running += 1;
+                let dispatcher = Arc::clone(self);
+                self.tasks.spawn(async move { dispatcher.run(channel, job).await });
+            }
+        }
+    }
+
+    /// Delivers one job after the other until there is none.
+    async fn run(self: Arc<Self>, channel: Channel, mut job: Job) {
+        loop {
+            let line = job.line();
+            // A job behind its lease is dropped: whoever claims the row next delivers it.
+            if let Some(state) = self.handle(&job).await {
+                let ended = Ended { id: job.envelope.id, state };
+                if self.ended.send((ended, job.envelope)).await.is_err() {
+                    tracing::error!("The recorder has ended before the last delivery.");
+                }
+            }
+            let mut queue = self.queue(channel);
+            queue.release(line);
+            match queue.next().filter(|_| !queue.closed) {
+                Some(next) => job = next,
+                None => {
+                    queue.running -= 1;
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn handle(&self, job: &Job) -> Option<RowState> {
+        let envelope = &job.envelope;
+        let left = self.settings().lease.saturating_sub(job.claimed.elapsed());
+        if left < self.app.config.channels.timeout.min(self.settings().lease / 2) {
+            return None;
+        }
+        let now = Timestamp::now();
+        let recipient = self.recipient(envelope).await;
+        let about = (envelope.channel, envelope.kind, envelope.priority);
+        let expires = envelope.expires_at.and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        if let Some(state) =
+            decision::not_now(recipient.as_deref(), about, expires, envelope.retry_count, now)
+        {
+            return Some(state);
+        }
+        let provider = self.providers.of(envelope.channel);
+        let destination = provider.destination(envelope);
+        if let Some(state) = destination.as_deref().and_then(|one| self.held(one, envelope, now)) {
+            return Some(state);
+        }
+        let started = Instant::now();
+        let outcome = provider.deliver(envelope).await;
+        if let Some(destination) = &destination {
+            let worked = !matches!(outcome, Outcome::Retry { down: true, .. });
+            self.breakers().record(destination, worked, Instant::now());
+        }
+        Some(self.after(job, started.elapsed()).state(outcome, rand::random()))
+    }
+
+    async fn recipient(&self, envelope: &Envelope) -> Option<Arc<crate::domain::recipient::Recipient>> {
+        let (tenant, user) = (envelope.tenant_id.as_deref(), envelope.user_id.as_str());
+        // Without the database preferences are not known; neither could the end of the attempt be
+        // recorded, so this is rare. What is known of most users is that they have none.
+        let mut known = self.recipients.of(&self.app.db, std::iter::once((tenant, user))).await.ok()?;
+        known.remove(&recipients::key(tenant, user))
+    }
+
+    fn after<'a>(&'a self, job: &'a Job, took: Duration) -> After<'a> {
+        After {
+            settings: self.settings(),
+            providers: &self.providers,
+            channel: job.envelope.channel,
+            number: job.envelope.retry_count + 1,
+            first: job.first_attempt,
+            took,
+            now: Timestamp::now(),
+        }
+    }
+
+    /// The state of a notification whose destination is left alone now. That is no attempt, but it does
+    /// not go on for ever either.
+    fn held(&self, destination: &str, envelope: &Envelope, now: Timestamp) -> Option<RowState> {
+        let Admission::Hold(wait) = self.breakers().admit(destination, Instant::now()) else { return None };
+        let error = Some(format!("{destination} only fails and is left alone for now"));
+        let retry_count = envelope.retry_count;
+        let patience = retry::patience(self.settings(), self.providers.schedule(envelope.channel));
+        let since = envelope.scheduled_for.unwrap_or(0).max(envelope.timestamp);
+        let waited = Duration::from_millis(u64::try_from(now.as_millisecond() - since).unwrap_or(0));
+        if waited > patience {
+            return Some(RowState { retry_count, error, ..RowState::new(Status::Failed, None) });
+        }
+        // Spread, so that they do not all come back as the breaker lets one through.
+        let wait = wait + self.settings().breaker_cooldown.mul_f64(rand::random::<f64>());
+        let until = now.checked_add(wait).ok();
+        Some(RowState { retry_count, error, ..RowState::new(Status::Retrying, until) })
+    }
+
+    /// Ids of the jobs that were not begun; those under way end first.
+    pub(crate) async fn close(&self) -> Vec<Uuid> {
+        let left: Vec<_> = Channel::ALL.iter().flat_map(|channel| self.queue(*channel).drain()).collect();
+        self.tasks.close();
+        self.tasks.wait().await;
+        left.into_iter().map(|job| job.envelope.id).collect()
+    }
+
+    /// What each channel does.
+    pub(crate) fn states(&self) -> Vec<ChannelState> {
+        let state = |channel: &Channel| {
+            let queue = self.queue(*channel);
+            ChannelState {
+                channel: *channel,
+                provider: self.providers.of(*channel).as_str(),
+                waiting: queue.queued,
+                running: queue.running,
+            }
+        };
+        Channel::ALL.iter().map(state).collect()
+    }
+
+    /// Destinations that are left alone now.
+    pub(crate) fn left_alone(&self) -> Vec<String> {
+        self.breakers().open(Instant::now()).into_iter().map(str::to_owned).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channels::tests_support::envelope;
+
+    fn job(user: &str, priority: Priority, number: u128) -> Job {
+        let mut envelope = envelope("EMAIL", serde_json::json!({}));
+        envelope.user_id = user.to_owned();
+        envelope.priority = priority;
+        envelope.id = Uuid::from_u128(number);
+        Job { envelope, first_attempt: 1, claimed: Instant::now() }
+    }
+
+    fn next(queue: &mut Queue) -> Option<(u128, Line)> {
+        queue.next().map(|job| (job.envelope.id.as_u128(), job.line()))
+    }
+
+    #[test]
+    fn higher_priorities_go_first_and_one_users_go_one_after_the_other() {
+        let mut queue = Queue::default();
+        for one in [
+            job("a", Priority::Low, 1),
+            job("a", Priority::Low, 2),
+            job("b", Priority::Low, 3),
+            job("c", Priority::Urgent, 4),
+            job("a", Priority::High, 5),
+        ] {
+            queue.push(one);
+        }
+        assert_eq!(next(&mut queue).unwrap().0, 4);
+        assert_eq!(next(&mut queue).unwrap().0, 5);
+        let (first, line) = next(&mut queue).unwrap();
+        assert_eq!(first, 1);
+        // 2 has to wait for 1, so 3 goes.
+        assert_eq!(next(&mut queue).unwrap().0, 3);
+        assert_eq!(next(&mut queue), None);
+        queue.release(line);
+        assert_eq!(next(&mut queue).unwrap().0, 2);
+        assert_eq!(queue.queued, 0);
+    }
+
+    #[test]
+    fn what_comes_while_its_user_is_busy_keeps_its_order() {
+        let mut queue = Queue::default();
+        queue.push(job("a", Priority::Medium, 1));
+        let (_, line) = next(&mut queue).unwrap();
+        for number in 2..4 {
+            queue.push(job("a", Priority::Medium, number));
+        }
+        queue.release(line.clone());
+        queue.push(job("a", Priority::Medium, 4));
+        for number in 2..5 {
+            assert_eq!(next(&mut queue).unwrap().0, number);
+            assert_eq!(next(&mut queue), None);
+            queue.release(line.clone());
+        }
+        assert!(queue.lines.is_empty(), "an idle line is kept");
+    }
+
+    #[test]
+    fn a_closed_queue_gives_back_everything_it_did_not_begin() {
+        let mut queue = Queue::default();
+        queue.push(job("a", Priority::Medium, 1));
+        assert!(queue.next().is_some());
+        queue.push(job("a", Priority::Medium, 2));
+        queue.push(job("b", Priority::Low, 3));
+        let mut left: Vec<_> = queue.drain().iter().map(|job| job.envelope.id.as_u128()).collect();
+        left.sort_unstable();
+        assert_eq!((left, queue.queued), (vec![2, 3], 0));
+    }
+}

@@ -1,0 +1,88 @@
+//! Writes the ends of attempts, many in one statement, and tells metrics and caches.
+
+use crate::app::App;
+use crate::db::Ended;
+use jiff::Timestamp;
+use nsys_contract::event::Envelope;
+use nsys_contract::status::{Channel, NotificationType, Priority, Status};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Most ends written at once.
+const BATCH: usize = 500;
+/// Longest wait between two tries to reach PostgreSQL.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+
+/// A notification that has come to its end, for the metrics.
+pub(crate) struct Final {
+    pub(crate) channel: Channel,
+    pub(crate) kind: NotificationType,
+    pub(crate) priority: Priority,
+    pub(crate) status: Status,
+    /// When it was accepted, in ms since the epoch.
+    pub(crate) accepted_ms: i64,
+}
+
+/// Records until `last` says that nothing more comes. While PostgreSQL is away the ends wait here, and
+/// behind them the deliveries: an end is only lost with the process, and then its lease brings the row
+/// back.
+pub(crate) async fn run(
+    app: Arc<App>,
+    mut ended: mpsc::Receiver<(Ended, Envelope)>,
+    last: CancellationToken,
+) {
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        tokio::select! {
+            biased;
+            received = ended.recv_many(&mut batch, BATCH) => if received == 0 { return },
+            () = last.cancelled(), if !ended.is_closed() => {
+                ended.close();
+                continue;
+            }
+        }
+        let (ends, envelopes): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+        let changed = record(&app, &ends).await;
+        let took_effect = ends.iter().zip(&envelopes).filter(|(end, _)| changed.contains(&end.id));
+        let finals = took_effect.map(|(end, envelope)| Final {
+            channel: envelope.channel,
+            kind: envelope.kind,
+            priority: envelope.priority,
+            status: end.state.status,
+            accepted_ms: envelope.timestamp,
+        });
+        count(&app, finals);
+        app.cache.forget(&ends.iter().map(|end| end.id).collect::<Vec<_>>()).await;
+    }
+}
+
+async fn record(app: &App, ends: &[Ended]) -> Vec<Uuid> {
+    let mut backoff = Duration::from_millis(50);
+    loop {
+        match app.db.finish(ends).await {
+            Ok(changed) => return changed,
+            Err(cause) if cause.is_data() => {
+                // Their lease brings them back; that is better than holding up the others for ever.
+                tracing::error!(%cause, ends = ends.len(), "The ends of attempts cannot be written.");
+                return Vec::new();
+            }
+            Err(cause) => {
+                tracing::warn!(%cause, ends = ends.len(), "The ends of attempts cannot be written; trying again.");
+                tokio::time::sleep(backoff).await;
+                backoff = (backoff * 2).min(MAX_BACKOFF);
+            }
+        }
+    }
+}
+
+/// Counts those that are final.
+pub(crate) fn count(app: &App, finals: impl Iterator<Item = Final>) {
+    let now_ms = Timestamp::now().as_millisecond();
+    for one in finals.filter(|one| one.status.is_final()) {
+        let took = Duration::from_millis(u64::try_from(now_ms - one.accepted_ms).unwrap_or(0));
+        app.metrics.finished(one.channel, one.kind, one.priority, one.status, took);
+    }
+}
