@@ -55,7 +55,7 @@ pub(crate) enum Provider {
     /// An HTTP gateway for text messages or push.
     Gateway(Gateway),
     /// The receiver's own URL.
-    Webhook(Webhooks),
+    Webhook(Box<Webhooks>),
 }
 
 impl Provider {
@@ -81,7 +81,8 @@ impl Provider {
                     .context("channels.push_url")
             }
             ("http", Channel::Webhook) => {
-                Webhooks::open(settings, &config.auth.signing_key_file).map(Self::Webhook)
+                let webhooks = Webhooks::open(settings, &config.auth.signing_key_file)?;
+                Ok(Self::Webhook(Box::new(webhooks)))
             }
             (other, _) => {
                 anyhow::bail!("channels.{key} = {other:?} is no provider; it is simulated, log or {real}")

@@ -151,8 +151,8 @@ mod tests {
         assert!(written(json!({"to": "nobody"})).is_err());
     }
 
-    #[test]
-    fn the_destination_has_no_password() {
+    #[tokio::test]
+    async fn the_destination_has_no_password() {
         let settings = Settings {
             smtp_url: "smtp://user:secret@mail.example.com:2525?tls=opportunistic".into(),
             ..Settings::default()

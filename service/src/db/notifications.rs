@@ -10,7 +10,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-const COLUMNS: &str = "id, user_id, tenant_id, channel, type, priority, status, scheduled_for, expires_at, \
+pub(super) const COLUMNS: &str = "id, user_id, tenant_id, channel, type, priority, status, scheduled_for, expires_at, \
     created_at, updated_at, correlation_id, idempotency_key";
 
 /// Which notifications a list shows. `after` is the last (created_at, id) of the page before.
@@ -26,7 +26,7 @@ pub(crate) struct ListFilter {
     pub(crate) skip: i64,
 }
 
-fn notification(row: &PgRow) -> Result<Notification, sqlx::Error> {
+pub(super) fn notification(row: &PgRow) -> Result<Notification, sqlx::Error> {
     let instant = |column: &str| row.try_get::<jiff_sqlx::Timestamp, _>(column).map(|at| at.to_jiff());
     let maybe = |column: &str| {
         row.try_get::<Option<jiff_sqlx::Timestamp>, _>(column).map(|at| at.map(jiff_sqlx::Timestamp::to_jiff))

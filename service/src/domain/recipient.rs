@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
+use nsys_contract::api::Mute;
 use nsys_contract::status::{Channel, NotificationType, Priority};
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +14,8 @@ pub(crate) struct Recipient {
     pub(crate) timezone: String,
     /// The quiet span of the local day: first minute, and first minute after.
     pub(crate) quiet: Option<(Time, Time)>,
-    /// What is not wanted: by this channel (any), of this type (any).
-    pub(crate) muted: Vec<(Option<Channel>, Option<NotificationType>)>,
+    /// What is not wanted.
+    pub(crate) muted: Vec<Mute>,
 }
 
 /// What to do with a notification for somebody.
@@ -41,10 +42,8 @@ impl Recipient {
         if priority == Priority::Urgent {
             return Wish::Send;
         }
-        let covers = |(by, of): &(Option<Channel>, Option<NotificationType>)| {
-            by.is_none_or(|by| by == channel) && of.is_none_or(|of| of == kind)
-        };
-        if kind != NotificationType::Transactional && self.muted.iter().any(covers) {
+        if kind != NotificationType::Transactional && self.muted.iter().any(|mute| mute.covers(channel, kind))
+        {
             return Wish::Mute;
         }
         let noisy = matches!(channel, Channel::Email | Channel::Sms | Channel::Push);
@@ -62,7 +61,7 @@ impl Recipient {
         let over_midnight = from > to;
         let until = if over_midnight && time >= from {
             date.tomorrow().ok()?
-        } else if (over_midnight && time < to) || (from <= time && time < to) {
+        } else if time < to && (over_midnight || from <= time) {
             date
         } else {
             return None;
@@ -127,10 +126,9 @@ mod tests {
 
     #[test]
     fn what_is_muted_is_not_sent_but_transactional_is() {
-        let muted = Recipient {
-            muted: vec![(Some(Channel::Email), None), (None, Some(NotificationType::Marketing))],
-            ..Recipient::default()
-        };
+        let mute = |channel, kind| Mute { channel, kind };
+        let muted = vec![mute(Some(Channel::Email), None), mute(None, Some(NotificationType::Marketing))];
+        let muted = Recipient { muted, ..Recipient::default() };
         let now = at("2026-01-10T12:00:00Z");
         let wish = |channel, kind| muted.wish(channel, kind, Priority::Low, now);
         assert_eq!(wish(Channel::Email, NotificationType::System), Wish::Mute);

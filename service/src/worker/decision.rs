@@ -152,7 +152,8 @@ mod tests {
     #[test]
     fn expiry_comes_before_every_wish() {
         let about = (Channel::Email, NotificationType::Marketing, Priority::Low);
-        let muted = Recipient { muted: vec![(None, None)], ..Recipient::default() };
+        let everything = nsys_contract::api::Mute { channel: None, kind: None };
+        let muted = Recipient { muted: vec![everything], ..Recipient::default() };
         let now = Timestamp::from_second(100).unwrap();
         let state = |expires| not_now(Some(&muted), about, expires, 0, now).unwrap().status;
         assert_eq!(state(Some(now)), Status::Expired);
