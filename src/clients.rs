@@ -1,8 +1,10 @@
 //! One driver, one file. These return domain types and never print.
 
 pub mod access;
+pub mod cgroup;
 pub mod http;
 pub mod kafka;
+pub mod machine;
 pub mod postgres;
 pub mod process;
 pub mod redis;

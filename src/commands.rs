@@ -2,11 +2,13 @@
 
 mod cache;
 mod change;
+mod compare;
 mod config;
+mod context;
 mod db;
+mod diagnose;
 mod export;
 mod history;
-mod judge;
 mod kafka;
 mod lag;
 mod loadtest;
@@ -123,8 +125,8 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
             history::undo(&stack, &args, out).await
         }
         Command::Loadtest(command) => loadtest::loadtest(&stack, command, read_only, out).await,
-        Command::Diagnose(args) => judge::diagnose(&stack, &args, out),
-        Command::Compare(args) => judge::compare(&stack, &args, out),
+        Command::Diagnose(args) => diagnose::diagnose(&stack, &args, out).await,
+        Command::Compare(args) => compare::compare(&stack, &args, out),
         Command::Report(args) => loadtest::report(&stack, &args, out),
         // Answered above, before a configuration was needed.
         Command::Completions(_) | Command::Man | Command::Supervise(_) | Command::Config(_) => Ok(()),

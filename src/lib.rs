@@ -5,7 +5,8 @@
 //! - [`domain`]: data and arithmetic without I/O; [`clients`]: one driver, one file
 //! - [`stack`]: parts, readiness, the supervisor; [`commands`]: one noun per file
 //! - [`plan`]: changes before they are made; [`apply`]: makes them; [`journal`]: what was made
-//! - [`loadtest`]: offer, watch, drain, reconcile, judge; [`report`]: what people read of a run
+//! - [`loadtest`]: offer, watch, drain, reconcile, judge; [`diagnose`]: what only a look around can tell
+//! - [`report`]: what people read of a run
 //! - [`tui`]: the terminal dashboard
 //! - [`render`]: the only way to standard output
 
@@ -14,6 +15,7 @@ pub mod cli;
 pub mod clients;
 pub mod commands;
 pub mod config;
+pub mod diagnose;
 pub mod domain;
 pub mod error;
 pub mod journal;

@@ -29,6 +29,12 @@ pub const KAFKA_CONSUMER_LAG: &str = "kafka_consumer_lag";
 pub const KAFKA_CONSUMER_LAG_SECONDS: &str = "kafka_consumer_lag_seconds";
 /// Counter of failed sends {topic, error_type}.
 pub const KAFKA_PUBLISH_ERRORS_TOTAL: &str = "kafka_publish_errors_total";
+/// Histogram of the time from handing a message to the producer to the broker's acknowledgement {topic}.
+pub const KAFKA_PUBLISH_DURATION_SECONDS: &str = "kafka_publish_duration_seconds";
+/// Gauge of how long a broker lately held answers back because of a quota, in ms; the slowest broker.
+pub const KAFKA_BROKER_THROTTLE_MS: &str = "kafka_broker_throttle_ms";
+/// Histogram of the time one delivery attempt took at its provider {channel}.
+pub const DELIVERY_DURATION_SECONDS: &str = "delivery_duration_seconds";
 /// Histogram of query time {operation, table}.
 pub const DB_QUERY_DURATION_SECONDS: &str = "db_query_duration_seconds";
 /// Gauge of connections in use by this process.

@@ -11,11 +11,11 @@ use anyhow::Context;
 use nsys_contract::config::Kafka;
 use nsys_contract::event::{Envelope, SCHEMA_VERSION};
 use nsys_contract::topics::{self, headers};
-use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
-use std::time::Duration;
+use rdkafka::{ClientConfig, ClientContext, Statistics};
+use std::time::{Duration, Instant};
 
 fn client_config(kafka: &Kafka) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -43,9 +43,24 @@ pub(crate) enum SendError {
     Unknown(String),
 }
 
+/// How often the client library reports on its brokers.
+const STATISTICS_MS: &str = "2000";
+
+/// Listens to what the client library says of its brokers.
+struct Watcher {
+    metrics: Metrics,
+}
+
+impl ClientContext for Watcher {
+    fn stats(&self, statistics: Statistics) {
+        let throttles = statistics.brokers.values().filter_map(|broker| broker.throttle.as_ref());
+        self.metrics.broker_throttle(throttles.map(|window| window.max).max().unwrap_or(0));
+    }
+}
+
 /// Sends with acks=all and waits for the delivery report.
 pub(crate) struct Producer {
-    inner: FutureProducer,
+    inner: FutureProducer<Watcher>,
     metrics: Metrics,
 }
 
@@ -53,7 +68,8 @@ impl Producer {
     /// Connects and checks that the topics are there: a send to an unknown topic would only fail
     /// after half a minute.
     pub(crate) async fn connect(kafka: &Kafka, metrics: Metrics) -> anyhow::Result<Self> {
-        let inner: FutureProducer = client_config(kafka)
+        let inner: FutureProducer<Watcher> = client_config(kafka)
+            .set("statistics.interval.ms", STATISTICS_MS)
             .set("acks", "all")
             // Idempotence also bounds what is in flight, which is what makes linger 0 batch well.
             .set("enable.idempotence", "true")
@@ -63,7 +79,7 @@ impl Producer {
             .set("compression.type", kafka.compression.as_str())
             .set("message.timeout.ms", kafka.message_timeout.as_millis().max(1).to_string())
             .set("queue.buffering.max.messages", kafka.queue_messages.to_string())
-            .create()?;
+            .create_with_context(Watcher { metrics: metrics.clone() })?;
         // The first send of a fresh idempotent producer would otherwise wait half a second.
         let brokers = kafka.brokers.clone();
         let probe = inner.clone();
@@ -116,6 +132,7 @@ impl Producer {
         value: &[u8],
         header: OwnedHeaders,
     ) -> Result<(), SendError> {
+        let started = Instant::now();
         let record = FutureRecord::to(topic).key(key).payload(value).headers(header);
         let report = match self.inner.send_result(record) {
             Ok(report) => report,
@@ -130,7 +147,7 @@ impl Producer {
         };
         match report.await {
             Ok(Ok(_)) => {
-                self.metrics.published(topic);
+                self.metrics.published(topic, started.elapsed());
                 Ok(())
             }
             Ok(Err((cause, _))) => {

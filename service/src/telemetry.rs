@@ -46,6 +46,7 @@ labels!(QueryErrorLabels { operation: &'static str, error_type: &'static str });
 labels!(PatternLabels { cache_key_pattern: &'static str });
 labels!(OperationLabels { operation: &'static str });
 labels!(OutcomeLabels { outcome: &'static str });
+labels!(ChannelLabels { channel: &'static str });
 labels!(ReasonLabels { reason: &'static str });
 labels!(QueueLabels { queue_name: &'static str });
 
@@ -72,6 +73,9 @@ struct Inner {
     lag: Family<LagLabels, Gauge>,
     lag_seconds: Family<LagLabels, Gauge<f64, AtomicU64>>,
     publish_errors: Family<PublishErrorLabels, Counter>,
+    publish_duration: Family<TopicLabels, Histogram, fn() -> Histogram>,
+    broker_throttle: Gauge,
+    delivery_duration: Family<ChannelLabels, Histogram, fn() -> Histogram>,
     query_duration: Family<QueryLabels, Histogram, fn() -> Histogram>,
     db_active: Gauge,
     db_pool: Gauge,
@@ -101,6 +105,9 @@ impl Default for Metrics {
             lag: Family::default(),
             lag_seconds: Family::default(),
             publish_errors: Family::default(),
+            publish_duration: Family::new_with_constructor(histogram),
+            broker_throttle: Gauge::default(),
+            delivery_duration: Family::new_with_constructor(histogram),
             query_duration: Family::new_with_constructor(histogram),
             db_active: Gauge::default(),
             db_pool: Gauge::default(),
@@ -164,6 +171,21 @@ impl Inner {
             "Sends that failed",
             self.publish_errors.clone(),
         );
+        r.register(
+            names::KAFKA_PUBLISH_DURATION_SECONDS,
+            "Send to acknowledgement",
+            self.publish_duration.clone(),
+        );
+        r.register(
+            names::KAFKA_BROKER_THROTTLE_MS,
+            "Delay a broker imposes by quota",
+            self.broker_throttle.clone(),
+        );
+        r.register(
+            names::DELIVERY_DURATION_SECONDS,
+            "One attempt at its provider",
+            self.delivery_duration.clone(),
+        );
         r.register(names::DB_QUERY_DURATION_SECONDS, "Query time", self.query_duration.clone());
         r.register(names::DB_CONNECTIONS_ACTIVE, "Connections in use", self.db_active.clone());
         r.register(names::DB_POOL_SIZE, "Connections the pool may open", self.db_pool.clone());
@@ -194,9 +216,13 @@ impl Metrics {
             let _ = inner.published.get_or_create(&TopicLabels { topic: topic.to_owned() });
             let labels = PublishErrorLabels { topic: topic.to_owned(), error_type: "not_delivered" };
             let _ = inner.publish_errors.get_or_create(&labels);
+            let _ = inner.publish_duration.get_or_create(&TopicLabels { topic: topic.to_owned() });
         }
         let _ =
             inner.query_errors.get_or_create(&QueryErrorLabels { operation: "select", error_type: "query" });
+        for channel in Channel::ALL {
+            let _ = inner.delivery_duration.get_or_create(&ChannelLabels { channel: channel.as_str() });
+        }
         for pattern in nsys_contract::keys::CACHE_PREFIXES {
             let _ = inner.cache_hits.get_or_create(&PatternLabels { cache_key_pattern: pattern });
             let _ = inner.cache_misses.get_or_create(&PatternLabels { cache_key_pattern: pattern });
@@ -243,8 +269,19 @@ impl Metrics {
         self.0.processing.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    pub(crate) fn published(&self, topic: &str) {
-        self.0.published.get_or_create(&TopicLabels { topic: topic.to_owned() }).inc();
+    pub(crate) fn published(&self, topic: &str, took: Duration) {
+        let labels = TopicLabels { topic: topic.to_owned() };
+        self.0.published.get_or_create(&labels).inc();
+        self.0.publish_duration.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn broker_throttle(&self, ms: i64) {
+        self.0.broker_throttle.set(ms);
+    }
+
+    pub(crate) fn delivered(&self, channel: Channel, took: Duration) {
+        let labels = ChannelLabels { channel: channel.as_str() };
+        self.0.delivery_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     pub(crate) fn publish_error(&self, topic: &str, error_type: &'static str) {

@@ -5,9 +5,9 @@ use clap::Args;
 /// Arguments of `nsys compare`.
 #[derive(Clone, Debug, Args)]
 pub struct CompareArgs {
-    /// A directory, its name, latest or latest~1
+    /// A directory, its name, latest or latest~1; four and more with commas are compared by ranks
     pub before: String,
-    /// A directory, its name, latest or latest~1
+    /// A directory, its name, latest or latest~1; four and more with commas are compared by ranks
     #[arg(default_value = "latest")]
     pub after: String,
     /// End with 20 when a metric became worse
@@ -16,6 +16,9 @@ pub struct CompareArgs {
     /// Write Markdown, for a pull request
     #[arg(long)]
     pub markdown: bool,
+    /// Equal runs, with commas: how much they differ is the noise floor, also of later comparisons
+    #[arg(long, value_name = "RUN,RUN")]
+    pub noise_from: Option<String>,
 }
 
 /// Arguments of `nsys diagnose`.
@@ -24,7 +27,13 @@ pub struct DiagnoseArgs {
     /// A directory, its name, latest or latest~1
     #[arg(default_value = "latest")]
     pub run: String,
-    /// Explain one rule; `list` names them all
-    #[arg(long, value_name = "RULE")]
+    /// Look at the running stack instead of a run
+    #[arg(long, conflicts_with = "run")]
+    pub live: bool,
+    /// How long to look at the running stack
+    #[arg(long, value_parser = super::parse_duration, default_value = "15s", requires = "live")]
+    pub seconds: std::time::Duration,
+    /// Explain one rule; `list` explains them all
+    #[arg(long, value_name = "RULE", conflicts_with = "live")]
     pub explain: Option<String>,
 }

@@ -16,6 +16,21 @@ use std::time::Duration;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
+/// What the server counted, at one instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ServerCounters {
+    /// Time in statements of this database since their statistics began, in ms; nsys' own looks left out.
+    pub exec_ms: f64,
+    /// The part of it that went into reading blocks, in ms.
+    pub io_ms: f64,
+    /// Notifications that are stored but not delivered, waiting ones for later left out.
+    pub undelivered: i64,
+    /// Client connections now.
+    pub connections: i64,
+    /// Most connections there may be.
+    pub max_connections: i64,
+}
+
 /// A connection for one command.
 #[derive(Debug)]
 pub struct Postgres {
@@ -171,6 +186,18 @@ impl Postgres {
         Ok(u64::try_from(row.get::<i64, _>(0)).unwrap_or(0))
     }
 
+    /// What the server says of its version.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn version(&mut self) -> Result<String> {
+        let row = sqlx::query("SELECT current_setting('server_version')")
+            .fetch_one(&mut self.connection)
+            .await
+            .context("cannot ask for the version")?;
+        Ok(row.get(0))
+    }
+
     /// The server's clock, in seconds since the epoch.
     ///
     /// # Errors
@@ -288,6 +315,33 @@ impl Postgres {
             .await
             .with_context(|| format!("cannot read the scans of {table}"))?;
         Ok((row.get(0), row.get(1)))
+    }
+
+    /// Time in statements, and connections against their limit.
+    ///
+    /// # Errors
+    /// When the server refuses, or pg_stat_statements is not there.
+    pub async fn counters(&mut self) -> Result<ServerCounters> {
+        let row = sqlx::query(
+            "SELECT coalesce(sum(total_exec_time), 0)::float8, coalesce(sum(blk_read_time), 0)::float8,
+                    (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+                    (SELECT setting::int8 FROM pg_settings WHERE name = 'max_connections'),
+                    (SELECT count(*) FROM notifications
+                     WHERE next_attempt_at < now() + interval '5 minutes' AND status <> 'SCHEDULED')
+             FROM pg_stat_statements
+             WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+               AND query !~ 'pg_stat_|pg_locks|starts_with\\('",
+        )
+        .fetch_one(&mut self.connection)
+        .await
+        .context("cannot read the server's counters")?;
+        Ok(ServerCounters {
+            exec_ms: row.get(0),
+            io_ms: row.get(1),
+            connections: row.get(2),
+            max_connections: row.get(3),
+            undelivered: row.get(4),
+        })
     }
 
     /// Sessions that wait for a lock, and who holds it.

@@ -128,6 +128,14 @@ pub fn free_disk(dir: &Path) -> Option<u64> {
     Some(stat.f_bavail * stat.f_frsize)
 }
 
+/// Memory of the machine, in bytes.
+#[must_use]
+pub fn machine_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib << 10)
+}
+
 /// Most files this process may open; absent when there is no limit.
 #[must_use]
 pub fn file_limit() -> Option<u64> {

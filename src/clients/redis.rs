@@ -70,6 +70,18 @@ impl Redis {
         Ok(CacheStats::read(&info))
     }
 
+    /// What the server says of its version.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn version(&mut self) -> Result<String> {
+        let info: String = self.ask(redis::cmd("INFO").arg("server")).await?;
+        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
+        version
+            .map(|text| text.trim().to_owned())
+            .ok_or_else(|| Error::failed("redis does not tell its version"))
+    }
+
     /// How many keys there are by prefix, among those that begin with `start`.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! `nsys loadtest` and `nsys report`.
 
-use super::judge;
+use super::context;
 use crate::cli::{LoadtestCommand, OutputFormat, ReportArgs, ReportForm, RunFlags};
 use crate::domain::run::Run;
 use crate::domain::verdict::Verdict;
@@ -39,7 +39,8 @@ async fn execute(stack: &Stack, plan: &Plan, read_only: bool, out: Out) -> Resul
     }
     out.say(run::describe(plan));
     let (dir, run) = run::execute(stack, plan, &Progress::new(out)).await?;
-    report::write(&dir, &run, &judge::judged(stack, &run), &judge::changes_before(stack, &run)?)?;
+    let (context, found) = context::of_run(stack, &dir, &run)?;
+    report::write(&dir, &run, &found, &context)?;
     show(&run, out)?;
     out.say(format!("\nReport: {}", dir.join("report.html").display()));
     outcome(&run, &dir)
@@ -100,12 +101,12 @@ fn list(stack: &Stack, out: Out) -> Result<()> {
 pub(super) fn report(stack: &Stack, args: &ReportArgs, out: Out) -> Result<()> {
     let dir = store::find(&stack.loaded.results_dir(), &args.run)?;
     let run = store::load(&dir)?;
-    let (found, changes) = (judge::judged(stack, &run), judge::changes_before(stack, &run)?);
-    report::write(&dir, &run, &found, &changes)?;
+    let (context, found) = context::of_run(stack, &dir, &run)?;
+    report::write(&dir, &run, &found, &context)?;
     match args.print {
         None => show(&run, out)?,
-        Some(ReportForm::Md) => out.line(&report::performance(&run, &found, &changes))?,
-        Some(ReportForm::Html) => out.line(&report::html(&run)?)?,
+        Some(ReportForm::Md) => out.line(&report::performance(&run, &found, &context))?,
+        Some(ReportForm::Html) => out.line(&report::page(&run, &found, &context)?)?,
         Some(ReportForm::Junit) => out.line(&report::junit(&run))?,
         Some(ReportForm::Csv) => out.line(&report::csv(&run))?,
     }

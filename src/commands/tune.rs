@@ -2,13 +2,12 @@
 
 use super::change::carry_out;
 use super::db::connect;
-use super::{judge, suggest};
+use super::{diagnose, suggest};
 use crate::cli::{
     Cli, Command, TuneCacheArgs, TuneCommand, TuneDbArgs, TuneKafkaArgs, TunePlanArgs, TuneServiceArgs,
 };
 use crate::clients::kafka::{self, Brokers};
 use crate::config::{is_secret, overlay};
-use crate::domain::diagnosis::Status;
 use crate::error::{Context, Error, Result};
 use crate::loadtest::store;
 use crate::plan::index::{self, Wanted};
@@ -72,9 +71,9 @@ fn export(stack: &Stack, out: Out) -> Result<()> {
 /// What the findings of a run ask for, in their order, which is that of their worth.
 async fn evidence(stack: &Stack, args: &TunePlanArgs) -> Result<Plan> {
     let run = store::load(&store::find(&stack.loaded.results_dir(), &args.run)?)?;
-    let found = judge::judged(stack, &run);
+    let found = diagnose::judged(stack, &run);
     let (mut plans, mut notes, mut warnings, mut seen) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for finding in found.findings.iter().filter(|one| one.status == Status::Fail) {
+    for finding in found.causes() {
         let mend = finding.mend;
         if seen.contains(&mend) {
             continue;

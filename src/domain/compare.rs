@@ -1,17 +1,29 @@
-//! Did it help: two runs, level by level, metric by metric. Pure.
+//! Did it help: two runs, or two sets of runs, level by level, metric by metric. Pure.
+//!
+//! Of single runs the service's per-second series are compared (Welch on logarithms, with as many
+//! samples as are independent). Of repeated runs, four and more on each side, their levels' values
+//! are compared by ranks (Mann-Whitney), which also covers what differs from run to run. Either way
+//! a difference counts only when chance makes it less often than one in twenty over all rows
+//! together (Holm), and when it exceeds the noise floor.
+
+mod differences;
+mod metrics;
+mod noise;
+
+pub use differences::{differences, obstacles};
+pub use noise::NoiseFloor;
 
 use super::run::{LevelResult, Run, Sample};
 use super::statistics::{self, Effect};
 use super::verdict::Verdict;
-use serde::Serialize;
+use metrics::{KINDS, Kind};
+use serde::{Deserialize, Serialize};
 
-/// Differences below this share are noise on any machine we measured.
-pub const NOISE_FLOOR: f64 = 0.05;
 /// A difference counts when chance makes it less often than this.
 const SIGNIFICANCE: f64 = 0.05;
 
 /// What became of a metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
     /// Better, beyond chance and noise.
@@ -37,29 +49,41 @@ impl Change {
     }
 }
 
+/// How values were compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Welch on logarithms of the per-second series of one run each.
+    Welch,
+    /// Mann-Whitney on the values of repeated runs.
+    MannWhitney,
+}
+
 /// One metric of one level.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
     /// Its name with the unit last.
-    pub name: &'static str,
-    /// The level's value in the first run.
+    pub name: String,
+    /// The level's value before; of repeated runs the median.
     pub before: Option<f64>,
-    /// The level's value in the second run.
+    /// The level's value after; of repeated runs the median.
     pub after: Option<f64>,
-    /// Relative change of the per-second series; 0.1 is ten per cent more.
+    /// Relative change of what was compared; 0.1 is ten per cent more.
     pub change: Option<f64>,
     /// 95 % interval of that change.
     pub interval: Option<(f64, f64)>,
     /// Probability by chance, corrected for the number of metrics.
     pub p: Option<f64>,
+    /// Smaller changes are noise.
+    pub noise: f64,
     /// What became of it.
     pub verdict: Change,
     /// Why nothing can be said, when nothing can.
-    pub reason: Option<&'static str>,
+    pub reason: Option<String>,
 }
 
-/// One level of both runs.
-#[derive(Clone, Debug, Serialize)]
+/// One level of both sides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LevelComparison {
     /// Counted from 1.
     pub level: usize,
@@ -69,138 +93,123 @@ pub struct LevelComparison {
     pub metrics: Vec<Metric>,
 }
 
-/// Two runs.
-#[derive(Clone, Debug, Serialize)]
+/// Two sides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// The first.
+    /// The first run, or all of them with commas.
     pub before: String,
-    /// The second.
+    /// The second run, or all of them with commas.
     pub after: String,
+    /// How it was compared.
+    pub method: Method,
     /// What is different around them, as sentences.
     pub differences: Vec<String>,
     /// Changes of the journal made between them.
     pub changes: Vec<String>,
+    /// Where the noise floor comes from.
+    pub noise: String,
     /// The levels.
     pub levels: Vec<LevelComparison>,
 }
 
 impl Comparison {
+    /// How many metrics came to this.
+    #[must_use]
+    pub fn count(&self, wanted: Change) -> usize {
+        self.levels.iter().flat_map(|level| &level.metrics).filter(|one| one.verdict == wanted).count()
+    }
+
     /// Whether any metric became worse.
     #[must_use]
     pub fn regressed(&self) -> bool {
-        self.levels.iter().flat_map(|level| &level.metrics).any(|one| one.verdict == Change::Regressed)
+        self.count(Change::Regressed) > 0
     }
-}
-
-struct Kind {
-    name: &'static str,
-    more_is_better: bool,
-    value: fn(&LevelResult) -> Option<f64>,
-    series: fn(&Sample) -> Option<f64>,
-}
-
-const KINDS: [Kind; 5] = [
-    Kind {
-        name: "throughput_rps",
-        more_is_better: true,
-        value: |level| Some(level.throughput_rps),
-        series: |one| one.rate_rps,
-    },
-    Kind {
-        name: "p50_ms",
-        more_is_better: false,
-        value: |level| level.latency_ms.p50,
-        series: |one| one.p50_ms,
-    },
-    Kind {
-        name: "p95_ms",
-        more_is_better: false,
-        value: |level| level.latency_ms.p95,
-        series: |one| one.p95_ms,
-    },
-    Kind {
-        name: "p99_ms",
-        more_is_better: false,
-        value: |level| level.latency_ms.p99,
-        series: |one| one.p99_ms,
-    },
-    Kind {
-        name: "service_cpu_pct",
-        more_is_better: false,
-        value: |level| level.service.cpu_pct,
-        series: |one| one.service_cpu_pct,
-    },
-];
-
-/// Why two runs cannot be compared; empty when they can.
-#[must_use]
-pub fn obstacles(before: &Run, after: &Run) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut must = |what: &str, one: String, two: String| {
-        if one != two {
-            found.push(format!("{what}: {one} and {two}"));
-        }
-    };
-    must("scenario", before.kind.clone(), after.kind.clone());
-    must("model", format!("{:?}", before.model), format!("{:?}", after.model));
-    must("k6", before.environment.k6.clone(), after.environment.k6.clone());
-    must("processors", before.environment.cpus.to_string(), after.environment.cpus.to_string());
-    must("operating system", before.environment.os.clone(), after.environment.os.clone());
-    must("load script", before.environment.script.clone(), after.environment.script.clone());
-    for (one, two) in before.levels.iter().zip(&after.levels) {
-        let plan = |level: &LevelResult| {
-            let load =
-                level.target_rps.map_or_else(|| format!("{} VUs", level.vus), |rate| format!("{rate}/s"));
-            format!("{load} for {} s", level.steady_s)
-        };
-        must(&format!("level {}", one.level), plan(one), plan(two));
-    }
-    if before.levels.is_empty() || after.levels.is_empty() {
-        found.push("a run without a level".into());
-    }
-    found
 }
 
 /// Compares two runs that can be compared; levels that only one of them has are left out.
 #[must_use]
-pub fn compare(before: &Run, after: &Run, changes: Vec<String>) -> Comparison {
-    let mut levels: Vec<_> =
-        before.levels.iter().zip(&after.levels).map(|(one, two)| compare_level(one, two)).collect();
+pub fn compare(before: &Run, after: &Run, noise: &NoiseFloor, changes: Vec<String>) -> Comparison {
+    compare_all(&[before], &[after], noise, changes)
+}
+
+/// Compares two sets of runs, each set of the same load. Sets of fewer than four runs, other than
+/// one and one, come out inconclusive.
+#[must_use]
+pub fn compare_all(before: &[&Run], after: &[&Run], noise: &NoiseFloor, changes: Vec<String>) -> Comparison {
+    let single = before.len() == 1 && after.len() == 1;
+    let method = if single { Method::Welch } else { Method::MannWhitney };
+    let count = before.iter().chain(after).map(|run| run.levels.len()).min().unwrap_or(0);
+    let mut levels: Vec<_> = (0..count)
+        .map(|index| {
+            let of = |runs: &[&Run]| -> Vec<LevelResult> {
+                runs.iter().map(|run| run.levels[index].clone()).collect()
+            };
+            compare_level(&of(before), &of(after), method, noise)
+        })
+        .collect();
     correct(&mut levels);
+    let names = |runs: &[&Run]| runs.iter().map(|run| run.id.clone()).collect::<Vec<_>>().join(",");
+    let told = before.first().zip(after.last()).map(|(one, two)| differences(one, two));
     Comparison {
-        before: before.id.clone(),
-        after: after.id.clone(),
-        differences: differences(before, after),
+        before: names(before),
+        after: names(after),
+        method,
+        differences: told.unwrap_or_default(),
         changes,
+        noise: noise.origin.clone(),
         levels,
     }
 }
 
-fn compare_level(before: &LevelResult, after: &LevelResult) -> LevelComparison {
-    let blocked = [before, after].iter().find_map(|level| match level.verdict {
+fn compare_level(
+    before: &[LevelResult],
+    after: &[LevelResult],
+    method: Method,
+    noise: &NoiseFloor,
+) -> LevelComparison {
+    let blocked = before.iter().chain(after).find_map(|level| match level.verdict {
         Verdict::GeneratorLimited => Some("the load could not be offered"),
         Verdict::Interrupted => Some("the level was interrupted"),
         _ => None,
     });
     let metrics = KINDS.iter().map(|kind| {
-        let effect = statistics::compare(&window(before, kind.series), &window(after, kind.series));
-        let (verdict, reason) = match (blocked, &effect) {
-            (Some(why), _) => (Change::Inconclusive, Some(why)),
-            (None, None) => (Change::Inconclusive, Some("too few independent seconds")),
-            (None, Some(effect)) => (judge(kind, effect, effect.p), None),
+        let (effect, lacking) = match method {
+            Method::Welch => (welch(kind, &before[0], &after[0]), "too few independent seconds"),
+            Method::MannWhitney => (ranks(kind, before, after), "four runs on each side are needed"),
+        };
+        let floor = noise.of(kind.name);
+        let reason = blocked.or_else(|| effect.is_none().then_some(lacking));
+        let verdict = match (reason, &effect) {
+            (None, Some(effect)) => judge(kind, effect, floor),
+            _ => Change::Inconclusive,
+        };
+        let value = |levels: &[LevelResult]| {
+            let all: Option<Vec<f64>> = levels.iter().map(kind.value).collect();
+            statistics::median(&all?)
         };
         Metric {
-            name: kind.name,
-            before: (kind.value)(before),
-            after: (kind.value)(after),
+            name: kind.name.to_owned(),
+            before: value(before),
+            after: value(after),
             change: effect.map(|effect| effect.ratio - 1.0),
             interval: effect.map(|effect| (effect.low - 1.0, effect.high - 1.0)),
             p: effect.map(|effect| effect.p),
+            noise: floor,
             verdict,
-            reason,
+            reason: reason.map(str::to_owned),
         }
     });
-    LevelComparison { level: before.level, target_rps: before.target_rps, metrics: metrics.collect() }
+    let first = &before[0];
+    LevelComparison { level: first.level, target_rps: first.target_rps, metrics: metrics.collect() }
+}
+
+fn welch(kind: &Kind, before: &LevelResult, after: &LevelResult) -> Option<Effect> {
+    statistics::compare(&window(before, kind.series), &window(after, kind.series))
+}
+
+fn ranks(kind: &Kind, before: &[LevelResult], after: &[LevelResult]) -> Option<Effect> {
+    let values = |levels: &[LevelResult]| levels.iter().map(kind.value).collect::<Option<Vec<f64>>>();
+    statistics::compare_runs(&values(before)?, &values(after)?)
 }
 
 /// Reads every probability again, now that it is one of many.
@@ -212,17 +221,17 @@ fn correct(levels: &mut [LevelComparison]) {
         metric.p = Some(p);
         let kind = KINDS.iter().find(|kind| kind.name == metric.name);
         if let (Some(kind), Some(change), Some((low, high)), None) =
-            (kind, metric.change, metric.interval, metric.reason)
+            (kind, metric.change, metric.interval, &metric.reason)
         {
             let effect = Effect { ratio: change + 1.0, low: low + 1.0, high: high + 1.0, p };
-            metric.verdict = judge(kind, &effect, p);
+            metric.verdict = judge(kind, &effect, metric.noise);
         }
     }
 }
 
-fn judge(kind: &Kind, effect: &Effect, p: f64) -> Change {
-    let beyond_noise = (effect.ratio - 1.0).abs() >= NOISE_FLOOR;
-    if p < SIGNIFICANCE && beyond_noise {
+fn judge(kind: &Kind, effect: &Effect, floor: f64) -> Change {
+    let beyond_noise = (effect.ratio - 1.0).abs() >= floor;
+    if effect.p < SIGNIFICANCE && beyond_noise {
         return if (effect.ratio > 1.0) == kind.more_is_better {
             Change::Improved
         } else {
@@ -230,75 +239,16 @@ fn judge(kind: &Kind, effect: &Effect, p: f64) -> Change {
         };
     }
     // Two floors, so that what is within one floor can be told from noise at all.
-    let within = effect.low > 1.0 - 2.0 * NOISE_FLOOR && effect.high < 1.0 + 2.0 * NOISE_FLOOR;
+    let within = effect.low > 1.0 - 2.0 * floor && effect.high < 1.0 + 2.0 * floor;
     if within { Change::Unchanged } else { Change::Inconclusive }
 }
 
+/// The seconds of the steady window.
 fn window(level: &LevelResult, of: fn(&Sample) -> Option<f64>) -> Vec<f64> {
     let end = level.steady_from_s + level.steady_s as f64;
     let inside = level.samples.iter().filter(|one| one.at_s >= level.steady_from_s && one.at_s <= end);
     inside.filter_map(of).collect()
 }
 
-fn differences(before: &Run, after: &Run) -> Vec<String> {
-    let (one, two) = (&before.environment, &after.environment);
-    let mut found = Vec::new();
-    let mut tell = |what: &str, one: String, two: String| {
-        if one != two {
-            found.push(format!("{what}: {one} -> {two}"));
-        }
-    };
-    tell("app replicas", one.app.to_string(), two.app.to_string());
-    tell("worker replicas", one.worker.to_string(), two.worker.to_string());
-    tell("nsys", one.nsys.clone(), two.nsys.clone());
-    let rows = |count: Option<i64>| count.map_or_else(|| "unknown".into(), |count| count.to_string());
-    tell("stored notifications", rows(one.rows), rows(two.rows));
-    let keys: std::collections::BTreeSet<_> = one.settings.keys().chain(two.settings.keys()).collect();
-    for key in keys {
-        let value = |settings: &std::collections::BTreeMap<String, String>| {
-            settings.get(key).cloned().unwrap_or_else(|| "unset".into())
-        };
-        tell(key, value(&one.settings), value(&two.settings));
-    }
-    found
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::run::test_run;
-
-    #[test]
-    fn a_run_against_itself_changed_nothing() {
-        let run = test_run(&[20.0]);
-        let found = compare(&run, &run, Vec::new());
-        assert!(!found.regressed());
-        assert!(found.differences.is_empty());
-        assert_eq!(found.levels[0].metrics[2].verdict, Change::Unchanged);
-    }
-
-    #[test]
-    fn twice_the_latency_is_a_regression_and_half_an_improvement() {
-        let (slow, fast) = (test_run(&[40.0]), test_run(&[20.0]));
-        assert!(compare(&fast, &slow, Vec::new()).regressed());
-        let found = compare(&slow, &fast, Vec::new());
-        assert_eq!(found.levels[0].metrics[2].verdict, Change::Improved);
-    }
-
-    #[test]
-    fn a_level_the_generator_could_not_offer_tells_nothing() {
-        let (slow, mut fast) = (test_run(&[40.0]), test_run(&[20.0]));
-        fast.levels[0].verdict = Verdict::GeneratorLimited;
-        let found = compare(&slow, &fast, Vec::new());
-        assert!(found.levels[0].metrics.iter().all(|one| one.verdict == Change::Inconclusive));
-    }
-
-    #[test]
-    fn other_machines_and_other_loads_are_not_compared() {
-        let (one, mut two) = (test_run(&[20.0]), test_run(&[20.0]));
-        assert!(obstacles(&one, &two).is_empty());
-        two.environment.cpus = 64;
-        two.levels[0].target_rps = Some(999);
-        assert_eq!(obstacles(&one, &two).len(), 2);
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! What a run found: the schema `nsys.run/1` of results.json. A value that could not be had is null.
 
+use super::facts::Facts;
 use super::level::Model;
 use super::verdict::{Check, Verdict};
 
@@ -57,6 +58,18 @@ pub struct Environment {
     pub worker: usize,
     /// Whether generator and stack share the machine.
     pub shared_machine: bool,
+    /// The machine's name.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// Where the stack runs: `local`, `docker`, ….
+    #[serde(default)]
+    pub runtime: Option<String>,
+    /// The kind of disk under the data.
+    #[serde(default)]
+    pub disk: Option<String>,
+    /// What each part says of its version.
+    #[serde(default)]
+    pub versions: BTreeMap<String, String>,
     /// SHA-256 of the load script and of what it is told beside rates, shortened.
     #[serde(default)]
     pub script: String,
@@ -122,6 +135,9 @@ pub struct LevelResult {
     pub kafka: Kafka,
     /// The cache.
     pub cache: Cache,
+    /// What else was measured over the steady window, for the diagnosis.
+    #[serde(default)]
+    pub facts: Facts,
     /// Acknowledged against stored.
     pub reconciliation: Reconciliation,
     /// One sample a second.
@@ -300,6 +316,7 @@ pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
                 ..Kafka::default()
             },
             cache: Cache { hit_rate: Some(0.9) },
+            facts: Facts::default(),
             reconciliation: Reconciliation::default(),
             samples: (0..60).map(sample).collect(),
             verdict: Verdict::Passed,
@@ -324,6 +341,10 @@ pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
             app: 1,
             worker: 1,
             shared_machine: true,
+            host: None,
+            runtime: None,
+            disk: None,
+            versions: BTreeMap::new(),
             script: "s".into(),
             rows: None,
             settings: BTreeMap::new(),

@@ -4,6 +4,12 @@
 //! than n independent samples; the effective number follows from its autocorrelation (initial
 //! positive sequence, Geyer 1992).
 
+mod onset;
+mod repeated;
+
+pub use onset::{ChangePoint, change_point, onset};
+pub use repeated::{FEWEST_RUNS, compare_runs};
+
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// Fewest independent samples on each side for a judgement.
@@ -51,6 +57,16 @@ pub fn compare(before: &[f64], after: &[f64]) -> Option<Effect> {
         high: (difference + margin).exp(),
         p,
     })
+}
+
+/// The middle value, or the mean of the two in the middle; absent when there is none.
+#[must_use]
+pub fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let upper = *sorted.get(sorted.len() / 2)?;
+    let lower = sorted[(sorted.len() - 1) / 2];
+    Some(f64::midpoint(lower, upper))
 }
 
 /// Holm's correction: the probabilities as they must be read when all of them are looked at.

@@ -5,6 +5,8 @@ use super::measure::{self, Sampler};
 use super::{Plan, store};
 use crate::clients::process::Identity;
 use crate::config::is_secret;
+use crate::diagnose;
+use crate::domain::facts::Facts;
 use crate::domain::level::{Level, Model};
 use crate::domain::run::{
     Cache, Db, Environment, Generator, Kafka, LevelResult, Reconciliation, Run, SCHEMA, Sample, Service,
@@ -144,6 +146,7 @@ impl One<'_> {
             // Without the extension's right the statements cover more than the level; they are evidence, not a verdict.
             let _ = database.reset_statements().await;
         }
+        let before = diagnose::before(self.stack).await;
         let mut child = engine::start(self.k6, &offer)?;
         let pid = child
             .id()
@@ -186,6 +189,7 @@ impl One<'_> {
         let summary = summary.unwrap_or_default();
         let mut result = self.result(&summary, warmup, steady, steady_from_s, samples);
         result.generator.exit = status.and_then(|status| status.code());
+        result.facts = diagnose::since(self.stack, &before).await;
         if let (Some(before), Ok(mut database)) = (scans_before, measure::connect(self.stack).await)
             && let Ok(after) = database.sequential_scans(schema::NOTIFICATIONS).await
         {
@@ -279,6 +283,7 @@ impl One<'_> {
             },
             kafka: Kafka { lag_max: samples.iter().filter_map(|one| one.lag).max(), ..Kafka::default() },
             cache: Cache::default(),
+            facts: Facts::default(),
             reconciliation: Reconciliation {
                 acknowledged: Some(summary.accepted),
                 ..Reconciliation::default()
@@ -390,6 +395,7 @@ async fn environment(stack: &Stack, k6: &Path, app: usize, worker: usize) -> Res
     let told: String = told.map(|(key, setting)| format!("{key}={}\n", setting.value)).collect();
     let tables = measure::connect(stack).await?.table_sizes().await?;
     let rows = tables.iter().find(|one| one.table == schema::NOTIFICATIONS).map(|one| one.live_rows);
+    let around = Box::pin(diagnose::surroundings(stack)).await;
     let mut system = sysinfo::System::new().context("cannot read the system's state")?;
     system.refresh_memory();
     Ok(Environment {
@@ -401,6 +407,10 @@ async fn environment(stack: &Stack, k6: &Path, app: usize, worker: usize) -> Res
         app,
         worker,
         shared_machine: true,
+        host: around.host,
+        runtime: Some(stack.runtime.as_str().to_owned()),
+        disk: around.disk,
+        versions: around.versions,
         script: engine::script_digest(&told),
         rows,
         settings: settings.map(|(key, setting)| (key.clone(), setting.value.to_string())).collect(),

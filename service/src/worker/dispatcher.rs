@@ -214,6 +214,7 @@ impl Dispatcher {
         }
         let started = Instant::now();
         let outcome = provider.deliver(envelope).await;
+        self.app.metrics.delivered(envelope.channel, started.elapsed());
         if let Some(destination) = &destination {
             let worked = !matches!(outcome, Outcome::Retry { down: true, .. });
             self.breakers().record(destination, worked, Instant::now());

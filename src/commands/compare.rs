@@ -1,0 +1,160 @@
+//! `nsys compare`: did it help.
+
+use super::context::{changes_between, keep_noise_floor, noise_floor};
+use crate::cli::{CompareArgs, OutputFormat};
+use crate::domain::compare::{self, Change, Comparison, Method, Metric, NoiseFloor};
+use crate::domain::run::Run;
+use crate::error::{Error, Kind, Result};
+use crate::loadtest::store;
+use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
+use crate::stack::Stack;
+
+pub(super) fn compare(stack: &Stack, args: &CompareArgs, out: Out) -> Result<()> {
+    let (before, after) = (load(stack, &args.before)?, load(stack, &args.after)?);
+    let noise = match &args.noise_from {
+        Some(names) => measure_noise(stack, names, out)?,
+        None => noise_floor(stack),
+    };
+    let found = compared(stack, &before, &after, &noise)?;
+    if args.markdown && out.format() == OutputFormat::Text {
+        out.line(&markdown(&found))?;
+    } else {
+        out.report(&found)?;
+    }
+    if args.fail_on_regression && found.regressed() {
+        return Err(Error::new(Kind::Regression, "a metric became worse"));
+    }
+    Ok(())
+}
+
+/// Compares two sets of runs, refused when they cannot be.
+pub(super) fn compared(
+    stack: &Stack,
+    before: &[Run],
+    after: &[Run],
+    noise: &NoiseFloor,
+) -> Result<Comparison> {
+    let all: Vec<&Run> = before.iter().chain(after).collect();
+    let (Some(first), Some(last)) = (all.first(), all.last()) else {
+        return Err(Error::usage("two runs are needed"));
+    };
+    for other in &all[1..] {
+        let obstacles = compare::obstacles(first, other);
+        if !obstacles.is_empty() {
+            return Err(Error::refused(format!(
+                "{} and {} cannot be compared:\n  {}",
+                first.id,
+                other.id,
+                obstacles.join("\n  ")
+            ))
+            .hint("run the same load test again: nsys loadtest show RUN tells what it was"));
+        }
+    }
+    let changes = changes_between(stack, first, last)?;
+    let of = |runs: &[Run]| -> Vec<Run> { runs.to_vec() };
+    let (one, two) = (of(before), of(after));
+    Ok(compare::compare_all(&one.iter().collect::<Vec<_>>(), &two.iter().collect::<Vec<_>>(), noise, changes))
+}
+
+/// The runs that a name, or names with commas between them, mean.
+fn load(stack: &Stack, names: &str) -> Result<Vec<Run>> {
+    let results = stack.loaded.results_dir();
+    names.split(',').map(|name| store::load(&store::find(&results, name)?)).collect()
+}
+
+fn measure_noise(stack: &Stack, names: &str, out: Out) -> Result<NoiseFloor> {
+    let runs = load(stack, names)?;
+    let floor = NoiseFloor::measured(&runs.iter().collect::<Vec<_>>())
+        .map_err(|why| Error::refused(format!("no noise floor: {why}")))?;
+    keep_noise_floor(stack, &floor)?;
+    let shares: Vec<_> =
+        floor.shares.keys().map(|name| format!("{name} {}", format::percent(floor.of(name)))).collect();
+    out.say(format!("noise floor ({}), kept for later comparisons: {}", floor.origin, shares.join(", ")));
+    Ok(floor)
+}
+
+fn table(found: &Comparison, painted: bool) -> Table {
+    let mut table =
+        Table::new(["level", "metric", "before", "after", "change", "95 % interval", "p", "verdict"])
+            .right(&[2, 3, 4, 5, 6]);
+    for level in &found.levels {
+        let load = level
+            .target_rps
+            .map_or_else(|| level.level.to_string(), |rate| format!("{} ({rate}/s)", level.level));
+        for one in &level.metrics {
+            table.row([
+                load.clone(),
+                one.name.clone(),
+                format::or_missing(one.before, |value| format!("{value:.1}")),
+                format::or_missing(one.after, |value| format!("{value:.1}")),
+                format::or_missing(one.change, signed),
+                format::or_missing(one.interval, |(low, high)| {
+                    format!("{} to {}", signed(low), signed(high))
+                }),
+                format::or_missing(one.p, |p| if p < 0.001 { "<0.001".into() } else { format!("{p:.3}") }),
+                verdict(one, painted),
+            ]);
+        }
+    }
+    table
+}
+
+fn signed(share: f64) -> String {
+    format!("{:+.1} %", share * 100.0)
+}
+
+fn verdict(metric: &Metric, painted: bool) -> String {
+    let text = match &metric.reason {
+        Some(why) => format!("{}: {why}", metric.verdict.as_str()),
+        None => metric.verdict.as_str().to_owned(),
+    };
+    match metric.verdict {
+        Change::Improved if painted => paint(Tone::Good, &text),
+        Change::Regressed if painted => paint(Tone::Bad, &text),
+        _ => text,
+    }
+}
+
+fn head(found: &Comparison) -> Vec<String> {
+    let mut lines = vec![format!("{} -> {}", found.before, found.after)];
+    lines.extend(found.changes.iter().map(|change| format!("changed: {change}")));
+    lines.extend(found.differences.iter().map(|difference| format!("differs: {difference}")));
+    lines
+}
+
+fn foot(found: &Comparison) -> String {
+    let method = match found.method {
+        Method::Welch => {
+            "change, interval and p are of the service's per-second series (Welch on logarithms, effective \
+             sample size, Holm over all rows)"
+        }
+        Method::MannWhitney => {
+            "change, interval and p are of the levels' values run by run (Mann-Whitney, Holm over all rows)"
+        }
+    };
+    format!(
+        "{} improved, {} regressed, {} unchanged, {} inconclusive\nNoise floor: {}. Values are those of the levels; {method}.",
+        found.count(Change::Improved),
+        found.count(Change::Regressed),
+        found.count(Change::Unchanged),
+        found.count(Change::Inconclusive),
+        found.noise
+    )
+}
+
+/// For a pull request: the verdict first, what was changed, then the numbers.
+fn markdown(found: &Comparison) -> String {
+    let verdict = match (found.count(Change::Regressed), found.count(Change::Improved)) {
+        (0, 0) => "➖ no change beyond chance and noise".to_owned(),
+        (0, improved) => format!("✅ {improved} metrics improved, none regressed"),
+        (regressed, improved) => format!("❌ {regressed} metrics regressed, {improved} improved"),
+    };
+    let lines: String = head(found).iter().map(|line| format!("- {line}\n")).collect();
+    format!("### {verdict}\n\n{lines}\n{}\n\n{}", table(found, false).markdown(), foot(found))
+}
+
+impl Report for Comparison {
+    fn text(&self) -> String {
+        format!("{}\n\n{}\n\n{}", head(self).join("\n"), table(self, true).text(), foot(self))
+    }
+}

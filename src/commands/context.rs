@@ -1,0 +1,140 @@
+//! What a report says beside its run: the journal's changes and the runs before it.
+
+use crate::domain::compare::{self, Comparison, NoiseFloor};
+use crate::domain::diagnosis::{Bounds, Diagnosis, diagnose};
+use crate::domain::run::Run;
+use crate::error::{Context as _, Result};
+use crate::journal::{Entry, Journal, Outcome};
+use crate::loadtest::store;
+use crate::report::Context;
+use crate::report::context::{Change, FILE, Improvement};
+use crate::stack::Stack;
+use jiff::Timestamp;
+use std::path::Path;
+
+/// Runs looked back at, so that a report costs the same after a thousand runs.
+const LOOK_BACK: usize = 20;
+
+/// The context of a run and its diagnosis: as kept beside it, else made now and kept.
+///
+/// # Errors
+/// When the journal cannot be read, or the context cannot be written.
+pub(super) fn of_run(stack: &Stack, dir: &Path, run: &Run) -> Result<(Context, Diagnosis)> {
+    let path = dir.join(FILE);
+    let kept = std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let context = match kept {
+        Some(context) => context,
+        None => {
+            let context = make(stack, run)?;
+            let text = serde_json::to_string_pretty(&context).context("cannot write the context")?;
+            store::write(&path, &text)?;
+            context
+        }
+    };
+    let found = diagnose(run, &Bounds::new(context.bounds.clone(), context.warn_share));
+    Ok((context, found))
+}
+
+fn make(stack: &Stack, run: &Run) -> Result<Context> {
+    let bounds = stack.loaded.config.bounds();
+    let journal = changes(stack)?;
+    let (start, end) = (time(&run.started_at), run.finished_at.as_deref().and_then(time));
+    let within = |from: Option<Timestamp>, to: Option<Timestamp>| -> Vec<Change> {
+        let Some(to) = to else { return Vec::new() };
+        let inside = journal.iter().filter(|(at, _)| from.is_none_or(|from| *at > from) && *at < to);
+        inside.map(|(_, change)| change.clone()).collect()
+    };
+    let chain = comparable_runs(stack, run);
+    let noise = noise_floor(stack);
+    let mut improvements = Vec::new();
+    for pair in chain.windows(2) {
+        let between = within(time(&pair[0].started_at), time(&pair[1].started_at));
+        if !between.is_empty() {
+            let lines = between.iter().map(|one| format!("{} {}", one.id, one.title)).collect();
+            let comparison = compare::compare(&pair[0], &pair[1], &noise, lines);
+            improvements.push(Improvement { changes: between, comparison });
+        }
+    }
+    Ok(Context {
+        changes: within(None, start),
+        overall: overall(&improvements, &chain, &noise),
+        improvements,
+        during: within(start, end),
+        bounds: bounds.values().clone(),
+        warn_share: bounds.warn_share,
+    })
+}
+
+/// The first run of the chain of improvements against the last one.
+fn overall(improvements: &[Improvement], chain: &[Run], noise: &NoiseFloor) -> Option<Comparison> {
+    let first = chain.iter().find(|run| {
+        run.id == improvements.first().map(|one| &one.comparison.before).cloned().unwrap_or_default()
+    })?;
+    let lines = improvements.iter().flat_map(|one| one.comparison.changes.clone()).collect();
+    Some(compare::compare(first, chain.last()?, noise, lines))
+}
+
+/// Earlier runs that can be compared with this one, oldest first, and this one last.
+fn comparable_runs(stack: &Stack, run: &Run) -> Vec<Run> {
+    let start = time(&run.started_at);
+    let mut runs: Vec<Run> = store::list(&stack.loaded.results_dir())
+        .iter()
+        .rev()
+        .filter_map(|dir| store::load(dir).ok())
+        .filter(|other| other.id != run.id && time(&other.started_at) < start && other.state == "finished")
+        .filter(|other| compare::obstacles(other, run).is_empty())
+        .take(LOOK_BACK)
+        .collect();
+    runs.reverse();
+    runs.push(run.clone());
+    runs
+}
+
+/// Changes of the journal that were made and not taken back, oldest first.
+fn changes(stack: &Stack) -> Result<Vec<(Timestamp, Change)>> {
+    let applied = |one: &Entry| one.outcome == Outcome::Applied && one.undoes.is_none();
+    let change = |one: &Entry| Change {
+        id: one.id.clone(),
+        at: one.at.to_string(),
+        title: one.title.clone(),
+        command: one.command.clone(),
+    };
+    let entries = Journal::of(&stack.layout).entries()?;
+    Ok(entries.iter().filter(|one| applied(one)).map(|one| (one.at, change(one))).collect())
+}
+
+/// What the journal says was changed after the first run began and before the second did, undone
+/// changes left out.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub(super) fn changes_between(stack: &Stack, before: &Run, after: &Run) -> Result<Vec<String>> {
+    let (Some(from), Some(to)) = (time(&before.started_at), time(&after.started_at)) else {
+        return Ok(Vec::new());
+    };
+    let all = changes(stack)?;
+    let between = all.iter().filter(|(at, _)| *at > from && *at < to);
+    Ok(between.map(|(_, one)| format!("{} {} (nsys {})", one.id, one.title, one.command)).collect())
+}
+
+/// Name of the file of the measured noise floor, beside the runs.
+const NOISE: &str = "noise-floor.json";
+
+/// The noise floor that equal runs showed, or the least one.
+pub(super) fn noise_floor(stack: &Stack) -> NoiseFloor {
+    let text = std::fs::read_to_string(stack.loaded.results_dir().join(NOISE)).ok();
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+/// Keeps a measured noise floor.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn keep_noise_floor(stack: &Stack, floor: &NoiseFloor) -> Result<()> {
+    let text = serde_json::to_string_pretty(floor).context("cannot write the noise floor")?;
+    store::write(&stack.loaded.results_dir().join(NOISE), &text)
+}
+
+fn time(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}

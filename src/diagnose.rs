@@ -1,0 +1,104 @@
+//! Measures what the diagnosis needs beyond a level's own figures: counters before and after a
+//! window, and what Prometheus kept of it. Changes nothing.
+
+mod database;
+mod kafka;
+mod live;
+mod processes;
+mod prometheus;
+mod surroundings;
+
+pub use live::look;
+pub use surroundings::{Surroundings, surroundings};
+
+use crate::clients::redis::Redis;
+use crate::domain::cache::CacheStats;
+use crate::domain::facts::Facts;
+use crate::stack::Stack;
+use std::time::Duration;
+
+/// Longest wait for the answer of one part.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The counters at the start of a window.
+#[derive(Debug)]
+pub struct Before {
+    at_s: f64,
+    database: Option<database::Counters>,
+    kafka: Option<kafka::Ends>,
+    redis: Option<CacheStats>,
+    processes: processes::Counters,
+}
+
+/// Reads every counter. One that cannot be read leaves its facts unmeasured.
+pub async fn before(stack: &Stack) -> Before {
+    // On the heap: whoever waits for this would carry all of it.
+    let (database, kafka, redis, processes) = tokio::join!(
+        Box::pin(database::counters(stack)),
+        Box::pin(kafka::ends(stack)),
+        Box::pin(redis_stats(stack)),
+        Box::pin(processes::counters(stack)),
+    );
+    Before { at_s: now_s(), database, kafka, redis, processes }
+}
+
+/// What happened since: facts of the window that ends now.
+pub async fn since(stack: &Stack, before: &Before) -> Facts {
+    let seconds = (now_s() - before.at_s).max(1.0);
+    let (asked, database, kafka, redis, processes) = tokio::join!(
+        Box::pin(prometheus::facts(stack, now_s(), seconds.round() as u64)),
+        Box::pin(database::counters(stack)),
+        Box::pin(kafka::facts(stack, before.kafka.as_ref(), seconds)),
+        Box::pin(redis_stats(stack)),
+        Box::pin(processes::counters(stack)),
+    );
+    let mut facts = asked;
+    facts.extend(kafka);
+    facts.extend(processes::facts(&before.processes, &processes, &facts, seconds));
+    facts.extend(database::facts(before.database.as_ref(), database.as_ref(), &facts, seconds));
+    facts.extend(redis_facts(before.redis.as_ref(), redis.as_ref(), &facts, seconds));
+    facts
+}
+
+fn now_s() -> f64 {
+    jiff::Timestamp::now().as_millisecond() as f64 / 1_000.0
+}
+
+async fn redis_stats(stack: &Stack) -> Option<CacheStats> {
+    let mut redis = Redis::connect(&stack.endpoints.redis_url(), PATIENCE).await.ok()?;
+    redis.stats().await.ok()
+}
+
+fn redis_facts(
+    before: Option<&CacheStats>,
+    after: Option<&CacheStats>,
+    known: &Facts,
+    seconds: f64,
+) -> Facts {
+    let window = before.zip(after).map(|(before, after)| after.since(before));
+    let misses = known.value("misses_per_s").map(|rate| rate * seconds);
+    let grown = before.zip(after).map(|(before, after)| after.keys as f64 - before.keys as f64);
+    let ratio = |part: Option<f64>| {
+        let misses = misses.filter(|misses| *misses > 0.0);
+        // Without a miss there is nothing to explain.
+        if known.value("misses_per_s") == Some(0.0) { Some(0.0) } else { Some(part? / misses?) }
+    };
+    let info = |field: &str| format!("INFO {field}, difference over {seconds:.0} s");
+    let mut facts = Facts::default();
+    let rate = |count: fn(&CacheStats) -> u64| window.map(|one| count(&one) as f64 / seconds);
+    facts.put("evicted_per_s", rate(|one| one.evicted), "Redis", info("evicted_keys"));
+    facts.put("expired_per_s", rate(|one| one.expired), "Redis", info("expired_keys"));
+    facts.put(
+        "expired_per_miss",
+        ratio(window.map(|one| one.expired as f64)),
+        "Redis",
+        info("expired_keys") + ", over cache_misses_total of the same time",
+    );
+    facts.put(
+        "filling_share",
+        ratio(grown).map(|share| share.clamp(0.0, 1.0)),
+        "Redis",
+        info("keys") + ", over cache_misses_total of the same time",
+    );
+    facts
+}

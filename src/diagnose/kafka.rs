@@ -1,0 +1,159 @@
+//! What the broker shows of a window: where messages were written, and whose partitions wait.
+
+use super::PATIENCE;
+use crate::clients::kafka;
+use crate::domain::facts::Facts;
+use crate::domain::group::{Group, Member};
+use crate::domain::lag::PartitionLag;
+use crate::stack::Stack;
+use nsys_contract::topics;
+
+/// The partitions at the start of a window.
+pub(super) type Ends = Vec<PartitionLag>;
+
+pub(super) async fn ends(stack: &Stack) -> Option<Ends> {
+    let wanted = [topics::NOTIFICATIONS.to_owned()];
+    kafka::lag(&stack.endpoints.brokers(), topics::WORKER_GROUP, &wanted, PATIENCE).await.ok()
+}
+
+pub(super) async fn facts(stack: &Stack, before: Option<&Ends>, seconds: f64) -> Facts {
+    let brokers = stack.endpoints.brokers();
+    let (now, group) = tokio::join!(ends(stack), kafka::group(&brokers, topics::WORKER_GROUP, PATIENCE));
+    of(before, now.as_ref(), group.ok().as_ref(), seconds)
+}
+
+fn of(before: Option<&Ends>, now: Option<&Ends>, group: Option<&Group>, seconds: f64) -> Facts {
+    let mut facts = Facts::default();
+    let offsets = "offsets of the topic notifications and of the group notification-workers";
+    let written = before.zip(now).map(|(before, now)| written(before, now));
+    let per_s = written.as_ref().map(|all| all.iter().sum::<f64>() / seconds);
+    let lag = now.map(|now| now.iter().map(|one| one.lag as f64).sum::<f64>());
+    facts.put("written_per_s", per_s, "Kafka", offsets);
+    facts.put(
+        "behind_s",
+        behind(lag, per_s),
+        "Kafka",
+        format!("{offsets}: messages that wait, over the rate of writing"),
+    );
+    let skew = written.as_ref().map(|all| {
+        let (most, sum) = (all.iter().copied().fold(0.0, f64::max), all.iter().sum::<f64>());
+        if sum > 0.0 { most * all.len() as f64 / sum } else { 1.0 }
+    });
+    facts.put(
+        "publish_skew",
+        skew,
+        "Kafka",
+        format!("{offsets}: most written to one partition, over the mean"),
+    );
+    let members = group.map(|group| group.members.len() as f64);
+    let share = members.zip(now).map(|(members, now)| members / now.len().max(1) as f64);
+    facts.put("workers_per_partition", share, "Kafka", "members of the group over partitions");
+    worst_worker(&mut facts, now, group, per_s);
+    facts
+}
+
+fn behind(lag: Option<f64>, per_s: Option<f64>) -> Option<f64> {
+    let lag = lag?;
+    // Nothing was written: then nothing is late, unless something waits all the same.
+    Some(lag / per_s?.max(1.0))
+}
+
+fn written(before: &Ends, now: &Ends) -> Vec<f64> {
+    let start = |one: &PartitionLag| {
+        before.iter().find(|known| known.partition == one.partition).map_or(0, |known| known.end)
+    };
+    now.iter().map(|one| (one.end - start(one)).max(0) as f64).collect()
+}
+
+/// How much more waits for the worker that is furthest behind than for the others.
+fn worst_worker(facts: &mut Facts, now: Option<&Ends>, group: Option<&Group>, per_s: Option<f64>) {
+    let (ratio, behind) = ("worker_lag_ratio", "worst_worker_behind_s");
+    let query = "messages that wait, by the member that owns the partition";
+    let (Some(now), Some(group)) = (now, group) else {
+        facts.miss(ratio, "Kafka", query, "the group could not be read");
+        facts.miss(behind, "Kafka", query, "the group could not be read");
+        return;
+    };
+    let waits = by_member(now, group);
+    if waits.len() < 2 {
+        facts.skip(ratio, query, "fewer than two workers own partitions");
+        facts.skip(behind, query, "fewer than two workers own partitions");
+        return;
+    }
+    let worst = waits.iter().copied().max_by(|one, two| one.0.total_cmp(&two.0)).unwrap_or_default();
+    let others = (waits.iter().map(|one| one.0).sum::<f64>() - worst.0) / (waits.len() - 1) as f64;
+    facts.put(ratio, Some(worst.0 / others.max(1.0)), "Kafka", query);
+    let share = worst.1 as f64 / now.len().max(1) as f64;
+    let late = per_s.map(|rate| worst.0 / (rate * share).max(1.0));
+    facts.put(behind, late, "Kafka", format!("{query}, over its share of the rate of writing"));
+}
+
+/// Messages that wait and partitions, for each member that owns any.
+fn by_member(now: &Ends, group: &Group) -> Vec<(f64, usize)> {
+    let of = |member: &Member| {
+        let own =
+            |one: &&PartitionLag| group.owner(&one.topic, one.partition).is_some_and(|it| it.id == member.id);
+        let own: Vec<_> = now.iter().filter(own).collect();
+        (own.iter().map(|one| one.lag as f64).sum::<f64>(), own.len())
+    };
+    group.members.iter().map(of).filter(|one| one.1 > 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partitions(ends_and_lags: &[(i64, i64)]) -> Ends {
+        let one = |(index, (end, lag)): (usize, &(i64, i64))| {
+            PartitionLag::new(topics::NOTIFICATIONS, index as i32, Some(end - lag), 0, *end)
+        };
+        ends_and_lags.iter().enumerate().map(one).collect()
+    }
+
+    fn group(owned: &[&[i32]]) -> Group {
+        let member = |(index, owned): (usize, &&[i32])| Member {
+            id: format!("m{index}"),
+            client: "rdkafka".into(),
+            host: "/127.0.0.1".into(),
+            owns: vec![(topics::NOTIFICATIONS.to_owned(), owned.to_vec())],
+        };
+        Group {
+            name: "g".into(),
+            state: "Stable".into(),
+            members: owned.iter().enumerate().map(member).collect(),
+        }
+    }
+
+    fn value(facts: &Facts, name: &str) -> f64 {
+        facts.value(name).unwrap_or_else(|| panic!("{name}: {facts:?}"))
+    }
+
+    #[test]
+    fn a_worker_that_lags_alone_is_told_from_all_that_lag() {
+        let before = partitions(&[(0, 0), (0, 0), (0, 0)]);
+        let owners = group(&[&[0], &[1], &[2]]);
+        let alone =
+            of(Some(&before), Some(&partitions(&[(600, 500), (600, 5), (600, 4)])), Some(&owners), 10.0);
+        assert!(value(&alone, "worker_lag_ratio") > 50.0);
+        assert!((value(&alone, "worst_worker_behind_s") - 500.0 / 60.0).abs() < 0.1);
+        let all =
+            of(Some(&before), Some(&partitions(&[(600, 500), (600, 480), (600, 520)])), Some(&owners), 10.0);
+        assert!(value(&all, "worker_lag_ratio") < 2.0);
+        assert!((value(&all, "behind_s") - 1_500.0 / 180.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn skew_is_seen_in_what_is_written_not_in_what_waits() {
+        let before = partitions(&[(100, 0), (100, 0), (100, 0)]);
+        let now = partitions(&[(1_000, 0), (110, 0), (110, 0)]);
+        let facts = of(Some(&before), Some(&now), Some(&group(&[&[0, 1, 2]])), 10.0);
+        assert!(value(&facts, "publish_skew") > 2.5);
+        assert!(facts.get("worker_lag_ratio").unwrap().skipped);
+    }
+
+    #[test]
+    fn a_broker_that_does_not_answer_leaves_everything_unmeasured() {
+        let facts = of(None, None, None, 10.0);
+        assert!(facts.iter().all(|(_, fact)| fact.value.is_none() && !fact.skipped), "{facts:?}");
+    }
+}

@@ -1,0 +1,195 @@
+//! Applies the rules, finds what explains what, and ranks.
+
+use super::{Bounds, Evidence, Finding, Look, Onset, RULES, Role, Rule, Status};
+use crate::domain::facts::Facts;
+use crate::domain::statistics;
+
+/// What an explained finding keeps of its confidence.
+const EXPLAINED: f64 = 0.4;
+/// What a finding keeps of its confidence while the measurement is in doubt.
+const DOUBTED: f64 = 0.8;
+
+/// Every rule's answer, ranked.
+pub(super) fn findings(looks: &[Look], bounds: &Bounds) -> Vec<Finding> {
+    let mut findings: Vec<_> = RULES.iter().map(|rule| apply(rule, looks, bounds)).collect();
+    weigh(&mut findings, looks.len(), bounds);
+    explain(&mut findings);
+    doubt(&mut findings);
+    findings.sort_by(|one, two| {
+        let order = |finding: &Finding| (finding.status, finding.explained_by.is_some());
+        order(one).cmp(&order(two)).then(two.confidence.total_cmp(&one.confidence))
+    });
+    findings
+}
+
+fn rule_of(finding: &Finding) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.id == finding.rule)
+}
+
+fn beyond(value: f64, bound: f64, at_least: bool) -> bool {
+    if at_least { value < bound } else { value > bound }
+}
+
+/// What one level says about a rule.
+enum Seen {
+    Beyond(Vec<Evidence>),
+    Near,
+    Within,
+    Missing(&'static str),
+    Skipped,
+}
+
+fn apply(rule: &'static Rule, looks: &[Look], bounds: &Bounds) -> Finding {
+    let (mut evidence, mut missing, mut near, mut within) = (Vec::new(), Vec::new(), false, false);
+    let mut onset = None;
+    for look in looks {
+        match see(rule, look, bounds) {
+            Seen::Beyond(found) => {
+                evidence.extend(found);
+                let second = || {
+                    let series = look.series.get(rule.series?)?;
+                    statistics::onset(series, bounds.of(rule.bound), rule.at_least)
+                };
+                onset = onset.or_else(|| Some(Onset { level: look.level, second: second() }));
+            }
+            Seen::Near => near = true,
+            Seen::Within => within = true,
+            Seen::Missing(input) => missing.push(input),
+            Seen::Skipped => {}
+        }
+    }
+    missing.dedup();
+    let status = if onset.is_some() {
+        Status::Fail
+    } else if near {
+        Status::Warn
+    } else if !missing.is_empty() || looks.is_empty() {
+        Status::Unknown
+    } else if within {
+        Status::Pass
+    } else {
+        Status::Skipped
+    };
+    let Rule { id, role, cause, mend, .. } = *rule;
+    Finding {
+        rule: id,
+        role,
+        cause,
+        mend,
+        status,
+        onset,
+        confidence: 0.0,
+        explained_by: None,
+        evidence,
+        missing,
+    }
+}
+
+fn see(rule: &Rule, look: &Look, bounds: &Bounds) -> Seen {
+    let bound = bounds.of(rule.bound);
+    let value = match input(&look.facts, rule.input) {
+        Ok(value) => value,
+        Err(seen) => return seen,
+    };
+    let warn = near(bound, rule.at_least, bounds.warn_share);
+    if !beyond(value, warn, rule.at_least) {
+        return Seen::Within;
+    }
+    let mut evidence = vec![evidence_of(rule.input, value, bound, look)];
+    for guard in rule.guards {
+        let limit = bounds.of(guard.bound);
+        match input(&look.facts, guard.input) {
+            Ok(value) if beyond(value, limit, guard.at_least) => {
+                evidence.push(evidence_of(guard.input, value, limit, look));
+            }
+            Ok(_) => return Seen::Within,
+            Err(seen) => return seen,
+        }
+    }
+    if beyond(value, bound, rule.at_least) { Seen::Beyond(evidence) } else { Seen::Near }
+}
+
+/// Where a value begins to be near its bound. What must not fall below a bound is a share of one.
+fn near(bound: f64, at_least: bool, share: f64) -> f64 {
+    if at_least { 1.0 - (1.0 - bound) * share } else { bound * share }
+}
+
+fn input(facts: &Facts, name: &'static str) -> Result<f64, Seen> {
+    match facts.get(name) {
+        Some(fact) if fact.skipped => Err(Seen::Skipped),
+        Some(fact) => fact.value.ok_or(Seen::Missing(name)),
+        None => Err(Seen::Missing(name)),
+    }
+}
+
+fn evidence_of(metric: &'static str, value: f64, bound: f64, look: &Look) -> Evidence {
+    let fact = look.facts.get(metric);
+    Evidence {
+        level: look.level,
+        metric,
+        value,
+        bound,
+        source: fact.map(|one| one.source.clone()).unwrap_or_default(),
+        query: fact.map(|one| one.query.clone()).unwrap_or_default(),
+    }
+}
+
+/// Gives every crossing its confidence: weight, then how far, how soon among the crossings, and on
+/// how many of the levels from its first on.
+fn weigh(findings: &mut [Finding], levels: usize, bounds: &Bounds) {
+    let mut onsets: Vec<_> = findings.iter().filter_map(|one| one.onset.map(|onset| onset.level)).collect();
+    onsets.sort_unstable();
+    onsets.dedup();
+    for finding in findings {
+        let (Some(rule), Some(onset)) = (rule_of(finding), finding.onset) else { continue };
+        let own = || finding.evidence.iter().filter(|one| one.metric == rule.input);
+        let bound = bounds.of(rule.bound);
+        let far = own().map(|one| {
+            let (more, less) = if rule.at_least { (bound, one.value) } else { (one.value, bound) };
+            // Twice the bound is as far as it gets.
+            (more / less.max(1e-9) - 1.0).clamp(0.0, 1.0)
+        });
+        let far = far.fold(0.0, f64::max);
+        let before = onsets.iter().position(|level| *level == onset.level).unwrap_or(0);
+        let early = 1.0 - before as f64 / onsets.len().max(1) as f64;
+        let lasting = own().count() as f64 / (levels + 1 - onset.level.min(levels)).max(1) as f64;
+        finding.confidence = rule.weight * (0.3 + 0.25 * far + 0.25 * early + 0.2 * lasting.min(1.0));
+    }
+}
+
+/// A finding that another one explains, not later than it, is its symptom.
+fn explain(findings: &mut [Finding]) {
+    let failed: Vec<_> = findings
+        .iter()
+        .filter(|one| one.status == Status::Fail)
+        .filter_map(|one| Some((rule_of(one)?, one.onset?.level, one.confidence)))
+        .collect();
+    for finding in findings.iter_mut() {
+        let Some(onset) = finding.onset else { continue };
+        let explains = |rule: &Rule| rule.explains.contains(&finding.rule);
+        let causes = failed.iter().filter(|(rule, level, _)| explains(rule) && *level <= onset.level);
+        // Two that explain each other would leave no cause at all: the surer one is it.
+        let (own, confidence) = (rule_of(finding), finding.confidence);
+        let surer = causes.filter(|(rule, _, sure)| {
+            let mutual = own.is_some_and(|own| own.explains.contains(&rule.id));
+            !mutual || *sure > confidence
+        });
+        let best = surer.max_by(|one, two| one.2.total_cmp(&two.2));
+        if let Some((rule, _, _)) = best {
+            finding.explained_by = Some(rule.id);
+            finding.confidence *= EXPLAINED;
+        }
+    }
+}
+
+/// While the measurement is in doubt, what it shows is less sure.
+fn doubt(findings: &mut [Finding]) {
+    let doubted = findings
+        .iter()
+        .any(|one| one.role == Role::Measurement && one.status == Status::Fail && one.explained_by.is_none());
+    if doubted {
+        for finding in findings.iter_mut().filter(|one| one.role != Role::Measurement) {
+            finding.confidence *= DOUBTED;
+        }
+    }
+}

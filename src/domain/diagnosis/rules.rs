@@ -1,0 +1,573 @@
+//! The rules as data. What a rule means stands here; what its input is made of in `facts`.
+
+use super::{Guard, Role, Rule};
+
+/// What takes effect only while workers fall behind.
+const BEHIND: Guard = Guard { input: "behind_s", bound: "behind_s", at_least: false };
+
+const fn rule(id: &'static str, role: Role, weight: f64) -> Rule {
+    Rule {
+        id,
+        role,
+        weight,
+        cause: "",
+        explanation: "",
+        mend: "",
+        input: "",
+        bound: "",
+        at_least: false,
+        guards: &[],
+        series: None,
+        explains: &[],
+    }
+}
+
+/// Everything that a slow statement drags along.
+const SLOW_DATABASE: &[&str] = &[
+    "db-query-time",
+    "db-pool-wait",
+    "db-pool-used",
+    "db-connections",
+    "kafka-lag",
+    "kafka-consumption",
+    "http-latency",
+    "http-errors",
+    "service-queueing",
+    "requests-shed",
+    "throughput-flat",
+];
+
+/// Everything that workers which fall behind drag along.
+const BACKLOG: &[&str] = &["kafka-lag", "kafka-consumption", "worker-uneven", "worker-bound"];
+
+/// Every rule, what explains most first.
+pub static RULES: &[Rule] = &[
+    Rule {
+        cause: "the load generator, not the service, was the limit",
+        explanation: "A generator that does not get the CPU it needs offers less than planned and measures \
+            its own delay as the service's. Nothing that a level says about the service counts then.",
+        mend: "give k6 more CPU, or offer less: nsys loadtest plan incremental",
+        input: "generator_limited",
+        bound: "generator_limited",
+        ..rule("generator-limited", Role::Measurement, 1.0)
+    },
+    Rule {
+        cause: "other programs used the machine's CPU",
+        explanation: "What neither the stack nor the generator used, but was used, was taken away from both. \
+            Answer times then tell of the machine, not of the service.",
+        mend: "end what else runs, or run the load test on a quiet machine",
+        input: "other_cpu_pct",
+        bound: "other_cpu_pct",
+        ..rule("machine-shared", Role::Measurement, 0.8)
+    },
+    Rule {
+        cause: "the measurement contradicts itself: requests in progress are not rate times answer time",
+        explanation: "Little's law holds for every stable system: requests in progress = rate × answer time. \
+            When the service's own three numbers break it, one of them is wrong or the level was not stable.",
+        mend: "repeat the level with a longer steady window",
+        input: "little_error",
+        bound: "little_error",
+        ..rule("littles-law", Role::Measurement, 0.5)
+    },
+    Rule {
+        cause: "Prometheus missed scrapes",
+        explanation: "A rate over a window with holes is an estimate. A replica that was restarted or starved \
+            does not answer its scrape in time.",
+        mend: "nsys doctor",
+        input: "scraped_share",
+        bound: "scraped_share",
+        at_least: true,
+        ..rule("scrapes-missed", Role::Measurement, 0.4)
+    },
+    Rule {
+        cause: "the service is held back by a CPU limit",
+        explanation: "The kernel stops a group of processes that has used up its quota for this period \
+            (cpu.cfs_quota_us, docker --cpus, resources.limits.cpu). Everything it does takes longer then, \
+            although the machine has CPU left.",
+        mend: "raise the limit; what the service uses without one: nsys stats",
+        input: "service_throttled_share",
+        bound: "throttled_share",
+        explains: &[
+            "db-network",
+            "db-query-time",
+            "db-pool-wait",
+            "db-pool-used",
+            "cache-slow",
+            "kafka-publish-slow",
+            "kafka-lag",
+            "kafka-consumption",
+            "worker-bound",
+            "worker-uneven",
+            "http-latency",
+            "http-errors",
+            "service-cpu",
+            "service-queueing",
+            "scrapes-missed",
+            "littles-law",
+            "client-network",
+            "requests-shed",
+            "throughput-flat",
+            "db-slow-statement",
+            "provider-slow",
+        ],
+        ..rule("service-throttled", Role::Cause, 1.0)
+    },
+    Rule {
+        cause: "sessions wait for locks that others hold",
+        explanation: "A statement that waits for a lock does no work and keeps its connection. The holder is \
+            often an open transaction of a person or a job, not the service.",
+        mend: "nsys db locks names the holder; end it, or make its transactions short",
+        input: "lock_waiters",
+        bound: "lock_waiters",
+        series: Some("lock_waiters"),
+        explains: &[
+            "db-slow-statement",
+            "db-query-time",
+            "db-pool-wait",
+            "db-pool-used",
+            "db-connections",
+            "db-network",
+            "kafka-lag",
+            "kafka-consumption",
+            "worker-bound",
+            "worker-uneven",
+            "http-latency",
+            "http-errors",
+            "service-queueing",
+            "requests-shed",
+            "littles-law",
+            "throughput-flat",
+        ],
+        ..rule("db-locks", Role::Cause, 1.0)
+    },
+    Rule {
+        cause: "reads scan the whole notifications table: an index is missing",
+        explanation: "A scan reads every row whatever it returns, so each read gets slower as the table grows, \
+            and CPU goes to rows nobody asked for.",
+        mend: "nsys tune db --indexes",
+        input: "rows_per_sequential_scan",
+        bound: "scan_rows",
+        explains: &[
+            "db-slow-statement",
+            "db-query-time",
+            "db-cpu",
+            "db-io",
+            "db-pool-wait",
+            "db-pool-used",
+            "db-connections",
+            "db-network",
+            "machine-cpu",
+            "kafka-lag",
+            "kafka-consumption",
+            "worker-bound",
+            "http-latency",
+            "http-errors",
+            "service-queueing",
+            "requests-shed",
+            "cache-slow",
+            "kafka-publish-slow",
+            "throughput-flat",
+        ],
+        ..rule("db-sequential-scans", Role::Cause, 0.95)
+    },
+    Rule {
+        cause: "a statement is slow",
+        explanation: "A statement whose mean time is high holds a connection that long; the others wait for it \
+            in the pool.",
+        mend: "nsys db slow; nsys tune db --indexes",
+        input: "slowest_statement_ms",
+        bound: "statement_ms",
+        explains: SLOW_DATABASE,
+        ..rule("db-slow-statement", Role::Cause, 0.85)
+    },
+    Rule {
+        cause: "the network between the service and PostgreSQL is slow",
+        explanation: "The service waits for an answer much longer than PostgreSQL needs to make it. The \
+            difference is spent on the way: latency, a proxy, TLS, or a service that does not get CPU to read \
+            the answer.",
+        mend: "measure the way: nsys health shows the latency of each part; move them closer together",
+        input: "db_network_ms",
+        bound: "db_network_ms",
+        explains: SLOW_DATABASE,
+        ..rule("db-network", Role::Cause, 0.9)
+    },
+    Rule {
+        cause: "requests wait for a connection of the pool",
+        explanation: "When all connections are in use, requests queue for one although the database may be \
+            idle. The wait for a connection is compared with the time of the queries themselves.",
+        mend: "nsys tune db --pool-size 20",
+        input: "pool_wait_share",
+        bound: "pool_wait_share",
+        guards: &[Guard { input: "pool_wait_mean_ms", bound: "pool_wait_ms", at_least: false }],
+        series: Some("pool_wait_ms"),
+        explains: &[
+            "db-pool-used",
+            "http-latency",
+            "http-errors",
+            "kafka-lag",
+            "kafka-consumption",
+            "worker-bound",
+            "worker-uneven",
+            "requests-shed",
+            "service-queueing",
+            "throughput-flat",
+        ],
+        ..rule("db-pool-wait", Role::Cause, 0.9)
+    },
+    Rule {
+        cause: "the pool of connections is nearly used up",
+        explanation: "Most connections in use at once in any process, over the size of its pool. Near one, the \
+            next burst waits.",
+        mend: "nsys tune db --pool-size 20",
+        input: "pool_used_share",
+        bound: "pool_share",
+        series: Some("pool_used_share"),
+        ..rule("db-pool-used", Role::Symptom, 0.3)
+    },
+    Rule {
+        cause: "PostgreSQL has hardly a connection left",
+        explanation: "Connections of all clients together, over max_connections. The one after the last is \
+            refused.",
+        mend: "fewer replicas or smaller pools: nsys tune db --pool-size 10",
+        input: "connections_share",
+        bound: "connections_share",
+        ..rule("db-connections", Role::Cause, 0.7)
+    },
+    Rule {
+        cause: "PostgreSQL waits for the disk",
+        explanation: "Share of statement time that went into reading blocks that were not in memory.",
+        mend: "more shared_buffers or memory; nsys db size shows which table outgrew it",
+        input: "db_io_share",
+        bound: "db_io_share",
+        guards: &[Guard { input: "query_mean_ms", bound: "query_mean_ms", at_least: false }],
+        explains: SLOW_DATABASE,
+        ..rule("db-io", Role::Cause, 0.75)
+    },
+    Rule {
+        cause: "PostgreSQL uses the machine's CPU up",
+        explanation: "CPU of the server and its backends, of all cores.",
+        mend: "nsys db slow names what it is spent on; nsys tune db --indexes",
+        input: "db_cpu_pct",
+        bound: "db_cpu_pct",
+        explains: &["db-query-time", "machine-cpu", "http-latency", "db-pool-wait", "throughput-flat"],
+        ..rule("db-cpu", Role::Cause, 0.65)
+    },
+    Rule {
+        cause: "queries take long",
+        explanation: "95th percentile of the service's own histogram of query time, waits for locks included.",
+        mend: "nsys db slow; nsys db locks",
+        input: "query_p95_ms",
+        bound: "query_p95_ms",
+        explains: &["http-latency", "kafka-lag", "kafka-consumption", "worker-bound", "throughput-flat"],
+        ..rule("db-query-time", Role::Symptom, 0.6)
+    },
+    Rule {
+        cause: "there are fewer partitions than workers: some workers have nothing to do",
+        explanation: "A partition is read by one member of the group at a time. Workers beyond the number of \
+            partitions stand idle while the others fall behind.",
+        mend: "nsys tune kafka --partitions 10",
+        input: "workers_per_partition",
+        bound: "workers_per_partition",
+        guards: &[BEHIND],
+        explains: BACKLOG,
+        ..rule("kafka-partitions", Role::Cause, 0.95)
+    },
+    Rule {
+        cause: "most messages go to one partition: the keys are skewed",
+        explanation: "The partition is chosen by the key (the user). A few very busy users fill one partition, \
+            and one worker does the work of all. More partitions do not help; another key does.",
+        mend: "nsys lag shows the partition; spread the busy user's notifications over more keys",
+        input: "publish_skew",
+        bound: "publish_skew",
+        guards: &[BEHIND],
+        explains: BACKLOG,
+        ..rule("kafka-key-skew", Role::Cause, 0.95)
+    },
+    Rule {
+        cause: "one worker is slower than the others",
+        explanation: "The partitions of one worker wait while those of the others are empty, although each got \
+            its share of messages.",
+        mend: "nsys stats; nsys logs worker; nsys restart worker",
+        input: "worker_lag_ratio",
+        bound: "worker_lag_ratio",
+        guards: &[Guard { input: "worst_worker_behind_s", bound: "behind_s", at_least: false }],
+        explains: &["kafka-lag", "kafka-consumption", "worker-bound"],
+        ..rule("worker-uneven", Role::Cause, 0.9)
+    },
+    Rule {
+        cause: "the provider is slow: deliveries wait for it",
+        explanation: "A delivery holds its place until the provider answers. At most worker.channel_concurrency \
+            of one channel are under way, so a slow provider bounds what workers can finish.",
+        mend: "nsys scale worker=2, or raise worker.channel_concurrency; ask the provider",
+        input: "delivery_mean_ms",
+        bound: "delivery_ms",
+        guards: &[Guard { input: "undelivered_s", bound: "behind_s", at_least: false }],
+        explains: &["deliveries-late", "kafka-lag", "kafka-consumption", "worker-uneven", "worker-bound"],
+        ..rule("provider-slow", Role::Cause, 0.95)
+    },
+    Rule {
+        cause: "deliveries are late",
+        explanation: "Notifications that are stored but not yet delivered, in seconds of new ones.",
+        mend: "nsys dlq list; nsys logs worker; nsys scale worker=2",
+        input: "undelivered_s",
+        bound: "behind_s",
+        ..rule("deliveries-late", Role::Symptom, 0.5)
+    },
+    Rule {
+        cause: "the broker slows the service down by a quota",
+        explanation: "A client that sends more bytes than its quota allows is answered later and later \
+            (producer_byte_rate). The broker itself is idle.",
+        mend: "raise the quota of the service's Kafka user, or compress: nsys tune kafka --compression lz4",
+        input: "broker_throttle_ms",
+        bound: "broker_throttle_ms",
+        explains: &[
+            "kafka-publish-slow",
+            "http-latency",
+            "http-errors",
+            "service-queueing",
+            "requests-shed",
+            "throughput-flat",
+        ],
+        ..rule("kafka-quota", Role::Cause, 1.0)
+    },
+    Rule {
+        cause: "the broker takes messages slowly",
+        explanation: "Each accepted notification waits for the broker's acknowledgement. Slow means a busy or \
+            throttled broker, a slow disk, or a long way to it.",
+        mend: "nsys stats kafka; nsys tune kafka --linger 5ms --compression lz4",
+        input: "publish_mean_ms",
+        bound: "publish_ms",
+        series: Some("publish_ms"),
+        explains: &["http-latency", "http-errors", "service-queueing", "requests-shed", "throughput-flat"],
+        ..rule("kafka-publish-slow", Role::Cause, 0.9)
+    },
+    Rule {
+        cause: "workers fall behind",
+        explanation: "Messages that wait when the load ends were accepted faster than they were delivered, and \
+            no single reason for it was found: there are too few workers for this rate.",
+        mend: "nsys scale worker=2; nsys tune kafka --partitions 6",
+        input: "behind_s",
+        bound: "behind_s",
+        series: Some("lag"),
+        explains: &["kafka-lag", "kafka-consumption"],
+        ..rule("worker-bound", Role::Cause, 0.7)
+    },
+    Rule {
+        cause: "many messages wait",
+        explanation: "Messages in the log that no worker has finished when the load ends.",
+        mend: "nsys lag; nsys scale worker=2",
+        input: "lag_end",
+        bound: "lag",
+        series: Some("lag"),
+        ..rule("kafka-lag", Role::Symptom, 0.5)
+    },
+    Rule {
+        cause: "less is consumed than published",
+        explanation: "Over the steady window the workers took fewer messages than the service sent; the backlog \
+            grows for as long as the load lasts.",
+        mend: "nsys scale worker=2",
+        input: "consumed_share",
+        bound: "consumed_share",
+        at_least: true,
+        ..rule("kafka-consumption", Role::Symptom, 0.45)
+    },
+    Rule {
+        cause: "Redis answers slowly",
+        explanation: "Mean time of a cache call as the service sees it. Redis does one thing at a time: one slow \
+            command, or a host without CPU, delays all.",
+        mend: "nsys stats redis; nsys cache stats; look for slow commands with redis-cli slowlog get",
+        input: "cache_mean_ms",
+        bound: "cache_ms",
+        series: Some("cache_ms"),
+        explains: &[
+            "http-latency",
+            "http-errors",
+            "cache-misses",
+            "service-queueing",
+            "requests-shed",
+            "kafka-lag",
+            "kafka-consumption",
+            "worker-bound",
+            "throughput-flat",
+        ],
+        ..rule("cache-slow", Role::Cause, 0.9)
+    },
+    Rule {
+        cause: "Redis is full and throws entries away",
+        explanation: "Above maxmemory each new entry removes an older one before its time, so reads miss what \
+            was there a moment ago.",
+        mend: "raise stack.redis_max_memory_mb, or shorten TTLs: nsys tune cache --ttl notification=1m",
+        input: "evicted_per_s",
+        bound: "evicted_per_s",
+        series: Some("evicted_per_s"),
+        explains: &["cache-misses", "db-query-time"],
+        ..rule("cache-evictions", Role::Cause, 0.9)
+    },
+    Rule {
+        cause: "entries expire before they are read again: the TTL is too short",
+        explanation: "Most reads that miss look for an entry whose time was over, not for one that was never \
+            there.",
+        mend: "nsys tune cache --ttl notification=15m",
+        input: "expired_per_miss",
+        bound: "expired_per_miss",
+        guards: &[Guard { input: "hit_rate", bound: "cache_hit_rate", at_least: true }],
+        explains: &["cache-misses"],
+        ..rule("cache-ttl", Role::Cause, 0.9)
+    },
+    Rule {
+        cause: "the cache answers too few reads",
+        explanation: "Reads that miss go to the database. While most misses still fill the cache (a cold start), \
+            it is no limit and not counted.",
+        mend: "nsys tune cache --ttl notification=15m; nsys tune cache --warm 1000",
+        input: "hit_rate",
+        bound: "cache_hit_rate",
+        at_least: true,
+        guards: &[Guard { input: "filling_share", bound: "filling_share", at_least: true }],
+        ..rule("cache-misses", Role::Symptom, 0.4)
+    },
+    Rule {
+        cause: "the service's memory is at its limit",
+        explanation: "Resident memory over the limit of its control group, or of the machine. Near it the kernel \
+            takes pages away that are needed at once again, and then ends the process.",
+        mend: "raise the limit; nsys stats --watch",
+        input: "memory_limit_share",
+        bound: "memory_share",
+        series: Some("memory_limit_share"),
+        explains: &["http-latency", "http-errors", "parts-restarted", "scrapes-missed", "service-memory"],
+        ..rule("memory-limit", Role::Cause, 0.9)
+    },
+    Rule {
+        cause: "memory runs out: processes stall on it",
+        explanation: "Share of time in which some process waited for memory (pressure stall information).",
+        mend: "nsys stats; free memory or use less",
+        input: "memory_stall_share",
+        bound: "memory_stall_share",
+        explains: &["http-latency", "http-errors", "db-query-time", "cache-slow", "kafka-publish-slow"],
+        ..rule("memory-stalls", Role::Cause, 0.85)
+    },
+    Rule {
+        cause: "the service uses much memory",
+        explanation: "Resident memory of all replicas together, at its largest.",
+        mend: "nsys stats --watch",
+        input: "service_memory_mb",
+        bound: "memory_mb",
+        series: Some("service_memory_mb"),
+        ..rule("service-memory", Role::Cause, 0.5)
+    },
+    Rule {
+        cause: "the service's memory grows and grows",
+        explanation: "Slope of its resident memory over the steady window (Theil and Sen). At one rate it should \
+            be level: a growing one is a leak, or an allocator that gives nothing back.",
+        mend: "nsys loadtest soak",
+        input: "memory_growth_mb_per_min",
+        bound: "memory_growth_mb_per_min",
+        ..rule("memory-growth", Role::Cause, 0.6)
+    },
+    Rule {
+        cause: "the service writes a flood of log lines",
+        explanation: "Bytes of its log for each request. Formatting and writing them costs CPU on every request.",
+        mend: "set telemetry.log = \"info\" and nsys restart",
+        input: "log_bytes_per_request",
+        bound: "log_bytes_per_request",
+        guards: &[Guard { input: "log_bytes_per_s", bound: "log_bytes_per_s", at_least: false }],
+        explains: &[
+            "service-cpu",
+            "machine-cpu",
+            "http-latency",
+            "http-errors",
+            "kafka-lag",
+            "kafka-consumption",
+            "worker-bound",
+            "service-queueing",
+            "throughput-flat",
+        ],
+        ..rule("log-flood", Role::Cause, 0.9)
+    },
+    Rule {
+        cause: "parts ended and were started again",
+        explanation: "A part that ends drops what was in progress. Its log says why.",
+        mend: "nsys ps; nsys logs",
+        input: "restarts",
+        bound: "restarts",
+        explains: &["http-errors", "scrapes-missed", "http-latency"],
+        ..rule("parts-restarted", Role::Cause, 0.85)
+    },
+    Rule {
+        cause: "the service uses the machine's CPU up",
+        explanation: "CPU of all its replicas together, of all cores.",
+        mend: "nsys profile app shows on what; nsys tune service --instances 2, on more cores",
+        input: "service_cpu_pct",
+        bound: "cpu_pct",
+        series: Some("service_cpu_pct"),
+        explains: &["machine-cpu", "http-latency", "throughput-flat", "service-queueing"],
+        ..rule("service-cpu", Role::Cause, 0.7)
+    },
+    Rule {
+        cause: "every core of the machine is busy with the stack and the generator",
+        explanation: "Together they use all there is. What each part takes: nsys stats.",
+        mend: "more cores, or the generator on a machine of its own",
+        input: "own_cpu_pct",
+        bound: "machine_cpu_pct",
+        series: Some("machine_cpu_pct"),
+        explains: &["http-latency", "throughput-flat", "service-queueing"],
+        ..rule("machine-cpu", Role::Cause, 0.55)
+    },
+    Rule {
+        cause: "time is lost between the generator and the service",
+        explanation: "The generator waits much longer for an answer than the service takes to make it, although \
+            the generator had CPU. What lies between them is slow: network, proxy, or the accept queue.",
+        mend: "measure next to the service; nsys trace follows one request",
+        input: "outside_ms",
+        bound: "outside_ms",
+        explains: &["http-latency"],
+        ..rule("client-network", Role::Cause, 0.8)
+    },
+    Rule {
+        cause: "the service sheds requests",
+        explanation: "More requests were in progress than limits.max_in_flight, or the backlog was over \
+            limits.max_backlog: it answers 503 at once instead of queueing without end.",
+        mend: "find what holds the requests up; nsys metrics query 'sum by (reason) (shed_total)'",
+        input: "shed_per_s",
+        bound: "shed_per_s",
+        explains: &["http-errors"],
+        ..rule("requests-shed", Role::Symptom, 0.5)
+    },
+    Rule {
+        cause: "requests spend their time in the service itself",
+        explanation: "What is left of the answer time after database, pool, cache and broker: computing, or \
+            waiting for a free core or thread.",
+        mend: "nsys profile app; nsys tune service --threads 4",
+        input: "elsewhere_share",
+        bound: "elsewhere_share",
+        guards: &[Guard { input: "request_mean_ms", bound: "request_mean_ms", at_least: false }],
+        explains: &["http-latency"],
+        ..rule("service-queueing", Role::Symptom, 0.45)
+    },
+    Rule {
+        cause: "throughput stopped growing while requests piled up",
+        explanation: "From the level before, more was offered and more were in progress, but no more was \
+            answered: the system is saturated.",
+        mend: "the causes named here; nsys loadtest find-max finds the rate before it",
+        input: "flat_growth",
+        bound: "flat_growth",
+        at_least: true,
+        ..rule("throughput-flat", Role::Symptom, 0.35)
+    },
+    Rule {
+        cause: "requests fail",
+        explanation: "A symptom of something else that is named here, or of a part that was away.",
+        mend: "nsys logs app --grep -i error; nsys health",
+        input: "error_rate",
+        bound: "error_rate",
+        ..rule("http-errors", Role::Symptom, 0.4)
+    },
+    Rule {
+        cause: "answers take long",
+        explanation: "95th percentile of the answer time as the generator measured it.",
+        mend: "the causes named here",
+        input: "p95_ms",
+        bound: "p95_ms",
+        series: Some("p95_ms"),
+        ..rule("http-latency", Role::Symptom, 0.3)
+    },
+];

@@ -1,0 +1,61 @@
+//! What a diagnosis comes to, in one sentence.
+
+use super::{Finding, Look, Role, Status};
+use crate::domain::run::Run;
+use crate::domain::verdict::Verdict;
+
+/// Of a run.
+pub(super) fn of_run(run: &Run, looks: &[Look], findings: &[Finding]) -> String {
+    if looks.is_empty() {
+        return "nothing was measured to its end".into();
+    }
+    let limited: Vec<_> = run
+        .levels
+        .iter()
+        .filter(|level| level.verdict == Verdict::GeneratorLimited)
+        .map(|level| level.level.to_string())
+        .collect();
+    let missed = run.verdict == Verdict::Failed;
+    let cause = cause(findings, missed);
+    if limited.is_empty() {
+        cause
+    } else {
+        format!("the load generator was the limit on level {}; apart from that: {cause}", limited.join(", "))
+    }
+}
+
+/// Of a moment.
+pub(super) fn of_moment(findings: &[Finding]) -> String {
+    cause(findings, false)
+}
+
+fn cause(findings: &[Finding], missed: bool) -> String {
+    let failed = |role: &[Role]| {
+        findings
+            .iter()
+            .find(|one| one.status == Status::Fail && one.explained_by.is_none() && role.contains(&one.role))
+    };
+    if let Some(first) = failed(&[Role::Cause]) {
+        return format!("{}{}", first.cause, from(first));
+    }
+    if let Some(symptom) = failed(&[Role::Symptom]) {
+        return format!("{}{}, and no single cause was found", symptom.cause, from(symptom));
+    }
+    if missed {
+        return "objectives were missed, and no rule explains why".into();
+    }
+    if findings.iter().any(|one| one.status == Status::Unknown) {
+        return "no bound was crossed, but not everything could be measured".into();
+    }
+    "nothing saturated: the load was too small to find a limit".into()
+}
+
+fn from(finding: &Finding) -> String {
+    match finding.onset {
+        Some(onset) => match onset.second {
+            Some(second) if second > 0 => format!(" (from level {}, second {second})", onset.level),
+            _ => format!(" (from level {})", onset.level),
+        },
+        None => String::new(),
+    }
+}

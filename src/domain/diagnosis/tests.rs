@@ -1,0 +1,250 @@
+//! What the diagnosis says of runs that are known.
+
+use super::*;
+use crate::domain::run::{Statement, test_run};
+use crate::domain::verdict::Verdict;
+
+/// The shipped bounds.
+pub(crate) fn bounds() -> Bounds {
+    let config: crate::config::Config = toml::from_str(crate::config::DEFAULTS).unwrap();
+    config.bounds()
+}
+
+/// Facts of a level on which nothing is near a bound.
+fn quiet() -> Facts {
+    let mut facts = Facts::default();
+    let mut put = |name: &str, value: f64| facts.put(name, Some(value), "test", "test");
+    for rule in RULES {
+        let inputs = std::iter::once((rule.input, rule.at_least))
+            .chain(rule.guards.iter().map(|one| (one.input, one.at_least)));
+        for (name, at_least) in inputs {
+            put(name, if at_least { 1.0 } else { 0.0 });
+        }
+    }
+    put("in_flight", 10.0);
+    put("request_rate", 500.0);
+    put("request_mean_ms", 20.0);
+    put("request_p50_ms", 5.0);
+    facts
+}
+
+fn healthy() -> Run {
+    let mut run = test_run(&[20.0, 21.0]);
+    for level in &mut run.levels {
+        level.facts = quiet();
+        level.db.seq_scans = Some(0);
+        level.db.seq_rows_read = Some(0);
+        level.db.top = vec![Statement { query: "SELECT".into(), calls: 100, total_ms: 10.0, mean_ms: 0.1 }];
+    }
+    run
+}
+
+fn set(level: &mut crate::domain::run::LevelResult, name: &str, value: f64) {
+    level.facts.put(name, Some(value), "test", "test");
+}
+
+fn first(run: &Run) -> &'static str {
+    diagnose(run, &bounds()).causes().next().map_or("none", |one| one.rule)
+}
+
+#[test]
+fn every_rule_is_whole_and_its_bounds_are_configured() {
+    let bounds = bounds();
+    let mut ids = std::collections::BTreeSet::new();
+    for rule in RULES {
+        assert!(ids.insert(rule.id), "{} is there twice", rule.id);
+        for text in [rule.cause, rule.explanation, rule.mend, rule.input, rule.bound] {
+            assert!(!text.is_empty(), "{} lacks a text", rule.id);
+        }
+        assert!((0.0..=1.0).contains(&rule.weight), "{}", rule.id);
+        assert!(bounds.of(rule.bound).is_finite(), "{}: there is no bound {}", rule.id, rule.bound);
+        for guard in rule.guards {
+            assert!(bounds.of(guard.bound).is_finite(), "{}: there is no bound {}", rule.id, guard.bound);
+        }
+    }
+    for rule in RULES {
+        for explained in rule.explains {
+            assert!(ids.contains(explained), "{} explains {explained}, which is no rule", rule.id);
+            assert_ne!(*explained, rule.id);
+        }
+    }
+}
+
+#[test]
+fn a_small_load_saturates_nothing() {
+    let found = diagnose(&healthy(), &bounds());
+    assert!(found.summary.contains("too small"), "{}", found.summary);
+    let held = |one: &Finding| matches!(one.status, Status::Pass | Status::Skipped);
+    assert!(found.findings.iter().all(held), "{:?}", found.findings.iter().find(|one| !held(one)));
+}
+
+#[test]
+fn what_was_not_measured_is_unknown_and_said() {
+    for rule in RULES {
+        let mut run = healthy();
+        let name = rule.input;
+        if run.levels[1].facts.get(name).is_none() {
+            continue;
+        }
+        run.levels[1].facts.miss(name, "test", "test", "it was away");
+        let looks = of_run::looks(&run);
+        // What a level's own fields tell is measured all the same.
+        if looks[1].facts.value(name).is_some() || looks[1].facts.get(name).is_some_and(|one| one.skipped) {
+            continue;
+        }
+        let found = diagnose(&run, &bounds());
+        let finding = found.findings.iter().find(|one| one.rule == rule.id).unwrap();
+        assert_eq!(finding.status, Status::Unknown, "{}", rule.id);
+        assert!(finding.missing.contains(&name));
+        assert!(found.summary.contains("not everything"), "{}", found.summary);
+    }
+}
+
+#[test]
+fn a_run_of_an_older_version_is_never_green() {
+    let mut run = healthy();
+    for level in &mut run.levels {
+        level.facts = Facts::default();
+    }
+    let found = diagnose(&run, &bounds());
+    assert!(found.findings.iter().filter(|one| one.status == Status::Unknown).count() > 10);
+    assert!(found.summary.contains("not everything"), "{}", found.summary);
+}
+
+#[test]
+fn each_rule_is_named_first_when_it_alone_is_broken() {
+    for rule in RULES {
+        let mut run = healthy();
+        for level in &mut run.levels {
+            let bound = bounds().of(rule.bound);
+            set(level, rule.input, if rule.at_least { bound / 3.0 } else { bound.max(0.1) * 3.0 });
+            for guard in rule.guards {
+                let bound = bounds().of(guard.bound);
+                set(level, guard.input, if guard.at_least { bound / 3.0 } else { bound.max(0.1) * 3.0 });
+            }
+        }
+        let looks = of_run::looks(&run);
+        let broken = looks.iter().all(|look| {
+            let guards = rule.guards.iter().map(|one| (one.input, one.bound, one.at_least));
+            std::iter::once((rule.input, rule.bound, rule.at_least)).chain(guards).all(
+                |(name, bound, at_least)| {
+                    look.facts.value(name).is_some_and(|value| (value < bounds().of(bound)) == at_least)
+                },
+            )
+        });
+        // Inputs that a level's own fields tell are broken in tests of their own.
+        if !broken {
+            continue;
+        }
+        let found = diagnose(&run, &bounds());
+        let names: Vec<_> = found.causes().map(|one| one.rule).collect();
+        assert!(names.contains(&rule.id), "{}: {names:?}", rule.id);
+    }
+}
+
+#[test]
+fn a_missing_index_comes_before_the_slow_queries_it_makes() {
+    let mut run = healthy();
+    for level in &mut run.levels {
+        level.db.seq_scans = Some(3_000);
+        level.db.seq_rows_read = Some(3_000 * 200_000);
+        level.db.query_p95_ms = Some(900.0);
+        level.service.cpu_pct = Some(95.0);
+    }
+    let found = diagnose(&run, &bounds());
+    assert_eq!(found.findings[0].rule, "db-sequential-scans");
+    assert_eq!(found.findings[0].mend, "nsys tune db --indexes");
+    let queries = found.findings.iter().find(|one| one.rule == "db-query-time").unwrap();
+    assert_eq!(queries.explained_by, Some("db-sequential-scans"));
+}
+
+#[test]
+fn what_saturated_first_comes_before_what_followed() {
+    let mut run = healthy();
+    run.levels.push(run.levels[1].clone());
+    run.levels[2].level = 3;
+    for level in &mut run.levels {
+        set(level, "cache_mean_ms", 100.0);
+    }
+    set(&mut run.levels[2], "publish_mean_ms", 500.0);
+    assert_eq!(first(&run), "cache-slow");
+}
+
+#[test]
+fn a_cause_that_came_later_does_not_explain_what_was_there_before() {
+    let mut run = healthy();
+    for level in &mut run.levels {
+        level.db.query_p95_ms = Some(900.0);
+    }
+    set(&mut run.levels[1], "lock_waiters", 5.0);
+    let found = diagnose(&run, &bounds());
+    let queries = found.findings.iter().find(|one| one.rule == "db-query-time").unwrap();
+    assert_eq!(queries.explained_by, None);
+}
+
+#[test]
+fn two_causes_are_both_named() {
+    let mut run = healthy();
+    for level in &mut run.levels {
+        level.db.seq_scans = Some(3_000);
+        level.db.seq_rows_read = Some(3_000 * 200_000);
+        set(level, "delivery_mean_ms", 2_000.0);
+        set(level, "undelivered_s", 30.0);
+    }
+    let found = diagnose(&run, &bounds());
+    let mut two: Vec<_> = found.causes().take(2).map(|one| one.rule).collect();
+    two.sort_unstable();
+    assert_eq!(two, ["db-sequential-scans", "provider-slow"]);
+}
+
+#[test]
+fn the_generator_is_named_above_all() {
+    let mut run = healthy();
+    run.levels[1].verdict = Verdict::GeneratorLimited;
+    set(&mut run.levels[1], "behind_s", 50.0);
+    let found = diagnose(&run, &bounds());
+    assert_eq!(found.causes().next().unwrap().rule, "generator-limited");
+    assert!(found.summary.starts_with("the load generator was the limit on level 2"), "{}", found.summary);
+    assert!(found.summary.contains("workers fall behind"));
+}
+
+#[test]
+fn a_cold_cache_is_no_bottleneck_and_a_short_ttl_is() {
+    let mut run = healthy();
+    for level in &mut run.levels {
+        level.cache.hit_rate = Some(0.2);
+        set(level, "filling_share", 0.9);
+    }
+    assert_eq!(first(&run), "none");
+    for level in &mut run.levels {
+        set(level, "filling_share", 0.0);
+        set(level, "expired_per_miss", 0.95);
+    }
+    assert_eq!(first(&run), "cache-ttl");
+}
+
+#[test]
+fn near_a_bound_is_a_warning_and_no_cause() {
+    let mut run = healthy();
+    set(&mut run.levels[0], "cache_mean_ms", bounds().of("cache_ms") * 0.95);
+    let found = diagnose(&run, &bounds());
+    let cache = found.findings.iter().find(|one| one.rule == "cache-slow").unwrap();
+    assert_eq!((cache.status, cache.onset), (Status::Warn, None));
+    assert_eq!(found.causes().count(), 0);
+}
+
+#[test]
+fn the_onset_within_a_level_is_the_second_it_began() {
+    let mut run = healthy();
+    for level in &mut run.levels {
+        set(level, "behind_s", 20.0);
+        for (second, sample) in level.samples.iter_mut().enumerate() {
+            sample.lag = Some(if second < 30 { 3 } else { 20 * (second as i64 - 29) });
+        }
+        level.kafka.lag_end = Some(5_000);
+    }
+    let found = diagnose(&run, &bounds());
+    let onset = found.causes().next().unwrap().onset.unwrap();
+    assert_eq!(onset.level, 1);
+    assert!(onset.second.is_some_and(|second| second >= 30), "{onset:?}");
+}

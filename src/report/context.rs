@@ -1,0 +1,57 @@
+//! What a report says beside its run: what was changed before it, and what that did.
+//!
+//! Kept in the run's directory when the report is first written, so that writing it again gives the
+//! same report whatever was changed since.
+
+use crate::domain::compare::Comparison;
+use serde::{Deserialize, Serialize};
+
+/// Name of the file in the run's directory.
+pub const FILE: &str = "context.json";
+
+/// One change of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Its id in the journal.
+    pub id: String,
+    /// When it began, RFC 3339.
+    pub at: String,
+    /// What it was for.
+    pub title: String,
+    /// The command line, without the program.
+    pub command: String,
+}
+
+impl Change {
+    /// In one line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!("{} {} (`nsys {}`)", self.id, self.title, self.command)
+    }
+}
+
+/// Changes between two runs of the same load, and what they did.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Improvement {
+    /// What was changed after the first run and before the second.
+    pub changes: Vec<Change>,
+    /// The two runs, compared.
+    pub comparison: Comparison,
+}
+
+/// What a report says beside its run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Context {
+    /// Changes that were in force when the run began, oldest first.
+    pub changes: Vec<Change>,
+    /// The steps of the way here, oldest first: each pair of comparable runs with changes between.
+    pub improvements: Vec<Improvement>,
+    /// Changes and restarts while the run went on, for the charts.
+    pub during: Vec<Change>,
+    /// The first comparable run against this one, when changes lie between.
+    pub overall: Option<Comparison>,
+    /// The bounds of the diagnosis when the report was first written.
+    pub bounds: std::collections::BTreeMap<String, f64>,
+    /// Share of a bound from which on a value is near it.
+    pub warn_share: f64,
+}

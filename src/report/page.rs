@@ -1,0 +1,430 @@
+//! report.html: one file, no network, readable without scripts.
+
+use super::charts::{self, Band, Line, Marker, TimeAxis};
+use super::context::{Change, Context};
+use super::performance::{checks_table, comparison_table, heading, severity};
+use super::summary::{levels_table, reconciliation, remarks, verdict_sentence};
+use crate::domain::diagnosis::{Diagnosis, Status};
+use crate::domain::run::{LevelResult, Run, Sample};
+use crate::domain::usl;
+use crate::error::{Context as _, Result};
+use crate::render::{format, table::Table};
+use askama::Template;
+
+/// Points of the drawn law.
+const LAW_STEPS: u32 = 60;
+
+/// Headings and cells.
+struct Rows {
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl From<Table> for Rows {
+    fn from(table: Table) -> Self {
+        let (header, rows) = table.cells();
+        Self { header, rows }
+    }
+}
+
+/// A chart, or why there is none.
+struct Chart {
+    title: &'static str,
+    unit: &'static str,
+    source: &'static str,
+    svg: Option<String>,
+}
+
+/// One cause as the page shows it.
+struct Cause {
+    name: &'static str,
+    rule: &'static str,
+    mend: &'static str,
+    severity: &'static str,
+    confidence: String,
+    since: String,
+    evidence: Vec<String>,
+    symptoms: String,
+}
+
+/// One level in full.
+struct Detail {
+    heading: String,
+    checks: Rows,
+    reasons: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    run: &'a Run,
+    verdict: &'static str,
+    sentence: String,
+    reconciliation: String,
+    diagnosis: &'a str,
+    cards: Vec<(&'static str, String)>,
+    levels: Rows,
+    causes: Vec<Cause>,
+    unknown: String,
+    timeline: Vec<Chart>,
+    shapes: Vec<Chart>,
+    scalability: String,
+    details: Vec<Detail>,
+    remarks: Vec<String>,
+    changes: Vec<String>,
+    comparison: Option<(String, Rows)>,
+    statements: Rows,
+    facts: Rows,
+    surroundings: Vec<(&'static str, String)>,
+}
+
+/// The page.
+///
+/// # Errors
+/// When the template cannot be filled.
+pub fn page(run: &Run, found: &Diagnosis, context: &Context) -> Result<String> {
+    let page = Page {
+        run,
+        verdict: run.verdict.as_str(),
+        sentence: verdict_sentence(run),
+        reconciliation: counted(run),
+        diagnosis: &found.summary,
+        cards: cards(run),
+        levels: levels_table(run).into(),
+        causes: causes(run, found),
+        unknown: names(found, Status::Unknown),
+        timeline: timeline(run, context),
+        shapes: shapes(run, found),
+        scalability: match &found.scalability {
+            usl::Outcome::Fitted(fit) => fit.sentence(),
+            usl::Outcome::Missing { reason } => format!("not fitted, {reason}"),
+        },
+        details: run.levels.iter().map(detail).collect(),
+        remarks: run.levels.iter().flat_map(remarks).collect(),
+        changes: context.changes.iter().map(Change::line).map(|line| line.replace('`', "")).collect(),
+        comparison: context.overall.as_ref().map(|overall| {
+            (format!("{} against {}", overall.after, overall.before), comparison_table(overall).into())
+        }),
+        statements: statements(run).into(),
+        facts: facts(run).into(),
+        surroundings: surroundings(run),
+    };
+    page.render().context("cannot write the report")
+}
+
+fn counted(run: &Run) -> String {
+    reconciliation(run).map_or_else(
+        || "Acknowledged and stored could not be compared.".to_owned(),
+        |(said, kept)| {
+            format!("Acknowledged with 201: {}; stored: {}.", format::count(said), format::count(kept))
+        },
+    )
+}
+
+/// The four figures that are asked for first, of the fastest level.
+fn cards(run: &Run) -> Vec<(&'static str, String)> {
+    let fastest = run.levels.iter().max_by(|one, two| one.throughput_rps.total_cmp(&two.throughput_rps));
+    let Some(level) = fastest else { return Vec::new() };
+    vec![
+        ("highest throughput", format::rate(level.throughput_rps)),
+        ("p95 there", format::or_missing(level.latency_ms.p95, format::millis)),
+        ("p99 there", format::or_missing(level.latency_ms.p99, format::millis)),
+        ("errors there", format::or_missing(level.error_rate, format::percent)),
+    ]
+}
+
+fn causes(run: &Run, found: &Diagnosis) -> Vec<Cause> {
+    let of = |one: &crate::domain::diagnosis::Finding| Cause {
+        name: one.cause,
+        rule: one.rule,
+        mend: one.mend,
+        severity: severity(run, one),
+        confidence: format!("{:.0} %", one.confidence * 100.0),
+        since: one.onset.map_or_else(String::new, |onset| {
+            let second = onset.second.map_or_else(String::new, |second| format!(", second {second}"));
+            format!("from level {}{second}", onset.level)
+        }),
+        evidence: one
+            .evidence
+            .iter()
+            .map(|seen| {
+                format!(
+                    "level {}: {} = {:.2}, bound {:.2} ({}: {})",
+                    seen.level, seen.metric, seen.value, seen.bound, seen.source, seen.query
+                )
+            })
+            .collect(),
+        symptoms: found.symptoms_of(one).map(|two| two.cause).collect::<Vec<_>>().join("; "),
+    };
+    found.causes().map(of).collect()
+}
+
+fn names(found: &Diagnosis, status: Status) -> String {
+    let all = found.findings.iter().filter(|one| one.status == status).map(|one| one.rule);
+    all.collect::<Vec<_>>().join(", ")
+}
+
+fn start(run: &Run) -> f64 {
+    run.levels.first().and_then(|level| level.samples.first()).map_or(0.0, |sample| sample.at_s)
+}
+
+fn axis(run: &Run, context: &Context) -> TimeAxis {
+    let start = start(run);
+    let band = |level: &LevelResult| {
+        let (first, last) = (level.samples.first()?, level.samples.last()?);
+        let load = level.target_rps.map_or_else(|| format!("{} VUs", level.vus), |rate| format!("{rate}/s"));
+        Some(Band {
+            from: first.at_s - start,
+            to: last.at_s - start,
+            name: format!("level {}: {load}", level.level),
+        })
+    };
+    let bands: Vec<_> = run.levels.iter().filter_map(band).collect();
+    let marker = |change: &Change| {
+        let at: jiff::Timestamp = change.at.parse().ok()?;
+        Some(Marker { at: at.as_millisecond() as f64 / 1_000.0 - start, name: change.id.clone() })
+    };
+    TimeAxis {
+        seconds: bands.last().map_or(1.0, |band| band.to),
+        markers: context.during.iter().filter_map(marker).collect(),
+        bands,
+    }
+}
+
+type Of = fn(&Sample) -> Option<f64>;
+
+/// Charts on one time axis: a thing that happened stands below itself on each.
+fn timeline(run: &Run, context: &Context) -> Vec<Chart> {
+    let (axis, start) = (axis(run, context), start(run));
+    let line = |name: &str, colour, of: Of| Line {
+        name: name.to_owned(),
+        colour,
+        points: run
+            .levels
+            .iter()
+            .flat_map(|level| &level.samples)
+            .filter_map(|sample| Some((sample.at_s - start, of(sample)?)))
+            .collect(),
+        dashed: false,
+    };
+    let chart = |title, unit, source, lines: &[Line]| Chart {
+        title,
+        unit,
+        source,
+        svg: charts::over_time(&axis, lines),
+    };
+    let planned = Line {
+        name: "target".into(),
+        colour: "--c6",
+        points: axis
+            .bands
+            .iter()
+            .zip(&run.levels)
+            .filter_map(|(band, level)| Some((band, f64::from(level.target_rps?))))
+            .flat_map(|(band, rate)| [(band.from, rate), (band.to, rate)])
+            .collect(),
+        dashed: true,
+    };
+    vec![
+        chart(
+            "Throughput",
+            "requests/s",
+            "Prometheus, http_requests_total, three seconds each",
+            &[planned, line("answered", "--c1", |one| one.rate_rps)],
+        ),
+        chart(
+            "Answer time",
+            "ms",
+            "Prometheus, http_request_duration_seconds, three seconds each",
+            &[
+                line("p50", "--c2", |one| one.p50_ms),
+                line("p95", "--c3", |one| one.p95_ms),
+                line("p99", "--c4", |one| one.p99_ms),
+            ],
+        ),
+        chart(
+            "Consumer lag",
+            "messages",
+            "Kafka offsets",
+            &[line("waiting", "--c4", |one| one.lag.map(|lag| lag as f64))],
+        ),
+        chart(
+            "CPU",
+            "%",
+            "/proc; service of all cores, generator of one core",
+            &[
+                line("service", "--c1", |one| one.service_cpu_pct),
+                line("generator", "--c6", |one| one.generator_cpu_pct),
+            ],
+        ),
+        chart(
+            "Memory of the service",
+            "MiB",
+            "/proc, resident",
+            &[line("resident", "--c5", |one| one.service_rss_mb)],
+        ),
+        chart(
+            "Connections to PostgreSQL",
+            "connections",
+            "pg_stat_activity",
+            &[line("open", "--c2", |one| one.db_connections.map(|open| open as f64))],
+        ),
+    ]
+}
+
+/// Charts over levels, percentiles and concurrency.
+fn shapes(run: &Run, found: &Diagnosis) -> Vec<Chart> {
+    let by_level = |name: &str, colour, of: fn(&LevelResult) -> Option<f64>| Line {
+        name: name.to_owned(),
+        colour,
+        points: run.levels.iter().filter_map(|level| Some((level.level as f64, of(level)?))).collect(),
+        dashed: false,
+    };
+    let colours = ["--c1", "--c2", "--c3", "--c4", "--c5", "--c6"];
+    let distribution: Vec<_> = run
+        .levels
+        .iter()
+        .zip(colours.iter().cycle())
+        .map(|(level, colour)| {
+            let latency = &level.latency_ms;
+            let shares = [latency.min, latency.p50, latency.p90, latency.p95, latency.p99, latency.p999];
+            let points = shares.iter().enumerate().filter_map(|(index, ms)| Some((index as f64, (*ms)?)));
+            Line { name: format!("level {}", level.level), colour, points: points.collect(), dashed: false }
+        })
+        .collect();
+    vec![
+        Chart {
+            title: "Latency distribution",
+            unit: "ms",
+            source: "load generator, steady window of each level",
+            svg: charts::over_percentiles(&distribution),
+        },
+        Chart {
+            title: "Cache hit rate by level",
+            unit: "%",
+            source: "Prometheus, cache_hits_total over hits and misses",
+            svg: charts::over_levels(&[by_level("hit rate", "--c2", |level| {
+                level.cache.hit_rate.map(|share| share * 100.0)
+            })]),
+        },
+        Chart {
+            title: "Errors by level",
+            unit: "%",
+            source: "load generator, steady window of each level",
+            svg: charts::over_levels(&[by_level("failed", "--c4", |level| {
+                level.error_rate.map(|share| share * 100.0)
+            })]),
+        },
+        Chart {
+            title: "Scalability",
+            unit: "requests/s over requests in progress",
+            source: "Universal Scalability Law fitted to the levels",
+            svg: law(found),
+        },
+    ]
+}
+
+fn law(found: &Diagnosis) -> Option<String> {
+    let usl::Outcome::Fitted(fit) = &found.scalability else { return None };
+    let most = fit.points.iter().map(|one| one.concurrency).fold(1.0, f64::max) * 1.5;
+    let at = |step: u32| most * f64::from(step) / f64::from(LAW_STEPS);
+    let points = (1..=LAW_STEPS).map(|step| (at(step), fit.throughput(at(step)))).collect();
+    let line = Line { name: "law".into(), colour: "--c1", points, dashed: false };
+    let levels: Vec<_> = fit.points.iter().map(|one| (one.concurrency, one.throughput_rps)).collect();
+    charts::scalability(&levels, line, fit.ceiling_band_rps)
+}
+
+fn detail(level: &LevelResult) -> Detail {
+    Detail {
+        heading: heading(level),
+        checks: checks_table(level).into(),
+        reasons: level.generator.reasons.clone(),
+    }
+}
+
+fn statements(run: &Run) -> Table {
+    let mut table = Table::new(["level", "calls", "mean ms", "total ms", "statement"]).right(&[0, 1, 2, 3]);
+    for level in &run.levels {
+        for one in &level.db.top {
+            table.row([
+                level.level.to_string(),
+                one.calls.to_string(),
+                format!("{:.2}", one.mean_ms),
+                format!("{:.0}", one.total_ms),
+                one.query.clone(),
+            ]);
+        }
+    }
+    table
+}
+
+fn facts(run: &Run) -> Table {
+    let mut table = Table::new(["level", "number", "value", "source", "question"]).right(&[0, 2]);
+    for level in &run.levels {
+        for (name, fact) in level.facts.iter() {
+            let missing = || fact.reason.clone().unwrap_or_else(|| "not measured".into());
+            table.row([
+                level.level.to_string(),
+                name.clone(),
+                fact.value.map_or_else(missing, |value| format!("{value:.3}")),
+                fact.source.clone(),
+                fact.query.clone(),
+            ]);
+        }
+    }
+    table
+}
+
+fn surroundings(run: &Run) -> Vec<(&'static str, String)> {
+    let here = &run.environment;
+    let version = |part: &str| here.versions.get(part).cloned().unwrap_or_else(|| "not measured".into());
+    vec![
+        ("System", here.os.clone()),
+        ("Processors", here.cpus.to_string()),
+        ("Memory", format!("{:.1} GiB", here.memory_mb as f64 / 1_024.0)),
+        ("Disk", here.disk.clone().unwrap_or_else(|| "not measured".into())),
+        ("Service", format!("{}, {} app, {} worker", version("service"), here.app, here.worker)),
+        ("Database", version("postgres")),
+        ("Cache", version("redis")),
+        ("Broker", version("kafka")),
+        ("Generator", here.k6.clone()),
+        ("nsys", here.nsys.clone()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::diagnosis::diagnose;
+    use crate::domain::run::test_run;
+
+    fn of(run: &Run) -> String {
+        let config: crate::config::Config = toml::from_str(crate::config::DEFAULTS).unwrap();
+        page(run, &diagnose(run, &config.bounds()), &Context::default()).unwrap()
+    }
+
+    #[test]
+    fn the_page_needs_no_network() {
+        let text = of(&test_run(&[20.0, 30.0]));
+        for forbidden in ["http://", "https://", "src=", "@import", "url(h", "url(d"] {
+            let at = text.find(forbidden).map(|at| &text[at.saturating_sub(60)..(at + 60).min(text.len())]);
+            assert_eq!(at, None, "{forbidden}");
+        }
+    }
+
+    #[test]
+    fn a_chart_without_measurement_says_so() {
+        let mut run = test_run(&[20.0]);
+        for sample in &mut run.levels[0].samples {
+            sample.lag = None;
+        }
+        assert!(of(&run).contains("not measured"));
+    }
+
+    #[test]
+    fn what_a_user_wrote_is_text_not_markup() {
+        let mut run = test_run(&[20.0]);
+        run.note = Some("<script>alert(1)</script>".into());
+        assert!(!of(&run).contains("<script>alert"));
+    }
+}

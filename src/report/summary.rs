@@ -1,0 +1,126 @@
+//! SUMMARY.md and what the terminal shows: one table, what was missed, where it was measured.
+
+use crate::domain::run::{LevelResult, Run};
+use crate::domain::verdict::{CheckStatus, Verdict};
+use crate::render::{format, table::Table};
+
+pub(super) fn levels_table(run: &Run) -> Table {
+    let header = [
+        "level",
+        "target",
+        "achieved",
+        "p50",
+        "p95",
+        "p99",
+        "errors",
+        "lag max",
+        "drain",
+        "k6 CPU",
+        "service CPU",
+        "verdict",
+    ];
+    let mut table = Table::new(header).right(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let pct = |value: Option<f64>| format::or_missing(value, |value| format!("{value:.0} %"));
+    for level in &run.levels {
+        let latency = &level.latency_ms;
+        table.row([
+            level.level.to_string(),
+            level.target_rps.map_or_else(|| format!("{} VUs", level.vus), |rate| format!("{rate}/s")),
+            format::rate(level.throughput_rps),
+            format::or_missing(latency.p50, format::millis),
+            format::or_missing(latency.p95, format::millis),
+            format::or_missing(latency.p99, format::millis),
+            format::or_missing(level.error_rate, format::percent),
+            format::or_missing(level.kafka.lag_max, |lag| lag.to_string()),
+            format::or_missing(level.kafka.drain_s, |seconds| format!("{seconds:.1} s")),
+            pct(level.generator.cpu_pct),
+            pct(level.service.cpu_pct),
+            level.verdict.as_str().to_owned(),
+        ]);
+    }
+    table
+}
+
+/// What is to be said about a level beside its numbers.
+pub(super) fn remarks(level: &LevelResult) -> Vec<String> {
+    let mut remarks: Vec<_> = level
+        .generator
+        .reasons
+        .iter()
+        .map(|reason| format!("level {}: generator-limited: {reason}", level.level))
+        .collect();
+    for check in level.checks.iter().filter(|check| check.status != CheckStatus::Pass) {
+        let relation = if check.at_least { "at least" } else { "at most" };
+        let value =
+            check.value.map_or_else(|| "could not be measured".to_owned(), |value| format!("is {value:.2}"));
+        remarks.push(format!(
+            "level {}: {} {value}, {relation} {} is wanted ({})",
+            level.level, check.metric, check.target, check.source
+        ));
+    }
+    remarks
+}
+
+pub(super) fn reconciliation(run: &Run) -> Option<(u64, u64)> {
+    let sum = |of: fn(&LevelResult) -> Option<u64>| run.levels.iter().map(of).sum::<Option<u64>>();
+    Some((sum(|level| level.reconciliation.acknowledged)?, sum(|level| level.reconciliation.stored)?))
+}
+
+pub(super) fn verdict_sentence(run: &Run) -> String {
+    let highest = run.levels.iter().rev().find(|level| level.verdict == Verdict::Passed);
+    let reached = highest.map_or_else(
+        || "no level met every objective".to_owned(),
+        |level| {
+            format!(
+                "the highest level that met every objective is {} at {}",
+                level.level,
+                format::rate(level.throughput_rps)
+            )
+        },
+    );
+    let missed: Vec<_> = run
+        .levels
+        .iter()
+        .filter(|level| level.verdict == Verdict::Failed)
+        .map(|level| level.level.to_string())
+        .collect();
+    let missed = if missed.is_empty() {
+        String::new()
+    } else {
+        format!("level {} missed objectives; ", missed.join(", "))
+    };
+    let reached = missed + &reached;
+    format!("{}: {reached}", run.verdict.as_str())
+}
+
+/// The summary, as Markdown or for the terminal.
+#[must_use]
+pub fn summary(run: &Run, markdown: bool) -> String {
+    let table = levels_table(run);
+    let body = if run.levels.is_empty() {
+        "No level was finished.".to_owned()
+    } else if markdown {
+        table.markdown()
+    } else {
+        table.text()
+    };
+    let environment = &run.environment;
+    let heading = if markdown { format!("# {}\n\n", run.id) } else { format!("{}\n\n", run.id) };
+    let mut text = format!("{heading}{}\n\n{body}\n", verdict_sentence(run));
+    if let Some((said, kept)) = reconciliation(run) {
+        text +=
+            &format!("\nAcknowledged with 201: {}; stored: {}.\n", format::count(said), format::count(kept));
+    }
+    for remark in run.levels.iter().flat_map(remarks) {
+        text += &format!("{} {remark}\n", if markdown { "-" } else { " " });
+    }
+    text + &format!(
+        "\n{}, {} CPUs, {} MiB; {} app, {} worker; {}; generator and stack shared the machine.\nPercentiles are k6's, over the steady window of each level (warm-up left out).",
+        environment.os,
+        environment.cpus,
+        environment.memory_mb,
+        environment.app,
+        environment.worker,
+        environment.k6
+    )
+}
