@@ -11,7 +11,9 @@ mod preferences;
 mod problem;
 mod template;
 
-pub use account::{AccountUpdate, Login, NewAccount, Register, TokenGrant, User, UserPage, UserQuery};
+pub use account::{
+    AccountUpdate, Login, NewAccount, Register, TenantQuery, TokenGrant, User, UserPage, UserQuery,
+};
 pub use admin::{
     AuditEntry, AuditPage, AuditQuery, CacheFlush, DrainState, LagReport, PartitionLag, QueueStats, Stats,
 };
@@ -21,8 +23,8 @@ pub use dead_letter::{
 };
 pub use key::{ApiKey, ApiKeyList, IssuedApiKey, KeyRotation, NewApiKey, SigningKey, SigningKeys};
 pub use notification::{
-    Attempt, AttemptList, CreateNotification, EventList, ExportFormat, ExportQuery, ListQuery, Notification,
-    NotificationEvent, NotificationPage, Reschedule, StatusEvent,
+    Attempt, AttemptList, CreateNotification, EventList, EventQuery, ExportFormat, ExportQuery, ListQuery,
+    Notification, NotificationEvent, NotificationPage, Reschedule, StatusEvent,
 };
 pub use preferences::{Mute, Preferences, PreferencesUpdate, QuietHours};
 pub use problem::{FieldError, Problem};

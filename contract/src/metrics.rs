@@ -9,6 +9,8 @@ pub const HTTP_REQUEST_DURATION_SECONDS: &str = "http_request_duration_seconds";
 pub const HTTP_REQUESTS_TOTAL: &str = "http_requests_total";
 /// Counter of requests answered 5xx or 4xx other than 404 {method, route, status_code}.
 pub const HTTP_REQUEST_ERRORS_TOTAL: &str = "http_request_errors_total";
+/// Counter of the same requests {method, route, error_type}.
+pub const HTTP_REQUEST_ERRORS_BY_TYPE_TOTAL: &str = "http_request_errors_by_type_total";
 /// Gauge of open connections.
 pub const ACTIVE_CONNECTIONS: &str = "active_connections";
 /// Gauge of queued work {queue_name}.

@@ -14,6 +14,14 @@ pub const DEAD_LETTERS: &str = "dead_letters";
 pub const PREFERENCES: &str = "preferences";
 /// Work that one worker at a time does once each period.
 pub const JOBS: &str = "jobs";
+/// Credentials of programs.
+pub const API_KEYS: &str = "api_keys";
+/// Signing keys of tokens.
+pub const SIGNING_KEYS: &str = "signing_keys";
+/// Stored payloads with places to fill.
+pub const TEMPLATES: &str = "templates";
+/// Who changed what.
+pub const AUDIT_LOG: &str = "audit_log";
 
 /// The tables that `ANALYZE` follows after an index build, as in the guide.
 pub const ANALYZE_TABLES: [&str; 3] = [NOTIFICATIONS, EVENTS, USERS];
@@ -22,7 +30,7 @@ pub const ANALYZE_TABLES: [&str; 3] = [NOTIFICATIONS, EVENTS, USERS];
 pub const IDEMPOTENCY_CONSTRAINT: &str = "notifications_tenant_id_idempotency_key_key";
 
 /// The schema version that this build of the service needs: the number of the newest migration.
-pub const REQUIRED_SCHEMA_VERSION: i64 = 2;
+pub const REQUIRED_SCHEMA_VERSION: i64 = 3;
 
 /// One index of the tuning step: everything needed to create it and to recognise it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -131,9 +131,9 @@ closed_set! {
 closed_set! {
     /// What a caller may do.
     Role {
-        /// Own tenant, own notifications.
+        /// Sends and reads in its own tenant.
         User = "USER",
-        /// Operates the system: dead letters, statistics, any user of the tenant.
+        /// Operates its tenant: dead letters, templates, API keys, the audit log.
         Operator = "OPERATOR",
         /// Everything, in any tenant.
         Admin = "ADMIN",

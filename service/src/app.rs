@@ -1,10 +1,13 @@
 //! Everything a handler or the worker needs, built once.
 
-use crate::auth::Tokens;
+use crate::auth::Authenticator;
 use crate::cache::Cache;
+use crate::counts::Counts;
 use crate::db::Db;
+use crate::follow::Follower;
 use crate::queue::Producer;
 use crate::telemetry::Metrics;
+use crate::templates::Templates;
 use crate::worker::WorkerState;
 use anyhow::Context;
 use nsys_contract::config::ServiceConfig;
@@ -17,7 +20,10 @@ pub(crate) struct App {
     pub(crate) db: Db,
     pub(crate) cache: Cache,
     pub(crate) producer: Producer,
-    pub(crate) tokens: Tokens,
+    pub(crate) auth: Authenticator,
+    pub(crate) templates: Templates,
+    pub(crate) counts: Counts,
+    pub(crate) follower: Follower,
     pub(crate) metrics: Metrics,
     pub(crate) worker: WorkerState,
     /// Requests in progress; above the limit new ones are shed.
@@ -35,7 +41,8 @@ impl App {
         db.require_schema().await?;
         let cache = Cache::connect(&config.cache, metrics.clone()).context("Redis")?;
         let producer = Producer::connect(&config.kafka, metrics.clone()).await.context("Kafka")?;
-        let tokens = Tokens::open(&config.auth)?;
+        let auth = Authenticator::open(&config.auth, &config.limits)?;
+        auth.keyring.reload(&db).await;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let hashers =
             if config.limits.password_hashers == 0 { cores } else { config.limits.password_hashers };
@@ -48,17 +55,20 @@ impl App {
             db,
             cache,
             producer,
-            tokens,
+            auth,
+            templates: Templates::default(),
+            counts: Counts::default(),
+            follower: Follower::default(),
             metrics,
         })
     }
 
-    /// From now on readiness answers 503.
-    pub(crate) fn set_draining(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+    /// While it drains, readiness answers 503.
+    pub(crate) fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Relaxed);
     }
 
-    /// Whether the process is about to end.
+    /// Whether the process is to get no more traffic.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }

@@ -1,231 +1,226 @@
-//! Ed25519 tokens and argon2id passwords.
+//! Who calls: tokens and API keys become a [`Principal`], remembered for a moment.
+//!
+//! A signature is checked once a minute for each token, and with it the account: a changed role or a
+//! disabled account takes effect within that minute, a revoked API key within seconds.
 
-use crate::secret;
-use anyhow::Context;
-use argon2::{Argon2, PasswordHasher, PasswordVerifier};
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use nsys_contract::config::Auth;
-use nsys_contract::status::Role;
-use serde::{Deserialize, Serialize};
+mod api_key;
+#[cfg(test)]
+mod attacks;
+mod claims;
+mod key_file;
+mod keyring;
+mod password;
+mod principal;
+mod rotation;
+mod seal;
+
+pub(crate) use api_key::generate as generate_api_key;
+use keyring::Keyring;
+pub(crate) use keyring::{RELOAD_EVERY, RotateError};
+pub(crate) use password::{hash_password, password_fits};
+pub(crate) use principal::{Limited, Principal};
+
+use crate::db::Db;
+use crate::domain::limit::{Bucket, Decision, Quota};
+use claims::Claims;
+use jiff::Timestamp;
+use nsys_contract::api::User;
+use nsys_contract::config::{Auth, Limits};
 use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::collections::HashSet;
+use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use uuid::Uuid;
 
-/// What a token says.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Claims {
-    pub(crate) sub: Uuid,
-    pub(crate) email: String,
-    pub(crate) role: Role,
-    pub(crate) tenant: Option<String>,
-    pub(crate) iss: String,
-    pub(crate) aud: String,
-    pub(crate) iat: i64,
-    pub(crate) nbf: i64,
-    pub(crate) exp: i64,
+/// How long a verified token is believed before signature and account are looked at again.
+const TOKEN_RECHECK_S: i64 = 60;
+/// The same for an API key, whose only expiry may be its revocation.
+const KEY_RECHECK_S: i64 = 5;
+/// How long others go on with what is known while one caller asks again, or the database is away.
+const GRACE_S: i64 = 5;
+/// Longest wait for the database when a token's signature has already said who it is.
+const ACCOUNT_PATIENCE: Duration = Duration::from_millis(500);
+/// Attempts to sign in to one account: so many at once, then one each interval.
+const LOGIN_BURST: u32 = 20;
+const LOGIN_INTERVAL: Duration = Duration::from_secs(3);
+/// Most callers whose rate is counted.
+const MAX_BUCKETS: u64 = 100_000;
+
+/// Why a credential is not accepted.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It is not valid, or not any more.
+    Invalid,
+    /// It cannot be looked up now.
+    Unknown,
 }
 
-impl Claims {
-    /// Operators and admins may write for any tenant; everyone else for the own one.
-    pub(crate) fn may_use_tenant(&self, tenant: Option<&str>) -> bool {
-        self.role != Role::User || tenant == self.tenant.as_deref()
-    }
+struct Verified {
+    principal: Arc<Principal>,
+    recheck_at_s: AtomicI64,
 }
 
-/// Issues and checks tokens. Verified ones are remembered, so the signature check is rare.
-pub(crate) struct Tokens {
-    encoding: EncodingKey,
-    decoding: DecodingKey,
-    header: Header,
-    validation: Validation,
+/// Checks credentials and issues tokens.
+pub(crate) struct Authenticator {
+    pub(crate) keyring: Keyring,
     auth: Auth,
-    public_key: String,
-    verified: moka::sync::Cache<[u8; 32], Arc<Claims>>,
+    quota: Option<Quota>,
+    exempt: HashSet<String>,
+    verified: moka::sync::Cache<[u8; 32], Arc<Verified>>,
+    buckets: moka::sync::Cache<String, Arc<Bucket>>,
 }
 
-impl Tokens {
-    /// Opens the signing key, creating the file when it does not exist yet.
-    pub(crate) fn open(auth: &Auth) -> anyhow::Result<Self> {
-        let der = match auth.signing_key_file.as_str() {
-            "" => generate_key()?,
-            path => read_or_create_key(Path::new(path))?,
-        };
-        let pair = Ed25519KeyPair::from_pkcs8(&der)
-            .map_err(|cause| anyhow::anyhow!("{} is no Ed25519 key: {cause}", auth.signing_key_file))?;
-        let public = pair.public_key().as_ref();
-        let kid = URL_SAFE_NO_PAD.encode(&Sha256::digest(public)[..12]);
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.kid = Some(kid);
-        // One pinned algorithm; every registered claim is required and checked (RFC 8725).
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_issuer(&[&auth.issuer]);
-        validation.set_audience(&[&auth.audience]);
-        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
-        validation.validate_nbf = true;
-        validation.leeway = 5;
+impl Authenticator {
+    pub(crate) fn open(auth: &Auth, limits: &Limits) -> anyhow::Result<Self> {
         Ok(Self {
-            encoding: EncodingKey::from_ed_der(&der),
-            decoding: DecodingKey::from_ed_der(public),
-            header,
-            validation,
-            public_key: URL_SAFE_NO_PAD.encode(public),
+            keyring: Keyring::open(auth)?,
+            quota: Quota::new(limits.rate_per_second, limits.burst),
+            exempt: limits.exempt.iter().map(|email| email.to_lowercase()).collect(),
             verified: moka::sync::Cache::builder()
                 .max_capacity(auth.verified_token_cache)
-                .time_to_live(Duration::from_secs(60))
+                .time_to_idle(Duration::from_secs(600))
+                .build(),
+            buckets: moka::sync::Cache::builder()
+                .max_capacity(MAX_BUCKETS)
+                .time_to_idle(Duration::from_secs(600))
                 .build(),
             auth: auth.clone(),
         })
     }
 
     /// A token for an account, and the seconds it lives.
-    pub(crate) fn issue(
-        &self,
-        sub: Uuid,
-        email: &str,
-        role: Role,
-        tenant: Option<&str>,
-    ) -> anyhow::Result<(String, u64)> {
-        let now = jiff::Timestamp::now().as_second();
+    pub(crate) fn issue(&self, user: &User) -> anyhow::Result<(String, u64)> {
+        let now = Timestamp::now().as_second();
         let seconds = self.auth.token_ttl.as_secs();
         let claims = Claims {
-            sub,
-            email: email.to_owned(),
-            role,
-            tenant: tenant.map(str::to_owned),
+            sub: user.id,
+            email: user.email.clone(),
+            role: user.role,
+            tenant: user.tenant_id.clone(),
             iss: self.auth.issuer.clone(),
             aud: self.auth.audience.clone(),
             iat: now,
             nbf: now,
             exp: now + i64::try_from(seconds).unwrap_or(i64::MAX / 2),
         };
-        Ok((jsonwebtoken::encode(&self.header, &claims, &self.encoding)?, seconds))
+        Ok((self.keyring.sign(&claims)?, seconds))
     }
 
-    /// The claims of a valid token; `None` for every other text.
-    pub(crate) fn verify(&self, token: &str) -> Option<Arc<Claims>> {
-        let fingerprint: [u8; 32] = Sha256::digest(token).into();
-        if let Some(claims) = self.verified.get(&fingerprint) {
-            return (claims.exp > jiff::Timestamp::now().as_second()).then_some(claims);
+    /// Who sent this credential.
+    pub(crate) async fn authenticate(&self, db: &Db, credential: &str) -> Result<Arc<Principal>, Refusal> {
+        let fingerprint: [u8; 32] = Sha256::digest(credential).into();
+        let now = Timestamp::now().as_second();
+        let known = self.verified.get(&fingerprint);
+        if let Some(known) = &known {
+            if known.principal.expires_at_s.is_some_and(|at| at <= now) {
+                return Err(Refusal::Invalid);
+            }
+            let due = known.recheck_at_s.load(Ordering::Relaxed);
+            // One caller at a time asks again.
+            let claim = || {
+                known.recheck_at_s.compare_exchange(due, now + GRACE_S, Ordering::Relaxed, Ordering::Relaxed)
+            };
+            if now < due || claim().is_err() {
+                return Ok(Arc::clone(&known.principal));
+            }
         }
-        let header = jsonwebtoken::decode_header(token).ok()?;
-        if header.kid != self.header.kid {
+        let (looked_up, recheck_s) = if api_key::looks_like_one(credential) {
+            (self.look_up_key(db, credential).await, KEY_RECHECK_S)
+        } else {
+            (self.look_up_token(db, credential).await, TOKEN_RECHECK_S)
+        };
+        match (looked_up, known) {
+            (Ok(principal), _) => {
+                let principal = Arc::new(principal);
+                let recheck_at_s = AtomicI64::new(now + recheck_s);
+                let entry = Arc::new(Verified { principal: Arc::clone(&principal), recheck_at_s });
+                self.verified.insert(fingerprint, entry);
+                Ok(principal)
+            }
+            // The database is away: what was true a moment ago is the best there is.
+            (Err(Refusal::Unknown), Some(known)) => Ok(Arc::clone(&known.principal)),
+            (Err(refusal), _) => {
+                self.verified.invalidate(&fingerprint);
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn look_up_token(&self, db: &Db, token: &str) -> Result<Principal, Refusal> {
+        let claims = self.keyring.verify(token, db).await.ok_or(Refusal::Invalid)?;
+        let account = tokio::time::timeout(ACCOUNT_PATIENCE, db.fetch_user(claims.sub)).await;
+        let (role, tenant) = match account {
+            Ok(Ok(Some(user))) if user.disabled_at.is_none() => (user.role, user.tenant_id),
+            Ok(Ok(_)) => return Err(Refusal::Invalid),
+            // Accepting goes on without PostgreSQL; the signature vouches for the rest.
+            Ok(Err(_)) | Err(_) => (claims.role, claims.tenant),
+        };
+        let limit = self.limit(&claims.sub.to_string(), &claims.email);
+        Ok(Principal {
+            id: claims.sub.to_string(),
+            account: Some(claims.sub),
+            name: claims.email,
+            role,
+            tenant,
+            expires_at_s: Some(claims.exp),
+            limit,
+        })
+    }
+
+    async fn look_up_key(&self, db: &Db, text: &str) -> Result<Principal, Refusal> {
+        let (id, hash) = api_key::parse(text).ok_or(Refusal::Invalid)?;
+        let key = db.fetch_api_key(id).await.map_err(|_| Refusal::Unknown)?.ok_or(Refusal::Invalid)?;
+        let now = Timestamp::now();
+        let ended = key.shown.revoked_at.is_some() || key.shown.expires_at.is_some_and(|at| at <= now);
+        if ended || !api_key::same(&hash, &key.hash) {
+            return Err(Refusal::Invalid);
+        }
+        if key.shown.last_used_at.is_none_or(|at| now.as_second() - at.as_second() >= 60) {
+            // Nobody waits for this: it is for the list of keys only.
+            if let Err(cause) = db.touch_api_key(id).await {
+                tracing::debug!(%cause, "The last use of an API key could not be recorded.");
+            }
+        }
+        let limit = self.limit(id, id);
+        Ok(Principal {
+            id: id.to_owned(),
+            account: None,
+            name: format!("API key {id}"),
+            role: key.shown.role,
+            tenant: key.shown.tenant_id,
+            expires_at_s: key.shown.expires_at.map(Timestamp::as_second),
+            limit,
+        })
+    }
+
+    /// The limit of a caller; one bucket however many tokens it has.
+    fn limit(&self, id: &str, name: &str) -> Option<Limited> {
+        let quota = self.quota.filter(|_| !self.exempt.contains(&name.to_lowercase()))?;
+        let bucket = self.buckets.get_with_by_ref(id, Arc::default);
+        Some(Limited::new(bucket, quota))
+    }
+
+    /// Counts an attempt to sign in to an account; says how long to wait when there were too many.
+    pub(crate) fn login_attempt(&self, email: &str) -> Option<Decision> {
+        let email = email.to_lowercase();
+        let quota = Quota::every(LOGIN_INTERVAL, LOGIN_BURST);
+        if self.exempt.contains(&email) || email.len() > 254 {
             return None;
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
-        let claims = Arc::new(claims);
-        self.verified.insert(fingerprint, Arc::clone(&claims));
-        Some(claims)
+        let bucket = self.buckets.get_with(format!("login {email}"), Arc::default);
+        Some(Limited::new(bucket, quota).take(1))
     }
 
-    /// The public key as a JSON Web Key Set.
-    pub(crate) fn jwks(&self) -> serde_json::Value {
-        serde_json::json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA",
-            "kid": self.header.kid, "x": self.public_key}]})
+    /// Forgets who was verified, so that every credential is looked at again.
+    pub(crate) fn forget_all(&self) {
+        self.verified.invalidate_all();
     }
 }
 
-fn generate_key() -> anyhow::Result<Vec<u8>> {
-    let document =
-        Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).context("cannot generate a signing key")?;
-    Ok(document.as_ref().to_vec())
-}
-
-fn read_or_create_key(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let pem = secret::read_or_create(path, || {
-        let key = STANDARD.encode(generate_key()?);
-        Ok(format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n"))
-    })?;
-    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    STANDARD.decode(body.trim()).with_context(|| format!("{} is not PEM", path.display()))
-}
-
-/// Hashes a password with argon2id (19 MiB, 2 passes). Blocks for tens of milliseconds.
-pub(crate) fn hash_password(password: &str) -> anyhow::Result<String> {
-    let hash = Argon2::default()
-        .hash_password(password.as_bytes())
-        .map_err(|cause| anyhow::anyhow!("cannot hash a password: {cause}"))?;
-    Ok(hash.to_string())
-}
-
-/// Whether a password fits a hash. Blocks as [`hash_password`] does.
-pub(crate) fn password_fits(password: &str, hash: &str) -> bool {
-    Argon2::default().verify_password(password.as_bytes(), hash).is_ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tokens() -> Tokens {
-        Tokens::open(&Auth::default()).unwrap()
-    }
-
-    #[test]
-    fn an_issued_token_is_accepted() {
-        let tokens = tokens();
-        let id = Uuid::new_v4();
-        let (token, _) = tokens.issue(id, "a@example.com", Role::Admin, None).unwrap();
-        assert_eq!(tokens.verify(&token).unwrap().sub, id);
-        assert_eq!(tokens.verify(&token).unwrap().role, Role::Admin, "also from the cache");
-    }
-
-    #[test]
-    fn foreign_tampered_and_unsigned_tokens_are_refused() {
-        let ours = tokens();
-        let (foreign, _) = tokens().issue(Uuid::new_v4(), "a@example.com", Role::Admin, None).unwrap();
-        assert!(ours.verify(&foreign).is_none());
-        let (token, _) = ours.issue(Uuid::new_v4(), "a@example.com", Role::User, None).unwrap();
-        let mut parts: Vec<&str> = token.split('.').collect();
-        let forged = URL_SAFE_NO_PAD.encode(
-            String::from_utf8(URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap().replace("USER", "ADMIN"),
-        );
-        parts[1] = &forged;
-        assert!(ours.verify(&parts.join(".")).is_none());
-        let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
-        parts[0] = &none;
-        parts[2] = "";
-        assert!(ours.verify(&parts.join(".")).is_none());
-        assert!(ours.verify("").is_none());
-    }
-
-    #[test]
-    fn an_expired_token_is_refused() {
-        let tokens = Tokens::open(&Auth { token_ttl: Duration::ZERO, ..Auth::default() }).unwrap();
-        let now = jiff::Timestamp::now().as_second();
-        let claims = Claims {
-            sub: Uuid::new_v4(),
-            email: String::new(),
-            role: Role::Admin,
-            tenant: None,
-            iss: tokens.auth.issuer.clone(),
-            aud: tokens.auth.audience.clone(),
-            iat: now - 100,
-            nbf: now - 100,
-            exp: now - 60,
-        };
-        let token = jsonwebtoken::encode(&tokens.header, &claims, &tokens.encoding).unwrap();
-        assert!(tokens.verify(&token).is_none());
-        let early = Claims { nbf: now + 60, exp: now + 120, ..claims.clone() };
-        assert!(
-            tokens.verify(&jsonwebtoken::encode(&tokens.header, &early, &tokens.encoding).unwrap()).is_none()
-        );
-        let other = Claims { aud: "other".into(), exp: now + 60, ..claims };
-        assert!(
-            tokens.verify(&jsonwebtoken::encode(&tokens.header, &other, &tokens.encoding).unwrap()).is_none()
-        );
-    }
-
-    #[test]
-    fn passwords_are_salted_and_checked() {
-        let hash = hash_password("correct horse").unwrap();
-        assert!(password_fits("correct horse", &hash));
-        assert!(!password_fits("wrong horse", &hash));
-        assert_ne!(hash, hash_password("correct horse").unwrap());
-    }
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

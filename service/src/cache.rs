@@ -2,11 +2,13 @@
 //!
 //! Every call is bounded in time: with Redis away the service is slower but right.
 
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, trace};
 use anyhow::Context;
 use nsys_contract::api::Notification;
 use nsys_contract::config::Cache as Settings;
 use nsys_contract::keys;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
 use rand::RngExt;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use std::sync::Arc;
@@ -81,7 +83,9 @@ impl Cache {
         let started = Instant::now();
         let call = async { pipe.query_async::<T>(&mut self.connection().await?).await };
         // The driver's own time-out does not bound its reconnecting.
-        let outcome = tokio::time::timeout(self.settings.timeout, call).await;
+        let bounded = tokio::time::timeout(self.settings.timeout, call);
+        let about = || vec![KeyValue::new("db.system.name", "redis")];
+        let outcome = trace::step(operation, SpanKind::Client, about, bounded).await;
         self.metrics.cache_operation(operation, started.elapsed());
         match outcome {
             Ok(Ok(value)) => Some(value),

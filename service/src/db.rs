@@ -1,32 +1,42 @@
 //! PostgreSQL: the only SQL of the service.
 
+mod api_keys;
+mod audit;
 mod dead_letters;
 mod delivery;
+mod events;
+mod export;
 mod jobs;
-// The routes that call these come with the rest of the API.
-#[allow(dead_code)]
 mod letters;
-#[allow(dead_code)]
 mod lifecycle;
 mod notifications;
-#[allow(dead_code)]
 mod preferences;
+mod signing_keys;
+mod stats;
+mod templates;
 mod users;
 
+pub(crate) use audit::{Act, AuditFilter};
 pub(crate) use dead_letters::{Letter, Undecodable};
 pub(crate) use delivery::{AttemptMade, Claimed, Ended, NewRow, RowState};
-#[allow(unused_imports)]
+pub(crate) use events::EventFilter;
+pub(crate) use export::ExportFilter;
 pub(crate) use lifecycle::Change;
 pub(crate) use notifications::ListFilter;
 pub(crate) use preferences::RecipientKey;
-pub(crate) use users::RegisterError;
+pub(crate) use signing_keys::SigningKeyRow;
+pub(crate) use templates::Existing;
+pub(crate) use users::{NewUser, RegisterError, UserFilter};
 
-use crate::telemetry::Metrics;
+use crate::domain::scope::Scope;
+use crate::telemetry::{Metrics, trace};
 use anyhow::Context;
 use nsys_contract::config::Db as Settings;
 use nsys_contract::schema::REQUIRED_SCHEMA_VERSION;
-use sqlx::Row;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::{Postgres, QueryBuilder, Row};
 use std::time::Instant;
 
 /// A failed query, as text that may be logged.
@@ -118,7 +128,7 @@ impl Db {
     }
 
     /// A connection; the wait for it is measured apart from the query.
-    async fn acquire(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, DbError> {
+    async fn acquire(&self) -> Result<sqlx::pool::PoolConnection<Postgres>, DbError> {
         let started = Instant::now();
         let connection = self.pool.acquire().await;
         self.metrics.pool_wait(started.elapsed());
@@ -134,8 +144,31 @@ impl Db {
         query: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, DbError> {
         let started = Instant::now();
-        let result = query.await;
+        let about = || {
+            vec![KeyValue::new("db.system.name", "postgresql"), KeyValue::new("db.collection.name", table)]
+        };
+        let result = trace::step(operation, SpanKind::Client, about, query).await;
         self.metrics.query(operation, table, started.elapsed(), result.is_err());
         Ok(result?)
+    }
+}
+
+/// Narrows a query to what a caller may see. Tenants are kept apart here and nowhere else.
+fn push_scope(sql: &mut QueryBuilder<Postgres>, column: &str, scope: &Scope) {
+    match scope {
+        Scope::All => {}
+        Scope::Tenant(None) => {
+            sql.push(format_args!(" AND {column} IS NULL"));
+        }
+        Scope::Tenant(Some(tenant)) => {
+            sql.push(format_args!(" AND {column} = ")).push_bind(tenant.clone());
+        }
+    }
+}
+
+/// The same for tables whose key holds the tenant: there an empty one stands for none.
+fn push_scope_or_empty(sql: &mut QueryBuilder<Postgres>, column: &str, scope: &Scope) {
+    if let Scope::Tenant(tenant) = scope {
+        sql.push(format_args!(" AND {column} = ")).push_bind(tenant.clone().unwrap_or_default());
     }
 }

@@ -1,45 +1,105 @@
-//! Routes and layers: one file per resource, each with its own router.
+//! Routes: one file per resource, each with its entries of the route table.
 
+mod admin;
+mod api_keys;
 mod auth;
+mod dead_letters;
+mod endpoint;
 mod error;
+mod extract;
+mod gate;
 mod health;
-mod layers;
 mod notifications;
+mod openapi;
+mod preferences;
+mod server;
+mod signing_keys;
+mod templates;
+mod users;
 
 use crate::app::App;
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
+use axum::response::{Html, IntoResponse};
+use axum::routing::get;
+use endpoint::Endpoint;
 use error::Problem;
+use nsys_contract::api::paths;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// The route table by parts, as the documentation shows them.
+fn table() -> Vec<(&'static str, &'static str, Vec<Endpoint>)> {
+    vec![
+        ("Accounts", "Signing up and in, and the keys that tokens are checked with.", auth::endpoints()),
+        ("Notifications", "Sending, following, changing and exporting.", notifications::endpoints()),
+        ("Preferences", "What users want to get, and when.", preferences::endpoints()),
+        ("Templates", "Stored payloads with places to fill.", templates::endpoints()),
+        ("Dead letters", "What could not be decoded or delivered.", dead_letters::endpoints()),
+        ("Users", "Accounts, seen by admins.", users::endpoints()),
+        ("API keys", "Credentials for programs.", api_keys::endpoints()),
+        ("Signing keys", "The keys that sign tokens.", signing_keys::endpoints()),
+        ("Operation", "The state of the service itself.", admin::endpoints()),
+        ("Health", "For load balancers, probes and Prometheus.", health::endpoints()),
+    ]
+}
+
+/// The OpenAPI document of the route table.
+pub(crate) fn document() -> utoipa::openapi::OpenApi {
+    let table = table();
+    let sections: Vec<_> = table
+        .iter()
+        .map(|(name, about, endpoints)| openapi::Section {
+            name,
+            about,
+            routes: endpoints.iter().map(|endpoint| &endpoint.route).collect(),
+        })
+        .collect();
+    openapi::document(&sections)
+}
+
 /// The API.
-pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .merge(auth::router())
-        .merge(notifications::router())
-        .merge(health::router())
+pub(crate) fn router(app: Arc<App>) -> anyhow::Result<Router> {
+    let document = serde_json::to_value(document())?;
+    let page = Html(openapi::page(&document)?);
+    let document = Bytes::from(serde_json::to_vec(&document)?);
+    let endpoints = table().into_iter().flat_map(|(_, _, endpoints)| endpoints);
+    Ok(endpoints
+        .fold(Router::new(), |router, endpoint| router.route(endpoint.route.path, endpoint.handlers))
+        .route(paths::OPENAPI, get(async move || ([(CONTENT_TYPE, endpoint::JSON)], document)))
+        .route(paths::DOCS, get(async move || page))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), layers::measure))
         .layer(axum::extract::DefaultBodyLimit::max(app.config.service.max_body_bytes))
-        .layer(tower_http::catch_panic::CatchPanicLayer::new())
-        .with_state(app)
+        .layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked))
+        .with_state(app))
 }
 
 /// Metrics and this replica's own health, on a listener of their own.
 pub(crate) fn metrics_router(app: Arc<App>) -> Router {
-    health::router().fallback(unknown_route).with_state(app)
+    health::endpoints()
+        .into_iter()
+        .chain(admin::own_endpoints())
+        .fold(Router::new(), |router, endpoint| router.route(endpoint.route.path, endpoint.handlers))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(app)
 }
 
 async fn unknown_route(uri: Uri) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, format!("there is no {}", uri.path()))
+    Problem::not_found(format!("there is no {}", uri.path()))
 }
 
 async fn wrong_method(method: Method, request: Request) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not take {method}", request.uri().path()))
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {
+    Problem::internal("the service made a mistake; it is in its log").into_response()
 }
 
 /// Serves the API until `stopping`, then finishes what is in progress.
@@ -48,19 +108,67 @@ pub(crate) async fn serve(
     app: Arc<App>,
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
-    use axum::serve::ListenerExt;
-    let listener = listener.tap_io(|stream| {
-        if let Err(cause) = stream.set_nodelay(true) {
-            tracing::debug!(%cause, "TCP_NODELAY could not be set.");
-        }
-    });
-    axum::serve(listener, router(app)).with_graceful_shutdown(stopping.cancelled_owned()).await?;
-    Ok(())
+    let metrics = app.metrics.clone();
+    server::serve(listener, router(app)?, metrics, stopping).await
 }
 
 /// Serves until aborted.
 pub(crate) async fn serve_plain(listener: TcpListener, router: Router) {
     if let Err(cause) = axum::serve(listener, router).await {
         tracing::error!(%cause, "The metrics listener ended.");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+
+    #[test]
+    fn the_committed_document_is_the_served_one() {
+        let made = serde_json::to_string_pretty(&document()).unwrap() + "\n";
+        if std::env::var_os("UPDATE_OPENAPI").is_some() {
+            std::fs::write(COMMITTED, &made).unwrap();
+        }
+        let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
+        assert!(made == committed, "service/openapi.json is old; UPDATE_OPENAPI=1 cargo test writes it");
+    }
+
+    #[test]
+    fn every_reference_of_the_document_leads_somewhere() {
+        let document = serde_json::to_value(document()).unwrap();
+        let text = document.to_string();
+        for reference in text.split("\"$ref\":\"#").skip(1) {
+            let pointer = reference.split('"').next().unwrap();
+            assert!(document.pointer(pointer).is_some(), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn every_route_has_an_answer_and_a_summary() {
+        for (_, _, endpoints) in table() {
+            for Endpoint { route, .. } in endpoints {
+                assert!(
+                    !route.summary.is_empty() && !route.answers.is_empty(),
+                    "{} {}",
+                    route.method,
+                    route.path
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_page_shows_every_route() {
+        let document = serde_json::to_value(document()).unwrap();
+        let page = openapi::page(&document).unwrap().replace("&#x2f;", "/");
+        for path in document["paths"].as_object().unwrap().keys() {
+            assert!(page.contains(path), "{path}");
+        }
+        assert!(
+            !page.contains("http://") && !page.contains("https://"),
+            "the page needs nothing from elsewhere"
+        );
     }
 }

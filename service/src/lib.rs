@@ -11,13 +11,16 @@ mod app;
 mod auth;
 mod cache;
 mod channels;
+mod counts;
 mod db;
 mod domain;
+mod follow;
 mod http;
 mod queue;
 mod secret;
 pub mod settings;
 pub mod telemetry;
+mod templates;
 mod worker;
 
 use anyhow::Context;
@@ -101,9 +104,11 @@ pub async fn run(
         tokio::spawn(http::serve_plain(metrics_listener, http::metrics_router(Arc::clone(&app))));
 
     let worker = options.role.works().then(|| tokio::spawn(worker::run(Arc::clone(&app), stopping.clone())));
+    let keys = tokio::spawn(follow_keys(Arc::clone(&app)));
     let api = if options.role.serves() {
         let listener = listener(options.listen).await?;
         tracing::info!(address = ?listener.local_addr().ok(), "The API accepts requests.");
+        tokio::spawn(follow::run(Arc::clone(&app), stopping.clone()));
         Some(tokio::spawn(http::serve(listener, Arc::clone(&app), stopping.clone())))
     } else {
         None
@@ -111,7 +116,7 @@ pub async fn run(
 
     stop.await;
     tracing::info!("Stopping: draining what is in progress.");
-    app.set_draining();
+    app.set_draining(true);
     stopping.cancel();
     let drain = async {
         if let Some(api) = api {
@@ -125,9 +130,20 @@ pub async fn run(
     let drained = tokio::time::timeout(deadline, drain).await;
     app.producer.flush(deadline);
     metrics_server.abort();
+    keys.abort();
     match drained {
         Ok(result) => result,
         Err(_) => anyhow::bail!("still busy after {deadline:?}; ending anyway"),
+    }
+}
+
+/// Keeps up with signing keys that other replicas take into use or revoke.
+async fn follow_keys(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(auth::RELOAD_EVERY).await;
+        if app.auth.keyring.reload(&app.db).await {
+            app.auth.forget_all();
+        }
     }
 }
 

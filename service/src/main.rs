@@ -60,6 +60,8 @@ fn main() -> ExitCode {
 fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let config = settings::load(arguments.config.as_deref(), std::env::vars())?;
     notification_service::telemetry::install_logs(&config.telemetry);
+    // Lives until the runtime has ended: its last spans are sent then.
+    let _exporter = notification_service::telemetry::install_traces(&config.telemetry)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if config.service.threads > 0 {
         runtime.worker_threads(config.service.threads);

@@ -6,13 +6,17 @@ mod feed;
 pub(crate) use consumer::{Consumer, Lag};
 pub(crate) use feed::{Feed, Message};
 
-use crate::telemetry::Metrics;
+use crate::domain::draft::Accepted;
+use crate::telemetry::{Metrics, trace};
 use anyhow::Context;
 use nsys_contract::config::Kafka;
-use nsys_contract::event::{Envelope, SCHEMA_VERSION};
+use nsys_contract::event::SCHEMA_VERSION;
 use nsys_contract::topics::{self, headers};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::{ClientConfig, ClientContext, Statistics};
 use std::time::{Duration, Instant};
@@ -102,16 +106,25 @@ impl Producer {
     }
 
     /// Sends one notification and waits until the log has it.
-    pub(crate) async fn send(&self, envelope: &Envelope) -> Result<(), SendError> {
-        let value = serde_json::to_vec(envelope).map_err(|cause| SendError::Unknown(cause.to_string()))?;
-        let mut header = OwnedHeaders::new_with_capacity(4)
+    pub(crate) async fn send(&self, accepted: &Accepted<'_>) -> Result<(), SendError> {
+        let receipt = self.enqueue(accepted)?;
+        trace::step("publish", SpanKind::Producer, publish_attributes, receipt.delivered(self)).await
+    }
+
+    /// Hands one notification to the producer without waiting.
+    pub(crate) fn enqueue(&self, accepted: &Accepted<'_>) -> Result<Receipt, SendError> {
+        let value = accepted.message().map_err(|cause| SendError::Unknown(cause.to_string()))?;
+        let mut header = OwnedHeaders::new_with_capacity(5)
             .insert(Header { key: headers::SCHEMA_VERSION, value: Some(SCHEMA_VERSION) })
-            .insert(Header { key: headers::MESSAGE_TYPE, value: Some(envelope.kind.as_str()) })
-            .insert(Header { key: headers::PRIORITY, value: Some(envelope.priority.as_str()) });
-        if let Some(key) = &envelope.idempotency_key {
+            .insert(Header { key: headers::MESSAGE_TYPE, value: Some(accepted.kind.as_str()) })
+            .insert(Header { key: headers::PRIORITY, value: Some(accepted.priority.as_str()) });
+        if let Some(key) = accepted.idempotency_key.as_deref() {
             header = header.insert(Header { key: headers::IDEMPOTENCY_KEY, value: Some(key) });
         }
-        self.send_raw(topics::NOTIFICATIONS, envelope.user_id.as_bytes(), &value, header).await
+        if let Some(parent) = trace::current_traceparent() {
+            header = header.insert(Header { key: headers::TRACEPARENT, value: Some(&parent) });
+        }
+        self.hand_over(topics::NOTIFICATIONS, accepted.user_id.as_bytes(), &value, header)
     }
 
     /// Puts bytes that could not be handled on the dead-letter topic.
@@ -127,34 +140,33 @@ impl Producer {
 
     async fn send_raw(
         &self,
-        topic: &str,
+        topic: &'static str,
         key: &[u8],
         value: &[u8],
         header: OwnedHeaders,
     ) -> Result<(), SendError> {
+        self.hand_over(topic, key, value, header)?.delivered(self).await
+    }
+
+    fn hand_over(
+        &self,
+        topic: &'static str,
+        key: &[u8],
+        value: &[u8],
+        header: OwnedHeaders,
+    ) -> Result<Receipt, SendError> {
         let started = Instant::now();
         let record = FutureRecord::to(topic).key(key).payload(value).headers(header);
-        let report = match self.inner.send_result(record) {
-            Ok(report) => report,
+        match self.inner.send_result(record) {
+            Ok(report) => Ok(Receipt { report, topic, started }),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
                 self.metrics.publish_error(topic, "queue_full");
-                return Err(SendError::Full);
+                Err(SendError::Full)
             }
             Err((cause, _)) => {
                 self.metrics.publish_error(topic, "refused");
-                return Err(SendError::Unknown(cause.to_string()));
-            }
-        };
-        match report.await {
-            Ok(Ok(_)) => {
-                self.metrics.published(topic, started.elapsed());
-                Ok(())
-            }
-            Ok(Err((cause, _))) => {
-                self.metrics.publish_error(topic, "not_delivered");
                 Err(SendError::Unknown(cause.to_string()))
             }
-            Err(_) => Err(SendError::Unknown("the producer was closed".to_owned())),
         }
     }
 
@@ -169,4 +181,35 @@ impl Producer {
             tracing::warn!(%cause, "Not every message could be flushed before the end.");
         }
     }
+}
+
+/// A message on its way to the log.
+pub(crate) struct Receipt {
+    report: DeliveryFuture,
+    topic: &'static str,
+    started: Instant,
+}
+
+impl Receipt {
+    /// Waits until the log has the message.
+    pub(crate) async fn delivered(self, producer: &Producer) -> Result<(), SendError> {
+        match self.report.await {
+            Ok(Ok(_)) => {
+                producer.metrics.published(self.topic, self.started.elapsed());
+                Ok(())
+            }
+            Ok(Err((cause, _))) => {
+                producer.metrics.publish_error(self.topic, "not_delivered");
+                Err(SendError::Unknown(cause.to_string()))
+            }
+            Err(_) => Err(SendError::Unknown("the producer was closed".to_owned())),
+        }
+    }
+}
+
+fn publish_attributes() -> Vec<KeyValue> {
+    vec![
+        KeyValue::new("messaging.system", "kafka"),
+        KeyValue::new("messaging.destination.name", topics::NOTIFICATIONS),
+    ]
 }

@@ -1,10 +1,17 @@
-//! Metrics under the names of the contract, and logs.
+//! Metrics under the names of the contract; logs and traces in the files below.
 //!
 //! A counter that can be a numerator is created together with its denominator, so that no ratio of
 //! the guide comes out empty.
 
+mod logs;
+mod routes;
+pub(crate) mod trace;
+
+pub use logs::install as install_logs;
+pub(crate) use routes::RouteMetrics;
+pub use trace::{Exporter, install as install_traces};
+
 use crate::queue::Lag;
-use nsys_contract::config::Telemetry;
 use nsys_contract::metrics::{self as names, DURATION_BUCKETS};
 use nsys_contract::status::{Channel, NotificationType, Priority, Status};
 use nsys_contract::topics;
@@ -18,15 +25,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-/// Installs the log subscriber: JSON lines or text, to standard output.
-pub fn install_logs(settings: &Telemetry) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
-    // A second installation in one process (tests) keeps the first.
-    let _ = if settings.log_json { builder.json().try_init() } else { builder.try_init() };
-}
-
 macro_rules! labels {
     ($name:ident { $($field:ident: $type:ty),+ }) => {
         #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -35,6 +33,7 @@ macro_rules! labels {
 }
 
 labels!(RequestLabels { method: &'static str, route: String, status_code: u16 });
+labels!(ErrorLabels { method: &'static str, route: String, error_type: &'static str });
 labels!(NotificationLabels { channel: &'static str, r#type: &'static str, priority: &'static str, status: &'static str });
 labels!(ProcessingLabels { channel: &'static str, status: &'static str });
 labels!(TopicLabels { topic: String });
@@ -63,6 +62,7 @@ struct Inner {
     http_duration: Family<RequestLabels, Histogram, fn() -> Histogram>,
     http_requests: Family<RequestLabels, Counter>,
     http_errors: Family<RequestLabels, Counter>,
+    http_errors_by_type: Family<ErrorLabels, Counter>,
     active_connections: Gauge,
     queue_depth: Family<QueueLabels, Gauge>,
     notifications: Family<NotificationLabels, Counter>,
@@ -95,6 +95,7 @@ impl Default for Metrics {
             http_duration: Family::new_with_constructor(histogram),
             http_requests: Family::default(),
             http_errors: Family::default(),
+            http_errors_by_type: Family::default(),
             active_connections: Gauge::default(),
             queue_depth: Family::default(),
             notifications: Family::default(),
@@ -137,7 +138,12 @@ impl Inner {
             "Requests answered with an error",
             self.http_errors.clone(),
         );
-        r.register(names::ACTIVE_CONNECTIONS, "Requests in progress", self.active_connections.clone());
+        r.register(
+            counter(names::HTTP_REQUEST_ERRORS_BY_TYPE_TOTAL),
+            "Requests answered with an error, by its kind",
+            self.http_errors_by_type.clone(),
+        );
+        r.register(names::ACTIVE_CONNECTIONS, "Open connections", self.active_connections.clone());
         r.register(names::QUEUE_DEPTH, "Work that waits", self.queue_depth.clone());
         r.register(
             counter(names::NOTIFICATIONS_TOTAL),
@@ -234,19 +240,6 @@ impl Metrics {
         let mut text = String::with_capacity(16 * 1024);
         prometheus_client::encoding::text::encode(&mut text, &self.0.registry)?;
         Ok(text)
-    }
-
-    pub(crate) fn request_started(&self) {
-        self.0.active_connections.inc();
-    }
-
-    pub(crate) fn request_ended(&self, method: &'static str, route: &str, status_code: u16, took: Duration) {
-        self.0.active_connections.dec();
-        let labels = RequestLabels { method, route: route.to_owned(), status_code };
-        self.0.http_duration.get_or_create(&labels).observe(took.as_secs_f64());
-        self.0.http_requests.get_or_create(&labels).inc();
-        // Created at zero for successes, so that errors / requests has both sides everywhere.
-        self.0.http_errors.get_or_create(&labels).inc_by(u64::from(status_code >= 400 && status_code != 404));
     }
 
     pub(crate) fn finished(
@@ -359,8 +352,7 @@ mod tests {
     #[test]
     fn both_sides_of_the_error_ratio_exist_for_every_label_set() {
         let metrics = Metrics::default();
-        metrics.request_started();
-        metrics.request_ended("POST", "/notifications", 201, Duration::from_millis(3));
+        metrics.route("POST", "/notifications").ended(201, Duration::from_millis(3));
         let text = metrics.encode().unwrap();
         let labels = r#"{method="POST",route="/notifications",status_code="201"}"#;
         assert!(text.contains(&format!("http_requests_total{labels} 1")), "{text}");

@@ -138,3 +138,14 @@ pub struct UserPage {
     /// Whether there is a next page.
     pub has_more: bool,
 }
+
+/// Query of what belongs to a tenant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct TenantQuery {
+    /// The tenant; the caller's own when left out. Only admins may name another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<String>,
+}

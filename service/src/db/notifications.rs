@@ -1,6 +1,7 @@
 //! Reading notifications: one, and keyset pages.
 
-use super::{Db, DbError, member};
+use super::{Db, DbError, member, push_scope};
+use crate::domain::scope::Scope;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use nsys_contract::api::Notification;
@@ -14,13 +15,17 @@ pub(super) const COLUMNS: &str = "id, user_id, tenant_id, channel, type, priorit
     created_at, updated_at, correlation_id, idempotency_key";
 
 /// Which notifications a list shows. `after` is the last (created_at, id) of the page before.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct ListFilter {
-    pub(crate) tenant_id: Option<String>,
+    pub(crate) scope: Scope,
     pub(crate) user_id: Option<String>,
     pub(crate) status: Option<Status>,
     pub(crate) channel: Option<Channel>,
+    pub(crate) kind: Option<NotificationType>,
+    pub(crate) priority: Option<Priority>,
     pub(crate) correlation_id: Option<String>,
+    pub(crate) from: Option<Timestamp>,
+    pub(crate) to: Option<Timestamp>,
     pub(crate) after: Option<(Timestamp, Uuid)>,
     pub(crate) limit: i64,
     pub(crate) skip: i64,
@@ -63,9 +68,7 @@ impl Db {
         let mut sql = sqlx::QueryBuilder::<sqlx::Postgres>::new(format!(
             "SELECT {COLUMNS} FROM notifications WHERE true"
         ));
-        if let Some(tenant) = &filter.tenant_id {
-            sql.push(" AND tenant_id = ").push_bind(tenant);
-        }
+        push_scope(&mut sql, "tenant_id", &filter.scope);
         if let Some(user) = &filter.user_id {
             sql.push(" AND user_id = ").push_bind(user);
         }
@@ -74,6 +77,18 @@ impl Db {
         }
         if let Some(channel) = filter.channel {
             sql.push(" AND channel = ").push_bind(channel.as_str());
+        }
+        if let Some(kind) = filter.kind {
+            sql.push(" AND type = ").push_bind(kind.as_str());
+        }
+        if let Some(priority) = filter.priority {
+            sql.push(" AND priority = ").push_bind(priority.as_str());
+        }
+        if let Some(from) = filter.from {
+            sql.push(" AND created_at >= ").push_bind(from.to_sqlx());
+        }
+        if let Some(to) = filter.to {
+            sql.push(" AND created_at < ").push_bind(to.to_sqlx());
         }
         if let Some(correlation) = &filter.correlation_id {
             sql.push(" AND correlation_id = ").push_bind(correlation);

@@ -1,17 +1,31 @@
 //! Accounts.
 
-use super::{Db, DbError};
-use nsys_contract::api::User;
+use super::{Db, DbError, push_scope};
+use crate::domain::scope::Scope;
+use jiff_sqlx::ToSqlx;
+use nsys_contract::api::{AccountUpdate, User};
 use nsys_contract::schema;
 use nsys_contract::status::Role;
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, QueryBuilder, Row};
 use uuid::Uuid;
+
+const COLUMNS: &str = "id, email, name, role, tenant_id, created_at, disabled_at";
 
 /// An account with its password hash.
 pub(crate) struct Account {
     pub(crate) user: User,
     pub(crate) password_hash: String,
+}
+
+/// An account to be made.
+pub(crate) struct NewUser<'a> {
+    pub(crate) id: Uuid,
+    pub(crate) email: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) password_hash: &'a str,
+    pub(crate) role: Role,
+    pub(crate) tenant_id: &'a str,
 }
 
 /// Why an account could not be created.
@@ -28,8 +42,18 @@ impl From<DbError> for RegisterError {
     }
 }
 
+/// Which accounts a list shows, by id; `after` is the last of the page before.
+pub(crate) struct UserFilter {
+    pub(crate) scope: Scope,
+    pub(crate) email: Option<String>,
+    pub(crate) role: Option<Role>,
+    pub(crate) after: Option<Uuid>,
+    pub(crate) limit: i64,
+}
+
 fn user(row: &PgRow) -> Result<User, sqlx::Error> {
     let role: &str = row.try_get("role")?;
+    let disabled_at: Option<jiff_sqlx::Timestamp> = row.try_get("disabled_at")?;
     Ok(User {
         id: row.try_get("id")?,
         email: row.try_get("email")?,
@@ -37,40 +61,33 @@ fn user(row: &PgRow) -> Result<User, sqlx::Error> {
         role: role.parse().unwrap_or(Role::User),
         tenant_id: row.try_get("tenant_id")?,
         created_at: row.try_get::<jiff_sqlx::Timestamp, _>("created_at")?.to_jiff(),
-        disabled_at: None,
+        disabled_at: disabled_at.map(jiff_sqlx::Timestamp::to_jiff),
     })
 }
 
 impl Db {
-    pub(crate) async fn create_user(
-        &self,
-        id: Uuid,
-        email: &str,
-        name: &str,
-        password_hash: &str,
-    ) -> Result<User, RegisterError> {
+    pub(crate) async fn create_user(&self, new: &NewUser<'_>) -> Result<User, RegisterError> {
         let mut connection = self.acquire().await?;
-        let query = sqlx::query(
-            "INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (lower(email)) DO NOTHING
-             RETURNING id, email, name, role, tenant_id, created_at",
-        )
-        .bind(id)
-        .bind(email)
-        .bind(name)
-        .bind(password_hash)
-        .fetch_optional(&mut *connection);
+        let sql = format!(
+            "INSERT INTO users (id, email, name, password_hash, role, tenant_id) VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (lower(email)) DO NOTHING RETURNING {COLUMNS}"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql))
+            .bind(new.id)
+            .bind(new.email)
+            .bind(new.name)
+            .bind(new.password_hash)
+            .bind(new.role.as_str())
+            .bind(new.tenant_id)
+            .fetch_optional(&mut *connection);
         let row = self.timed("insert", schema::USERS, query).await?.ok_or(RegisterError::EmailTaken)?;
         Ok(user(&row).map_err(DbError::from)?)
     }
 
     pub(crate) async fn fetch_account(&self, email: &str) -> Result<Option<Account>, DbError> {
         let mut connection = self.acquire().await?;
-        let query = sqlx::query(
-            "SELECT id, email, name, role, tenant_id, created_at, password_hash FROM users WHERE lower(email) = lower($1)",
-        )
-        .bind(email)
-        .fetch_optional(&mut *connection);
+        let sql = format!("SELECT {COLUMNS}, password_hash FROM users WHERE lower(email) = lower($1)");
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(email).fetch_optional(&mut *connection);
         let row = self.timed("select", schema::USERS, query).await?;
         row.map(|row| Ok(Account { user: user(&row)?, password_hash: row.try_get("password_hash")? }))
             .transpose()
@@ -79,11 +96,55 @@ impl Db {
 
     pub(crate) async fn fetch_user(&self, id: Uuid) -> Result<Option<User>, DbError> {
         let mut connection = self.acquire().await?;
-        let query =
-            sqlx::query("SELECT id, email, name, role, tenant_id, created_at FROM users WHERE id = $1")
-                .bind(id)
-                .fetch_optional(&mut *connection);
+        let sql = format!("SELECT {COLUMNS} FROM users WHERE id = $1");
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(id).fetch_optional(&mut *connection);
         let row = self.timed("select", schema::USERS, query).await?;
+        row.as_ref().map(user).transpose().map_err(DbError::from)
+    }
+
+    /// One page of accounts, by id.
+    pub(crate) async fn list_users(&self, filter: &UserFilter) -> Result<Vec<User>, DbError> {
+        let mut sql = QueryBuilder::new(format!("SELECT {COLUMNS} FROM users WHERE true"));
+        push_scope(&mut sql, "tenant_id", &filter.scope);
+        if let Some(email) = &filter.email {
+            sql.push(" AND lower(email) = lower(").push_bind(email).push(")");
+        }
+        if let Some(role) = filter.role {
+            sql.push(" AND role = ").push_bind(role.as_str());
+        }
+        if let Some(after) = filter.after {
+            sql.push(" AND id > ").push_bind(after);
+        }
+        sql.push(" ORDER BY id LIMIT ").push_bind(filter.limit);
+        let mut connection = self.acquire().await?;
+        let query = sql.build();
+        let rows = self.timed("select", schema::USERS, query.fetch_all(&mut *connection)).await?;
+        rows.iter().map(user).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)
+    }
+
+    /// Changes what the update names; `None` when there is no such account.
+    pub(crate) async fn update_user(
+        &self,
+        id: Uuid,
+        update: &AccountUpdate,
+    ) -> Result<Option<User>, DbError> {
+        let mut connection = self.acquire().await?;
+        let now = jiff::Timestamp::now().to_sqlx();
+        let sql = format!(
+            "UPDATE users SET role = coalesce($2, role), tenant_id = coalesce($3, tenant_id),
+                 name = coalesce($4, name), updated_at = $6,
+                 disabled_at = CASE WHEN $5 THEN coalesce(disabled_at, $6) WHEN NOT $5 THEN NULL ELSE disabled_at END
+             WHERE id = $1 RETURNING {COLUMNS}"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql))
+            .bind(id)
+            .bind(update.role.map(Role::as_str))
+            .bind(&update.tenant_id)
+            .bind(&update.name)
+            .bind(update.disabled)
+            .bind(now)
+            .fetch_optional(&mut *connection);
+        let row = self.timed("update", schema::USERS, query).await?;
         row.as_ref().map(user).transpose().map_err(DbError::from)
     }
 }

@@ -1,28 +1,45 @@
 //! Accounts and tokens.
 
-use super::error::{Body, Problem};
-use super::layers::Caller;
+use super::endpoint::{Endpoint, get, post};
+use super::error::Problem;
+use super::extract::Body;
+use super::gate::{Access, Caller};
 use crate::app::App;
 use crate::auth::{hash_password, password_fits};
-use crate::db::RegisterError;
+use crate::db::{NewUser, RegisterError};
 use crate::domain::Violation;
+use crate::domain::limit::Decision;
+use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderName, StatusCode};
 use nsys_contract::api::{Login, Register, TokenGrant, User, paths};
+use nsys_contract::status::Role;
 use std::sync::{Arc, LazyLock};
 use uuid::Uuid;
 
 /// Checked when the account does not exist, so that both cases take the same time.
 static NOBODY: LazyLock<String> = LazyLock::new(|| hash_password("nobody").unwrap_or_default());
 
-pub(crate) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route(paths::REGISTER, post(register))
-        .route(paths::LOGIN, post(login))
-        .route(paths::ME, get(me))
-        .route("/.well-known/jwks.json", get(jwks))
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        post(paths::REGISTER, Access::Public, "Create an account")
+            .notes("The account gets the role USER and a tenant of its own; an admin can change both.")
+            .takes::<Register>()
+            .gives::<TokenGrant>(201, "The account and a token for it")
+            .fails(&[403, 409])
+            .by(register),
+        post(paths::LOGIN, Access::Public, "Exchange a password for a token")
+            .takes::<Login>()
+            .gives::<TokenGrant>(200, "A token")
+            .fails(&[401, 429])
+            .by(login),
+        get(paths::ME, Access::User, "Show the own account").gives::<User>(200, "The account").by(me),
+        get(paths::JWKS, Access::Public, "The public keys that tokens are checked with")
+            .notes("A JSON Web Key Set (RFC 7517). A new key is published before it signs.")
+            .gives_plain(200, "The keys", super::endpoint::JSON)
+            .by(jwks),
+    ]
 }
 
 async fn register(
@@ -30,50 +47,74 @@ async fn register(
     Body(request): Body<Register>,
 ) -> Result<(StatusCode, Json<TokenGrant>), Problem> {
     if !app.config.auth.open_registration {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "registration is closed"));
+        return Err(Problem::forbidden("registration is closed"));
     }
-    let wrong = wrong_fields(&request);
+    let wrong = wrong_fields(&request.email, &request.password, &request.name);
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));
     }
-    let hash = off_thread(&app, move || hash_password(&request.password)).await?.map_err(|cause| {
-        tracing::error!(%cause, "A password could not be hashed.");
-        Problem::unavailable("passwords cannot be hashed now")
-    })?;
-    let created = app.db.create_user(Uuid::now_v7(), &request.email, &request.name, &hash).await;
-    let user = created.map_err(|cause| match cause {
-        RegisterError::EmailTaken => {
-            Problem::new(StatusCode::CONFLICT, "there is an account with this address")
-        }
-        RegisterError::Db(cause) => cause.into(),
-    })?;
+    let id = Uuid::now_v7();
+    let tenant = id.to_string();
+    let hash = hashed(&app, request.password).await?;
+    let new = NewUser {
+        id,
+        email: &request.email,
+        name: &request.name,
+        password_hash: &hash,
+        role: Role::User,
+        tenant_id: &tenant,
+    };
+    let user = create(&app, &new).await?;
     Ok((StatusCode::CREATED, grant(&app, user)?))
 }
 
+/// Creates an account, or says that its address is in use.
+pub(super) async fn create(app: &App, new: &NewUser<'_>) -> Result<User, Problem> {
+    app.db.create_user(new).await.map_err(|cause| match cause {
+        RegisterError::EmailTaken => Problem::conflict("there is an account with this address"),
+        RegisterError::Db(cause) => cause.into(),
+    })
+}
+
+/// The hash of a password, computed off the async threads.
+pub(super) async fn hashed(app: &App, password: String) -> Result<String, Problem> {
+    off_thread(app, move || hash_password(&password)).await?.map_err(|cause| {
+        tracing::error!(%cause, "A password could not be hashed.");
+        Problem::unavailable("passwords cannot be hashed now")
+    })
+}
+
 async fn login(State(app): State<Arc<App>>, Body(request): Body<Login>) -> Result<Json<TokenGrant>, Problem> {
+    if let Some(Decision::Wait(wait)) = app.auth.login_attempt(&request.email) {
+        app.metrics.shed("login_attempts");
+        return Err(Problem::too_many("too many attempts to sign in to this account", wait));
+    }
     let account = app.db.fetch_account(&request.email).await?;
     let hash = account.as_ref().map_or_else(|| NOBODY.clone(), |account| account.password_hash.clone());
     let fits = off_thread(&app, move || password_fits(&request.password, &hash)).await?;
     match account {
-        Some(account) if fits => grant(&app, account.user),
+        Some(account) if fits && account.user.disabled_at.is_none() => grant(&app, account.user),
         _ => Err(Problem::unauthorized("the address or the password is wrong")),
     }
 }
 
-async fn me(State(app): State<Arc<App>>, Caller(claims): Caller) -> Result<Json<User>, Problem> {
-    let user = app.db.fetch_user(claims.sub).await?;
+async fn me(State(app): State<Arc<App>>, Caller(caller): Caller) -> Result<Json<User>, Problem> {
+    let Some(id) = caller.account else {
+        return Err(Problem::forbidden("an API key has no account of its own"));
+    };
+    let user = app.db.fetch_user(id).await?;
     user.map(Json).ok_or_else(|| Problem::unauthorized("the account is gone"))
 }
 
-async fn jwks(State(app): State<Arc<App>>) -> Json<serde_json::Value> {
-    Json(app.tokens.jwks())
+async fn jwks(State(app): State<Arc<App>>) -> ([(HeaderName, &'static str); 1], Json<serde_json::Value>) {
+    // Shorter than the time for which a new key is only published.
+    ([(CACHE_CONTROL, "public, max-age=15")], Json(app.auth.keyring.jwks()))
 }
 
 fn grant(app: &App, user: User) -> Result<Json<TokenGrant>, Problem> {
-    let issued = app.tokens.issue(user.id, &user.email, user.role, user.tenant_id.as_deref());
-    let (access_token, expires_in) = issued.map_err(|cause| {
+    let (access_token, expires_in) = app.auth.issue(&user).map_err(|cause| {
         tracing::error!(%cause, "A token could not be signed.");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the token could not be signed")
+        Problem::internal("the token could not be signed")
     })?;
     Ok(Json(TokenGrant { access_token, token_type: "Bearer".to_owned(), expires_in, user }))
 }
@@ -89,23 +130,24 @@ async fn off_thread<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_| Problem::unavailable("the service is stopping"))
 }
 
-fn wrong_fields(request: &Register) -> Vec<Violation> {
-    let at = request.email.find('@');
-    let email_ok = at.is_some_and(|at| at > 0 && request.email[at..].len() > 1)
-        && request.email.len() <= 254
-        && !request.email.chars().any(|c| c.is_whitespace() || c.is_control());
+/// What is wrong with the fields of a new account.
+pub(super) fn wrong_fields(email: &str, password: &str, name: &str) -> Vec<Violation> {
+    let at = email.find('@');
+    let email_ok = at.is_some_and(|at| at > 0 && email[at..].len() > 1)
+        && email.len() <= 254
+        && !email.chars().any(|c| c.is_whitespace() || c.is_control());
     let checks = [
         ("/email", email_ok, "must be an e-mail address"),
-        ("/password", (6..=100).contains(&request.password.chars().count()), "must have 6 to 100 characters"),
+        ("/password", (6..=100).contains(&password.chars().count()), "must have 6 to 100 characters"),
         (
             "/name",
-            (2..=100).contains(&request.name.chars().count()) && !request.name.contains('\0'),
+            (2..=100).contains(&name.chars().count()) && !name.contains('\0'),
             "must have 2 to 100 characters",
         ),
     ];
     checks
         .into_iter()
         .filter(|(_, ok, _)| !ok)
-        .map(|(pointer, _, detail)| Violation { pointer, detail: detail.to_owned() })
+        .map(|(pointer, _, detail)| Violation::new(pointer, detail))
         .collect()
 }

@@ -2,25 +2,34 @@
 
 use crate::db::DbError;
 use crate::domain::Violation;
-use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::de::DeserializeOwned;
-use serde_json::json;
+use nsys_contract::api;
+use std::time::Duration;
+
+/// The media type of every error.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+/// The kind of a problem whose status says it all.
+const BLANK: &str = "about:blank";
+/// The caller came too often (draft-ietf-httpapi-ratelimit-headers).
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+/// The service has less capacity than usual (same draft).
+const REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
 
 /// An error answer.
 #[derive(Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
+    kind: &'static str,
     detail: String,
     errors: Vec<Violation>,
-    retry_after_s: Option<u32>,
+    retry_after_s: Option<u64>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), errors: Vec::new(), retry_after_s: None }
+        Self { status, kind: BLANK, detail: detail.into(), errors: Vec::new(), retry_after_s: None }
     }
 
     /// Fields that are wrong: 422.
@@ -28,14 +37,69 @@ impl Problem {
         Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "some fields are wrong") }
     }
 
+    /// One field that is wrong: 422.
+    pub(crate) fn field(pointer: &'static str, detail: impl Into<String>) -> Self {
+        Self::invalid(vec![Violation::new(pointer, detail)])
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+
+    pub(crate) fn internal(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    }
+
+    pub(crate) fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, detail)
+    }
+
     /// Not now: 503 with the seconds to wait. Spread, so that callers do not come back together.
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
-        let wait = 1 + rand::random::<u32>() % 3;
+        let wait = 1 + u64::from(rand::random::<u32>() % 3);
         Self { retry_after_s: Some(wait), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 
-    pub(crate) fn unauthorized(detail: &str) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, detail)
+    /// Too much is in progress: 503, told before anything was done.
+    pub(crate) fn overloaded(detail: impl Into<String>) -> Self {
+        Self { kind: REDUCED_CAPACITY, ..Self::unavailable(detail) }
+    }
+
+    /// The caller came too often: 429.
+    pub(crate) fn too_many(detail: impl Into<String>, wait: Duration) -> Self {
+        let retry_after_s = Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
+        Self { kind: QUOTA_EXCEEDED, retry_after_s, ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The body of the answer.
+    pub(crate) fn body(&self) -> api::Problem {
+        let errors = self.errors.iter().map(|wrong| api::FieldError {
+            pointer: wrong.pointer.clone().into_owned(),
+            detail: wrong.detail.clone(),
+        });
+        api::Problem {
+            kind: self.kind.to_owned(),
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            errors: errors.collect(),
+        }
     }
 }
 
@@ -48,19 +112,10 @@ impl From<DbError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or("Error"),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        if !self.errors.is_empty() {
-            let errors = self.errors.iter().map(|v| json!({"pointer": v.pointer, "detail": v.detail}));
-            body["errors"] = errors.collect();
-        }
-        let mut response = (self.status, body.to_string()).into_response();
+        let text = serde_json::to_vec(&self.body()).unwrap_or_default();
+        let mut response = (self.status, text).into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if let Some(seconds) = self.retry_after_s {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -68,32 +123,5 @@ impl IntoResponse for Problem {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
-    }
-}
-
-/// A JSON body; what is wrong with it is told as a problem.
-pub(crate) struct Body<T>(pub(crate) T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
-        let kind = kind.split(';').next().unwrap_or("").trim();
-        if kind != "application/json" && !kind.ends_with("+json") {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "the body must be application/json",
-            ));
-        }
-        let bytes = axum::body::Bytes::from_request(request, state)
-            .await
-            .map_err(|cause| Problem::new(cause.status(), cause.body_text()))?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|cause| {
-            // Data of the wrong shape is 422; text that is no JSON is 400.
-            let status =
-                if cause.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
-            Problem::new(status, cause.to_string())
-        })
     }
 }

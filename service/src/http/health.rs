@@ -1,30 +1,46 @@
-//! Health, readiness, metrics and the effective configuration.
+//! Health, readiness and metrics.
 
+use super::endpoint::{Endpoint, get};
 use super::error::Problem;
-use super::layers::Caller;
+use super::gate::Access;
 use crate::app::App;
 use crate::worker::ChannelState;
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use axum::routing::get;
-use axum::{Json, Router};
 use nsys_contract::api::paths;
-use nsys_contract::status::Role;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-pub(crate) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route(paths::HEALTH, get(health))
-        .route(paths::HEALTH_WORKER, get(worker))
-        .route(paths::HEALTH_DATABASE, get(database))
-        .route(paths::LIVENESS, get(async || Json(json!({"status": "ok"}))))
-        .route(paths::READINESS, get(readiness))
-        .route(paths::METRICS, get(metrics))
-        .route(paths::ADMIN_CONFIG, get(config))
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let json = super::endpoint::JSON;
+    vec![
+        get(paths::HEALTH, Access::Public, "Whether the service works")
+            .notes("200 also without Redis: the service is slower then, not wrong.")
+            .gives_plain(200, "It works", json)
+            .by(health),
+        get(paths::HEALTH_WORKER, Access::Public, "What the workers of this process do")
+            .gives_plain(200, "Their figures", json)
+            .by(worker),
+        get(paths::HEALTH_DATABASE, Access::Public, "Whether PostgreSQL answers, and the pool")
+            .gives_plain(200, "It answers", json)
+            .by(database),
+        get(paths::LIVENESS, Access::Public, "Whether the process is alive")
+            .gives_plain(200, "It is", json)
+            .by(async || Json(json!({"status": "ok"}))),
+        get(paths::READINESS, Access::Public, "Whether the process should get traffic")
+            .notes("503 while it drains, and while PostgreSQL does not answer.")
+            .gives_plain(200, "It should", json)
+            .by(readiness),
+        get(paths::METRICS, Access::Public, "Metrics for Prometheus")
+            .gives_plain(200, "OpenMetrics text", OPENMETRICS)
+            .by(metrics),
+    ]
 }
 
 fn status(ok: bool) -> (StatusCode, &'static str) {
@@ -98,33 +114,6 @@ async fn readiness(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
 
 async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {
     app.metrics.queue_depth("producer", app.producer.waiting());
-    let text = app
-        .metrics
-        .encode()
-        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written"))?;
-    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
-}
-
-/// What this process really runs with. Addresses may hold passwords, so they are left out.
-async fn config(State(app): State<Arc<App>>, Caller(claims): Caller) -> Result<Json<Value>, Problem> {
-    if claims.role == Role::User {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "only operators may see the configuration"));
-    }
-    let mut value = serde_json::to_value(&app.config)
-        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the configuration cannot be shown"))?;
-    for pointer in [
-        "/db/url",
-        "/db/read_url",
-        "/cache/url",
-        "/kafka/sasl_password",
-        "/channels/smtp_url",
-        "/channels/webhook_secret",
-        "/channels/sms_token",
-        "/channels/push_token",
-    ] {
-        if let Some(secret) = value.pointer_mut(pointer) {
-            *secret = json!("***");
-        }
-    }
-    Ok(Json(value))
+    let text = app.metrics.encode().map_err(|_| Problem::internal("the metrics cannot be written"))?;
+    Ok(([(CONTENT_TYPE, OPENMETRICS)], text))
 }

@@ -6,6 +6,7 @@
 
 use super::client_config;
 use super::feed::{Feed, Message};
+use crate::telemetry::trace;
 use anyhow::anyhow;
 use nsys_contract::config::{Kafka, Worker};
 use nsys_contract::topics::{self, headers};
@@ -277,11 +278,13 @@ impl Poller {
 }
 
 fn read(message: &BorrowedMessage<'_>) -> Message {
-    let mut delay_ms = None;
+    let (mut delay_ms, mut traceparent) = (None, None);
     for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
         let text = || header.value.and_then(|value| std::str::from_utf8(value).ok());
         if header.key == headers::BACKOFF_DELAY {
             delay_ms = text().and_then(|text| text.parse().ok());
+        } else if header.key == headers::TRACEPARENT {
+            traceparent = text().filter(|text| trace::is_sampled(text)).map(Into::into);
         }
     }
     Message {
@@ -290,5 +293,6 @@ fn read(message: &BorrowedMessage<'_>) -> Message {
         key: message.key().unwrap_or_default().into(),
         value: message.payload().unwrap_or_default().into(),
         delay_ms,
+        traceparent,
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Message {
     pub(crate) value: Box<[u8]>,
     /// From the headers of the retry topic: how long to wait first, in ms.
     pub(crate) delay_ms: Option<i64>,
+    /// The trace it belongs to, when that is recorded.
+    pub(crate) traceparent: Option<Box<str>>,
 }
 
 /// One partition.
@@ -176,6 +178,7 @@ mod tests {
             key: Box::default(),
             value: Box::default(),
             delay_ms: None,
+            traceparent: None,
         }
     }
 

@@ -11,10 +11,14 @@ use crate::channels::{Outcome, Providers};
 use crate::db::{Claimed, Ended, RowState};
 use crate::domain::breaker::{Admission, Breakers};
 use crate::domain::retry;
+use crate::telemetry::trace;
 use jiff::Timestamp;
 use nsys_contract::config::Worker;
 use nsys_contract::event::Envelope;
 use nsys_contract::status::{Channel, Priority, Status};
+use opentelemetry::context::FutureExt;
+use opentelemetry::trace::SpanKind;
+use opentelemetry::{Context, KeyValue};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,11 +33,18 @@ pub(crate) struct Job {
     pub(crate) first_attempt: u32,
     /// When the lease was taken.
     pub(crate) claimed: Instant,
+    /// The trace it belongs to; empty when that is not recorded.
+    pub(crate) trace: Context,
 }
 
 impl Job {
     pub(crate) fn new(claimed: Claimed, at: Instant) -> Self {
-        Self { envelope: claimed.envelope, first_attempt: claimed.first_attempt, claimed: at }
+        Self {
+            envelope: claimed.envelope,
+            first_attempt: claimed.first_attempt,
+            claimed: at,
+            trace: Context::new(),
+        }
     }
 
     fn line(&self) -> Line {
@@ -174,7 +185,8 @@ impl Dispatcher {
         loop {
             let line = job.line();
             // A job behind its lease is dropped: whoever claims the row next delivers it.
-            if let Some(state) = self.handle(&job).await {
+            let handled = self.handle(&job).with_context(job.trace.clone());
+            if let Some(state) = handled.await {
                 let ended = Ended { id: job.envelope.id, state };
                 if self.ended.send((ended, job.envelope)).await.is_err() {
                     tracing::error!("The recorder has ended before the last delivery.");
@@ -213,7 +225,13 @@ impl Dispatcher {
             return Some(state);
         }
         let started = Instant::now();
-        let outcome = provider.deliver(envelope).await;
+        let about = || {
+            vec![
+                KeyValue::new("notification.channel", envelope.channel.as_str()),
+                KeyValue::new("notification.provider", provider.as_str()),
+            ]
+        };
+        let outcome = trace::step("deliver", SpanKind::Client, about, provider.deliver(envelope)).await;
         self.app.metrics.delivered(envelope.channel, started.elapsed());
         if let Some(destination) = &destination {
             let worked = !matches!(outcome, Outcome::Retry { down: true, .. });
@@ -298,7 +316,7 @@ mod tests {
         envelope.user_id = user.to_owned();
         envelope.priority = priority;
         envelope.id = Uuid::from_u128(number);
-        Job { envelope, first_attempt: 1, claimed: Instant::now() }
+        Job { envelope, first_attempt: 1, claimed: Instant::now(), trace: Context::new() }
     }
 
     fn next(queue: &mut Queue) -> Option<(u128, Line)> {

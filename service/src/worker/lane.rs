@@ -13,8 +13,10 @@ use crate::app::App;
 use crate::channels::Providers;
 use crate::db::{DbError, NewRow, RowState, Undecodable};
 use crate::queue::{Feed, Message};
+use crate::telemetry::trace;
 use jiff::Timestamp;
 use nsys_contract::status::{Channel, Status};
+use opentelemetry::Context;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -157,8 +159,13 @@ impl Lanes {
             })
             .collect();
         let claimed = Instant::now();
-        let new: HashSet<Uuid> = app.db.store(&rows, app.config.worker.lease).await?.into_iter().collect();
-        self.hand_on(part, &rows, &new, claimed);
+        let traces: Vec<_> = part
+            .iter()
+            .map(|(message, _)| trace::consumed(message.traceparent.as_deref()?, "process notifications"))
+            .collect();
+        let stored = app.db.store(&rows, app.config.worker.lease);
+        let new: HashSet<Uuid> = trace::step_in_all(&traces, "store", stored).await?.into_iter().collect();
+        self.hand_on(part, &rows, &new, &traces, claimed);
         recorder::count(app, rows.iter().filter(|row| new.contains(&row.id)).map(ending));
         app.cache.forget(&rows.iter().map(|row| row.id).collect::<Vec<_>>()).await;
         Ok(new)
@@ -181,12 +188,18 @@ impl Lanes {
         part: &[(&Message, Incoming<'_>)],
         rows: &[NewRow<'_>],
         new: &HashSet<Uuid>,
+        traces: &[Option<Context>],
         claimed: Instant,
     ) {
-        let held = part.iter().zip(rows).filter(|(_, row)| row.state.status == Status::Processing);
-        let jobs: Vec<_> = held
-            .filter(|(_, row)| new.contains(&row.id))
-            .map(|((_, one), _)| Job { envelope: one.envelope(), first_attempt: 1, claimed })
+        let all = part.iter().zip(rows).zip(traces);
+        let jobs: Vec<_> = all
+            .filter(|((_, row), _)| row.state.status == Status::Processing && new.contains(&row.id))
+            .map(|(((_, one), _), trace)| Job {
+                envelope: one.envelope(),
+                first_attempt: 1,
+                claimed,
+                trace: trace.clone().unwrap_or_default(),
+            })
             .collect();
         self.dispatcher.submit(jobs);
     }

@@ -1,19 +1,15 @@
 //! What a message on the log says, borrowed from its bytes.
 
 use crate::db::{NewRow, RowState};
+use crate::domain::payload;
+use crate::domain::text::Text;
 use crate::queue::Message;
 use jiff::Timestamp;
 use nsys_contract::event::{Envelope, SCHEMA_VERSION};
 use nsys_contract::status::{Channel, NotificationType, Priority, Status};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use uuid::Uuid;
-
-/// Text that is copied only when it holds escapes. `Option<Cow<str>>` by itself would always copy.
-#[derive(Debug, Deserialize)]
-#[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -68,7 +64,8 @@ impl<'a> Incoming<'a> {
         let texts = [&wire.idempotency_key, &wire.request_hash, &wire.tenant_id, &wire.correlation_id];
         let texts = texts.into_iter().chain([&wire.causation_id]).flatten().chain([&wire.user_id]);
         // PostgreSQL holds no zero byte, neither in text nor in JSON.
-        if texts.into_iter().any(|text| text.0.contains('\0')) || wire.payload.get().contains("\\u0000") {
+        if texts.into_iter().any(|text| text.0.contains('\0')) || payload::holds_zero_byte(wire.payload.get())
+        {
             return Err("it holds a zero byte".to_owned());
         }
         let instant = |ms: i64| Timestamp::from_millisecond(ms).map_err(|_| format!("{ms} ms is no instant"));
@@ -177,6 +174,7 @@ mod tests {
             key: Box::default(),
             value: value.to_string().into_bytes().into(),
             delay_ms: Some(500),
+            traceparent: None,
         }
     }
 

@@ -1,0 +1,21 @@
+//! Counts over whole tables. They are read seldom: see the caller.
+
+use super::{Db, DbError};
+use nsys_contract::schema;
+use sqlx::Row;
+use std::collections::BTreeMap;
+
+impl Db {
+    /// Notifications by status.
+    pub(crate) async fn count_by_status(&self) -> Result<BTreeMap<String, u64>, DbError> {
+        let mut connection = self.acquire().await?;
+        let query = sqlx::query("SELECT status, count(*) AS count FROM notifications GROUP BY status")
+            .fetch_all(&mut *connection);
+        let rows = self.timed("select", schema::NOTIFICATIONS, query).await?;
+        let counts = rows.iter().map(|row| {
+            let count: i64 = row.try_get("count")?;
+            Ok((row.try_get("status")?, count.unsigned_abs()))
+        });
+        counts.collect::<Result<_, sqlx::Error>>().map_err(DbError::from)
+    }
+}

@@ -1,0 +1,112 @@
+//! Templates.
+
+use super::{Db, DbError, push_scope_or_empty};
+use crate::domain::scope::Scope;
+use nsys_contract::api::Template;
+use nsys_contract::schema;
+use nsys_contract::status::Channel;
+use serde_json::{Map, Value};
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, QueryBuilder, Row};
+
+const COLUMNS: &str = "id, tenant_id, channel, payload, version, created_at, updated_at";
+
+/// What becomes of a template that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// It stays; nothing is written.
+    Keep,
+    /// It is replaced.
+    Replace,
+    /// It is replaced when it still has this version.
+    ReplaceVersion(i32),
+}
+
+fn template(row: &PgRow) -> Result<Template, sqlx::Error> {
+    let tenant: String = row.try_get("tenant_id")?;
+    let Json(payload) = row.try_get::<Json<Map<String, Value>>, _>("payload")?;
+    Ok(Template {
+        id: row.try_get("id")?,
+        tenant_id: Some(tenant).filter(|tenant| !tenant.is_empty()),
+        channel: super::member(row, "channel")?,
+        payload,
+        version: row.try_get("version")?,
+        created_at: row.try_get::<jiff_sqlx::Timestamp, _>("created_at")?.to_jiff(),
+        updated_at: row.try_get::<jiff_sqlx::Timestamp, _>("updated_at")?.to_jiff(),
+    })
+}
+
+impl Db {
+    pub(crate) async fn fetch_template(
+        &self,
+        tenant: Option<&str>,
+        id: &str,
+    ) -> Result<Option<Template>, DbError> {
+        let mut connection = self.acquire().await?;
+        let sql = format!("SELECT {COLUMNS} FROM templates WHERE tenant_id = $1 AND id = $2");
+        let query = sqlx::query(AssertSqlSafe(sql))
+            .bind(tenant.unwrap_or(""))
+            .bind(id)
+            .fetch_optional(&mut *connection);
+        let row = self.timed("select", schema::TEMPLATES, query).await?;
+        row.as_ref().map(template).transpose().map_err(DbError::from)
+    }
+
+    pub(crate) async fn list_templates(&self, scope: &Scope) -> Result<Vec<Template>, DbError> {
+        let mut sql = QueryBuilder::new(format!("SELECT {COLUMNS} FROM templates WHERE true"));
+        push_scope_or_empty(&mut sql, "tenant_id", scope);
+        sql.push(" ORDER BY tenant_id, id LIMIT 1000");
+        let mut connection = self.acquire().await?;
+        let query = sql.build();
+        let rows = self.timed("select", schema::TEMPLATES, query.fetch_all(&mut *connection)).await?;
+        rows.iter().map(template).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)
+    }
+
+    /// Writes a template; `None` when the one that is there stays.
+    pub(crate) async fn put_template(
+        &self,
+        tenant: Option<&str>,
+        id: &str,
+        channel: Channel,
+        payload: &Map<String, Value>,
+        existing: Existing,
+    ) -> Result<Option<Template>, DbError> {
+        let (replace, version) = match existing {
+            Existing::Keep => (false, None),
+            Existing::Replace => (true, None),
+            Existing::ReplaceVersion(version) => (true, Some(version)),
+        };
+        let mut connection = self.acquire().await?;
+        // A version can only be expected of a template that is there.
+        let sql = format!(
+            "INSERT INTO templates AS t (tenant_id, id, channel, payload)
+             SELECT $1, $2, $3, $4
+             WHERE $6::int IS NULL OR EXISTS (SELECT FROM templates WHERE tenant_id = $1 AND id = $2)
+             ON CONFLICT (tenant_id, id) DO UPDATE
+                 SET channel = excluded.channel, payload = excluded.payload, version = t.version + 1, updated_at = now()
+                 WHERE $5 AND ($6::int IS NULL OR t.version = $6)
+             RETURNING {COLUMNS}"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql))
+            .bind(tenant.unwrap_or(""))
+            .bind(id)
+            .bind(channel.as_str())
+            .bind(Json(payload))
+            .bind(replace)
+            .bind(version)
+            .fetch_optional(&mut *connection);
+        let row = self.timed("insert", schema::TEMPLATES, query).await?;
+        row.as_ref().map(template).transpose().map_err(DbError::from)
+    }
+
+    /// Deletes a template; `false` when there is none.
+    pub(crate) async fn delete_template(&self, tenant: Option<&str>, id: &str) -> Result<bool, DbError> {
+        let mut connection = self.acquire().await?;
+        let query = sqlx::query("DELETE FROM templates WHERE tenant_id = $1 AND id = $2")
+            .bind(tenant.unwrap_or(""))
+            .bind(id)
+            .execute(&mut *connection);
+        Ok(self.timed("delete", schema::TEMPLATES, query).await?.rows_affected() > 0)
+    }
+}

@@ -1,0 +1,97 @@
+//! Follows the events of all notifications for every client of this process at once.
+//!
+//! One reader asks the database, and only while somebody listens; clients get whole pages and filter
+//! them themselves.
+
+use crate::app::App;
+use crate::domain::horizon::Horizon;
+use nsys_contract::api::StatusEvent;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+/// How often new events are looked for.
+const EVERY: Duration = Duration::from_millis(200);
+/// Events of one page.
+const PAGE: i64 = 2_000;
+/// Pages that wait for a slow client; then it reads from the database itself.
+const PAGES: usize = 16;
+/// Most clients of one process.
+const MAX_CLIENTS: usize = 10_000;
+
+/// Consecutive events: those after `after` up to `last`.
+pub(crate) struct Page {
+    pub(crate) after: i64,
+    pub(crate) last: i64,
+    pub(crate) events: Vec<StatusEvent>,
+}
+
+/// Where clients listen.
+pub(crate) struct Follower(broadcast::Sender<Arc<Page>>);
+
+impl Default for Follower {
+    fn default() -> Self {
+        Self(broadcast::Sender::new(PAGES))
+    }
+}
+
+impl Follower {
+    /// The pages from now on; `None` when too many listen already.
+    pub(crate) fn subscribe(&self) -> Option<broadcast::Receiver<Arc<Page>>> {
+        (self.0.receiver_count() < MAX_CLIENTS).then(|| self.0.subscribe())
+    }
+}
+
+/// Reads events until told to stop.
+pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
+    let mut reader = Reader { horizon: Horizon::default(), last: None };
+    while !stopping.is_cancelled() {
+        if app.follower.0.receiver_count() == 0 {
+            reader.last = None;
+        } else {
+            match reader.page(&app).await {
+                Ok(Some(page)) => {
+                    let full = page.events.len() as u64 == PAGE.unsigned_abs();
+                    // Nobody listens any more when this fails.
+                    let _ = app.follower.0.send(Arc::new(page));
+                    if full {
+                        continue;
+                    }
+                }
+                Ok(None) => {}
+                Err(cause) => tracing::warn!(%cause, "Events cannot be read; trying again."),
+            }
+        }
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+    // Clients see that this replica stops.
+    let last = reader.last.unwrap_or_default();
+    let _ = app.follower.0.send(Arc::new(Page { after: last, last, events: Vec::new() }));
+}
+
+struct Reader {
+    horizon: Horizon,
+    /// The last event that was passed on; `None` while nobody listens.
+    last: Option<i64>,
+}
+
+impl Reader {
+    /// The next page, empty when nothing happened; `None` before it is known where to begin.
+    async fn page(&mut self, app: &App) -> Result<Option<Page>, crate::db::DbError> {
+        let safe = self.horizon.observe(app.db.event_moment().await?);
+        if safe == 0 {
+            return Ok(None);
+        }
+        let after = *self.last.get_or_insert(safe);
+        let events =
+            if safe > after { app.db.list_status_events(after, safe, None, PAGE).await? } else { Vec::new() };
+        let full = events.len() as u64 == PAGE.unsigned_abs();
+        let last = if full { events.last().map_or(safe, |event| event.id) } else { safe.max(after) };
+        self.last = Some(last);
+        Ok(Some(Page { after, last, events }))
+    }
+}

@@ -1,0 +1,159 @@
+//! Dead letters: looked at, sent again, deleted.
+
+use super::admin::{audit, bad_cursor, narrowed, page};
+use super::endpoint::{Endpoint, delete, get, post};
+use super::error::Problem;
+use super::extract::{Body, Id, Query};
+use super::gate::{Access, Caller};
+use crate::app::App;
+use crate::auth::Principal;
+use crate::domain::scope::Scope;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use nsys_contract::api::{
+    DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterQuery, Redrive, RedriveAnswer, paths,
+};
+use std::sync::Arc;
+
+/// Letters sent again a second when the request does not say.
+const DEFAULT_RATE: u32 = 100;
+/// Most letters of one call: what remains is told.
+const MAX_REDRIVE: u32 = 100_000;
+/// Most ids of a filter.
+const MAX_IDS: usize = 1_000;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get(paths::DEAD_LETTERS, Access::Operator, "List dead letters")
+            .notes(
+                "Newest first, without their messages. Those that were sent again are left out unless `redriven` \
+                 is true. Operators see their tenant's; what could not be decoded has no tenant.",
+            )
+            .query::<DeadLetterQuery>()
+            .gives::<DeadLetterPage>(200, "One page")
+            .by(list),
+        delete(paths::DEAD_LETTERS, Access::Operator, "Delete the dead letters that fit a filter")
+            .notes("Their notifications stay failed. With `dry_run` they are only counted.")
+            .query::<DeadLetterQuery>()
+            .gives::<RedriveAnswer>(200, "How many")
+            .by(purge),
+        post(paths::DEAD_LETTERS_REDRIVE, Access::Operator, "Send dead letters again")
+            .notes(
+                "Their notifications begin a new round of attempts, so many a second. With `dry_run` they are \
+                 only counted.",
+            )
+            .takes::<Redrive>()
+            .gives::<RedriveAnswer>(200, "How many")
+            .by(redrive),
+        get(paths::DEAD_LETTER, Access::Operator, "Show a dead letter with its message")
+            .gives::<DeadLetter>(200, "The dead letter")
+            .by(show),
+        delete(paths::DEAD_LETTER, Access::Operator, "Delete a dead letter")
+            .gives_nothing(204, "It is gone")
+            .by(remove),
+    ]
+}
+
+/// The filter within the caller's reach.
+fn reach(caller: &Principal, mut filter: DeadLetterFilter) -> Result<DeadLetterFilter, Problem> {
+    match narrowed(caller, filter.tenant_id.as_deref())? {
+        Scope::All => {}
+        Scope::Tenant(Some(tenant)) => filter.tenant_id = Some(tenant),
+        Scope::Tenant(None) => {
+            return Err(Problem::forbidden("without a tenant there are no dead letters to see"));
+        }
+    }
+    if filter.ids.len() > MAX_IDS {
+        return Err(Problem::field("/filter/ids", format!("must be at most {MAX_IDS}")));
+    }
+    Ok(filter)
+}
+
+fn filter(query: &DeadLetterQuery) -> DeadLetterFilter {
+    DeadLetterFilter {
+        ids: Vec::new(),
+        reason: query.reason.clone(),
+        channel: query.channel,
+        tenant_id: query.tenant_id.clone(),
+        from: query.from,
+        to: query.to,
+    }
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Query(query): Query<DeadLetterQuery>,
+) -> Result<Json<DeadLetterPage>, Problem> {
+    let filter = reach(&caller, filter(&query))?;
+    let limit = page::limit(query.limit);
+    let before = query.cursor.as_deref().map(|text| page::read_cursor(text).and_then(|id| id.parse().ok()));
+    let before = before.map(|id| id.ok_or_else(bad_cursor)).transpose()?;
+    let read = app.db.list_dead_letters(&filter, query.redriven == Some(true), before, limit + 1).await?;
+    let (data, next_cursor) = page::cut(read, limit, |letter: &DeadLetter| letter.id.to_string());
+    Ok(Json(DeadLetterPage { has_more: next_cursor.is_some(), data, next_cursor }))
+}
+
+/// A letter within the caller's reach.
+async fn own(app: &App, caller: &Principal, id: &Id) -> Result<DeadLetter, Problem> {
+    let absent = || Problem::not_found(format!("there is no dead letter {}", id.0));
+    let letter = app.db.fetch_dead_letter(id.number("dead letter")?).await?;
+    letter.filter(|letter| caller.may_use_tenant(letter.tenant_id.as_deref())).ok_or_else(absent)
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    id: Id,
+) -> Result<Json<DeadLetter>, Problem> {
+    own(&app, &caller, &id).await.map(Json)
+}
+
+async fn remove(State(app): State<Arc<App>>, Caller(caller): Caller, id: Id) -> Result<StatusCode, Problem> {
+    let letter = own(&app, &caller, &id).await?;
+    let only = DeadLetterFilter { ids: vec![letter.id], ..DeadLetterFilter::default() };
+    app.db.purge_dead_letters(&only).await?;
+    audit(&app, &caller, "dead_letter.delete", &id.0, serde_json::json!({"reason": letter.reason})).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn redrive(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Body(request): Body<Redrive>,
+) -> Result<Json<RedriveAnswer>, Problem> {
+    let filter = reach(&caller, request.filter)?;
+    if request.dry_run {
+        return count(&app, &filter).await;
+    }
+    if request.rate == Some(0) {
+        return Err(Problem::field("/rate", "must be at least 1"));
+    }
+    let limit = request.limit.unwrap_or(MAX_REDRIVE).min(MAX_REDRIVE);
+    let rate = Some(request.rate.unwrap_or(DEFAULT_RATE));
+    let answer = app.db.redrive(&filter, rate, u64::from(limit), &format!("by {}", caller.name)).await?;
+    let detail = serde_json::json!({"filter": filter, "rate": rate, "done": answer.done});
+    audit(&app, &caller, "dead_letter.redrive", "filter", detail).await;
+    Ok(Json(answer))
+}
+
+async fn count(app: &App, filter: &DeadLetterFilter) -> Result<Json<RedriveAnswer>, Problem> {
+    let matched = app.db.count_dead_letters(filter).await?;
+    Ok(Json(RedriveAnswer { matched, done: 0, remaining: matched, dry_run: true }))
+}
+
+async fn purge(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Query(query): Query<DeadLetterQuery>,
+) -> Result<Json<RedriveAnswer>, Problem> {
+    let filter = reach(&caller, filter(&query))?;
+    if query.dry_run == Some(true) {
+        return count(&app, &filter).await;
+    }
+    let done = app.db.purge_dead_letters(&filter).await?;
+    audit(&app, &caller, "dead_letter.purge", "filter", serde_json::json!({"filter": filter, "done": done}))
+        .await;
+    Ok(Json(RedriveAnswer { matched: done, done, remaining: 0, dry_run: false }))
+}

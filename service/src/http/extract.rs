@@ -1,0 +1,162 @@
+//! What handlers take from a request; whatever is wrong with it is told as a problem.
+
+use super::error::Problem;
+use crate::domain::Violation;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+/// A JSON body.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        expect_type(&request, "application/json", |kind| {
+            kind == "application/json" || kind.ends_with("+json")
+        })?;
+        let bytes = bytes(request, state).await?;
+        read_json(&bytes).map(Self)
+    }
+}
+
+/// A JSON body that may be left out.
+pub(crate) struct OptionalBody<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let bytes = bytes(request, state).await?;
+        if bytes.is_empty() { Ok(Self(T::default())) } else { read_json(&bytes).map(Self) }
+    }
+}
+
+/// The whole body, within the configured size.
+pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state).await.map_err(|cause| match cause.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is larger than service.max_body_bytes allows",
+        ),
+        status => Problem::new(status, cause.body_text()),
+    })
+}
+
+/// Refuses a body of another media type.
+pub(crate) fn expect_type(
+    request: &Request,
+    expected: &str,
+    fits: impl Fn(&str) -> bool,
+) -> Result<(), Problem> {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+    let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    if fits(&kind) {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("the body must be {expected}")))
+}
+
+/// Reads JSON. Text that is no JSON is 400; JSON of the wrong shape is 422 and names the field.
+pub(crate) fn read_json<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|cause| {
+        if !cause.is_data() {
+            return Problem::bad_request(format!("the body is not JSON: {cause}"));
+        }
+        // Only now, off the fast path, is it worth finding out where.
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+            Err(wrong) => {
+                let (pointer, detail) = (pointer(wrong.path()), wrong.into_inner());
+                Problem::invalid(vec![Violation::at(pointer, without_place(&detail.to_string()))])
+            }
+            Ok(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, cause.to_string()),
+        }
+    })
+}
+
+/// A path into the body as a JSON pointer (RFC 6901).
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter().fold(String::new(), |mut pointer, segment| {
+        pointer.push('/');
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&index.to_string()),
+            Segment::Map { key } => pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
+            Segment::Enum { variant } => pointer.push_str(variant),
+            Segment::Unknown => pointer.push('?'),
+        }
+        pointer
+    })
+}
+
+/// The pointer tells the place better than the line and column of a one-line body.
+fn without_place(message: &str) -> String {
+    message.rsplit_once(" at line ").map_or(message, |(text, _)| text).to_owned()
+}
+
+/// The query string.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = axum::extract::Query::from_request_parts(parts, state).await;
+        query
+            .map(|axum::extract::Query(value)| Self(value))
+            .map_err(|cause| Problem::bad_request(cause.body_text()))
+    }
+}
+
+/// The `{id}` of the path.
+pub(crate) struct Id(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = axum::extract::Path::from_request_parts(parts, state).await;
+        path.map(|axum::extract::Path(id)| Self(id)).map_err(|cause| Problem::bad_request(cause.body_text()))
+    }
+}
+
+impl Id {
+    /// As a UUID; any other text names nothing that exists.
+    pub(crate) fn uuid(&self, what: &str) -> Result<Uuid, Problem> {
+        self.0.parse().map_err(|_| Problem::not_found(format!("there is no {what} {}", self.0)))
+    }
+
+    /// As a number; any other text names nothing that exists.
+    pub(crate) fn number(&self, what: &str) -> Result<i64, Problem> {
+        self.0.parse().map_err(|_| Problem::not_found(format!("there is no {what} {}", self.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nsys_contract::api::Batch;
+
+    #[test]
+    fn a_wrong_field_is_pointed_at() {
+        let text = br#"{"notifications":[{"userId":"u","channel":"PIGEON","type":"SYSTEM"}]}"#;
+        let problem = read_json::<Batch>(text).unwrap_err();
+        let body = problem.body();
+        assert_eq!((body.status, body.errors[0].pointer.as_str()), (422, "/notifications/0/channel"));
+        assert!(body.errors[0].detail.starts_with("unknown variant `PIGEON`"), "{body:?}");
+        assert!(!body.errors[0].detail.contains("line"), "{body:?}");
+    }
+
+    #[test]
+    fn text_that_is_no_json_is_a_bad_request() {
+        for text in [&b"{"[..], b"", b"nonsense", b"{\"notifications\": \"\xff\"}"] {
+            assert_eq!(read_json::<Batch>(text).unwrap_err().status(), StatusCode::BAD_REQUEST, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What every request passes before its handler: measuring, shedding, identity, role, rate.
+
+use super::error::Problem;
+use crate::app::App;
+use crate::auth::{Limited, Principal, Refusal};
+use crate::domain::limit::Decision;
+use crate::telemetry::{RouteMetrics, trace};
+use axum::extract::{FromRequestParts, Request};
+use axum::handler::Handler;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use nsys_contract::status::Role;
+use opentelemetry::context::FutureExt;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+const API_KEY: &str = "x-api-key";
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Who may use a route. Each includes those after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Access {
+    /// Everybody.
+    Public,
+    /// Whoever shows a valid credential.
+    User,
+    /// Operators of the tenant, and admins.
+    Operator,
+    /// Admins.
+    Admin,
+}
+
+impl Access {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::User => "user",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+
+    fn admits(self, role: Role) -> bool {
+        match self {
+            Self::Public | Self::User => true,
+            Self::Operator => role != Role::User,
+            Self::Admin => role == Role::Admin,
+        }
+    }
+}
+
+/// The gate before one handler.
+pub(crate) struct Gate {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) access: Access,
+    /// Whether the answer may take as long as it likes.
+    pub(crate) endless: bool,
+    pub(crate) metrics: OnceLock<RouteMetrics>,
+}
+
+impl Gate {
+    async fn pass<H, T>(&self, handler: H, request: Request, app: Arc<App>) -> Response
+    where
+        H: Handler<T, Arc<App>>,
+    {
+        let started = Instant::now();
+        let metrics = self.metrics.get_or_init(|| app.metrics.route(self.method, self.path));
+        let context = trace::incoming(request.headers(), app.config.telemetry.trace_sample, metrics.name());
+        let correlation = request.headers().get(CORRELATION_ID).cloned();
+        let answer = self.admit(handler, request, Arc::clone(&app)).with_context(context.clone());
+        let mut answer = answer.await;
+        let headers = answer.headers_mut();
+        if let Some(correlation) = correlation {
+            headers.insert(CORRELATION_ID, correlation);
+        }
+        if let Some(parent) = trace::traceparent(&context).and_then(|text| HeaderValue::try_from(text).ok()) {
+            headers.insert(TRACEPARENT, parent);
+        }
+        let status = answer.status().as_u16();
+        trace::end_request(&context, status);
+        metrics.ended(status, started.elapsed());
+        answer
+    }
+
+    async fn admit<H, T>(&self, handler: H, mut request: Request, app: Arc<App>) -> Response
+    where
+        H: Handler<T, Arc<App>>,
+    {
+        let Ok(_permit) = app.in_flight.try_acquire() else {
+            app.metrics.shed("in_flight");
+            return Problem::overloaded("too many requests are in progress").into_response();
+        };
+        let caller = match self.identify(request.headers(), &app).await {
+            Ok(caller) => caller,
+            Err(problem) => return problem.into_response(),
+        };
+        let limit = caller.as_ref().and_then(|caller| caller.limit.as_ref());
+        let decision = limit.map(|limit| limit.take(1));
+        if let (Some(limit), Some(Decision::Wait(wait))) = (limit, decision) {
+            app.metrics.shed("rate_limit");
+            let problem = Problem::too_many("the caller comes too often", wait);
+            return with_rate(problem.into_response(), limit, Decision::Wait(wait));
+        }
+        if let Some(caller) = &caller {
+            request.extensions_mut().insert(Caller(Arc::clone(caller)));
+        }
+        let patience = app.config.service.request_timeout;
+        let answer = handler.call(request, Arc::clone(&app));
+        let answer = if self.endless {
+            answer.await
+        } else {
+            tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| {
+                let status = axum::http::StatusCode::GATEWAY_TIMEOUT;
+                Problem::new(status, "the request took too long").into_response()
+            })
+        };
+        match (limit, decision) {
+            (Some(limit), Some(decision)) => with_rate(answer, limit, decision),
+            _ => answer,
+        }
+    }
+
+    async fn identify(&self, headers: &HeaderMap, app: &App) -> Result<Option<Arc<Principal>>, Problem> {
+        if self.access == Access::Public {
+            return Ok(None);
+        }
+        let credential = credential(headers)?;
+        let caller = app.auth.authenticate(&app.db, credential).await.map_err(|refusal| match refusal {
+            Refusal::Invalid => Problem::unauthorized("the token or API key is not valid"),
+            Refusal::Unknown => Problem::unavailable("the API key cannot be looked up now"),
+        })?;
+        if self.access.admits(caller.role) {
+            return Ok(Some(caller));
+        }
+        Err(Problem::forbidden(format!("this needs the role {}", self.access.as_str().to_uppercase())))
+    }
+}
+
+/// The bearer token or the API key of a request; two different ones are refused.
+fn credential(headers: &HeaderMap) -> Result<&str, Problem> {
+    let needed = || Problem::unauthorized("a bearer token or an API key is needed");
+    let mut bearers = headers.get_all(AUTHORIZATION).iter();
+    let bearer = bearers.next();
+    if bearers.next().is_some() || (bearer.is_some() && headers.contains_key(API_KEY)) {
+        return Err(Problem::unauthorized("one credential is expected, not two"));
+    }
+    let Some(bearer) = bearer else {
+        return headers.get(API_KEY).and_then(|key| key.to_str().ok()).ok_or_else(needed);
+    };
+    let (scheme, token) = bearer.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(needed)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(needed()) }
+}
+
+/// Adds the RateLimit fields (draft-ietf-httpapi-ratelimit-headers).
+fn with_rate(mut answer: Response, limit: &Limited, decision: Decision) -> Response {
+    let (remaining, reset_s) = match decision {
+        Decision::Pass { remaining, reset_s } => (remaining, reset_s),
+        Decision::Wait(wait) => (0, wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
+    };
+    let (burst, window_s) = (limit.quota().burst, limit.quota().window_s());
+    let fields = [
+        (RATE_LIMIT_POLICY, format!("\"default\";q={burst};w={window_s}")),
+        (RATE_LIMIT, format!("\"default\";r={remaining};t={reset_s}")),
+    ];
+    for (name, text) in fields {
+        if let Ok(value) = HeaderValue::try_from(text) {
+            answer.headers_mut().insert(name, value);
+        }
+    }
+    answer
+}
+
+/// A handler behind its gate.
+pub(crate) struct Gated<H> {
+    pub(crate) handler: H,
+    pub(crate) gate: Arc<Gate>,
+}
+
+impl<H: Clone> Clone for Gated<H> {
+    fn clone(&self) -> Self {
+        Self { handler: self.handler.clone(), gate: Arc::clone(&self.gate) }
+    }
+}
+
+impl<H, T> Handler<(Gate, T), Arc<App>> for Gated<H>
+where
+    H: Handler<T, Arc<App>>,
+    T: 'static,
+{
+    type Future = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+    fn call(self, request: Request, app: Arc<App>) -> Self::Future {
+        Box::pin(async move { self.gate.pass(self.handler, request, app).await })
+    }
+}
+
+/// The caller of a route that is not public.
+#[derive(Clone)]
+pub(crate) struct Caller(pub(crate) Arc<Principal>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        // Set by the gate; a public route has no caller.
+        parts.extensions.remove::<Self>().ok_or_else(|| Problem::unauthorized("a credential is needed"))
+    }
+}

@@ -1,0 +1,140 @@
+//! What is done to a notification by hand: cancelled, rescheduled, tried again; and its history.
+
+use super::super::admin::audit;
+use super::super::error::Problem;
+use super::super::extract::{Body, Id};
+use super::super::gate::Caller;
+use super::read::owned;
+use super::{Tagged, etag, tagged};
+use crate::app::App;
+use crate::auth::Principal;
+use crate::db::{Change, DbError};
+use crate::domain::{Violation, payload};
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::IF_MATCH;
+use axum::http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use nsys_contract::api::{AttemptList, EventList, Notification, Reschedule};
+use nsys_contract::status::Channel;
+use std::sync::Arc;
+
+pub(super) async fn cancel(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    id: Id,
+) -> Result<Tagged, Problem> {
+    let shown = owned(&app, &caller, &id).await?;
+    let change = app.db.cancel(shown.id, &by(&caller)).await;
+    let changed = settle(&app, &shown, "cancelled", change).await?;
+    audit(&app, &caller, "notification.cancel", &id.0, serde_json::json!({})).await;
+    Ok(tagged(changed))
+}
+
+pub(super) async fn reschedule(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    id: Id,
+    headers: HeaderMap,
+    Body(wanted): Body<Reschedule>,
+) -> Result<Tagged, Problem> {
+    let shown = owned(&app, &caller, &id).await?;
+    let wrong = violations(&wanted, shown.channel, &shown, Timestamp::now());
+    if !wrong.is_empty() {
+        return Err(Problem::invalid(wrong));
+    }
+    let seen = seen(&headers)?;
+    let change = app.db.reschedule(shown.id, &wanted, seen, &by(&caller)).await;
+    Ok(tagged(settle(&app, &shown, "rescheduled", change).await?))
+}
+
+pub(super) async fn retry(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    id: Id,
+) -> Result<(StatusCode, Tagged), Problem> {
+    let shown = owned(&app, &caller, &id).await?;
+    let change = app.db.retry(shown.id, &by(&caller)).await;
+    let changed = settle(&app, &shown, "tried again", change).await?;
+    audit(&app, &caller, "notification.retry", &id.0, serde_json::json!({})).await;
+    Ok((StatusCode::ACCEPTED, tagged(changed)))
+}
+
+pub(super) async fn events(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    id: Id,
+) -> Result<Json<EventList>, Problem> {
+    let shown = owned(&app, &caller, &id).await?;
+    Ok(Json(EventList { data: app.db.list_events(shown.id).await? }))
+}
+
+pub(super) async fn attempts(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    id: Id,
+) -> Result<Json<AttemptList>, Problem> {
+    let shown = owned(&app, &caller, &id).await?;
+    Ok(Json(AttemptList { data: app.db.list_attempts(shown.id).await? }))
+}
+
+fn by(caller: &Principal) -> String {
+    format!("by {}", caller.name)
+}
+
+/// Tells what became of a change; cached copies of what changed are forgotten.
+async fn settle(
+    app: &App,
+    shown: &Notification,
+    what: &str,
+    change: Result<Change, DbError>,
+) -> Result<Notification, Problem> {
+    match change? {
+        Change::Made(changed) => {
+            app.cache.forget(&[shown.id]).await;
+            Ok(*changed)
+        }
+        // It is accepted, or `owned` had not found it; its row comes with the next batch.
+        Change::Absent => Err(Problem::unavailable("the notification is not stored yet")),
+        Change::WrongState(status) => {
+            app.cache.forget(&[shown.id]).await;
+            Err(Problem::conflict(format!("a notification that is {status} cannot be {what}")))
+        }
+        Change::Stale(changed_at) => Err(Problem::new(
+            StatusCode::PRECONDITION_FAILED,
+            format!("the notification changed at {changed_at}; its ETag is {}", etag(changed_at)),
+        )),
+    }
+}
+
+/// The state that the caller saw, from `If-Match`.
+fn seen(headers: &HeaderMap) -> Result<Option<Timestamp>, Problem> {
+    let text = headers.get(IF_MATCH).and_then(|tag| tag.to_str().ok()).map(str::trim);
+    let Some(tag) = text.filter(|tag| *tag != "*") else { return Ok(None) };
+    let micros = tag.trim_matches('"').parse().ok();
+    micros.and_then(|micros| Timestamp::from_microsecond(micros).ok()).map(Some).ok_or_else(|| {
+        Problem::new(StatusCode::PRECONDITION_FAILED, "If-Match is not an ETag of a notification")
+    })
+}
+
+fn violations(wanted: &Reschedule, channel: Channel, shown: &Notification, now: Timestamp) -> Vec<Violation> {
+    let mut wrong = Vec::new();
+    if *wanted == Reschedule::default() {
+        wrong.push(Violation::new("", "names nothing to change: scheduledFor, payload or priority"));
+    }
+    if wanted.scheduled_for.is_some_and(|at| at <= now) {
+        wrong.push(Violation::new("/scheduledFor", "must be in the future"));
+    }
+    if let (Some(due), Some(expiry)) = (wanted.scheduled_for, shown.expires_at)
+        && due >= expiry
+    {
+        wrong.push(Violation::new("/scheduledFor", format!("must be before expiresAt, {expiry}")));
+    }
+    if let Some(content) = &wanted.payload {
+        let text = serde_json::to_string(content).unwrap_or_default();
+        wrong.extend(
+            payload::violation(channel, &text).map(|(pointer, detail)| Violation::new(pointer, detail)),
+        );
+    }
+    wrong
+}

@@ -1,0 +1,136 @@
+//! One notification, answered when the log has it.
+
+use super::super::error::Problem;
+use super::super::extract::{bytes, expect_type, read_json};
+use super::super::gate::Caller;
+use super::{intake, read};
+use crate::app::App;
+use crate::cache::Claim;
+use crate::domain::draft::{Accepted, Draft};
+use crate::queue::SendError;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use nsys_contract::api::{Notification, paths};
+use std::sync::Arc;
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const CORRELATION_ID: &str = "x-correlation-id";
+const PREFER: &str = "prefer";
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    expect_type(&request, "application/json", |kind| kind == "application/json" || kind.ends_with("+json"))?;
+    let headers = request.headers().clone();
+    let body = bytes(request, &app).await?;
+    let mut draft: Draft<'_> = read_json(&body)?;
+    take_headers(&headers, &mut draft)?;
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let accepted = intake::prepare(&app, &caller, draft, now_ms).await?;
+    if let Some(earlier) = claim(&app, &accepted).await? {
+        return Ok(told(StatusCode::CREATED, &earlier));
+    }
+    if prefers_async(&headers) {
+        return respond_async(&app, &accepted).await;
+    }
+    if let Err(cause) = app.producer.send(&accepted).await {
+        return Err(unsent(&app, &accepted, &cause).await);
+    }
+    let answer = Arc::new(accepted.view());
+    app.cache.remember(&answer).await;
+    Ok(told(StatusCode::CREATED, &answer))
+}
+
+/// Claims the idempotency key. When it stands for this very request already: the earlier answer.
+async fn claim(app: &App, accepted: &Accepted<'_>) -> Result<Option<Notification>, Problem> {
+    let (Some(key), Some(hash)) = (accepted.idempotency_key.as_deref(), accepted.request_hash.as_deref())
+    else {
+        return Ok(None);
+    };
+    match app.cache.claim(accepted.tenant_id.as_deref(), key, hash).await {
+        Claim::New => app.metrics.idempotency("new"),
+        // Ids are derived from the key, so a doubled acceptance still is one notification.
+        Claim::Unknown => app.metrics.idempotency("unknown"),
+        Claim::Taken { request_hash } if request_hash != hash => {
+            app.metrics.idempotency("mismatch");
+            let detail = "the idempotency key was used for another request";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
+        }
+        Claim::Taken { .. } => {
+            app.metrics.idempotency("replay");
+            // When nothing is known of it the earlier request is still in flight or died before its
+            // answer. Sending again is harmless, the id is the same.
+            let earlier = read::find(app, accepted.id).await?;
+            return Ok(
+                earlier.map(|earlier| Notification { duplicate: true, ..Notification::clone(&earlier) })
+            );
+        }
+    }
+    Ok(None)
+}
+
+/// Answers before the log has it.
+async fn respond_async(app: &App, accepted: &Accepted<'_>) -> Result<Response, Problem> {
+    if let Err(cause) = app.producer.enqueue(accepted) {
+        return Err(unsent(app, accepted, &cause).await);
+    }
+    let mut response = told(StatusCode::ACCEPTED, &accepted.view());
+    response.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
+    Ok(response)
+}
+
+/// The answer to a notification that could not be put on the log; its key is free again.
+async fn unsent(app: &App, accepted: &Accepted<'_>, cause: &SendError) -> Problem {
+    if let Some(key) = accepted.idempotency_key.as_deref() {
+        app.cache.release(accepted.tenant_id.as_deref(), key).await;
+    }
+    intake::not_sent(app, cause)
+}
+
+/// What the headers say about the notification.
+fn take_headers(headers: &HeaderMap, draft: &mut Draft<'_>) -> Result<(), Problem> {
+    if draft.correlation_id.is_none()
+        && let Some(id) = headers.get(CORRELATION_ID).and_then(|id| id.to_str().ok())
+    {
+        draft.correlation_id = Some(id.to_owned().into());
+    }
+    let Some(header) = headers.get(IDEMPOTENCY_KEY) else { return Ok(()) };
+    let text = header.to_str().map_err(|_| Problem::bad_request("the idempotency key is not text"))?;
+    // Formally a quoted string; most clients send it bare.
+    let key = text.trim().trim_matches('"').to_owned();
+    match &draft.idempotency_key {
+        Some(body) if **body != key => Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "the idempotency keys of header and body differ",
+        )),
+        _ => {
+            draft.idempotency_key = Some(key.into());
+            Ok(())
+        }
+    }
+}
+
+/// Whether the caller does not want to wait (RFC 7240).
+fn prefers_async(headers: &HeaderMap) -> bool {
+    let wanted = |text: &str| text.split(',').any(|one| one.trim().eq_ignore_ascii_case("respond-async"));
+    headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).any(wanted)
+}
+
+fn told(status: StatusCode, notification: &Notification) -> Response {
+    let mut response = (status, Json(notification)).into_response();
+    let path = paths::one(paths::NOTIFICATION, notification.id);
+    if let Ok(location) = HeaderValue::try_from(path) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    if notification.duplicate {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}

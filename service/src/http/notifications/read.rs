@@ -1,0 +1,79 @@
+//! Showing and listing notifications.
+
+use super::super::admin::{bad_cursor, narrowed, page};
+use super::super::error::Problem;
+use super::super::extract::{Id, Query};
+use super::super::gate::Caller;
+use super::{Tagged, tagged};
+use crate::app::App;
+use crate::auth::Principal;
+use crate::cache::Lookup;
+use crate::db::{DbError, ListFilter};
+use axum::Json;
+use axum::extract::State;
+use nsys_contract::api::{ListQuery, Notification, NotificationPage};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The notification, from the nearest place that knows it.
+pub(super) async fn find(app: &App, id: Uuid) -> Result<Option<Arc<Notification>>, Problem> {
+    let found = Box::pin(app.cache.notification::<DbError>(id, app.db.fetch_notification(id))).await;
+    found.map_err(|failure| match &*failure {
+        Lookup::Failed(cause) => cause.clone().into(),
+        Lookup::Absent => Problem::not_found("there is no such notification"),
+    })
+}
+
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    id: Id,
+) -> Result<Tagged, Problem> {
+    Ok(tagged(Notification::clone(&*owned(&app, &caller, &id).await?)))
+}
+
+/// A notification within the caller's reach. Another tenant's does not exist.
+pub(super) async fn owned(app: &App, caller: &Principal, id: &Id) -> Result<Arc<Notification>, Problem> {
+    let absent = || Problem::not_found(format!("there is no notification {}", id.0));
+    let found = find(app, id.uuid("notification")?).await?.ok_or_else(absent)?;
+    if caller.may_use_tenant(found.tenant_id.as_deref()) { Ok(found) } else { Err(absent()) }
+}
+
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<NotificationPage>, Problem> {
+    let limit = page::limit(query.limit);
+    let filter = ListFilter {
+        scope: narrowed(&caller, query.tenant_id.as_deref())?,
+        user_id: query.user_id,
+        status: query.status,
+        channel: query.channel,
+        kind: query.kind,
+        priority: query.priority,
+        correlation_id: query.correlation_id,
+        from: query.from,
+        to: query.to,
+        after: query.cursor.as_deref().map(read_cursor).transpose()?,
+        // One more than asked tells whether there is a next page.
+        limit: limit + 1,
+        skip: i64::from(query.skip.unwrap_or(0)),
+    };
+    let (data, next_cursor) = page::cut(app.db.list_notifications(&filter).await?, limit, cursor);
+    Ok(Json(NotificationPage { has_more: next_cursor.is_some(), data, next_cursor }))
+}
+
+/// The place of a notification in the order of lists.
+fn cursor(last: &Notification) -> String {
+    format!("{} {}", last.created_at.as_microsecond(), last.id)
+}
+
+fn read_cursor(text: &str) -> Result<(jiff::Timestamp, Uuid), Problem> {
+    let read = || {
+        let text = page::read_cursor(text)?;
+        let (instant, id) = text.split_once(' ')?;
+        Some((jiff::Timestamp::from_microsecond(instant.parse().ok()?).ok()?, id.parse().ok()?))
+    };
+    read().ok_or_else(bad_cursor)
+}

@@ -1,0 +1,167 @@
+//! Notifications line by line, as many as there are, results line by line while they come.
+//!
+//! Everything between reading and answering is bounded: a group of lines is read only when there is
+//! room for its results, so whoever does not read is not read from either.
+
+use super::super::endpoint::NDJSON;
+use super::super::error::Problem;
+use super::super::extract::expect_type;
+use super::super::gate::Caller;
+use super::intake::{Intake, Pending, too_large, write_result};
+use crate::app::App;
+use crate::auth::Principal;
+use crate::domain::limit::Decision;
+use crate::domain::lines::Lines;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use nsys_contract::api::StreamSummary;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Longest line, in bytes.
+const MAX_LINE_BYTES: usize = 256 * 1024;
+/// Most lines that are sent together.
+const GROUP: usize = 1_000;
+/// Groups that may wait for their delivery reports or for the reader.
+const GROUPS_IN_FLIGHT: usize = 4;
+/// Longest silence of the sender.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    let fits =
+        |kind: &str| matches!(kind, "application/x-ndjson" | "application/ndjson" | "application/jsonl");
+    expect_type(&request, NDJSON, fits)?;
+    let (sender, receiver) = mpsc::channel(GROUPS_IN_FLIGHT);
+    let reader = Arc::clone(&app);
+    tokio::spawn(async move {
+        let end = read(&reader, &caller, request.into_body(), &sender).await.err();
+        // Nobody listens any more when this fails.
+        let _ = sender.send(Group::End(end)).await;
+    });
+    let state = Some(Answers { app, receiver, index: 0, accepted: 0 });
+    let answers = futures::stream::unfold(state, |state| async move {
+        let (text, state) = state?.next().await?;
+        Some((Ok::<_, Infallible>(text), state))
+    });
+    Ok(([(CONTENT_TYPE, NDJSON)], Body::from_stream(answers)).into_response())
+}
+
+/// What goes from reading to answering.
+enum Group {
+    Lines(Vec<Pending>),
+    /// No more lines: the end of the body, or why it was not reached.
+    End(Option<Problem>),
+}
+
+/// Reads lines and hands them to the producer until the body ends.
+async fn read(
+    app: &App,
+    caller: &Principal,
+    body: Body,
+    sender: &mpsc::Sender<Group>,
+) -> Result<(), Problem> {
+    let mut body = body.into_data_stream();
+    let mut lines = Lines::new(MAX_LINE_BYTES);
+    loop {
+        let chunk = tokio::time::timeout(PATIENCE, body.next())
+            .await
+            .map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "nothing came for a minute"))?;
+        let ended = match chunk {
+            Some(Ok(chunk)) => {
+                lines.push(&chunk);
+                false
+            }
+            Some(Err(cause)) => return Err(Problem::bad_request(format!("the body broke off: {cause}"))),
+            None => {
+                lines.finish();
+                true
+            }
+        };
+        while let Some(group) = group(app, caller, &mut lines).await {
+            if sender.send(Group::Lines(group)).await.is_err() {
+                return Ok(());
+            }
+        }
+        if ended {
+            return Ok(());
+        }
+        if app.is_draining() {
+            return Err(Problem::unavailable("the service is stopping; send the remaining lines again"));
+        }
+    }
+}
+
+/// Sends the whole lines that are there, up to a group; `None` when there are none.
+async fn group(app: &App, caller: &Principal, lines: &mut Lines) -> Option<Vec<Pending>> {
+    let intake = Intake { app, caller, now_ms: jiff::Timestamp::now().as_millisecond() };
+    let mut group = Vec::new();
+    while group.len() < GROUP {
+        let Some(line) = lines.next() else { break };
+        let one = match line {
+            Ok(line) => intake.send(line).await,
+            Err(_) => Pending::Refused(too_large(MAX_LINE_BYTES)),
+        };
+        group.push(one);
+    }
+    if group.is_empty() {
+        return None;
+    }
+    pay(caller, group.len()).await;
+    Some(group)
+}
+
+/// A stream that comes too fast is slowed down, not refused.
+async fn pay(caller: &Principal, lines: usize) {
+    let Some(limit) = &caller.limit else { return };
+    while let Decision::Wait(wait) = limit.take(u32::try_from(lines).unwrap_or(u32::MAX)) {
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// The answering side.
+struct Answers {
+    app: Arc<App>,
+    receiver: mpsc::Receiver<Group>,
+    index: u64,
+    accepted: u64,
+}
+
+impl Answers {
+    /// The next piece of the answer, and what remains to be answered.
+    async fn next(mut self) -> Option<(Bytes, Option<Self>)> {
+        let mut text = Vec::new();
+        match self.receiver.recv().await? {
+            Group::Lines(group) => {
+                for one in group {
+                    let outcome = one.settled(&self.app).await;
+                    self.accepted += u64::from(outcome.is_ok());
+                    write_result(&mut text, self.index, &outcome);
+                    text.push(b'\n');
+                    self.index += 1;
+                }
+                Some((Bytes::from(text), Some(self)))
+            }
+            Group::End(problem) => {
+                let summary = StreamSummary {
+                    accepted: self.accepted,
+                    refused: self.index - self.accepted,
+                    complete: problem.is_none(),
+                    problem: problem.map(|problem| problem.body()),
+                };
+                text = serde_json::to_vec(&summary).ok()?;
+                text.push(b'\n');
+                Some((Bytes::from(text), None))
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The listening side: connections, their time limits, and a stop that drops nothing.
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use crate::telemetry::Metrics;
+
+/// Longest wait for the next request's head on an open connection: a client that sends its head byte
+/// by byte is dropped, an idle one is let go.
+const HEAD_PATIENCE: Duration = Duration::from_secs(75);
+/// Wait after a connection could not be taken because descriptors ran out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until `stopping`, then finishes what is in progress.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    metrics: Metrics,
+    stopping: CancellationToken,
+) -> anyhow::Result<()> {
+    let open = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stopping.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let counted = metrics.connection();
+                let served = connection(stream, peer, router.clone(), stopping.clone());
+                open.spawn(async move {
+                    served.await;
+                    drop(counted);
+                });
+            }
+            Err(cause) if is_of_one_connection(&cause) => {
+                tracing::debug!(%cause, "A connection ended before it was taken.");
+            }
+            Err(cause) => {
+                tracing::warn!(%cause, "No connection can be taken now.");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    open.close();
+    open.wait().await;
+    Ok(())
+}
+
+fn is_of_one_connection(cause: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(cause.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// Serves one connection. When the service stops, the request in progress is its last.
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stopping: CancellationToken) {
+    if let Err(cause) = stream.set_nodelay(true) {
+        tracing::debug!(%cause, "TCP_NODELAY could not be set.");
+    }
+    let service = tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.clone().call(request)
+    });
+    let mut served = std::pin::pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_PATIENCE)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+    );
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = stopping.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(cause) = ended {
+        tracing::debug!(%cause, "A connection ended early.");
+    }
+}

@@ -1,0 +1,186 @@
+//! Templates: stored payloads with places to fill.
+
+use super::admin::{audit, tenant_of};
+use super::endpoint::{Endpoint, delete, get, post, put};
+use super::error::Problem;
+use super::extract::{Body, Id, OptionalBody, Query};
+use super::gate::{Access, Caller};
+use crate::app::App;
+use crate::db::Existing;
+use crate::domain::Violation;
+use crate::domain::template::name_fits;
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use nsys_contract::api::{
+    NewTemplate, RenderRequest, RenderedTemplate, Template, TemplateList, TemplateUpdate, TenantQuery, paths,
+};
+use serde_json::Map;
+use std::sync::Arc;
+
+type Tagged = ([(HeaderName, String); 1], Json<Template>);
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get(paths::TEMPLATES, Access::User, "List templates")
+            .query::<TenantQuery>()
+            .gives::<TemplateList>(200, "The templates of the tenant, by name")
+            .fails(&[403])
+            .by(list),
+        post(paths::TEMPLATES, Access::Operator, "Create a template")
+            .notes(
+                "Every text of the payload is a template in Jinja's syntax: `{{ name }}`, `{% if %}`, `{% for %}` \
+                 and a few filters. Steps and output are bounded.",
+            )
+            .takes::<NewTemplate>()
+            .gives::<Template>(201, "The template")
+            .fails(&[409])
+            .by(create),
+        get(paths::TEMPLATE, Access::User, "Show a template")
+            .query::<TenantQuery>()
+            .gives::<Template>(200, "The template; `ETag` is its version")
+            .fails(&[403])
+            .by(show),
+        put(paths::TEMPLATE, Access::Operator, "Create or replace a template")
+            .notes("With `If-Match` only the version named there is replaced, with `If-None-Match: *` none.")
+            .query::<TenantQuery>()
+            .takes::<TemplateUpdate>()
+            .gives::<Template>(200, "The template as it is now")
+            .fails(&[412])
+            .by(replace),
+        delete(paths::TEMPLATE, Access::Operator, "Delete a template")
+            .query::<TenantQuery>()
+            .gives_nothing(204, "It is gone")
+            .by(remove),
+        post(paths::TEMPLATE_RENDER, Access::User, "Show what a template gives, without sending it")
+            .query::<TenantQuery>()
+            .may_take::<RenderRequest>()
+            .gives::<RenderedTemplate>(200, "The payload with every place filled")
+            .fails(&[403])
+            .by(render),
+    ]
+}
+
+fn absent(id: &str) -> Problem {
+    Problem::not_found(format!("there is no template {id}"))
+}
+
+fn tagged(template: Template) -> Tagged {
+    ([(ETAG, format!("\"{}\"", template.version))], Json(template))
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Query(query): Query<TenantQuery>,
+) -> Result<Json<TemplateList>, Problem> {
+    let scope = super::admin::narrowed(&caller, query.tenant_id.as_deref())?;
+    Ok(Json(TemplateList { data: app.db.list_templates(&scope).await? }))
+}
+
+async fn create(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Body(request): Body<NewTemplate>,
+) -> Result<(StatusCode, Tagged), Problem> {
+    let tenant = tenant_of(&caller, request.tenant_id)?;
+    let mut wrong = app.templates.renderer.check(&request.payload);
+    if !name_fits(&request.id) {
+        wrong.push(Violation::new("/id", "must be 1 to 64 letters, digits, `-`, `_` or `.`"));
+    }
+    if !wrong.is_empty() {
+        return Err(Problem::invalid(wrong));
+    }
+    let put = app.db.put_template(
+        tenant.as_deref(),
+        &request.id,
+        request.channel,
+        &request.payload,
+        Existing::Keep,
+    );
+    let template =
+        put.await?.ok_or_else(|| Problem::conflict(format!("there is a template {} already", request.id)))?;
+    app.templates.forget(tenant.as_deref(), &request.id).await;
+    audit(&app, &caller, "template.create", &template.id, serde_json::json!({"channel": template.channel}))
+        .await;
+    Ok((StatusCode::CREATED, tagged(template)))
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Id(id): Id,
+    Query(query): Query<TenantQuery>,
+) -> Result<Tagged, Problem> {
+    let tenant = tenant_of(&caller, query.tenant_id)?;
+    app.db.fetch_template(tenant.as_deref(), &id).await?.map(tagged).ok_or_else(|| absent(&id))
+}
+
+async fn replace(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Id(id): Id,
+    Query(query): Query<TenantQuery>,
+    headers: HeaderMap,
+    Body(update): Body<TemplateUpdate>,
+) -> Result<Tagged, Problem> {
+    let tenant = tenant_of(&caller, query.tenant_id)?;
+    if !name_fits(&id) {
+        return Err(absent(&id));
+    }
+    let wrong = app.templates.renderer.check(&update.payload);
+    if !wrong.is_empty() {
+        return Err(Problem::invalid(wrong));
+    }
+    let existing = expected(&headers)?;
+    let put = app.db.put_template(tenant.as_deref(), &id, update.channel, &update.payload, existing);
+    let stale = || Problem::new(StatusCode::PRECONDITION_FAILED, "the template has another version");
+    let template = put.await?.ok_or_else(stale)?;
+    app.templates.forget(tenant.as_deref(), &id).await;
+    audit(&app, &caller, "template.replace", &id, serde_json::json!({"version": template.version})).await;
+    Ok(tagged(template))
+}
+
+/// What the preconditions of the request allow.
+fn expected(headers: &HeaderMap) -> Result<Existing, Problem> {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    if text(&IF_NONE_MATCH) == Some("*") {
+        return Ok(Existing::Keep);
+    }
+    match text(&IF_MATCH) {
+        None | Some("*") => Ok(Existing::Replace),
+        Some(tag) => tag.trim_matches('"').parse().map(Existing::ReplaceVersion).map_err(|_| {
+            Problem::new(StatusCode::PRECONDITION_FAILED, "If-Match is not a version of a template")
+        }),
+    }
+}
+
+async fn remove(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Id(id): Id,
+    Query(query): Query<TenantQuery>,
+) -> Result<StatusCode, Problem> {
+    let tenant = tenant_of(&caller, query.tenant_id)?;
+    if !app.db.delete_template(tenant.as_deref(), &id).await? {
+        return Err(absent(&id));
+    }
+    app.templates.forget(tenant.as_deref(), &id).await;
+    audit(&app, &caller, "template.delete", &id, serde_json::json!({})).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn render(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Id(id): Id,
+    Query(query): Query<TenantQuery>,
+    OptionalBody(request): OptionalBody<RenderRequest>,
+) -> Result<Json<RenderedTemplate>, Problem> {
+    let tenant = tenant_of(&caller, query.tenant_id)?;
+    let over = Map::new();
+    let filled = app.templates.fill(&app.db, tenant.as_deref(), &id, &request.template_data, &over).await?;
+    let (channel, payload) = filled.ok_or_else(|| absent(&id))?;
+    Ok(Json(RenderedTemplate { channel, payload }))
+}

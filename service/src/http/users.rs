@@ -1,0 +1,127 @@
+//! Accounts, as admins see and change them.
+
+use super::admin::{audit, bad_cursor, narrowed, page};
+use super::auth;
+use super::endpoint::{Endpoint, get, patch, post};
+use super::error::Problem;
+use super::extract::{Body, Id, Query};
+use super::gate::{Access, Caller};
+use crate::app::App;
+use crate::db::{NewUser, UserFilter};
+use crate::domain::Violation;
+use crate::domain::draft::wrong_id;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use nsys_contract::api::{AccountUpdate, NewAccount, User, UserPage, UserQuery, paths};
+use nsys_contract::status::Role;
+use std::sync::Arc;
+use uuid::Uuid;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get(paths::ADMIN_USERS, Access::Admin, "List accounts")
+            .query::<UserQuery>()
+            .gives::<UserPage>(200, "One page, by id")
+            .by(list),
+        post(paths::ADMIN_USERS, Access::Admin, "Create an account with a role and a tenant")
+            .takes::<NewAccount>()
+            .gives::<User>(201, "The account")
+            .fails(&[409])
+            .by(create),
+        get(paths::ADMIN_USER, Access::Admin, "Show an account").gives::<User>(200, "The account").by(show),
+        patch(paths::ADMIN_USER, Access::Admin, "Change an account's role, tenant, name or state")
+            .notes("Takes effect for tokens that were issued before within a minute.")
+            .takes::<AccountUpdate>()
+            .gives::<User>(200, "The account as it is now")
+            .fails(&[409])
+            .by(update),
+    ]
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Query(query): Query<UserQuery>,
+) -> Result<Json<UserPage>, Problem> {
+    let after = query.cursor.as_deref().map(|text| page::read_cursor(text).and_then(|id| id.parse().ok()));
+    let limit = page::limit(query.limit);
+    let filter = UserFilter {
+        scope: narrowed(&caller, query.tenant_id.as_deref())?,
+        email: query.email,
+        role: query.role,
+        after: after.map(|id: Option<Uuid>| id.ok_or_else(bad_cursor)).transpose()?,
+        limit: limit + 1,
+    };
+    let users = app.db.list_users(&filter).await?;
+    let (data, next_cursor) = page::cut(users, limit, |user: &User| user.id.to_string());
+    Ok(Json(UserPage { has_more: next_cursor.is_some(), data, next_cursor }))
+}
+
+async fn create(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Body(request): Body<NewAccount>,
+) -> Result<(StatusCode, Json<User>), Problem> {
+    let mut wrong = auth::wrong_fields(&request.email, &request.password, &request.name);
+    if let Some(detail) = request.tenant_id.as_deref().and_then(wrong_id) {
+        wrong.push(Violation::new("/tenantId", detail));
+    }
+    if !wrong.is_empty() {
+        return Err(Problem::invalid(wrong));
+    }
+    let id = Uuid::now_v7();
+    let own = id.to_string();
+    let hash = auth::hashed(&app, request.password).await?;
+    let new = NewUser {
+        id,
+        email: &request.email,
+        name: &request.name,
+        password_hash: &hash,
+        role: request.role.unwrap_or(Role::User),
+        tenant_id: request.tenant_id.as_deref().unwrap_or(&own),
+    };
+    let user = auth::create(&app, &new).await?;
+    let detail = serde_json::json!({"email": user.email, "role": user.role, "tenantId": user.tenant_id});
+    audit(&app, &caller, "user.create", &user.id.to_string(), detail).await;
+    Ok((StatusCode::CREATED, Json(user)))
+}
+
+async fn show(State(app): State<Arc<App>>, id: Id) -> Result<Json<User>, Problem> {
+    let user = app.db.fetch_user(id.uuid("account")?).await?;
+    user.map(Json).ok_or_else(|| Problem::not_found(format!("there is no account {}", id.0)))
+}
+
+async fn update(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    id: Id,
+    Body(update): Body<AccountUpdate>,
+) -> Result<Json<User>, Problem> {
+    let account = id.uuid("account")?;
+    let mut wrong = Vec::new();
+    if let Some(detail) = update.tenant_id.as_deref().and_then(wrong_id) {
+        wrong.push(Violation::new("/tenantId", detail));
+    }
+    if update
+        .name
+        .as_ref()
+        .is_some_and(|name| !(2..=100).contains(&name.chars().count()) || name.contains('\0'))
+    {
+        wrong.push(Violation::new("/name", "must have 2 to 100 characters"));
+    }
+    if !wrong.is_empty() {
+        return Err(Problem::invalid(wrong));
+    }
+    let loses_rights = update.disabled == Some(true) || update.role.is_some_and(|role| role != Role::Admin);
+    if caller.account == Some(account) && loses_rights {
+        return Err(Problem::conflict("an admin cannot take the own rights away; another admin can"));
+    }
+    let user = app.db.update_user(account, &update).await?;
+    let user = user.ok_or_else(|| Problem::not_found(format!("there is no account {}", id.0)))?;
+    // This replica knows at once; the others within a minute.
+    app.auth.forget_all();
+    let detail = serde_json::to_value(&update).unwrap_or_default();
+    audit(&app, &caller, "user.update", &id.0, detail).await;
+    Ok(Json(user))
+}
