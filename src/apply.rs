@@ -2,6 +2,7 @@
 //! calls what changes something in a part.
 
 mod cache;
+mod data;
 mod db;
 mod kafka;
 mod service;
@@ -50,6 +51,7 @@ pub async fn check(stack: &Stack, plan: &Plan) -> Result<()> {
             Step::Db(change) => db::check(stack, change).await?,
             Step::Kafka(change) => kafka::check(stack, change).await?,
             Step::Service(change) => service::check_replicas(stack, change).await?,
+            Step::Data(change) => data::check(stack, change).await?,
             Step::Cache(_) => {}
         }
     }
@@ -116,6 +118,7 @@ const fn noun(step: &Step) -> &'static str {
         Step::Cache(_) => "cache",
         Step::Config(_) => "config",
         Step::Service(_) => "service",
+        Step::Data(_) => "data",
     }
 }
 
@@ -126,6 +129,7 @@ async fn make(stack: &Stack, step: &Step, line: &Line, progress: &Progress) -> R
         Step::Cache(change) => cache::make(stack, change, line).await,
         Step::Config(change) => service::set(stack, change),
         Step::Service(change) => service::roll(stack, change, progress).await,
+        Step::Data(change) => data::make(stack, change, line).await,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Names are a contract with scripts; adding is fine, renaming is not.
 
 mod change;
+mod data;
 mod db;
 mod judge;
 mod load;
@@ -12,6 +13,7 @@ mod tune;
 mod watch;
 
 pub use change::*;
+pub use data::*;
 pub use db::*;
 pub use judge::*;
 pub use load::*;
@@ -71,7 +73,38 @@ pub struct Global {
     pub read_only: bool,
     /// Form of the answer
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT", help_heading = "Global options")]
-    pub output: Option<OutputFormat>,
+    pub output: Option<OutputChoice>,
+}
+
+/// What `-o` takes. Text and JSON always work, the others where a command says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputChoice {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// A table with a head line: exports, and the checks of a report.
+    Csv,
+    /// One JSON object a line: exports.
+    Ndjson,
+    /// Markdown: a report.
+    Md,
+    /// A page: a report.
+    Html,
+    /// For CI: a report.
+    Junit,
+}
+
+impl OutputChoice {
+    /// The format of everything that is not streamed.
+    #[must_use]
+    pub const fn format(self) -> OutputFormat {
+        match self {
+            Self::Json => OutputFormat::Json,
+            _ => OutputFormat::Text,
+        }
+    }
 }
 
 /// The two formats of [`crate::render::Out`].
@@ -170,7 +203,20 @@ pub enum Command {
     History(HistoryArgs),
     /// Take a change back
     Undo(UndoArgs),
-    /// Query metrics by name or by PromQL
+    /// Look at dead letters, send them again, delete them
+    #[command(subcommand)]
+    Dlq(DlqCommand),
+    /// Create accounts, list them, change their roles
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Print a token to call the API with
+    Token(TokenArgs),
+    /// Send one notification
+    Send(Box<SendArgs>),
+    /// Stream rows out of the service
+    #[command(subcommand)]
+    Export(ExportCommand),
+    /// Query metrics by name or by PromQL, and export them
     #[command(subcommand)]
     Metrics(MetricsCommand),
     /// Look at the database: statements, connections, sizes, locks, indexes; migrate, seed, reset
@@ -225,7 +271,7 @@ mod tests {
     #[test]
     fn global_flags_go_anywhere() {
         let cli = Cli::parse_from(["nsys", "ps", "-o", "json", "--state-dir", "/tmp/x"]);
-        assert_eq!(cli.global.output, Some(OutputFormat::Json));
+        assert_eq!(cli.global.output, Some(OutputChoice::Json));
         assert_eq!(cli.global.state_dir, Some("/tmp/x".into()));
     }
 }

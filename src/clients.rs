@@ -1,6 +1,7 @@
 //! One driver, one file. These return domain types and never print.
 
 pub mod access;
+pub mod api;
 pub mod cgroup;
 pub mod http;
 pub mod kafka;

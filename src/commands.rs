@@ -1,5 +1,6 @@
 //! One noun per file: from arguments to a typed answer.
 
+mod account;
 mod cache;
 mod change;
 mod compare;
@@ -7,6 +8,8 @@ mod config;
 mod context;
 mod db;
 mod diagnose;
+mod dlq;
+mod experiment;
 mod export;
 mod history;
 mod kafka;
@@ -16,12 +19,16 @@ mod look;
 mod observe;
 mod proof;
 mod schema;
+mod send;
 mod stack;
 mod suggest;
 mod tune;
 mod watch;
 
-use crate::cli::{CacheCommand, Cli, Command, DbCommand, OutputFormat, TuneCommand};
+use crate::cli::{
+    CacheCommand, Cli, Command, DbCommand, DlqCommand, ExportCommand, MetricsCommand, OutputChoice,
+    ReportForm, TuneCommand, UserCommand,
+};
 use crate::config::Loaded;
 use crate::error::{Error, Result};
 use crate::render::Out;
@@ -52,6 +59,7 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
     if let Command::Config(command) = &cli.command {
         return config::run(&loaded, command, out);
     }
+    let choice = chosen_output(&cli)?;
     let stack = Stack::new(loaded);
     if stack.runtime.is_elsewhere() {
         stack.give_access()?;
@@ -85,7 +93,7 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
             change("scale")?;
             stack::scale(&stack, args, out).await
         }
-        Command::Metrics(command) => look::metrics(&stack, command, out).await,
+        Command::Metrics(command) => look::metrics(&stack, command, choice, out).await,
         Command::Db(command) => {
             match command {
                 DbCommand::Migrate(_) => change("db migrate")?,
@@ -101,6 +109,26 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
             repeat(args.watch, out, async || stack::health(&stack, args, out).await).await
         }
         Command::Lag(args) => repeat(args.watch, out, async || lag::lag(&stack, &args, out).await).await,
+        Command::Dlq(command) => {
+            match command {
+                DlqCommand::Redrive { .. } => change("dlq redrive")?,
+                DlqCommand::Purge { .. } => change("dlq purge")?,
+                DlqCommand::List { .. } | DlqCommand::Show { .. } => {}
+            }
+            dlq::dlq(&stack, command, out).await
+        }
+        Command::User(command) => {
+            if !matches!(command, UserCommand::List { .. }) {
+                change("user")?;
+            }
+            account::user(&stack, command, out).await
+        }
+        Command::Token(args) => account::token(&stack, &args, out).await,
+        Command::Send(args) => {
+            change("send")?;
+            send::send(&stack, &args, out).await
+        }
+        Command::Export(ExportCommand::Notifications(args)) => send::export(&stack, &args, choice, out).await,
         Command::Watch(args) => watch::watch(&stack, args, read_only, out).await,
         Command::Kafka(command) => kafka::kafka(&stack, command, out).await,
         Command::Cache(command) => {
@@ -127,10 +155,37 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
         Command::Loadtest(command) => loadtest::loadtest(&stack, command, read_only, out).await,
         Command::Diagnose(args) => diagnose::diagnose(&stack, &args, out).await,
         Command::Compare(args) => compare::compare(&stack, &args, out),
-        Command::Report(args) => loadtest::report(&stack, &args, out),
+        Command::Report(mut args) => {
+            args.print = args.print.or(match choice {
+                OutputChoice::Md => Some(ReportForm::Md),
+                OutputChoice::Html => Some(ReportForm::Html),
+                OutputChoice::Junit => Some(ReportForm::Junit),
+                OutputChoice::Csv => Some(ReportForm::Csv),
+                OutputChoice::Text | OutputChoice::Json | OutputChoice::Ndjson => None,
+            });
+            loadtest::report(&stack, &args, out)
+        }
         // Answered above, before a configuration was needed.
         Command::Completions(_) | Command::Man | Command::Supervise(_) | Command::Config(_) => Ok(()),
     }
+}
+
+/// The answer's form, where this command knows it.
+fn chosen_output(cli: &Cli) -> Result<OutputChoice> {
+    use OutputChoice::{Csv, Html, Json, Junit, Md, Ndjson, Text};
+    let choice = cli.global.output.unwrap_or_default();
+    let known: &[OutputChoice] = match &cli.command {
+        Command::Metrics(MetricsCommand::Export(_)) => &[Text, Json, Csv, Ndjson],
+        Command::Export(_) => &[Text, Csv, Ndjson],
+        Command::Report(_) => &[Text, Json, Csv, Md, Html, Junit],
+        _ => &[Text, Json],
+    };
+    if known.contains(&choice) {
+        return Ok(choice);
+    }
+    let words: Vec<_> = known.iter().map(|one| format!("{one:?}").to_lowercase()).collect();
+    Err(Error::usage(format!("this command does not answer as {}", format!("{choice:?}").to_lowercase()))
+        .hint(format!("it knows: {}", words.join(", "))))
 }
 
 /// Once, or every second until Ctrl-C. A failed look is shown and the next one tried.
@@ -164,5 +219,5 @@ fn man(out: Out) -> Result<()> {
 /// The output that the global flags ask for.
 #[must_use]
 pub fn output(cli: &Cli) -> Out {
-    Out::new(cli.global.output.unwrap_or(OutputFormat::Text), cli.global.quiet)
+    Out::new(cli.global.output.unwrap_or_default().format(), cli.global.quiet)
 }

@@ -6,6 +6,7 @@ pub mod catalogue;
 pub mod compare;
 pub mod database;
 pub mod diagnosis;
+pub mod experiment;
 pub mod facts;
 pub mod group;
 pub mod health;

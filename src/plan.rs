@@ -8,7 +8,7 @@ pub mod merge;
 pub mod partitions;
 pub mod undo;
 
-pub use steps::{CacheStep, ConfigStep, DbStep, KafkaStep, Risk, ServiceStep, Step, Undo, shown};
+pub use steps::{CacheStep, ConfigStep, DataStep, DbStep, KafkaStep, Risk, ServiceStep, Step, Undo, shown};
 
 use serde::Serialize;
 

@@ -1,6 +1,6 @@
 //! Arguments of the commands that look at one component.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
 /// `nsys metrics …`
 #[derive(Clone, Debug, Subcommand)]
@@ -17,7 +17,7 @@ pub enum MetricsCommand {
         /// The expression
         promql: String,
     },
-    /// Export queries over a range of time
+    /// Export queries over a range of time, as CSV, JSON or NDJSON (-o)
     Export(MetricsExportArgs),
 }
 
@@ -38,22 +38,7 @@ pub struct MetricsExportArgs {
     /// Distance of two points; default: as close as 1,000 points of each series allow
     #[arg(long, value_name = "DURATION", value_parser = super::parse_duration)]
     pub step: Option<std::time::Duration>,
-    /// Form of the export
-    #[arg(long, value_enum, default_value_t)]
-    pub format: ExportFormat,
     /// Write into this file instead of standard output
     #[arg(long, value_name = "FILE")]
     pub to: Option<std::path::PathBuf>,
-}
-
-/// Form of exported rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ExportFormat {
-    /// A table with a head line.
-    #[default]
-    Csv,
-    /// One JSON document.
-    Json,
-    /// One JSON object a line.
-    Ndjson,
 }

@@ -16,6 +16,8 @@ pub enum TuneCommand {
     Service(TuneServiceArgs),
     /// Put everything that a diagnosed run asks for into one plan, most valuable first
     Plan(TunePlanArgs),
+    /// Try changes one at a time with short load tests, and keep what helped
+    Experiment(ExperimentArgs),
     /// Print what the tuned overlay would add to config.toml
     Export,
 }
@@ -30,7 +32,7 @@ impl TuneCommand {
             Self::Cache(args) => Some(&args.flags),
             Self::Service(args) => Some(&args.flags),
             Self::Plan(args) => Some(&args.flags),
-            Self::Export => None,
+            Self::Experiment(_) | Self::Export => None,
         }
     }
 }
@@ -41,6 +43,20 @@ pub struct TunePlanArgs {
     /// A directory, its name, latest or latest~1
     #[arg(long, default_value = "latest")]
     pub run: String,
+    /// Flags of changes by plan.
+    #[command(flatten)]
+    pub flags: PlanFlags,
+}
+
+/// Arguments of `nsys tune experiment`.
+#[derive(Clone, Debug, Args)]
+pub struct ExperimentArgs {
+    /// The changes, for example "db --indexes; kafka --compression lz4"; default what the newest run asks for
+    #[arg(long, value_name = "STEPS", value_delimiter = ';')]
+    pub steps: Vec<String>,
+    /// The load of each measurement
+    #[arg(long, value_name = "RATE/s:DURATION", default_value = "200/s:40s")]
+    pub rates: String,
     /// Flags of changes by plan.
     #[command(flatten)]
     pub flags: PlanFlags,

@@ -16,7 +16,11 @@ pub struct Answer {
 }
 
 fn client(timeout: Duration) -> Result<reqwest::Client> {
-    let mut builder = reqwest::Client::builder().timeout(timeout).no_proxy();
+    build(reqwest::Client::builder().timeout(timeout))
+}
+
+fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
+    let mut builder = builder.no_proxy();
     if let Some(authority) = access::authority() {
         let certificate =
             reqwest::Certificate::from_pem(authority).context("external.ca_file holds no certificate")?;
@@ -69,6 +73,70 @@ pub async fn get_as(url: &str, token: &str, timeout: Duration) -> Result<Answer>
 /// When no answer arrives in time.
 pub async fn post<T: Serialize + Sync>(url: &str, body: &T, timeout: Duration) -> Result<Answer> {
     finish(url, client(timeout)?.post(url).json(body)).await
+}
+
+/// What a call does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Creates, or asks for something to be done.
+    Post,
+    /// Changes.
+    Patch,
+    /// Deletes.
+    Delete,
+}
+
+/// A call with a bearer token, a query, and a JSON body when there is one.
+///
+/// # Errors
+/// When no answer arrives in time.
+pub async fn call(
+    method: Method,
+    url: &str,
+    token: &str,
+    query: &(impl Serialize + Sync),
+    body: Option<Value>,
+    timeout: Duration,
+) -> Result<Answer> {
+    let method = match method {
+        Method::Get => reqwest::Method::GET,
+        Method::Post => reqwest::Method::POST,
+        Method::Patch => reqwest::Method::PATCH,
+        Method::Delete => reqwest::Method::DELETE,
+    };
+    let mut request = client(timeout)?.request(method, url).bearer_auth(token).query(query);
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    finish(url, request).await
+}
+
+/// Streams the body of a GET to `take` as it comes, whatever its size.
+///
+/// # Errors
+/// When the server refuses, sends nothing for 30 seconds or breaks off, or `take` fails.
+pub async fn download(
+    url: &str,
+    token: &str,
+    query: &(impl Serialize + Sync),
+    mut take: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    const SILENCE: Duration = Duration::from_secs(30);
+    let away = |cause: reqwest::Error| Error::unreachable(format!("{url}: {cause}"));
+    // A stream may take as long as it needs; only silence ends it.
+    let client = build(reqwest::Client::builder().read_timeout(SILENCE))?;
+    let mut response = client.get(url).bearer_auth(token).query(query).send().await.map_err(away)?;
+    if !response.status().is_success() {
+        let status = response.status().as_u16();
+        let said = response.text().await.unwrap_or_default();
+        return Err(Error::failed(format!("{url} answered {status}: {}", said.trim())));
+    }
+    while let Some(chunk) = response.chunk().await.map_err(away)? {
+        take(&chunk)?;
+    }
+    Ok(())
 }
 
 /// One series of a Prometheus range: its labels and its points (seconds since the epoch, value).

@@ -61,6 +61,21 @@ impl Redis {
         }
     }
 
+    /// Refuses a node of a cluster: it holds a part of the keys only, and a change of it is half done.
+    ///
+    /// # Errors
+    /// When it is one, or does not answer.
+    pub async fn must_hold_every_key(&mut self) -> Result<()> {
+        let info: String = self.ask(redis::cmd("INFO").arg("cluster")).await?;
+        if info.contains("cluster_enabled:1") {
+            return Err(Error::refused(
+                "this Redis is a node of a cluster, which holds only a part of the keys",
+            )
+            .hint("flush it with redis-cli --cluster call, node by node"));
+        }
+        Ok(())
+    }
+
     /// Counters and sizes.
     ///
     /// # Errors

@@ -104,6 +104,7 @@ async fn flush(stack: &Stack, mut redis: Redis, args: FlushArgs, out: Out) -> Re
         None if args.all => vec![String::new()],
         None => keys::CACHE_PREFIXES.map(str::to_owned).to_vec(),
     };
+    redis.must_hold_every_key().await?;
     let mut plan = Plan::new("cache flush");
     let mut touched = BTreeMap::new();
     for prefix in prefixes {

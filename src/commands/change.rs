@@ -109,7 +109,7 @@ pub(super) async fn carry_out(
         out.line(&shown.text())?;
     }
     let lock = ChangeLock::take(stack)?;
-    confirm(stack, plan, flags, out)?;
+    confirm(stack, plan.irreversible().is_some(), flags, out)?;
     apply::check(stack, plan).await?;
     let before = proof::look(stack, &plan.reads).await?;
     let entry = apply::apply(&lock, stack, plan, undoes, &Progress::new(out)).await?;
@@ -121,7 +121,21 @@ pub(super) async fn carry_out(
     Ok(Some(entry))
 }
 
-fn confirm(stack: &Stack, plan: &Plan, flags: &PlanFlags, out: Out) -> Result<()> {
+/// Makes a plan that is confirmed already, without a word on standard output.
+///
+/// # Errors
+/// When it is refused, or a step fails.
+pub(super) async fn make(stack: &Stack, plan: &Plan, undoes: Option<&Entry>, out: Out) -> Result<Entry> {
+    let lock = ChangeLock::take(stack)?;
+    apply::check(stack, plan).await?;
+    apply::apply(&lock, stack, plan, undoes, &Progress::new(out)).await
+}
+
+/// Asks whether it shall be done, unless the flags say so.
+///
+/// # Errors
+/// When it shall not, or there is nobody to ask.
+pub(super) fn confirm(stack: &Stack, for_good: bool, flags: &PlanFlags, out: Out) -> Result<()> {
     let (name, protected) = (&stack.loaded.config.stack.name, stack.loaded.config.stack.protected);
     if flags.confirm.as_ref() == Some(name) || (flags.change.yes && !protected) {
         return Ok(());
@@ -135,7 +149,7 @@ fn confirm(stack: &Stack, plan: &Plan, flags: &PlanFlags, out: Out) -> Result<()
             .hint(format!("add {how}, or look first with --dry-run")));
     }
     // What cannot be taken back wants more than a habit.
-    let wanted = if protected || plan.irreversible().is_some() { name.as_str() } else { "y" };
+    let wanted = if protected || for_good { name.as_str() } else { "y" };
     let answer = out.ask(&format!("type {wanted} to go on: "))?;
     if answer == wanted { Ok(()) } else { Err(Error::refused("not confirmed; nothing was changed")) }
 }

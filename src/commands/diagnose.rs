@@ -99,6 +99,11 @@ fn explain(stack: &Stack, wanted: &str, out: Out) -> Result<()> {
     out.report(&Explanations(rules.iter().map(explained).collect()))
 }
 
+/// The commands that mend the causes found in a run, most valuable first.
+pub(super) fn mends(stack: &Stack, run: &Run) -> Vec<String> {
+    judged(stack, run).causes().map(|cause| cause.mend.to_owned()).collect()
+}
+
 /// Whether a bound is a key of `[diagnose]`.
 fn toml_has(stack: &Stack, bound: &str) -> bool {
     stack.loaded.settings.contains_key(&format!("diagnose.{bound}"))

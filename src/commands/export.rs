@@ -1,6 +1,6 @@
 //! `nsys metrics export`: rows streamed to standard output or into a file.
 
-use crate::cli::{ExportFormat, MetricsExportArgs};
+use crate::cli::{MetricsExportArgs, OutputChoice};
 use crate::clients::http;
 use crate::domain::catalogue;
 use crate::error::{Context, Error, Result};
@@ -52,7 +52,12 @@ impl Sink {
     }
 }
 
-pub(super) async fn metrics(stack: &Stack, args: &MetricsExportArgs, out: Out) -> Result<()> {
+pub(super) async fn metrics(
+    stack: &Stack,
+    args: &MetricsExportArgs,
+    choice: OutputChoice,
+    out: Out,
+) -> Result<()> {
     let seconds = |at: jiff::Timestamp| at.as_millisecond() as f64 / 1_000.0;
     let (start, end) = (seconds(args.start), seconds(args.end));
     if start >= end {
@@ -67,7 +72,8 @@ pub(super) async fn metrics(stack: &Stack, args: &MetricsExportArgs, out: Out) -
     }
     let mut sink = Sink::open(args.to.as_deref(), out)?;
     let mut rows = 0_usize;
-    if args.format == ExportFormat::Csv {
+    let is_csv = !matches!(choice, OutputChoice::Json | OutputChoice::Ndjson);
+    if is_csv {
         sink.write(b"time,name,labels,value\n")?;
     }
     let mut documents = Vec::new();
@@ -78,18 +84,18 @@ pub(super) async fn metrics(stack: &Stack, args: &MetricsExportArgs, out: Out) -
             let series = http::query_range(&stack.endpoints.prometheus_url(), promql, from, to, step).await?;
             for one in series {
                 rows += one.points.len();
-                match args.format {
-                    ExportFormat::Csv => sink.write(csv(name, &one).as_bytes())?,
-                    ExportFormat::Ndjson => sink.write(ndjson(name, &one).as_bytes())?,
-                    ExportFormat::Json => {
+                match choice {
+                    OutputChoice::Ndjson => sink.write(ndjson(name, &one).as_bytes())?,
+                    OutputChoice::Json => {
                         documents.push(json!({"name": name, "promql": promql, "series": one}));
                     }
+                    _ => sink.write(csv(name, &one).as_bytes())?,
                 }
             }
             from = to + step;
         }
     }
-    if args.format == ExportFormat::Json {
+    if choice == OutputChoice::Json {
         let text = serde_json::to_string_pretty(&documents).context("cannot write the export as JSON")?;
         sink.write(format!("{text}\n").as_bytes())?;
     }

@@ -1,7 +1,7 @@
 //! `nsys metrics`.
 
 use super::export;
-use crate::cli::{MetricsCommand, OutputFormat};
+use crate::cli::{MetricsCommand, OutputChoice, OutputFormat};
 use crate::clients::http;
 use crate::domain::catalogue;
 use crate::error::{Error, Result};
@@ -18,7 +18,12 @@ pub(super) fn show<T: Serialize>(out: Out, rows: &[T], table: &Table, nothing: &
     }
 }
 
-pub(super) async fn metrics(stack: &Stack, command: MetricsCommand, out: Out) -> Result<()> {
+pub(super) async fn metrics(
+    stack: &Stack,
+    command: MetricsCommand,
+    choice: OutputChoice,
+    out: Out,
+) -> Result<()> {
     let promql = match command {
         MetricsCommand::List => {
             let all = catalogue::all();
@@ -32,7 +37,7 @@ pub(super) async fn metrics(stack: &Stack, command: MetricsCommand, out: Out) ->
                 .collect();
             return show(out, &rows, &table, "");
         }
-        MetricsCommand::Export(args) => return export::metrics(stack, &args, out).await,
+        MetricsCommand::Export(args) => return export::metrics(stack, &args, choice, out).await,
         MetricsCommand::Query { promql } => promql,
         MetricsCommand::Get { name } => {
             let known = catalogue::all().into_iter().find(|one| one.name == name);

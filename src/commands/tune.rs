@@ -2,7 +2,7 @@
 
 use super::change::carry_out;
 use super::db::connect;
-use super::{diagnose, suggest};
+use super::{diagnose, experiment, suggest};
 use crate::cli::{
     Cli, Command, TuneCacheArgs, TuneCommand, TuneDbArgs, TuneKafkaArgs, TunePlanArgs, TuneServiceArgs,
 };
@@ -27,6 +27,9 @@ const RECENT_RECORDS: i64 = 2_000;
 const OTHER_GROUPS: usize = 20;
 
 pub(super) async fn tune(stack: &Stack, command: TuneCommand, out: Out) -> Result<()> {
+    if let TuneCommand::Experiment(args) = &command {
+        return Box::pin(experiment::run(stack, args, out)).await;
+    }
     let Some(flags) = command.flags() else { return export(stack, out) };
     let plan = planned(stack, &command).await?;
     carry_out(stack, &plan, flags, None, out).await.map(|_| ())
@@ -43,7 +46,7 @@ pub(super) async fn planned(stack: &Stack, command: &TuneCommand) -> Result<Plan
         TuneCommand::Cache(args) => cache(stack, args).await,
         TuneCommand::Service(args) => service(stack, args).await,
         TuneCommand::Plan(args) => Box::pin(evidence(stack, args)).await,
-        TuneCommand::Export => Ok(Plan::default()),
+        TuneCommand::Experiment(_) | TuneCommand::Export => Ok(Plan::default()),
     }
 }
 
@@ -96,13 +99,13 @@ async fn evidence(stack: &Stack, args: &TunePlanArgs) -> Result<Plan> {
     plan.notes.splice(0..0, notes);
     plan.warnings.extend(warnings);
     if seen.is_empty() {
-        plan.notes.push(format!("no rule failed in {}", run.id));
+        plan.notes.push(format!("nothing gave way in {}", run.id));
     }
     Ok(plan)
 }
 
 /// A command line as the change that it makes, if it makes one.
-fn as_change(line: &str) -> Option<TuneCommand> {
+pub(super) fn as_change(line: &str) -> Option<TuneCommand> {
     match Cli::try_parse_from(line.split_whitespace()).ok()?.command {
         Command::Tune(command) => command.flags().is_some().then_some(command),
         _ => None,
@@ -167,6 +170,9 @@ async fn guide_indexes(stack: &Stack, args: &TuneDbArgs) -> Result<Plan> {
         return Err(Error::usage(format!("--only names none of the indexes: {names}")));
     }
     let (present, tables) = (database.indexes().await?, database.table_sizes().await?);
+    if let Some(lacks) = wanted.iter().find(|one| !tables.iter().any(|table| table.table == one.table)) {
+        return Err(Error::failed(format!("there is no table {}", lacks.table)).hint("nsys db migrate"));
+    }
     let mut plan = index::plan_indexes(&present, &wanted, &schema::ANALYZE_TABLES, &tables)
         .map_err(another_definition)?;
     if plan.is_empty() && args.analyze {

@@ -64,6 +64,24 @@ impl Layout {
             .with_context(|| format!("cannot protect {}", self.root.display()))
     }
 
+    /// A secret that is there already.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn known_secret(&self, name: &str) -> Result<Option<String>> {
+        let there = self.path("secrets").join(name).exists();
+        there.then(|| self.secret(name)).transpose()
+    }
+
+    /// Keeps a secret that was given.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_secret(&self, name: &str, secret: &str) -> Result<()> {
+        self.create()?;
+        write_private(&self.path("secrets").join(name), secret)
+    }
+
     /// A generated secret, made on first use and kept with mode 0600.
     ///
     /// # Errors
@@ -77,6 +95,20 @@ impl Layout {
         }
         std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     }
+}
+
+/// The name of the secret that holds an account's password.
+#[must_use]
+pub fn account_secret(email: &str) -> String {
+    if email.eq_ignore_ascii_case(super::up::LOADTEST_USER) {
+        return "loadtest-user".into();
+    }
+    let readable = |one: char| if one.is_ascii_alphanumeric() || one == '-' { one } else { '_' };
+    let name: String = email.to_lowercase().chars().map(readable).collect();
+    // Two addresses may read alike.
+    let digest: String =
+        Sha256::digest(email.to_lowercase()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("user-{name}-{digest}")
 }
 
 /// Writes a file that only its owner reads, all of it or nothing.

@@ -67,6 +67,71 @@ impl Drop for Place {
     }
 }
 
+/// nsys in a terminal, with somebody who types.
+pub(crate) struct Terminal {
+    child: Box<dyn portable_pty::Child + Send + Sync>,
+    said: std::sync::Arc<std::sync::Mutex<String>>,
+    writer: Box<dyn std::io::Write + Send>,
+    reader: std::thread::JoinHandle<()>,
+    _master: Box<dyn portable_pty::MasterPty + Send>,
+}
+
+impl Terminal {
+    pub(crate) fn new(place: &Place, args: &[&str]) -> Self {
+        let size = portable_pty::PtySize { rows: 50, cols: 200, pixel_width: 0, pixel_height: 0 };
+        let pair = portable_pty::native_pty_system().openpty(size).expect("a terminal");
+        let like = place.command(args);
+        let mut command = portable_pty::CommandBuilder::new(like.get_program());
+        command.args(like.get_args());
+        command.cwd(place.dir.path());
+        for (name, value) in like.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        let child = pair.slave.spawn_command(command).expect("nsys starts");
+        drop(pair.slave);
+        let said = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let (mut from, into) =
+            (pair.master.try_clone_reader().expect("a reader"), std::sync::Arc::clone(&said));
+        let reader = std::thread::spawn(move || {
+            let mut bytes = [0; 4_096];
+            // The end of a pseudo-terminal reads as an error on Linux.
+            while let Ok(count @ 1..) = std::io::Read::read(&mut from, &mut bytes) {
+                into.lock().expect("no holder panics").push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+        });
+        let writer = pair.master.take_writer().expect("a writer");
+        Self { child, said, writer, reader, _master: pair.master }
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().expect("no holder panics").clone()
+    }
+
+    pub(crate) fn wait_for(&mut self, words: &str) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !self.said().contains(words) {
+            let ended = self.child.try_wait().expect("a child").is_some();
+            assert!(!ended && std::time::Instant::now() < deadline, "{words:?} never came: {}", self.said());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
+    pub(crate) fn answer(&mut self, line: &str) {
+        writeln!(self.writer, "{line}").expect("nsys reads");
+    }
+
+    /// Waits for the end: exit code and all that was said.
+    pub(crate) fn end(mut self) -> (u32, String) {
+        let code = self.child.wait().expect("a child").exit_code();
+        drop(self.writer);
+        self.reader.join().expect("the reader ends");
+        let said = self.said.lock().expect("no holder panics").clone();
+        (code, said)
+    }
+}
+
 /// What a command said, for the message of a failed assertion.
 pub(crate) fn text(output: &Output) -> String {
     format!(

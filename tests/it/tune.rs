@@ -1,5 +1,13 @@
 //! Changes on the real stack: planned, proved, journaled, taken back; and the days when they go wrong.
 
+mod cache;
+mod configuration;
+mod data;
+mod database;
+mod indexes;
+mod lag;
+mod partitions;
+
 use crate::support::{Place, kill_9, text};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -56,6 +64,12 @@ fn refused(place: &Place, args: &[&str], code: i32) -> String {
     text(&output)
 }
 
+fn client(place: &Place) -> rdkafka::ClientConfig {
+    let mut config = rdkafka::ClientConfig::new();
+    config.set("bootstrap.servers", format!("127.0.0.1:{}", 9_092 + place.offset));
+    config
+}
+
 fn schema(place: &Place) -> String {
     sql(
         place,
@@ -73,153 +87,21 @@ fn changes_are_proved_and_taken_back() {
          SELECT gen_random_uuid(), 'u' || n % 50, 'EMAIL', 'SYSTEM', 'MEDIUM', 'DELIVERED', '{}', 'c' || n / 10, now(), now()
          FROM generate_series(1, 20000) n",
     );
-    indexes(&place);
-    bad_days_of_a_build(&place);
-    configuration(&place);
-    partitions(&place);
-    cache(&place);
-}
-
-fn indexes(place: &Place) {
-    let first = schema(place);
-    ok(place, &["tune", "db", "--indexes", "--dry-run"]);
-    assert_eq!(schema(place), first, "a dry run changed the schema");
-    let said = refused(place, &["tune", "db", "--indexes"], 4);
-    assert!(said.contains("--yes"), "{said}");
-    let said = ok(place, &["tune", "db", "--indexes", "--yes"]);
-    assert!(said.contains("Seq Scan") && said.contains(&format!("Index Scan ({INDEX})")), "no proof: {said}");
-    assert!(ok(place, &["tune", "db", "--indexes", "--yes"]).contains("nothing to do"));
-    ok(place, &["undo", "--yes"]);
-    assert_eq!(schema(place), first, "undo left another schema");
-    let history = place.json(&["history"]);
-    assert_eq!(history["changes"][0]["outcome"], "undone");
-    assert_eq!(history["changes"][1]["undoes"], "c1");
-    assert!(refused(place, &["undo", "c1", "--yes"], 4).contains("already"));
-    assert!(refused(place, &["undo", "c99", "--yes"], 2).contains("c99"));
-}
-
-fn bad_days_of_a_build(place: &Place) {
-    let build = ["tune", "db", "--indexes", "--only", INDEX, "--yes"];
-
-    // Somebody holds the table: named, and nothing is made.
-    let first = schema(place);
-    let holder = hold(place, "LOCK TABLE notifications IN SHARE MODE");
-    let said = refused(place, &build, 4);
-    assert!(said.contains("(holder) holds ShareLock"), "{said}");
-    release(place, holder);
-    assert_eq!(schema(place), first);
-
-    // An old transaction keeps the build waiting until its budget is spent; the leftover is rebuilt.
-    let holder = hold(
-        place,
-        "INSERT INTO notifications SELECT gen_random_uuid(), 'x', channel, type, priority, status, payload FROM notifications WHERE false",
-    );
-    let output = place.command(&build).env("NSYS_TUNE__BUILD_TIMEOUT", "2s").output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(text(&output).contains("waits for pid"), "{}", text(&output));
-    release(place, holder);
-    ok(place, &build);
-    ok(place, &["undo", "--yes"]);
-
-    // nsys is killed in the middle of a build: the next one says so and finishes it.
-    let holder = hold(
-        place,
-        "UPDATE notifications SET updated_at = updated_at WHERE id = (SELECT id FROM notifications LIMIT 1)",
-    );
-    let mut child = place.command(&build).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let waits = "SELECT count(*) FROM pg_stat_progress_create_index";
-    wait(|| sql(place, waits) == "1", "the build did not begin");
-    let second = refused(place, &build, 4);
-    assert!(second.contains("another nsys"), "{second}");
-    kill_9(i32::try_from(child.id()).unwrap());
-    child.wait().unwrap();
-    release(place, holder);
-    wait(|| sql(place, waits) == "0", "the build goes on without its nsys");
-    sql(place, &format!("UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass('{INDEX}')"));
-    let listed = ok(place, &["db", "indexes"]);
-    if sql(place, &format!("SELECT to_regclass('{INDEX}') IS NOT NULL")) == "t" {
-        assert!(listed.contains("INVALID"), "{listed}");
-    }
-    let said = ok(place, &build);
-    assert!(said.contains("done in"), "{said}");
-    let valid = format!("SELECT indisvalid FROM pg_index WHERE indexrelid = '{INDEX}'::regclass");
-    assert_eq!(sql(place, &valid), "t");
-    let history = place.json(&["history"]);
-    let outcomes: Vec<_> = history["changes"].as_array().unwrap().iter().map(|one| &one["outcome"]).collect();
-    assert!(outcomes.iter().any(|outcome| *outcome == "interrupted"), "{outcomes:?}");
-
-    // An index that was replaced since is not dropped; one of that name with another shape is not touched.
-    sql(place, &format!("DROP INDEX {INDEX}; CREATE INDEX {INDEX} ON notifications (causation_id)"));
-    assert!(refused(place, &["undo", "--yes"], 4).contains("causation_id"));
-    assert!(refused(place, &build, 4).contains("another definition"));
-    sql(place, &format!("DROP INDEX {INDEX}"));
-}
-
-fn configuration(place: &Place) {
-    let overlay = place.dir.path().join("state/test/tuned.toml");
-    let before = place.json(&["config", "show"]);
-    ok(place, &["tune", "db", "--pool-size", "20", "--yes"]);
-    let shown = place.json(&["config", "show", "db.pool_size"]);
-    assert_eq!(shown["settings"][0]["value"], 20);
-    assert!(shown["settings"][0]["origin"].as_str().unwrap().starts_with("tuned"), "{shown}");
-    assert!(ok(place, &["tune", "db", "--pool-size", "20", "--yes"]).contains("nothing to do"));
-
-    // Changed by hand since: undo shows both and touches nothing.
-    let text_before = std::fs::read_to_string(&overlay).unwrap();
-    std::fs::write(&overlay, text_before.replace("20", "30")).unwrap();
-    let said = refused(place, &["undo", "--yes"], 4);
-    assert!(said.contains("db.pool_size = 20") && said.contains("db.pool_size = 30"), "{said}");
-    std::fs::write(&overlay, text_before).unwrap();
-
-    ok(place, &["undo", "--yes"]);
-    assert!(!overlay.exists(), "undo left an overlay");
-    assert_eq!(place.json(&["config", "show"]), before);
-
-    let output = place
-        .command(&["tune", "kafka", "--linger", "5ms", "--yes"])
-        .env("NSYS_KAFKA__LINGER", "1ms")
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(4), "{}", text(&output));
-    let protected = place
-        .command(&["tune", "kafka", "--linger", "5ms", "--yes"])
-        .env("NSYS_STACK__PROTECTED", "true")
-        .output()
-        .unwrap();
-    assert!(text(&protected).contains("--confirm test"), "{}", text(&protected));
-}
-
-fn partitions(place: &Place) {
-    assert!(refused(place, &["tune", "kafka", "--partitions", "2", "--yes"], 4).contains("cannot take"));
-    assert!(ok(place, &["tune", "kafka", "--partitions", "3", "--yes"]).contains("nothing to do"));
-    ok(place, &["tune", "kafka", "--partitions", "5", "--yes"]);
-    let lag = place.json(&["lag"]);
-    let topic = lag["topics"].as_array().unwrap().iter().find(|one| one["topic"] == "notifications").unwrap();
-    let partitions = topic["partitions"].as_array().unwrap();
-    assert_eq!(partitions.len(), 5);
-    assert!(partitions.iter().all(|one| one["owner"].is_string() && one["lag_seconds"] == 0.0), "{lag}");
-    assert!(partitions[4]["committed"].is_null(), "{lag}");
-    assert!(refused(place, &["undo", "--yes"], 4).contains("cannot take"));
-}
-
-fn cache(place: &Place) {
-    let cli = |args: &[&str]| {
-        let output = Command::new("redis-cli")
-            .args(["-p", &(6_379 + place.offset).to_string()])
-            .args(args)
-            .output()
-            .unwrap();
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    };
-    for key in ["notification:1", "user:1", "idempotency:-:k", "lease:x"] {
-        cli(&["SET", key, "v"]);
-    }
-    ok(place, &["cache", "flush", "--yes"]);
-    assert_eq!(cli(&["EXISTS", "notification:1", "user:1"]), "0");
-    assert_eq!(cli(&["EXISTS", "idempotency:-:k", "lease:x"]), "2", "protected keys are gone");
-    assert_eq!(place.json(&["cache", "keys"])["prefixes"]["lease:"], 1);
-    assert!(ok(place, &["flush", "--all", "--yes"]).contains("not copies of rows"));
-    assert_eq!(cli(&["DBSIZE"]), "0");
+    indexes::are_built_and_taken_back(&place);
+    indexes::bad_days_of_a_build(&place);
+    indexes::without_the_table_the_right_the_disk_or_the_server(&place);
+    database::looks_with_deltas(&place);
+    database::suggests_what_the_statements_ask_for(&place);
+    configuration::is_tuned_and_taken_back(&place);
+    configuration::what_changed_at_the_prompt_is_refused(&place);
+    configuration::everything_reversible_goes_back_to_the_first_state(&place);
+    data::accounts_and_notifications(&place);
+    cache::is_flushed_with_care(&place);
+    partitions::grow_and_never_shrink(&place);
+    partitions::survive_a_broker_that_dies_half_way(&place);
+    lag::is_that_of_the_brokers_own_tool(&place);
+    partitions::of_a_topic_that_is_gone(&place);
+    database::resets(&place);
 }
 
 #[test]

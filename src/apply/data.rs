@@ -1,0 +1,98 @@
+//! Makes the changes in the service's own data, through its API.
+
+use super::both;
+use crate::clients::api::Api;
+use crate::error::{Error, Result};
+use crate::plan::DataStep;
+use crate::render::progress::Line;
+use crate::stack::layout::account_secret;
+use crate::stack::{Stack, up};
+use nsys_contract::api::{AccountUpdate, NewAccount, Redrive, User};
+use nsys_contract::status::Role;
+use serde_json::Value;
+
+async fn connect(stack: &Stack) -> Result<Api> {
+    Ok(Api::new(stack.endpoints.api_url(), up::loadtest_user(stack).await?))
+}
+
+async fn account(api: &Api, email: &str) -> Result<User> {
+    let found = api.user(email).await?;
+    found.ok_or_else(|| Error::failed(format!("there is no account {email}")).hint("nsys user list"))
+}
+
+/// A role that shall be changed must still be the one that is meant.
+pub(super) async fn check(stack: &Stack, change: &DataStep) -> Result<()> {
+    let DataStep::Role { email, from, .. } = change else { return Ok(()) };
+    let now = account(&connect(stack).await?, email).await?.role;
+    if now == *from {
+        return Ok(());
+    }
+    Err(Error::refused(format!("the role of {email} was changed since\n  then: {from}\n  now:  {now}")))
+}
+
+pub(super) async fn make(stack: &Stack, change: &DataStep, line: &Line) -> Result<(Value, Value)> {
+    let api = connect(stack).await?;
+    match change {
+        DataStep::Redrive { filter, matched, rate } => {
+            let redrive = Redrive {
+                filter: filter.clone(),
+                dry_run: false,
+                rate: Some(*rate),
+                // One second's worth a call, so that progress is seen and Ctrl-C is heard.
+                limit: Some(*rate),
+            };
+            let mut done = 0;
+            loop {
+                let answer = api.redrive(&redrive).await?;
+                done += answer.done;
+                line.share(
+                    done as f64 / (*matched).max(1) as f64,
+                    &format!("{done} of {matched} sent again"),
+                );
+                if answer.done == 0 || answer.remaining == 0 {
+                    return Ok(both(matched, done));
+                }
+            }
+        }
+        DataStep::Purge { query, matched } => {
+            let answer = api.purge(query).await?;
+            if answer.remaining > 0 {
+                return Err(Error::failed(format!("{} dead letters are still there", answer.remaining)));
+            }
+            Ok(both(matched, answer.done))
+        }
+        DataStep::AddUser { email, name, role, tenant } => {
+            let new = NewAccount {
+                email: email.clone(),
+                password: stack.layout.secret(&account_secret(email))?,
+                name: name.clone(),
+                role: Some(*role),
+                tenant_id: tenant.clone(),
+            };
+            Ok(both(Value::Null, api.create_account(&new).await?))
+        }
+        DataStep::Disable { email } => set_disabled(&api, email, true).await,
+        DataStep::Enable { email } => set_disabled(&api, email, false).await,
+        DataStep::Role { email, to, .. } => set_role(&api, email, *to).await,
+    }
+}
+
+async fn set_disabled(api: &Api, email: &str, disabled: bool) -> Result<(Value, Value)> {
+    let before = account(api, email).await?;
+    let update = AccountUpdate { disabled: Some(disabled), ..AccountUpdate::default() };
+    let after = api.update_account(before.id, &update).await?;
+    if after.disabled_at.is_some() != disabled {
+        return Err(Error::failed(format!("{email} is as it was")));
+    }
+    Ok(both(before, after))
+}
+
+async fn set_role(api: &Api, email: &str, to: Role) -> Result<(Value, Value)> {
+    let before = account(api, email).await?;
+    let update = AccountUpdate { role: Some(to), ..AccountUpdate::default() };
+    let after = api.update_account(before.id, &update).await?;
+    if after.role != to {
+        return Err(Error::failed(format!("{email} is still {}", after.role)));
+    }
+    Ok(both(before.role, after.role))
+}

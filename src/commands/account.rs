@@ -1,0 +1,158 @@
+//! `nsys user` and `nsys token`: accounts of the service.
+
+use super::change::carry_out;
+use super::look::show;
+use crate::cli::{PlanFlags, TokenArgs, UserCommand};
+use crate::clients::api::{self, Api};
+use crate::error::{Context, Error, Result};
+use crate::plan::{DataStep, Plan, Step};
+use crate::render::{Out, Report, format, table::Table};
+use crate::stack::layout::account_secret;
+use crate::stack::{Stack, up};
+use nsys_contract::api::{TokenGrant, UserQuery};
+use nsys_contract::status::Role;
+use serde::Serialize;
+
+/// Most accounts that a list shows.
+const MOST: usize = 10_000;
+
+/// The API, called as the load-test account, which is an administrator.
+///
+/// # Errors
+/// When the account cannot sign in.
+pub(super) async fn api(stack: &Stack) -> Result<Api> {
+    let token = up::loadtest_user(stack).await.map_err(|error| error.hint("nsys health"))?;
+    Ok(Api::new(stack.endpoints.api_url(), token))
+}
+
+/// The API, called as this account.
+///
+/// # Errors
+/// When the account's password is not known here, or it cannot sign in.
+pub(super) async fn api_as(stack: &Stack, email: Option<&str>) -> Result<Api> {
+    match email {
+        None => api(stack).await,
+        Some(email) => {
+            let grant = sign_in(stack, email, None).await?;
+            Ok(Api::new(stack.endpoints.api_url(), grant.access_token))
+        }
+    }
+}
+
+async fn sign_in(stack: &Stack, email: &str, password: Option<String>) -> Result<TokenGrant> {
+    let password = match password {
+        Some(password) => password,
+        None => stack.layout.known_secret(&account_secret(email))?.ok_or_else(|| {
+            Error::refused(format!("the password of {email} is not known here"))
+                .hint("give it with --password-stdin, or create the account with: nsys user add")
+        })?,
+    };
+    api::sign_in(&stack.endpoints.api_url(), email, &password).await
+}
+
+#[derive(Serialize)]
+struct Grant(TokenGrant);
+
+impl Report for Grant {
+    fn text(&self) -> String {
+        self.0.access_token.clone()
+    }
+}
+
+pub(super) async fn token(stack: &Stack, args: &TokenArgs, out: Out) -> Result<()> {
+    let email = args.user.as_deref().unwrap_or(up::LOADTEST_USER);
+    if args.user.is_none() {
+        // Makes the account when it is not there yet.
+        up::loadtest_user(stack).await.map_err(|error| error.hint("nsys health"))?;
+    }
+    let password = args.password_stdin.then(read_password).transpose()?;
+    let grant = sign_in(stack, email, password).await?;
+    let lives = format::duration(std::time::Duration::from_secs(grant.expires_in));
+    out.say(format!("{} ({}), valid for {lives}", grant.user.email, grant.user.role));
+    out.report(&Grant(grant))
+}
+
+fn read_password() -> Result<String> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).context("cannot read the password")?;
+    let password = line.trim_end_matches(['\r', '\n']).to_owned();
+    if password.is_empty() {
+        return Err(Error::usage("there is no password on standard input"));
+    }
+    Ok(password)
+}
+
+pub(super) async fn user(stack: &Stack, command: UserCommand, out: Out) -> Result<()> {
+    match command {
+        UserCommand::List { role, tenant } => list(stack, role, tenant, out).await,
+        UserCommand::Role { email, role, flags } => set_role(stack, &email, role, &flags, out).await,
+        UserCommand::Add { email, name, role, tenant, password_stdin, flags } => {
+            let password = password_stdin.then(read_password).transpose()?;
+            let name = name.unwrap_or_else(|| email.split('@').next().unwrap_or(&email).to_owned());
+            let step = DataStep::AddUser { email: email.clone(), name, role, tenant };
+            add(stack, &email, step, password, &flags, out).await
+        }
+    }
+}
+
+async fn list(stack: &Stack, role: Option<Role>, tenant: Option<String>, out: Out) -> Result<()> {
+    let query = UserQuery { role, tenant_id: tenant, ..UserQuery::default() };
+    let users = api(stack).await?.users(query, MOST).await?;
+    let mut table = Table::new(["email", "name", "role", "tenant", "created", "state"]);
+    for one in &users {
+        table.row([
+            one.email.clone(),
+            one.name.clone(),
+            one.role.to_string(),
+            one.tenant_id.clone().unwrap_or_else(|| format::MISSING.into()),
+            one.created_at.strftime("%Y-%m-%d").to_string(),
+            if one.disabled_at.is_some() { "disabled" } else { "" }.to_owned(),
+        ]);
+    }
+    show(out, &users, &table, "no account")
+}
+
+async fn add(
+    stack: &Stack,
+    email: &str,
+    step: DataStep,
+    password: Option<String>,
+    flags: &PlanFlags,
+    out: Out,
+) -> Result<()> {
+    let there = api(stack).await?.user(email).await?;
+    let mut plan = Plan::new("add an account");
+    match there {
+        Some(user) if user.disabled_at.is_some() => {
+            plan.steps.push(Step::Data(DataStep::Enable { email: user.email }));
+            plan.notes.push("the account is there, but disabled".into());
+        }
+        Some(user) => plan.notes.push(format!("{} is there already, as {}", user.email, user.role)),
+        None => {
+            let name = account_secret(email);
+            match password {
+                Some(password) if !flags.change.dry_run => stack.layout.keep_secret(&name, &password)?,
+                Some(_) => {}
+                None => plan.notes.push(format!(
+                    "a generated password is kept in secrets/{name}; nsys token --user {email}"
+                )),
+            }
+            plan.steps.push(Step::Data(step));
+        }
+    }
+    carry_out(stack, &plan, flags, None, out).await.map(|_| ())
+}
+
+async fn set_role(stack: &Stack, email: &str, to: Role, flags: &PlanFlags, out: Out) -> Result<()> {
+    let there = api(stack).await?.user(email).await?;
+    let user =
+        there.ok_or_else(|| Error::usage(format!("there is no account {email}")).hint("nsys user list"))?;
+    let mut plan = Plan::new("role of an account");
+    if user.role == to {
+        plan.notes.push(format!("{} is {to} already", user.email));
+    } else {
+        plan.steps.push(Step::Data(DataStep::Role { email: user.email, from: user.role, to }));
+        plan.notes.push("tokens issued before are no longer accepted".into());
+    }
+    carry_out(stack, &plan, flags, None, out).await.map(|_| ())
+}

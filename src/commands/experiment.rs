@@ -1,0 +1,253 @@
+//! `nsys tune experiment`: changes one at a time, each with a short load test before, with and after it.
+
+use super::change::{confirm, make};
+use super::{diagnose, tune};
+use crate::cli::{ExperimentArgs, OutputFormat, TuneCommand};
+use crate::domain::experiment::{Gain, Measured, Outcome, Verdict, judge as weigh};
+use crate::domain::run::{LevelResult, Run, Sample};
+use crate::error::{Error, Result};
+use crate::journal::{Entry, Journal};
+use crate::loadtest::store;
+use crate::plan::{Plan, undo::plan_undo};
+use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
+use crate::stack::Stack;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+/// What one change came to.
+#[derive(Serialize)]
+struct Tried {
+    change: String,
+    #[serde(flatten)]
+    outcome: Outcome,
+    kept: bool,
+    /// The runs before, with and after it.
+    runs: [String; 3],
+}
+
+#[derive(Serialize)]
+struct Experiment {
+    load: String,
+    changes: Vec<Tried>,
+    /// What could not be tried, and why.
+    left_out: Vec<String>,
+}
+
+impl Report for Experiment {
+    fn text(&self) -> String {
+        let mut table =
+            Table::new(["change", "p95", "95 % interval", "rate", "95 % interval", "verdict", "kept"])
+                .right(&[1, 2, 3, 4]);
+        let change = |gain: Option<Gain>| format::or_missing(gain, |gain| signed(gain.change));
+        let interval = |gain: Option<Gain>| {
+            format::or_missing(gain, |gain| {
+                format!("{} to {}", signed(gain.interval.0), signed(gain.interval.1))
+            })
+        };
+        for one in &self.changes {
+            let (tone, word) = match one.outcome.verdict {
+                Verdict::Helped => (Tone::Good, "helped"),
+                Verdict::Harmed => (Tone::Bad, "harmed"),
+                Verdict::Nothing => (Tone::Dim, "no difference"),
+                Verdict::Unknown => (Tone::Warn, "unknown"),
+            };
+            let drift = if one.outcome.drifted { " (the machine drifted)" } else { "" };
+            let outcome = &one.outcome;
+            table.row([
+                one.change.clone(),
+                change(outcome.p95),
+                interval(outcome.p95),
+                change(outcome.rate),
+                interval(outcome.rate),
+                format!("{}{drift}", paint(tone, word)),
+                if one.kept { "yes" } else { "taken back" }.to_owned(),
+            ]);
+        }
+        let left: String = self.left_out.iter().map(|why| format!("\nleft out: {why}")).collect();
+        format!(
+            "{}{left}\nEach change: {}, without, with and without it again; Welch on the logarithms of the \
+             per-second series.",
+            table.text(),
+            self.load
+        )
+    }
+}
+
+fn signed(share: f64) -> String {
+    format!("{:+.1} %", share * 100.0)
+}
+
+pub(super) async fn run(stack: &Stack, args: &ExperimentArgs, out: Out) -> Result<()> {
+    let (mut found, mut left_out) = (Vec::new(), Vec::new());
+    for line in lines(stack, args)? {
+        let Some(command) = tune::as_change(&line) else {
+            return Err(Error::usage(format!("{line} is no change of nsys"))
+                .hint("for example: --steps \"db --indexes; kafka --compression lz4\""));
+        };
+        let plan = tune::planned(stack, &command).await?;
+        match plan.irreversible() {
+            Some(why) => left_out.push(format!("{line} could not be taken back: {why}")),
+            None if plan.is_empty() => left_out.push(format!("{line} has nothing to do")),
+            None => found.push((line, command, plan)),
+        }
+    }
+    if found.is_empty() {
+        return out.report(&Experiment { load: args.rates.clone(), changes: Vec::new(), left_out });
+    }
+    show(&found, &left_out, args, out)?;
+    if args.flags.change.dry_run {
+        return Ok(());
+    }
+    confirm(stack, false, &args.flags, out)?;
+    let mut lab = Lab { stack: Stack::new(stack.loaded.reload()?), rates: args.rates.clone(), out };
+    let mut changes = Vec::new();
+    let mut baseline = lab.measure("before").await?;
+    for (line, command, _) in &found {
+        let tried = lab.attempt(line, command, &mut baseline).await?;
+        out.say(format!("{line}: {:?}", tried.outcome.verdict).to_lowercase());
+        changes.push(tried);
+    }
+    out.report(&Experiment { load: args.rates.clone(), changes, left_out })
+}
+
+/// The changes that are asked for, or those that the newest run asks for.
+fn lines(stack: &Stack, args: &ExperimentArgs) -> Result<Vec<String>> {
+    let given: Vec<_> = args.steps.iter().map(|step| step.trim()).filter(|step| !step.is_empty()).collect();
+    if !given.is_empty() {
+        let full = |step: &str| {
+            let bare = step.strip_prefix("nsys ").unwrap_or(step);
+            format!("nsys tune {}", bare.strip_prefix("tune ").unwrap_or(bare))
+        };
+        return Ok(given.into_iter().map(full).collect());
+    }
+    let run = store::load(&store::find(&stack.loaded.results_dir(), "latest")?)?;
+    let mut lines: Vec<String> = Vec::new();
+    for mend in diagnose::mends(stack, &run) {
+        if tune::as_change(&mend).is_some() && !lines.contains(&mend) {
+            lines.push(mend);
+        }
+    }
+    if lines.is_empty() {
+        return Err(Error::usage(format!("{} asks for no change", run.id))
+            .hint("name changes: --steps \"db --indexes; kafka --compression lz4\""));
+    }
+    Ok(lines)
+}
+
+fn show(
+    found: &[(String, TuneCommand, Plan)],
+    left_out: &[String],
+    args: &ExperimentArgs,
+    out: Out,
+) -> Result<()> {
+    if out.format() == OutputFormat::Json {
+        return Ok(());
+    }
+    let mut text = vec![format!("{} load tests at {}:", 1 + 2 * found.len(), args.rates)];
+    for (line, _, plan) in found {
+        text.push(format!("  {line}"));
+        text.extend(plan.steps.iter().map(|step| paint(Tone::Dim, &format!("    {}", step.what()))));
+    }
+    text.extend(left_out.iter().map(|why| paint(Tone::Warn, &format!("  ! left out: {why}"))));
+    out.line(&text.join("\n"))
+}
+
+/// Where changes are tried.
+struct Lab {
+    stack: Stack,
+    rates: String,
+    out: Out,
+}
+
+/// A measurement and the run it is from.
+#[derive(Clone)]
+struct Measurement {
+    run: String,
+    values: Measured,
+}
+
+impl Lab {
+    /// Applies, measures, takes back, measures; keeps what helped. Whatever fails in between, the
+    /// change is taken back.
+    async fn attempt(
+        &mut self,
+        line: &str,
+        command: &TuneCommand,
+        baseline: &mut Measurement,
+    ) -> Result<Tried> {
+        let entry = self.apply(command).await?;
+        let with = match self.measure(line).await {
+            Ok(with) => with,
+            Err(error) => {
+                self.take_back(&entry).await?;
+                return Err(error);
+            }
+        };
+        self.take_back(&entry).await?;
+        let after = self.measure("after").await?;
+        let outcome = weigh(&baseline.values, &with.values, &after.values);
+        let runs = [baseline.run.clone(), with.run.clone(), after.run.clone()];
+        let kept = outcome.verdict == Verdict::Helped;
+        if kept {
+            self.apply(command).await?;
+        }
+        *baseline = if kept { with } else { after };
+        Ok(Tried { change: line.to_owned(), outcome, kept, runs })
+    }
+
+    async fn apply(&mut self, command: &TuneCommand) -> Result<Entry> {
+        let plan = tune::planned(&self.stack, command).await?;
+        let entry = make(&self.stack, &plan, None, self.out).await?;
+        self.stack = Stack::new(self.stack.loaded.reload()?);
+        Ok(entry)
+    }
+
+    async fn take_back(&mut self, entry: &Entry) -> Result<()> {
+        let entry = Journal::of(&self.stack.layout).entry(Some(&entry.id))?;
+        let plan = plan_undo(&entry.id, &entry.made()).map_err(Error::refused)?;
+        make(&self.stack, &plan, Some(&entry), self.out).await?;
+        self.stack = Stack::new(self.stack.loaded.reload()?);
+        Ok(())
+    }
+
+    /// One short load test, as a user would run it.
+    async fn measure(&self, note: &str) -> Result<Measurement> {
+        let results = self.stack.loaded.results_dir();
+        let before = store::list(&results).len();
+        let own = std::env::current_exe()
+            .map_err(|cause| Error::failed(format!("cannot find nsys itself: {cause}")))?;
+        let mut command = tokio::process::Command::new(own);
+        command.args(["loadtest", "incremental", "--rates", &self.rates, "--note"]);
+        command.arg(format!("experiment: {note}")).arg("--state-dir").arg(&self.stack.loaded.state_dir);
+        if let Some(file) = &self.stack.loaded.file {
+            command.arg("--config").arg(file);
+        }
+        if self.out.is_quiet() {
+            command.arg("--quiet");
+        }
+        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().await;
+        let status = status.map_err(|cause| Error::failed(format!("cannot start a load test: {cause}")))?;
+        let runs: Vec<PathBuf> = store::list(&results);
+        // Objectives that were not met and a limited generator are results too.
+        match status.code() {
+            Some(0 | 10 | 11) if runs.len() > before => {}
+            Some(130) => return Err(Error::interrupted("the load test was interrupted")),
+            _ => return Err(Error::failed(format!("the load test ended with {status}"))),
+        }
+        let run = store::load(&runs[runs.len() - 1])?;
+        Ok(Measurement { values: measured(&run), run: run.id })
+    }
+}
+
+/// The seconds of the steady windows of a run.
+fn measured(run: &Run) -> Measured {
+    let series =
+        |value: fn(&Sample) -> Option<f64>| run.levels.iter().flat_map(steady).filter_map(value).collect();
+    Measured { p95_ms: series(|one| one.p95_ms), rate_rps: series(|one| one.rate_rps) }
+}
+
+fn steady(level: &LevelResult) -> impl Iterator<Item = &Sample> {
+    let (from, to) = (level.steady_from_s, level.steady_from_s + level.steady_s as f64);
+    level.samples.iter().filter(move |one| one.at_s >= from && one.at_s <= to)
+}
