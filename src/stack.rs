@@ -7,6 +7,7 @@ pub mod health;
 pub mod layout;
 pub mod parts;
 pub mod prepare;
+pub mod replica;
 pub mod runtime;
 pub mod setup;
 pub mod spec;

@@ -98,7 +98,8 @@ impl Default for Auth {
 pub struct Db {
     /// Address of the primary. Empty: the one the local stack runs. Secret when it holds a password.
     pub url: String,
-    /// Address of a read replica; empty: reads go to the primary.
+    /// Address of a read replica. Empty: that of the local stack while one runs. `none`: reads go to the
+    /// primary. Secret when it holds a password.
     pub read_url: String,
     /// A replica that lags further behind than this is not read from.
     #[serde(with = "span")]

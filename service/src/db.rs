@@ -11,6 +11,7 @@ mod letters;
 mod lifecycle;
 mod notifications;
 mod preferences;
+mod replica;
 mod signing_keys;
 mod stats;
 mod templates;
@@ -24,6 +25,7 @@ pub(crate) use export::ExportFilter;
 pub(crate) use lifecycle::Change;
 pub(crate) use notifications::ListFilter;
 pub(crate) use preferences::RecipientKey;
+pub(crate) use replica::Standing;
 pub(crate) use signing_keys::SigningKeyRow;
 pub(crate) use templates::Existing;
 pub(crate) use users::{NewUser, RegisterError, UserFilter};
@@ -35,6 +37,8 @@ use nsys_contract::config::Db as Settings;
 use nsys_contract::schema::REQUIRED_SCHEMA_VERSION;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
+use replica::Replica;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::{Postgres, QueryBuilder, Row};
 use std::time::Instant;
@@ -78,6 +82,7 @@ fn member<T: std::str::FromStr<Err = nsys_contract::status::UnknownMember>>(
 /// The pool of one process.
 pub(crate) struct Db {
     pool: PgPool,
+    replica: Option<Replica>,
     metrics: Metrics,
     pool_size: u32,
 }
@@ -94,7 +99,25 @@ impl Db {
             .connect_with(options)
             .await
             .context("it does not answer")?;
-        Ok(Self { pool, metrics, pool_size: settings.pool_size })
+        let replica = Replica::watch(settings)?;
+        Ok(Self { pool, replica, metrics, pool_size: settings.pool_size })
+    }
+
+    /// What is known of the read replica, if there is one.
+    pub(crate) fn replica(&self) -> Option<Standing> {
+        self.replica.as_ref().map(Replica::standing)
+    }
+
+    /// A connection to the replica, while reads go there.
+    async fn replica_connection(&self) -> Option<PoolConnection<Postgres>> {
+        self.replica.as_ref()?.connection().await
+    }
+
+    /// Keeps reads away from the replica until it was looked at again.
+    fn distrust_replica(&self, cause: &DbError) {
+        if let Some(replica) = &self.replica {
+            replica.distrust(&cause.to_string());
+        }
     }
 
     /// Refuses a schema that is older than this build.
@@ -128,7 +151,7 @@ impl Db {
     }
 
     /// A connection; the wait for it is measured apart from the query.
-    async fn acquire(&self) -> Result<sqlx::pool::PoolConnection<Postgres>, DbError> {
+    async fn acquire(&self) -> Result<PoolConnection<Postgres>, DbError> {
         let started = Instant::now();
         let connection = self.pool.acquire().await;
         self.metrics.pool_wait(started.elapsed());

@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait until workers have taken new partitions over.
+const TAKE_OVER: Duration = Duration::from_secs(90);
 
 async fn count(stack: &Stack, topic: &str) -> Result<u32> {
     let there = kafka::topics(&stack.endpoints.brokers(), PATIENCE).await?;
@@ -31,30 +33,42 @@ pub(super) async fn check(stack: &Stack, change: &KafkaStep) -> Result<()> {
     }
 }
 
-/// The broker is asked whether it would, then does; done when workers own every partition.
+/// The broker is asked whether it would, then does; done when every new partition has an owner that
+/// has committed where it begins, so that nothing produced to it can be missed any more.
 pub(super) async fn make(stack: &Stack, change: &KafkaStep, line: &Line) -> Result<(Value, Value)> {
     let KafkaStep::Partitions { topic, from, to } = change;
     let brokers = stack.endpoints.brokers();
     kafka::create_partitions(&brokers, topic, *to, true, PATIENCE).await?;
     kafka::create_partitions(&brokers, topic, *to, false, PATIENCE).await?;
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let (deadline, all) = (Instant::now() + TAKE_OVER, *to as usize);
     loop {
-        let group = kafka::group(&brokers, topics::WORKER_GROUP, PATIENCE).await;
-        let members = group.as_ref().map_or(0, |group| group.members.len());
-        let owned = group.map_or(0, |group| group.owned(topic));
-        let usable = kafka::lag(&brokers, topics::WORKER_GROUP, std::slice::from_ref(topic), PATIENCE).await;
-        let usable = usable.map_or(0, |partitions| partitions.len());
-        let all = *to as usize;
-        if usable == all && (owned == all || members == 0) {
+        // A broker that is away for a moment is asked again.
+        let (mut usable, mut owned, mut committed, mut members) = (0, 0, 0, None);
+        if let Ok((group, offsets)) = kafka::group_offsets(&brokers, topics::WORKER_GROUP, PATIENCE).await {
+            let own: Vec<_> = offsets.iter().filter(|one| one.topic == *topic).collect();
+            usable = own.iter().filter(|one| one.end.is_some()).count();
+            committed = own.iter().filter(|one| one.committed.is_some()).count();
+            owned = group.owned(topic);
+            members = Some(group.members.len());
+        }
+        if members == Some(0) && count(stack, topic).await.is_ok_and(|now| now == *to) {
+            // Nobody is there to take them over; whoever comes begins at their first message.
+            return Ok(both(from, to));
+        }
+        if usable == all && owned == all && committed == all {
             return Ok(both(from, to));
         }
         if Instant::now() > deadline {
             return Err(Error::failed(format!(
-                "{topic} has {usable} usable partitions and {owned} with an owner, of {to}, after a minute"
+                "of {to} partitions of {topic}, {usable} are usable, {owned} have an owner and {committed} a commit \
+                 after {TAKE_OVER:?}"
             ))
             .hint("the partitions are there; see: nsys lag"));
         }
-        line.update(&format!("{usable} of {to} usable, {owned} with an owner"));
+        line.share(
+            committed.min(owned) as f64 / all as f64,
+            &format!("{owned} with an owner, {committed} with a commit"),
+        );
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }

@@ -163,8 +163,9 @@ fn duration_text(text: &str) -> Result<String, String> {
 /// The value of `db.read_url` for what was asked.
 fn read_replica(text: &str) -> Result<String, String> {
     match text {
-        "none" => Ok(String::new()),
-        "local" => Ok(text.to_owned()),
+        "none" => Ok(text.to_owned()),
+        // The replica that the local stack runs needs no address.
+        "local" => Ok(String::new()),
         url if url.starts_with("postgres://") || url.starts_with("postgresql://") => Ok(url.to_owned()),
         _ => Err(format!("{text:?} is neither postgres://…, nor local, nor none")),
     }

@@ -11,7 +11,8 @@ pub use index::{BuildProgress, Execution};
 use crate::domain::database::{Connections, LockWait, TableSize};
 use crate::domain::run::Statement;
 use crate::error::{Context, Error, Result};
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection, Row};
 use std::time::Duration;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
@@ -43,7 +44,12 @@ impl Postgres {
     /// # Errors
     /// When the server does not take the connection in time; the message is the server's own.
     pub async fn connect(url: &str, timeout: Duration) -> Result<Self> {
-        match tokio::time::timeout(timeout, PgConnection::connect(url)).await {
+        // A statement that takes long is what we look for, not what we warn of.
+        let options: PgConnectOptions = url
+            .parse()
+            .map_err(|cause| Error::usage(format!("db.url is not a PostgreSQL address: {cause}")))?;
+        let options = options.disable_statement_logging();
+        match tokio::time::timeout(timeout, options.connect()).await {
             Ok(Ok(connection)) => Ok(Self { connection }),
             Ok(Err(cause)) => Err(Error::unreachable(format!("postgres: {cause}"))),
             Err(_) => Err(Error::unreachable(format!("postgres did not answer within {timeout:?}"))),

@@ -14,7 +14,7 @@ use crate::plan::index::{self, Wanted};
 use crate::plan::merge::merge;
 use crate::plan::{CacheStep, DbStep, Plan, Read, Step, config, partitions, shown};
 use crate::render::Out;
-use crate::stack::{Stack, spec};
+use crate::stack::{Stack, replica, spec};
 use clap::Parser;
 use nsys_contract::{schema, topics};
 use std::time::Duration;
@@ -143,7 +143,12 @@ async fn database(stack: &Stack, args: &TuneDbArgs) -> Result<Plan> {
     let mut wanted = Vec::new();
     wanted.extend(args.pool_size.map(|size| ("db.pool_size", Value::from(i64::from(size)))));
     wanted.extend(args.pool_timeout.as_deref().map(|timeout| ("db.pool_timeout", Value::from(timeout))));
-    wanted.extend(args.read_replica.as_deref().map(|url| ("db.read_url", Value::from(url))));
+    if let Some(url) = args.read_replica.as_deref() {
+        if url.is_empty() && !stack.records().await?.iter().any(|part| part.name == replica::PART) {
+            return Err(Error::refused("no replica runs").hint("nsys up --with replica"));
+        }
+        wanted.push(("db.read_url", Value::from(url)));
+    }
     if !wanted.is_empty() {
         plans.push(settings(stack, "database", &wanted, |now| now).await?);
     }

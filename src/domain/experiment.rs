@@ -3,12 +3,13 @@
 //! The second A tells a change from a machine that became faster or slower meanwhile: when the two
 //! differ, the change must beat each of them by itself.
 
-use super::compare::NOISE_FLOOR;
 use super::statistics::{self, Effect};
 use serde::Serialize;
 
 /// A difference counts when chance makes it less often than this.
 const SIGNIFICANCE: f64 = 0.05;
+/// Differences below this share are noise, whatever chance says.
+const NOISE_FLOOR: f64 = 0.05;
 
 /// One measurement: a value for each second of its steady window.
 #[derive(Clone, Debug, Default, PartialEq)]

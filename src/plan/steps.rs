@@ -412,7 +412,11 @@ impl Step {
     pub fn cost(&self) -> String {
         match self {
             Self::Db(DbStep::BuildIndex { table_bytes: Some(bytes), .. }) => {
-                format!("reads the table twice ({} MiB); writers go on", bytes / (1 << 20))
+                let size = match bytes >> 20 {
+                    0 => format!("{} KiB", bytes >> 10),
+                    mib => format!("{mib} MiB"),
+                };
+                format!("reads the table twice ({size}); writers go on")
             }
             Self::Db(DbStep::BuildIndex { .. }) => "reads the table twice; writers go on".into(),
             Self::Db(DbStep::DropIndex { .. } | DbStep::DropInvalid { .. }) => {
@@ -517,5 +521,7 @@ fn as_json(value: &impl Serialize) -> String {
 /// The value of a key as it may be shown.
 #[must_use]
 pub fn shown(key: &str, value: &Value) -> Value {
-    if is_secret(key) && value.as_str() != Some("") { Value::from("***") } else { value.clone() }
+    // What says that there is none gives nothing away.
+    let tells = !matches!(value.as_str(), Some("" | "none"));
+    if is_secret(key) && tells { Value::from("***") } else { value.clone() }
 }

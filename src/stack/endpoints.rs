@@ -50,6 +50,12 @@ impl Endpoints {
         5432 + self.offset
     }
 
+    /// The replica of PostgreSQL.
+    #[must_use]
+    pub const fn replica(&self) -> u16 {
+        5433 + self.offset
+    }
+
     /// Redis.
     #[must_use]
     pub const fn redis(&self) -> u16 {
@@ -113,6 +119,12 @@ impl Endpoints {
     pub fn postgres_url(&self, password: &str, database: &str) -> String {
         self.configured(|one| &one.postgres)
             .unwrap_or_else(|| format!("postgres://nsys:{password}@127.0.0.1:{}/{database}", self.postgres()))
+    }
+
+    /// Address of the replica of PostgreSQL that runs on this machine.
+    #[must_use]
+    pub fn replica_url(&self, password: &str) -> String {
+        format!("postgres://nsys:{password}@127.0.0.1:{}/notifications", self.replica())
     }
 
     fn configured(&self, address: impl Fn(&Elsewhere) -> &String) -> Option<String> {

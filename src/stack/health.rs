@@ -1,7 +1,7 @@
 //! Asks each part whether it can do its work, not whether its port is open.
 
-use super::Stack;
 use super::spec::{Record, State};
+use super::{Stack, replica};
 use crate::clients::{http, kafka, postgres::Postgres, redis};
 use crate::domain::health::{Component, Status};
 use crate::error::{Error, Result};
@@ -33,6 +33,7 @@ pub async fn probe(stack: &Stack, part: &str) -> Result<String> {
             }
             Ok(format!("schema {version}"))
         }
+        replica::PART => follows(stack).await,
         "redis" => redis::ping(&ports.redis_url(), PATIENCE).await.map(|()| "PONG".into()),
         "kafka" => {
             let known = kafka::topics(&ports.brokers(), PATIENCE).await?;
@@ -83,6 +84,19 @@ pub(super) async fn ready(base: &str) -> Result<String> {
     }
 }
 
+/// Whether the replica follows its primary.
+async fn follows(stack: &Stack) -> Result<String> {
+    let url = stack.endpoints.replica_url(&stack.layout.secret("postgres")?);
+    match Postgres::connect(&url, PATIENCE).await?.recovery().await? {
+        (true, Some(status)) if status == "streaming" => Ok("follows the primary".into()),
+        (true, status) => Err(Error::failed(format!(
+            "does not follow the primary: {}",
+            status.unwrap_or_else(|| "it is not connected".into())
+        ))),
+        (false, _) => Err(Error::failed("is no replica any more")),
+    }
+}
+
 /// Every component of the stack, probed side by side.
 ///
 /// # Errors
@@ -92,6 +106,9 @@ pub async fn components(stack: &Stack) -> Result<Vec<Component>> {
     let mut names: Vec<String> =
         ["postgres", "schema", "redis", "kafka", "topics", "prometheus", "api"].map(str::to_owned).into();
     names.extend(records.iter().map(|record| record.name.clone()).filter(|name| name.contains('-')));
+    if records.iter().any(|record| record.name == replica::PART) {
+        names.insert(1, replica::PART.to_owned());
+    }
     if stack.endpoints.prometheus_url().is_empty() {
         names.retain(|name| name != "prometheus");
     }
@@ -107,6 +124,7 @@ pub async fn components(stack: &Stack) -> Result<Vec<Component>> {
 fn consequence(part: &str) -> Option<&'static str> {
     Some(match part {
         "postgres" => "accepted notifications wait in Kafka, reads that are not cached fail",
+        replica::PART => "reads go to the primary",
         "redis" => "reads go to PostgreSQL, idempotency is decided there",
         "kafka" => "no notification is accepted",
         "prometheus" => "metrics are not recorded, load tests cannot be judged",

@@ -1,7 +1,7 @@
 //! The parts of the stack as the supervisor is to run them. No I/O but finding programs.
 
 use super::spec::Spec;
-use super::{Stack, prepare, setup};
+use super::{Stack, prepare, replica, setup};
 use crate::error::Result;
 use sha2::{Digest, Sha256};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -39,23 +39,7 @@ fn text(path: &Path) -> String {
 pub async fn infrastructure(stack: &Stack) -> Result<Vec<Spec>> {
     let (layout, ports) = (&stack.layout, &stack.endpoints);
     let (postgres_data, kafka_settings) = tokio::try_join!(prepare::postgres(layout), prepare::kafka(stack))?;
-    let postgres_args = [
-        "-D".to_owned(),
-        text(&postgres_data),
-        format!("--port={}", ports.postgres()),
-        "--listen_addresses=127.0.0.1".into(),
-        "--unix_socket_directories=".into(),
-        "--shared_preload_libraries=pg_stat_statements".into(),
-        "--track_io_timing=on".into(),
-        "--max_connections=200".into(),
-        "--shared_buffers=256MB".into(),
-        "--max_wal_size=4GB".into(),
-    ];
-    let program = setup::need(setup::postgres("postgres"), "postgres")?;
-    let mut postgres = spec(stack, "postgres", program, postgres_args.into(), ports.postgres());
-    postgres.user = prepare::postgres_user()?;
-    // SIGINT ends its sessions at once; SIGTERM would wait for them.
-    postgres.stop_by_interrupt = true;
+    let postgres = server(stack, "postgres", &postgres_data, ports.postgres())?;
 
     let redis_data = layout.path("data/redis");
     std::fs::create_dir_all(&redis_data).map_err(|cause| crate::error::Error::failed(cause.to_string()))?;
@@ -96,6 +80,38 @@ pub async fn infrastructure(stack: &Stack) -> Result<Vec<Spec>> {
     let program = setup::need(setup::on_path("prometheus"), "prometheus")?;
     let prometheus = spec(stack, "prometheus", program, prometheus_args.into(), ports.prometheus());
     Ok(vec![postgres, redis, kafka, prometheus])
+}
+
+/// The streaming replica of PostgreSQL. It needs its copy of the data.
+///
+/// # Errors
+/// When PostgreSQL is not installed.
+pub fn database_replica(stack: &Stack) -> Result<Spec> {
+    server(stack, replica::PART, &replica::data(stack), stack.endpoints.replica())
+}
+
+/// A PostgreSQL server on a data directory.
+fn server(stack: &Stack, name: &str, data: &Path, port: u16) -> Result<Spec> {
+    let args = [
+        "-D".to_owned(),
+        text(data),
+        format!("--port={port}"),
+        "--listen_addresses=127.0.0.1".into(),
+        "--unix_socket_directories=".into(),
+        "--shared_preload_libraries=pg_stat_statements".into(),
+        "--track_io_timing=on".into(),
+        "--max_connections=200".into(),
+        "--shared_buffers=256MB".into(),
+        "--max_wal_size=4GB".into(),
+        // What a replica that restarts still finds.
+        "--wal_keep_size=1GB".into(),
+    ];
+    let program = setup::need(setup::postgres("postgres"), "postgres")?;
+    let mut spec = spec(stack, name, program, args.into(), port);
+    spec.user = prepare::postgres_user()?;
+    // SIGINT ends its sessions at once; SIGTERM would wait for them.
+    spec.stop_by_interrupt = true;
+    Ok(spec)
 }
 
 /// One replica of `app` or `worker`. The environment carries a digest of the configuration, so that

@@ -54,15 +54,9 @@ pub async fn postgres(layout: &Layout) -> Result<PathBuf> {
     write_private(&password_file, &layout.secret("postgres")?)?;
     let mut initdb = Command::new(setup::need(setup::postgres("initdb"), "initdb")?);
     if let Some((user, group)) = user {
-        let chown = |path: &Path| {
-            std::os::unix::fs::chown(path, Some(user), Some(group))
-                .with_context(|| format!("cannot hand over {}", path.display()))
-        };
-        chown(&home)?;
-        chown(&password_file)?;
+        hand_to_postgres(&home, (user, group))?;
+        hand_to_postgres(&password_file, (user, group))?;
         initdb.uid(user).gid(group).current_dir("/");
-        std::fs::set_permissions("/var/lib/nsys", std::fs::Permissions::from_mode(0o755))
-            .context("cannot open /var/lib/nsys")?;
     }
     initdb.args(["-U", "nsys", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "-D"]).arg(&data);
     let output = initdb.arg(format!("--pwfile={}", password_file.display())).output().await;
@@ -76,6 +70,17 @@ pub async fn postgres(layout: &Layout) -> Result<PathBuf> {
         let _ = std::fs::remove_dir_all(&data);
         Err(Error::failed(format!("initdb failed: {}", String::from_utf8_lossy(&output.stderr).trim())))
     }
+}
+
+/// Makes the server's user the owner of a path below the directory that everybody may enter.
+///
+/// # Errors
+/// When it cannot be handed over.
+pub(super) fn hand_to_postgres(path: &Path, (user, group): (u32, u32)) -> Result<()> {
+    std::os::unix::fs::chown(path, Some(user), Some(group))
+        .with_context(|| format!("cannot hand over {}", path.display()))?;
+    std::fs::set_permissions("/var/lib/nsys", std::fs::Permissions::from_mode(0o755))
+        .context("cannot open /var/lib/nsys")
 }
 
 /// Says whose cluster it is without saying the password.
@@ -190,13 +195,17 @@ pub fn prometheus(stack: &Stack, replicas: &[(&str, u32)]) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Writes the service's effective configuration. Returns its path.
+/// Writes the service's effective configuration; `replicated` says that a replica of ours takes reads.
+/// Returns its path.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn service(stack: &Stack) -> Result<PathBuf> {
+pub fn service(stack: &Stack, replicated: bool) -> Result<PathBuf> {
     let mut config: ServiceConfig = stack.loaded.config.service_config();
     config.db.url = stack.database_url()?;
+    if replicated && config.db.read_url.is_empty() {
+        config.db.read_url = stack.endpoints.replica_url(&stack.layout.secret("postgres")?);
+    }
     config.cache.url = stack.endpoints.redis_url();
     config.kafka.brokers = stack.endpoints.brokers().to_string();
     if config.auth.signing_key_file.is_empty() {

@@ -7,6 +7,7 @@ mod database;
 mod indexes;
 mod lag;
 mod partitions;
+mod replica;
 
 use crate::support::{Place, kill_9, text};
 use std::process::{Child, Command, Stdio};
@@ -97,6 +98,7 @@ fn changes_are_proved_and_taken_back() {
     configuration::everything_reversible_goes_back_to_the_first_state(&place);
     data::accounts_and_notifications(&place);
     cache::is_flushed_with_care(&place);
+    replica::takes_reads_and_gives_them_back(&place);
     partitions::grow_and_never_shrink(&place);
     partitions::survive_a_broker_that_dies_half_way(&place);
     lag::is_that_of_the_brokers_own_tool(&place);

@@ -9,7 +9,8 @@ use jiff_sqlx::ToSqlx;
 use nsys_contract::api::Notification;
 use nsys_contract::schema;
 use nsys_contract::status::{Channel, Status};
-use sqlx::QueryBuilder;
+use sqlx::pool::PoolConnection;
+use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 /// Which notifications are exported.
@@ -27,6 +28,22 @@ impl Db {
     /// The next page after an id.
     pub(crate) async fn export_page(
         &self,
+        filter: &ExportFilter,
+        after: Uuid,
+        limit: i64,
+    ) -> Result<Vec<Notification>, DbError> {
+        if let Some(connection) = self.replica_connection().await {
+            match self.export_page_on(connection, filter, after, limit).await {
+                Ok(found) => return Ok(found),
+                Err(cause) => self.distrust_replica(&cause),
+            }
+        }
+        self.export_page_on(self.acquire().await?, filter, after, limit).await
+    }
+
+    async fn export_page_on(
+        &self,
+        mut connection: PoolConnection<Postgres>,
         filter: &ExportFilter,
         after: Uuid,
         limit: i64,
@@ -50,7 +67,6 @@ impl Db {
             sql.push(" AND created_at < ").push_bind(to.to_sqlx());
         }
         sql.push(" ORDER BY id LIMIT ").push_bind(limit);
-        let mut connection = self.acquire().await?;
         let query = sql.build();
         let rows = self.timed("select", schema::NOTIFICATIONS, query.fetch_all(&mut *connection)).await?;
         rows.iter().map(notification).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)

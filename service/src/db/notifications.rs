@@ -8,7 +8,8 @@ use nsys_contract::api::Notification;
 use nsys_contract::schema;
 use nsys_contract::status::{Channel, NotificationType, Priority, Status};
 use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgRow, Postgres};
 use uuid::Uuid;
 
 pub(super) const COLUMNS: &str = "id, user_id, tenant_id, channel, type, priority, status, scheduled_for, expires_at, \
@@ -55,8 +56,23 @@ pub(super) fn notification(row: &PgRow) -> Result<Notification, sqlx::Error> {
 }
 
 impl Db {
+    /// One notification. The replica may not have it yet: only the primary says that there is none.
     pub(crate) async fn fetch_notification(&self, id: Uuid) -> Result<Option<Notification>, DbError> {
-        let mut connection = self.acquire().await?;
+        if let Some(connection) = self.replica_connection().await {
+            match self.fetch_notification_on(connection, id).await {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                Err(cause) => self.distrust_replica(&cause),
+            }
+        }
+        self.fetch_notification_on(self.acquire().await?, id).await
+    }
+
+    async fn fetch_notification_on(
+        &self,
+        mut connection: PoolConnection<Postgres>,
+        id: Uuid,
+    ) -> Result<Option<Notification>, DbError> {
         let sql = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM notifications WHERE id = $1"));
         let query = sqlx::query(sql).bind(id).fetch_optional(&mut *connection);
         let row = self.timed("select", schema::NOTIFICATIONS, query).await?;
@@ -65,9 +81,22 @@ impl Db {
 
     /// One page of notifications, newest first.
     pub(crate) async fn list_notifications(&self, filter: &ListFilter) -> Result<Vec<Notification>, DbError> {
-        let mut sql = sqlx::QueryBuilder::<sqlx::Postgres>::new(format!(
-            "SELECT {COLUMNS} FROM notifications WHERE true"
-        ));
+        if let Some(connection) = self.replica_connection().await {
+            match self.list_notifications_on(connection, filter).await {
+                Ok(found) => return Ok(found),
+                Err(cause) => self.distrust_replica(&cause),
+            }
+        }
+        self.list_notifications_on(self.acquire().await?, filter).await
+    }
+
+    async fn list_notifications_on(
+        &self,
+        mut connection: PoolConnection<Postgres>,
+        filter: &ListFilter,
+    ) -> Result<Vec<Notification>, DbError> {
+        let mut sql =
+            sqlx::QueryBuilder::<Postgres>::new(format!("SELECT {COLUMNS} FROM notifications WHERE true"));
         push_scope(&mut sql, "tenant_id", &filter.scope);
         if let Some(user) = &filter.user_id {
             sql.push(" AND user_id = ").push_bind(user);
@@ -101,7 +130,6 @@ impl Db {
         if filter.skip > 0 {
             sql.push(" OFFSET ").push_bind(filter.skip);
         }
-        let mut connection = self.acquire().await?;
         let query = sql.build();
         let rows = self.timed("select", schema::NOTIFICATIONS, query.fetch_all(&mut *connection)).await?;
         rows.iter().map(notification).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)

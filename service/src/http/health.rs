@@ -101,7 +101,9 @@ async fn database(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
         "status": word,
         "timestamp": jiff::Timestamp::now(),
         "database": {"connected": answer.is_ok(), "detail": answer.err().map(|e| e.to_string()),
-            "pool": {"active": active, "open": open, "size": size}},
+            "pool": {"active": active, "open": open, "size": size},
+            "replica": app.db.replica().map(|one| json!({"used": one.used, "reason": one.reason,
+                "lagSeconds": one.lag.map(|lag| lag.as_secs_f64())}))},
     });
     (code, Json(body))
 }

@@ -11,6 +11,7 @@ use anyhow::anyhow;
 use nsys_contract::config::{Kafka, Worker};
 use nsys_contract::topics::{self, headers};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::collections::HashMap;
@@ -25,6 +26,8 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 const HANDOVER: Duration = Duration::from_secs(8);
 /// How long the thread waits for a message, and so how late a finished batch is committed at most.
 const TICK: Duration = Duration::from_millis(20);
+/// Longest wait for the broker while partitions are assigned.
+const ANSWER: Duration = Duration::from_secs(2);
 /// How long a full feed may hold up the thread before its partitions are paused.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -70,6 +73,29 @@ impl ConsumerContext for Context {
             Rebalance::Error(cause) => tracing::warn!(%cause, "The group could not be rebalanced."),
         }
     }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(partitions) = rebalance
+            && let Err(cause) = commit_starts(consumer, partitions)
+        {
+            // The first batch of each partition commits anyway.
+            tracing::debug!(%cause, "The starts of new partitions are not committed.");
+        }
+    }
+}
+
+/// Commits where this process begins on partitions that the group never committed to. Their lag is
+/// known from then on, and nobody who takes them over begins anywhere else.
+fn commit_starts(consumer: &BaseConsumer<Context>, assigned: &TopicPartitionList) -> KafkaResult<()> {
+    let committed = consumer.committed_offsets(assigned.clone(), ANSWER)?;
+    let mut starts = TopicPartitionList::new();
+    for one in committed.elements().iter().filter(|one| one.offset() == Offset::Invalid) {
+        starts.add_partition_offset(one.topic(), one.partition(), Offset::Beginning)?;
+    }
+    if starts.count() == 0 {
+        return Ok(());
+    }
+    consumer.commit(&consumer.offsets_for_times(starts, ANSWER)?, CommitMode::Async)
 }
 
 /// Lets the lanes finish their batch, then commits what they did.
@@ -182,7 +208,7 @@ impl Consumer {
                 let seconds = oldest.map_or(0.0, |oldest| (now_ms - oldest).max(0) as f64 / 1_000.0);
                 Some(Lag { topic: end.topic().to_owned(), partition: end.partition(), messages, seconds })
             });
-            rdkafka::error::KafkaResult::Ok(lags.collect())
+            KafkaResult::Ok(lags.collect())
         };
         read().unwrap_or_else(|cause| {
             tracing::debug!(%cause, "The lag cannot be read.");

@@ -2,12 +2,23 @@
 
 use super::{Brokers, blocking, config, describe};
 use crate::error::Result;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
+
+/// A client that keeps to itself what is no error here: the end of a partition.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "Kafka");
+    }
+}
+
+impl ConsumerContext for Quiet {}
 
 /// What reading a partition came to next.
 enum Seen<'a> {
@@ -93,7 +104,7 @@ async fn read_from<T: Send + 'static>(
     // An offset that retention has removed means the first one that is left.
     config.set("auto.offset.reset", "earliest").set("fetch.message.max.bytes", "65536");
     blocking(move || {
-        let consumer: BaseConsumer = config.create()?;
+        let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet)?;
         let mut list = TopicPartitionList::new();
         for (partition, offset) in &starts {
             list.add_partition_offset(&topic, *partition, Offset::Offset(*offset))?;

@@ -41,6 +41,18 @@ impl Postgres {
         Ok(row.get(0))
     }
 
+    /// Whether this server is a replica, and what its receiver of the primary's log does.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn recovery(&mut self) -> Result<(bool, Option<String>)> {
+        let row = sqlx::query("SELECT pg_is_in_recovery(), (SELECT status FROM pg_stat_wal_receiver)")
+            .fetch_one(&mut self.connection)
+            .await
+            .context("cannot ask whether this is a replica")?;
+        Ok((row.get(0), row.get(1)))
+    }
+
     /// Everything that a later look can be compared with.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use crate::error::{Context, Error, Result};
 use crate::render::progress::Progress;
 use crate::stack::spec::{Record, Request};
 use crate::stack::up::{ground, loadtest_user, wait_ready};
-use crate::stack::{Stack, control, parts, prepare};
+use crate::stack::{Stack, control, parts, prepare, replica};
 use process_wrap::tokio::{CommandWrap, ProcessSession};
 use std::io::{Read, Seek};
 use std::process::Stdio;
@@ -31,7 +31,7 @@ pub(super) fn usage(records: &[Record]) -> Vec<Option<Usage>> {
 }
 
 /// The parts that `up` may be told to start or to leave out.
-const PARTS: [&str; 6] = ["postgres", "redis", "kafka", "prometheus", "app", "worker"];
+const PARTS: [&str; 7] = ["postgres", "replica", "redis", "kafka", "prometheus", "app", "worker"];
 
 pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progress: &Progress) -> Result<()> {
     wanted.choice.check(Runtime::Local, &PARTS)?;
@@ -46,7 +46,7 @@ pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progre
         Some(running) => running,
         None => start_supervisor(stack).await?,
     };
-    check_ports(stack, &running, &replicas, chosen)?;
+    check_ports(stack, &running, &replicas, |part| wanted.choice.wants(part, part != replica::PART))?;
     let line = progress.line("prepare");
     line.update("data directories");
     let mut specs = parts::infrastructure(stack).await?;
@@ -62,7 +62,8 @@ pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progre
         ground(stack, deadline).await?;
     }
 
-    let config = prepare::service(stack)?;
+    let replicated = follow(stack, wanted, &running, deadline, progress).await?;
+    let config = prepare::service(stack, replicated)?;
     let names: Vec<_> = replicas.iter().map(|(role, index)| format!("{role}-{index}")).collect();
     let surplus: Vec<_> = running
         .iter()
@@ -81,6 +82,34 @@ pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progre
         loadtest_user(stack).await?;
     }
     Ok(())
+}
+
+/// Starts the replica of PostgreSQL when it was asked for, keeps one that runs, stops one that was left
+/// out. Tells whether one runs.
+async fn follow(
+    stack: &Stack,
+    wanted: &Wanted,
+    running: &[Record],
+    deadline: Instant,
+    progress: &Progress,
+) -> Result<bool> {
+    let there = running.iter().any(|record| record.name == replica::PART);
+    if wanted.choice.without.iter().any(|part| part == replica::PART) {
+        if there {
+            send(stack, Request::Stop { names: vec![replica::PART.to_owned()] }).await?;
+        }
+        return Ok(false);
+    }
+    if !there && !wanted.choice.wants(replica::PART, false) {
+        return Ok(false);
+    }
+    if !there {
+        progress.line(replica::PART).update("copies the database");
+        replica::copy(stack).await?;
+    }
+    send(stack, Request::Start { specs: vec![parts::database_replica(stack)?] }).await?;
+    wait_ready(stack, replica::PART, deadline, progress).await?;
+    Ok(true)
 }
 
 async fn send(stack: &Stack, request: Request) -> Result<Vec<Record>> {
@@ -134,6 +163,7 @@ fn check_ports(
     let ports = &stack.endpoints;
     let mut needed = vec![
         ("postgres".to_owned(), ports.postgres()),
+        (replica::PART.to_owned(), ports.replica()),
         ("redis".to_owned(), ports.redis()),
         ("kafka".to_owned(), ports.kafka()),
         ("kafka".to_owned(), ports.kafka_controller()),
@@ -174,7 +204,8 @@ pub(super) async fn down(stack: &Stack, volumes: bool) -> Result<String> {
     };
     if volumes {
         let root = rustix::process::geteuid().is_root();
-        for dir in [stack.layout.postgres_home(root), stack.layout.path("")] {
+        let copy = replica::data(stack).parent().map(std::path::PathBuf::from).unwrap_or_default();
+        for dir in [copy, stack.layout.postgres_home(root), stack.layout.path("")] {
             if dir.exists() {
                 std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
             }

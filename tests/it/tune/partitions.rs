@@ -14,7 +14,7 @@ pub(super) fn grow_and_never_shrink(place: &Place) {
     let partitions = topic["partitions"].as_array().unwrap();
     assert_eq!(partitions.len(), 5);
     assert!(partitions.iter().all(|one| one["owner"].is_string() && one["lag_seconds"] == 0.0), "{lag}");
-    assert!(partitions[4]["committed"].is_null(), "{lag}");
+    assert!(partitions.iter().all(|one| one["committed"].is_i64()), "a partition without a commit: {lag}");
     assert!(refused(place, &["undo", "--yes"], 4).contains("cannot take"));
 }
 
