@@ -3,6 +3,8 @@
 pub mod access;
 pub mod api;
 pub mod cgroup;
+pub mod compose;
+pub mod docker;
 pub mod http;
 pub mod kafka;
 pub mod machine;

@@ -4,6 +4,7 @@ pub mod advice;
 pub mod cache;
 pub mod catalogue;
 pub mod compare;
+pub mod container;
 pub mod database;
 pub mod diagnosis;
 pub mod experiment;

@@ -81,6 +81,8 @@ pub struct Options {
     pub listen: Listen,
     /// Where metrics and this replica's own health are served.
     pub metrics_listen: SocketAddr,
+    /// How long readiness says no while requests are still taken, on the way down.
+    pub drain_delay: std::time::Duration,
 }
 
 /// Runs the service until `stop` resolves, then drains: no request that was taken is dropped and no
@@ -117,6 +119,10 @@ pub async fn run(
     stop.await;
     tracing::info!("Stopping: draining what is in progress.");
     app.set_draining(true);
+    if options.role.serves() {
+        // A balancer needs a moment to notice; until then it sends requests here.
+        tokio::time::sleep(options.drain_delay).await;
+    }
     stopping.cancel();
     let drain = async {
         if let Some(api) = api {

@@ -24,6 +24,10 @@ struct Arguments {
     /// Where this replica serves /metrics and its own health
     #[arg(long, default_value = "127.0.0.1:0")]
     metrics_listen: std::net::SocketAddr,
+    /// On its way down, answer "not ready" this long before refusing connections, so that whoever
+    /// sends requests here stops first
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    drain_delay: u64,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -66,7 +70,11 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     if config.service.threads > 0 {
         runtime.worker_threads(config.service.threads);
     }
-    let options =
-        Options { role: arguments.role, listen: arguments.listen, metrics_listen: arguments.metrics_listen };
+    let options = Options {
+        role: arguments.role,
+        listen: arguments.listen,
+        metrics_listen: arguments.metrics_listen,
+        drain_delay: std::time::Duration::from_secs(arguments.drain_delay),
+    };
     runtime.enable_all().build()?.block_on(run(config, options, notification_service::stop_signal()))
 }

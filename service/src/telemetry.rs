@@ -4,6 +4,7 @@
 //! the guide comes out empty.
 
 mod logs;
+mod process;
 mod routes;
 pub(crate) mod trace;
 
@@ -129,6 +130,7 @@ impl Default for Metrics {
 impl Inner {
     fn registered(mut self) -> Self {
         let r = &mut self.registry;
+        r.register_collector(Box::new(process::Process));
         // The client library appends `_total` to counters itself.
         let counter = |name: &'static str| name.strip_suffix("_total").unwrap_or(name);
         r.register(names::HTTP_REQUEST_DURATION_SECONDS, "Request time", self.http_duration.clone());

@@ -106,7 +106,7 @@ pub(super) async fn roll(stack: &Stack, change: &ServiceStep, progress: &Progres
 
 /// The first key that differs, addresses and secrets left out: those are filled in at start.
 fn difference(has: &Value, wants: &Value) -> Option<(String, Value, Value)> {
-    const FILLED_IN: [&str; 5] = ["url", "brokers", "signing_key_file", "read_url", "smtp_url"];
+    const FILLED_IN: [&str; 6] = ["url", "brokers", "signing_key_file", "read_url", "smtp_url", "otlp_url"];
     wants.as_object()?.iter().find_map(|(section, keys)| {
         keys.as_object()?.iter().find_map(|(key, value)| {
             let secret = crate::config::is_secret(&format!("{section}.{key}"));

@@ -89,22 +89,22 @@ impl Report for Parts {
         if self.parts.is_empty() {
             return "nothing runs; start it with: nsys up".into();
         }
-        let mut table =
-            Table::new(["part", "state", "pid", "port", "uptime", "restarts"]).right(&[2, 3, 4, 5]);
+        let contained = self.parts.iter().any(|part| part.container.is_some());
+        let id = if contained { "container" } else { "pid" };
+        let mut table = Table::new(["part", "state", id, "port", "uptime", "restarts"]).right(&[3, 4, 5]);
         for part in &self.parts {
-            let (tone, state) = match part.state {
-                State::Running => (Tone::Good, "running"),
-                State::Restarting => (Tone::Warn, "restarting"),
-                State::Failed => (Tone::Bad, "failed"),
-                State::Stopping => (Tone::Warn, "stopping"),
-                State::Done => (Tone::Dim, "done"),
+            let tone = match part.state {
+                State::Running => Tone::Good,
+                State::Failed | State::Unhealthy => Tone::Bad,
+                State::Restarting | State::Stopping | State::Waiting => Tone::Warn,
+                State::Done => Tone::Dim,
             };
             let uptime =
                 |seconds: i64| format::duration(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
             table.row([
                 part.name.clone(),
-                paint(tone, state),
-                format::or_missing(part.pid, |pid| pid.to_string()),
+                paint(tone, part.state.as_str()),
+                part.container.clone().unwrap_or_else(|| format::or_missing(part.pid, |pid| pid.to_string())),
                 format::or_missing(part.port, |port| port.to_string()),
                 format::or_missing(part.uptime_s, uptime),
                 part.restarts.to_string(),
@@ -125,15 +125,28 @@ pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
         timeout: args.timeout,
         choice: Choice { only: args.only, with: args.with, without: args.without },
     };
-    let named = args.runtime.as_deref().and_then(Runtime::named);
-    let stack = &named.map_or_else(|| stack.clone(), |runtime| Stack::on(runtime, stack.loaded.clone()));
+    let progress = Progress::new(out);
+    let word = args.runtime.as_deref().unwrap_or(&stack.loaded.config.stack.runtime);
+    let runtime = match Runtime::named(word) {
+        Some(runtime) => runtime,
+        None => Runtime::choose(stack, &progress).await,
+    };
+    let stack = &Stack::on(runtime, stack.loaded.clone());
+    if let Some(other) = Runtime::chosen_before(&stack.layout).filter(|other| *other != runtime)
+        && other.is_here()
+        && !Stack::on(other, stack.loaded.clone()).records().await.unwrap_or_default().is_empty()
+    {
+        let name = &stack.loaded.config.stack.name;
+        return Err(Error::refused(format!("{name} runs on the {} runtime", other.as_str()))
+            .hint("stop it first with nsys down, or give this one another stack.name and port_offset"));
+    }
     if stack.runtime.is_elsewhere() {
         stack.give_access()?;
     }
     if args.change.dry_run {
         return out.line(&stack.intent(&wanted));
     }
-    let records = stack.up(wanted, &Progress::new(out)).await?;
+    let records = stack.up(wanted, &progress).await?;
     out.report(&Parts::new(stack.runtime, records))?;
     out.say(format!("The API is at {}", stack.endpoints.api_url()));
     Ok(())

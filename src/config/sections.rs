@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What `stack.runtime` may be.
-pub const RUNTIMES: [&str; 3] = ["auto", "local", "external"];
+pub const RUNTIMES: [&str; 4] = ["auto", "local", "docker", "external"];
 
 /// Every section of `config.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub const RUNTIMES: [&str; 3] = ["auto", "local", "external"];
 pub struct Config {
     /// Where and how the stack runs.
     pub stack: Stack,
+    /// Containers.
+    pub docker: Docker,
     /// Addresses of a stack that runs elsewhere.
     pub external: External,
     /// Load tests.
@@ -75,6 +77,18 @@ pub struct Stack {
     pub scrape_interval: Duration,
     /// Whether changes want the stack's name typed.
     pub protected: bool,
+}
+
+/// `[docker]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Docker {
+    /// Compose files laid over the shipped one, in order.
+    pub files: Vec<String>,
+    /// Image of the service.
+    pub service_image: String,
+    /// Image of nsys, for the migrations.
+    pub nsys_image: String,
 }
 
 /// `[external]`: addresses beside those of `[db]`, `[kafka]` and `[cache]`.

@@ -80,6 +80,36 @@ impl Endpoints {
         9090 + self.offset
     }
 
+    /// Grafana.
+    #[must_use]
+    pub const fn grafana(&self) -> u16 {
+        3001 + self.offset
+    }
+
+    /// Jaeger's pages and queries.
+    #[must_use]
+    pub const fn jaeger(&self) -> u16 {
+        16_686_u16.saturating_add(self.offset)
+    }
+
+    /// Where Jaeger takes traces by gRPC.
+    #[must_use]
+    pub const fn otlp_grpc(&self) -> u16 {
+        4317 + self.offset
+    }
+
+    /// Where Jaeger takes traces by HTTP.
+    #[must_use]
+    pub const fn otlp_http(&self) -> u16 {
+        4318 + self.offset
+    }
+
+    /// Kafka UI.
+    #[must_use]
+    pub const fn kafka_ui(&self) -> u16 {
+        8080 + self.offset
+    }
+
     /// Metrics and own health of the replica `index` (from 1) of `app` or `worker`. The two ranges lie
     /// within one hundred, so that the stack one offset further does not meet them (up to 36 workers).
     #[must_use]

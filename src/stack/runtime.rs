@@ -1,6 +1,7 @@
 //! Where a stack runs, and what every runtime is asked. One file a runtime; whoever asks does not
 //! see which one answers.
 
+pub(crate) mod docker;
 mod external;
 mod local;
 
@@ -18,6 +19,8 @@ use tokio::time::Instant;
 pub enum Runtime {
     /// Processes of this machine, kept alive by the supervisor.
     Local,
+    /// Containers of this machine's engine, by Docker Compose.
+    Docker,
     /// Somewhere; nsys was only told the addresses.
     External,
 }
@@ -110,13 +113,14 @@ pub type EachLine<'a> = dyn FnMut(&str, &str) -> Result<()> + Send + 'a;
 
 impl Runtime {
     /// Every runtime.
-    pub const ALL: [Self; 2] = [Self::Local, Self::External];
+    pub const ALL: [Self; 3] = [Self::Local, Self::Docker, Self::External];
 
     /// The word that stands for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
+            Self::Docker => "docker",
             Self::External => "external",
         }
     }
@@ -130,8 +134,30 @@ impl Runtime {
     /// The one the configuration names, else the one that the last `up` chose, else local.
     #[must_use]
     pub fn of(configured: &str, layout: &Layout) -> Self {
-        let chosen = || std::fs::read_to_string(layout.run().join("runtime")).ok();
-        Self::named(configured).or_else(|| Self::named(chosen()?.trim())).unwrap_or(Self::Local)
+        Self::named(configured).or_else(|| Self::chosen_before(layout)).unwrap_or(Self::Local)
+    }
+
+    /// The one that the last `up` chose.
+    #[must_use]
+    pub fn chosen_before(layout: &Layout) -> Option<Self> {
+        let word = std::fs::read_to_string(layout.run().join("runtime")).ok()?;
+        Self::named(word.trim())
+    }
+
+    /// What `auto` means for `up`: what it meant before, else containers when an engine answers and
+    /// every image is there or can be had, else processes of this machine.
+    pub async fn choose(stack: &Stack, progress: &Progress) -> Self {
+        if let Some(before) = Self::chosen_before(&stack.layout) {
+            return before;
+        }
+        let on_docker = Stack::on(Self::Docker, stack.loaded.clone());
+        match docker::available(&on_docker, progress).await {
+            Ok(()) => Self::Docker,
+            Err(why) => {
+                progress.line("runtime").finish(&format!("local, for {}", why.message));
+                Self::Local
+            }
+        }
     }
 
     /// Whether nsys only knows the addresses.
@@ -156,7 +182,7 @@ impl Runtime {
                 Err(Error::refused(format!("this stack runs elsewhere; nsys cannot {what} there"))
                     .hint("do it where the stack is run; nsys tune export prints settings to put there"))
             }
-            Self::Local => Ok(()),
+            Self::Local | Self::Docker => Ok(()),
         }
     }
 
@@ -173,6 +199,7 @@ impl Stack {
     pub async fn records(&self) -> Result<Vec<Record>> {
         match self.runtime {
             Runtime::Local => local::records(self).await,
+            Runtime::Docker => docker::records(self).await,
             Runtime::External => external::records(self).await,
         }
     }
@@ -181,6 +208,7 @@ impl Stack {
     pub async fn usage(&self, records: &[Record]) -> Vec<Option<Usage>> {
         match self.runtime {
             Runtime::Local => local::usage(records),
+            Runtime::Docker => docker::usage(records).await,
             Runtime::External => external::usage(self, records).await,
         }
     }
@@ -192,6 +220,7 @@ impl Stack {
     pub async fn logs(&self, request: &LogRequest, each: &mut EachLine<'_>) -> Result<()> {
         match self.runtime {
             Runtime::Local => local::logs(self, request, each).await,
+            Runtime::Docker => docker::logs(self, request, each).await,
             Runtime::External => self.runtime.must_run_parts("read the logs"),
         }
     }
@@ -221,6 +250,7 @@ impl Stack {
         lock.try_lock().map_err(|_| Error::refused("another nsys is bringing this stack up"))?;
         match self.runtime {
             Runtime::Local => local::up(self, &wanted, deadline, progress).await?,
+            Runtime::Docker => docker::up(self, &wanted, deadline, progress).await?,
             Runtime::External => external::up(self, &wanted.choice, deadline, progress).await?,
         }
         self.runtime.remember(&self.layout)?;
@@ -237,6 +267,12 @@ impl Stack {
                 wanted.worker,
                 self.layout.path("").display()
             ),
+            Runtime::Docker => format!(
+                "would start the services of {} with {} app and {} worker in containers",
+                self.layout.path("compose/compose.yaml").display(),
+                wanted.app,
+                wanted.worker
+            ),
             Runtime::External => format!(
                 "would start nothing, create the schema and the topics where they are missing, and wait for {}",
                 self.endpoints.api_url()
@@ -251,6 +287,7 @@ impl Stack {
     pub async fn down(&self, volumes: bool) -> Result<String> {
         match self.runtime {
             Runtime::Local => local::down(self, volumes).await,
+            Runtime::Docker => docker::down(self, volumes).await,
             Runtime::External => self.runtime.must_run_parts("stop the parts").map(|()| String::new()),
         }
     }
@@ -262,6 +299,7 @@ impl Stack {
     pub async fn restart(&self, record: &Record) -> Result<()> {
         match self.runtime {
             Runtime::Local => local::restart(self, record).await,
+            Runtime::Docker => docker::restart(record).await,
             Runtime::External => self.runtime.must_run_parts("restart a part"),
         }
     }

@@ -44,8 +44,28 @@ pub enum State {
     Failed,
     /// It is being stopped.
     Stopping,
+    /// It is there, but waits for what it depends on, or for its first good health check.
+    Waiting,
+    /// It runs, but fails its health check or is held still.
+    Unhealthy,
     /// It did its work once and ended well.
     Done,
+}
+
+impl State {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Restarting => "restarting",
+            Self::Failed => "failed",
+            Self::Stopping => "stopping",
+            Self::Waiting => "waiting",
+            Self::Unhealthy => "unhealthy",
+            Self::Done => "done",
+        }
+    }
 }
 
 /// One line of `ps`.

@@ -147,10 +147,7 @@ async fn parts(stack: &Stack, looks: &Looks) -> Result<Vec<Part>> {
     let logs = join_all(records.iter().map(|record| stack.log_tail(&record.name, LOG_LINES))).await;
     let part = |((record, look), log): ((crate::stack::spec::Record, Option<Usage>), Vec<String>)| Part {
         log,
-        state: serde_json::to_value(record.state)
-            .ok()
-            .and_then(|word| word.as_str().map(str::to_owned))
-            .unwrap_or_default(),
+        state: record.state.as_str().to_owned(),
         cpu_pct: since_last(&record.name, look, looks),
         memory_bytes: look.map(|one| one.memory_bytes),
         name: record.name,

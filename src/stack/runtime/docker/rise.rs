@@ -1,0 +1,252 @@
+//! Brings the project up: images, containers in order, the service rolled without a gap.
+
+use super::{compose, files, project, record, records};
+use crate::clients::compose::Compose;
+use crate::clients::docker::Engine;
+use crate::clients::process;
+use crate::domain::container::{Container, Phase};
+use crate::error::{Error, Kind, Result};
+use crate::render::progress::{Line, Progress};
+use crate::stack::Stack;
+use crate::stack::layout::write_private;
+use crate::stack::runtime::{Runtime, Wanted};
+use crate::stack::spec::State;
+use crate::stack::up::{loadtest_user, wait_ready};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Longest time a replica may take to finish what it has: the grace period of compose.yaml.
+const GRACE_S: i32 = 30;
+
+/// Whether a stack can be brought up in containers here: an engine, Compose, and every image there
+/// or to be had.
+///
+/// # Errors
+/// The reason why not.
+pub(in crate::stack::runtime) async fn available(stack: &Stack, progress: &Progress) -> Result<()> {
+    let engine = Engine::connect().await?;
+    stack.layout.create()?;
+    files::unpack(stack)?;
+    let compose = compose(stack).await?;
+    images(stack, &engine, &compose, &progress.line("images")).await
+}
+
+pub(in crate::stack::runtime) async fn up(
+    stack: &Stack,
+    wanted: &Wanted,
+    deadline: Instant,
+    progress: &Progress,
+) -> Result<()> {
+    let engine = Engine::connect().await?;
+    adopt_password(stack, &engine).await?;
+    files::unpack(stack)?;
+    let mut compose = compose(stack).await?;
+    let known = compose.lines(&["config", "--services"]).await?;
+    wanted.choice.check(Runtime::Docker, &known.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let services: Vec<_> = known.into_iter().filter(|service| wanted.choice.wants(service, true)).collect();
+    if !services.iter().any(|service| service == "jaeger") {
+        // Nobody would take the traces.
+        compose.variables.push(("OTLP_URL".into(), String::new()));
+    }
+    let there = engine.containers(&project(stack)).await?;
+    check_ports(stack, &services, &there)?;
+    images(stack, &engine, &compose, &progress.line("images")).await?;
+    for role in ["app", "worker"] {
+        if services.iter().any(|service| service == role) {
+            roll(stack, &engine, &compose, role, &there, deadline, progress).await?;
+        }
+    }
+    start(stack, &compose, wanted, &services, deadline, progress).await?;
+    let running = records(stack).await?;
+    let parts = running.iter().filter(|one| one.state != State::Done && one.role().is_none());
+    let parts = parts.map(|one| one.name.as_str()).chain(["api"].into_iter().filter(|_| {
+        services.iter().any(|service| service == "balancer")
+            && services.iter().any(|service| service == "app")
+    }));
+    futures::future::try_join_all(parts.map(|part| wait_ready(stack, part, deadline, progress))).await?;
+    for replica in running.iter().filter(|one| one.role().is_some()) {
+        wait_ready(stack, &replica.name, deadline, progress).await?;
+    }
+    if running.iter().any(|one| one.role() == Some("app")) {
+        loadtest_user(stack).await?;
+    }
+    Ok(())
+}
+
+/// A project that somebody started by hand has a password already: it becomes ours.
+async fn adopt_password(stack: &Stack, engine: &Engine) -> Result<()> {
+    let path = stack.layout.path("secrets/postgres");
+    if path.exists() {
+        return Ok(());
+    }
+    let containers = engine.containers(&project(stack)).await?;
+    let Some(postgres) = containers.iter().find(|one| one.service == "postgres") else { return Ok(()) };
+    match engine.environment(&postgres.id).await.get("POSTGRES_PASSWORD") {
+        Some(password) => write_private(&path, password),
+        None => Ok(()),
+    }
+}
+
+/// Pulls and builds what is missing, and nothing else.
+async fn images(stack: &Stack, engine: &Engine, compose: &Compose, line: &Line) -> Result<()> {
+    let docker = &stack.loaded.config.docker;
+    let ours = [docker.service_image.as_str(), docker.nsys_image.as_str()];
+    let (mut pull, mut build) = (Vec::new(), Vec::new());
+    for image in compose.lines(&["config", "--images"]).await? {
+        if !engine.has_image(&image).await {
+            if ours.contains(&image.as_str()) { build.push(image) } else { pull.push(image) }
+        }
+    }
+    if !pull.is_empty() {
+        line.update(&format!("pulls {}", pull.join(", ")));
+        let told =
+            compose.run(&["pull", "--policy", "missing", "--ignore-buildable"], |text| line.update(text));
+        told.await.map_err(|error| error.hint("without a registry: nsys up --runtime local"))?;
+    }
+    if !build.is_empty() {
+        if files::source_dir(stack).is_none() {
+            return Err(Error::failed(format!("there is no image {}", build.join(", ")))
+                .hint("run nsys up where the sources are, or name another image: docker.service_image"));
+        }
+        line.update(&format!("builds {} (the first time takes some minutes)", build.join(", ")));
+        compose.run(&["build", "app", "prepare"], |text| line.update(text)).await?;
+    }
+    line.finish("all there");
+    Ok(())
+}
+
+/// A port that somebody else holds is named with its holder before anything is started: Compose
+/// would notice only half way.
+fn check_ports(stack: &Stack, services: &[String], there: &[Container]) -> Result<()> {
+    let ports = &stack.endpoints;
+    let needed = [
+        ("balancer", ports.api()),
+        ("postgres", ports.postgres()),
+        ("redis", ports.redis()),
+        ("kafka", ports.kafka()),
+        ("prometheus", ports.prometheus()),
+        ("grafana", ports.grafana()),
+        ("jaeger", ports.jaeger()),
+        ("jaeger", ports.otlp_grpc()),
+        ("jaeger", ports.otlp_http()),
+        ("kafkaui", ports.kafka_ui()),
+    ];
+    for (service, port) in needed {
+        let ours = there.iter().any(|one| one.service == service && one.phase == Phase::Running);
+        if ours || !services.iter().any(|one| one == service) {
+            continue;
+        }
+        if let Err(cause) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            let holder = process::holder_of_port(port).unwrap_or_else(|| cause.to_string());
+            return Err(Error::failed(format!("port {port} for {service} is taken: {holder}"))
+                .hint("free it, or move the stack: NSYS_STACK__PORT_OFFSET=1000 nsys up"));
+        }
+    }
+    Ok(())
+}
+
+/// Replaces replicas that run with another configuration: new ones beside them first, and when those
+/// are ready the old ones finish what they have and go.
+async fn roll(
+    stack: &Stack,
+    engine: &Engine,
+    compose: &Compose,
+    role: &str,
+    there: &[Container],
+    deadline: Instant,
+    progress: &Progress,
+) -> Result<()> {
+    let hashes = compose.lines(&["config", "--hash", role]).await?;
+    let hash = hashes.iter().find_map(|line| line.strip_prefix(role)).map(str::trim).unwrap_or_default();
+    let all = there.iter().filter(|one| one.service == role && one.phase == Phase::Running);
+    let (same, old): (Vec<_>, Vec<_>) = all.partition(|one| one.config_hash == hash);
+    if old.is_empty() {
+        return Ok(());
+    }
+    let line = progress.line(role);
+    line.update(&format!("starts {} with the new configuration", old.len()));
+    let scale = format!("{role}={}", same.len() + 2 * old.len());
+    let args = ["up", "--detach", "--no-deps", "--no-recreate", "--no-build", "--scale", &scale, role];
+    compose.run(&args, |_| {}).await?;
+    let fresh = engine.containers(&project(stack)).await?;
+    let fresh =
+        fresh.iter().filter(|one| one.service == role && !there.iter().any(|known| known.id == one.id));
+    for replica in fresh {
+        wait_ready(stack, &record(replica).name, deadline, progress).await?;
+    }
+    for replica in old {
+        line.update(&format!("{} finishes what it has", record(replica).name));
+        engine.retire_container(&replica.id, GRACE_S).await?;
+    }
+    line.finish("runs with the new configuration");
+    Ok(())
+}
+
+/// Lets Compose start everything in order, and shows meanwhile what each part still waits for.
+async fn start(
+    stack: &Stack,
+    compose: &Compose,
+    wanted: &Wanted,
+    services: &[String],
+    deadline: Instant,
+    progress: &Progress,
+) -> Result<()> {
+    let scales = [("app", wanted.app), ("worker", wanted.worker)];
+    let scales: Vec<_> = scales
+        .into_iter()
+        .filter(|(role, _)| services.iter().any(|service| service == role))
+        .map(|(role, count)| format!("{role}={count}"))
+        .collect();
+    let mut args = vec!["up", "--detach", "--no-build", "--remove-orphans"];
+    for scale in &scales {
+        args.extend(["--scale", scale]);
+    }
+    args.extend(services.iter().map(String::as_str));
+    let line = progress.line("containers");
+    let left = deadline.saturating_duration_since(Instant::now());
+    let outcome = tokio::time::timeout(left, async {
+        tokio::select! {
+            outcome = compose.run(&args, |text| tracing::debug!(text, "compose")) => outcome,
+            never = show(stack, &line) => never,
+        }
+    });
+    match outcome.await {
+        Ok(Ok(())) => {
+            line.finish("started");
+            Ok(())
+        }
+        Ok(Err(error)) => Err(culprit(stack, error).await),
+        Err(_) => {
+            let late = Error::new(Kind::Unreachable, "the containers did not come up in time");
+            Err(culprit(stack, late).await)
+        }
+    }
+}
+
+/// Shows who is not up yet; ends only with the one it accompanies.
+async fn show(stack: &Stack, line: &Line) -> Result<()> {
+    loop {
+        let records = records(stack).await.unwrap_or_default();
+        let pending = records.iter().filter(|one| !matches!(one.state, State::Running | State::Done));
+        let pending: Vec<_> = pending.map(|one| one.name.as_str()).collect();
+        if !pending.is_empty() {
+            line.update(&format!("waits for {}", pending.join(", ")));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Compose says that something failed; the container says what: its exit code and its last lines.
+async fn culprit(stack: &Stack, error: Error) -> Error {
+    let records = records(stack).await.unwrap_or_default();
+    let guilty = records.iter().find(|one| one.state == State::Failed);
+    let guilty = guilty
+        .or_else(|| records.iter().find(|one| matches!(one.state, State::Unhealthy | State::Restarting)));
+    let Some(part) = guilty else { return error };
+    let how = part
+        .last_exit
+        .as_ref()
+        .map_or_else(|| "fails its health check".to_owned(), |how| format!("ended with {how}"));
+    let tail: String = stack.log_tail(&part.name, 8).await.iter().map(|line| format!("\n  {line}")).collect();
+    Error::new(error.kind, format!("{} {how}{tail}", part.name)).hint(format!("nsys logs {}", part.name))
+}
