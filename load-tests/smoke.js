@@ -1,2 +1,2 @@
 // Smoke: a few requests, does it work at all.
-export { default, options, handleSummary } from './lib/level.js';
+export { default, options, setup, handleSummary } from './lib/level.js';

@@ -4,5 +4,5 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    nsys::run(nsys::cli::Cli::parse())
+    nsys::run(nsys::cli::Cli::parse_from(nsys::cli::translated(std::env::args_os())))
 }

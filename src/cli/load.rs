@@ -1,7 +1,9 @@
 //! Arguments of load tests and of what is done with their results.
 
-use super::parse_duration;
+use super::{ChangeFlags, parse_duration};
+use crate::domain::scenario::Scenario;
 use clap::{Args, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::time::Duration;
 
 /// Which load is offered.
@@ -9,19 +11,51 @@ use std::time::Duration;
 pub enum ScenarioName {
     /// A few requests: does it work at all.
     Smoke,
+    /// Moderate load, to compare with.
+    #[value(alias = "load")]
+    Baseline,
     /// Level by level up to the breaking point.
     Incremental,
+    /// Beyond the breaking point.
+    Stress,
+    /// A sudden rise, and the recovery from it.
+    Spike,
+    /// The same load for long: what grows?
+    Soak,
+    /// The highest rate that keeps the objectives.
+    FindMax,
 }
 
-impl ScenarioName {
-    /// The name used in paths and reports.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Smoke => "smoke",
-            Self::Incremental => "incremental",
+impl From<ScenarioName> for Scenario {
+    fn from(name: ScenarioName) -> Self {
+        match name {
+            ScenarioName::Smoke => Self::Smoke,
+            ScenarioName::Baseline => Self::Baseline,
+            ScenarioName::Incremental => Self::Incremental,
+            ScenarioName::Stress => Self::Stress,
+            ScenarioName::Spike => Self::Spike,
+            ScenarioName::Soak => Self::Soak,
+            ScenarioName::FindMax => Self::FindMax,
         }
     }
+}
+
+/// How load is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModelName {
+    /// At a rate, whatever the answers do.
+    Open,
+    /// By virtual users that wait for each answer.
+    Closed,
+}
+
+/// What makes the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EngineName {
+    /// k6, the reference.
+    K6,
+    /// nsys' own open-loop generator.
+    Native,
 }
 
 /// Flags of every load test.
@@ -33,15 +67,39 @@ pub struct RunFlags {
     /// Levels by rate, for example 1000/s:5m,5000/s:10m (open model)
     #[arg(long, value_delimiter = ',', value_name = "RATE/s:DURATION", conflicts_with = "levels")]
     pub rates: Vec<String>,
+    /// Open (rates) or closed (virtual users); the levels decide when they are given
+    #[arg(long, value_enum, value_name = "MODEL")]
+    pub model: Option<ModelName>,
     /// A ladder sized for a laptop, about two minutes
     #[arg(long, conflicts_with_all = ["levels", "rates"])]
     pub quick: bool,
+    /// What makes the requests; default from the configuration
+    #[arg(long, value_enum, value_name = "ENGINE")]
+    pub engine: Option<EngineName>,
+    /// Generator processes that share the load of each level
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub generators: u32,
     /// Longest wait after each level for the backlog to drain; default from the configuration
     #[arg(long, value_parser = parse_duration)]
     pub stabilise: Option<Duration>,
+    /// Stop early, for example "p99_ms > 2000 for 10s"; given once or more, instead of those configured
+    #[arg(long, value_name = "RULE")]
+    pub stop: Vec<String>,
+    /// Fail a level when the service counted other successes than the generator
+    #[arg(long)]
+    pub reconcile: bool,
+    /// A shell command to run before each level
+    #[arg(long, value_name = "CMD")]
+    pub before_level: Option<String>,
+    /// A label kept with the run; given once or more
+    #[arg(long, value_name = "K=V")]
+    pub tag: Vec<String>,
     /// A remark kept with the run
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
+    /// Who runs it, for the report
+    #[arg(long, value_name = "NAME")]
+    pub engineer: Option<String>,
 }
 
 /// `nsys loadtest …`
@@ -49,9 +107,22 @@ pub struct RunFlags {
 pub enum LoadtestCommand {
     /// A few requests: does it work at all
     Smoke(RunFlags),
+    /// Moderate load, to compare with
+    #[command(alias = "load")]
+    Baseline(RunFlags),
     /// Level by level up to the breaking point
     Incremental(RunFlags),
-    /// Show what would run, without running it
+    /// Beyond the breaking point
+    Stress(RunFlags),
+    /// A sudden rise, and the recovery from it
+    Spike(RunFlags),
+    /// The same load for long: what grows?
+    Soak(RunFlags),
+    /// The highest rate that keeps the objectives; --rates gives the first rate to try
+    FindMax(RunFlags),
+    /// Smoke, baseline, incremental, stress and spike in turn, until one is not good enough
+    All(AllArgs),
+    /// Show what would run and whether it can, without running it
     Plan {
         /// Which scenario
         #[arg(value_enum)]
@@ -68,6 +139,54 @@ pub enum LoadtestCommand {
         #[arg(default_value = "latest")]
         run: String,
     },
+    /// Go on with a run that was interrupted, at the level where it stopped
+    Resume {
+        /// A directory, its name, latest or latest~1
+        #[arg(default_value = "latest")]
+        run: String,
+        /// Go on although the stack or the configuration is different now
+        #[arg(long)]
+        force: bool,
+    },
+    /// Delete a run
+    Rm {
+        /// A directory, its name, latest or latest~1
+        run: String,
+        /// Flags of every change.
+        #[command(flatten)]
+        change: ChangeFlags,
+    },
+}
+
+/// Arguments of `nsys loadtest all`.
+#[derive(Clone, Debug, Args)]
+pub struct AllArgs {
+    /// Common flags of load tests.
+    #[command(flatten)]
+    pub run: RunFlags,
+    /// A soak test of this length at the end
+    #[arg(long, value_parser = parse_duration)]
+    pub soak: Option<Duration>,
+    /// Go on although a scenario was not good enough
+    #[arg(long)]
+    pub keep_going: bool,
+}
+
+/// The arguments with the guide's `loadtest --scenario NAME` in today's form, `loadtest NAME`.
+#[must_use]
+pub fn translated(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<_> = arguments.collect();
+    let Some(at) = arguments.iter().position(|one| one == "loadtest") else { return arguments };
+    let Some(flag) = arguments.iter().skip(at).position(|one| one == "--scenario").map(|index| at + index)
+    else {
+        return arguments;
+    };
+    if flag + 1 < arguments.len() {
+        arguments.remove(flag);
+        let name = arguments.remove(flag);
+        arguments.insert(at + 1, name);
+    }
+    arguments
 }
 
 /// A form of the report beside text and JSON.
@@ -92,4 +211,21 @@ pub struct ReportArgs {
     /// Print this form instead of the summary
     #[arg(long, value_enum, value_name = "FORM", conflicts_with = "output")]
     pub print: Option<ReportForm>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    #[test]
+    fn the_guide_s_form_of_a_scenario_is_understood() {
+        let words = ["nsys", "-q", "loadtest", "--quick", "--scenario", "load"].map(OsString::from);
+        let cli = Cli::parse_from(translated(words.into_iter()));
+        let Command::Loadtest(LoadtestCommand::Baseline(flags)) = cli.command else {
+            panic!("{:?}", cli.command)
+        };
+        assert!(flags.quick);
+    }
 }

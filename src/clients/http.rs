@@ -4,6 +4,7 @@ use super::access;
 use crate::error::{Context, Error, Result};
 use serde::Serialize;
 use serde_json::Value;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Answer of a call that arrived, whatever its status.
@@ -15,8 +16,15 @@ pub struct Answer {
     pub body: Value,
 }
 
-fn client(timeout: Duration) -> Result<reqwest::Client> {
-    build(reqwest::Client::builder().timeout(timeout))
+/// One client for the whole program: making one costs milliseconds, and connections are kept.
+fn client() -> Result<&'static reqwest::Client> {
+    static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
+    if let Some(client) = CLIENT.get() {
+        return Ok(client);
+    }
+    // A connection to a replica that went away must not be the one that is tried.
+    let new = build(reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(2)))?;
+    Ok(CLIENT.get_or_init(|| new))
 }
 
 fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
@@ -56,7 +64,7 @@ async fn finish(url: &str, request: reqwest::RequestBuilder) -> Result<Answer> {
 /// # Errors
 /// When no answer arrives in time.
 pub async fn get(url: &str, timeout: Duration) -> Result<Answer> {
-    finish(url, client(timeout)?.get(url)).await
+    finish(url, client()?.get(url).timeout(timeout)).await
 }
 
 /// GET with a bearer token.
@@ -64,7 +72,7 @@ pub async fn get(url: &str, timeout: Duration) -> Result<Answer> {
 /// # Errors
 /// When no answer arrives in time.
 pub async fn get_as(url: &str, token: &str, timeout: Duration) -> Result<Answer> {
-    finish(url, client(timeout)?.get(url).bearer_auth(token)).await
+    finish(url, client()?.get(url).timeout(timeout).bearer_auth(token)).await
 }
 
 /// POST of a JSON body, with a bearer token when there is one.
@@ -72,7 +80,7 @@ pub async fn get_as(url: &str, token: &str, timeout: Duration) -> Result<Answer>
 /// # Errors
 /// When no answer arrives in time.
 pub async fn post<T: Serialize + Sync>(url: &str, body: &T, timeout: Duration) -> Result<Answer> {
-    finish(url, client(timeout)?.post(url).json(body)).await
+    finish(url, client()?.post(url).timeout(timeout).json(body)).await
 }
 
 /// What a call does.
@@ -106,7 +114,7 @@ pub async fn call(
         Method::Patch => reqwest::Method::PATCH,
         Method::Delete => reqwest::Method::DELETE,
     };
-    let mut request = client(timeout)?.request(method, url).bearer_auth(token).query(query);
+    let mut request = client()?.request(method, url).timeout(timeout).bearer_auth(token).query(query);
     if let Some(body) = body {
         request = request.json(&body);
     }
@@ -160,7 +168,7 @@ pub async fn query_range(base: &str, promql: &str, start: f64, end: f64, step_s:
     let step = step_s.to_string();
     let (start, end) = (start.to_string(), end.to_string());
     let query = [("query", promql), ("start", &start), ("end", &end), ("step", &step)];
-    let answer = finish(&url, client(Duration::from_secs(10))?.get(&url).query(&query)).await?;
+    let answer = finish(&url, client()?.get(&url).timeout(Duration::from_secs(10)).query(&query)).await?;
     if answer.status != 200 {
         return Err(Error::failed(format!("Prometheus refused {promql:?}: {}", answer.body["error"])));
     }
@@ -187,4 +195,69 @@ pub async fn query_value(base: &str, promql: &str, at: f64) -> Result<Option<f64
         .and_then(|one| one.points.first())
         .map(|point| point.1)
         .filter(|value| value.is_finite()))
+}
+
+/// Server-sent events, as they come.
+#[derive(Debug)]
+pub struct Events {
+    response: reqwest::Response,
+    buffer: Vec<u8>,
+}
+
+/// One server-sent event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerEvent {
+    /// Its name.
+    pub name: String,
+    /// Its data.
+    pub data: String,
+}
+
+impl Events {
+    /// Begins to listen. The connection lasts until it is dropped.
+    ///
+    /// # Errors
+    /// When nothing answers there.
+    pub async fn listen(url: &str, timeout: Duration) -> Result<Self> {
+        let away = |why: String| Error::unreachable(format!("{url}: {why}"));
+        let answer = tokio::time::timeout(timeout, client()?.get(url).send()).await;
+        let response = answer
+            .map_err(|_| away("no answer in time".into()))?
+            .and_then(reqwest::Response::error_for_status)
+            .map_err(|cause| away(cause.to_string()))?;
+        Ok(Self { response, buffer: Vec::new() })
+    }
+
+    /// The next event; absent when the other side ended.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn next(&mut self) -> Result<Option<ServerEvent>> {
+        loop {
+            if let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") {
+                let rest = self.buffer.split_off(end + 2);
+                let block = std::mem::replace(&mut self.buffer, rest);
+                return Ok(Some(ServerEvent::read(&String::from_utf8_lossy(&block))));
+            }
+            let chunk = self.response.chunk().await;
+            match chunk.map_err(|cause| Error::unreachable(format!("the events broke off: {cause}")))? {
+                Some(bytes) => self.buffer.extend_from_slice(&bytes),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+impl ServerEvent {
+    fn read(block: &str) -> Self {
+        let mut event = Self::default();
+        for line in block.lines() {
+            if let Some(name) = line.strip_prefix("event:") {
+                name.trim().clone_into(&mut event.name);
+            } else if let Some(data) = line.strip_prefix("data:") {
+                event.data.push_str(data.trim_start());
+            }
+        }
+        event
+    }
 }

@@ -1,5 +1,6 @@
 //! The only place that names sqlx: everything nsys asks of PostgreSQL.
 
+mod activity;
 mod hypothetical;
 mod index;
 mod schema;

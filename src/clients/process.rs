@@ -121,6 +121,75 @@ pub fn look(pid: i32) -> Option<Usage> {
     })
 }
 
+/// Time that the threads of a process ran, and that they waited for a processor, so far, in seconds.
+/// Threads that ended are not counted; absent where the kernel does not tell.
+#[must_use]
+pub fn scheduling(pid: i32) -> Option<(f64, f64)> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+    let (mut ran, mut waited) = (0_u64, 0_u64);
+    for task in tasks {
+        // A thread may end between the listing and the look.
+        let Ok(text) = std::fs::read_to_string(task.path().join("schedstat")) else { continue };
+        let mut fields = text.split_whitespace().map_while(|field| field.parse::<u64>().ok());
+        ran += fields.next()?;
+        waited += fields.next()?;
+    }
+    Some((ran as f64 / 1e9, waited as f64 / 1e9))
+}
+
+/// How many processors a process may run on.
+#[must_use]
+pub fn allowed_cpus(pid: i32) -> Option<usize> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let list = text.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    let count = |range: &str| match range.split_once('-') {
+        Some((first, last)) => Some(last.parse::<usize>().ok()? - first.parse::<usize>().ok()? + 1),
+        None => range.parse::<usize>().ok().map(|_| 1),
+    };
+    list.trim().split(',').map(count).sum()
+}
+
+/// How many files a process holds open; absent where we may not look.
+#[must_use]
+pub fn open_files(pid: i32) -> Option<u64> {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).ok().map(|files| files.count() as u64)
+}
+
+/// Busy and all time of the machine's processors so far, in clock ticks.
+#[must_use]
+pub fn machine() -> Option<(u64, u64)> {
+    let text = std::fs::read_to_string("/proc/stat").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let fields: Vec<u64> = line.split_whitespace().map_while(|field| field.parse().ok()).collect();
+    // user nice system idle iowait irq softirq steal; guest time is part of user time.
+    let all: u64 = fields.iter().take(8).sum();
+    let idle = fields.get(3)? + fields.get(4)?;
+    Some((all - idle, all))
+}
+
+/// Memory that is available without swapping, in MiB.
+#[must_use]
+pub fn available_memory_mb() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib / 1_024.0)
+}
+
+/// How many ports outgoing connections may use.
+#[must_use]
+pub fn outgoing_ports() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let mut ends = text.split_whitespace().map_while(|end| end.parse::<u64>().ok());
+    let (first, last) = (ends.next()?, ends.next()?);
+    last.checked_sub(first).map(|between| between + 1)
+}
+
+/// Most files this process may be allowed to open; absent when there is no limit.
+#[must_use]
+pub fn file_limit_hard() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum
+}
+
 /// Bytes free for us on the file system of this directory.
 #[must_use]
 pub fn free_disk(dir: &Path) -> Option<u64> {

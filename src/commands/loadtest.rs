@@ -1,15 +1,18 @@
 //! `nsys loadtest` and `nsys report`.
 
 use super::context;
-use crate::cli::{LoadtestCommand, OutputFormat, ReportArgs, ReportForm, RunFlags};
+use crate::cli::{AllArgs, ChangeFlags, LoadtestCommand, OutputFormat, ReportArgs, ReportForm, RunFlags};
+use crate::domain::level::Level;
+use crate::domain::preflight::{Finding, Status};
 use crate::domain::run::Run;
+use crate::domain::scenario::{LoadPlan, Scenario};
 use crate::domain::verdict::Verdict;
 use crate::error::{Error, Kind, Result};
-use crate::loadtest::{Plan, run, store};
-use crate::render::{Out, progress::Progress, table::Table};
+use crate::loadtest::{plan::plan, preflight, run, store};
+use crate::render::{Out, Tone, format, progress::Progress, style, table::Table};
 use crate::report;
 use crate::stack::Stack;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(super) async fn loadtest(
     stack: &Stack,
@@ -17,37 +20,159 @@ pub(super) async fn loadtest(
     read_only: bool,
     out: Out,
 ) -> Result<()> {
-    let plan =
-        |kind, flags: &RunFlags| Plan::new(kind, flags, stack.loaded.config.loadtest.stabilise_timeout);
+    let settings = &stack.loaded.config.loadtest;
+    let offers = !matches!(
+        command,
+        LoadtestCommand::Plan { .. } | LoadtestCommand::List | LoadtestCommand::Show { .. }
+    );
+    if offers && read_only {
+        return Err(Error::refused("a load test writes to the stack, and --read-only is set"));
+    }
+    let scenario = |scenario: Scenario, flags: &RunFlags| plan(scenario, flags, settings);
+    let start = async |kind: Scenario, flags: &RunFlags| {
+        let run = execute(stack, &scenario(kind, flags)?, out).await?;
+        outcome(&run.1, &run.0)
+    };
     match command {
-        LoadtestCommand::Plan { kind, run: flags } => out.line(&run::describe(&plan(kind.as_str(), &flags)?)),
+        LoadtestCommand::Smoke(flags) => start(Scenario::Smoke, &flags).await,
+        LoadtestCommand::Baseline(flags) => start(Scenario::Baseline, &flags).await,
+        LoadtestCommand::Incremental(flags) => start(Scenario::Incremental, &flags).await,
+        LoadtestCommand::Stress(flags) => start(Scenario::Stress, &flags).await,
+        LoadtestCommand::Spike(flags) => start(Scenario::Spike, &flags).await,
+        LoadtestCommand::Soak(flags) => start(Scenario::Soak, &flags).await,
+        LoadtestCommand::FindMax(flags) => start(Scenario::FindMax, &flags).await,
+        LoadtestCommand::All(args) => all(stack, &args, out).await,
+        LoadtestCommand::Plan { kind, run: flags } => {
+            let plan = scenario(kind.into(), &flags)?;
+            show_plan(&plan, &preflight::check(stack, &plan).await?, out)
+        }
         LoadtestCommand::List => list(stack, out),
         LoadtestCommand::Show { run } => {
             let dir = store::find(&stack.loaded.results_dir(), &run)?;
             show(&store::load(&dir)?, out)
         }
-        LoadtestCommand::Smoke(flags) => execute(stack, &plan("smoke", &flags)?, read_only, out).await,
-        LoadtestCommand::Incremental(flags) => {
-            execute(stack, &plan("incremental", &flags)?, read_only, out).await
+        LoadtestCommand::Resume { run: name, force } => {
+            let dir = store::find(&stack.loaded.results_dir(), &name)?;
+            let (dir, run) = run::resume(stack, &dir, force, &Progress::new(out)).await?;
+            conclude(stack, &dir, &run, out)?;
+            outcome(&run, &dir)
         }
+        LoadtestCommand::Rm { run, change } => remove(stack, &run, change, out),
     }
 }
 
-async fn execute(stack: &Stack, plan: &Plan, read_only: bool, out: Out) -> Result<()> {
-    if read_only {
-        return Err(Error::refused("a load test writes to the stack, and --read-only is set"));
-    }
+async fn execute(stack: &Stack, plan: &LoadPlan, out: Out) -> Result<(PathBuf, Run)> {
     out.say(run::describe(plan));
     let (dir, run) = run::execute(stack, plan, &Progress::new(out)).await?;
-    let (context, found) = context::of_run(stack, &dir, &run)?;
-    report::write(&dir, &run, &found, &context)?;
-    show(&run, out)?;
+    conclude(stack, &dir, &run, out)?;
+    Ok((dir, run))
+}
+
+/// Writes the reports and shows the summary.
+fn conclude(stack: &Stack, dir: &Path, run: &Run, out: Out) -> Result<()> {
+    let (context, found) = context::of_run(stack, dir, run)?;
+    report::write(dir, run, &found, &context)?;
+    show(run, out)?;
     out.say(format!("\nReport: {}", dir.join("report.html").display()));
-    outcome(&run, &dir)
+    Ok(())
+}
+
+/// Scenario after scenario, as the guide does it, until one is not good enough.
+async fn all(stack: &Stack, args: &AllArgs, out: Out) -> Result<()> {
+    let settings = &stack.loaded.config.loadtest;
+    if !args.run.levels.is_empty() || !args.run.rates.is_empty() {
+        return Err(Error::usage("all runs each scenario with its own levels")
+            .hint("change loadtest.levels_… in the configuration, or use --quick"));
+    }
+    let scenarios =
+        [Scenario::Smoke, Scenario::Baseline, Scenario::Incremental, Scenario::Stress, Scenario::Spike];
+    let mut plans =
+        scenarios.map(|one| plan(one, &args.run, settings)).into_iter().collect::<Result<Vec<_>>>()?;
+    if let Some(length) = args.soak {
+        let mut soak = plan(Scenario::Soak, &args.run, settings)?;
+        for level in &mut soak.levels {
+            *level = Level { seconds: length.as_secs().max(1), ..level.clone() };
+        }
+        plans.push(soak);
+    }
+    let mut worst = Ok(());
+    for (index, plan) in plans.iter().enumerate() {
+        let (dir, run) = execute(stack, plan, out).await?;
+        let ended = outcome(&run, &dir);
+        // The levels beyond the breaking point are meant to fail; what must hold is that it works at all.
+        let essential = matches!(plan.scenario, Scenario::Smoke | Scenario::Baseline);
+        let left = plans.len() - index - 1;
+        match ended {
+            Err(error) if error.kind == Kind::Interrupted => return Err(error),
+            Err(error) if essential && !args.keep_going && left > 0 => {
+                return Err(Error::new(
+                    error.kind,
+                    format!("{}: {}; {left} scenarios were left out", plan.scenario.as_str(), error.message),
+                )
+                .hint("nsys diagnose, or go on with --keep-going"));
+            }
+            Err(error) => worst = worst.and(Err(error)),
+            Ok(()) => {}
+        }
+    }
+    worst
+}
+
+fn show_plan(plan: &LoadPlan, findings: &[Finding], out: Out) -> Result<()> {
+    if out.format() == OutputFormat::Json {
+        return out.json(&serde_json::json!({
+            "plan": plan, "seconds": plan.seconds(), "checks": findings,
+            "can_run": findings.iter().all(|one| one.status != Status::Refuse),
+        }));
+    }
+    out.line(&run::describe(plan))?;
+    let mut table = Table::new(["check", "status", "detail"]);
+    for one in findings {
+        let tone = match one.status {
+            Status::Ok => Tone::Good,
+            Status::Unknown => Tone::Dim,
+            Status::Warn => Tone::Warn,
+            Status::Refuse => Tone::Bad,
+        };
+        let mend = one.mend.as_ref().map(|how| format!(" → {how}")).unwrap_or_default();
+        table.row([
+            one.name.clone(),
+            style::paint(tone, one.status.as_str()),
+            format!("{}{mend}", one.detail),
+        ]);
+    }
+    out.line(&format!("\n{}", table.text()))
+}
+
+fn remove(stack: &Stack, name: &str, change: ChangeFlags, out: Out) -> Result<()> {
+    let dir = store::find(&stack.loaded.results_dir(), name)?;
+    let run = store::load(&dir)?;
+    if run.state == "running" {
+        return Err(Error::refused(format!("{} is running", run.id)).hint("stop it with Ctrl-C first"));
+    }
+    let what = format!("{} ({})", dir.display(), format::bytes(store::size(&dir)));
+    if change.dry_run {
+        return out.line(&format!("would delete {what}"));
+    }
+    if !change.yes {
+        if !out.can_ask() {
+            return Err(Error::refused(format!("deleting {what} needs a confirmation")).hint("add --yes"));
+        }
+        let answer = out.ask(&format!("Delete {what}? [y/N] "))?;
+        if !matches!(answer.as_str(), "y" | "Y" | "yes") {
+            return Err(Error::refused("not deleted"));
+        }
+    }
+    let freed = store::remove(&dir)?;
+    out.say(format!("deleted {} ({})", run.id, format::bytes(freed)));
+    Ok(())
 }
 
 fn outcome(run: &Run, dir: &Path) -> Result<()> {
     let hint = format!("nsys report {}", dir.file_name().unwrap_or_default().to_string_lossy());
+    if let Some(rule) = &run.stopped_by {
+        return Err(Error::new(Kind::ThresholdsNotMet, format!("stopped by a rule: {rule}")).hint(hint));
+    }
     match run.verdict {
         Verdict::Passed => Ok(()),
         Verdict::Failed => Err(Error::new(Kind::ThresholdsNotMet, "objectives were not met").hint(hint)),
@@ -57,7 +182,8 @@ fn outcome(run: &Run, dir: &Path) -> Result<()> {
         )
         .hint(hint)),
         Verdict::Interrupted => {
-            Err(Error::interrupted("the load test was interrupted; what was measured is kept").hint(hint))
+            Err(Error::interrupted("the load test was interrupted; what was measured is kept")
+                .hint("nsys loadtest resume"))
         }
         Verdict::Unknown => {
             Err(Error::failed("something that is needed to judge could not be measured").hint(hint))

@@ -23,6 +23,9 @@ pub struct CacheStats {
     pub clients: u64,
     /// Seconds since start.
     pub uptime_s: u64,
+    /// Commands processed, since start.
+    #[serde(default)]
+    pub commands: u64,
 }
 
 impl CacheStats {
@@ -44,6 +47,7 @@ impl CacheStats {
             misses: delta(self.misses, earlier.misses),
             evicted: delta(self.evicted, earlier.evicted),
             expired: delta(self.expired, earlier.expired),
+            commands: delta(self.commands, earlier.commands),
             ..*self
         }
     }
@@ -67,6 +71,7 @@ impl CacheStats {
             max_memory_bytes: field("maxmemory"),
             clients: field("connected_clients"),
             uptime_s: field("uptime_in_seconds"),
+            commands: field("total_commands_processed"),
         }
     }
 }

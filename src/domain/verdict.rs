@@ -1,5 +1,6 @@
 //! Judging a level. Never green by absence: what could not be measured is unknown.
 
+use super::guard;
 use super::run::LevelResult;
 use serde::{Deserialize, Serialize};
 
@@ -100,12 +101,17 @@ pub struct Objectives {
     pub generator_cpu_pct: f64,
     /// Share of the planned requests that must be offered.
     pub min_offered_share: f64,
+    /// Requests per second and core up to which the generator's answer times are the service's.
+    pub exact_per_cpu: f64,
+    /// Whether successes must equal what the service counted.
+    pub reconcile: bool,
 }
 
 /// Fills in checks, the generator's state and the verdict of a level that ran to its end.
 pub fn judge(level: &mut LevelResult, goals: Objectives) {
-    let offered_target = level.target_rps.map(|rate| f64::from(rate) * goals.min_offered_share);
-    let k6 = "k6, steady window";
+    let offered_target = guard::planned(level).map(|rate| rate * goals.min_offered_share);
+    let k6 =
+        if level.generator.engine == "native" { "native engine, steady window" } else { "k6, steady window" };
     let mut checks = vec![
         Check::new("p95_ms", level.latency_ms.p95, goals.p95_ms, false, k6),
         Check::new("p99_ms", level.latency_ms.p99, goals.p99_ms, false, k6),
@@ -154,14 +160,22 @@ pub fn judge(level: &mut LevelResult, goals: Objectives) {
             "Prometheus, cache_hits_total / (hits + misses)",
         )
     }));
+    if goals.reconcile {
+        let found = &level.reconciliation;
+        let apart = found.succeeded.zip(found.served).map(|(said, served)| said.abs_diff(served) as f64);
+        let source = "generator's successes against the service's http_requests_total";
+        checks.push(Check::new("successes_apart", apart, 0.0, false, source));
+    }
     level.checks = checks;
 
-    let mut reasons = Vec::new();
-    if let Some(cpu) = level.generator.cpu_pct.filter(|cpu| *cpu > goals.generator_cpu_pct) {
-        reasons.push(format!("k6 used {cpu:.0} % of a core, more than {:.0} %", goals.generator_cpu_pct));
-    }
+    let bounds = guard::Bounds {
+        cpu_pct: goals.generator_cpu_pct,
+        offered_share: goals.min_offered_share,
+        rate_per_cpu: goals.exact_per_cpu,
+    };
+    let mut reasons = guard::reasons(level, bounds);
     let quick = level.latency_ms.p95.is_some_and(|p95| p95 <= goals.p95_ms);
-    if offered_target.is_some_and(|target| level.throughput_rps < target) && quick {
+    if reasons.is_empty() && offered_target.is_some_and(|target| level.throughput_rps < target) && quick {
         reasons
             .push(format!("only {:.0}/s were offered although answers came in time", level.throughput_rps));
     }
@@ -177,7 +191,7 @@ fn verdict_of(level: &LevelResult) -> Verdict {
         .checks
         .iter()
         .any(|check| check.metric == "acknowledged_not_stored" && check.status == CheckStatus::Fail);
-    if level.requests == 0 || level.error_rate == Some(1.0) || lost {
+    if level.requests == 0 || level.error_rate == Some(1.0) || level.stopped_by.is_some() || lost {
         Verdict::Failed
     } else if level.generator.limited {
         Verdict::GeneratorLimited
@@ -212,13 +226,19 @@ mod tests {
         cache_hit_rate: Some(0.7),
         generator_cpu_pct: 150.0,
         min_offered_share: 0.95,
+        exact_per_cpu: 4_000.0,
+        reconcile: false,
     };
 
     fn good() -> LevelResult {
         let mut level = test_run(&[10.0]).levels.remove(0);
         (level.target_rps, level.throughput_rps, level.requests) = (Some(100), 100.0, 1_600);
-        level.reconciliation =
-            Reconciliation { acknowledged: Some(960), stored: Some(960), r#final: Some(960) };
+        level.reconciliation = Reconciliation {
+            acknowledged: Some(960),
+            stored: Some(960),
+            r#final: Some(960),
+            ..Reconciliation::default()
+        };
         level
     }
 

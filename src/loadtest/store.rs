@@ -2,6 +2,7 @@
 
 use crate::domain::run::Run;
 use crate::error::{Context, Error, Result};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// Writes results.json, all of it or nothing.
@@ -9,8 +10,93 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When it cannot be written.
 pub fn save(dir: &Path, run: &Run) -> Result<()> {
-    let text = serde_json::to_string_pretty(run).context("cannot write the results")?;
-    write(&dir.join("results.json"), &text)
+    write(&dir.join("results.json"), &text_of(run)?)
+}
+
+/// The run as JSON: pretty, but each sample on one line and its numbers rounded, so that a level of any
+/// length stays below a megabyte.
+fn text_of(run: &Run) -> Result<String> {
+    let mut value = serde_json::to_value(run).context("cannot write the results")?;
+    let mut lines = Vec::new();
+    for level in value["levels"].as_array_mut().into_iter().flatten() {
+        let Some(samples) = level["samples"].as_array_mut() else { continue };
+        for sample in samples {
+            round(sample);
+            let line = serde_json::to_string(sample).context("cannot write a sample")?;
+            *sample = Value::String(format!("@sample {}@", lines.len()));
+            lines.push(line);
+        }
+    }
+    let pretty = serde_json::to_string_pretty(&value).context("cannot write the results")?;
+    let mut text = String::with_capacity(pretty.len() + lines.iter().map(String::len).sum::<usize>());
+    let mut lines = lines.iter();
+    for line in pretty.lines() {
+        let trimmed = line.trim_start();
+        match trimmed.starts_with("\"@sample ").then(|| lines.next()).flatten() {
+            Some(sample) => {
+                text.push_str(&line[..line.len() - trimmed.len()]);
+                text.push_str(sample);
+                if trimmed.ends_with(',') {
+                    text.push(',');
+                }
+            }
+            None => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// Thousandths are finer than anything that is measured.
+fn round(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(round),
+        Value::Number(number) if number.is_f64() => {
+            let rounded = number.as_f64().map(|number| (number * 1_000.0).round() / 1_000.0);
+            if let Some(rounded) = rounded.and_then(serde_json::Number::from_f64) {
+                *number = rounded;
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Makes the directory of a new run, named by its kind and its start. Two runs of one second get two
+/// names.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn new_dir(results: &Path, kind: &str, started: jiff::Timestamp) -> Result<(String, PathBuf)> {
+    std::fs::create_dir_all(results).with_context(|| format!("cannot create {}", results.display()))?;
+    for later in 0..60 {
+        let at = started + jiff::SignedDuration::from_secs(later);
+        let stamp = at.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y%m%d_%H%M%S").to_string();
+        let id = format!("{kind}-{stamp}");
+        let dir = results.join(&id);
+        match std::fs::create_dir(&dir) {
+            Ok(()) => return Ok((id, dir)),
+            Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(cause) => return Err(Error::failed(format!("cannot create {}: {cause}", dir.display()))),
+        }
+    }
+    Err(Error::failed(format!("{} is full of runs of this minute", results.display())))
+}
+
+/// Deletes a run. Returns how many bytes that freed.
+///
+/// # Errors
+/// When it cannot be deleted.
+pub fn remove(dir: &Path) -> Result<u64> {
+    let freed = size(dir);
+    std::fs::remove_dir_all(dir).with_context(|| format!("cannot delete {}", dir.display()))?;
+    Ok(freed)
+}
+
+/// Bytes of a run's files.
+#[must_use]
+pub fn size(dir: &Path) -> u64 {
+    let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
 }
 
 /// Writes a file of a run, all of it or nothing.
@@ -42,7 +128,7 @@ pub fn list(results: &Path) -> Vec<PathBuf> {
     // The stamp behind the kind orders them.
     runs.sort_by_key(|path| {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        name.split_once('-').map(|(_, stamp)| stamp.to_owned())
+        name.rsplit_once('-').map(|(_, stamp)| stamp.to_owned())
     });
     runs
 }
@@ -70,4 +156,54 @@ pub fn find(results: &Path, name: &str) -> Result<PathBuf> {
         .into_iter()
         .find(|dir| dir.join("results.json").is_file())
         .ok_or_else(|| Error::failed(format!("there is no run {name}")).hint("nsys loadtest list"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::run::test_run;
+
+    #[test]
+    fn a_run_is_read_as_it_was_written_and_samples_take_one_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = test_run(&[10.0, 20.0]);
+        run.levels[0].samples[0].client_p95_ms = Some(1.234_567);
+        save(dir.path(), &run).unwrap();
+        let read = load(dir.path()).unwrap();
+        assert_eq!(read.levels[1].samples.len(), run.levels[1].samples.len());
+        assert_eq!(read.levels[0].samples[0].client_p95_ms, Some(1.235));
+        let text = std::fs::read_to_string(dir.path().join("results.json")).unwrap();
+        assert_eq!(text.lines().filter(|line| line.contains("\"at_s\"")).count(), 120);
+    }
+
+    #[test]
+    fn an_hour_of_samples_stays_below_a_megabyte() {
+        let mut run = test_run(&[10.0]);
+        let mut sample = run.levels[0].samples[0].clone();
+        let third = Some(1_234.567_891);
+        (sample.client_rps, sample.client_p50_ms, sample.client_p95_ms) = (third, third, third);
+        (sample.client_p99_ms, sample.planned_rps, sample.control_ms) = (third, third, third);
+        (sample.pool_active, sample.pool_size, sample.pool_wait_p95_ms) = (third, third, third);
+        (sample.published_per_s, sample.consumed_per_s, sample.hit_rate) = (third, third, third);
+        (sample.redis_ops_per_s, sample.redis_memory_mb, sample.machine_cpu_pct) = (third, third, third);
+        for part in ["postgres", "redis", "kafka", "prometheus", "app-1", "worker-1"] {
+            sample.cpu_pct.insert(part.into(), 123.456_789);
+            sample.rss_mb.insert(part.into(), 123.456_789);
+        }
+        run.levels[0].samples = vec![sample; 900];
+        let bytes = text_of(&run).unwrap().len();
+        assert!(bytes < 1_000_000, "{bytes}");
+    }
+
+    #[test]
+    fn runs_of_one_second_have_two_names_and_the_newest_is_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = jiff::Timestamp::from_second(1_800_000_000).unwrap();
+        for kind in ["smoke", "find-max", "find-max"] {
+            let (_, made) = new_dir(dir.path(), kind, now).unwrap();
+            save(&made, &test_run(&[1.0])).unwrap();
+        }
+        let newest = find(dir.path(), "latest").unwrap();
+        assert!(newest.ends_with("find-max-20270115_080001"), "{}", newest.display());
+    }
 }

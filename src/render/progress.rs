@@ -27,6 +27,14 @@ impl Progress {
         Self { out, multi: out.is_interactive().then(MultiProgress::new) }
     }
 
+    /// Says something above the lines.
+    pub fn note(&self, text: &str) {
+        match &self.multi {
+            Some(multi) => multi.suspend(|| self.out.say(text)),
+            None => self.out.say(text),
+        }
+    }
+
     /// Adds a line with this name.
     #[must_use]
     pub fn line(&self, name: &str) -> Line {
@@ -75,6 +83,13 @@ impl Line {
             self.update(&format!("{bar} {:>3.0} % {text}", share * 100.0));
         } else {
             self.update(&format!("{:.0} % {text}", (share * 10.0).floor() * 10.0));
+        }
+    }
+
+    /// Takes a live line away; plain lines stay.
+    pub fn remove(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 

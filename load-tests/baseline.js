@@ -1,0 +1,2 @@
+// Baseline: moderate load, to compare with.
+export { default, options, setup, handleSummary } from './lib/level.js';

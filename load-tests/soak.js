@@ -1,0 +1,2 @@
+// Soak: the same load for long.
+export { default, options, setup, handleSummary } from './lib/level.js';

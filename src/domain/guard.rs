@@ -1,0 +1,160 @@
+//! Whether the load generator, not the service, was the limit of a level. Pure.
+
+use super::run::{LevelResult, Sample};
+
+/// Busy virtual users below this share of all are no reason for a lack of requests.
+const BUSY_SHARE: f64 = 0.8;
+/// Answer times this much above those of the control request are the generator's own.
+const CONTROL_FACTOR: f64 = 3.0;
+/// Smaller differences to the control request mean nothing, in ms.
+const CONTROL_NOISE_MS: f64 = 20.0;
+/// A native generator that sends later than this at the 99th percentile has no time, in ms.
+const LATE_MS: f64 = 10.0;
+
+/// The bounds, apart from where they are configured.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// CPU above which it was the limit, per cent of one core.
+    pub cpu_pct: f64,
+    /// Share of the planned requests that must be offered.
+    pub offered_share: f64,
+    /// Requests per second and core above which its own time is in the answer times.
+    pub rate_per_cpu: f64,
+}
+
+/// The share of a core that the generator may use, given how many it may run on: one that is held on
+/// one core is out of breath sooner.
+fn cpu_limit(bounds: Bounds, cpus: Option<usize>) -> f64 {
+    cpus.map_or(bounds.cpu_pct, |cpus| bounds.cpu_pct.min(85.0 * cpus as f64))
+}
+
+/// Whether this second was offered in full; unknown where it was not measured.
+#[must_use]
+pub fn short(sample: &Sample, bounds: Bounds) -> Option<bool> {
+    let (planned, got) = (sample.planned_rps?, sample.client_rps?);
+    Some(got + sample.client_errors_per_s.unwrap_or(0.0) < planned * bounds.offered_share)
+}
+
+/// Why the generator was the limit; empty when it was not.
+#[must_use]
+pub fn reasons(level: &LevelResult, bounds: Bounds) -> Vec<String> {
+    let (generator, engine) = (&level.generator, name(level));
+    let mut reasons = Vec::new();
+    let limit = cpu_limit(bounds, generator.cpus);
+    if let Some(cpu) = generator.cpu_pct.filter(|cpu| *cpu > limit) {
+        let held = generator.cpus.map_or_else(String::new, |cpus| format!(" on {cpus} allowed"));
+        reasons.push(format!("{engine} used {cpu:.0} % of a core{held}, more than {limit:.0} %"));
+    }
+    if let Some(late) = generator.late_p99_ms.filter(|late| *late > LATE_MS) {
+        reasons.push(format!(
+            "{engine} sent one request in a hundred {late:.0} ms late or later although a connection was free"
+        ));
+    }
+    let cpus = generator.cpus.unwrap_or(1) as f64;
+    if level.throughput_rps > bounds.rate_per_cpu * cpus {
+        reasons.push(format!(
+            "above {:.0}/s for each of {cpus:.0} cores the answer times are in part {engine}'s own",
+            bounds.rate_per_cpu
+        ));
+    }
+    if let Some(planned) =
+        planned(level).filter(|planned| level.throughput_rps < planned * bounds.offered_share)
+    {
+        if let Some(busy) = generator.busy_vus.filter(|busy| *busy < f64::from(level.vus) * BUSY_SHARE) {
+            reasons.push(format!(
+                "only {:.0}/s of {planned:.0}/s were offered although {:.0} of {} virtual users were idle",
+                level.throughput_rps,
+                f64::from(level.vus) - busy,
+                level.vus
+            ));
+        } else if let (Some(own), Some(control)) = (level.latency_ms.p95, generator.control_p95_ms)
+            && own > control * CONTROL_FACTOR + CONTROL_NOISE_MS
+        {
+            reasons.push(format!(
+                "only {:.0}/s of {planned:.0}/s were offered, and answers took {own:.0} ms in {engine} while a \
+                 request beside it took {control:.0} ms (95th percentiles)",
+                level.throughput_rps
+            ));
+        }
+    }
+    reasons
+}
+
+/// Requests per second planned over the whole measured time; absent in the closed model.
+#[must_use]
+pub fn planned(level: &LevelResult) -> Option<f64> {
+    if level.stages.is_empty() {
+        return level.target_rps.map(f64::from);
+    }
+    let requests: f64 =
+        level.stages.iter().map(|one| f64::from(one.stage.rate) * one.stage.seconds as f64).sum();
+    (level.steady_s > 0).then(|| requests / level.steady_s as f64)
+}
+
+fn name(level: &LevelResult) -> &str {
+    match level.generator.engine.as_str() {
+        "native" => "the native engine",
+        _ => "k6",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::run::test_run;
+
+    const BOUNDS: Bounds = Bounds { cpu_pct: 150.0, offered_share: 0.95, rate_per_cpu: 4_000.0 };
+
+    fn found(change: impl FnOnce(&mut LevelResult)) -> Vec<String> {
+        let mut level = test_run(&[10.0]).levels.remove(0);
+        level.generator.cpus = Some(2);
+        level.generator.busy_vus = Some(3.0);
+        change(&mut level);
+        reasons(&level, BOUNDS)
+    }
+
+    #[test]
+    fn an_easy_level_has_no_reason() {
+        assert_eq!(found(|_| ()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_generator_on_one_core_is_out_of_breath_sooner() {
+        assert!(found(|level| level.generator.cpu_pct = Some(95.0)).is_empty());
+        let held = found(|level| {
+            level.generator.cpu_pct = Some(95.0);
+            level.generator.cpus = Some(1);
+        });
+        assert!(held[0].contains("95 % of a core on 1 allowed, more than 85 %"), "{held:?}");
+    }
+
+    #[test]
+    fn idle_users_and_too_few_requests_are_the_generator_s_fault_and_busy_ones_are_not() {
+        let idle = found(|level| level.throughput_rps = 300.0);
+        assert!(idle[0].contains("300/s of 500/s"), "{idle:?}");
+        let busy = found(|level| {
+            level.throughput_rps = 300.0;
+            level.generator.busy_vus = Some(49.0);
+            level.latency_ms.p95 = Some(2_000.0);
+            level.generator.control_p95_ms = Some(1_800.0);
+        });
+        assert!(busy.is_empty(), "{busy:?}");
+    }
+
+    #[test]
+    fn slow_answers_that_a_request_beside_the_load_does_not_see_are_the_generator_s() {
+        let starved = found(|level| {
+            level.throughput_rps = 300.0;
+            level.generator.busy_vus = Some(49.0);
+            level.latency_ms.p95 = Some(2_000.0);
+            level.generator.control_p95_ms = Some(3.0);
+        });
+        assert!(starved[0].contains("a request beside it took 3 ms"), "{starved:?}");
+    }
+
+    #[test]
+    fn late_sending_and_a_rate_beyond_the_engine_are_named() {
+        assert!(found(|level| level.generator.late_p99_ms = Some(40.0))[0].contains("40 ms late"));
+        assert!(found(|level| level.throughput_rps = 9_000.0)[0].contains("4000/s"));
+    }
+}

@@ -1,0 +1,363 @@
+//! What one level found: the load, each part, the reconciliation, the verdict.
+
+use super::{Sample, Spike, Trend};
+use crate::domain::facts::Facts;
+use crate::domain::level::Stage;
+use crate::domain::verdict::{Check, Verdict};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Percentiles of the answer time over the steady window, in ms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Fastest.
+    pub min: Option<f64>,
+    /// Median.
+    pub p50: Option<f64>,
+    /// 90th.
+    pub p90: Option<f64>,
+    /// 95th.
+    pub p95: Option<f64>,
+    /// 99th.
+    pub p99: Option<f64>,
+    /// 99.9th.
+    pub p999: Option<f64>,
+    /// Slowest.
+    pub max: Option<f64>,
+}
+
+/// One level.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LevelResult {
+    /// Counted from 1.
+    pub level: usize,
+    /// Virtual users.
+    pub vus: u32,
+    /// Planned requests per second.
+    pub target_rps: Option<u32>,
+    /// Length with the warm-up.
+    pub duration_s: u64,
+    /// Length of the steady window.
+    pub steady_s: u64,
+    /// Start of the steady window, seconds since the epoch.
+    pub steady_from_s: f64,
+    /// The parts of a level that changes its rate; empty when it does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageResult>,
+    /// Requests of the steady window.
+    pub requests: u64,
+    /// Requests per second of the steady window.
+    pub throughput_rps: f64,
+    /// Share of failed requests; null when there was none at all.
+    pub error_rate: Option<f64>,
+    /// Failed requests by cause, warm-up included: `timeout`, `refused`, `reset`, `status 503`, …
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub errors: BTreeMap<String, u64>,
+    /// Answer times.
+    pub latency_ms: Latency,
+    /// Iterations the generator could not start in the steady window.
+    pub dropped_iterations: u64,
+    /// The load generator.
+    pub generator: Generator,
+    /// The service's processes.
+    pub service: Service,
+    /// PostgreSQL.
+    pub db: Db,
+    /// Kafka.
+    pub kafka: Kafka,
+    /// The cache.
+    pub cache: Cache,
+    /// What each process or container used.
+    #[serde(default)]
+    pub containers: Vec<PartUse>,
+    /// How the machine's processors were divided, per cent of all cores: `generator`, `service`,
+    /// `postgres`, `kafka`, `redis`, `prometheus`, `other`, `idle`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cpu_division: BTreeMap<String, f64>,
+    /// Lines at level error in the parts' logs during the level.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub log_errors: BTreeMap<String, u64>,
+    /// What else was measured over the steady window, for the diagnosis.
+    #[serde(default)]
+    pub facts: Facts,
+    /// Acknowledged against stored.
+    pub reconciliation: Reconciliation,
+    /// How the service took a sudden rise, of a spike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spike: Option<Spike>,
+    /// What grew, of a level long enough to tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trends: Vec<Trend>,
+    /// What the machine waited for after the load ended, and whether it came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stabilised: Vec<Condition>,
+    /// Why the level was stopped before its end, when a stop rule said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<String>,
+    /// One sample a second.
+    pub samples: Vec<Sample>,
+    /// What it comes to.
+    pub verdict: Verdict,
+    /// The single judgements.
+    pub checks: Vec<Check>,
+}
+
+/// One part of a level that changes its rate.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StageResult {
+    /// What was planned.
+    #[serde(flatten)]
+    pub stage: Stage,
+    /// Its start, seconds since the epoch.
+    pub from_s: f64,
+    /// Requests that were answered.
+    pub requests: u64,
+    /// Requests per second.
+    pub throughput_rps: f64,
+    /// Share of failed requests; null when there was none at all.
+    pub error_rate: Option<f64>,
+    /// Answer times.
+    pub latency_ms: Latency,
+    /// Iterations the generator could not start.
+    pub dropped_iterations: u64,
+}
+
+/// The load generator.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Generator {
+    /// `k6` or `native`.
+    #[serde(default)]
+    pub engine: String,
+    /// Mean CPU in the steady window, per cent of one core.
+    pub cpu_pct: Option<f64>,
+    /// Largest resident memory, in MiB.
+    pub rss_mb: Option<f64>,
+    /// Processors it was allowed to use.
+    #[serde(default)]
+    pub cpus: Option<usize>,
+    /// Share of its running time that its threads waited for a processor, per cent.
+    #[serde(default)]
+    pub wait_pct: Option<f64>,
+    /// 99th percentile of how late requests were sent although a connection was free, in ms; of the
+    /// native engine only.
+    #[serde(default)]
+    pub late_p99_ms: Option<f64>,
+    /// 95th percentile of the requests that nsys itself made beside the load, in ms.
+    #[serde(default)]
+    pub control_p95_ms: Option<f64>,
+    /// Virtual users that were busy on average, by Little's law.
+    #[serde(default)]
+    pub busy_vus: Option<f64>,
+    /// Seconds of the steady window in which less than the planned rate was offered.
+    #[serde(default)]
+    pub short_seconds: Option<u64>,
+    /// Whether it, not the service, was the limit.
+    pub limited: bool,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// How it ended.
+    pub exit: Option<i32>,
+}
+
+/// The service's processes together.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Service {
+    /// Mean CPU in the steady window, per cent of all cores.
+    pub cpu_pct: Option<f64>,
+    /// Largest resident memory, in MiB.
+    pub rss_mb: Option<f64>,
+    /// Median as the service measured it, in ms.
+    #[serde(default)]
+    pub p50_ms: Option<f64>,
+    /// 95th percentile as the service measured it, in ms.
+    pub p95_ms: Option<f64>,
+    /// 99th percentile as the service measured it, in ms.
+    pub p99_ms: Option<f64>,
+    /// Most requests in progress.
+    #[serde(default)]
+    pub in_flight_max: Option<f64>,
+    /// 95th percentile of the time from acceptance to a final state, in ms.
+    #[serde(default)]
+    pub delivery_p95_ms: Option<f64>,
+    /// Notifications that reached a failed state per second.
+    #[serde(default)]
+    pub failed_per_s: Option<f64>,
+    /// Requests refused to protect the service, per second.
+    #[serde(default)]
+    pub shed_per_s: Option<f64>,
+}
+
+/// PostgreSQL. Counts are of the steady window.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Db {
+    /// Most connections seen.
+    pub connections_max: Option<u64>,
+    /// Connections each process may open.
+    pub pool_size: u32,
+    /// 95th percentile of query time, in ms.
+    pub query_p95_ms: Option<f64>,
+    /// Statements that took the most time.
+    pub top: Vec<Statement>,
+    /// Sequential scans of the notifications table.
+    #[serde(default)]
+    pub seq_scans: Option<i64>,
+    /// Rows that they read.
+    #[serde(default)]
+    pub seq_rows_read: Option<i64>,
+    /// Most connections that ran a statement at once.
+    #[serde(default)]
+    pub active_max: Option<u64>,
+    /// Most sessions that waited for a lock at once.
+    #[serde(default)]
+    pub lock_waits_max: Option<u64>,
+    /// Most connections in use at once, of all pools.
+    #[serde(default)]
+    pub pool_active_max: Option<f64>,
+    /// Connections that all pools together may open.
+    #[serde(default)]
+    pub pool_limit: Option<f64>,
+    /// 95th percentile of the wait for a connection, in ms.
+    #[serde(default)]
+    pub pool_wait_p95_ms: Option<f64>,
+    /// Transactions committed per second.
+    #[serde(default)]
+    pub commits_per_s: Option<f64>,
+    /// Share of block reads that PostgreSQL's own cache answered, 0 to 1.
+    #[serde(default)]
+    pub block_hit_rate: Option<f64>,
+    /// Bytes written to temporary files.
+    #[serde(default)]
+    pub temp_bytes: Option<i64>,
+    /// Deadlocks.
+    #[serde(default)]
+    pub deadlocks: Option<i64>,
+}
+
+/// Kafka.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Kafka {
+    /// Most messages that waited.
+    pub lag_max: Option<i64>,
+    /// Messages that waited when the load ended.
+    pub lag_end: Option<i64>,
+    /// Seconds from the end of the load until nothing waited; null when it did not drain in time.
+    pub drain_s: Option<f64>,
+    /// Messages published per second in the steady window.
+    pub published_per_s: Option<f64>,
+    /// Messages consumed per second in the steady window.
+    pub consumed_per_s: Option<f64>,
+    /// How much the lag grew per second over the steady window; negative when it shrank.
+    #[serde(default)]
+    pub lag_slope_per_s: Option<f64>,
+    /// Each partition of the notification topics.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<PartitionLoad>,
+}
+
+/// One partition during a level.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionLoad {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// Most messages that waited.
+    pub lag_max: i64,
+    /// Messages that waited when the load ended.
+    pub lag_end: i64,
+    /// Messages written to it while the load lasted.
+    pub written: i64,
+}
+
+/// The cache.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Cache {
+    /// Share of the service's reads that hit in the steady window.
+    pub hit_rate: Option<f64>,
+    /// Share of Redis' own look-ups that found their key in the steady window.
+    #[serde(default)]
+    pub redis_hit_rate: Option<f64>,
+    /// Memory that Redis uses, in MiB.
+    #[serde(default)]
+    pub memory_mb: Option<f64>,
+    /// Most memory it may use, in MiB; absent when there is no bound.
+    #[serde(default)]
+    pub memory_limit_mb: Option<f64>,
+    /// Keys when the load ended.
+    #[serde(default)]
+    pub keys: Option<u64>,
+    /// Keys removed to make room, in the steady window.
+    #[serde(default)]
+    pub evicted: Option<u64>,
+    /// Commands per second in the steady window.
+    #[serde(default)]
+    pub ops_per_s: Option<f64>,
+}
+
+/// What one process or container used in the steady window.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PartUse {
+    /// `postgres`, `app-1`, …
+    pub name: String,
+    /// Mean CPU, per cent of one core.
+    pub cpu_pct: Option<f64>,
+    /// Largest CPU of a second, per cent of one core.
+    pub cpu_pct_max: Option<f64>,
+    /// Largest memory, in MiB.
+    pub memory_mb: Option<f64>,
+    /// Read from disk, in MiB.
+    pub disk_read_mb: Option<f64>,
+    /// Written to disk, in MiB.
+    pub disk_written_mb: Option<f64>,
+}
+
+/// Acknowledged against stored, warm-up included.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Reconciliation {
+    /// Answers 201 that the generator counted.
+    pub acknowledged: Option<u64>,
+    /// Rows stored.
+    pub stored: Option<u64>,
+    /// Rows in a final state.
+    pub r#final: Option<u64>,
+    /// Answers without an error that the generator counted.
+    #[serde(default)]
+    pub succeeded: Option<u64>,
+    /// Answers without an error that the service counted in the same time.
+    #[serde(default)]
+    pub served: Option<u64>,
+}
+
+/// One statement of `pg_stat_statements`, over the steady window.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Statement {
+    /// Its text, parameters left out, at most 160 characters.
+    pub query: String,
+    /// How often it ran.
+    pub calls: i64,
+    /// Time in all, in ms.
+    pub total_ms: f64,
+    /// Time for each call, in ms.
+    pub mean_ms: f64,
+}
+
+/// One thing that is waited for between levels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Condition {
+    /// What it is, with the unit last.
+    pub name: String,
+    /// What it is now; absent when it cannot be measured.
+    pub value: Option<f64>,
+    /// At most this is wanted.
+    pub target: f64,
+    /// Whether it holds.
+    pub met: bool,
+}
+
+impl Condition {
+    /// Holds when the value is known and not above the target.
+    #[must_use]
+    pub fn at_most(name: &str, value: Option<f64>, target: f64) -> Self {
+        Self { name: name.to_owned(), value, target, met: value.is_some_and(|value| value <= target) }
+    }
+}

@@ -1,0 +1,107 @@
+//! A healthy run for the tests of whatever reads runs.
+
+use super::{
+    Cache, Db, Environment, Generator, Kafka, Latency, LevelResult, Reconciliation, Run, SCHEMA, Sample,
+    Service,
+};
+use crate::domain::facts::Facts;
+use crate::domain::level::Model;
+use crate::domain::verdict::Verdict;
+use std::collections::BTreeMap;
+
+/// A healthy run for tests: one level of a minute for each 95th percentile (ms), with a series that
+/// wavers by a tenth.
+pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
+    let level = |(index, p95): (usize, &f64)| {
+        let sample = |second: u32| {
+            let waver = 1.0 + 0.1 * f64::from((second * 7919) % 13) / 13.0;
+            Sample {
+                at_s: 1_000.0 + f64::from(second),
+                service_cpu_pct: Some(20.0 * waver),
+                rate_rps: Some(500.0 * waver),
+                p50_ms: Some(p95 / 4.0 * waver),
+                p95_ms: Some(p95 * waver),
+                p99_ms: Some(p95 * 2.0 * waver),
+                ..Sample::default()
+            }
+        };
+        LevelResult {
+            level: index + 1,
+            vus: 50,
+            target_rps: Some(500),
+            duration_s: 60,
+            steady_s: 60,
+            steady_from_s: 1_000.0,
+            stages: Vec::new(),
+            requests: 30_000,
+            throughput_rps: 500.0,
+            error_rate: Some(0.0),
+            errors: BTreeMap::new(),
+            latency_ms: Latency {
+                p50: Some(p95 / 4.0),
+                p95: Some(*p95),
+                p99: Some(p95 * 2.0),
+                ..Latency::default()
+            },
+            dropped_iterations: 0,
+            generator: Generator { cpu_pct: Some(20.0), ..Generator::default() },
+            service: Service { cpu_pct: Some(20.0), rss_mb: Some(60.0), ..Service::default() },
+            db: Db { connections_max: Some(8), pool_size: 10, query_p95_ms: Some(2.0), ..Db::default() },
+            kafka: Kafka {
+                lag_end: Some(0),
+                published_per_s: Some(300.0),
+                consumed_per_s: Some(300.0),
+                ..Kafka::default()
+            },
+            cache: Cache { hit_rate: Some(0.9), ..Cache::default() },
+            containers: Vec::new(),
+            facts: Facts::default(),
+            cpu_division: BTreeMap::new(),
+            log_errors: BTreeMap::new(),
+            reconciliation: Reconciliation::default(),
+            spike: None,
+            trends: Vec::new(),
+            stabilised: Vec::new(),
+            stopped_by: None,
+            samples: (0..60).map(sample).collect(),
+            verdict: Verdict::Passed,
+            checks: Vec::new(),
+        }
+    };
+    Run {
+        schema: SCHEMA.into(),
+        kind: "incremental".into(),
+        id: "incremental-20260101_000000".into(),
+        state: "finished".into(),
+        started_at: "2026-01-01T00:00:00Z".into(),
+        finished_at: None,
+        model: Model::Open,
+        note: None,
+        engineer: None,
+        tags: BTreeMap::new(),
+        plan: None,
+        seams: Vec::new(),
+        stopped_by: None,
+        search: None,
+        environment: Environment {
+            nsys: "0".into(),
+            k6: "k6".into(),
+            os: "Linux".into(),
+            cpus: 2,
+            memory_mb: 4_096,
+            app: 1,
+            worker: 1,
+            shared_machine: true,
+            host: None,
+            runtime: None,
+            disk: None,
+            versions: BTreeMap::new(),
+            script: "s".into(),
+            rows: None,
+            settings: BTreeMap::new(),
+        },
+        targets: serde_json::Value::Null,
+        levels: p95_ms.iter().enumerate().map(level).collect(),
+        verdict: Verdict::Passed,
+    }
+}

@@ -1,0 +1,199 @@
+//! What the parts have counted at one instant, and what lies between two instants.
+
+use super::sampler;
+use crate::clients::redis::Redis;
+use crate::domain::cache::CacheStats;
+use crate::domain::database::{self, Activity, StatementCount};
+use crate::domain::lag::PartitionLag;
+use crate::domain::run::{LevelResult, PartUse, PartitionLoad, sample};
+use crate::domain::usage::Usage;
+use crate::stack::Stack;
+use nsys_contract::schema;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Statements that a level keeps.
+const STATEMENTS: usize = 10;
+
+/// Counters of every part at one instant; what could not be had is absent.
+#[derive(Clone, Debug, Default)]
+pub struct Counted {
+    at_s: f64,
+    statements: Option<Vec<StatementCount>>,
+    scans: Option<(i64, i64)>,
+    activity: Option<Activity>,
+    cache: Option<CacheStats>,
+    used: BTreeMap<String, Usage>,
+}
+
+/// Asks every part.
+pub async fn count(stack: &Stack) -> Counted {
+    let (database, cache, parts) = tokio::join!(
+        async {
+            let Ok(mut database) = sampler::connect(stack).await else { return (None, None, None) };
+            let statements = database.statement_counts().await.ok();
+            let scans = database.sequential_scans(schema::NOTIFICATIONS).await.ok();
+            (statements, scans, database.activity().await.ok())
+        },
+        async {
+            Redis::connect(&stack.endpoints.redis_url(), Duration::from_secs(2))
+                .await
+                .ok()?
+                .stats()
+                .await
+                .ok()
+        },
+        async {
+            let parts = stack.records().await.unwrap_or_default();
+            let looks = stack.usage(&parts).await;
+            parts.into_iter().zip(looks).filter_map(|(part, look)| Some((part.name, look?))).collect()
+        },
+    );
+    Counted {
+        at_s: super::now_s(),
+        statements: database.0,
+        scans: database.1,
+        activity: database.2,
+        cache,
+        used: parts,
+    }
+}
+
+/// Fills in what was counted between two instants.
+pub fn fill(level: &mut LevelResult, before: &Counted, after: &Counted) {
+    let elapsed = (after.at_s - before.at_s).max(1e-3);
+    if let Some((then, now)) = before.statements.as_ref().zip(after.statements.as_ref()) {
+        level.db.top = database::top_between(then, now, STATEMENTS);
+    }
+    if let Some((then, now)) = before.scans.zip(after.scans) {
+        level.db.seq_scans = Some((now.0 - then.0).max(0));
+        level.db.seq_rows_read = Some((now.1 - then.1).max(0));
+    }
+    if let Some((then, now)) = before.activity.zip(after.activity) {
+        let between = now.since(&then);
+        level.db.commits_per_s = Some(between.commits as f64 / elapsed);
+        level.db.block_hit_rate = between.block_hit_rate();
+        (level.db.temp_bytes, level.db.deadlocks) = (Some(between.temp_bytes), Some(between.deadlocks));
+    }
+    if let Some((then, now)) = before.cache.zip(after.cache) {
+        let (between, mib) = (now.since(&then), |bytes: u64| bytes as f64 / f64::from(1 << 20));
+        level.cache.redis_hit_rate = between.hit_rate();
+        level.cache.ops_per_s = Some(between.commands as f64 / elapsed);
+        level.cache.evicted = Some(between.evicted);
+        level.cache.keys = Some(now.keys);
+        level.cache.memory_mb = Some(mib(now.memory_bytes));
+        level.cache.memory_limit_mb = (now.max_memory_bytes > 0).then(|| mib(now.max_memory_bytes));
+    }
+    fill_parts(level, before, after);
+}
+
+fn fill_parts(level: &mut LevelResult, before: &Counted, after: &Counted) {
+    let window = steady(level);
+    let mut names: Vec<String> = window.iter().flat_map(|one| one.rss_mb.keys().cloned()).collect();
+    names.sort();
+    names.dedup();
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let use_of = |name: String| {
+        let cpu = |one: &sample::Sample| one.cpu_pct.get(&name).copied();
+        let looks = after.used.get(&name).zip(before.used.get(&name));
+        // Less than before: it was restarted in between.
+        let disk = |of: fn(&Usage) -> Option<u64>| {
+            let (now, then) = looks?;
+            Some(mib(of(now)?.checked_sub(of(then)?)?))
+        };
+        PartUse {
+            cpu_pct: sample::mean(window.iter().copied(), cpu),
+            cpu_pct_max: sample::largest(window.iter().copied(), cpu),
+            memory_mb: sample::largest(window.iter().copied(), |one| one.rss_mb.get(&name).copied()),
+            disk_read_mb: disk(|look| look.disk_read_bytes),
+            disk_written_mb: disk(|look| look.disk_write_bytes),
+            name,
+        }
+    };
+    let parts: Vec<_> = names.into_iter().map(use_of).collect();
+    level.cpu_division = division(level, &parts);
+    level.containers = parts;
+}
+
+/// How the machine's processors were divided, per cent of all cores.
+fn division(level: &LevelResult, parts: &[PartUse]) -> BTreeMap<String, f64> {
+    let window = steady(level);
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    let mut shares = BTreeMap::new();
+    let mut add = |name: &str, pct: Option<f64>| {
+        if let Some(pct) = pct {
+            *shares.entry(name.to_owned()).or_insert(0.0) += pct / cpus;
+        }
+    };
+    add("generator", level.generator.cpu_pct);
+    for part in parts {
+        add(if sampler::is_service(&part.name) { "service" } else { &part.name }, part.cpu_pct);
+    }
+    let known: f64 = shares.values().sum();
+    if let Some(busy) = sample::mean(window.iter().copied(), |one| one.machine_cpu_pct) {
+        shares.insert("other".into(), (busy - known).max(0.0));
+        shares.insert("idle".into(), (100.0 - busy).max(0.0));
+    }
+    shares
+}
+
+/// The samples of the measured time.
+#[must_use]
+pub fn steady(level: &LevelResult) -> Vec<&sample::Sample> {
+    let end = level.steady_from_s + level.steady_s as f64;
+    level.samples.iter().filter(|one| one.at_s >= level.steady_from_s && one.at_s <= end).collect()
+}
+
+/// The partitions at the end of the load against those at its beginning; `most` is the largest lag seen.
+#[must_use]
+pub fn partitions(
+    begin: &[PartitionLag],
+    end: &[PartitionLag],
+    most: &BTreeMap<(String, i32), i64>,
+) -> Vec<PartitionLoad> {
+    let load = |one: &PartitionLag| {
+        let then = begin.iter().find(|then| then.topic == one.topic && then.partition == one.partition);
+        let key = (one.topic.clone(), one.partition);
+        PartitionLoad {
+            lag_max: most.get(&key).copied().unwrap_or(one.lag).max(one.lag),
+            lag_end: one.lag,
+            // A partition that was not there before was written from its beginning.
+            written: (one.end - then.map_or(0, |then| then.end)).max(0),
+            topic: key.0,
+            partition: key.1,
+        }
+    };
+    let mut loads: Vec<_> = end.iter().map(load).collect();
+    loads.sort_by(|one, two| (&one.topic, one.partition).cmp(&(&two.topic, two.partition)));
+    loads
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_counts_what_was_written_meanwhile() {
+        let at = |end, lag| PartitionLag { topic: "t".into(), partition: 0, committed: None, end, lag };
+        let most = [(("t".to_owned(), 0), 40)].into();
+        let found = partitions(&[at(100, 0)], &[at(350, 7)], &most);
+        assert_eq!((found[0].written, found[0].lag_max, found[0].lag_end), (250, 40, 7));
+    }
+
+    #[test]
+    fn processors_are_divided_among_all_that_is_known() {
+        let mut level = crate::domain::run::test_run(&[10.0]).levels.remove(0);
+        for one in &mut level.samples {
+            one.machine_cpu_pct = Some(90.0);
+            one.rss_mb = [("app-1".to_owned(), 50.0), ("kafka".to_owned(), 400.0)].into();
+            one.cpu_pct = [("app-1".to_owned(), 60.0), ("kafka".to_owned(), 20.0)].into();
+        }
+        fill_parts(&mut level, &Counted::default(), &Counted::default());
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+        assert_eq!(level.cpu_division["service"], 60.0 / cpus);
+        assert_eq!(level.cpu_division["idle"], 10.0);
+        let sum: f64 = level.cpu_division.values().sum();
+        assert!(sum >= 99.9, "{:?}", level.cpu_division);
+        assert_eq!(level.containers[1].memory_mb, Some(400.0));
+    }
+}

@@ -1,0 +1,170 @@
+//! What generators tell while they run, second by second: k6 through the events of its dashboard.
+
+use super::News;
+use crate::clients::http::{Events, ServerEvent};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+/// News that wait to be read; more are not kept waiting for.
+const WAITING: usize = 64;
+/// A dashboard that does not answer by then never will; k6 makes its virtual users first.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// One second as one generator saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tick {
+    /// Seconds since the epoch.
+    pub at_s: f64,
+    /// Requests per second that were answered or failed.
+    pub rate: f64,
+    /// Failed requests per second.
+    pub errors: f64,
+    /// Requests per second that could not be started.
+    pub dropped: f64,
+    /// Median answer time, in ms.
+    pub p50_ms: Option<f64>,
+    /// 95th percentile, in ms.
+    pub p95_ms: Option<f64>,
+    /// 99th percentile, in ms.
+    pub p99_ms: Option<f64>,
+}
+
+impl Tick {
+    /// The same second of two generators. Of percentiles the larger one: an upper bound, good enough
+    /// to watch and never stored as a result.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let larger = |one: Option<f64>, two: Option<f64>| one.into_iter().chain(two).reduce(f64::max);
+        Self {
+            at_s: self.at_s.max(other.at_s),
+            rate: self.rate + other.rate,
+            errors: self.errors + other.errors,
+            dropped: self.dropped + other.dropped,
+            p50_ms: larger(self.p50_ms, other.p50_ms),
+            p95_ms: larger(self.p95_ms, other.p95_ms),
+            p99_ms: larger(self.p99_ms, other.p99_ms),
+        }
+    }
+}
+
+/// Listens to the dashboards on these ports of this machine. Ends with them, or when nobody reads.
+pub(super) fn listen(ports: Vec<u16>) -> Receiver<News> {
+    let (to, from) = channel(WAITING);
+    for port in ports {
+        tokio::spawn(follow(format!("http://127.0.0.1:{port}/events"), to.clone()));
+    }
+    from
+}
+
+async fn follow(url: String, to: Sender<News>) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut events = loop {
+        match Events::listen(&url, Duration::from_secs(5)).await {
+            Ok(events) => break events,
+            Err(_) if to.is_closed() || tokio::time::Instant::now() > deadline => return,
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    };
+    let mut decoder = Decoder::default();
+    loop {
+        let next = tokio::select! {
+            next = events.next() => next,
+            () = to.closed() => return,
+        };
+        // At its end k6 waits until every listener has gone.
+        let Ok(Some(event)) = next else { return };
+        if event.name == "stop" {
+            return;
+        }
+        if let Some(news) = decoder.take(&event)
+            && to.send(news).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// Turns the dashboard's events into news: rows of numbers in the order of the metric names known so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Decoder {
+    names: BTreeSet<String>,
+}
+
+impl Decoder {
+    fn take(&mut self, event: &ServerEvent) -> Option<News> {
+        let data: Value = serde_json::from_str(&event.data).ok()?;
+        match event.name.as_str() {
+            "metric" => {
+                self.names.extend(data.as_object()?.keys().cloned());
+                None
+            }
+            // Seconds without a request come from before the load: k6 makes its virtual users first.
+            "snapshot" => self.second(&data).map(News::Second),
+            _ => None,
+        }
+    }
+
+    fn second(&self, rows: &Value) -> Option<Tick> {
+        let row = |metric: &str| {
+            let index = self.names.iter().position(|name| name == metric)?;
+            rows.get(index)?.as_array()
+        };
+        let field = |metric: &str, index: usize| row(metric)?.get(index)?.as_f64();
+        let rate = field("http_reqs", 1).unwrap_or(0.0);
+        // avg, max, med, min, p(90), p(95), p(99)
+        let time = |index| field("http_req_duration", index).filter(|_| rate > 0.0);
+        Some(Tick {
+            at_s: field("time", 0)? / 1_000.0,
+            rate,
+            errors: field("failures", 1).unwrap_or(0.0),
+            dropped: field("dropped_iterations", 1).unwrap_or(0.0),
+            p50_ms: time(2),
+            p95_ms: time(5),
+            p99_ms: time(6),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(name: &str, data: &str) -> ServerEvent {
+        ServerEvent { name: name.into(), data: data.into() }
+    }
+
+    #[test]
+    fn rows_follow_the_sorted_names_known_so_far() {
+        let mut decoder = Decoder::default();
+        assert_eq!(decoder.take(&event("metric", r#"{"time": {}}"#)), None);
+        assert_eq!(decoder.take(&event("start", "[[1795567666393]]")), None);
+        decoder.take(&event("metric", r#"{"http_reqs": {}, "http_req_duration": {}, "failures": {}}"#));
+        let row = "[[3,3],[5,90,4,1,20,30,80],[50,50],[1795567667395]]";
+        let Some(News::Second(tick)) = decoder.take(&event("snapshot", row)) else { panic!("no second") };
+        assert_eq!((tick.rate, tick.errors, tick.dropped), (50.0, 3.0, 0.0));
+        assert_eq!((tick.p50_ms, tick.p95_ms, tick.p99_ms), (Some(4.0), Some(30.0), Some(80.0)));
+        // A counter without a change in this second is an empty row.
+        decoder.take(&event("metric", r#"{"dropped_iterations": {}}"#));
+        let row = "[[7,7],[],[0,0,0,0,0,0,0],[],[1795567668395]]";
+        let Some(News::Second(tick)) = decoder.take(&event("snapshot", row)) else { panic!("no second") };
+        assert_eq!((tick.dropped, tick.rate, tick.p95_ms), (7.0, 0.0, None));
+    }
+
+    #[test]
+    fn a_garbled_event_is_no_news() {
+        let mut decoder = Decoder::default();
+        assert_eq!(decoder.take(&event("snapshot", "[[")), None);
+        assert_eq!(decoder.take(&event("metric", "[]")), None);
+    }
+
+    #[test]
+    fn two_generators_of_one_second_add_up() {
+        let one = Tick { at_s: 1.0, rate: 10.0, p95_ms: Some(5.0), ..Tick::default() };
+        let two = Tick { at_s: 1.2, rate: 12.0, p95_ms: None, ..Tick::default() };
+        let both = one.plus(&two);
+        assert_eq!((both.rate, both.p95_ms, both.at_s), (22.0, Some(5.0), 1.2));
+    }
+}

@@ -1,0 +1,138 @@
+//! Where a run is measured: program versions, machine, replicas, settings.
+
+use super::{engine, sampler};
+use crate::config::is_secret;
+use crate::diagnose;
+use crate::domain::run::Environment;
+use crate::domain::scenario::{Engine, LoadPlan};
+use crate::domain::verdict::Objectives;
+use crate::error::{Context, Result};
+use crate::stack::spec::replicas;
+use crate::stack::{Stack, setup};
+use nsys_contract::schema;
+use std::path::PathBuf;
+
+/// Sections that are nsys' own; the others are the service's.
+const OWN_SECTIONS: [&str; 6] = ["external.", "stack.", "loadtest.", "targets.", "tune.", "diagnose."];
+
+/// The generator's program.
+///
+/// # Errors
+/// When it is missing.
+pub(super) fn program(stack: &Stack, engine: Engine) -> Result<PathBuf> {
+    match (engine, stack.loaded.config.loadtest.k6.as_str()) {
+        (Engine::Native, _) => std::env::current_exe().context("cannot find nsys itself"),
+        (Engine::K6, "") => setup::need(setup::k6(), "k6"),
+        (Engine::K6, path) => Ok(PathBuf::from(path)),
+    }
+}
+
+/// Describes it.
+///
+/// # Errors
+/// When the supervisor or the database does not answer, or the generator cannot be started.
+pub(super) async fn describe(stack: &Stack, plan: &LoadPlan) -> Result<Environment> {
+    let (app, worker) = replicas(&stack.records().await?);
+    let settings = &stack.loaded.settings;
+    let of_service = settings
+        .iter()
+        .filter(|(key, _)| !OWN_SECTIONS.iter().any(|section| key.starts_with(section)) && !is_secret(key));
+    let told = settings.iter().filter(|(key, _)| {
+        ["loadtest.mix_", "loadtest.seed_", "loadtest.warmup_share"].iter().any(|own| key.starts_with(own))
+    });
+    let told: String = told.map(|(key, setting)| format!("{key}={}\n", setting.value)).collect();
+    let tables = sampler::connect(stack).await?.table_sizes().await?;
+    let rows = tables.iter().find(|one| one.table == schema::NOTIFICATIONS).map(|one| one.live_rows);
+    let around = Box::pin(diagnose::surroundings(stack)).await;
+    let mut system = sysinfo::System::new().context("cannot read the system's state")?;
+    system.refresh_memory();
+    let version = match plan.engine {
+        Engine::K6 => engine::version(&program(stack, plan.engine)?).await?,
+        Engine::Native => format!("nsys {} (native engine)", env!("CARGO_PKG_VERSION")),
+    };
+    Ok(Environment {
+        nsys: env!("CARGO_PKG_VERSION").into(),
+        k6: version,
+        os: sysinfo::System::long_os_version().unwrap_or_else(|_| "unknown".into()),
+        cpus: std::thread::available_parallelism().map_or(0, usize::from),
+        memory_mb: system.total_memory() >> 20,
+        app: app as usize,
+        worker: worker as usize,
+        shared_machine: stack.runtime.is_here(),
+        host: around.host,
+        runtime: Some(stack.runtime.as_str().to_owned()),
+        disk: around.disk,
+        versions: around.versions,
+        script: engine::script_digest(&told),
+        rows,
+        settings: of_service.map(|(key, setting)| (key.clone(), setting.value.to_string())).collect(),
+    })
+}
+
+/// What is different between two places of measurement and would make levels of one run incomparable,
+/// as sentences.
+#[must_use]
+pub(super) fn differences(before: &Environment, now: &Environment) -> Vec<String> {
+    let pairs = [
+        ("nsys", before.nsys.clone(), now.nsys.clone()),
+        ("load generator", before.k6.clone(), now.k6.clone()),
+        ("load script", before.script.clone(), now.script.clone()),
+        ("processors", before.cpus.to_string(), now.cpus.to_string()),
+        ("api replicas", before.app.to_string(), now.app.to_string()),
+        ("worker replicas", before.worker.to_string(), now.worker.to_string()),
+    ];
+    let mut found: Vec<_> = pairs
+        .into_iter()
+        .filter(|(_, then, now)| then != now)
+        .map(|(what, then, now)| format!("{what}: was {then}, is {now}"))
+        .collect();
+    let keys: std::collections::BTreeSet<_> = before.settings.keys().chain(now.settings.keys()).collect();
+    for key in keys {
+        let (then, now) = (before.settings.get(key), now.settings.get(key));
+        if then != now {
+            let show = |value: Option<&String>| value.map_or("not there", String::as_str).to_owned();
+            found.push(format!("{key}: was {}, is {}", show(then), show(now)));
+        }
+    }
+    found
+}
+
+/// What a run is judged by.
+pub(super) fn objectives(stack: &Stack, plan: &LoadPlan) -> Objectives {
+    let (goals, load) = (&stack.loaded.config.targets, &stack.loaded.config.loadtest);
+    Objectives {
+        p95_ms: goals.p95_ms,
+        p99_ms: goals.p99_ms,
+        error_rate: goals.error_rate,
+        cpu_pct: goals.cpu_pct,
+        memory_mb: goals.memory_mb,
+        db_connections: goals.db_connections,
+        lag: goals.lag,
+        cache_hit_rate: plan.scenario.warms_caches().then_some(goals.cache_hit_rate),
+        generator_cpu_pct: load.generator_cpu_pct,
+        min_offered_share: load.min_offered_share,
+        exact_per_cpu: match plan.engine {
+            Engine::K6 => load.k6_exact_per_cpu,
+            Engine::Native => load.native_exact_per_cpu,
+        },
+        reconcile: plan.reconcile,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_setting_or_replica_count_is_a_difference() {
+        let before = crate::domain::run::test_run(&[1.0]).environment;
+        assert!(differences(&before, &before).is_empty());
+        let mut now = before.clone();
+        now.worker = 3;
+        now.settings.insert("db.pool_size".into(), "20".into());
+        assert_eq!(
+            differences(&before, &now),
+            ["worker replicas: was 1, is 3", "db.pool_size: was not there, is 20"]
+        );
+    }
+}

@@ -1,0 +1,95 @@
+//! Searches the highest rate that keeps the objectives: each probe is a level of the run.
+
+use super::level::{self, Context};
+use super::store;
+use crate::domain::level::Level;
+use crate::domain::run::{LevelResult, Run};
+use crate::domain::search::{Next, Outcome, Searcher};
+use crate::domain::verdict::{CheckStatus, Verdict};
+use crate::error::Result;
+
+/// A lag that grows by more than this share of the rate is a backlog without end.
+const LAG_GROWTH: f64 = 0.02;
+
+/// Searches; false when it was interrupted.
+///
+/// # Errors
+/// As a level.
+pub(super) async fn search(context: &Context<'_>, run: &mut Run) -> Result<bool> {
+    let first = context.plan.levels.first();
+    let (rate, probe_s) = first.map_or((1, 20), |level| (level.rate.unwrap_or(1), level.seconds));
+    let confirm_s = context.stack.loaded.config.loadtest.find_confirm.as_secs().max(probe_s);
+    let mut searcher = Searcher::new(rate);
+    let mut gave_way = Vec::new();
+    loop {
+        let next = searcher.next();
+        let (rate, seconds, name) = match next {
+            Next::Probe(rate) => (rate, probe_s, format!("try {rate}/s")),
+            Next::Confirm(rate) => (rate, confirm_s, format!("confirm {rate}/s")),
+            Next::Done => break,
+        };
+        let number = run.levels.len() + 1;
+        let probe = Level::open(rate, seconds);
+        let result = Box::pin(level::run(context, number, &probe, &name)).await?;
+        context.stream.level(&result);
+        let (whole, broken) = (!level::interrupted(&result), broken(&result));
+        searcher.take(next, outcome(&result, &broken));
+        if searcher.result().broke_at_rps == Some(rate) {
+            gave_way = broken;
+        }
+        run.levels.push(result);
+        let mut found = searcher.result();
+        found.gave_way.clone_from(&gave_way);
+        run.search = Some(found);
+        store::save(context.dir, run)?;
+        if !whole || context.interrupt.is_set() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What the probe broke, client and server alike.
+fn broken(result: &LevelResult) -> Vec<String> {
+    let failed = result.checks.iter().filter(|check| check.status == CheckStatus::Fail);
+    let mut broken: Vec<_> = failed
+        .map(|check| {
+            let value = check.value.map_or_else(|| "unknown".to_owned(), |value| format!("{value:.2}"));
+            format!("{} is {value}, {} wanted", check.metric, check.target)
+        })
+        .collect();
+    let growth = result.kafka.lag_slope_per_s.filter(|slope| *slope > result.throughput_rps * LAG_GROWTH);
+    broken.extend(growth.map(|slope| format!("lag grows by {slope:.0} messages a second")));
+    broken
+}
+
+fn outcome(result: &LevelResult, broken: &[String]) -> Outcome {
+    match result.verdict {
+        Verdict::GeneratorLimited => Outcome::NotOffered,
+        _ if !broken.is_empty() || result.stopped_by.is_some() => Outcome::Broke,
+        Verdict::Failed => Outcome::Broke,
+        Verdict::Passed | Verdict::Unknown | Verdict::Interrupted => Outcome::Kept,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_growing_backlog_breaks_a_probe_whose_answers_are_quick() {
+        let mut result = crate::domain::run::test_run(&[10.0]).levels.remove(0);
+        assert_eq!(outcome(&result, &broken(&result)), Outcome::Kept);
+        result.kafka.lag_slope_per_s = Some(100.0);
+        let found = broken(&result);
+        assert_eq!(outcome(&result, &found), Outcome::Broke);
+        assert!(found[0].contains("100 messages a second"));
+    }
+
+    #[test]
+    fn a_rate_that_was_not_offered_says_nothing_about_the_service() {
+        let mut result = crate::domain::run::test_run(&[10.0]).levels.remove(0);
+        result.verdict = Verdict::GeneratorLimited;
+        assert_eq!(outcome(&result, &[]), Outcome::NotOffered);
+    }
+}

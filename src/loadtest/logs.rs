@@ -1,0 +1,91 @@
+//! Counts lines at level error in the parts' logs, from one look to the next.
+
+use crate::stack::Stack;
+use regex::Regex;
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// So much of a log is read in one look; what a part wrote beyond it is left out.
+const MOST_BYTES: u64 = 8 << 20;
+
+/// Remembers how far each log was read.
+#[derive(Clone, Debug, Default)]
+pub struct Logs {
+    files: BTreeMap<String, (PathBuf, u64)>,
+}
+
+impl Logs {
+    /// Begins at the present ends of the logs of these parts.
+    #[must_use]
+    pub fn from_now<'a>(stack: &Stack, parts: impl IntoIterator<Item = &'a str>) -> Self {
+        let file = |part: &str| {
+            let path = stack.layout.log(part);
+            let end = std::fs::metadata(&path).map_or(0, |file| file.len());
+            (part.to_owned(), (path, end))
+        };
+        Self { files: parts.into_iter().map(file).collect() }
+    }
+
+    /// Lines at level error since the last look, by part; parts without one are left out.
+    pub fn errors(&mut self) -> BTreeMap<String, u64> {
+        let mut found = BTreeMap::new();
+        for (part, (path, offset)) in &mut self.files {
+            let count = count_errors(&read_from(path, offset));
+            if count > 0 {
+                found.insert(part.clone(), count);
+            }
+        }
+        found
+    }
+}
+
+/// What was added since `offset`; a log that became shorter was begun anew.
+fn read_from(path: &Path, offset: &mut u64) -> String {
+    let mut read = || -> std::io::Result<Vec<u8>> {
+        let mut file = std::fs::File::open(path)?;
+        let length = file.metadata()?.len();
+        if length < *offset {
+            *offset = 0;
+        }
+        file.seek(SeekFrom::Start(*offset))?;
+        let mut bytes = Vec::new();
+        file.take(MOST_BYTES).read_to_end(&mut bytes)?;
+        *offset = length;
+        Ok(bytes)
+    };
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+}
+
+fn count_errors(text: &str) -> u64 {
+    static LEVEL: OnceLock<Option<Regex>> = OnceLock::new();
+    let level = LEVEL.get_or_init(|| Regex::new(r"\b(ERROR|FATAL|PANIC)\b|level=error").ok());
+    level.as_ref().map_or(0, |level| text.lines().filter(|line| level.is_match(line)).count() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_s_way_to_say_error_is_counted() {
+        let text = "{\"level\":\"ERROR\",\"fields\":{}}\n{\"level\":\"INFO\"}\n\
+            2026 FATAL:  terminating connection\n[2026] ERROR Closing socket (kafka)\n\
+            ts=2026 level=error msg=x\nERRORS are not an error";
+        assert_eq!(count_errors(text), 4);
+    }
+
+    #[test]
+    fn a_log_is_counted_once_and_begins_anew_when_it_was_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("part.log");
+        std::fs::write(&path, "ERROR before\n").unwrap();
+        let mut logs = Logs { files: [("part".to_owned(), (path.clone(), 13))].into() };
+        assert!(logs.errors().is_empty());
+        std::fs::write(&path, "ERROR before\nERROR now\n").unwrap();
+        assert_eq!(logs.errors().get("part"), Some(&1));
+        std::fs::write(&path, "ERROR x\n").unwrap();
+        assert_eq!(logs.errors().get("part"), Some(&1));
+    }
+}

@@ -1,0 +1,174 @@
+//! From flags and configuration to the plan of a run.
+
+use crate::cli::{EngineName, ModelName, RunFlags};
+use crate::config::Loadtest;
+use crate::domain::level::{Level, Model};
+use crate::domain::scenario::{Engine, LoadPlan, Scenario};
+use crate::domain::stop::StopRule;
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+
+/// The plan that flags and configuration describe.
+///
+/// # Errors
+/// When a level, a rule or a tag cannot be read, or flags contradict each other.
+pub fn plan(scenario: Scenario, flags: &RunFlags, settings: &Loadtest) -> Result<LoadPlan> {
+    let (model, levels) = levels(scenario, flags, settings)?;
+    let engine = match flags.engine {
+        Some(EngineName::K6) => Engine::K6,
+        Some(EngineName::Native) => Engine::Native,
+        None => settings.engine,
+    };
+    let stop = if flags.stop.is_empty() { settings.stop.clone() } else { flags.stop.clone() };
+    for rule in &stop {
+        StopRule::parse(rule).map_err(Error::usage)?;
+    }
+    if let Some(small) = levels.iter().find(|level| level.vus < flags.generators) {
+        return Err(Error::usage(format!(
+            "--generators {}: a level of {} has only {} virtual users to share",
+            flags.generators,
+            small.load(),
+            small.vus
+        )));
+    }
+    Ok(LoadPlan {
+        scenario,
+        model,
+        engine,
+        levels,
+        stabilise_s: flags.stabilise.unwrap_or(settings.stabilise_timeout).as_secs(),
+        stop,
+        before_level: flags.before_level.clone(),
+        reconcile: flags.reconcile,
+        generators: flags.generators,
+        note: flags.note.clone(),
+        engineer: flags.engineer.clone(),
+        tags: tags(&flags.tag)?,
+    })
+}
+
+fn levels(scenario: Scenario, flags: &RunFlags, settings: &Loadtest) -> Result<(Model, Vec<Level>)> {
+    let (model, levels) = if flags.levels.is_empty() {
+        let configured = settings.levels(scenario, flags.quick);
+        let texts = match (flags.rates.as_slice(), configured) {
+            ([], Some((_, texts))) => texts,
+            (given, _) => given,
+        };
+        let levels = texts.iter().map(|text| Level::by_rate(text).map_err(Error::usage));
+        (Model::Open, levels.collect::<Result<Vec<_>>>()?)
+    } else {
+        let levels = flags.levels.iter().map(|text| Level::by_users(text).map_err(Error::usage));
+        (Model::Closed, levels.collect::<Result<Vec<_>>>()?)
+    };
+    let (model, levels) = in_model(model, levels, flags)?;
+    match (scenario, model) {
+        (Scenario::Spike, _) => Ok((model, vec![Level::spike(&levels).map_err(Error::usage)?])),
+        (Scenario::FindMax, Model::Closed) => {
+            Err(Error::usage("find-max searches a rate, so it cannot run the closed model"))
+        }
+        (Scenario::FindMax, Model::Open) => {
+            let first = levels.into_iter().next();
+            let seconds = settings.find_probe.as_secs().max(2);
+            Ok((model, vec![first.unwrap_or_else(|| Level::open(settings.find_first.max(1), seconds))]))
+        }
+        _ => Ok((model, levels)),
+    }
+}
+
+/// `--model` turns the configured levels from rates to virtual users; against given ones it is an error.
+fn in_model(model: Model, mut levels: Vec<Level>, flags: &RunFlags) -> Result<(Model, Vec<Level>)> {
+    match (flags.model, model) {
+        (Some(ModelName::Open), Model::Closed) => {
+            Err(Error::usage("--levels are virtual users, the closed model").hint("--rates 1000/s:5m"))
+        }
+        (Some(ModelName::Closed), Model::Open) if !flags.rates.is_empty() => {
+            Err(Error::usage("--rates are the open model").hint("--levels 100:5m"))
+        }
+        (Some(ModelName::Closed), Model::Open) => {
+            for level in &mut levels {
+                level.rate = None;
+            }
+            Ok((Model::Closed, levels))
+        }
+        _ => Ok((model, levels)),
+    }
+}
+
+fn tags(texts: &[String]) -> Result<BTreeMap<String, String>> {
+    let read = |text: &String| match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(Error::usage(format!("--tag {text:?} is not KEY=VALUE"))),
+    };
+    texts.iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Loadtest {
+        let config: crate::config::Config = toml::from_str(crate::config::DEFAULTS).unwrap();
+        config.loadtest
+    }
+
+    fn plan_of(scenario: Scenario, change: impl FnOnce(&mut RunFlags)) -> Result<LoadPlan> {
+        let mut flags = RunFlags { generators: 1, ..RunFlags::default() };
+        change(&mut flags);
+        plan(scenario, &flags, &settings())
+    }
+
+    #[test]
+    fn the_defaults_are_the_guide_s_levels() {
+        let plan = plan_of(Scenario::Incremental, |_| ()).unwrap();
+        let levels: Vec<_> =
+            plan.levels.iter().map(|one| (one.vus, one.rate.unwrap(), one.seconds)).collect();
+        assert_eq!(
+            levels,
+            [
+                (100, 1_000, 300),
+                (500, 5_000, 600),
+                (1_000, 10_000, 600),
+                (2_500, 25_000, 600),
+                (5_000, 50_000, 600),
+                (10_000, 100_000, 300)
+            ]
+        );
+        assert_eq!(plan_of(Scenario::Baseline, |_| ()).unwrap().seconds(), 900);
+        assert_eq!(plan_of(Scenario::Spike, |_| ()).unwrap().seconds(), 600);
+        assert_eq!(plan_of(Scenario::Soak, |_| ()).unwrap().seconds(), 3_600);
+    }
+
+    #[test]
+    fn the_closed_model_keeps_the_users_of_the_levels() {
+        let plan = plan_of(Scenario::Incremental, |flags| flags.model = Some(ModelName::Closed)).unwrap();
+        assert_eq!((plan.model, plan.levels[5].vus, plan.levels[5].rate), (Model::Closed, 10_000, None));
+    }
+
+    #[test]
+    fn flags_that_contradict_each_other_are_refused() {
+        let wrong: [fn(&mut RunFlags); 4] = [
+            |flags| {
+                flags.levels = vec!["10:5s".into()];
+                flags.model = Some(ModelName::Open);
+            },
+            |flags| {
+                flags.rates = vec!["10/s:5s".into()];
+                flags.model = Some(ModelName::Closed);
+            },
+            |flags| flags.tag = vec!["x".into()],
+            |flags| flags.stop = vec!["p99 > 3".into()],
+        ];
+        for change in wrong {
+            assert_eq!(plan_of(Scenario::Baseline, change).unwrap_err().kind, crate::error::Kind::Usage);
+        }
+        let closed = plan_of(Scenario::FindMax, |flags| flags.levels = vec!["10:5s".into()]);
+        assert!(closed.unwrap_err().message.contains("searches a rate"));
+    }
+
+    #[test]
+    fn a_search_begins_where_it_is_told() {
+        let plan = plan_of(Scenario::FindMax, |flags| flags.rates = vec!["50/s:5s".into()]).unwrap();
+        assert_eq!((plan.levels.len(), plan.levels[0].rate), (1, Some(50)));
+        assert_eq!(plan_of(Scenario::FindMax, |_| ()).unwrap().levels[0].rate, Some(200));
+    }
+}
