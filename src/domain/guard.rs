@@ -8,6 +8,8 @@ const BUSY_SHARE: f64 = 0.8;
 const CONTROL_FACTOR: f64 = 3.0;
 /// Smaller differences to the control request mean nothing, in ms.
 const CONTROL_NOISE_MS: f64 = 20.0;
+/// A generator whose threads wait for a processor this share of their running time is starved, per cent.
+const WAIT_PCT: f64 = 50.0;
 /// A native generator that sends later than this at the 99th percentile has no time, in ms.
 const LATE_MS: f64 = 10.0;
 
@@ -66,6 +68,13 @@ pub fn reasons(level: &LevelResult, bounds: Bounds) -> Vec<String> {
                 level.throughput_rps,
                 f64::from(level.vus) - busy,
                 level.vus
+            ));
+        } else if let Some(wait) = generator.wait_pct.filter(|wait| *wait > WAIT_PCT)
+            && generator.cpu_pct.is_some_and(|cpu| cpu < limit)
+        {
+            reasons.push(format!(
+                "only {:.0}/s of {planned:.0}/s were offered, and {engine} waited {wait:.0} % of its time for a processor",
+                level.throughput_rps
             ));
         } else if let (Some(own), Some(control)) = (level.latency_ms.p95, generator.control_p95_ms)
             && own > control * CONTROL_FACTOR + CONTROL_NOISE_MS
@@ -150,6 +159,16 @@ mod tests {
             level.generator.control_p95_ms = Some(3.0);
         });
         assert!(starved[0].contains("a request beside it took 3 ms"), "{starved:?}");
+    }
+
+    #[test]
+    fn a_generator_that_gets_no_processor_is_named() {
+        let starved = found(|level| {
+            level.throughput_rps = 300.0;
+            level.generator.busy_vus = Some(49.0);
+            level.generator.wait_pct = Some(80.0);
+        });
+        assert!(starved[0].contains("waited 80 % of its time"), "{starved:?}");
     }
 
     #[test]

@@ -38,14 +38,17 @@ pub(super) struct Context<'a> {
     pub(super) dir: &'a Path,
     /// The run's name.
     pub(super) id: &'a str,
+    /// How often the run was interrupted and went on.
+    pub(super) attempt: usize,
     pub(super) stream: &'a Stream,
     pub(super) progress: &'a Progress,
 }
 
 impl Context<'_> {
-    /// Correlation ids of a level begin with this.
+    /// Correlation ids of a level begin with this. A level that is offered again after an interruption
+    /// must not count what was stored before it.
     pub(super) fn prefix(&self, level: usize) -> String {
-        format!("{}-L{level}", self.id)
+        format!("{}-L{level}.{}", self.id, self.attempt)
     }
 
     pub(super) fn calm_cpu_pct(&self) -> f64 {

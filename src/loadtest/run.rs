@@ -162,6 +162,7 @@ async fn steps(
         program: environment::program(stack, plan.engine)?,
         dir,
         id: &id,
+        attempt: run.seams.len(),
         stream,
         progress,
     };

@@ -35,7 +35,8 @@ impl Postgres {
         })
     }
 
-    /// Every statement of the current database with its counts since their last reset.
+    /// Every statement of the current database with its counts since their last reset; what was asked
+    /// of the statistics themselves is left out.
     ///
     /// # Errors
     /// When `pg_stat_statements` is not there.
@@ -43,7 +44,7 @@ impl Postgres {
         let rows = sqlx::query(
             "SELECT coalesce(queryid, 0), left(regexp_replace(query, '\\s+', ' ', 'g'), 160), calls, total_exec_time
              FROM pg_stat_statements
-             WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
+             WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND query NOT LIKE '%pg\\_stat%'",
         )
         .fetch_all(&mut self.connection)
         .await
