@@ -74,7 +74,7 @@ pub(super) async fn run(
     let served_before = prometheus::served(stack).await;
     let parts = stack.records().await?;
     let mut logs = Logs::from_now(stack, parts.iter().map(|part| part.name.as_str()));
-    let offered = offer::offer(context, number, level, &offer, &line).await?;
+    let offered = Box::pin(offer::offer(context, number, level, &offer, &line)).await?;
     let summary = match engine::read_summary(&offer) {
         Ok(summary) => summary,
         // Stopped before it could write: what was sampled is kept.
@@ -91,7 +91,7 @@ pub(super) async fn run(
         return Ok(result);
     }
     context.stream.phase(number, Phase::Stabilise, None);
-    if !stabilise::stabilise(context, &mut result, &mut logs, &line).await? {
+    if !Box::pin(stabilise::stabilise(context, &mut result, &mut logs, &line)).await? {
         result.verdict = Verdict::Interrupted;
         line.finish("interrupted");
         return Ok(result);
