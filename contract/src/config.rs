@@ -402,7 +402,7 @@ pub struct Limits {
     pub exempt: Vec<String>,
     /// Most requests in progress per process; above it requests are shed with 503.
     pub max_in_flight: usize,
-    /// While PostgreSQL is away, accepting stops when this many messages wait.
+    /// Accepting stops when this many messages wait for the workers.
     pub max_backlog: u64,
     /// Password hashes computed at once per process; 0 means one per core.
     pub password_hashers: usize,

@@ -15,8 +15,12 @@ pub const LEASE: &str = "lease:";
 /// Prefix of sessions and revoked tokens.
 pub const SESSION: &str = "session:";
 
-/// The channel on which "clear your in-process cache" is announced.
+/// The channel on which "clear your in-process cache" is announced: a message is the beginning of the
+/// keys to forget, or [`ONE`] and one whole key.
 pub const INVALIDATION_CHANNEL: &str = "cache:invalidate";
+
+/// Before a whole key on the [`INVALIDATION_CHANNEL`].
+pub const ONE: char = '=';
 
 /// Prefixes that hold only copies of rows: safe to flush at any time.
 pub const CACHE_PREFIXES: [&str; 2] = [NOTIFICATION, USER];
@@ -34,6 +38,18 @@ pub fn notification(id: impl Display) -> String {
 #[must_use]
 pub fn user(id: impl Display) -> String {
     format!("{USER}{id}")
+}
+
+/// The key of what is known of somebody notifications are for. An empty tenant stands for none.
+#[must_use]
+pub fn recipient(tenant_id: &str, user_id: &str) -> String {
+    format!("{USER}{tenant_id}:{user_id}")
+}
+
+/// The announcement that one key is to be forgotten.
+#[must_use]
+pub fn one(key: &str) -> String {
+    format!("{ONE}{key}")
 }
 
 /// The key of an idempotency record. Keys are scoped by tenant.

@@ -51,6 +51,9 @@ pub const DB_QUERY_ERRORS_TOTAL: &str = "db_query_errors_total";
 pub const CACHE_HITS_TOTAL: &str = "cache_hits_total";
 /// Counter of cache misses {cache_key_pattern}.
 pub const CACHE_MISSES_TOTAL: &str = "cache_misses_total";
+/// Counter of what else happens in the cache {cache_key_pattern, event}: `negative_hit`,
+/// `early_refresh`, `warmed`, `flushed`.
+pub const CACHE_EVENTS_TOTAL: &str = "cache_events_total";
 /// Histogram of cache calls {operation}.
 pub const CACHE_OPERATION_DURATION_SECONDS: &str = "cache_operation_duration_seconds";
 /// Counter of idempotency decisions {outcome}.

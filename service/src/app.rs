@@ -5,6 +5,7 @@ use crate::cache::Cache;
 use crate::counts::Counts;
 use crate::db::Db;
 use crate::follow::Follower;
+use crate::ingestion::Ingestion;
 use crate::queue::Producer;
 use crate::telemetry::Metrics;
 use crate::templates::Templates;
@@ -24,6 +25,7 @@ pub(crate) struct App {
     pub(crate) templates: Templates,
     pub(crate) counts: Counts,
     pub(crate) follower: Follower,
+    pub(crate) ingestion: Ingestion,
     pub(crate) metrics: Metrics,
     pub(crate) worker: WorkerState,
     /// Requests in progress; above the limit new ones are shed.
@@ -39,10 +41,12 @@ impl App {
         let metrics = Metrics::default();
         let db = Db::connect(&config.db, metrics.clone()).await.context("PostgreSQL")?;
         db.require_schema().await?;
-        let cache = Cache::connect(&config.cache, metrics.clone()).context("Redis")?;
+        let cache = Cache::connect(&config.cache, config.service.request_timeout, metrics.clone())
+            .context("Redis")?;
         let producer = Producer::connect(&config.kafka, metrics.clone()).await.context("Kafka")?;
         let auth = Authenticator::open(&config.auth, &config.limits)?;
         auth.keyring.reload(&db).await;
+        let ingestion = Ingestion::open(&config.kafka).context("Kafka")?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let hashers =
             if config.limits.password_hashers == 0 { cores } else { config.limits.password_hashers };
@@ -59,6 +63,7 @@ impl App {
             templates: Templates::default(),
             counts: Counts::default(),
             follower: Follower::default(),
+            ingestion,
             metrics,
         })
     }

@@ -16,6 +16,8 @@ mod db;
 mod domain;
 mod follow;
 mod http;
+mod ingestion;
+mod lookup;
 mod queue;
 mod secret;
 pub mod settings;
@@ -105,6 +107,10 @@ pub async fn run(
     let metrics_server =
         tokio::spawn(http::serve_plain(metrics_listener, http::metrics_router(Arc::clone(&app))));
 
+    tokio::spawn(cache::listen(Arc::clone(&app), stopping.clone()));
+    if options.role.serves() {
+        tokio::spawn(ingestion::watch(Arc::clone(&app), stopping.clone()));
+    }
     let worker = options.role.works().then(|| tokio::spawn(worker::run(Arc::clone(&app), stopping.clone())));
     let keys = tokio::spawn(follow_keys(Arc::clone(&app)));
     let api = if options.role.serves() {

@@ -2,9 +2,11 @@
 
 mod consumer;
 mod feed;
+mod position;
 
 pub(crate) use consumer::{Consumer, Lag};
 pub(crate) use feed::{Feed, Message};
+pub(crate) use position::LogPosition;
 
 use crate::domain::draft::Accepted;
 use crate::telemetry::{Metrics, trace};

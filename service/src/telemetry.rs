@@ -44,6 +44,7 @@ labels!(PublishErrorLabels { topic: String, error_type: &'static str });
 labels!(QueryLabels { operation: &'static str, table: &'static str });
 labels!(QueryErrorLabels { operation: &'static str, error_type: &'static str });
 labels!(PatternLabels { cache_key_pattern: &'static str });
+labels!(CacheEventLabels { cache_key_pattern: &'static str, event: &'static str });
 labels!(OperationLabels { operation: &'static str });
 labels!(OutcomeLabels { outcome: &'static str });
 labels!(ChannelLabels { channel: &'static str });
@@ -84,6 +85,7 @@ struct Inner {
     query_errors: Family<QueryErrorLabels, Counter>,
     cache_hits: Family<PatternLabels, Counter>,
     cache_misses: Family<PatternLabels, Counter>,
+    cache_events: Family<CacheEventLabels, Counter>,
     cache_duration: Family<OperationLabels, Histogram, fn() -> Histogram>,
     idempotency: Family<OutcomeLabels, Counter>,
     shed: Family<ReasonLabels, Counter>,
@@ -117,6 +119,7 @@ impl Default for Metrics {
             query_errors: Family::default(),
             cache_hits: Family::default(),
             cache_misses: Family::default(),
+            cache_events: Family::default(),
             cache_duration: Family::new_with_constructor(histogram),
             idempotency: Family::default(),
             shed: Family::default(),
@@ -208,6 +211,11 @@ impl Inner {
             counter(names::CACHE_MISSES_TOTAL),
             "Reads that went to the database",
             self.cache_misses.clone(),
+        );
+        r.register(
+            counter(names::CACHE_EVENTS_TOTAL),
+            "Early refreshes, negative hits, warmed and flushed entries",
+            self.cache_events.clone(),
         );
         r.register(names::CACHE_OPERATION_DURATION_SECONDS, "Redis call time", self.cache_duration.clone());
         r.register(counter(names::IDEMPOTENCY_TOTAL), "Idempotency decisions", self.idempotency.clone());
@@ -332,6 +340,15 @@ impl Metrics {
 
     pub(crate) fn cache_miss(&self, pattern: &'static str) {
         self.0.cache_misses.get_or_create(&PatternLabels { cache_key_pattern: pattern }).inc();
+    }
+
+    pub(crate) fn cache_event(&self, pattern: &'static str, event: &'static str) {
+        self.cache_events(pattern, event, 1);
+    }
+
+    pub(crate) fn cache_events(&self, pattern: &'static str, event: &'static str, count: u64) {
+        let labels = CacheEventLabels { cache_key_pattern: pattern, event };
+        self.0.cache_events.get_or_create(&labels).inc_by(count);
     }
 
     pub(crate) fn cache_operation(&self, operation: &'static str, took: Duration) {

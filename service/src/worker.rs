@@ -9,7 +9,6 @@ mod dispatcher;
 mod jobs;
 mod lane;
 mod message;
-mod recipients;
 mod recorder;
 mod scheduler;
 
@@ -20,7 +19,6 @@ use crate::channels::Providers;
 use crate::queue::Consumer;
 use dispatcher::Dispatcher;
 use lane::Lanes;
-use recipients::Recipients;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -61,21 +59,18 @@ impl WorkerState {
 /// and are recorded, and rows that were only claimed are given back.
 pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) -> anyhow::Result<()> {
     let providers = Arc::new(Providers::open(&app.config)?);
-    let recipients = Arc::new(Recipients::default());
     let (ended, unrecorded) = mpsc::channel(UNRECORDED);
-    let dispatcher =
-        Arc::new(Dispatcher::new(Arc::clone(&app), Arc::clone(&providers), Arc::clone(&recipients), ended));
+    let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&app), Arc::clone(&providers), ended));
     let _ = app.worker.dispatcher.set(Arc::clone(&dispatcher));
     let last = CancellationToken::new();
     let recorder = tokio::spawn(recorder::run(Arc::clone(&app), unrecorded, last.clone()));
     let (consumer, mut feeds) = Consumer::subscribe(&app.config.kafka, &app.config.worker)?;
     let consumer = Arc::new(consumer);
     let scheduler = tokio::spawn(scheduler::run(Arc::clone(&app), Arc::clone(&dispatcher), stopping.clone()));
-    let jobs = tokio::spawn(jobs::run(Arc::clone(&app), Arc::clone(&recipients), stopping.clone()));
+    let jobs = tokio::spawn(jobs::run(Arc::clone(&app), stopping.clone()));
     let lag = tokio::spawn(report_lag(Arc::clone(&app), Arc::clone(&consumer), stopping.clone()));
 
-    let shared =
-        Arc::new(Lanes { app: Arc::clone(&app), providers, recipients, dispatcher: Arc::clone(&dispatcher) });
+    let shared = Arc::new(Lanes { app: Arc::clone(&app), providers, dispatcher: Arc::clone(&dispatcher) });
     let mut lanes = JoinSet::new();
     loop {
         tokio::select! {

@@ -127,8 +127,8 @@ pub async fn kafka(stack: &Stack) -> Result<PathBuf> {
         "kafka.tools.StorageTool",
         "format",
         "--standalone",
-        "-t",
-        &id,
+        // As one argument: an id may begin with a dash.
+        &format!("--cluster-id={id}"),
         "-c",
     ]);
     let output = format.arg(&settings).output().await.context("cannot start Kafka's storage tool")?;

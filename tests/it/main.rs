@@ -1,6 +1,10 @@
 //! Integration tests of nsys: the program as a user runs it, on real parts.
 
+mod chaos;
 mod cli;
+mod client;
+mod delivery;
+mod sink;
 mod stack;
 mod support;
 mod terminal;

@@ -42,7 +42,7 @@ fn each_driver_is_named_in_one_file() {
     only_in("src", "bollard::", &["src/clients/docker.rs"]);
     only_in("service/src", "rdkafka::", &["service/src/queue"]);
     only_in("src", "kuva::", &["src/report/charts.rs"]);
-    only_in("service/src", "redis::", &["service/src/cache.rs"]);
+    only_in("service/src", "redis::", &["service/src/cache"]);
     only_in("service/src", "sqlx::", &["service/src/db"]);
     only_in("service/src", "lettre::", &["service/src/channels/email.rs"]);
     only_in("service/src", "reqwest::", &["service/src/channels/http.rs"]);

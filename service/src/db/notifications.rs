@@ -79,6 +79,19 @@ impl Db {
         row.as_ref().map(notification).transpose().map_err(DbError::from)
     }
 
+    /// One notification with the fingerprint of the request it came by.
+    pub(crate) async fn fetch_with_fingerprint(
+        &self,
+        id: Uuid,
+    ) -> Result<Option<(Notification, Option<String>)>, DbError> {
+        let mut connection = self.acquire().await?;
+        let sql = format!("SELECT {COLUMNS}, request_hash FROM notifications WHERE id = $1");
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(&mut *connection);
+        let row = self.timed("select", schema::NOTIFICATIONS, query).await?;
+        let both = |row: PgRow| Ok((notification(&row)?, row.try_get("request_hash")?));
+        row.map(both).transpose().map_err(|cause: sqlx::Error| cause.into())
+    }
+
     /// One page of notifications, newest first.
     pub(crate) async fn list_notifications(&self, filter: &ListFilter) -> Result<Vec<Notification>, DbError> {
         if let Some(connection) = self.replica_connection().await {

@@ -72,6 +72,11 @@ impl Problem {
         Self { retry_after_s: Some(wait), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 
+    /// The same is under way already: 409, worth asking again soon.
+    pub(crate) fn in_flight(detail: impl Into<String>) -> Self {
+        Self { retry_after_s: Some(1), ..Self::new(StatusCode::CONFLICT, detail) }
+    }
+
     /// Too much is in progress: 503, told before anything was done.
     pub(crate) fn overloaded(detail: impl Into<String>) -> Self {
         Self { kind: REDUCED_CAPACITY, ..Self::unavailable(detail) }

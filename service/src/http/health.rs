@@ -109,9 +109,10 @@ async fn database(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
 }
 
 async fn readiness(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
-    let ready = !app.is_draining() && app.db.ping().await.is_ok();
+    let overloaded = app.ingestion.is_overloaded();
+    let ready = !app.is_draining() && !overloaded && app.db.ping().await.is_ok();
     let (code, word) = status(ready);
-    (code, Json(json!({"status": word, "draining": app.is_draining()})))
+    (code, Json(json!({"status": word, "draining": app.is_draining(), "overloaded": overloaded})))
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {

@@ -59,5 +59,7 @@ async fn replace(
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));
     }
-    Ok(Json(app.db.put_preferences(tenant.as_deref(), &user_id, &update).await?))
+    let stored = app.db.put_preferences(tenant.as_deref(), &user_id, &update).await?;
+    app.cache.forget_recipient(tenant.as_deref(), &user_id).await;
+    Ok(Json(stored))
 }

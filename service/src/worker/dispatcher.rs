@@ -5,11 +5,12 @@
 //! begun: another worker may have the row by then.
 
 use super::decision::{self, After};
-use super::recipients::{self, Recipients};
 use crate::app::App;
+use crate::cache::recipient_key;
 use crate::channels::{Outcome, Providers};
 use crate::db::{Claimed, Ended, RowState};
 use crate::domain::breaker::{Admission, Breakers};
+use crate::domain::recipient::Recipient;
 use crate::domain::retry;
 use crate::telemetry::trace;
 use jiff::Timestamp;
@@ -119,7 +120,6 @@ pub(crate) struct ChannelState {
 pub(crate) struct Dispatcher {
     app: Arc<App>,
     providers: Arc<Providers>,
-    recipients: Arc<Recipients>,
     queues: Vec<Mutex<Queue>>,
     breakers: Mutex<Breakers>,
     ended: mpsc::Sender<(Ended, Envelope)>,
@@ -130,7 +130,6 @@ impl Dispatcher {
     pub(crate) fn new(
         app: Arc<App>,
         providers: Arc<Providers>,
-        recipients: Arc<Recipients>,
         ended: mpsc::Sender<(Ended, Envelope)>,
     ) -> Self {
         let settings = &app.config.worker;
@@ -140,7 +139,6 @@ impl Dispatcher {
             tasks: TaskTracker::new(),
             app,
             providers,
-            recipients,
             ended,
         }
     }
@@ -240,12 +238,13 @@ impl Dispatcher {
         Some(self.after(job, started.elapsed()).state(outcome, rand::random()))
     }
 
-    async fn recipient(&self, envelope: &Envelope) -> Option<Arc<crate::domain::recipient::Recipient>> {
+    async fn recipient(&self, envelope: &Envelope) -> Option<Arc<Recipient>> {
         let (tenant, user) = (envelope.tenant_id.as_deref(), envelope.user_id.as_str());
         // Without the database preferences are not known; neither could the end of the attempt be
         // recorded, so this is rare. What is known of most users is that they have none.
-        let mut known = self.recipients.of(&self.app.db, std::iter::once((tenant, user))).await.ok()?;
-        known.remove(&recipients::key(tenant, user))
+        let mut known =
+            self.app.cache.recipients(&self.app.db, std::iter::once((tenant, user))).await.ok()?;
+        known.remove(&recipient_key(tenant, user))
     }
 
     fn after<'a>(&'a self, job: &'a Job, took: Duration) -> After<'a> {

@@ -1,8 +1,9 @@
 //! Work beside delivery: dead letters to their topic and back to the log, retention, warming.
 
-use super::recipients::Recipients;
 use crate::app::App;
+use crate::cache::{Recipients, recipient_key};
 use crate::db::{DbError, Letter};
+use nsys_contract::keys;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ const RETENTION_EVERY: Duration = Duration::from_secs(60);
 const WARMING_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Runs until `stopping`. Of several workers one does each job in each period.
-pub(crate) async fn run(app: Arc<App>, recipients: Arc<Recipients>, stopping: CancellationToken) {
+pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
     loop {
         tokio::select! {
             () = stopping.cancelled() => return,
@@ -33,7 +34,7 @@ pub(crate) async fn run(app: Arc<App>, recipients: Arc<Recipients>, stopping: Ca
                 delete_old(&app, &stopping).await?;
             }
             if app.config.cache.warm_users > 0 && app.db.take_turn("cache-warming", WARMING_EVERY).await? {
-                warm(&app, &recipients).await?;
+                warm(&app).await?;
             }
             Ok::<_, DbError>(())
         };
@@ -107,11 +108,11 @@ async fn delete_old(app: &App, stopping: &CancellationToken) -> Result<(), DbErr
     Ok(())
 }
 
-/// Loads what the most active users want, before it is asked for.
-async fn warm(app: &App, recipients: &Recipients) -> Result<(), DbError> {
+/// Loads what the most active users want into Redis, before it is asked for.
+async fn warm(app: &App) -> Result<(), DbError> {
     let users = app.db.most_active_users(app.config.cache.warm_users).await?;
-    let keys = users.iter().map(|(tenant, user)| (tenant.as_deref(), user.as_str()));
-    recipients.of(&app.db, keys).await?;
-    tracing::debug!(count = users.len(), "The most active users were loaded.");
+    let users: Vec<_> = users.iter().map(|(tenant, user)| recipient_key(tenant.as_deref(), user)).collect();
+    app.cache.load_recipients(&app.db, &users, &mut Recipients::new()).await?;
+    app.metrics.cache_events(keys::USER, "warmed", users.len() as u64);
     Ok(())
 }

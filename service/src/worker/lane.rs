@@ -7,9 +7,9 @@
 use super::decision::{self, First};
 use super::dispatcher::{Dispatcher, Job};
 use super::message::Incoming;
-use super::recipients::{self, Recipients};
 use super::recorder::{self, Final};
 use crate::app::App;
+use crate::cache::recipient_key;
 use crate::channels::Providers;
 use crate::db::{DbError, NewRow, RowState, Undecodable};
 use crate::queue::{Feed, Message};
@@ -30,7 +30,6 @@ const MAX_BACKOFF: Duration = Duration::from_secs(5);
 pub(crate) struct Lanes {
     pub(crate) app: Arc<App>,
     pub(crate) providers: Arc<Providers>,
-    pub(crate) recipients: Arc<Recipients>,
     pub(crate) dispatcher: Arc<Dispatcher>,
 }
 
@@ -139,7 +138,7 @@ impl Lanes {
     async fn store_part(&self, part: &[(&Message, Incoming<'_>)]) -> Result<HashSet<Uuid>, DbError> {
         let app = &self.app;
         let users = part.iter().map(|(_, one)| (one.tenant_id(), one.user_id()));
-        let wishes = self.recipients.of(&app.db, users).await?;
+        let wishes = app.cache.recipients(&app.db, users).await?;
         let now = Timestamp::now();
         let mut room = HashMap::new();
         let rows: Vec<NewRow<'_>> = part
@@ -148,7 +147,7 @@ impl Lanes {
                 let recipient = if wishes.is_empty() {
                     None
                 } else {
-                    wishes.get(&recipients::key(one.tenant_id(), one.user_id()))
+                    wishes.get(&recipient_key(one.tenant_id(), one.user_id()))
                 };
                 let recipient = recipient.map(AsRef::as_ref);
                 let settings = &app.config.worker;

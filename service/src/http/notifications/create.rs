@@ -3,10 +3,10 @@
 use super::super::error::Problem;
 use super::super::extract::{bytes, expect_type, read_json};
 use super::super::gate::Caller;
-use super::{intake, read};
+use super::intake;
 use crate::app::App;
-use crate::cache::Claim;
 use crate::domain::draft::{Accepted, Draft};
+use crate::lookup::{self, Verdict};
 use crate::queue::SendError;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -44,7 +44,7 @@ pub(super) async fn create(
         return Err(unsent(&app, &accepted, &cause).await);
     }
     let answer = Arc::new(accepted.view());
-    app.cache.remember(&answer).await;
+    app.cache.remember(&answer, accepted.request_hash.as_deref()).await;
     Ok(told(StatusCode::CREATED, &answer))
 }
 
@@ -54,26 +54,17 @@ async fn claim(app: &App, accepted: &Accepted<'_>) -> Result<Option<Notification
     else {
         return Ok(None);
     };
-    match app.cache.claim(accepted.tenant_id.as_deref(), key, hash).await {
-        Claim::New => app.metrics.idempotency("new"),
-        // Ids are derived from the key, so a doubled acceptance still is one notification.
-        Claim::Unknown => app.metrics.idempotency("unknown"),
-        Claim::Taken { request_hash } if request_hash != hash => {
-            app.metrics.idempotency("mismatch");
-            let detail = "the idempotency key was used for another request";
-            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
+    match lookup::claim(app, accepted.id, accepted.tenant_id.as_deref(), key, hash).await {
+        Verdict::Accept => Ok(None),
+        Verdict::Repeat(earlier) => {
+            Ok(Some(Notification { duplicate: true, ..Notification::clone(&earlier) }))
         }
-        Claim::Taken { .. } => {
-            app.metrics.idempotency("replay");
-            // When nothing is known of it the earlier request is still in flight or died before its
-            // answer. Sending again is harmless, the id is the same.
-            let earlier = read::find(app, accepted.id).await?;
-            return Ok(
-                earlier.map(|earlier| Notification { duplicate: true, ..Notification::clone(&earlier) })
-            );
+        Verdict::InFlight => Err(Problem::in_flight("a request with this idempotency key is in progress")),
+        Verdict::Mismatch => {
+            let detail = "the idempotency key was used for another request";
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
         }
     }
-    Ok(None)
 }
 
 /// Answers before the log has it.

@@ -26,6 +26,10 @@ pub(super) async fn prepare<'a>(
     mut draft: Draft<'a>,
     now_ms: i64,
 ) -> Result<Accepted<'a>, Problem> {
+    if app.ingestion.is_overloaded() {
+        app.metrics.shed("backlog");
+        return Err(Problem::overloaded("too many notifications wait for the workers"));
+    }
     match &draft.tenant_id {
         Some(tenant) if !caller.may_use_tenant(Some(tenant)) => {
             return Err(Problem::forbidden("the caller belongs to another tenant"));

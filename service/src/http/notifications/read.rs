@@ -7,22 +7,13 @@ use super::super::gate::Caller;
 use super::{Tagged, tagged};
 use crate::app::App;
 use crate::auth::Principal;
-use crate::cache::Lookup;
-use crate::db::{DbError, ListFilter};
+use crate::db::ListFilter;
+use crate::lookup::{self, Found};
 use axum::Json;
 use axum::extract::State;
 use nsys_contract::api::{ListQuery, Notification, NotificationPage};
 use std::sync::Arc;
 use uuid::Uuid;
-
-/// The notification, from the nearest place that knows it.
-pub(super) async fn find(app: &App, id: Uuid) -> Result<Option<Arc<Notification>>, Problem> {
-    let found = Box::pin(app.cache.notification::<DbError>(id, app.db.fetch_notification(id))).await;
-    found.map_err(|failure| match &*failure {
-        Lookup::Failed(cause) => cause.clone().into(),
-        Lookup::Absent => Problem::not_found("there is no such notification"),
-    })
-}
 
 pub(super) async fn show(
     State(app): State<Arc<App>>,
@@ -35,7 +26,11 @@ pub(super) async fn show(
 /// A notification within the caller's reach. Another tenant's does not exist.
 pub(super) async fn owned(app: &App, caller: &Principal, id: &Id) -> Result<Arc<Notification>, Problem> {
     let absent = || Problem::not_found(format!("there is no notification {}", id.0));
-    let found = find(app, id.uuid("notification")?).await?.ok_or_else(absent)?;
+    let found = match lookup::notification(app, id.uuid("notification")?).await? {
+        Found::Yes(found) => found,
+        Found::No => return Err(absent()),
+        Found::NotYet => return Err(Problem::unavailable("it may be accepted, but it is not stored yet")),
+    };
     if caller.may_use_tenant(found.tenant_id.as_deref()) { Ok(found) } else { Err(absent()) }
 }
 

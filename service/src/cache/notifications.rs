@@ -1,0 +1,179 @@
+//! Cached notifications: written through when they are acknowledged, read through, refreshed early.
+
+use super::Cache;
+use nsys_contract::api::Notification;
+use nsys_contract::keys;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// Why a read found nothing.
+pub(crate) enum Lookup<E> {
+    /// There is no such row.
+    Absent,
+    /// The row could not be read.
+    Failed(E),
+}
+
+impl Cache {
+    /// Stores an acknowledged notification before the caller is told. With the fingerprint of its
+    /// request, the idempotency key is kept too.
+    pub(crate) async fn remember(&self, notification: &Arc<Notification>, request_hash: Option<&str>) {
+        self.recent.insert(notification.id, Arc::clone(notification));
+        let mut pipe = redis::pipe();
+        self.add(&mut pipe, notification);
+        if let (Some(key), Some(hash)) = (notification.idempotency_key.as_deref(), request_hash) {
+            self.keep_claim(&mut pipe, notification.tenant_id.as_deref(), key, hash);
+        }
+        let _: Option<()> = self.call("set", pipe).await;
+    }
+
+    fn add(&self, pipe: &mut redis::Pipeline, notification: &Notification) {
+        let Ok(text) = serde_json::to_string(notification) else { return };
+        let ttl = self.ttl_ms(self.settings.ttl_notification);
+        pipe.cmd("SET").arg(keys::notification(notification.id)).arg(text).arg("PX").arg(ttl).ignore();
+    }
+
+    /// Forgets cached copies after rows changed. Other processes' own copies live `local_ttl` at most.
+    pub(crate) async fn forget(&self, ids: &[Uuid]) {
+        if ids.is_empty() {
+            return;
+        }
+        let mut pipe = redis::pipe();
+        pipe.cmd("UNLINK").arg(ids.iter().map(keys::notification).collect::<Vec<_>>()).ignore();
+        let _: Option<()> = self.call("unlink", pipe).await;
+        for id in ids {
+            self.local.invalidate(id).await;
+            self.recent.invalidate(id);
+        }
+    }
+
+    /// What this process acknowledged lately under an id.
+    pub(crate) fn acknowledged(&self, id: Uuid) -> Option<Arc<Notification>> {
+        self.recent.get(&id)
+    }
+
+    /// Whether an id is known not to exist. Only ids that nobody can foretell are remembered so: one
+    /// that is derived from a key may be accepted at any moment.
+    pub(crate) fn is_absent(&self, id: Uuid) -> bool {
+        let absent = self.absent.contains_key(&id);
+        if absent {
+            self.metrics.cache_event(keys::NOTIFICATION, "negative_hit");
+        }
+        absent
+    }
+
+    /// Remembers that an id does not exist. Everything accepted before must be stored by now.
+    pub(crate) fn note_absent(&self, id: Uuid) {
+        if id.get_version_num() != DERIVED {
+            self.absent.insert(id, ());
+        }
+    }
+
+    /// Reads through: process, Redis, then `load`, once per id at a time.
+    pub(crate) async fn notification<E: Clone + Send + Sync + 'static>(
+        &self,
+        id: Uuid,
+        load: impl Future<Output = Result<Option<Notification>, E>>,
+    ) -> Result<Option<Arc<Notification>>, Arc<Lookup<E>>> {
+        if let Some(hit) = self.local.get(&id).await {
+            self.metrics.cache_hit(keys::NOTIFICATION);
+            return Ok(Some(hit));
+        }
+        let found = self.local.try_get_with(id, async {
+            let cached = self.read(id).await;
+            if let Some((hit, left)) = cached
+                && !self.is_refresh_due(left, rand::random())
+            {
+                self.metrics.cache_hit(keys::NOTIFICATION);
+                return Ok(Arc::new(hit));
+            }
+            self.metrics.cache_miss(keys::NOTIFICATION);
+            let started = Instant::now();
+            let row = load.await.map_err(Lookup::Failed)?;
+            self.observe_load(started.elapsed());
+            let row = row.ok_or(Lookup::Absent)?;
+            let mut pipe = redis::pipe();
+            self.add(&mut pipe, &row);
+            let _: Option<()> = self.call("set", pipe).await;
+            Ok(Arc::new(row))
+        });
+        match found.await {
+            Ok(hit) => Ok(Some(hit)),
+            Err(miss) if matches!(*miss, Lookup::Absent) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The entry in Redis, and how long it still lives.
+    async fn read(&self, id: Uuid) -> Option<(Notification, Duration)> {
+        let name = keys::notification(id);
+        let mut pipe = redis::pipe();
+        pipe.cmd("GET").arg(&name).cmd("PTTL").arg(&name);
+        let (text, left_ms): (Option<String>, i64) = self.call("get", pipe).await?;
+        let hit = serde_json::from_str(&text?).ok()?;
+        // An entry without an end has one all the same: it was written by hand.
+        Some((hit, Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))))
+    }
+
+    /// Whether this reader should load the row before its entry runs out, so that not all readers load
+    /// it at once when it has (XFetch: the nearer the end and the dearer the load, the likelier).
+    fn is_refresh_due(&self, left: Duration, luck: f64) -> bool {
+        let cost = Duration::from_micros(self.load_us.load(Ordering::Relaxed));
+        let due = cost.mul_f64(-luck.max(f64::MIN_POSITIVE).ln()) >= left;
+        if due {
+            self.metrics.cache_event(keys::NOTIFICATION, "early_refresh");
+        }
+        due
+    }
+
+    fn observe_load(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let mean = self.load_us.load(Ordering::Relaxed);
+        self.load_us.store((mean.saturating_mul(7).saturating_add(took) / 8).max(1), Ordering::Relaxed);
+    }
+}
+
+/// The UUID version of ids that are derived from an idempotency key.
+const DERIVED: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Metrics;
+    use nsys_contract::config::Cache as Settings;
+
+    fn cache() -> Cache {
+        let settings = Settings { url: "redis://127.0.0.1:1/".into(), ..Settings::default() };
+        Cache::connect(&settings, Duration::from_secs(10), Metrics::default()).unwrap()
+    }
+
+    #[test]
+    fn an_entry_is_refreshed_near_its_end_and_not_long_before() {
+        let cache = cache();
+        cache.load_us.store(1_000, Ordering::Relaxed);
+        assert!(cache.is_refresh_due(Duration::ZERO, 0.5));
+        assert!(cache.is_refresh_due(Duration::from_micros(600), 0.5));
+        assert!(!cache.is_refresh_due(Duration::from_micros(800), 0.5));
+        assert!(!cache.is_refresh_due(Duration::from_secs(60), 1e-300));
+    }
+
+    #[test]
+    fn only_ids_that_nobody_can_foretell_are_remembered_as_absent() {
+        let cache = cache();
+        let (random, derived) = (Uuid::now_v7(), Uuid::new_v5(&Uuid::NAMESPACE_DNS, b"k"));
+        cache.note_absent(random);
+        cache.note_absent(derived);
+        assert!(cache.is_absent(random));
+        assert!(!cache.is_absent(derived));
+    }
+
+    #[tokio::test]
+    async fn without_redis_the_row_is_read() {
+        let found = cache().notification::<()>(Uuid::now_v7(), async { Ok(None) }).await;
+        assert!(matches!(found, Ok(None)));
+        let failed = cache().notification::<u8>(Uuid::now_v7(), async { Err(7) }).await;
+        assert!(matches!(failed.err().as_deref(), Some(Lookup::Failed(7))));
+    }
+}

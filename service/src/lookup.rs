@@ -1,0 +1,102 @@
+//! Finds a notification that was acknowledged, wherever it is by now: in this process, in Redis, in
+//! PostgreSQL, or still on the log.
+
+use crate::app::App;
+use crate::cache::{Claim, Lookup};
+use crate::db::DbError;
+use nsys_contract::api::Notification;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What is known of an id.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    /// It exists.
+    Yes(Arc<Notification>),
+    /// It was never acknowledged.
+    No,
+    /// It may have been acknowledged; the workers are too far behind to tell.
+    NotYet,
+}
+
+/// Finds a notification. "No" is only said when everything accepted before is stored: with Redis gone
+/// an id may be known to nobody but the log.
+pub(crate) async fn notification(app: &App, id: Uuid) -> Result<Found, DbError> {
+    if app.cache.is_absent(id) {
+        return Ok(Found::No);
+    }
+    if let Some(known) = known(app, id).await? {
+        return Ok(Found::Yes(known));
+    }
+    if !app.ingestion.caught_up().await {
+        return Ok(Found::NotYet);
+    }
+    match app.db.fetch_notification(id).await? {
+        Some(row) => Ok(Found::Yes(Arc::new(row))),
+        None => {
+            app.cache.note_absent(id);
+            Ok(Found::No)
+        }
+    }
+}
+
+/// What caches and table say, without waiting for the log.
+async fn known(app: &App, id: Uuid) -> Result<Option<Arc<Notification>>, DbError> {
+    let read = Box::pin(app.cache.notification::<DbError>(id, app.db.fetch_notification(id))).await;
+    let recent = || app.cache.acknowledged(id);
+    match read {
+        Ok(found) => Ok(found.or_else(recent)),
+        Err(failure) => match &*failure {
+            Lookup::Absent => Ok(recent()),
+            // The database is away, but we may know it all the same.
+            Lookup::Failed(cause) => recent().map(Some).ok_or_else(|| cause.clone()),
+        },
+    }
+}
+
+/// What is to be done with a request that carries an idempotency key.
+#[derive(Clone, Debug)]
+pub(crate) enum Verdict {
+    /// Accept it.
+    Accept,
+    /// It repeats a request that was answered.
+    Repeat(Arc<Notification>),
+    /// The same request is in progress.
+    InFlight,
+    /// The key stands for another request.
+    Mismatch,
+}
+
+/// Claims a key for a request. Redis is asked first; without it the row decides. Where nothing is known
+/// the request is accepted: its id is derived from the key, so a doubled acceptance still is one
+/// notification.
+pub(crate) async fn claim(
+    app: &App,
+    id: Uuid,
+    tenant: Option<&str>,
+    key: &str,
+    request_hash: &str,
+) -> Verdict {
+    let (outcome, verdict) = match app.cache.claim(tenant, key, request_hash).await {
+        Claim::New => ("new", Verdict::Accept),
+        Claim::InFlight { request_hash: other } | Claim::Taken { request_hash: other }
+            if other != request_hash =>
+        {
+            ("mismatch", Verdict::Mismatch)
+        }
+        Claim::InFlight { .. } => ("in_flight", Verdict::InFlight),
+        Claim::Taken { .. } => match known(app, id).await {
+            Ok(Some(earlier)) => ("replay", Verdict::Repeat(earlier)),
+            Ok(None) | Err(_) => ("new", Verdict::Accept),
+        },
+        Claim::Unknown => match app.db.fetch_with_fingerprint(id).await {
+            Ok(Some((earlier, hash))) if hash.as_deref() == Some(request_hash) => {
+                ("replay", Verdict::Repeat(Arc::new(earlier)))
+            }
+            Ok(Some(_)) => ("mismatch", Verdict::Mismatch),
+            Ok(None) | Err(_) => ("unknown", Verdict::Accept),
+        },
+    };
+    app.metrics.idempotency(outcome);
+    verdict
+}

@@ -1,0 +1,136 @@
+//! Talks to a test stack's service, database and log the way other programs do.
+
+use crate::support::Place;
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+use std::time::{Duration, Instant};
+
+/// How long tests wait for what has to come; generous, because machines differ.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) body: Value,
+}
+
+/// A caller with the rights of an administrator.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+    database: String,
+    brokers: String,
+}
+
+impl Client {
+    pub(crate) async fn of(place: &Place) -> Self {
+        let secret = |name: &str| {
+            let path = place.dir.path().join("state/test/secrets").join(name);
+            std::fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()))
+        };
+        let mut client = Self {
+            http: reqwest::Client::builder().timeout(Duration::from_secs(70)).build().unwrap(),
+            base: format!("http://127.0.0.1:{}", 3_000 + place.offset),
+            token: String::new(),
+            database: format!(
+                "postgres://nsys:{}@127.0.0.1:{}/notifications",
+                secret("postgres"),
+                5_432 + place.offset
+            ),
+            brokers: format!("127.0.0.1:{}", 9_092 + place.offset),
+        };
+        let login = json!({"email": "loadtest@example.com", "password": secret("loadtest-user")});
+        let answer = client.post("/auth/login", &login).await.expect("the service answers");
+        client.token = answer.body["access_token"].as_str().expect("a token").to_owned();
+        client
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> reqwest::Result<Answer> {
+        self.send(self.http.post(format!("{}{path}", self.base)).json(body)).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> reqwest::Result<Answer> {
+        self.send(self.http.get(format!("{}{path}", self.base))).await
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
+        let answer = request.bearer_auth(&self.token).send().await?;
+        let retry_after = answer.headers().get("retry-after");
+        Ok(Answer {
+            status: answer.status().as_u16(),
+            retry_after: retry_after.and_then(|text| text.to_str().ok()).map(str::to_owned),
+            body: serde_json::from_slice(&answer.bytes().await?).unwrap_or_default(),
+        })
+    }
+
+    /// Sends one notification; the id of the answer.
+    pub(crate) async fn notify(&self, body: Value) -> String {
+        let answer = self.post("/notifications", &body).await.expect("the service answers");
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.body["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// A connection to the database.
+    pub(crate) async fn database(&self) -> PgConnection {
+        PgConnection::connect(&self.database).await.expect("PostgreSQL answers")
+    }
+
+    /// A connection to the database, if there is one left.
+    pub(crate) async fn try_database(&self) -> sqlx::Result<PgConnection> {
+        PgConnection::connect(&self.database).await
+    }
+
+    /// The first column of a statement's only row, as text.
+    pub(crate) async fn ask(&self, sql: &str) -> String {
+        let sql = format!("SELECT ({sql})::text");
+        let text: Option<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .fetch_one(&mut self.database().await)
+            .await
+            .expect("the statement is right");
+        text.unwrap_or_default()
+    }
+
+    /// Runs a statement.
+    pub(crate) async fn run(&self, sql: &str) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut self.database().await).await.expect("it runs");
+    }
+
+    /// Waits until a statement answers `wanted`.
+    pub(crate) async fn until(&self, sql: &str, wanted: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = self.ask(sql).await;
+            if found == wanted {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{sql}: {found:?} instead of {wanted:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until a notification has a status.
+    pub(crate) async fn until_status(&self, id: &str, wanted: &str) {
+        self.until(&format!("SELECT status FROM notifications WHERE id = '{id}'"), wanted).await;
+    }
+
+    /// Puts bytes on a topic, behind the service's back.
+    pub(crate) fn produce(&self, topic: &str, key: &str, value: &[u8], header: Option<(&str, &str)>) {
+        let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
+            .set("bootstrap.servers", &self.brokers)
+            .set("partitioner", "murmur2_random")
+            .create()
+            .unwrap();
+        let mut record = BaseRecord::to(topic).key(key).payload(value);
+        if let Some((key, value)) = header {
+            record = record.headers(OwnedHeaders::new().insert(Header { key, value: Some(value) }));
+        }
+        producer.send(record).map_err(|(cause, _)| cause).unwrap();
+        producer.flush(Duration::from_secs(20)).unwrap();
+    }
+}
