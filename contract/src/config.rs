@@ -215,11 +215,11 @@ impl Compression {
 pub struct Cache {
     /// Address of Redis. Empty: the one of the local stack. Secret when it holds a password.
     pub url: String,
-    /// How long a cached user lives.
-    #[serde(with = "span")]
+    /// How long a cached user lives: a time, or SHORT (1m), MEDIUM (5m), LONG (1h), DAY or WEEK.
+    #[serde(with = "crate::ttl")]
     pub ttl_user: Duration,
-    /// How long a cached notification lives.
-    #[serde(with = "span")]
+    /// How long a cached notification lives: a time or a class, as for users.
+    #[serde(with = "crate::ttl")]
     pub ttl_notification: Duration,
     /// How long "there is no such notification" is remembered; never longer than ingestion takes.
     #[serde(with = "span")]

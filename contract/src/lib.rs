@@ -13,3 +13,4 @@ pub mod metrics;
 pub mod schema;
 pub mod status;
 pub mod topics;
+pub mod ttl;

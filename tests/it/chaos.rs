@@ -123,6 +123,21 @@ fn healthy(place: &Place) {
     assert!(output.status.success(), "{}", text(&output));
 }
 
+/// The process of a part, once it runs: it may be on its way back from the last kill.
+fn running(place: &Place, part: &str) -> i32 {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let ps = place.json(&["ps"]);
+        let parts = ps["parts"].as_array().unwrap().iter();
+        let found = parts.filter(|one| one["name"] == part && one["state"] == "running");
+        if let Some(pid) = found.filter_map(|one| one["pid"].as_i64()).next() {
+            return i32::try_from(pid).unwrap();
+        }
+        assert!(Instant::now() < deadline, "{part} does not come back: {ps}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 fn signal(place: &Place, part: &str, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(place.pid(part)).unwrap();
     rustix::process::kill_process(pid, signal).unwrap();
@@ -176,7 +191,7 @@ async fn nothing_acknowledged_is_lost_whatever_is_killed() {
             let victim = victims.remove(chance.below(victims.len()));
             tokio::time::sleep(Duration::from_millis(500 + chance.below(2_000) as u64)).await;
             eprintln!("kill -9 {victim}");
-            kill_9(place.pid(victim));
+            kill_9(running(&place, victim));
             // The supervisor brings it back, later every time; half of the time the next goes meanwhile.
             if chance.below(2) == 0 {
                 healthy(&place);

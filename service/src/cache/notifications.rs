@@ -1,4 +1,7 @@
 //! Cached notifications: written through when they are acknowledged, read through, refreshed early.
+//!
+//! A row that changes leaves an empty entry for a moment. Copies are only written where there is no
+//! entry, so one that was read before the change, or an acknowledgement that is late, is not kept.
 
 use super::Cache;
 use nsys_contract::api::Notification;
@@ -7,6 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
+
+/// How long the empty entry of a changed row stays, in ms: longer than it takes to write a copy of the
+/// row as it was before.
+const CHANGED_MS: u64 = 3_000;
+/// Makes way for a fresh copy, unless the row has changed since.
+const DROP_UNLESS_CHANGED: &str =
+    "if redis.call('GET', KEYS[1]) ~= '' then return redis.call('UNLINK', KEYS[1]) end return 0";
 
 /// Why a read found nothing.
 pub(crate) enum Lookup<E> {
@@ -32,7 +42,13 @@ impl Cache {
     fn add(&self, pipe: &mut redis::Pipeline, notification: &Notification) {
         let Ok(text) = serde_json::to_string(notification) else { return };
         let ttl = self.ttl_ms(self.settings.ttl_notification);
-        pipe.cmd("SET").arg(keys::notification(notification.id)).arg(text).arg("PX").arg(ttl).ignore();
+        pipe.cmd("SET")
+            .arg(keys::notification(notification.id))
+            .arg(text)
+            .arg("NX")
+            .arg("PX")
+            .arg(ttl)
+            .ignore();
     }
 
     /// Forgets cached copies after rows changed. Other processes' own copies live `local_ttl` at most.
@@ -41,8 +57,10 @@ impl Cache {
             return;
         }
         let mut pipe = redis::pipe();
-        pipe.cmd("UNLINK").arg(ids.iter().map(keys::notification).collect::<Vec<_>>()).ignore();
-        let _: Option<()> = self.call("unlink", pipe).await;
+        for id in ids {
+            pipe.cmd("SET").arg(keys::notification(id)).arg("").arg("PX").arg(CHANGED_MS).ignore();
+        }
+        let _: Option<()> = self.call("forget", pipe).await;
         for id in ids {
             self.local.invalidate(id).await;
             self.recent.invalidate(id);
@@ -83,6 +101,7 @@ impl Cache {
         }
         let found = self.local.try_get_with(id, async {
             let cached = self.read(id).await;
+            let stale = cached.is_some();
             if let Some((hit, left)) = cached
                 && !self.is_refresh_due(left, rand::random())
             {
@@ -95,6 +114,9 @@ impl Cache {
             self.observe_load(started.elapsed());
             let row = row.ok_or(Lookup::Absent)?;
             let mut pipe = redis::pipe();
+            if stale {
+                pipe.cmd("EVAL").arg(DROP_UNLESS_CHANGED).arg(1).arg(keys::notification(id)).ignore();
+            }
             self.add(&mut pipe, &row);
             let _: Option<()> = self.call("set", pipe).await;
             Ok(Arc::new(row))
@@ -112,6 +134,7 @@ impl Cache {
         let mut pipe = redis::pipe();
         pipe.cmd("GET").arg(&name).cmd("PTTL").arg(&name);
         let (text, left_ms): (Option<String>, i64) = self.call("get", pipe).await?;
+        // An empty entry is no notification: the row has changed.
         let hit = serde_json::from_str(&text?).ok()?;
         // An entry without an end has one all the same: it was written by hand.
         Some((hit, Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))))

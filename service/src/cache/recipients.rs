@@ -33,7 +33,7 @@ impl Cache {
         if unknown.is_empty() {
             return Ok(found);
         }
-        let unknown = self.from_redis(unknown, &mut found).await;
+        let unknown = self.take_from_redis(unknown, &mut found).await;
         if !unknown.is_empty() {
             self.load_recipients(db, &unknown, &mut found).await?;
         }
@@ -41,7 +41,7 @@ impl Cache {
     }
 
     /// Takes what Redis has; gives back who is still unknown.
-    async fn from_redis(&self, keys: Vec<RecipientKey>, found: &mut Recipients) -> Vec<RecipientKey> {
+    async fn take_from_redis(&self, keys: Vec<RecipientKey>, found: &mut Recipients) -> Vec<RecipientKey> {
         let mut pipe = redis::pipe();
         pipe.cmd("MGET").arg(keys.iter().map(name).collect::<Vec<_>>());
         let texts = self.call::<(Vec<Option<String>>,)>("mget", pipe).await;

@@ -63,6 +63,20 @@ impl Db {
         Ok(self.timed("delete", schema::EVENTS, query).await?.rows_affected())
     }
 
+    /// Deletes up to `limit` letters without a notification that are older than `age`. Tells how many.
+    pub(crate) async fn delete_old_letters(&self, age: Duration, limit: u32) -> Result<u64, DbError> {
+        let mut connection = self.acquire().await?;
+        let query = sqlx::query(
+            "DELETE FROM dead_letters WHERE id IN (
+                 SELECT id FROM dead_letters
+                 WHERE notification_id IS NULL AND created_at < now() - make_interval(secs => $1) LIMIT $2)",
+        )
+        .bind(age.as_secs_f64())
+        .bind(i64::from(limit))
+        .execute(&mut *connection);
+        Ok(self.timed("delete", schema::DEAD_LETTERS, query).await?.rows_affected())
+    }
+
     /// The users with the most notifications of the last day, as (tenant, user).
     pub(crate) async fn most_active_users(
         &self,

@@ -93,15 +93,16 @@ async fn redrive_letters(app: &App) -> Result<(), DbError> {
 /// Deletes what is older than it may be, a batch at a time, so that nobody waits for a lock.
 async fn delete_old(app: &App, stopping: &CancellationToken) -> Result<(), DbError> {
     let retention = &app.config.retention;
-    let batch = retention.batch.max(1);
-    while !retention.notifications.is_zero() && !stopping.is_cancelled() {
-        let deleted = app.db.delete_old_notifications(retention.notifications, batch).await?;
-        if deleted < u64::from(batch) {
+    let (batch, full) = (retention.batch.max(1), u64::from(retention.batch.max(1)));
+    let (rows, events) = (retention.notifications, retention.events);
+    while !rows.is_zero() && !stopping.is_cancelled() {
+        let deleted = app.db.delete_old_notifications(rows, batch).await?;
+        if deleted < full && app.db.delete_old_letters(rows, batch).await? < full {
             break;
         }
     }
-    while !retention.events.is_zero() && !stopping.is_cancelled() {
-        if app.db.delete_old_events(retention.events, batch).await? < u64::from(batch) {
+    while !events.is_zero() && !stopping.is_cancelled() {
+        if app.db.delete_old_events(events, batch).await? < full {
             break;
         }
     }

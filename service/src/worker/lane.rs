@@ -166,7 +166,9 @@ impl Lanes {
         let new: HashSet<Uuid> = trace::step_in_all(&traces, "store", stored).await?.into_iter().collect();
         self.hand_on(part, &rows, &new, &traces, claimed);
         recorder::count(app, rows.iter().filter(|row| new.contains(&row.id)).map(ending));
-        app.cache.forget(&rows.iter().map(|row| row.id).collect::<Vec<_>>()).await;
+        let (app, ids) = (Arc::clone(app), rows.iter().map(|row| row.id).collect::<Vec<_>>());
+        // The lane does not wait for Redis; the call is bounded in time.
+        tokio::spawn(async move { app.cache.forget(&ids).await });
         Ok(new)
     }
 
