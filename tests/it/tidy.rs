@@ -50,7 +50,16 @@ fn each_driver_is_named_in_one_file() {
 
 #[test]
 fn only_apply_changes_a_part() {
-    for word in ["create_partitions(", ".unlink(", ".run_within(", "overlay::set("] {
+    for word in [
+        "create_partitions(",
+        ".unlink(",
+        ".run_within(",
+        "overlay::set(",
+        ".reset_schema(",
+        ".unseed_range(",
+        ".create_account(",
+        ".update_account(",
+    ] {
         only_in("src", word, &["src/apply", "src/clients", "src/config/overlay.rs"]);
     }
 }

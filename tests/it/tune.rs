@@ -46,7 +46,7 @@ fn release(place: &Place, mut child: Child) {
 }
 
 fn wait(done: impl Fn() -> bool, otherwise: &str) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while !done() {
         assert!(Instant::now() < deadline, "{otherwise}");
         std::thread::sleep(Duration::from_millis(100));
@@ -69,6 +69,19 @@ fn client(place: &Place) -> rdkafka::ClientConfig {
     let mut config = rdkafka::ClientConfig::new();
     config.set("bootstrap.servers", format!("127.0.0.1:{}", 9_092 + place.offset));
     config
+}
+
+/// nsys that only knows the addresses of this stack.
+fn elsewhere(place: &Place, args: &[&str]) -> Command {
+    let secret = std::fs::read_to_string(place.dir.path().join("state/test/secrets/postgres")).unwrap();
+    let at = |port: u16| format!("127.0.0.1:{}", port + place.offset);
+    let mut command = place.command(args);
+    command
+        .env("NSYS_STACK__RUNTIME", "external")
+        .env("NSYS_EXTERNAL__API_URL", format!("http://{}", at(3_000)));
+    command.env("NSYS_DB__URL", format!("postgres://nsys:{secret}@{}/notifications", at(5_432)));
+    command.env("NSYS_CACHE__URL", format!("redis://{}/0", at(6_379))).env("NSYS_KAFKA__BROKERS", at(9_092));
+    command
 }
 
 fn schema(place: &Place) -> String {

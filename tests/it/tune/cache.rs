@@ -43,9 +43,7 @@ fn of_a_cluster_is_refused(place: &Place) {
         .spawn()
         .unwrap();
     wait(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok(), "the cluster's node does not listen");
-    let output = place
-        .command(&["cache", "flush", "--yes"])
-        .env("NSYS_STACK__RUNTIME", "external")
+    let output = elsewhere(place, &["cache", "flush", "--yes"])
         .env("NSYS_CACHE__URL", format!("redis://127.0.0.1:{port}/0"))
         .output()
         .unwrap();

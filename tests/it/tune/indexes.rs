@@ -89,12 +89,7 @@ pub(super) fn without_the_table_the_right_the_disk_or_the_server(place: &Place) 
     // The role may not.
     sql(place, "CREATE ROLE weak LOGIN PASSWORD 'weak'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO weak");
     let url = format!("postgres://weak:weak@127.0.0.1:{}/notifications", 5_432 + place.offset);
-    let output = place
-        .command(&build)
-        .env("NSYS_STACK__RUNTIME", "external")
-        .env("NSYS_DB__URL", url)
-        .output()
-        .unwrap();
+    let output = elsewhere(place, &build).env("NSYS_DB__URL", url).output().unwrap();
     assert_eq!(output.status.code(), Some(4), "{}", text(&output));
     assert!(text(&output).contains("this role may not change notifications"), "{}", text(&output));
     sql(place, "DROP OWNED BY weak; DROP ROLE weak");
@@ -135,7 +130,7 @@ fn disk_full(place: &Place, build: &[&str]) {
     std::fs::create_dir_all(&dir).unwrap();
     let run = |program: &str, args: &[&str]| Command::new(program).args(args).status().unwrap().success();
     let path = dir.to_str().unwrap();
-    if !run("mount", &["-t", "tmpfs", "-o", "size=1m,mode=0777", "tmpfs", path]) {
+    if !run("mount", &["-t", "tmpfs", "-o", "size=256k,mode=0777", "tmpfs", path]) {
         return;
     }
     // The server's user must be able to enter.
@@ -151,5 +146,5 @@ fn disk_full(place: &Place, build: &[&str]) {
     sql(place, "ALTER ROLE nsys RESET default_tablespace");
     assert!(said.contains("the disk is full"), "{said}");
     sql(place, "DROP TABLESPACE small");
-    assert!(run("umount", &[path]));
+    assert!(run("umount", &["-l", path]));
 }

@@ -47,10 +47,8 @@ pub(super) fn takes_reads_and_gives_them_back(place: &Place) {
     let token = String::from_utf8_lossy(&token.stdout).trim().to_owned();
     let list = || get(place, &format!("{}?userId=nsys-send&limit=5", paths::NOTIFICATIONS), Some(&token));
     let read = || {
-        sql(place, "SELECT pg_stat_clear_snapshot()");
-        psql_replica(place, "SELECT xact_commit FROM pg_stat_database WHERE datname = 'notifications'")
-            .parse::<u64>()
-            .unwrap()
+        let lists = "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query LIKE 'SELECT id, user_id%FROM notifications WHERE true%'";
+        psql_replica(place, lists).parse::<u64>().unwrap()
     };
     ok(place, &["send", "--wait"]);
     let before = read();
