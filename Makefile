@@ -11,7 +11,7 @@ test: ## Set up what is missing and run every test on real parts
 	sh scripts/test.sh
 
 chaos: ## Kill, stop and starve parts under load, round after round (CHAOS_ROUNDS, CHAOS_SEED)
-	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-5} cargo test --locked --test it chaos:: -- --nocapture
+	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-5} cargo test --locked --test it -- --ignored --nocapture chaos:: delivery::
 
 lint: ## Format and lint checks
 	cargo fmt --all --check
