@@ -1,5 +1,5 @@
 # Developer commands; each body is one plain command.
-.PHONY: help demo test chaos lint build release
+.PHONY: help demo diagnose-accuracy test chaos lint build release
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -22,3 +22,7 @@ build: ## Build nsys and the service
 
 release: ## Build what is shipped
 	cargo build --workspace --release --locked
+
+diagnose-accuracy: ## Inject known bottlenecks on the real stack; is each named first? As root, on a quiet machine
+	cargo build --workspace --locked
+	cargo test --locked --test it -- --ignored --nocapture accuracy::

@@ -234,6 +234,10 @@ pub enum Command {
     Diagnose(DiagnoseArgs),
     /// Compare two runs: did it help
     Compare(CompareArgs),
+    /// Restart, wait, smoke-test, repeat a load test and compare: did the change help
+    Verify(VerifyArgs),
+    /// Say the one most useful next step
+    Next,
     /// Print a shell completion script
     Completions(CompletionsArgs),
     /// Print the manual page

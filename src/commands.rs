@@ -16,13 +16,16 @@ mod kafka;
 mod lag;
 mod loadtest;
 mod look;
+mod next;
 mod observe;
 mod proof;
+mod report;
 mod schema;
 mod send;
 mod stack;
 mod suggest;
 mod tune;
+mod verify;
 mod watch;
 
 use crate::cli::{
@@ -68,7 +71,8 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
         // A load test that runs is no hindrance here; one that was killed is cleared away.
         let _ = crate::loadtest::run::settle_abandoned(&stack).await;
     }
-    match cli.command {
+    let says_itself = matches!(cli.command, Command::Next | Command::Watch(_));
+    let outcome = match cli.command {
         Command::Setup(args) => {
             if !args.check {
                 change("setup")?;
@@ -154,6 +158,11 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
         }
         Command::Loadtest(command) => loadtest::loadtest(&stack, command, read_only, out).await,
         Command::Diagnose(args) => diagnose::diagnose(&stack, &args, out).await,
+        Command::Verify(args) => {
+            change("verify")?;
+            verify::verify(&stack, args, out).await
+        }
+        Command::Next => next::next(&stack, out).await,
         Command::Compare(args) => compare::compare(&stack, &args, out),
         Command::Report(mut args) => {
             args.print = args.print.or(match choice {
@@ -163,11 +172,15 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
                 OutputChoice::Csv => Some(ReportForm::Csv),
                 OutputChoice::Text | OutputChoice::Json | OutputChoice::Ndjson => None,
             });
-            loadtest::report(&stack, &args, out)
+            report::report(&stack, &args, out)
         }
         // Answered above, before a configuration was needed.
         Command::Completions(_) | Command::Man | Command::Supervise(_) | Command::Config(_) => Ok(()),
+    };
+    if outcome.is_ok() && !says_itself {
+        next::hint(&stack, out).await;
     }
+    outcome
 }
 
 /// The answer's form, where this command knows it.

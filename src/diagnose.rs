@@ -28,9 +28,18 @@ pub struct Before {
     kafka: Option<kafka::Ends>,
     redis: Option<CacheStats>,
     processes: processes::Counters,
+    locks: database::LockWatch,
 }
 
-/// Reads every counter. One that cannot be read leaves its facts unmeasured.
+impl Before {
+    /// Sessions that waited for a lock, at each look since.
+    fn lock_waiters(&self) -> Vec<f64> {
+        self.locks.seen()
+    }
+}
+
+/// Reads every counter, and looks at locks from now on. What cannot be read leaves its facts
+/// unmeasured.
 pub async fn before(stack: &Stack) -> Before {
     // On the heap: whoever waits for this would carry all of it.
     let (database, kafka, redis, processes) = tokio::join!(
@@ -39,12 +48,15 @@ pub async fn before(stack: &Stack) -> Before {
         Box::pin(redis_stats(stack)),
         Box::pin(processes::counters(stack)),
     );
-    Before { at_s: now_s(), database, kafka, redis, processes }
+    let locks = database::LockWatch::begin(stack);
+    Before { at_s: now_s(), database, kafka, redis, processes, locks }
 }
 
 /// What happened since: facts of the window that ends now.
 pub async fn since(stack: &Stack, before: &Before) -> Facts {
     let seconds = (now_s() - before.at_s).max(1.0);
+    let mut locks = Facts::default();
+    before.locks.fact(&mut locks);
     let (asked, database, kafka, redis, processes) = tokio::join!(
         Box::pin(prometheus::facts(stack, now_s(), seconds.round() as u64)),
         Box::pin(database::counters(stack)),
@@ -53,6 +65,7 @@ pub async fn since(stack: &Stack, before: &Before) -> Facts {
         Box::pin(processes::counters(stack)),
     );
     let mut facts = asked;
+    facts.extend(locks);
     facts.extend(kafka);
     facts.extend(processes::facts(&before.processes, &processes, &facts, seconds));
     facts.extend(database::facts(before.database.as_ref(), database.as_ref(), &facts, seconds));

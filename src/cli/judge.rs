@@ -37,3 +37,17 @@ pub struct DiagnoseArgs {
     #[arg(long, value_name = "RULE", conflicts_with = "live")]
     pub explain: Option<String>,
 }
+
+/// Arguments of `nsys verify`.
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArgs {
+    /// The run before the change, or several with commas, for example a baseline and a stress test
+    #[arg(long, value_delimiter = ',', required = true, value_name = "RUN")]
+    pub against: Vec<String>,
+    /// Do not restart the service first
+    #[arg(long)]
+    pub no_restart: bool,
+    /// Longest wait until every part is ready
+    #[arg(long, value_parser = super::parse_duration, default_value = "60s")]
+    pub timeout: std::time::Duration,
+}

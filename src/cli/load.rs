@@ -208,6 +208,9 @@ pub struct ReportArgs {
     /// A directory, its name, latest or latest~1
     #[arg(default_value = "latest")]
     pub run: String,
+    /// Compute every number again from the raw data, and fail on a difference
+    #[arg(long, conflicts_with = "print")]
+    pub verify: bool,
     /// Print this form instead of the summary
     #[arg(long, value_enum, value_name = "FORM", conflicts_with = "output")]
     pub print: Option<ReportForm>,

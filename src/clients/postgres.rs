@@ -25,6 +25,8 @@ pub struct ServerCounters {
     pub exec_ms: f64,
     /// The part of it that went into reading blocks, in ms.
     pub io_ms: f64,
+    /// Sequential scans of the notifications table, and the rows that they read.
+    pub scans: (i64, i64),
     /// Notifications that are stored but not delivered, waiting ones for later left out.
     pub undelivered: i64,
     /// Client connections now.
@@ -334,7 +336,9 @@ impl Postgres {
                     (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
                     (SELECT setting::int8 FROM pg_settings WHERE name = 'max_connections'),
                     (SELECT count(*) FROM notifications
-                     WHERE next_attempt_at < now() + interval '5 minutes' AND status <> 'SCHEDULED')
+                     WHERE next_attempt_at < now() + interval '5 minutes' AND status <> 'SCHEDULED'),
+                    (SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'notifications'),
+                    (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'notifications')
              FROM pg_stat_statements
              WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
                AND query !~ 'pg_stat_|pg_locks|starts_with\\('",
@@ -348,6 +352,7 @@ impl Postgres {
             connections: row.get(2),
             max_connections: row.get(3),
             undelivered: row.get(4),
+            scans: (row.get(5), row.get(6)),
         })
     }
 

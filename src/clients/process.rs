@@ -197,6 +197,19 @@ pub fn free_disk(dir: &Path) -> Option<u64> {
     Some(stat.f_bavail * stat.f_frsize)
 }
 
+/// How long the threads of a process have waited for a processor, in ms, and how often they got one.
+#[must_use]
+pub fn waits_for_cpu(pid: i32) -> Option<(f64, u64)> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+    let one = |text: String| {
+        let mut fields = text.split_whitespace().skip(1);
+        Some((fields.next()?.parse::<f64>().ok()? / 1e6, fields.next()?.parse::<u64>().ok()?))
+    };
+    // A thread that ends between the listing and the look is not missed.
+    let all = tasks.filter_map(|task| one(std::fs::read_to_string(task.path().join("schedstat")).ok()?));
+    all.reduce(|sum, one| (sum.0 + one.0, sum.1 + one.1))
+}
+
 /// Memory of the machine, in bytes.
 #[must_use]
 pub fn machine_memory() -> Option<u64> {

@@ -117,6 +117,13 @@ pub(super) fn changes_between(stack: &Stack, before: &Run, after: &Run) -> Resul
     Ok(between.map(|(_, one)| format!("{} {} (nsys {})", one.id, one.title, one.command)).collect())
 }
 
+/// How many changes were made and kept since a run began.
+pub(super) fn changed_since(stack: &Stack, run: &Run) -> usize {
+    let since = time(&run.started_at);
+    let all = changes(stack).unwrap_or_default();
+    all.iter().filter(|(at, _)| since.is_some_and(|since| *at > since)).count()
+}
+
 /// Name of the file of the measured noise floor, beside the runs.
 const NOISE: &str = "noise-floor.json";
 

@@ -1,7 +1,7 @@
-//! `nsys loadtest` and `nsys report`.
+//! `nsys loadtest`.
 
-use super::context;
-use crate::cli::{AllArgs, ChangeFlags, LoadtestCommand, OutputFormat, ReportArgs, ReportForm, RunFlags};
+use super::report;
+use crate::cli::{AllArgs, ChangeFlags, LoadtestCommand, OutputFormat, RunFlags};
 use crate::domain::level::Level;
 use crate::domain::preflight::{Finding, Status};
 use crate::domain::run::Run;
@@ -10,7 +10,6 @@ use crate::domain::verdict::Verdict;
 use crate::error::{Error, Kind, Result};
 use crate::loadtest::{plan::plan, preflight, run, store};
 use crate::render::{Out, Tone, format, progress::Progress, style, table::Table};
-use crate::report;
 use crate::stack::Stack;
 use std::path::{Path, PathBuf};
 
@@ -49,7 +48,7 @@ pub(super) async fn loadtest(
         LoadtestCommand::List => list(stack, out),
         LoadtestCommand::Show { run } => {
             let dir = store::find(&stack.loaded.results_dir(), &run)?;
-            show(&store::load(&dir)?, out)
+            report::show(&store::load(&dir)?, out)
         }
         LoadtestCommand::Resume { run: name, force } => {
             let dir = store::find(&stack.loaded.results_dir(), &name)?;
@@ -70,9 +69,8 @@ async fn execute(stack: &Stack, plan: &LoadPlan, out: Out) -> Result<(PathBuf, R
 
 /// Writes the reports and shows the summary.
 fn conclude(stack: &Stack, dir: &Path, run: &Run, out: Out) -> Result<()> {
-    let (context, found) = context::of_run(stack, dir, run)?;
-    report::write(dir, run, &found, &context)?;
-    show(run, out)?;
+    report::write(stack, dir, run)?;
+    report::show(run, out)?;
     out.say(format!("\nReport: {}", dir.join("report.html").display()));
     Ok(())
 }
@@ -191,13 +189,6 @@ fn outcome(run: &Run, dir: &Path) -> Result<()> {
     }
 }
 
-fn show(run: &Run, out: Out) -> Result<()> {
-    match out.format() {
-        OutputFormat::Json => out.json(run),
-        OutputFormat::Text => out.line(&report::summary(run, false)),
-    }
-}
-
 fn list(stack: &Stack, out: Out) -> Result<()> {
     let runs: Vec<_> =
         store::list(&stack.loaded.results_dir()).iter().filter_map(|dir| store::load(dir).ok()).collect();
@@ -222,20 +213,4 @@ fn list(stack: &Stack, out: Out) -> Result<()> {
     } else {
         out.line(&table.text())
     }
-}
-
-pub(super) fn report(stack: &Stack, args: &ReportArgs, out: Out) -> Result<()> {
-    let dir = store::find(&stack.loaded.results_dir(), &args.run)?;
-    let run = store::load(&dir)?;
-    let (context, found) = context::of_run(stack, &dir, &run)?;
-    report::write(&dir, &run, &found, &context)?;
-    match args.print {
-        None => show(&run, out)?,
-        Some(ReportForm::Md) => out.line(&report::performance(&run, &found, &context))?,
-        Some(ReportForm::Html) => out.line(&report::page(&run, &found, &context)?)?,
-        Some(ReportForm::Junit) => out.line(&report::junit(&run))?,
-        Some(ReportForm::Csv) => out.line(&report::csv(&run))?,
-    }
-    out.say(format!("\nReport: {}", dir.join("report.html").display()));
-    Ok(())
 }

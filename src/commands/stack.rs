@@ -192,12 +192,52 @@ pub(super) async fn restart(stack: &Stack, args: RestartArgs, out: Out) -> Resul
     if args.change.dry_run {
         return out.line(&format!("would restart: {}", names.join(", ")));
     }
+    one_after_the_other(stack, &records, &names, out).await?;
+    ps(stack, out).await
+}
+
+/// Restarts these parts; each must be ready before the next one goes.
+async fn one_after_the_other(stack: &Stack, records: &[Record], names: &[String], out: Out) -> Result<()> {
     let progress = Progress::new(out);
     for record in records.iter().filter(|record| names.contains(&record.name)) {
         stack.restart(record).await?;
         rise::wait_ready(stack, &record.name, Instant::now() + Duration::from_secs(60), &progress).await?;
     }
-    ps(stack, out).await
+    Ok(())
+}
+
+/// Restarts every replica of the service.
+///
+/// # Errors
+/// When nsys does not run the parts, nothing runs, or a replica does not come back.
+pub(super) async fn restart_service(stack: &Stack, out: Out) -> Result<()> {
+    stack.runtime.must_run_parts("restart a part")?;
+    let records = stack.records().await?;
+    if records.is_empty() {
+        return Err(Error::unreachable("nothing runs").hint("nsys up"));
+    }
+    let names = chosen(&records, &["app".to_owned(), "worker".to_owned()])?;
+    one_after_the_other(stack, &records, &names, out).await
+}
+
+/// Waits until every component is ok.
+///
+/// # Errors
+/// When one is still down at the deadline; the message names it.
+pub(super) async fn wait_until_ready(stack: &Stack, patience: Duration) -> Result<()> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let components = probes::components(stack).await?;
+        if overall(&components) == Status::Ok {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            let down = components.iter().filter(|one| one.status != Status::Ok);
+            let down: Vec<_> = down.map(|one| one.name.clone()).collect();
+            return Err(Error::unreachable(format!("not ready: {}", down.join(", "))).hint("nsys health"));
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
 }
 
 pub(super) async fn scale(stack: &Stack, args: ScaleArgs, out: Out) -> Result<()> {

@@ -281,6 +281,10 @@ pub struct Diagnose {
     pub throttled_share: f64,
     /// CPU of stack and generator together, in per cent of all cores.
     pub machine_cpu_pct: f64,
+    /// Time that a thread of the service waits for a processor, on average, in ms.
+    pub cpu_wait_ms: f64,
+    /// Turns of a processor that one call takes on its way; a bound of a time is no lower than their waits.
+    pub scheduling_turns: f64,
     /// CPU of everything else on the machine, in per cent of all cores.
     pub other_cpu_pct: f64,
     /// Memory of a replica over its limit, 0 to 1.

@@ -3,17 +3,92 @@
 use super::PATIENCE;
 use crate::clients::postgres::{Postgres, ServerCounters};
 use crate::domain::facts::Facts;
+use crate::domain::snapshot::Counted;
 use crate::stack::Stack;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-/// The server's counters at one instant.
-pub(super) type Counters = ServerCounters;
+/// The server's counters at one instant, and its statements.
+#[derive(Debug)]
+pub(super) struct Counters {
+    server: ServerCounters,
+    statements: Vec<Counted>,
+}
 
 pub(super) async fn connect(stack: &Stack) -> Option<Postgres> {
     Postgres::connect(&stack.database_url().ok()?, PATIENCE).await.ok()
 }
 
 pub(super) async fn counters(stack: &Stack) -> Option<Counters> {
-    connect(stack).await?.counters().await.ok()
+    let mut database = connect(stack).await?;
+    Some(Counters { server: database.counters().await.ok()?, statements: database.statements().await.ok()? })
+}
+
+/// How often locks are looked at.
+const STEP: Duration = Duration::from_millis(500);
+
+/// Looks at locks for as long as it lives.
+#[derive(Debug)]
+pub(super) struct LockWatch {
+    seen: Arc<Mutex<Vec<f64>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl LockWatch {
+    pub(super) fn begin(stack: &Stack) -> Self {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let task = tokio::spawn(watch_locks(stack.clone(), Arc::clone(&seen)));
+        Self { seen, task }
+    }
+
+    /// Sessions that waited at each look, oldest first; looks that failed are left out.
+    pub(super) fn seen(&self) -> Vec<f64> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The mean of them as a fact.
+    pub(super) fn fact(&self, into: &mut Facts) {
+        let seen = self.seen();
+        let mean = (!seen.is_empty()).then(|| seen.iter().sum::<f64>() / seen.len() as f64);
+        into.put("lock_waiters", mean, "PostgreSQL", "pg_blocking_pids, every half second");
+    }
+}
+
+impl Drop for LockWatch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn watch_locks(stack: Stack, into: Arc<Mutex<Vec<f64>>>) {
+    let mut database = None;
+    loop {
+        if database.is_none() {
+            database = connect(&stack).await;
+        }
+        let waits = match &mut database {
+            Some(database) => database.lock_waits().await.ok(),
+            None => None,
+        };
+        match waits {
+            Some(waits) => {
+                into.lock().unwrap_or_else(PoisonError::into_inner).push(waits.len() as f64);
+            }
+            None => database = None,
+        }
+        tokio::time::sleep(STEP).await;
+    }
+}
+
+/// The longest mean time of the statements that ran five times and more between two readings; 0 when
+/// none did.
+fn slowest(before: &[Counted], after: &[Counted]) -> f64 {
+    let mean = |now: &Counted| {
+        let then = before.iter().find(|then| then.id == now.id && then.calls <= now.calls);
+        let (calls, ms) = then.map_or((0, 0.0), |then| (then.calls, then.total_ms));
+        (now.calls - calls >= 5).then(|| (now.total_ms - ms) / (now.calls - calls) as f64)
+    };
+    after.iter().filter_map(mean).fold(0.0, f64::max)
 }
 
 /// Facts of the window between two readings; `known` holds what the service says of the same window.
@@ -24,6 +99,16 @@ pub(super) fn facts(
     seconds: f64,
 ) -> Facts {
     let mut facts = Facts::default();
+    let slowest = before.zip(after).map(|(one, two)| slowest(&one.statements, &two.statements));
+    facts.put(
+        "slowest_statement_ms",
+        slowest,
+        "PostgreSQL",
+        format!(
+            "largest mean time of pg_stat_statements, difference over {seconds:.0} s, five calls and more"
+        ),
+    );
+    let (before, after) = (before.map(|one| &one.server), after.map(|one| &one.server));
     let span = format!("difference over {seconds:.0} s");
     let statements = format!("sum(total_exec_time) of pg_stat_statements, {span}");
     // A reset in between leaves less than there was before: then the difference says nothing.
@@ -43,6 +128,18 @@ pub(super) fn facts(
     );
     let share = io_ms.zip(exec_ms).map(|(io, all)| if all > 0.0 { io / all } else { 0.0 });
     facts.put("db_io_share", share, "PostgreSQL", format!("blk_read_time over total_exec_time, {span}"));
+    let scans = before.zip(after).map(|(one, two)| {
+        let (scans, rows) = (two.scans.0 - one.scans.0, two.scans.1 - one.scans.1);
+        // A few scans are housekeeping; reads that lack an index come by the hundred.
+        let few = known.value("request_rate").map_or(10.0, |rate| (rate * seconds * 0.03).max(10.0));
+        if (scans as f64) < few { 0.0 } else { rows as f64 / scans as f64 }
+    });
+    facts.put(
+        "rows_per_sequential_scan",
+        scans,
+        "PostgreSQL",
+        format!("seq_tup_read over seq_scan of notifications, {span}"),
+    );
     let rows = "notifications with next_attempt_at within five minutes, scheduled ones left out";
     let waiting = after.map(|one| one.undelivered as f64);
     facts.put("undelivered", waiting, "PostgreSQL", rows);

@@ -28,6 +28,7 @@ fn of(before: Option<&Ends>, now: Option<&Ends>, group: Option<&Group>, seconds:
     let written = before.zip(now).map(|(before, now)| written(before, now));
     let per_s = written.as_ref().map(|all| all.iter().sum::<f64>() / seconds);
     let lag = now.map(|now| now.iter().map(|one| one.lag as f64).sum::<f64>());
+    facts.put("lag_end", lag, "Kafka", offsets);
     facts.put("written_per_s", per_s, "Kafka", offsets);
     facts.put(
         "behind_s",

@@ -1,9 +1,25 @@
 //! What the machine shows of a window: who used its CPU, whom a limit stopped, memory, logs.
 
-use crate::clients::{cgroup, process};
+use crate::clients::{cgroup, machine, process};
 use crate::domain::facts::Facts;
 use crate::stack::Stack;
 use std::collections::BTreeMap;
+
+/// The facts that need processes to look at.
+const OF_PROCESSES: [&str; 12] = [
+    "service_throttled_share",
+    "cpu_wait_ms",
+    "machine_cpu_pct",
+    "parts_cpu_pct",
+    "service_cpu_pct",
+    "service_memory_mb",
+    "memory_limit_share",
+    "memory_stall_share",
+    "restarts",
+    "log_bytes_per_s",
+    "log_bytes_per_request",
+    "db_cpu_pct",
+];
 
 /// One process at one instant.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +28,7 @@ struct Use {
     rss_bytes: u64,
     memory_limit: Option<u64>,
     throttling: Option<cgroup::Throttling>,
+    waits: Option<(f64, u64)>,
     restarts: u32,
     log_bytes: Option<u64>,
 }
@@ -22,6 +39,7 @@ pub(super) struct Counters {
     parts: BTreeMap<String, Use>,
     memory_stalled_s: Option<f64>,
     machine_memory: Option<u64>,
+    machine_cpu: Option<(f64, f64)>,
 }
 
 pub(super) async fn counters(stack: &Stack) -> Counters {
@@ -35,6 +53,7 @@ pub(super) async fn counters(stack: &Stack) -> Counters {
             rss_bytes: look.memory_bytes,
             memory_limit: pid.and_then(cgroup::memory_limit),
             throttling: pid.and_then(cgroup::throttling),
+            waits: pid.and_then(process::waits_for_cpu),
             restarts: record.restarts,
             log_bytes: std::fs::metadata(stack.layout.log(&record.name)).ok().map(|file| file.len()),
         };
@@ -44,6 +63,7 @@ pub(super) async fn counters(stack: &Stack) -> Counters {
         parts: parts.collect(),
         memory_stalled_s: cgroup::memory_stalled_s(),
         machine_memory: process::machine_memory(),
+        machine_cpu: machine::cpu_time_s(),
     }
 }
 
@@ -51,9 +71,7 @@ pub(super) async fn counters(stack: &Stack) -> Counters {
 pub(super) fn facts(before: &Counters, after: &Counters, known: &Facts, seconds: f64) -> Facts {
     let mut facts = Facts::default();
     if after.parts.is_empty() {
-        for name in
-            ["service_throttled_share", "memory_limit_share", "restarts", "log_bytes_per_s", "db_cpu_pct"]
-        {
+        for name in OF_PROCESSES {
             facts.miss(name, "/proc", "processes of the stack", "no process of the stack runs here");
         }
         return facts;
@@ -66,21 +84,37 @@ pub(super) fn facts(before: &Counters, after: &Counters, known: &Facts, seconds:
         "/proc",
         "CPU time of postgres and its backends, of all cores",
     );
-    let throttled = pair(before, after, is_service).filter_map(|(_, one, two)| {
-        let (one, two) = (one.throttling?, two.throttling?);
-        let periods = two.periods.saturating_sub(one.periods);
-        // Without a quota there are no periods, and nothing stops it.
-        Some(if periods == 0 {
-            0.0
-        } else {
-            two.throttled.saturating_sub(one.throttled) as f64 / periods as f64
-        })
-    });
     facts.put(
         "service_throttled_share",
-        throttled.reduce(f64::max),
+        throttled(before, after),
         "control group",
-        "nr_throttled over nr_periods of cpu.stat, the worst replica",
+        "nr_throttled over nr_periods of cpu.stat, of the replica that was stopped least, the worse role",
+    );
+    facts.put(
+        "cpu_wait_ms",
+        cpu_wait(before, after),
+        "/proc/PID/task/TID/schedstat",
+        "time on the run queue for each time slice of the service's threads",
+    );
+    let busy = before.machine_cpu.zip(after.machine_cpu).map(|(one, two)| {
+        let (busy, all) = (two.0 - one.0, two.1 - one.1);
+        if all > 0.0 { busy / all * 100.0 } else { 0.0 }
+    });
+    facts.put("machine_cpu_pct", busy, "/proc/stat", "busy over all time, difference over the window");
+    let own: f64 = pair(before, after, |_| true).map(|(_, one, two)| (two.cpu_s - one.cpu_s).max(0.0)).sum();
+    let own = own / seconds / cores * 100.0;
+    facts.put("parts_cpu_pct", Some(own), "/proc", "CPU time of all parts of the stack, of all cores");
+    let service: f64 =
+        pair(before, after, is_service).map(|(_, one, two)| (two.cpu_s - one.cpu_s).max(0.0)).sum();
+    let service = service / seconds / cores * 100.0;
+    facts.put("service_cpu_pct", Some(service), "/proc", "CPU time of all replicas, of all cores");
+    let memory: u64 =
+        after.parts.iter().filter(|(name, _)| is_service(name)).map(|(_, one)| one.rss_bytes).sum();
+    facts.put(
+        "service_memory_mb",
+        Some(memory as f64 / f64::from(1 << 20)),
+        "/proc",
+        "resident memory of all replicas",
     );
     let near = after.parts.iter().filter(|(name, _)| is_service(name)).filter_map(|(_, one)| {
         let limit = one.memory_limit.or(after.machine_memory)?;
@@ -107,6 +141,33 @@ pub(super) fn facts(before: &Counters, after: &Counters, known: &Facts, seconds:
     facts.put("restarts", Some(f64::from(restarts)), "supervisor", "restarts of all parts");
     logs(&mut facts, before, after, known, seconds);
     facts
+}
+
+/// How often a limit stopped a whole role. One of several replicas that is held back is not the
+/// service that is: then that replica differs from the others, which is another finding.
+fn throttled(before: &Counters, after: &Counters) -> Option<f64> {
+    let share = |(_, one, two): (&str, &Use, &Use)| {
+        let (one, two) = (one.throttling?, two.throttling?);
+        let periods = two.periods.saturating_sub(one.periods);
+        let stopped = two.throttled.saturating_sub(one.throttled) as f64;
+        // Without a quota there are no periods, and nothing stops it.
+        Some(if periods == 0 { 0.0 } else { stopped / periods as f64 })
+    };
+    let of = |role: &'static str| {
+        pair(before, after, move |name| name.starts_with(role)).filter_map(share).reduce(f64::min)
+    };
+    [of("app-"), of("worker-")].into_iter().flatten().reduce(f64::max)
+}
+
+/// How long a thread of the service waits on average until it gets a processor, in ms.
+fn cpu_wait(before: &Counters, after: &Counters) -> Option<f64> {
+    let waits = pair(before, after, is_service).filter_map(|(_, one, two)| {
+        let (one, two) = (one.waits?, two.waits?);
+        // Threads that ended in between took their count with them.
+        Some(((two.0 - one.0).max(0.0), two.1.saturating_sub(one.1)))
+    });
+    let (waited_ms, slices) = waits.reduce(|sum, one| (sum.0 + one.0, sum.1 + one.1))?;
+    (slices > 0).then(|| waited_ms / slices as f64)
 }
 
 fn logs(facts: &mut Facts, before: &Counters, after: &Counters, known: &Facts, seconds: f64) {
@@ -158,6 +219,7 @@ mod tests {
             parts: [("app-1".to_owned(), one)].into(),
             memory_stalled_s: Some(0.0),
             machine_memory: Some(1_000),
+            machine_cpu: Some((0.0, 1.0)),
         }
     }
 
@@ -168,6 +230,25 @@ mod tests {
         assert_eq!(facts.value("service_throttled_share"), Some(0.6));
         let idle = super::facts(&counters(|_| ()), &counters(|_| ()), &Facts::default(), 10.0);
         assert_eq!(idle.value("service_throttled_share"), Some(0.0));
+    }
+
+    #[test]
+    fn one_worker_of_several_under_a_quota_is_not_the_service() {
+        let stopped =
+            Use { throttling: Some(cgroup::Throttling { periods: 100, throttled: 90 }), ..Use::default() };
+        let free = Use { throttling: Some(cgroup::Throttling::default()), ..Use::default() };
+        let of = |first: &Use| Counters {
+            parts: [("worker-1".to_owned(), first.clone()), ("worker-2".to_owned(), free.clone())].into(),
+            ..Counters::default()
+        };
+        assert_eq!(throttled(&of(&free), &of(&stopped)), Some(0.0));
+    }
+
+    #[test]
+    fn waits_for_a_processor_are_told_by_slice() {
+        let before = counters(|one| one.waits = Some((100.0, 1_000)));
+        let after = counters(|one| one.waits = Some((160.0, 1_020)));
+        assert_eq!(cpu_wait(&before, &after), Some(3.0));
     }
 
     #[test]

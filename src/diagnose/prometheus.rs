@@ -5,7 +5,8 @@ use crate::domain::facts::Facts;
 use crate::stack::Stack;
 use nsys_contract::{metrics as m, topics};
 
-/// Name of a fact, its expression, and what stands for "nothing happened" where that is no gap.
+/// Name of a fact, its expression, and what stands for "nothing happened" where that is no gap: of
+/// nothing there is no mean time, and a counter of what never happened is not there.
 type Question = (&'static str, String, Option<f64>);
 
 /// Asks everything about the `seconds` before `end_s`.
@@ -39,6 +40,7 @@ fn questions(seconds: u64) -> Vec<Question> {
     let parts = [query, wait, m::CACHE_OPERATION_DURATION_SECONDS, m::KAFKA_PUBLISH_DURATION_SECONDS];
     let parts: Vec<_> =
         parts.iter().map(|metric| format!("({} or vector(0))", rate(&of_api(metric)))).collect();
+    let hits = rate(m::CACHE_HITS_TOTAL);
     let topic = format!("{{topic=\"{}\"}}", topics::NOTIFICATIONS);
     vec![
         ("request_rate", rate(m::HTTP_REQUESTS_TOTAL), None),
@@ -49,6 +51,35 @@ fn questions(seconds: u64) -> Vec<Question> {
             None,
         ),
         ("in_flight", format!("sum(avg_over_time({}{window}))", m::ACTIVE_CONNECTIONS), None),
+        (
+            "p95_ms",
+            format!("1000 * histogram_quantile(0.95, sum by (le) (rate({request}_bucket{window})))"),
+            None,
+        ),
+        (
+            "error_rate",
+            format!(
+                "({} or vector(0)) / {}",
+                rate(m::HTTP_REQUEST_ERRORS_TOTAL),
+                rate(m::HTTP_REQUESTS_TOTAL)
+            ),
+            None,
+        ),
+        (
+            "query_p95_ms",
+            format!("1000 * histogram_quantile(0.95, sum by (le) (rate({query}_bucket{window})))"),
+            None,
+        ),
+        ("hit_rate", format!("{hits} / ({hits} + {})", rate(m::CACHE_MISSES_TOTAL)), None),
+        (
+            "consumed_share",
+            format!(
+                "{} / {}",
+                rate(&format!("{}{topic}", m::KAFKA_MESSAGES_CONSUMED_TOTAL)),
+                rate(&format!("{}{topic}", m::KAFKA_MESSAGES_PUBLISHED_TOTAL))
+            ),
+            Some(1.0),
+        ),
         ("query_rate", rate(&format!("{query}_count")), None),
         ("query_mean_ms", mean(query), None),
         ("query_seconds_per_s", sum(query), None),
@@ -63,10 +94,10 @@ fn questions(seconds: u64) -> Vec<Question> {
             ),
             None,
         ),
-        ("cache_mean_ms", mean(m::CACHE_OPERATION_DURATION_SECONDS), None),
-        ("publish_mean_ms", mean(m::KAFKA_PUBLISH_DURATION_SECONDS), None),
+        ("cache_mean_ms", mean(m::CACHE_OPERATION_DURATION_SECONDS), Some(0.0)),
+        ("publish_mean_ms", mean(m::KAFKA_PUBLISH_DURATION_SECONDS), Some(0.0)),
         ("broker_throttle_ms", format!("max(max_over_time({}{window}))", m::KAFKA_BROKER_THROTTLE_MS), None),
-        ("delivery_mean_ms", mean(m::DELIVERY_DURATION_SECONDS), None),
+        ("delivery_mean_ms", mean(m::DELIVERY_DURATION_SECONDS), Some(0.0)),
         ("deliveries_in_flight", sum(m::DELIVERY_DURATION_SECONDS), None),
         ("misses_per_s", rate(m::CACHE_MISSES_TOTAL), None),
         ("published_per_s", rate(&format!("{}{topic}", m::KAFKA_MESSAGES_PUBLISHED_TOTAL)), None),

@@ -78,6 +78,9 @@ pub struct Rule {
     pub bound: &'static str,
     /// Whether the value must not fall below the bound, instead of not exceed it.
     pub at_least: bool,
+    /// Whether the input is a time in ms that waits for a processor alone can make long. Then the
+    /// bound is no lower than what such waits cost.
+    pub timed: bool,
     /// Conditions that must hold too.
     pub guards: &'static [Guard],
     /// The series by second in which the onset is looked for.

@@ -181,10 +181,12 @@ pub fn judge(level: &mut LevelResult, goals: Objectives) {
     }
     level.generator.limited = !reasons.is_empty();
     level.generator.reasons = reasons;
-    level.verdict = verdict_of(level);
+    level.verdict = of_level(level);
 }
 
-fn verdict_of(level: &LevelResult) -> Verdict {
+/// What the checks of a level come to.
+#[must_use]
+pub fn of_level(level: &LevelResult) -> Verdict {
     let any = |status| level.checks.iter().any(|check| check.status == status);
     // What was acknowledged and is not stored is a failure however the load was offered.
     let lost = level

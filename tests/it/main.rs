@@ -1,5 +1,6 @@
 //! Integration tests of nsys: the program as a user runs it, on real parts.
 
+mod accuracy;
 mod chaos;
 mod cli;
 mod client;

@@ -86,7 +86,7 @@ fn apply(rule: &'static Rule, looks: &[Look], bounds: &Bounds) -> Finding {
 }
 
 fn see(rule: &Rule, look: &Look, bounds: &Bounds) -> Seen {
-    let bound = bounds.of(rule.bound);
+    let bound = raised(bounds.of(rule.bound), rule.timed, look, bounds);
     let value = match input(&look.facts, rule.input) {
         Ok(value) => value,
         Err(seen) => return seen,
@@ -97,7 +97,7 @@ fn see(rule: &Rule, look: &Look, bounds: &Bounds) -> Seen {
     }
     let mut evidence = vec![evidence_of(rule.input, value, bound, look)];
     for guard in rule.guards {
-        let limit = bounds.of(guard.bound);
+        let limit = raised(bounds.of(guard.bound), guard.input.ends_with("_ms"), look, bounds);
         match input(&look.facts, guard.input) {
             Ok(value) if beyond(value, limit, guard.at_least) => {
                 evidence.push(evidence_of(guard.input, value, limit, look));
@@ -107,6 +107,15 @@ fn see(rule: &Rule, look: &Look, bounds: &Bounds) -> Seen {
         }
     }
     if beyond(value, bound, rule.at_least) { Seen::Beyond(evidence) } else { Seen::Near }
+}
+
+/// A bound on one level. A call takes several turns of a processor on its way; where each turn is
+/// waited for, that is what the call takes, and nobody but the machine is to blame.
+fn raised(bound: f64, timed: bool, look: &Look, bounds: &Bounds) -> f64 {
+    match look.facts.value("cpu_wait_ms") {
+        Some(wait) if timed => bound.max(wait * bounds.of("scheduling_turns")),
+        _ => bound,
+    }
 }
 
 /// Where a value begins to be near its bound. What must not fall below a bound is a share of one.

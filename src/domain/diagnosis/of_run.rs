@@ -29,8 +29,8 @@ pub fn look_of(run: &Run, level: &LevelResult, before: Option<&LevelResult>) -> 
     let mut facts = level.facts.clone();
     load(&mut facts, level, before);
     service(&mut facts, level);
-    stores(&mut facts, run, level);
-    machine(&mut facts, level);
+    stores(&mut facts, level);
+    machine(&mut facts, run, level);
     derive(&mut facts);
     Look { level: level.level, facts, series: series(level) }
 }
@@ -105,8 +105,7 @@ fn service(facts: &mut Facts, level: &LevelResult) {
     facts.put("service_memory_mb", level.service.rss_mb, "/proc", "resident memory, largest");
 }
 
-fn stores(facts: &mut Facts, run: &Run, level: &LevelResult) {
-    let _ = run;
+fn stores(facts: &mut Facts, level: &LevelResult) {
     facts.put(
         "query_p95_ms",
         level.db.query_p95_ms,
@@ -133,7 +132,23 @@ fn stores(facts: &mut Facts, run: &Run, level: &LevelResult) {
     facts.put("hit_rate", level.cache.hit_rate, "Prometheus", query);
 }
 
-fn machine(_facts: &mut Facts, _level: &LevelResult) {}
+/// How the machine's processors were divided between stack, generator and everything else.
+fn machine(facts: &mut Facts, run: &Run, level: &LevelResult) {
+    let cores = run.environment.cpus.max(1) as f64;
+    let generator = level.generator.cpu_pct.map(|pct| pct / cores);
+    // A generator elsewhere takes nothing from this machine.
+    let generator = if run.environment.shared_machine { generator } else { Some(0.0) };
+    let parts = facts.value("parts_cpu_pct");
+    let own = parts.zip(generator).map(|(parts, generator)| parts + generator);
+    facts.put(
+        "own_cpu_pct",
+        own,
+        "/proc",
+        "CPU of all parts of the stack and of the generator, of all cores",
+    );
+    let other = facts.value("machine_cpu_pct").zip(own).map(|(busy, own)| (busy - own).max(0.0));
+    facts.put("other_cpu_pct", other, "/proc", "machine_cpu_pct less own_cpu_pct");
+}
 
 /// The seconds of the steady window.
 fn steady(level: &LevelResult) -> impl Iterator<Item = &Sample> {

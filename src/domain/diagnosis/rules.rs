@@ -16,6 +16,7 @@ const fn rule(id: &'static str, role: Role, weight: f64) -> Rule {
         input: "",
         bound: "",
         at_least: false,
+        timed: false,
         guards: &[],
         series: None,
         explains: &[],
@@ -58,7 +59,32 @@ pub static RULES: &[Rule] = &[
         mend: "end what else runs, or run the load test on a quiet machine",
         input: "other_cpu_pct",
         bound: "other_cpu_pct",
+        explains: &[
+            "http-latency",
+            "scrapes-missed",
+            "littles-law",
+            "service-queueing",
+            "machine-cpu",
+            "client-network",
+        ],
         ..rule("machine-shared", Role::Measurement, 0.8)
+    },
+    Rule {
+        cause: "the service waits for a free processor",
+        explanation: "Time that its threads spend on the run queue before each turn. Everything it does is late \
+            by that, whatever it waits for otherwise; bounds of times are raised accordingly.",
+        mend: "more cores, or fewer programs on them: nsys stats",
+        input: "cpu_wait_ms",
+        bound: "cpu_wait_ms",
+        explains: &[
+            "http-latency",
+            "scrapes-missed",
+            "littles-law",
+            "service-queueing",
+            "client-network",
+            "throughput-flat",
+        ],
+        ..rule("cpu-queueing", Role::Measurement, 0.7)
     },
     Rule {
         cause: "the measurement contradicts itself: requests in progress are not rate times answer time",
@@ -178,6 +204,7 @@ pub static RULES: &[Rule] = &[
         input: "slowest_statement_ms",
         bound: "statement_ms",
         explains: SLOW_DATABASE,
+        timed: true,
         ..rule("db-slow-statement", Role::Cause, 0.85)
     },
     Rule {
@@ -189,6 +216,7 @@ pub static RULES: &[Rule] = &[
         input: "db_network_ms",
         bound: "db_network_ms",
         explains: SLOW_DATABASE,
+        timed: true,
         ..rule("db-network", Role::Cause, 0.9)
     },
     Rule {
@@ -259,6 +287,7 @@ pub static RULES: &[Rule] = &[
         input: "query_p95_ms",
         bound: "query_p95_ms",
         explains: &["http-latency", "kafka-lag", "kafka-consumption", "worker-bound", "throughput-flat"],
+        timed: true,
         ..rule("db-query-time", Role::Symptom, 0.6)
     },
     Rule {
@@ -339,6 +368,7 @@ pub static RULES: &[Rule] = &[
         bound: "publish_ms",
         series: Some("publish_ms"),
         explains: &["http-latency", "http-errors", "service-queueing", "requests-shed", "throughput-flat"],
+        timed: true,
         ..rule("kafka-publish-slow", Role::Cause, 0.9)
     },
     Rule {
@@ -390,6 +420,7 @@ pub static RULES: &[Rule] = &[
             "worker-bound",
             "throughput-flat",
         ],
+        timed: true,
         ..rule("cache-slow", Role::Cause, 0.9)
     },
     Rule {
@@ -520,6 +551,7 @@ pub static RULES: &[Rule] = &[
         input: "outside_ms",
         bound: "outside_ms",
         explains: &["http-latency"],
+        timed: true,
         ..rule("client-network", Role::Cause, 0.8)
     },
     Rule {
@@ -568,6 +600,7 @@ pub static RULES: &[Rule] = &[
         input: "p95_ms",
         bound: "p95_ms",
         series: Some("p95_ms"),
+        timed: true,
         ..rule("http-latency", Role::Symptom, 0.3)
     },
 ];

@@ -224,6 +224,24 @@ fn a_cold_cache_is_no_bottleneck_and_a_short_ttl_is() {
 }
 
 #[test]
+fn what_waits_for_a_processor_cost_is_not_blamed_on_a_part() {
+    let mut run = healthy();
+    for level in &mut run.levels {
+        set(level, "cache_mean_ms", 60.0);
+    }
+    assert_eq!(first(&run), "cache-slow");
+    for level in &mut run.levels {
+        set(level, "cpu_wait_ms", 10.0);
+    }
+    assert_eq!(first(&run), "cpu-queueing");
+    for level in &mut run.levels {
+        set(level, "cache_mean_ms", 200.0);
+    }
+    let found = diagnose(&run, &bounds());
+    assert!(found.causes().any(|one| one.rule == "cache-slow"), "beyond what waiting explains");
+}
+
+#[test]
 fn near_a_bound_is_a_warning_and_no_cause() {
     let mut run = healthy();
     set(&mut run.levels[0], "cache_mean_ms", bounds().of("cache_ms") * 0.95);

@@ -1,0 +1,86 @@
+//! `nsys next`, and the hint at the end of other commands.
+
+use super::{context, diagnose};
+use crate::domain::compare;
+use crate::domain::next::{Last, Situation, Step, next as decide};
+use crate::domain::run::Run;
+use crate::error::Result;
+use crate::loadtest::store;
+use crate::render::{Out, Report, Tone, style::paint};
+use crate::stack::runtime::Runtime;
+use crate::stack::spec::State;
+use crate::stack::{Stack, setup};
+
+impl Report for Step {
+    fn text(&self) -> String {
+        format!("{}\n  {}", paint(Tone::Command, &self.command), self.because)
+    }
+}
+
+pub(super) async fn next(stack: &Stack, out: Out) -> Result<()> {
+    out.report(&decide(&situation(stack).await))
+}
+
+/// Says the next step after a command, to people who watch.
+pub(super) async fn hint(stack: &Stack, out: Out) {
+    if out.is_interactive() {
+        let step = decide(&situation(stack).await);
+        let dim = |text: &str| paint(Tone::Dim, text);
+        out.say(format!(
+            "{} {} {}",
+            dim("next:"),
+            paint(Tone::Command, &step.command),
+            dim(&format!("({})", step.because))
+        ));
+    }
+}
+
+async fn situation(stack: &Stack) -> Situation {
+    let records = stack.records().await.unwrap_or_default();
+    let broken = records.iter().filter(|one| one.state == State::Failed || one.state == State::Restarting);
+    let last = newest(stack);
+    Situation {
+        // Looking for programs takes a while, and what runs is not missing.
+        missing: if records.is_empty() && stack.runtime == Runtime::Local { missing() } else { Vec::new() },
+        runs: !records.is_empty() || stack.runtime.is_elsewhere(),
+        broken: broken.map(|one| one.name.clone()).collect(),
+        changed_since: last.as_ref().map_or(0, |run| context::changed_since(stack, run)),
+        last: last.map(|run| about(stack, run)),
+    }
+}
+
+fn missing() -> Vec<String> {
+    let tools = setup::survey();
+    tools.iter().filter(|tool| tool.path.is_none()).map(|tool| tool.name.to_owned()).collect()
+}
+
+fn newest(stack: &Stack) -> Option<Run> {
+    let runs = store::list(&stack.loaded.results_dir());
+    runs.last().and_then(|dir| store::load(dir).ok())
+}
+
+fn about(stack: &Stack, run: Run) -> Last {
+    let found = diagnose::judged(stack, &run);
+    let first = found.causes().next();
+    Last {
+        kind: run.kind.clone(),
+        finished: run.state == "finished" || run.state == "stopped",
+        verdict: run.verdict,
+        mend: first.map(|one| one.mend.to_owned()),
+        cause: first.map(|one| one.cause.to_owned()),
+        before: before(stack, &run),
+        id: run.id,
+    }
+}
+
+/// The newest earlier run of the same load, when changes lie between.
+fn before(stack: &Stack, run: &Run) -> Option<String> {
+    let runs = store::list(&stack.loaded.results_dir());
+    let earlier = runs
+        .iter()
+        .rev()
+        .filter_map(|dir| store::load(dir).ok())
+        .find(|other| other.started_at < run.started_at && compare::obstacles(other, run).is_empty())?;
+    let changes = context::changes_between(stack, &earlier, run).ok()?;
+    (!changes.is_empty()).then_some(earlier.id)
+}

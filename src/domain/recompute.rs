@@ -1,0 +1,234 @@
+//! Computes the numbers of a run again from what was kept raw: the generator's own summary, the
+//! samples by second, the answers of the parts. Pure.
+
+use super::run::{LevelResult, Run, Sample};
+use super::verdict::{self, Check, Verdict};
+use serde::Serialize;
+use serde_json::Value;
+
+/// Means of samples may differ by this share: samples are rounded when they are written.
+const ROUNDED: f64 = 0.005;
+/// Everything else may differ by this share: text holds fewer digits than memory.
+const EXACT: f64 = 1e-9;
+
+/// A number that is not what the raw data make of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// Where it stands: a file, and the path of the value in it.
+    pub place: String,
+    /// What stands there.
+    pub said: String,
+    /// What it should be.
+    pub found: String,
+}
+
+/// Compares a level with what its raw data make of it. `raw` is the level as it was kept when it was
+/// measured, `summary` the generator's own.
+#[must_use]
+pub fn level(said: &LevelResult, raw: &LevelResult, summary: Option<&Value>) -> Vec<Difference> {
+    let mut found = Vec::new();
+    let again = recomputed(raw, summary);
+    let (said, again) = (serde_json::to_value(said), serde_json::to_value(&again));
+    if let (Ok(said), Ok(again)) = (said, again) {
+        compare(&format!("results.json: level {}", raw.level), &said, &again, &mut found);
+    }
+    found
+}
+
+/// The verdict of a run against its levels.
+#[must_use]
+pub fn run(run: &Run) -> Vec<Difference> {
+    let again = verdict::of_run(&run.levels);
+    // A run that was cut short is not what its levels come to.
+    if run.verdict == again || run.verdict == Verdict::Interrupted || run.state != "finished" {
+        return Vec::new();
+    }
+    vec![Difference {
+        place: "results.json: verdict".into(),
+        said: run.verdict.as_str().into(),
+        found: again.as_str().into(),
+    }]
+}
+
+/// A level with every number that follows from others computed again.
+fn recomputed(raw: &LevelResult, summary: Option<&Value>) -> LevelResult {
+    let mut level = raw.clone();
+    if let Some(counted) = summary.and_then(Counted::of) {
+        level.requests = counted.requests;
+        level.error_rate = counted.error_rate;
+        for (own, value) in [
+            (&mut level.latency_ms.min, "min"),
+            (&mut level.latency_ms.p50, "med"),
+            (&mut level.latency_ms.p90, "p(90)"),
+            (&mut level.latency_ms.p95, "p(95)"),
+            (&mut level.latency_ms.p99, "p(99)"),
+            (&mut level.latency_ms.p999, "p(99.9)"),
+            (&mut level.latency_ms.max, "max"),
+        ] {
+            *own = counted.latency(value);
+        }
+    }
+    level.throughput_rps = level.requests as f64 / level.steady_s.max(1) as f64;
+    let mean = |of: fn(&Sample) -> Option<f64>| {
+        let values: Vec<_> = steady(raw).filter_map(of).collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    };
+    level.generator.cpu_pct = near(raw.generator.cpu_pct, mean(|one| one.generator_cpu_pct));
+    level.service.cpu_pct = near(raw.service.cpu_pct, mean(|one| one.service_cpu_pct));
+    for check in &mut level.checks {
+        let value = value_of(raw, check);
+        *check = Check::new(&check.metric, value, check.target, check.at_least, &check.source);
+    }
+    if level.verdict != Verdict::Interrupted {
+        level.verdict = verdict::of_level(&level);
+    }
+    level
+}
+
+/// What is stored, when it is what was found up to rounding; else what was found.
+fn near(stored: Option<f64>, found: Option<f64>) -> Option<f64> {
+    match (stored, found) {
+        (Some(stored), Some(found)) if (stored - found).abs() <= ROUNDED * stored.abs().max(1.0) => {
+            Some(stored)
+        }
+        (stored, None) => stored,
+        (_, found) => found,
+    }
+}
+
+fn value_of(level: &LevelResult, check: &Check) -> Option<f64> {
+    match check.metric.as_str() {
+        "p95_ms" => level.latency_ms.p95,
+        "p99_ms" => level.latency_ms.p99,
+        "error_rate" => level.error_rate,
+        "throughput_rps" => Some(level.throughput_rps),
+        "service_cpu_pct" => level.service.cpu_pct,
+        "service_memory_mb" => level.service.rss_mb,
+        "db_connections" => level.db.connections_max.map(|open| open as f64),
+        "lag_end" => level.kafka.lag_end.map(|lag| lag as f64),
+        "cache_hit_rate" => level.cache.hit_rate,
+        "acknowledged_not_stored" => {
+            let found = &level.reconciliation;
+            Some(found.acknowledged?.saturating_sub(found.stored?) as f64)
+        }
+        _ => check.value,
+    }
+}
+
+fn steady(level: &LevelResult) -> impl Iterator<Item = &Sample> {
+    let (from, to) = (level.steady_from_s, level.steady_from_s + level.steady_s as f64);
+    level.samples.iter().filter(move |one| one.at_s >= from && one.at_s <= to)
+}
+
+/// What k6's summary says of everything that was measured.
+struct Counted<'a> {
+    requests: u64,
+    failed: u64,
+    error_rate: Option<f64>,
+    durations: &'a Value,
+}
+
+impl<'a> Counted<'a> {
+    fn of(summary: &'a Value) -> Option<Self> {
+        let values = |metric: &str| &summary["metrics"][metric]["values"];
+        let requests = values("http_reqs{measured:yes}")["count"].as_f64()? as u64;
+        // In this metric what "passes" are the failed requests.
+        let failed = values("http_req_failed{measured:yes}")["passes"].as_f64().unwrap_or(0.0) as u64;
+        let error_rate = (requests > 0).then(|| failed as f64 / requests as f64);
+        let durations = values("http_req_duration{expected_response:true,measured:yes}");
+        Some(Self { requests, failed, error_rate, durations })
+    }
+
+    fn latency(&self, key: &str) -> Option<f64> {
+        // Where nothing succeeded k6 shows zeros; there is no answer time.
+        self.durations[key].as_f64().filter(|_| self.requests > self.failed)
+    }
+}
+
+fn compare(place: &str, said: &Value, again: &Value, into: &mut Vec<Difference>) {
+    match (said, again) {
+        (Value::Object(one), Value::Object(two)) => {
+            let keys: std::collections::BTreeSet<_> = one.keys().chain(two.keys()).collect();
+            for key in keys {
+                let of = |all: &serde_json::Map<String, Value>| all.get(key).cloned().unwrap_or(Value::Null);
+                compare(&format!("{place}.{key}"), &of(one), &of(two), into);
+            }
+        }
+        (Value::Array(one), Value::Array(two)) if one.len() == two.len() => {
+            for (index, (one, two)) in one.iter().zip(two).enumerate() {
+                compare(&format!("{place}[{index}]"), one, two, into);
+            }
+        }
+        (Value::Number(one), Value::Number(two)) => {
+            let (one, two) = (one.as_f64().unwrap_or(f64::NAN), two.as_f64().unwrap_or(f64::NAN));
+            if (one - two).abs() > EXACT * one.abs().max(two.abs()).max(1.0) {
+                into.push(Difference { place: place.into(), said: one.to_string(), found: two.to_string() });
+            }
+        }
+        (one, two) if one == two => {}
+        (one, two) => {
+            into.push(Difference { place: place.into(), said: one.to_string(), found: two.to_string() });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::run::test_run;
+    use serde_json::json;
+
+    fn summary() -> Value {
+        json!({"metrics": {
+            "http_reqs{measured:yes}": {"values": {"count": 30_000.0}},
+            "http_req_failed{measured:yes}": {"values": {"passes": 0.0}},
+            "http_req_duration{expected_response:true,measured:yes}": {"values": {"med": 5.0, "p(95)": 20.0, "p(99)": 40.0}}
+        }})
+    }
+
+    /// A level whose means are those of its samples.
+    fn measured() -> LevelResult {
+        let mut level = test_run(&[20.0]).levels.remove(0);
+        let values: Vec<_> = steady(&level).filter_map(|one| one.service_cpu_pct).collect();
+        level.service.cpu_pct = Some(values.iter().sum::<f64>() / values.len() as f64);
+        level.checks = vec![Check::new("p95_ms", Some(20.0), 100.0, false, "k6")];
+        level
+    }
+
+    fn places(said: &LevelResult, raw: &LevelResult, summary: &Value) -> Vec<String> {
+        level(said, raw, Some(summary)).into_iter().map(|one| one.place).collect()
+    }
+
+    #[test]
+    fn what_was_measured_is_found_again() {
+        let same = measured();
+        assert_eq!(places(&same, &same, &summary()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_altered_result_is_found() {
+        let raw = measured();
+        let mut said = raw.clone();
+        said.latency_ms.p95 = Some(15.0);
+        said.facts.put("cache_mean_ms", Some(1.0), "Prometheus", "q");
+        said.checks[0].status = verdict::CheckStatus::Fail;
+        let found = places(&said, &raw, &summary());
+        for wanted in ["latency_ms.p95", "facts.cache_mean_ms", "checks[0].status"] {
+            assert!(found.iter().any(|place| place.ends_with(wanted)), "{wanted}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn an_altered_raw_value_is_found() {
+        let said = measured();
+        let mut other = summary();
+        other["metrics"]["http_reqs{measured:yes}"]["values"]["count"] = json!(29_000.0);
+        let found = places(&said, &said, &other);
+        assert!(found.iter().any(|place| place.ends_with("requests")), "{found:?}");
+        let mut raw = said.clone();
+        raw.samples[30].service_cpu_pct = Some(2_000.0);
+        let found = places(&said, &raw, &summary());
+        assert!(found.iter().any(|place| place.contains("samples[30]")), "{found:?}");
+        assert!(found.iter().any(|place| place.ends_with("service.cpu_pct")), "{found:?}");
+    }
+}
