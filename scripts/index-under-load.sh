@@ -9,7 +9,7 @@ target=${CARGO_TARGET_DIR:-target}
 nsys=${NSYS:-$target/demo/nsys}
 work=$(mktemp -d)
 export NSYS_STACK__NAME=${NSYS_STACK__NAME:-index-under-load}
-export NSYS_STACK__PORT_OFFSET=${NSYS_STACK__PORT_OFFSET:-27000}
+export NSYS_STACK__PORT_OFFSET=${NSYS_STACK__PORT_OFFSET:-21000}
 run() { "$nsys" --state-dir "$work/state" "$@"; }
 trap 'run down --volumes --yes >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
 pgbench=$(command -v pgbench || ls /usr/lib/postgresql/*/bin/pgbench | tail -1)
@@ -28,20 +28,25 @@ RETURNING id AS row \gset
 UPDATE notifications SET status = 'DELIVERED', updated_at = now() WHERE id = ':row';
 SQL
 
-# Starts the writers; each transaction's time and instant go into files named $1.
-write_for() {
-  "$pgbench" -n -h 127.0.0.1 -p "$port" -U nsys -c "$writers" -j 1 -T "$2" -f "$work/writer.sql" \
+# Runs the writers; each transaction's time and instant go into files named $1.
+writers() {
+  exec "$pgbench" -n -h 127.0.0.1 -p "$port" -U nsys -c "$writers" -j 1 -T "$2" -f "$work/writer.sql" \
     -l --log-prefix "$work/$1" notifications >/dev/null 2>&1
 }
 # p50, p99 and the longest, in ms, of the transactions that ended between two instants.
 figures() {
   cat "$work/$1".* | awk -v from="$2" -v to="$3" '$5 >= from && $5 <= to { print $3 / 1000 }' | sort -n |
-    awk '{ v[NR] = $1 } END { if (NR == 0) exit 1; printf "%d transactions, p50 %.1f ms, p99 %.1f ms, longest %.0f ms\n", NR, v[int(NR * 0.5) + 1], v[int(NR * 0.99) + 1 > NR ? NR : int(NR * 0.99) + 1], v[NR] }'
+    awk '{ v[NR] = $1 }
+      END {
+        if (NR == 0) exit 1
+        half = int((NR + 1) / 2); most = int(NR * 0.99); if (most < 1) most = 1
+        printf("%d transactions, p50 %.1f ms, p99 %.1f ms, longest %.0f ms\n", NR, v[half], v[most], v[NR])
+      }'
 }
 
-write_for calm 30
+(writers calm 30)
 calm_end=$(date +%s)
-write_for busy 3600 &
+(writers busy 3600) &
 writer=$!
 sleep 5
 begin=$(date +%s)
@@ -56,7 +61,7 @@ echo "writers during build: $(figures busy "$begin" "$end")"
 
 # The same index without CONCURRENTLY, for comparison: writers stand until it is built.
 run undo --yes >/dev/null
-write_for plain 3600 &
+(writers plain 3600) &
 writer=$!
 sleep 5
 begin=$(date +%s)

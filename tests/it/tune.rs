@@ -91,32 +91,51 @@ fn schema(place: &Place) -> String {
     )
 }
 
-#[test]
-fn changes_are_proved_and_taken_back() {
-    let place = Place::new();
-    ok(&place, &["up"]);
+/// Rows of the table that everything is about, without the service.
+fn fill(place: &Place) {
     sql(
-        &place,
+        place,
         "INSERT INTO notifications (id, user_id, channel, type, priority, status, payload, correlation_id, created_at, updated_at)
          SELECT gen_random_uuid(), 'u' || n % 50, 'EMAIL', 'SYSTEM', 'MEDIUM', 'DELIVERED', '{}', 'c' || n / 10, now(), now()
          FROM generate_series(1, 20000) n",
     );
+}
+
+#[test]
+fn indexes_are_proved_and_taken_back_whatever_happens() {
+    let place = Place::new();
+    ok(&place, &["up", "--only", "postgres,redis,kafka,prometheus"]);
+    fill(&place);
     indexes::are_built_and_taken_back(&place);
     indexes::bad_days_of_a_build(&place);
     indexes::without_the_table_the_right_the_disk_or_the_server(&place);
     database::looks_with_deltas(&place);
     database::suggests_what_the_statements_ask_for(&place);
+    cache::is_flushed_with_care(&place);
+    cache::of_a_cluster_is_refused(&place);
+}
+
+#[test]
+fn changes_of_a_running_service_are_proved_and_taken_back() {
+    let place = Place::new();
+    ok(&place, &["up"]);
+    fill(&place);
     configuration::is_tuned_and_taken_back(&place);
     configuration::what_changed_at_the_prompt_is_refused(&place);
     configuration::everything_reversible_goes_back_to_the_first_state(&place);
     data::accounts_and_notifications(&place);
-    cache::is_flushed_with_care(&place);
     replica::takes_reads_and_gives_them_back(&place);
+    database::resets(&place);
+}
+
+#[test]
+fn partitions_grow_and_lag_is_that_of_the_brokers_own_tool() {
+    let place = Place::new();
+    ok(&place, &["up"]);
     partitions::grow_and_never_shrink(&place);
     partitions::survive_a_broker_that_dies_half_way(&place);
     lag::is_that_of_the_brokers_own_tool(&place);
     partitions::of_a_topic_that_is_gone(&place);
-    database::resets(&place);
 }
 
 #[test]

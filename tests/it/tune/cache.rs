@@ -28,11 +28,10 @@ pub(super) fn is_flushed_with_care(place: &Place) {
     cli(&["REPLICAOF", "NO", "ONE"]);
     assert!(said.contains("read only") || said.contains("READONLY"), "{said}");
     assert_eq!(cli(&["EXISTS", "notification:2"]), "1");
-    of_a_cluster_is_refused(place);
 }
 
 /// One node of a cluster would be flushed and the others not.
-fn of_a_cluster_is_refused(place: &Place) {
+pub(super) fn of_a_cluster_is_refused(place: &Place) {
     let port = 16_379 + place.offset;
     let dir = place.dir.path().join("cluster");
     std::fs::create_dir_all(&dir).unwrap();

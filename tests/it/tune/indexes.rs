@@ -115,7 +115,7 @@ pub(super) fn without_the_table_the_right_the_disk_or_the_server(place: &Place) 
     holder.wait().unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(text(&output).contains("run the same command again"), "{}", text(&output));
-    wait(|| place.run(&["health"]).status.success(), "the stack did not come back");
+    wait(|| place.run(&["db", "status"]).status.success(), "the server did not come back");
     assert!(ok(place, &build).contains("done in"));
     assert_ne!(place.pid("postgres"), server);
     ok(place, &["undo", "--yes"]);
