@@ -1,8 +1,10 @@
 //! The steps a plan is made of, by what they change. No I/O.
 
+mod data;
+
+pub use data::DataStep;
+
 use crate::config::is_secret;
-use nsys_contract::api::{DeadLetterFilter, DeadLetterQuery, paths};
-use nsys_contract::status::Role;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use toml::Value;
@@ -152,109 +154,6 @@ pub enum ServiceStep {
         /// Replicas that shall run: api and worker.
         to: (u32, u32),
     },
-}
-
-/// A change in the service's own data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "kebab-case")]
-pub enum DataStep {
-    /// Sends dead letters again.
-    Redrive {
-        /// Which ones.
-        filter: DeadLetterFilter,
-        /// How many there were when the plan was made.
-        matched: u64,
-        /// Most a second.
-        rate: u32,
-    },
-    /// Deletes dead letters.
-    Purge {
-        /// Which ones.
-        query: DeadLetterQuery,
-        /// How many there were when the plan was made.
-        matched: u64,
-    },
-    /// Creates an account with a password from the state directory.
-    AddUser {
-        /// The address it signs in with.
-        email: String,
-        /// The person's name.
-        name: String,
-        /// What it may do.
-        role: Role,
-        /// The tenant; absent for one of its own.
-        tenant: Option<String>,
-    },
-    /// Refuses an account from now on.
-    Disable {
-        /// Its address.
-        email: String,
-    },
-    /// Lets an account in again.
-    Enable {
-        /// Its address.
-        email: String,
-    },
-    /// Gives an account another role.
-    Role {
-        /// Its address.
-        email: String,
-        /// The role it has.
-        from: Role,
-        /// The role it will have.
-        to: Role,
-    },
-}
-
-impl DataStep {
-    fn what(&self) -> String {
-        match self {
-            Self::Redrive { matched, rate, .. } => {
-                format!("send {matched} dead letters again, at most {rate} a second")
-            }
-            Self::Purge { matched, .. } => format!("delete {matched} dead letters for good"),
-            Self::AddUser { email, role, .. } => format!("create the account {email} as {role}"),
-            Self::Disable { email } => format!("disable the account {email}"),
-            Self::Enable { email } => format!("let the account {email} in again"),
-            Self::Role { email, from, to } => format!("make {email} {to} instead of {from}"),
-        }
-    }
-
-    fn exact(&self) -> String {
-        match self {
-            Self::Redrive { filter, rate, .. } => {
-                format!("POST {} {{filter: {}, rate: {rate}}}", paths::DEAD_LETTERS_REDRIVE, as_json(filter))
-            }
-            Self::Purge { query, .. } => format!("DELETE {} {}", paths::DEAD_LETTERS, as_json(query)),
-            Self::AddUser { role, .. } => format!("POST {} role={role}", paths::ADMIN_USERS),
-            Self::Disable { .. } => format!("PATCH {} disabled=true", paths::ADMIN_USER),
-            Self::Enable { .. } => format!("PATCH {} disabled=false", paths::ADMIN_USER),
-            Self::Role { to, .. } => format!("PATCH {} role={to}", paths::ADMIN_USER),
-        }
-    }
-
-    fn undo(&self) -> Undo {
-        let by = |step| Undo::By(Box::new(Step::Data(step)));
-        match self {
-            Self::Redrive { .. } => Undo::Impossible("what was sent again cannot be called back".into()),
-            Self::Purge { .. } => Undo::Impossible("deleted dead letters cannot be brought back".into()),
-            Self::AddUser { email, .. } | Self::Enable { email } => {
-                by(Self::Disable { email: email.clone() })
-            }
-            Self::Disable { email } => by(Self::Enable { email: email.clone() }),
-            Self::Role { email, from, to } => by(Self::Role { email: email.clone(), from: *to, to: *from }),
-        }
-    }
-
-    const fn risk(&self) -> Risk {
-        match self {
-            Self::AddUser { .. } => Risk::Low,
-            Self::Redrive { .. } | Self::Disable { .. } | Self::Enable { .. } | Self::Role { .. } => {
-                Risk::Medium
-            }
-            Self::Purge { .. } => Risk::High,
-        }
-    }
 }
 
 /// How much can go wrong.
@@ -512,10 +411,6 @@ impl Step {
             }
         }
     }
-}
-
-fn as_json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// The value of a key as it may be shown.
