@@ -104,8 +104,10 @@ async fn follow(
         return Ok(false);
     }
     if !there {
-        progress.line(replica::PART).update("copies the database");
+        let line = progress.line(replica::PART);
+        line.update("copies the database");
         replica::copy(stack).await?;
+        line.finish("copied");
     }
     send(stack, Request::Start { specs: vec![parts::database_replica(stack)?] }).await?;
     wait_ready(stack, replica::PART, deadline, progress).await?;
