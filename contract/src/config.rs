@@ -394,7 +394,7 @@ impl Default for Channels {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Requests per second and caller; 0 turns the limit off.
+    /// Requests per second and caller in each replica, a batch counting as its notifications; 0: no limit.
     pub rate_per_second: u32,
     /// Requests a caller may make at once above its rate.
     pub burst: u32,

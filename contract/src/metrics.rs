@@ -19,6 +19,18 @@ pub const QUEUE_DEPTH: &str = "queue_depth";
 pub const NOTIFICATIONS_TOTAL: &str = "notifications_total";
 /// Counter of failed notifications, same labels as [`NOTIFICATIONS_TOTAL`].
 pub const NOTIFICATIONS_FAILED_TOTAL: &str = "notifications_failed_total";
+/// The same by channel alone {channel}.
+pub const NOTIFICATIONS_BY_CHANNEL_TOTAL: &str = "notifications_by_channel_total";
+/// The same by priority alone {priority}.
+pub const NOTIFICATIONS_BY_PRIORITY_TOTAL: &str = "notifications_by_priority_total";
+/// Counter of messages that came again after their row was stored.
+pub const REDELIVERED_TOTAL: &str = "redelivered_total";
+/// Gauge of dead letters that nobody sent again yet.
+pub const DLQ_DEPTH: &str = "dlq_depth";
+/// Gauge of how long the oldest row that is due waits to be claimed, in s.
+pub const SCHEDULER_DUE_LAG_SECONDS: &str = "scheduler_due_lag_seconds";
+/// Gauge of accepted requests whose message has no delivery report yet.
+pub const ACCEPT_QUEUE_DEPTH: &str = "accept_queue_depth";
 /// Histogram of the time from acceptance to a final state {channel, status}.
 pub const NOTIFICATION_PROCESSING_DURATION_SECONDS: &str = "notification_processing_duration_seconds";
 /// Counter of produced messages {topic}.

@@ -3,7 +3,9 @@
 
 use crate::app::App;
 use crate::queue::LogPosition;
+use nsys_contract::api::{LagReport, PartitionLag};
 use nsys_contract::config::Kafka;
+use nsys_contract::topics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -65,6 +67,23 @@ impl Ingestion {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSES.1);
         }
+    }
+
+    /// How far the workers are behind, by partition. `None` when the broker does not answer.
+    pub(crate) async fn lag(&self) -> Option<LagReport> {
+        let places = self.position.places().await?;
+        let partitions: Vec<_> = places
+            .into_iter()
+            .map(|place| PartitionLag {
+                topic: topics::NOTIFICATIONS.to_owned(),
+                partition: place.partition,
+                committed: place.committed,
+                end: place.end,
+                lag: (place.end - place.committed.unwrap_or(0)).max(0),
+            })
+            .collect();
+        let total = partitions.iter().map(|partition| partition.lag).sum();
+        Some(LagReport { group: topics::WORKER_GROUP.to_owned(), total, partitions })
     }
 
     /// Whether more waits than may wait.

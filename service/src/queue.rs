@@ -109,12 +109,16 @@ impl Producer {
 
     /// Sends one notification and waits until the log has it.
     pub(crate) async fn send(&self, accepted: &Accepted<'_>) -> Result<(), SendError> {
-        let receipt = self.enqueue(accepted)?;
+        let receipt = self.enqueue(accepted, trace::current_traceparent().as_deref())?;
         trace::step("publish", SpanKind::Producer, publish_attributes, receipt.delivered(self)).await
     }
 
-    /// Hands one notification to the producer without waiting.
-    pub(crate) fn enqueue(&self, accepted: &Accepted<'_>) -> Result<Receipt, SendError> {
+    /// Hands one notification to the producer without waiting; `parent` is the trace it belongs to.
+    pub(crate) fn enqueue(
+        &self,
+        accepted: &Accepted<'_>,
+        parent: Option<&str>,
+    ) -> Result<Receipt, SendError> {
         let value = accepted.message().map_err(|cause| SendError::Unknown(cause.to_string()))?;
         let mut header = OwnedHeaders::new_with_capacity(5)
             .insert(Header { key: headers::SCHEMA_VERSION, value: Some(SCHEMA_VERSION) })
@@ -123,8 +127,8 @@ impl Producer {
         if let Some(key) = accepted.idempotency_key.as_deref() {
             header = header.insert(Header { key: headers::IDEMPOTENCY_KEY, value: Some(key) });
         }
-        if let Some(parent) = trace::current_traceparent() {
-            header = header.insert(Header { key: headers::TRACEPARENT, value: Some(&parent) });
+        if let Some(parent) = parent {
+            header = header.insert(Header { key: headers::TRACEPARENT, value: Some(parent) });
         }
         self.hand_over(topics::NOTIFICATIONS, accepted.user_id.as_bytes(), &value, header)
     }

@@ -36,6 +36,9 @@ macro_rules! labels {
 labels!(RequestLabels { method: &'static str, route: String, status_code: u16 });
 labels!(ErrorLabels { method: &'static str, route: String, error_type: &'static str });
 labels!(NotificationLabels { channel: &'static str, r#type: &'static str, priority: &'static str, status: &'static str });
+labels!(ChannelOnlyLabels { channel: &'static str });
+labels!(PriorityLabels { priority: &'static str });
+labels!(BuildLabels { version: &'static str });
 labels!(ProcessingLabels { channel: &'static str, status: &'static str });
 labels!(TopicLabels { topic: String });
 labels!(ConsumedLabels { topic: String, consumer_group: &'static str });
@@ -69,6 +72,13 @@ struct Inner {
     queue_depth: Family<QueueLabels, Gauge>,
     notifications: Family<NotificationLabels, Counter>,
     notifications_failed: Family<NotificationLabels, Counter>,
+    by_channel: Family<ChannelOnlyLabels, Counter>,
+    by_priority: Family<PriorityLabels, Counter>,
+    redelivered: Counter,
+    dlq_depth: Gauge,
+    due_lag: Gauge<f64, AtomicU64>,
+    accept_queue: Gauge,
+    build: Family<BuildLabels, Gauge>,
     processing: Family<ProcessingLabels, Histogram, fn() -> Histogram>,
     published: Family<TopicLabels, Counter>,
     consumed: Family<ConsumedLabels, Counter>,
@@ -103,6 +113,13 @@ impl Default for Metrics {
             queue_depth: Family::default(),
             notifications: Family::default(),
             notifications_failed: Family::default(),
+            by_channel: Family::default(),
+            by_priority: Family::default(),
+            redelivered: Counter::default(),
+            dlq_depth: Gauge::default(),
+            due_lag: Gauge::default(),
+            accept_queue: Gauge::default(),
+            build: Family::default(),
             processing: Family::new_with_constructor(histogram),
             published: Family::default(),
             consumed: Family::default(),
@@ -160,6 +177,29 @@ impl Inner {
             "Notifications that failed",
             self.notifications_failed.clone(),
         );
+        r.register(
+            counter(names::NOTIFICATIONS_BY_CHANNEL_TOTAL),
+            "The same by channel",
+            self.by_channel.clone(),
+        );
+        r.register(
+            counter(names::NOTIFICATIONS_BY_PRIORITY_TOTAL),
+            "The same by priority",
+            self.by_priority.clone(),
+        );
+        r.register(
+            counter(names::REDELIVERED_TOTAL),
+            "Messages that came again after their row was stored",
+            self.redelivered.clone(),
+        );
+        r.register(names::DLQ_DEPTH, "Dead letters not sent again", self.dlq_depth.clone());
+        r.register(names::SCHEDULER_DUE_LAG_SECONDS, "Wait of the oldest due row", self.due_lag.clone());
+        r.register(
+            names::ACCEPT_QUEUE_DEPTH,
+            "Messages without a delivery report",
+            self.accept_queue.clone(),
+        );
+        r.register(names::BUILD_INFO, "The version of this build", self.build.clone());
         r.register(
             names::NOTIFICATION_PROCESSING_DURATION_SECONDS,
             "Acceptance to final state",
@@ -228,6 +268,7 @@ impl Metrics {
     /// Series that PromQL divides or subtracts exist from the start.
     fn create_zeros(&self) {
         let inner = &self.0;
+        inner.build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
         for topic in topics::ALL {
             let _ = inner.published.get_or_create(&TopicLabels { topic: topic.to_owned() });
             let labels = PublishErrorLabels { topic: topic.to_owned(), error_type: "not_delivered" };
@@ -268,6 +309,8 @@ impl Metrics {
         };
         self.0.notifications.get_or_create(&labels).inc();
         self.0.notifications_failed.get_or_create(&labels).inc_by(u64::from(status == Status::Failed));
+        self.0.by_channel.get_or_create(&ChannelOnlyLabels { channel: channel.as_str() }).inc();
+        self.0.by_priority.get_or_create(&PriorityLabels { priority: priority.as_str() }).inc();
         let labels = ProcessingLabels { channel: channel.as_str(), status: status.as_str() };
         self.0.processing.get_or_create(&labels).observe(took.as_secs_f64());
     }
@@ -312,6 +355,20 @@ impl Metrics {
             self.0.lag.get_or_create(&labels).set(lag.messages);
             self.0.lag_seconds.get_or_create(&labels).set(lag.seconds);
         }
+    }
+
+    pub(crate) fn redelivered(&self, count: u64) {
+        self.0.redelivered.inc_by(count);
+    }
+
+    /// What waits in the database: dead letters, and how long the oldest due row has waited.
+    pub(crate) fn stored_backlog(&self, dead_letters: u64, due_lag_s: f64) {
+        self.0.dlq_depth.set(i64::try_from(dead_letters).unwrap_or(i64::MAX));
+        self.0.due_lag.set(due_lag_s);
+    }
+
+    pub(crate) fn accept_queue(&self, waiting: i64) {
+        self.0.accept_queue.set(waiting);
     }
 
     pub(crate) fn queue_depth(&self, queue_name: &'static str, depth: i64) {

@@ -19,6 +19,8 @@ use crate::channels::Providers;
 use crate::queue::Consumer;
 use dispatcher::Dispatcher;
 use lane::Lanes;
+use nsys_contract::api::DeadLetterFilter;
+
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -68,6 +70,7 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) -> anyhow::R
     let consumer = Arc::new(consumer);
     let scheduler = tokio::spawn(scheduler::run(Arc::clone(&app), Arc::clone(&dispatcher), stopping.clone()));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app), stopping.clone()));
+    let backlog = tokio::spawn(report_backlog(Arc::clone(&app)));
     let lag = tokio::spawn(report_lag(Arc::clone(&app), Arc::clone(&consumer), stopping.clone()));
 
     let shared = Arc::new(Lanes { app: Arc::clone(&app), providers, dispatcher: Arc::clone(&dispatcher) });
@@ -84,6 +87,7 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) -> anyhow::R
     scheduler.await?;
     jobs.await?;
     lag.await?;
+    backlog.abort();
     let leaving =
         Arc::into_inner(consumer).map(|consumer| tokio::task::spawn_blocking(move || consumer.leave()));
     while let Some(ended) = lanes.join_next().await {
@@ -104,6 +108,24 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) -> anyhow::R
 }
 
 /// Feeds the gauges once a second.
+/// How often what waits in the database is counted.
+const BACKLOG_EVERY: Duration = Duration::from_secs(15);
+
+/// Tells what waits in the database.
+async fn report_backlog(app: Arc<App>) {
+    loop {
+        let counted = async {
+            let letters = app.db.count_dead_letters(&DeadLetterFilter::default()).await?;
+            Ok::<_, crate::db::DbError>((letters, app.db.due_lag_s().await?))
+        };
+        match counted.await {
+            Ok((letters, due_lag_s)) => app.metrics.stored_backlog(letters, due_lag_s),
+            Err(cause) => tracing::debug!(%cause, "What waits in the database cannot be counted."),
+        }
+        tokio::time::sleep(BACKLOG_EVERY).await;
+    }
+}
+
 async fn report_lag(app: Arc<App>, consumer: Arc<Consumer>, stopping: CancellationToken) {
     while !stopping.is_cancelled() {
         let reader = Arc::clone(&consumer);

@@ -170,6 +170,12 @@ fn kafka_settings(endpoints: &Endpoints, data: &Path, retention_bytes: u64) -> S
     )
 }
 
+/// What Prometheus computes and when somebody has to look, on every runtime.
+const RULES: [(&str, &str); 2] = [
+    ("recording.rules.yml", include_str!("../../compose/prometheus/recording.rules.yml")),
+    ("alerts.rules.yml", include_str!("../../compose/prometheus/alerts.rules.yml")),
+];
+
 /// Writes Prometheus' configuration and the list of replicas it scrapes.
 ///
 /// # Errors
@@ -177,9 +183,13 @@ fn kafka_settings(endpoints: &Endpoints, data: &Path, retention_bytes: u64) -> S
 pub fn prometheus(stack: &Stack, replicas: &[(&str, u32)]) -> Result<PathBuf> {
     let run = stack.layout.run();
     let interval = stack.loaded.config.stack.scrape_interval.as_millis();
+    for (name, rules) in RULES {
+        write_private(&run.join(name), rules)?;
+    }
     let config = format!(
-        "global:\n  scrape_interval: {interval}ms\n  scrape_timeout: {interval}ms\nscrape_configs:\n  - job_name: notification-service\n    \
+        "rule_files: ['{}']\nglobal:\n  scrape_interval: {interval}ms\n  scrape_timeout: {interval}ms\nscrape_configs:\n  - job_name: notification-service\n    \
          file_sd_configs:\n      - files: ['{}']\n        refresh_interval: 2s\n",
+        run.join("*.rules.yml").display(),
         run.join("targets.json").display()
     );
     let path = run.join("prometheus.yml");

@@ -5,6 +5,7 @@ mod chaos;
 mod cli;
 mod client;
 mod delivery;
+mod rules;
 mod sink;
 mod stack;
 mod support;

@@ -18,4 +18,15 @@ impl Db {
         });
         counts.collect::<Result<_, sqlx::Error>>().map_err(DbError::from)
     }
+
+    /// How long the oldest row that is due has waited to be claimed, in s; 0 when none is.
+    pub(crate) async fn due_lag_s(&self) -> Result<f64, DbError> {
+        let mut connection = self.acquire().await?;
+        let query = sqlx::query_scalar::<_, f64>(
+            "SELECT coalesce(extract(epoch FROM now() - min(next_attempt_at)), 0)::float8
+             FROM notifications WHERE next_attempt_at <= now()",
+        )
+        .fetch_one(&mut *connection);
+        self.timed("select", schema::NOTIFICATIONS, query).await
+    }
 }

@@ -12,7 +12,9 @@ use crate::db::{Act, AuditFilter};
 use crate::domain::scope::Scope;
 use axum::Json;
 use axum::extract::State;
-use nsys_contract::api::{AuditEntry, AuditPage, AuditQuery, DrainState, QueueStats, Stats, paths};
+use nsys_contract::api::{
+    AuditEntry, AuditPage, AuditQuery, DrainState, LagReport, QueueStats, Stats, paths,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -22,6 +24,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .notes("The counts are of every tenant and up to 10 seconds old; the queues are this replica's.")
             .gives::<Stats>(200, "The counts")
             .by(stats),
+        get(paths::ADMIN_LAG, Access::Operator, "How far the workers are behind")
+            .gives::<LagReport>(200, "Messages that wait, by partition")
+            .by(lag),
         get(paths::ADMIN_AUDIT, Access::Operator, "Who changed what")
             .notes("Operators see what was done in their tenant.")
             .query::<AuditQuery>()
@@ -103,6 +108,10 @@ async fn stats(State(app): State<Arc<App>>) -> Result<Json<Stats>, Problem> {
         },
         draining: app.is_draining(),
     }))
+}
+
+async fn lag(State(app): State<Arc<App>>) -> Result<Json<LagReport>, Problem> {
+    app.ingestion.lag().await.map(Json).ok_or_else(|| Problem::unavailable("the broker does not answer"))
 }
 
 async fn acts(

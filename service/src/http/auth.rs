@@ -90,8 +90,11 @@ async fn login(State(app): State<Arc<App>>, Body(request): Body<Login>) -> Resul
         return Err(Problem::too_many("too many attempts to sign in to this account", wait));
     }
     let account = app.db.fetch_account(&request.email).await?;
-    let hash = account.as_ref().map_or_else(|| NOBODY.clone(), |account| account.password_hash.clone());
-    let fits = off_thread(&app, move || password_fits(&request.password, &hash)).await?;
+    let hash = account.as_ref().map(|account| account.password_hash.clone());
+    let fits = off_thread(&app, move || {
+        password_fits(&request.password, hash.as_deref().unwrap_or_else(|| NOBODY.as_str()))
+    });
+    let fits = fits.await?;
     match account {
         Some(account) if fits && account.user.disabled_at.is_none() => grant(&app, account.user),
         _ => Err(Problem::unauthorized("the address or the password is wrong")),

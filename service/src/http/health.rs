@@ -117,6 +117,7 @@ async fn readiness(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
 
 async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {
     app.metrics.queue_depth("producer", app.producer.waiting());
+    app.metrics.accept_queue(app.producer.waiting());
     let text = app.metrics.encode().map_err(|_| Problem::internal("the metrics cannot be written"))?;
     Ok(([(CONTENT_TYPE, OPENMETRICS)], text))
 }

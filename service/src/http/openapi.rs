@@ -1,6 +1,6 @@
 //! The OpenAPI 3.1 document, made from the route table, and the page that shows it.
 
-use super::endpoint::{Content, Route};
+use super::endpoint::{Content, JSON, Route};
 use super::error::PROBLEM_JSON;
 use super::gate::Access;
 use axum::http::StatusCode;
@@ -110,7 +110,7 @@ fn operation(section: &str, route: &Route) -> utoipa::openapi::path::Operation {
         let required = if body.required { Required::True } else { Required::False };
         let mut built = RequestBodyBuilder::new().required(Some(required));
         for kind in &body.types {
-            built = built.content(*kind, content(body));
+            built = built.content(*kind, content(kind, body));
         }
         operation = operation.request_body(Some(built.build()));
     }
@@ -119,7 +119,7 @@ fn operation(section: &str, route: &Route) -> utoipa::openapi::path::Operation {
         for (kind, body) in
             answer.content.iter().flat_map(|body| body.types.iter().map(move |kind| (kind, body)))
         {
-            response = response.content(*kind, content(body));
+            response = response.content(*kind, content(kind, body));
         }
         operation = operation.response(answer.status.to_string(), response.build());
     }
@@ -160,8 +160,11 @@ fn failures(route: &Route) -> BTreeSet<u16> {
     statuses
 }
 
-fn content(body: &Content) -> utoipa::openapi::Content {
-    let plain = || RefOr::T(Schema::Object(ObjectBuilder::new().schema_type(Type::String).build()));
+fn content(kind: &str, body: &Content) -> utoipa::openapi::Content {
+    let plain = || {
+        let of = if kind == JSON { Type::Object } else { Type::String };
+        RefOr::T(Schema::Object(ObjectBuilder::new().schema_type(of).build()))
+    };
     ContentBuilder::new().schema(Some(body.schema.clone().unwrap_or_else(plain))).build()
 }
 
@@ -178,8 +181,22 @@ fn operation_id(route: &Route) -> String {
 /// The document as a page that needs nothing from elsewhere.
 pub(crate) fn page(document: &serde_json::Value) -> anyhow::Result<String> {
     let mut environment = minijinja::Environment::new();
+    environment.add_filter("prose", prose);
     environment.add_template("docs.html", include_str!("docs.html"))?;
     Ok(environment
         .get_template("docs.html")?
         .render(minijinja::context! { api => minijinja::Value::from(minijinja::value::Serde(document)) })?)
+}
+
+/// Text with `code` in it, as HTML.
+fn prose(text: &str) -> minijinja::Value {
+    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let mut html = String::with_capacity(escaped.len());
+    for (place, part) in escaped.split('`').enumerate() {
+        let code = place % 2 == 1;
+        html.push_str(if code { "<code>" } else { "" });
+        html.push_str(part);
+        html.push_str(if code { "</code>" } else { "" });
+    }
+    minijinja::Value::from_safe_string(html)
 }

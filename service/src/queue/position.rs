@@ -69,6 +69,30 @@ impl LogPosition {
     }
 }
 
+/// Where one partition ends, and how far the group has got: `None` when it never committed.
+pub(crate) struct Place {
+    pub(crate) partition: i32,
+    pub(crate) committed: Option<i64>,
+    pub(crate) end: i64,
+}
+
+impl LogPosition {
+    /// Every partition's place, by number. `None` when the broker does not answer.
+    pub(crate) async fn places(&self) -> Option<Vec<Place>> {
+        let ends = self.ends().await?;
+        let (reader, of) = (self.clone(), ends.clone());
+        let committed = told(tokio::task::spawn_blocking(move || reader.committed_now(&of)).await.ok()?)?;
+        let place = |(partition, end): (i32, i64)| Place {
+            partition,
+            committed: committed.get(&partition).copied(),
+            end,
+        };
+        let mut places: Vec<_> = ends.into_iter().map(place).collect();
+        places.sort_by_key(|place| place.partition);
+        Some(places)
+    }
+}
+
 fn told(read: KafkaResult<Offsets>) -> Option<Offsets> {
     read.inspect_err(|cause| tracing::debug!(%cause, "The log's position cannot be read.")).ok()
 }

@@ -95,6 +95,7 @@ impl Lanes {
         if !again.is_empty() {
             let again: Vec<_> = again.iter().map(|(_, one)| (one.id(), one.request_hash())).collect();
             self.app.db.meet_again(&again).await?;
+            self.app.metrics.redelivered(again.len() as u64);
         }
         if !poison.is_empty() {
             tracing::warn!(topic = %feed.topic, partition = feed.partition, count = poison.len(), "Messages cannot be handled; they are kept as dead letters.");

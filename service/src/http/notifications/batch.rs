@@ -7,6 +7,7 @@ use super::super::gate::Caller;
 use super::intake::{Intake, write_result};
 use crate::app::App;
 use crate::domain::limit::Decision;
+use crate::telemetry::trace;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -45,7 +46,7 @@ pub(super) async fn create(
         app.metrics.shed("rate_limit");
         return Err(Problem::too_many("the caller sends too many notifications", wait));
     }
-    let intake = Intake { app: &app, caller: &caller, now_ms: jiff::Timestamp::now().as_millisecond() };
+    let intake = Intake::new(&app, &caller, trace::current_traceparent());
     let mut pending = Vec::with_capacity(notifications.len());
     for raw in &notifications {
         pending.push(intake.send(raw.get().as_bytes()).await);

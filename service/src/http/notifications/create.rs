@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::domain::draft::{Accepted, Draft};
 use crate::lookup::{self, Verdict};
 use crate::queue::SendError;
+use crate::telemetry::trace;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::header::LOCATION;
@@ -69,7 +70,7 @@ async fn claim(app: &App, accepted: &Accepted<'_>) -> Result<Option<Notification
 
 /// Answers before the log has it.
 async fn respond_async(app: &App, accepted: &Accepted<'_>) -> Result<Response, Problem> {
-    if let Err(cause) = app.producer.enqueue(accepted) {
+    if let Err(cause) = app.producer.enqueue(accepted, trace::current_traceparent().as_deref()) {
         return Err(unsent(app, accepted, &cause).await);
     }
     let mut response = told(StatusCode::ACCEPTED, &accepted.view());

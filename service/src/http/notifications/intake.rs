@@ -85,12 +85,18 @@ pub(super) type Outcome = Result<Uuid, Problem>;
 
 /// Takes the notifications of one request.
 pub(super) struct Intake<'r> {
-    pub(super) app: &'r App,
-    pub(super) caller: &'r Principal,
-    pub(super) now_ms: i64,
+    app: &'r App,
+    caller: &'r Principal,
+    now_ms: i64,
+    /// The trace they all belong to.
+    parent: Option<String>,
 }
 
-impl Intake<'_> {
+impl<'r> Intake<'r> {
+    pub(super) fn new(app: &'r App, caller: &'r Principal, parent: Option<String>) -> Self {
+        Self { app, caller, now_ms: jiff::Timestamp::now().as_millisecond(), parent }
+    }
+
     /// Checks one notification and hands it to the producer; waits only while the producer is full.
     pub(super) async fn send(&self, raw: &[u8]) -> Pending {
         match self.prepare(raw).await {
@@ -109,7 +115,7 @@ impl Intake<'_> {
     async fn enqueue(&self, accepted: &Accepted<'_>) -> Result<Receipt, SendError> {
         let patience = tokio::time::Instant::now() + self.app.config.kafka.message_timeout;
         loop {
-            match self.app.producer.enqueue(accepted) {
+            match self.app.producer.enqueue(accepted, self.parent.as_deref()) {
                 Err(SendError::Full) if tokio::time::Instant::now() < patience => {
                     tokio::time::sleep(FULL_PAUSE).await;
                 }

@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::auth::Principal;
 use crate::domain::limit::Decision;
 use crate::domain::lines::Lines;
+use crate::telemetry::trace;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -19,6 +20,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use nsys_contract::api::StreamSummary;
+use opentelemetry::context::FutureExt;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,11 +45,12 @@ pub(super) async fn create(
     expect_type(&request, NDJSON, fits)?;
     let (sender, receiver) = mpsc::channel(GROUPS_IN_FLIGHT);
     let reader = Arc::clone(&app);
-    tokio::spawn(async move {
+    let reading = async move {
         let end = read(&reader, &caller, request.into_body(), &sender).await.err();
         // Nobody listens any more when this fails.
         let _ = sender.send(Group::End(end)).await;
-    });
+    };
+    tokio::spawn(reading.with_current_context());
     let state = Some(Answers { app, receiver, index: 0, accepted: 0 });
     let answers = futures::stream::unfold(state, |state| async move {
         let (text, state) = state?.next().await?;
@@ -103,7 +106,7 @@ async fn read(
 
 /// Sends the whole lines that are there, up to a group; `None` when there are none.
 async fn group(app: &App, caller: &Principal, lines: &mut Lines) -> Option<Vec<Pending>> {
-    let intake = Intake { app, caller, now_ms: jiff::Timestamp::now().as_millisecond() };
+    let intake = Intake::new(app, caller, trace::current_traceparent());
     let mut group = Vec::new();
     while group.len() < GROUP {
         let Some(line) = lines.next() else { break };
