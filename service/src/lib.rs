@@ -34,6 +34,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::str::FromStr;
 use std::sync::Arc;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// What a process does.
@@ -111,7 +112,8 @@ pub async fn run(
     if options.role.serves() {
         tokio::spawn(ingestion::watch(Arc::clone(&app), stopping.clone()));
     }
-    let worker = options.role.works().then(|| tokio::spawn(worker::run(Arc::clone(&app), stopping.clone())));
+    let mut worker =
+        options.role.works().then(|| tokio::spawn(worker::run(Arc::clone(&app), stopping.clone())));
     let keys = tokio::spawn(follow_keys(Arc::clone(&app)));
     let api = if options.role.serves() {
         let listener = listener(options.listen).await?;
@@ -122,7 +124,14 @@ pub async fn run(
         None
     };
 
-    stop.await;
+    tokio::select! {
+        () = stop => {}
+        // Whoever keeps this process alive starts it again; without its worker it would only seem alive.
+        outcome = ended(worker.as_mut()) => {
+            outcome.context("the worker ended abnormally")??;
+            anyhow::bail!("the worker ended by itself");
+        }
+    }
     tracing::info!("Stopping: draining what is in progress.");
     app.set_draining(true);
     if options.role.serves() {
@@ -156,6 +165,14 @@ async fn follow_keys(app: Arc<App>) {
         if app.auth.keyring.reload(&app.db).await {
             app.auth.forget_all();
         }
+    }
+}
+
+/// Resolves when a task ends; never without one.
+async fn ended<T>(task: Option<&mut JoinHandle<T>>) -> Result<T, JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
     }
 }
 
