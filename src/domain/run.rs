@@ -5,6 +5,8 @@
 mod level;
 pub mod sample;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod testing;
 
 pub use super::search::Search;
