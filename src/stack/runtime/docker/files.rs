@@ -16,11 +16,13 @@ macro_rules! shipped {
 }
 
 /// Every file under `compose/` that a stack needs at run time.
-pub(crate) const SHIPPED: [(&str, &str); 9] = shipped![
+pub(crate) const SHIPPED: [(&str, &str); 11] = shipped![
     "compose.yaml",
     "haproxy/haproxy.cfg",
     "kafka/ready.sh",
     "prometheus/prometheus.yml",
+    "prometheus/alerts.rules.yml",
+    "prometheus/recording.rules.yml",
     "grafana/provisioning/datasources/nsys.yaml",
     "grafana/provisioning/dashboards/nsys.yaml",
     "grafana/dashboards/overview.json",
@@ -176,7 +178,7 @@ mod tests {
                 continue;
             }
             let name = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
-            let elsewhere = ["offline/", "k8s/", "Dockerfile", "README.md"];
+            let elsewhere = ["offline/", "k8s/", "Dockerfile", "README.md", "prometheus/rules_test.yml"];
             let wanted = !elsewhere.iter().any(|other| name.starts_with(other));
             assert_eq!(wanted, SHIPPED.iter().any(|(shipped, _)| *shipped == name), "{name}");
         }
