@@ -1,5 +1,5 @@
 # Developer commands; each body is one plain command.
-.PHONY: help demo diagnose-accuracy test chaos lint build release
+.PHONY: help demo diagnose-accuracy test chaos bench-tui lint build release
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -12,6 +12,9 @@ test: ## Set up what is missing and run every test on real parts
 
 chaos: ## Kill, stop and starve parts under load, round after round (CHAOS_ROUNDS, CHAOS_SEED)
 	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-5} cargo test --locked --test it -- --ignored --nocapture chaos:: delivery::
+
+bench-tui: ## Measure what the dashboard costs
+	cargo bench -p nsys --bench dashboard --locked
 
 lint: ## Format and lint checks
 	cargo fmt --all --check

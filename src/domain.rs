@@ -15,6 +15,7 @@ pub mod health;
 pub mod index;
 pub mod lag;
 pub mod level;
+pub mod live;
 pub mod next;
 pub mod partitioner;
 pub mod preflight;

@@ -23,6 +23,12 @@ pub trait Report: Serialize {
     fn text(&self) -> String;
 }
 
+/// The terminal behind standard output, for the dashboard to draw on.
+#[must_use]
+pub fn screen() -> std::io::Stdout {
+    std::io::stdout()
+}
+
 /// Writes reports and talk, as the global flags ask.
 #[derive(Clone, Copy, Debug)]
 pub struct Out {

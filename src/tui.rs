@@ -1,14 +1,24 @@
 //! The terminal dashboard: sources poll on their own, the state takes their answers, the view draws it.
 //!
-//! `state` never names ratatui and `view` never names a client; `tests/it/tidy.rs` holds both.
+//! # Layout
+//! - `source`: one file for each part that is asked; tells [`Stamped`] updates on a bounded channel
+//! - [`state`]: what is known and shown; pure, never names a terminal or a client
+//! - `view`: draws the state; never names a client
+//! - [`keys`]: the table of bindings, which is the help too
+//! - `screen`: the terminal, the loop, commands that run, recordings
+//!
+//! `tests/it/tidy.rs` holds the borders.
 
-mod keys;
+pub mod bench;
+pub mod keys;
+mod lines;
 mod screen;
 mod source;
-mod state;
-mod update;
+pub mod state;
+pub mod update;
 mod view;
 
-pub use screen::{Options, lines, watch};
-pub use state::{Pane, State};
-pub use update::{Sample, Stamped, Update};
+pub use lines::lines;
+pub use screen::{Options, watch};
+pub use state::{Pane, State, ThemeName};
+pub use update::Stamped;

@@ -1,6 +1,6 @@
 //! Arguments of `nsys watch`.
 
-use crate::tui::Pane;
+use crate::tui::{Pane, ThemeName};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -10,6 +10,12 @@ pub struct WatchArgs {
     /// The pane to open
     #[arg(value_enum, default_value_t)]
     pub pane: Pane,
+    /// Colours; t goes through them
+    #[arg(long, value_enum)]
+    pub theme: Option<ThemeName>,
+    /// Draw with ASCII alone
+    #[arg(long)]
+    pub ascii: bool,
     /// Write every value to a file, for --replay
     #[arg(long, value_name = "FILE", conflicts_with = "replay")]
     pub record: Option<PathBuf>,

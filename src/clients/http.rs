@@ -184,6 +184,23 @@ pub async fn query_range(base: &str, promql: &str, start: f64, end: f64, step_s:
         .collect())
 }
 
+/// Evaluates a PromQL expression at the present; every series with its labels, numbers only.
+///
+/// # Errors
+/// When Prometheus does not answer, or refuses the expression.
+pub async fn query_all(base: &str, promql: &str, timeout: Duration) -> Result<Vec<(Value, f64)>> {
+    let url = format!("{base}/api/v1/query");
+    let answer = finish(&url, client(timeout)?.get(&url).query(&[("query", promql)])).await?;
+    if answer.status != 200 {
+        return Err(Error::failed(format!("Prometheus refused {promql:?}: {}", answer.body["error"])));
+    }
+    let value = |one: &Value| {
+        let value: f64 = one["value"][1].as_str()?.parse().ok()?;
+        value.is_finite().then(|| (one["metric"].clone(), value))
+    };
+    Ok(answer.body["data"]["result"].as_array().into_iter().flatten().filter_map(value).collect())
+}
+
 /// Evaluates a PromQL expression at one instant; the first sample that is a number, if any.
 ///
 /// # Errors

@@ -1,10 +1,12 @@
 //! The only place that names rdkafka: topics, groups and lag. Calls block, so they run on the blocking pool.
 
 mod admin;
+mod monitor;
 mod offsets;
 mod read;
 
 pub use admin::{Partition, create_partitions, describe, group, groups, topic_settings};
+pub use monitor::Monitor;
 pub use offsets::group_offsets;
 pub use read::{first_times, recent_keys};
 

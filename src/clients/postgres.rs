@@ -3,6 +3,7 @@
 mod activity;
 mod hypothetical;
 mod index;
+mod live;
 mod schema;
 mod statistics;
 

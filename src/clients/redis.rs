@@ -102,15 +102,27 @@ impl Redis {
     /// # Errors
     /// When Redis does not answer.
     pub async fn keys_by_prefix(&mut self, start: &str) -> Result<BTreeMap<String, u64>> {
-        let mut counts = BTreeMap::new();
-        let mut cursor = 0;
+        self.count_prefixes(start, u64::MAX).await.map(|(counts, _)| counts)
+    }
+
+    /// The same over about `most` keys, and whether those are all.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn sample_prefixes(&mut self, most: u64) -> Result<(BTreeMap<String, u64>, bool)> {
+        self.count_prefixes("", most).await
+    }
+
+    async fn count_prefixes(&mut self, start: &str, most: u64) -> Result<(BTreeMap<String, u64>, bool)> {
+        let (mut counts, mut seen, mut cursor) = (BTreeMap::new(), 0, 0);
         loop {
             let keys = self.scan(&mut cursor, start).await?;
             for key in &keys {
                 *counts.entry(prefix(&String::from_utf8_lossy(key)).to_owned()).or_insert(0) += 1;
             }
-            if cursor == 0 {
-                return Ok(counts);
+            seen += keys.len() as u64;
+            if cursor == 0 || seen >= most {
+                return Ok((counts, cursor == 0));
             }
         }
     }

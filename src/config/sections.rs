@@ -29,6 +29,8 @@ pub struct Config {
     pub targets: Targets,
     /// Changes.
     pub tune: Tune,
+    /// The dashboard.
+    pub watch: Watch,
     /// Bounds of the diagnosis beside the objectives.
     pub diagnose: Diagnose,
     /// The service's HTTP side.
@@ -120,6 +122,18 @@ pub struct Tune {
     /// Longest time one index build may take, waits for old transactions included.
     #[serde(with = "span")]
     pub build_timeout: Duration,
+}
+
+/// `[watch]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watch {
+    /// The colours.
+    pub theme: String,
+    /// Whether only ASCII is drawn.
+    pub ascii: bool,
+    /// Whether the mouse is used.
+    pub mouse: bool,
 }
 
 /// `[loadtest]`.

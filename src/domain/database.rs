@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Connections of one application in one state.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Connections {
     /// `application_name`.
     pub application: String,
@@ -16,7 +16,7 @@ pub struct Connections {
 }
 
 /// Size of one table.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableSize {
     /// Its name.
     pub table: String,
@@ -64,7 +64,7 @@ pub enum MigrationState {
 }
 
 /// One session that waits for another.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LockWait {
     /// Who waits.
     pub pid: i32,

@@ -1,4 +1,7 @@
-//! Consumer lag.
+//! Consumer lag: of one partition at one look, and over time in [`track`] and [`book`].
+
+pub mod book;
+pub mod track;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,17 +1,37 @@
-//! The terminal: takes it, gives it back whatever happens, and feeds state and view.
+//! The dashboard on a terminal: the loop between sources, keys, commands that run, and the view.
 
-use super::state::{Action, Effect, Pane, State};
-use super::update::{Stamped, Update};
-use super::{keys, source, view};
+mod input;
+mod player;
+mod recorder;
+mod save;
+mod session;
+mod terminal;
+
+use super::source::{self, now_s};
+use super::state::palette::Known;
+use super::state::{Bounds, Effect, Overlay, Pane, Setup, State, ThemeName, Zone};
+use super::update::{Mark, Stamped, Update};
+use super::view::{self, Hit};
 use crate::error::{Context, Error, Result};
+use crate::render::Tone;
 use crate::stack::Stack;
-use crossterm::event::{Event, EventStream, KeyCode, KeyEventKind};
+use crossterm::event::{Event, EventStream};
 use futures::StreamExt;
-use std::io::{BufRead, Write};
+use player::Player;
+use ratatui::layout::Rect;
+use session::Running;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use terminal::Terminal;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+pub(super) use recorder::Recorder;
+
+/// Answers that come shortly after each other are one frame.
+const FRAME: Duration = Duration::from_millis(250);
+/// Ages and the clock go on although nothing arrives.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// How the dashboard is opened.
 #[derive(Clone, Debug, Default)]
@@ -22,186 +42,308 @@ pub struct Options {
     pub read_only: bool,
     /// Whether there is colour.
     pub colour: bool,
+    /// The colours.
+    pub theme: ThemeName,
+    /// Whether only ASCII is drawn.
+    pub ascii: bool,
+    /// Whether the mouse is used.
+    pub mouse: bool,
     /// Where every answer is written, too.
     pub record: Option<PathBuf>,
     /// A recording to show instead of a stack.
     pub replay: Option<PathBuf>,
+    /// The commands of nsys.
+    pub commands: Vec<Known>,
 }
 
-/// Answers of the stack, or of a recording at its own pace.
-fn feed(stack: &Stack, options: &Options) -> Result<mpsc::Receiver<Stamped>> {
-    let (to, from) = mpsc::channel(64);
-    let Some(path) = &options.replay else {
-        source::start(stack, &to);
-        return Ok(from);
-    };
-    let file = std::fs::File::open(path)
-        .map_err(|cause| Error::usage(format!("cannot open the recording {}: {cause}", path.display())))?;
-    let lines = std::io::BufReader::new(file).lines();
-    let recorded: Vec<Stamped> =
-        lines.map_while(std::io::Result::ok).filter_map(|line| serde_json::from_str(&line).ok()).collect();
-    if recorded.is_empty() {
-        return Err(Error::usage(format!("{} is no recording of nsys watch", path.display())));
-    }
-    tokio::spawn(async move {
-        let shift = source::now_s() - recorded[0].at_s;
-        for mut stamped in recorded {
-            stamped.at_s += shift;
-            let wait = (stamped.at_s - source::now_s()).max(0.0);
-            tokio::time::sleep(Duration::from_secs_f64(wait)).await;
-            if to.send(stamped).await.is_err() {
-                return;
-            }
+/// Where updates come from.
+pub(super) enum Feed {
+    /// The stack.
+    Live(mpsc::Receiver<Stamped>),
+    /// A recording.
+    Replay(Player),
+}
+
+impl Feed {
+    pub(super) fn open(stack: &Stack, options: &Options) -> Result<Self> {
+        if let Some(path) = &options.replay {
+            return Player::open(path).map(Self::Replay);
         }
-        // The last screen stays.
-        to.closed().await;
-    });
-    Ok(from)
-}
-
-struct Recorder(Option<std::fs::File>);
-
-impl Recorder {
-    fn new(path: Option<&PathBuf>) -> Result<Self> {
-        let create = |path: &PathBuf| {
-            std::fs::File::create(path).with_context(|| format!("cannot create {}", path.display()))
-        };
-        path.map(create).transpose().map(Self)
-    }
-
-    fn keep(&mut self, stamped: &Stamped) -> Result<()> {
-        let Some(file) = &mut self.0 else { return Ok(()) };
-        let line = serde_json::to_string(stamped).context("cannot record")?;
-        writeln!(file, "{line}").context("cannot write the recording")
+        let (to, from) = mpsc::channel(64);
+        source::start(stack, &to);
+        Ok(Self::Live(from))
     }
 }
 
-/// Shows the dashboard until it is left. The terminal is as before afterwards: after `q`, Ctrl-C,
-/// SIGTERM, an error or a panic.
+/// The state before anything is known.
+pub(super) fn state_of(stack: &Stack, options: &Options) -> State {
+    let targets = &stack.loaded.config.targets;
+    State::new(Setup {
+        stack: stack.loaded.config.stack.name.clone(),
+        pane: options.pane,
+        read_only: options.read_only,
+        theme: options.theme,
+        no_colour: !options.colour,
+        ascii: options.ascii,
+        bounds: Bounds {
+            p95_ms: targets.p95_ms,
+            p99_ms: targets.p99_ms,
+            lag: targets.lag,
+            connections: targets.db_connections,
+            hit_rate: targets.cache_hit_rate,
+        },
+        commands: options.commands.clone(),
+        recording: options.record.is_some(),
+        zone: Zone(jiff::tz::TimeZone::system()),
+    })
+}
+
+/// Shows the dashboard until it is left. The terminal is as before afterwards: after `q`, Ctrl-C, a
+/// signal, an error or a panic.
 ///
 /// # Errors
 /// When there is no such recording, or the terminal breaks.
 pub async fn watch(stack: &Stack, options: Options) -> Result<()> {
-    let mut from = feed(stack, &options)?;
-    let mut recorder = Recorder::new(options.record.as_ref())?;
-    let mut state = State::new(&stack.loaded.config.stack.name, options.pane, options.read_only);
-    // The hook of `try_init` restores the terminal before a panic is shown.
-    let mut terminal = ratatui::try_init().context("cannot take the terminal")?;
-    let result = show(stack, &mut terminal, &mut state, &mut from, &mut recorder, options.colour).await;
-    ratatui::restore();
-    result
-}
-
-async fn show(
-    stack: &Stack,
-    terminal: &mut ratatui::DefaultTerminal,
-    state: &mut State,
-    from: &mut mpsc::Receiver<Stamped>,
-    recorder: &mut Recorder,
-    colour: bool,
-) -> Result<()> {
-    let mut events = EventStream::new();
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    // Ages go on although nothing arrives; several answers together are one frame.
-    let mut frame = tokio::time::interval(Duration::from_millis(250));
-    frame.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    let mut changed = true;
-    loop {
-        tokio::select! {
-            stamped = from.recv() => {
-                let Some(stamped) = stamped else { return Ok(()) };
-                recorder.keep(&stamped)?;
-                state.update(stamped);
-            }
-            event = events.next() => {
-                let Some(event) = event else { return Ok(()) };
-                match handle(state, &event.context("the terminal went away")?) {
-                    Effect::None => {}
-                    Effect::Quit => return Ok(()),
-                    Effect::Run(text) => {
-                        drop(events);
-                        ratatui::restore();
-                        state.message = Some(run(stack, state.read_only, &text).await);
-                        *terminal = ratatui::try_init().context("cannot take the terminal back")?;
-                        events = EventStream::new();
-                    }
-                }
-                changed = true;
-            }
-            _ = frame.tick() => changed = true,
-            _ = terminate.recv() => return Ok(()),
-            _ = hangup.recv() => return Ok(()),
-        }
-        if std::mem::take(&mut changed) {
-            let now_s = source::now_s();
-            terminal.draw(|frame| view::draw(state, now_s, colour, frame)).context("cannot draw")?;
-        }
+    let feed = Feed::open(stack, &options)?;
+    let mut state = state_of(stack, &options);
+    let recorder = Recorder::new(options.record.as_deref(), &state.stack)?;
+    if let Feed::Replay(player) = &feed {
+        state.stack = player.stack().to_owned();
+        state.time.replay = Some(player.shown());
     }
-}
-
-fn handle(state: &mut State, event: &Event) -> Effect {
-    let Event::Key(key) = event else { return Effect::None };
-    if key.kind == KeyEventKind::Release {
-        return Effect::None;
-    }
-    let action = keys::action(*key);
-    if state.input.is_none() || (action == Some(Action::Quit) && key.code != KeyCode::Char('q')) {
-        return action.map_or(Effect::None, |action| state.act(action));
-    }
-    match key.code {
-        KeyCode::Char(character) => state.type_in(Some(character)),
-        KeyCode::Backspace => state.type_in(None),
-        KeyCode::Enter => return state.enter(true),
-        KeyCode::Esc => return state.enter(false),
-        _ => {}
-    }
-    Effect::None
-}
-
-/// Runs nsys itself with what was typed, in the ordinary terminal: the same plan, the same question.
-async fn run(stack: &Stack, read_only: bool, text: &str) -> String {
-    let Ok(own) = std::env::current_exe() else { return "cannot find nsys itself".into() };
-    let mut command = tokio::process::Command::new(own);
-    command.args(text.split_whitespace()).arg("--state-dir").arg(&stack.loaded.state_dir);
-    if let Some(file) = &stack.loaded.file {
-        command.arg("--config").arg(file);
-    }
-    if read_only {
-        command.arg("--read-only");
-    }
-    let outcome = match command.status().await {
-        Ok(status) if status.success() => format!("nsys {text}: done"),
-        Ok(status) => format!("nsys {text}: {status}"),
-        Err(cause) => format!("nsys {text}: {cause}"),
+    let terminal = Terminal::take(options.mouse)?;
+    let mut screen = Screen {
+        stack,
+        state,
+        feed,
+        recorder,
+        terminal,
+        running: None,
+        hits: Vec::new(),
+        due: Some(Instant::now()),
+        drawn: Instant::now(),
     };
-    let wait = tokio::task::spawn_blocking(|| {
-        let _ = writeln!(anstream::stderr(), "\npress Enter to go back to the dashboard");
-        let _ = std::io::stdin().read_line(&mut String::new());
-    });
-    let _ = wait.await;
-    outcome
+    screen.run().await
 }
 
-/// Without a terminal: tells `each` what is known, once a second.
-///
-/// # Errors
-/// When there is no such recording, or `each` fails.
-pub async fn lines(
-    stack: &Stack,
-    options: Options,
-    mut each: impl FnMut(&State, f64) -> Result<()>,
-) -> Result<()> {
-    let mut from = feed(stack, &options)?;
-    let mut recorder = Recorder::new(options.record.as_ref())?;
-    let mut state = State::new(&stack.loaded.config.stack.name, options.pane, options.read_only);
-    while let Some(stamped) = from.recv().await {
-        recorder.keep(&stamped)?;
-        let tick = matches!(stamped.update, Update::Service(_));
-        state.update(stamped);
-        if tick {
-            each(&state, source::now_s())?;
+struct Screen<'a> {
+    stack: &'a Stack,
+    state: State,
+    feed: Feed,
+    recorder: Recorder,
+    terminal: Terminal,
+    running: Option<Running>,
+    hits: Vec<(Rect, Hit)>,
+    /// When the next frame is due.
+    due: Option<Instant>,
+    drawn: Instant,
+}
+
+/// What woke the loop.
+enum Woken {
+    Update(Box<Stamped>),
+    Event(Event),
+    Shown,
+    Frame,
+    Leave,
+}
+
+impl Screen<'_> {
+    async fn run(&mut self) -> Result<()> {
+        let mut events = EventStream::new();
+        let mut signals = terminal::Signals::new()?;
+        loop {
+            let due = self.due.unwrap_or(self.drawn + HEARTBEAT);
+            let woken = tokio::select! {
+                // Keys come before data, so that a flood of answers never delays them.
+                biased;
+                () = signals.next() => Woken::Leave,
+                event = events.next() => match event {
+                    Some(Ok(event)) => Woken::Event(event),
+                    // The terminal went away.
+                    Some(Err(_)) | None => Woken::Leave,
+                },
+                () = shown(&mut self.running) => Woken::Shown,
+                () = tokio::time::sleep_until(due) => Woken::Frame,
+                stamped = next(&mut self.feed) => match stamped {
+                    Some(stamped) => Woken::Update(Box::new(stamped)),
+                    None => Woken::Leave,
+                },
+            };
+            match woken {
+                Woken::Leave => return Ok(()),
+                Woken::Update(stamped) => self.take(*stamped)?,
+                Woken::Shown => self.show_session(),
+                Woken::Event(event) => {
+                    if self.event(&event)? {
+                        return Ok(());
+                    }
+                    self.draw()?;
+                }
+                Woken::Frame => {
+                    self.play();
+                    self.draw()?;
+                }
+            }
         }
     }
-    Ok(())
+
+    /// Seconds since the epoch, or where the recording is.
+    fn now_s(&self) -> f64 {
+        match &self.feed {
+            Feed::Live(_) => now_s(),
+            Feed::Replay(player) => player.now_s(),
+        }
+    }
+
+    fn take(&mut self, stamped: Stamped) -> Result<()> {
+        self.recorder.keep(&stamped)?;
+        self.state.update(stamped);
+        self.soon();
+        Ok(())
+    }
+
+    /// A frame is due, but not more often than is worth it.
+    fn soon(&mut self) {
+        self.due.get_or_insert((self.drawn + FRAME).max(Instant::now()));
+    }
+
+    /// Goes on with the recording.
+    fn play(&mut self) {
+        let Feed::Replay(player) = &mut self.feed else { return };
+        player.advance(&mut self.state);
+        self.state.time.replay = Some(player.shown());
+    }
+
+    fn draw(&mut self) -> Result<()> {
+        let (now_s, mut hits) = (self.now_s(), Vec::new());
+        let state = &self.state;
+        self.terminal.draw(|frame| {
+            let area = frame.area();
+            hits = view::draw(state, now_s, area, frame.buffer_mut());
+        })?;
+        self.hits = hits;
+        self.drawn = Instant::now();
+        self.due =
+            matches!(&self.feed, Feed::Replay(player) if player.plays()).then(|| self.drawn + FRAME / 2);
+        Ok(())
+    }
+
+    /// Takes a key, a click, a new size; true to leave.
+    fn event(&mut self, event: &Event) -> Result<bool> {
+        let now_s = self.now_s();
+        let effect = match event {
+            Event::Key(key) => match input::press(*key) {
+                Some(input::Pressed::Suspend) => {
+                    self.terminal.suspend()?;
+                    Effect::None
+                }
+                Some(input::Pressed::Key(key)) => self.state.press(key, now_s),
+                None => Effect::None,
+            },
+            Event::Mouse(mouse) => input::mouse(&mut self.state, *mouse, &self.hits, now_s),
+            Event::Resize(width, height) => {
+                if let Some(running) = &mut self.running {
+                    running.resize(session::size(*width, *height));
+                }
+                Effect::None
+            }
+            Event::Paste(_) | Event::FocusGained | Event::FocusLost => Effect::None,
+        };
+        self.effect(effect, now_s)
+    }
+
+    fn effect(&mut self, effect: Effect, now_s: f64) -> Result<bool> {
+        match effect {
+            Effect::None => {}
+            Effect::Quit => return Ok(true),
+            Effect::Run(words) => self.run_command(&words),
+            Effect::Type(bytes) => {
+                if let Some(running) = &mut self.running {
+                    running.write(&bytes);
+                }
+            }
+            Effect::EndSession => {
+                if let Some(running) = &mut self.running {
+                    running.end();
+                }
+            }
+            Effect::Copy(text) => self.terminal.copy(&text)?,
+            Effect::Save(format) => {
+                let size = self.terminal.size()?;
+                match save::save(&self.state, format, now_s, size) {
+                    Ok(path) => self.state.notify(now_s, Tone::Good, format!("saved to {}", path.display())),
+                    Err(error) => self.state.notify(now_s, Tone::Bad, error.message),
+                }
+            }
+            Effect::Mark(text) => {
+                let at_s = self.state.time.at(now_s);
+                self.take(Stamped { at_s, update: Update::Mark(Mark { at_s, text }) })?;
+            }
+            Effect::Seek(_) | Effect::Speed(_) | Effect::Play(_) => self.steer(&effect),
+        }
+        Ok(false)
+    }
+
+    fn steer(&mut self, effect: &Effect) {
+        let Feed::Replay(player) = &mut self.feed else { return };
+        match effect {
+            Effect::Seek(to_s) => player.seek(*to_s, &mut self.state),
+            Effect::Speed(speed) => player.set_speed(*speed),
+            Effect::Play(playing) => player.set_playing(*playing),
+            _ => {}
+        }
+        self.state.time.replay = Some(player.shown());
+    }
+
+    fn run_command(&mut self, words: &[String]) {
+        let started = self.terminal.size().and_then(|(width, height)| {
+            session::start(self.stack, self.state.read_only, words, session::size(width, height))
+        });
+        match started {
+            Ok(running) => self.running = Some(running),
+            Err(error) => {
+                if let Overlay::Session(session) = &mut self.state.overlay {
+                    session.ended = Some((false, error.message));
+                }
+            }
+        }
+    }
+
+    fn show_session(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        let (shown, ended) = running.take();
+        if let Overlay::Session(session) = &mut self.state.overlay {
+            session.shown = shown;
+            session.ended.clone_from(&ended);
+        }
+        if ended.is_some() {
+            self.running = None;
+        }
+        self.due = Some(Instant::now().max(self.drawn + FRAME / 8));
+    }
+}
+
+async fn next(feed: &mut Feed) -> Option<Stamped> {
+    match feed {
+        Feed::Live(from) => from.recv().await,
+        Feed::Replay(_) => std::future::pending().await,
+    }
+}
+
+async fn shown(running: &mut Option<Running>) {
+    match running {
+        Some(running) => running.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A recording that cannot be opened.
+fn no_recording(path: &std::path::Path, why: &str) -> Error {
+    Error::usage(format!("{}: {why}", path.display())).hint("nsys watch --record FILE makes a recording")
+}
+
+/// Writes with the name of the file in the error.
+fn named<T>(result: std::io::Result<T>, path: &std::path::Path) -> Result<T> {
+    result.with_context(|| format!("cannot write {}", path.display()))
 }

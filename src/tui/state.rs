@@ -1,14 +1,34 @@
 //! What the dashboard knows and how that changes. Pure: no clock, no terminal, no client.
 
-use super::update::{Database, Load, OwnedLag, Part, Sample, Stamped, Update};
-use crate::domain::cache::CacheStats;
-use regex::Regex;
-use std::collections::VecDeque;
+pub mod calls;
+pub mod charts;
+pub mod data;
+pub mod export;
+pub mod filter;
+pub mod grid;
+pub mod history;
+pub mod known;
+pub mod line;
+pub mod logs;
+pub mod palette;
+mod press;
+pub mod ring;
+pub mod session;
+pub mod tables;
+pub mod timeline;
+pub mod verdict;
 
-/// Seconds of history that are kept.
-const HISTORY_S: usize = 3_600;
-/// A value older than this is stale.
-const STALE_S: f64 = 6.0;
+use super::update::Stamped;
+use crate::render::Tone;
+use data::Data;
+use filter::Filter;
+use line::Line;
+use palette::{Known, Palette};
+use session::Session;
+use timeline::Timeline;
+
+/// A notice goes after so many seconds.
+const NOTICE_S: f64 = 6.0;
 
 /// One pane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -46,72 +66,37 @@ impl Pane {
     }
 }
 
-/// The last value of a source, its age, and what is wrong with it now.
-#[derive(Clone, Debug)]
-pub struct Source<T> {
-    /// The last value it gave.
-    pub value: Option<T>,
-    /// When it gave it.
-    pub at_s: Option<f64>,
-    /// Why the last attempt failed, if it did.
-    pub error: Option<String>,
+/// A set of colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ThemeName {
+    /// For a dark background.
+    #[default]
+    Dark,
+    /// For a light background.
+    Light,
+    /// Told apart with any kind of colour vision.
+    Safe,
+    /// The sixteen colours of the terminal's own palette.
+    Terminal,
+    /// No colour.
+    Plain,
 }
 
-impl<T> Default for Source<T> {
-    fn default() -> Self {
-        Self { value: None, at_s: None, error: None }
-    }
-}
+impl ThemeName {
+    /// All, in the order in which a key goes through them.
+    pub const ALL: [Self; 5] = [Self::Dark, Self::Light, Self::Safe, Self::Terminal, Self::Plain];
 
-impl<T> Source<T> {
-    fn take(&mut self, at_s: f64, answer: Result<T, String>) {
-        match answer {
-            Ok(value) => *self = Self { value: Some(value), at_s: Some(at_s), error: None },
-            // The last value stays, with its age.
-            Err(error) => self.error = Some(error),
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dark => "dark",
+            Self::Light => "light",
+            Self::Safe => "safe",
+            Self::Terminal => "terminal",
+            Self::Plain => "plain",
         }
     }
-
-    /// Whether the value can be taken for that of now.
-    #[must_use]
-    pub fn fresh(&self, now_s: f64) -> bool {
-        self.error.is_none() && self.at_s.is_some_and(|at| now_s - at < STALE_S)
-    }
-}
-
-/// One second on the time axis.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Point {
-    /// Seconds since the epoch.
-    pub at_s: f64,
-    /// The service.
-    pub service: Sample,
-    /// Messages that wait.
-    pub lag: Option<i64>,
-    /// Connections.
-    pub connections: Option<i64>,
-    /// CPU of app and worker, per cent of one core.
-    pub service_cpu_pct: Option<f64>,
-}
-
-/// What is typed below.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// A filter of rows.
-    Filter(String),
-    /// A command of nsys.
-    Command(String),
-}
-
-/// What the program is to do besides drawing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Nothing.
-    None,
-    /// End.
-    Quit,
-    /// Run nsys with these arguments outside the dashboard.
-    Run(String),
 }
 
 /// What a key means; which key that is stands in `keys`.
@@ -125,28 +110,196 @@ pub enum Action {
     Next,
     /// The pane before.
     Previous,
-    /// Show or hide the keys.
-    Help,
-    /// Stop or go on taking new values.
-    Pause,
+    /// So many rows down.
+    Rows(i32),
+    /// So many pages down; in the stack pane the log.
+    Page(i32),
+    /// Type a filter.
+    Filter,
+    /// Sort by the next column.
+    Sort,
+    /// Hold the moment, or let go.
+    Hold,
+    /// So many steps forward in time.
+    Shift(i32),
+    /// Back to the present.
+    Present,
     /// A shorter window.
     Zoom,
     /// A longer window.
     Widen,
-    /// One row down.
-    Down,
-    /// One row up.
-    Up,
-    /// Type a filter.
-    Filter,
+    /// Put a mark on the charts.
+    Mark,
     /// Type a command.
-    Command,
-    /// Leave what is open.
-    Escape,
+    Palette,
+    /// Type the command that helps with this row.
+    Act,
+    /// Copy the row.
+    Copy,
+    /// Export the pane.
+    Export,
+    /// Show the calls that were made.
+    Calls,
+    /// The next theme.
+    Theme,
+    /// Show the keys.
+    Help,
+    /// A recording goes slower.
+    Slower,
+    /// A recording goes faster.
+    Faster,
+}
+
+/// A form of export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A picture of the screen.
+    Svg,
+    /// The series or the rows.
+    Csv,
+    /// Both.
+    Json,
+    /// For a document.
+    Markdown,
+}
+
+impl Format {
+    /// All, with their keys.
+    pub const ALL: [(char, Self, &'static str); 4] = [
+        ('s', Self::Svg, "SVG picture of the screen"),
+        ('c', Self::Csv, "CSV of the series"),
+        ('j', Self::Json, "JSON of series and rows"),
+        ('m', Self::Markdown, "Markdown table"),
+    ];
+
+    /// The end of a file's name.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Svg => "svg",
+            Self::Csv => "csv",
+            Self::Json => "json",
+            Self::Markdown => "md",
+        }
+    }
+}
+
+/// What the program is to do besides drawing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// End.
+    Quit,
+    /// Run nsys with these arguments in a terminal of its own.
+    Run(Vec<String>),
+    /// Give these bytes to the command that runs.
+    Type(Vec<u8>),
+    /// End the command that runs.
+    EndSession,
+    /// Put this on the clipboard.
+    Copy(String),
+    /// Write the pane to a file.
+    Save(Format),
+    /// Put a mark with this text at the moment that is shown.
+    Mark(String),
+    /// Go to this moment of the recording.
+    Seek(f64),
+    /// Play the recording at this speed.
+    Speed(f64),
+    /// Play or stop the recording.
+    Play(bool),
+}
+
+/// What lies over the pane.
+#[derive(Clone, Debug, Default)]
+pub enum Overlay {
+    /// Nothing.
+    #[default]
+    None,
+    /// The keys.
+    Help,
+    /// The calls that were made.
+    Calls,
+    /// The forms of export.
+    Export,
+    /// A filter that is typed, and what is wrong with it.
+    Filter(Line, Option<String>),
+    /// The text of a mark that is typed.
+    Mark(Line),
+    /// A command that is typed.
+    Palette(Palette),
+    /// A command that runs.
+    Session(Session),
+}
+
+/// The objectives that values are held against.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// 95th percentile, ms.
+    pub p95_ms: f64,
+    /// 99th percentile, ms.
+    pub p99_ms: f64,
+    /// Messages that wait.
+    pub lag: f64,
+    /// Connections.
+    pub connections: f64,
+    /// Share of cache reads that hit.
+    pub hit_rate: f64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { p95_ms: 100.0, p99_ms: 500.0, lag: 1_000.0, connections: 100.0, hit_rate: 0.7 }
+    }
+}
+
+/// How the dashboard is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// Name of the stack.
+    pub stack: String,
+    /// The pane to begin with.
+    pub pane: Pane,
+    /// Whether changes are refused.
+    pub read_only: bool,
+    /// The colours to begin with.
+    pub theme: ThemeName,
+    /// Whether there is no colour at all.
+    pub no_colour: bool,
+    /// Whether only ASCII is drawn.
+    pub ascii: bool,
+    /// The objectives.
+    pub bounds: Bounds,
+    /// The commands of nsys.
+    pub commands: Vec<Known>,
+    /// Whether everything is recorded.
+    pub recording: bool,
+    /// The time zone of the clocks.
+    pub zone: Zone,
+}
+
+/// The time zone of the clocks; UTC unless another one is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone(pub jiff::tz::TimeZone);
+
+impl Default for Zone {
+    fn default() -> Self {
+        Self(jiff::tz::TimeZone::UTC)
+    }
+}
+
+impl Zone {
+    /// A time in seconds since the epoch, in this form.
+    #[must_use]
+    pub fn show(&self, at_s: f64, form: &str) -> String {
+        let time = jiff::Timestamp::from_second(at_s as i64).unwrap_or_default();
+        time.to_zoned(self.0.clone()).strftime(form).to_string()
+    }
 }
 
 /// Everything that is shown.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct State {
     /// Name of the stack.
     pub stack: String,
@@ -154,348 +307,215 @@ pub struct State {
     pub pane: Pane,
     /// Whether changes are refused.
     pub read_only: bool,
-    /// The service.
-    pub service: Source<Sample>,
-    /// Lag.
-    pub lag: Source<Vec<OwnedLag>>,
-    /// PostgreSQL.
-    pub db: Source<Database>,
-    /// Redis, since its start.
-    pub cache: Source<CacheStats>,
-    /// Redis, over the last look.
-    pub cache_window: Option<CacheStats>,
-    /// The parts.
-    pub parts: Source<Vec<Part>>,
-    /// The load test.
-    pub load: Source<Option<Load>>,
-    /// One point a second, oldest first.
-    pub history: VecDeque<Point>,
-    /// Seconds that are shown.
-    pub window_s: usize,
-    /// When it was paused; new values wait meanwhile.
-    pub paused: bool,
-    /// Whether the keys are shown.
-    pub help: bool,
-    /// The chosen row.
-    pub row: usize,
-    /// What is typed.
-    pub input: Option<Input>,
-    /// Rows that fit are shown; a `!` before it turns it round.
-    pub filter: Option<(String, bool, Regex)>,
-    /// What the last command came to.
-    pub message: Option<String>,
-    waiting: Vec<Stamped>,
+    /// Whether everything is recorded.
+    pub recording: bool,
+    /// The time zone of the clocks.
+    pub zone: Zone,
+    /// The colours.
+    pub theme: ThemeName,
+    /// Whether there is no colour at all.
+    pub no_colour: bool,
+    /// Whether only ASCII is drawn.
+    pub ascii: bool,
+    /// The objectives.
+    pub bounds: Bounds,
+    /// What the sources told.
+    pub data: Data,
+    /// The time that is shown.
+    pub time: Timeline,
+    /// What lies over the pane.
+    pub overlay: Overlay,
+    /// The filter of rows or lines.
+    pub filter: Option<Filter>,
+    /// The commands of nsys.
+    pub commands: Vec<Known>,
+    /// Lines that the log is scrolled back.
+    pub log_back: usize,
+    /// The column that rows are sorted by, for each pane; absent: their own order.
+    sort: [Option<usize>; Pane::ALL.len()],
+    /// The chosen row of each pane, and of the calls.
+    chosen: [Option<String>; Pane::ALL.len() + 1],
+    notice: Option<(f64, Tone, String)>,
 }
 
 impl State {
     /// Nothing is known yet.
     #[must_use]
-    pub fn new(stack: &str, pane: Pane, read_only: bool) -> Self {
+    pub fn new(setup: Setup) -> Self {
         Self {
-            stack: stack.to_owned(),
-            pane,
-            read_only,
-            service: Source::default(),
-            lag: Source::default(),
-            db: Source::default(),
-            cache: Source::default(),
-            cache_window: None,
-            parts: Source::default(),
-            load: Source::default(),
-            history: VecDeque::with_capacity(HISTORY_S),
-            window_s: 120,
-            paused: false,
-            help: false,
-            row: 0,
-            input: None,
-            filter: None,
-            message: None,
-            waiting: Vec::new(),
+            stack: setup.stack,
+            pane: setup.pane,
+            read_only: setup.read_only,
+            recording: setup.recording,
+            zone: setup.zone,
+            theme: setup.theme,
+            no_colour: setup.no_colour,
+            ascii: setup.ascii,
+            bounds: setup.bounds,
+            commands: setup.commands,
+            ..Self::default()
         }
     }
 
-    /// Takes an answer of a source.
+    /// Takes what a source told.
     pub fn update(&mut self, stamped: Stamped) {
-        if self.paused {
-            // An hour of answers at most waits; then the oldest go.
-            if self.waiting.len() >= 6 * HISTORY_S {
-                self.waiting.remove(0);
-            }
-            self.waiting.push(stamped);
-            return;
-        }
-        let at_s = stamped.at_s;
-        match stamped.update {
-            Update::Service(answer) => {
-                let sample = answer.as_ref().ok().copied().unwrap_or_default();
-                self.service.take(at_s, answer);
-                self.push(at_s, sample);
-            }
-            Update::Lag(answer) => self.lag.take(at_s, answer),
-            Update::Db(answer) => self.db.take(at_s, answer),
-            Update::Cache(answer) => {
-                if let (Some(before), Ok(now)) = (&self.cache.value, &answer) {
-                    self.cache_window = Some(now.since(before));
-                }
-                self.cache.take(at_s, answer);
-            }
-            Update::Stack(answer) => self.parts.take(at_s, answer),
-            Update::Load(answer) => self.load.take(at_s, answer),
-        }
+        self.data.update(stamped);
     }
 
-    fn push(&mut self, at_s: f64, service: Sample) {
-        if self.history.len() == HISTORY_S {
-            self.history.pop_front();
-        }
-        let lag = self.lag.fresh(at_s).then(|| self.total_lag()).flatten();
-        let connections = self.db.fresh(at_s).then(|| self.connections()).flatten();
-        let service_cpu_pct = self.parts.fresh(at_s).then(|| self.service_cpu()).flatten();
-        self.history.push_back(Point { at_s, service, lag, connections, service_cpu_pct });
+    /// Forgets what the sources told: a recording begins elsewhere.
+    pub fn forget(&mut self) {
+        self.data = Data::default();
     }
 
-    /// Messages that wait.
+    /// The colours that are used.
     #[must_use]
-    pub fn total_lag(&self) -> Option<i64> {
-        Some(self.lag.value.as_ref()?.iter().map(|one| one.lag.lag).sum())
+    pub const fn shown_theme(&self) -> ThemeName {
+        if self.no_colour { ThemeName::Plain } else { self.theme }
     }
 
-    /// Open connections.
+    /// Says something below for a few seconds.
+    pub fn notify(&mut self, now_s: f64, tone: Tone, text: impl Into<String>) {
+        self.notice = Some((now_s + NOTICE_S, tone, text.into()));
+    }
+
+    /// What is said below.
     #[must_use]
-    pub fn connections(&self) -> Option<i64> {
-        Some(self.db.value.as_ref()?.connections.iter().map(|one| one.connections).sum())
-    }
-
-    fn service_cpu(&self) -> Option<f64> {
-        let parts = self.parts.value.as_ref()?.iter();
-        let service = parts.filter(|part| part.name.starts_with("app-") || part.name.starts_with("worker-"));
-        service.map(|part| part.cpu_pct).sum()
-    }
-
-    /// The points of the window, oldest first.
-    pub fn points(&self) -> impl Iterator<Item = &Point> {
-        self.history.iter().skip(self.history.len().saturating_sub(self.window_s))
+    pub fn notice(&self, now_s: f64) -> Option<(Tone, &str)> {
+        let (until, tone, text) = self.notice.as_ref()?;
+        // A recording may jump back; then the notice goes too.
+        (now_s <= *until && now_s >= until - NOTICE_S - 1.0).then_some((*tone, text.as_str()))
     }
 
     /// Whether a row is shown under the filter.
     #[must_use]
-    pub fn shows(&self, text: &str) -> bool {
-        self.filter.as_ref().is_none_or(|(_, inverse, pattern)| pattern.is_match(text) != *inverse)
+    pub fn lets(&self, text: &str) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.lets(text))
     }
 
-    /// Does what a key means.
-    pub fn act(&mut self, action: Action) -> Effect {
-        match action {
-            Action::Quit => return Effect::Quit,
-            Action::Open(pane) => (self.pane, self.row) = (pane, 0),
-            Action::Next => self.turn(1),
-            Action::Previous => self.turn(Pane::ALL.len() - 1),
-            Action::Help => self.help = !self.help,
-            Action::Pause => {
-                self.paused = !self.paused;
-                if !self.paused {
-                    for stamped in std::mem::take(&mut self.waiting) {
-                        self.update(stamped);
-                    }
-                }
-            }
-            Action::Zoom => self.window_s = (self.window_s / 2).max(30),
-            Action::Widen => self.window_s = (self.window_s * 2).min(HISTORY_S),
-            Action::Down => self.row = self.row.saturating_add(1),
-            Action::Up => self.row = self.row.saturating_sub(1),
-            Action::Filter => self.input = Some(Input::Filter(String::new())),
-            Action::Command => self.input = Some(Input::Command(String::new())),
-            Action::Escape => {
-                if self.help {
-                    self.help = false;
-                } else {
-                    self.filter = None;
-                    self.message = None;
-                }
-            }
-        }
-        Effect::None
-    }
-
-    fn turn(&mut self, steps: usize) {
-        let place = Pane::ALL.iter().position(|pane| *pane == self.pane).unwrap_or(0);
-        (self.pane, self.row) = (Pane::ALL[(place + steps) % Pane::ALL.len()], 0);
-    }
-
-    /// Takes a typed character; `None` is backspace.
-    pub fn type_in(&mut self, character: Option<char>) {
-        let Some(Input::Filter(text) | Input::Command(text)) = &mut self.input else { return };
-        match character {
-            Some(character) => text.push(character),
-            None if text.is_empty() => self.input = None,
-            None => drop(text.pop()),
-        }
-    }
-
-    /// Ends what is typed, taken or not.
-    pub fn enter(&mut self, taken: bool) -> Effect {
-        match self.input.take() {
-            Some(Input::Command(text)) if taken && !text.trim().is_empty() => Effect::Run(text),
-            Some(Input::Filter(text)) if taken => {
-                let (inverse, pattern) =
-                    text.strip_prefix('!').map_or((false, text.as_str()), |rest| (true, rest));
-                self.filter = None;
-                if !pattern.is_empty() {
-                    match Regex::new(&format!("(?i){pattern}")) {
-                        Ok(regex) => self.filter = Some((text.clone(), inverse, regex)),
-                        Err(_) => self.message = Some(format!("{pattern:?} is no regular expression")),
-                    }
-                }
-                Effect::None
-            }
-            _ => Effect::None,
-        }
-    }
-
-    /// The worst thing in words, and how bad it is: 0 all quiet, 1 needs a look, 2 wrong.
+    /// The key of the chosen row of the pane, or of the calls when they are shown.
     #[must_use]
-    pub fn worst(&self, now_s: f64) -> (u8, String) {
-        let down = self.parts.value.iter().flatten().find(|part| part.state != "running");
-        if let Some(part) = down {
-            return (2, format!("{} is {}", part.name, part.state));
-        }
-        let errors = [
-            ("supervisor", &self.parts.error),
-            ("kafka", &self.lag.error),
-            ("postgres", &self.db.error),
-            ("redis", &self.cache.error),
-            ("prometheus", &self.service.error),
-        ];
-        if let Some((name, Some(error))) = errors.iter().find(|(_, error)| error.is_some()) {
-            return (2, format!("{name}: {error}"));
-        }
-        let now = self.service.value.filter(|_| self.service.fresh(now_s)).unwrap_or_default();
-        if let Some(errors) = now.errors.filter(|errors| *errors > 0.0) {
-            return (2, format!("{errors:.1} requests per second fail"));
-        }
-        if let Some(waits) = self.db.value.as_ref().and_then(|db| db.locks.first()) {
-            return (1, format!("pid {} waits for a lock of pid {}", waits.pid, waits.blocker));
-        }
-        if let Some((grown, seconds)) = self.growing_lag() {
-            return (1, format!("lag grew by {grown} in the last {seconds} s"));
-        }
-        if self.service.value.is_none() {
-            return (1, "waiting for the first values".into());
-        }
-        (0, "it is keeping up".into())
+    pub fn chosen(&self) -> Option<&str> {
+        self.chosen[self.place()].as_deref()
     }
 
-    /// By how much lag grew over the last ten seconds, if it never fell in them.
-    fn growing_lag(&self) -> Option<(i64, usize)> {
-        const SECONDS: usize = 10;
-        let last: Vec<_> = self.history.iter().rev().take(SECONDS).filter_map(|point| point.lag).collect();
-        let steady = last.len() == SECONDS && last.windows(2).all(|pair| pair[0] >= pair[1]);
-        let grown = last.first()? - last.last()?;
-        (steady && grown > 100).then_some((grown, SECONDS))
+    /// The column that the rows of the pane are sorted by.
+    #[must_use]
+    pub const fn sorted_by(&self) -> Option<usize> {
+        self.sort[self.pane as usize]
+    }
+
+    /// Chooses a row.
+    pub fn choose(&mut self, key: String) {
+        let place = self.place();
+        if self.chosen[place].as_deref() != Some(&key) {
+            self.chosen[place] = Some(key);
+            self.log_back = 0;
+        }
+    }
+
+    const fn place(&self) -> usize {
+        if matches!(self.overlay, Overlay::Calls) { Pane::ALL.len() } else { self.pane as usize }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::bench::second;
+    use super::super::update::{Mark, Sample, Update};
     use super::*;
-    use crate::domain::lag::PartitionLag;
-
-    fn state() -> State {
-        State::new("test", Pane::Overview, false)
-    }
-
-    fn at(at_s: f64, update: Update) -> Stamped {
-        Stamped { at_s, update }
-    }
-
-    fn lag(waiting: i64) -> Update {
-        let lag = PartitionLag::new("notifications", 0, Some(0), 0, waiting);
-        Update::Lag(Ok(vec![OwnedLag { lag, owner: None }]))
-    }
+    use history::{Metric, Series};
 
     #[test]
-    fn a_failed_source_keeps_its_last_value_and_says_why() {
-        let mut state = state();
-        state.update(at(1.0, lag(5)));
-        state.update(at(2.0, Update::Lag(Err("nothing listens there".into()))));
-        assert_eq!(state.total_lag(), Some(5));
-        assert!(!state.lag.fresh(2.0));
-        assert_eq!(state.worst(2.0), (2, "kafka: nothing listens there".into()));
-        state.update(at(3.0, lag(6)));
-        assert!(state.lag.fresh(3.0));
-    }
-
-    #[test]
-    fn what_is_missing_is_never_zero_on_the_axis() {
-        let mut state = state();
-        state.update(at(1.0, Update::Service(Err("no answer in time".into()))));
-        let point = state.history[0];
-        assert_eq!((point.service.rate, point.lag, point.connections), (None, None, None));
-    }
-
-    #[test]
-    fn a_day_of_values_takes_the_memory_of_an_hour() {
-        let mut state = state();
-        for second in 0..86_400 {
-            state.update(at(f64::from(second), Update::Service(Ok(Sample::default()))));
+    fn a_day_of_answers_takes_the_memory_of_an_hour() {
+        let mut state = State::default();
+        let mut hour = None;
+        for number in 0..86_400_u32 {
+            let at_s = 1_767_323_000.0 + f64::from(number);
+            // Everything now and then, the cheap ones each second: a day must not take a minute.
+            if number % 20 == 0 {
+                second(at_s, 2).into_iter().for_each(|stamped| state.update(stamped));
+                state.update(Stamped { at_s, update: Update::Mark(Mark { at_s, text: "m".into() }) });
+            } else {
+                state.update(Stamped { at_s, update: Update::Service(Ok(Sample::default())) });
+            }
+            if number == 45_000 {
+                hour = Some(state.data.held());
+            }
         }
-        assert_eq!(state.history.len(), HISTORY_S);
+        assert_eq!(Some(state.data.held()), hour);
+        let at_s = 1_767_323_000.0 + 86_380.0;
+        assert_eq!(state.data.history.at(&Series::Of(Metric::Lag), at_s), Some(1_237.0));
     }
 
     #[test]
-    fn paused_values_are_shown_later_and_in_order() {
-        let mut state = state();
-        state.act(Action::Pause);
-        state.update(at(1.0, lag(5)));
-        state.update(at(2.0, lag(7)));
-        assert_eq!(state.total_lag(), None);
-        state.act(Action::Pause);
-        assert_eq!(state.total_lag(), Some(7));
-    }
-
-    #[test]
-    fn growing_lag_is_said_and_idle_lag_is_not() {
-        let mut state = state();
-        for second in 0..10 {
-            state.update(at(f64::from(second), lag(i64::from(second) * 50)));
-            state.update(at(f64::from(second), Update::Service(Ok(Sample::default()))));
+    fn missing_is_never_zero_on_the_axis() {
+        let mut state = State::default();
+        state.update(Stamped { at_s: 1.0, update: Update::Service(Err("no answer in time".into())) });
+        state.update(Stamped { at_s: 1.0, update: Update::Lag(Err("no broker".into())) });
+        for metric in [Metric::Rate, Metric::Lag, Metric::Connections] {
+            assert_eq!(state.data.history.at(&Series::Of(metric), 1.0), None);
         }
-        assert_eq!(state.worst(9.0).1, "lag grew by 450 in the last 10 s");
-        for second in 10..20 {
-            state.update(at(f64::from(second), lag(450)));
-            state.update(at(f64::from(second), Update::Service(Ok(Sample::default()))));
+    }
+
+    #[test]
+    fn the_past_is_shown_as_it_was() {
+        let mut state = State::default();
+        for number in 0..120 {
+            second(f64::from(number), 3).into_iter().for_each(|stamped| state.update(stamped));
         }
-        assert_eq!(state.worst(19.0).0, 0);
+        let then = tables::of_pane(&State { pane: Pane::Lag, ..state }, 60.0);
+        let end = then.columns.iter().position(|column| column.name == "end").unwrap();
+        assert_eq!(then.rows[1].cells[end].text, (1_000_000 + 60 * 240).to_string());
     }
 
     #[test]
-    fn a_filter_can_be_turned_round() {
-        let mut state = state();
-        state.act(Action::Filter);
-        "!retry".chars().for_each(|one| state.type_in(Some(one)));
-        assert_eq!(state.enter(true), Effect::None);
-        assert!(state.shows("notifications") && !state.shows("notifications-RETRY"));
-        state.act(Action::Escape);
-        assert!(state.shows("notifications-retry"));
+    fn the_worst_thing_comes_first() {
+        let mut state = State::default();
+        assert_eq!(verdict::worst(&state, 0.0).tone, Tone::Dim);
+        for number in 0..30 {
+            second(f64::from(number), 3).into_iter().for_each(|stamped| state.update(stamped));
+        }
+        let said = verdict::worst(&state, 29.0);
+        assert_eq!(said.tone, Tone::Good, "{said:?}");
+        let failing = Sample { rate: Some(100.0), errors: Some(5.0), ..Sample::default() };
+        state.update(Stamped { at_s: 30.0, update: Update::Service(Ok(failing)) });
+        assert_eq!(verdict::worst(&state, 30.0).text, "5.0/s of the requests fail (5.0 %)");
+        state.update(Stamped { at_s: 31.0, update: Update::Lag(Err("kafka: no broker".into())) });
+        let said = verdict::worst(&state, 31.0);
+        assert_eq!((said.tone, said.text.as_str(), said.pane), (Tone::Bad, "kafka: no broker", Pane::Lag));
+        // What it was before is still told of before.
+        assert_eq!(verdict::worst(&state, 29.0).tone, Tone::Good);
     }
 
     #[test]
-    fn a_command_is_run_only_when_entered() {
-        let mut state = state();
-        state.act(Action::Command);
-        "ps".chars().for_each(|one| state.type_in(Some(one)));
-        assert_eq!(state.enter(false), Effect::None);
-        state.act(Action::Command);
-        "ps".chars().for_each(|one| state.type_in(Some(one)));
-        assert_eq!(state.enter(true), Effect::Run("ps".into()));
+    fn statements_are_those_of_the_window() {
+        let mut state = State { pane: Pane::Db, ..State::default() };
+        for number in 1_000..1_100 {
+            second(f64::from(number), 1).into_iter().for_each(|stamped| state.update(stamped));
+        }
+        state.time.zoom();
+        let grid = tables::of_pane(&state, 1_099.0);
+        assert_eq!(grid.title, "statements of the last 60 s");
+        // 120 calls a second of 6.4 ms are the most time, not the most calls.
+        let cells: Vec<_> = grid.rows[0].cells.iter().map(|cell| cell.text.as_str()).collect();
+        assert_eq!(cells[..4], ["74.1 %", "7,200", "6.4 ms", "46.08 s"]);
     }
 
     #[test]
-    fn panes_go_round() {
-        let mut state = state();
-        state.act(Action::Previous);
-        assert_eq!(state.pane, Pane::Stack);
-        state.act(Action::Next);
-        assert_eq!(state.pane, Pane::Overview);
+    fn an_export_has_what_is_shown() {
+        let mut state = State { stack: "shop".into(), ..State::default() };
+        for number in 0..60 {
+            second(f64::from(number), 2).into_iter().for_each(|stamped| state.update(stamped));
+        }
+        let csv = export::csv(&state, 59.0);
+        assert!(csv.starts_with("time,rate,planned rate,p50,"), "{csv}");
+        assert!(csv.lines().last().is_some_and(|line| line.starts_with("1970-01-01T00:00:59Z,")), "{csv}");
+        state.pane = Pane::Lag;
+        let json = export::json(&state, 59.0);
+        assert_eq!(json["rows"][0]["topic"], "notifications");
+        assert_eq!(json["rows"][0]["lag"], "1,234");
+        let markdown = export::markdown(&state, 59.0);
+        assert!(markdown.contains("| notification-workers | notifications |"), "{markdown}");
+        assert!(export::csv(&state, 59.0).contains("notification-workers,notifications,0,"));
     }
 }

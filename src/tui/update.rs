@@ -2,12 +2,12 @@
 
 use crate::domain::cache::CacheStats;
 use crate::domain::database::{Connections, LockWait};
-use crate::domain::lag::PartitionLag;
-use crate::domain::run::Statement;
+use crate::domain::lag::book::GroupLook;
+use crate::domain::live::{Counted, Prefixes, TableUse, Totals};
 use serde::{Deserialize, Serialize};
 
-/// An answer, or why there is none, with its time in seconds since the epoch.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// An update with its time in seconds since the epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stamped {
     /// When it was had.
     pub at_s: f64,
@@ -15,26 +15,40 @@ pub struct Stamped {
     pub update: Update,
 }
 
-/// One source's answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// One source's answer, or in one line why there is none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Update {
     /// The service, as Prometheus counts it.
     Service(Result<Sample, String>),
-    /// Consumer lag.
-    Lag(Result<Vec<OwnedLag>, String>),
+    /// Consumer groups with their offsets.
+    Lag(Result<Vec<GroupLook>, String>),
     /// PostgreSQL.
     Db(Result<Database, String>),
-    /// Redis, since its start.
-    Cache(Result<CacheStats, String>),
+    /// Redis.
+    Cache(Result<Cache, String>),
     /// The parts.
     Stack(Result<Vec<Part>, String>),
     /// The load test, if one runs.
     Load(Result<Option<Load>, String>),
+    /// New lines of a part's log.
+    Log {
+        /// The part.
+        part: String,
+        /// The lines.
+        lines: Vec<String>,
+    },
+    /// Changes of the stack that were made, oldest first.
+    Changes(Vec<Mark>),
+    /// A mark that the operator put.
+    Mark(Mark),
+    /// A call that was made.
+    Call(Call),
 }
 
 /// The service's last seconds. What could not be had is absent, never 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Sample {
     /// Requests per second.
     pub rate: Option<f64>,
@@ -52,60 +66,119 @@ pub struct Sample {
     pub consumed: Option<f64>,
     /// 95th percentile of query time, ms.
     pub query_p95_ms: Option<f64>,
-    /// Share of cache reads that hit.
+    /// Connections of the service's pools that are in use.
+    pub pool_active: Option<f64>,
+    /// Connections the pools may open.
+    pub pool_size: Option<f64>,
+    /// 95th percentile of the wait for a connection, ms.
+    pub pool_wait_ms: Option<f64>,
+    /// Share of cache reads that hit, 0 to 1.
     pub hit_rate: Option<f64>,
 }
 
-/// A partition and who owns it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct OwnedLag {
-    /// Offsets.
-    pub lag: PartitionLag,
-    /// The member that owns it.
-    pub owner: Option<String>,
-}
-
 /// What PostgreSQL says.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Database {
     /// Connections by application and state.
     pub connections: Vec<Connections>,
     /// Most connections it takes.
     pub limit: i64,
-    /// Statements with the most time.
-    pub top: Vec<Statement>,
+    /// Statements, counted since the statistics began; the ones with the most time.
+    pub statements: Vec<Counted>,
     /// Sessions that wait.
     pub locks: Vec<LockWait>,
+    /// Counters of the database, since its statistics began.
+    #[serde(default)]
+    pub totals: Totals,
+    /// Tables, largest first.
+    #[serde(default)]
+    pub tables: Vec<TableUse>,
+    /// Size of the database, bytes; absent until it was asked for.
+    #[serde(default)]
+    pub bytes: Option<i64>,
+}
+
+/// What Redis says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cache {
+    /// Counters since its start, and sizes now.
+    pub stats: CacheStats,
+    /// Keys by prefix; absent until they were counted.
+    #[serde(default)]
+    pub prefixes: Option<Prefixes>,
 }
 
 /// One part.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Part {
     /// Its name.
     pub name: String,
-    /// `running`, `restarting`, `failed`, `stopping`.
+    /// `running`, `restarting`, `failed`, `stopping`, …
     pub state: String,
-    /// Per cent of one core since the look before.
+    /// CPU since the look before, per cent of one core.
     pub cpu_pct: Option<f64>,
     /// Resident memory, bytes.
     pub memory_bytes: Option<u64>,
+    /// Read from disks so far, bytes.
+    pub disk_read_bytes: Option<u64>,
+    /// Written to disks so far, bytes.
+    pub disk_write_bytes: Option<u64>,
+    /// Received and sent over the network so far, bytes.
+    pub network_bytes: Option<u64>,
     /// Restarts.
     pub restarts: u32,
-    /// The last lines of its log.
-    pub log: Vec<String>,
+    /// Start, in seconds since the epoch.
+    pub started_s: Option<f64>,
+    /// How it last ended.
+    pub last_exit: Option<String>,
 }
 
 /// A load test that runs.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Load {
     /// Name of the run.
     pub run: String,
-    /// Levels that are done: target, achieved rate, p95 in ms, verdict.
-    pub done: Vec<(Option<u32>, f64, Option<f64>, String)>,
-    /// The present level: target rate or VUs, warm-up and steady seconds.
+    /// Levels that are done.
+    pub done: Vec<LevelDone>,
+    /// Requests per second that the present level plans; absent in the closed model.
     pub target: Option<u32>,
     /// Virtual users of the present level.
     pub vus: Option<u32>,
     /// CPU of the generator, per cent of one core.
     pub generator_cpu_pct: Option<f64>,
+}
+
+/// A level that is done.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LevelDone {
+    /// Planned requests per second.
+    pub target: Option<u32>,
+    /// Achieved requests per second.
+    pub achieved: f64,
+    /// 95th percentile, ms.
+    pub p95_ms: Option<f64>,
+    /// `passed`, `failed`, …
+    pub verdict: String,
+}
+
+/// Something that happened at a time: shown on every chart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// When, in seconds since the epoch.
+    pub at_s: f64,
+    /// What.
+    pub text: String,
+}
+
+/// A call as somebody would make it by hand, and how it went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// The command line.
+    pub command: String,
+    /// How long it took, ms.
+    pub took_ms: f64,
+    /// Why it failed, if it did.
+    #[serde(default)]
+    pub error: Option<String>,
 }

@@ -34,15 +34,24 @@ pub async fn group_offsets(
     let name = group.to_owned();
     blocking(move || {
         let consumer: BaseConsumer = config.create()?;
-        let mut tries = 1;
-        loop {
-            match look(&consumer, &name, timeout) {
-                Err(cause) if tries < TRIES && is_gone(&cause) => tries += 1,
-                done => return done,
-            }
-        }
+        look_again(&consumer, &name, timeout)
     })
     .await
+}
+
+/// The same over a consumer of the group that is there already.
+pub(super) fn look_again(
+    consumer: &BaseConsumer,
+    group: &str,
+    timeout: Duration,
+) -> KafkaResult<(Group, Vec<GroupOffsets>)> {
+    let mut tries = 1;
+    loop {
+        match look(consumer, group, timeout) {
+            Err(cause) if tries < TRIES && is_gone(&cause) => tries += 1,
+            done => return done,
+        }
+    }
 }
 
 fn is_gone(cause: &KafkaError) -> bool {

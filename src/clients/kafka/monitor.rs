@@ -1,0 +1,119 @@
+//! Lag of every group, looked at again and again: clients are kept, so that a look costs a
+//! millisecond and not a connection.
+
+use super::admin::members;
+use super::offsets::look_again;
+use super::{Brokers, blocking, config};
+use crate::domain::group::Group;
+use crate::domain::lag::book::{GroupLook, OwnedLag};
+use crate::domain::lag::{GroupOffsets, PartitionLag};
+use crate::error::{Error, Result};
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::{KafkaError, KafkaResult};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Other groups that are followed.
+const OTHERS: usize = 8;
+/// How often other groups are looked at.
+const OTHERS_EVERY: Duration = Duration::from_secs(5);
+
+/// Keeps the clients between looks.
+pub struct Monitor {
+    brokers: Brokers,
+    own: String,
+    clients: BTreeMap<String, BaseConsumer>,
+    others: Vec<GroupLook>,
+    others_at: Option<Instant>,
+}
+
+impl std::fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Monitor")
+            .field("brokers", &self.brokers)
+            .field("own", &self.own)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Monitor {
+    /// Follows the group `own`, whose consumers begin at the first message, each time; other groups
+    /// now and then.
+    #[must_use]
+    pub fn new(brokers: Brokers, own: &str) -> Self {
+        let own = own.to_owned();
+        Self { brokers, own, clients: BTreeMap::new(), others: Vec::new(), others_at: None }
+    }
+
+    /// Looks at the groups, our own first. The monitor comes back unless the look ended abnormally.
+    pub async fn look(mut self, timeout: Duration) -> (Option<Self>, Result<Vec<GroupLook>>) {
+        let worked = blocking(move || {
+            let looks = self.looks(timeout);
+            Ok((self, looks))
+        });
+        match worked.await {
+            Ok((monitor, looks)) => {
+                let told = |cause: KafkaError| Error::unreachable(format!("kafka: {cause}"));
+                (Some(monitor), looks.map_err(told))
+            }
+            Err(error) => (None, Err(error)),
+        }
+    }
+
+    fn looks(&mut self, timeout: Duration) -> KafkaResult<Vec<GroupLook>> {
+        let own = self.own.clone();
+        let (group, offsets) = look_again(self.client(&own)?, &own, timeout)?;
+        if self.others_at.is_none_or(|at| at.elapsed() >= OTHERS_EVERY) {
+            self.others = self.look_at_others(timeout)?;
+            self.others_at = Some(Instant::now());
+        }
+        let mut looks = vec![told(&group, &offsets, true)];
+        looks.extend(self.others.iter().cloned());
+        Ok(looks)
+    }
+
+    fn look_at_others(&mut self, timeout: Duration) -> KafkaResult<Vec<GroupLook>> {
+        let own = self.own.clone();
+        let groups = members(self.client(&own)?, None, timeout)?;
+        // Our own looks make no group, but a client of ours may have left one.
+        let others = groups.into_iter().map(|group| group.name);
+        let mut others: Vec<_> = others.filter(|name| *name != own && !name.starts_with("nsys-")).collect();
+        others.sort();
+        others.truncate(OTHERS);
+        self.clients.retain(|name, _| *name == own || others.contains(name));
+        let look = |name: &String| {
+            let (group, offsets) = look_again(self.client(name)?, name, timeout)?;
+            Ok(told(&group, &offsets, false))
+        };
+        others.iter().map(look).collect()
+    }
+
+    fn client(&mut self, group: &str) -> KafkaResult<&BaseConsumer> {
+        if !self.clients.contains_key(group) {
+            let mut config = config(&self.brokers);
+            config.set("group.id", group).set("enable.auto.commit", "false");
+            config.set("isolation.level", "read_uncommitted");
+            self.clients.insert(group.to_owned(), config.create()?);
+        }
+        Ok(&self.clients[group])
+    }
+}
+
+/// What is followed of a look: a partition whose lag nobody can know is left out.
+fn told(group: &Group, offsets: &[GroupOffsets], begins_at_first: bool) -> GroupLook {
+    let partition = |one: &GroupOffsets| {
+        let (lag, end) = (one.lag(begins_at_first)?, one.end?);
+        let (topic, partition) = (one.topic.clone(), one.partition);
+        Some(OwnedLag {
+            owner: group.owner(&topic, partition).map(|member| member.client.clone()),
+            lag: PartitionLag { topic, partition, committed: one.committed, end, lag },
+            oldest_s: None,
+        })
+    };
+    GroupLook {
+        group: group.name.clone(),
+        state: group.state.clone(),
+        members: group.members.len(),
+        partitions: offsets.iter().filter_map(partition).collect(),
+    }
+}

@@ -1,0 +1,264 @@
+//! Every group, topic and partition that is followed: looks go in, what they mean comes out.
+
+use super::PartitionLag;
+use super::track::{Behind, Look, Status, Track};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Partitions that are followed at most; what is beyond has no history.
+const MOST: usize = 4_096;
+
+/// A group as one look found it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupLook {
+    /// Its name.
+    pub group: String,
+    /// `Stable`, `Empty`, …
+    pub state: String,
+    /// How many are in it.
+    pub members: usize,
+    /// The partitions it commits to or owns.
+    pub partitions: Vec<OwnedLag>,
+}
+
+/// A partition and who owns it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OwnedLag {
+    /// Offsets.
+    pub lag: PartitionLag,
+    /// The member that owns it.
+    pub owner: Option<String>,
+    /// When the oldest message that waits was written, in seconds since the epoch, if it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_s: Option<f64>,
+}
+
+/// A group with what its looks mean.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupView {
+    /// Its name.
+    pub group: String,
+    /// `Stable`, `Empty`, …
+    pub state: String,
+    /// How many are in it.
+    pub members: usize,
+    /// The topics it consumes.
+    pub topics: Vec<TopicView>,
+}
+
+/// A topic of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicView {
+    /// Its name.
+    pub topic: String,
+    /// Messages that wait.
+    pub lag: i64,
+    /// Messages written per second.
+    pub in_per_s: Option<f64>,
+    /// Messages committed per second.
+    pub out_per_s: Option<f64>,
+    /// Of the partition that is furthest behind.
+    pub behind: Option<Behind>,
+    /// The worst of its partitions.
+    pub status: Status,
+    /// In the order of their numbers.
+    pub partitions: Vec<PartitionView>,
+}
+
+/// A partition of a topic of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartitionView {
+    /// Its number.
+    pub partition: i32,
+    /// The committed offset; absent when nothing was ever committed.
+    pub committed: Option<i64>,
+    /// The end of the log.
+    pub end: i64,
+    /// Messages that wait.
+    pub lag: i64,
+    /// How old the oldest of them is.
+    pub behind: Option<Behind>,
+    /// The member that owns it.
+    pub owner: Option<String>,
+    /// How it goes.
+    pub status: Status,
+}
+
+/// When everything that waits is worked off.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Clear {
+    /// Nothing waits.
+    Now,
+    /// In so many seconds, at the present rates.
+    In(f64),
+    /// Not at the present rates.
+    Never,
+}
+
+impl TopicView {
+    /// When it is worked off; absent while the rates are not known.
+    #[must_use]
+    pub fn clear(&self) -> Option<Clear> {
+        clear(self.lag, self.in_per_s, self.out_per_s)
+    }
+}
+
+/// When `lag` messages are worked off at these rates.
+#[must_use]
+pub fn clear(lag: i64, in_per_s: Option<f64>, out_per_s: Option<f64>) -> Option<Clear> {
+    if lag == 0 {
+        return Some(Clear::Now);
+    }
+    let net = out_per_s? - in_per_s?;
+    Some(if net > 0.0 { Clear::In(lag as f64 / net) } else { Clear::Never })
+}
+
+impl GroupView {
+    /// Messages that wait.
+    #[must_use]
+    pub fn lag(&self) -> i64 {
+        self.topics.iter().map(|topic| topic.lag).sum()
+    }
+
+    /// The worst of its topics; a group without any is idle.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.topics.iter().map(|topic| topic.status).max().unwrap_or(Status::Ok)
+    }
+}
+
+/// The looks so far, by group, topic and partition.
+#[derive(Clone, Debug, Default)]
+pub struct Book {
+    tracks: BTreeMap<String, BTreeMap<String, BTreeMap<i32, Track>>>,
+}
+
+impl Book {
+    /// Takes a look at every group and tells what is known now. Partitions that are gone are forgotten.
+    pub fn take(&mut self, at_s: f64, groups: &[GroupLook]) -> Vec<GroupView> {
+        self.tracks.retain(|name, _| groups.iter().any(|group| group.group == *name));
+        groups.iter().map(|group| self.group(at_s, group)).collect()
+    }
+
+    fn group(&mut self, at_s: f64, look: &GroupLook) -> GroupView {
+        let followed: usize = self.tracks.values().flat_map(BTreeMap::values).map(BTreeMap::len).sum();
+        let tracks = self.tracks.entry(look.group.clone()).or_default();
+        tracks.retain(|topic, _| look.partitions.iter().any(|one| one.lag.topic == *topic));
+        let mut topics: Vec<TopicView> = Vec::new();
+        for one in &look.partitions {
+            let track = tracks.entry(one.lag.topic.clone()).or_default().entry(one.lag.partition);
+            let mut unfollowed = Track::default();
+            let track = match track {
+                std::collections::btree_map::Entry::Vacant(_) if followed >= MOST => &mut unfollowed,
+                entry => entry.or_default(),
+            };
+            let partition = follow(track, at_s, one);
+            let rates = (track.in_per_s(), track.out_per_s());
+            match topics.iter_mut().find(|topic| topic.topic == one.lag.topic) {
+                Some(topic) => topic.add(partition, rates),
+                None => topics.push(TopicView::of(&one.lag.topic, partition, rates)),
+            }
+        }
+        topics.sort_by(|one, other| one.topic.cmp(&other.topic));
+        for topic in &mut topics {
+            topic.partitions.sort_by_key(|one| one.partition);
+        }
+        GroupView { group: look.group.clone(), state: look.state.clone(), members: look.members, topics }
+    }
+}
+
+fn follow(track: &mut Track, at_s: f64, one: &OwnedLag) -> PartitionView {
+    let (lag, owned) = (&one.lag, one.owner.is_some());
+    if let (Some(oldest_s), Some(committed)) = (one.oldest_s, lag.committed) {
+        track.seed(oldest_s, committed);
+    }
+    track.push(Look { at_s, committed: lag.committed, end: lag.end, lag: lag.lag, owned });
+    PartitionView {
+        partition: lag.partition,
+        committed: lag.committed,
+        end: lag.end,
+        lag: lag.lag,
+        behind: track.behind(),
+        owner: one.owner.clone(),
+        status: track.status(),
+    }
+}
+
+type Rates = (Option<f64>, Option<f64>);
+
+impl TopicView {
+    fn of(topic: &str, partition: PartitionView, rates: Rates) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            lag: partition.lag,
+            in_per_s: rates.0,
+            out_per_s: rates.1,
+            behind: partition.behind,
+            status: partition.status,
+            partitions: vec![partition],
+        }
+    }
+
+    fn add(&mut self, partition: PartitionView, rates: Rates) {
+        // A partition without a commit has no rate out; it takes nothing away from the others'.
+        let sum = |one: Option<f64>, other: Option<f64>| match (one, other) {
+            (None, None) => None,
+            _ => Some(one.unwrap_or(0.0) + other.unwrap_or(0.0)),
+        };
+        self.lag += partition.lag;
+        (self.in_per_s, self.out_per_s) = (sum(self.in_per_s, rates.0), sum(self.out_per_s, rates.1));
+        let later = |other: &Behind| self.behind.is_none_or(|behind| other.seconds > behind.seconds);
+        if partition.behind.as_ref().is_some_and(later) {
+            self.behind = partition.behind;
+        }
+        self.status = self.status.max(partition.status);
+        self.partitions.push(partition);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(group: &str, partitions: &[(i32, i64, i64)]) -> GroupLook {
+        let one = |(partition, committed, end): &(i32, i64, i64)| OwnedLag {
+            lag: PartitionLag::new("notifications", *partition, Some(*committed), 0, *end),
+            owner: Some("worker-1".into()),
+            oldest_s: None,
+        };
+        let partitions = partitions.iter().map(one).collect();
+        GroupLook { group: group.into(), state: "Stable".into(), members: 1, partitions }
+    }
+
+    #[test]
+    fn a_topic_sums_its_partitions_and_is_as_bad_as_the_worst() {
+        let mut book = Book::default();
+        let mut seen = Vec::new();
+        for second in 0..30 {
+            let looks = [look("workers", &[(1, second * 50, second * 50), (0, 100, 100 + second * 50)])];
+            seen = book.take(second as f64, &looks);
+        }
+        let topic = &seen[0].topics[0];
+        assert_eq!((topic.lag, topic.in_per_s, topic.out_per_s), (1_450, Some(100.0), Some(50.0)));
+        assert_eq!((topic.status, topic.clear()), (Status::Stalled, Some(Clear::Never)));
+        assert_eq!(topic.partitions.iter().map(|one| one.partition).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(topic.partitions[1].status, Status::Ok);
+        assert!(topic.behind.unwrap().seconds > 20.0);
+    }
+
+    #[test]
+    fn time_to_clear_follows_the_rates() {
+        assert_eq!(clear(0, None, None), Some(Clear::Now));
+        assert_eq!(clear(100, Some(10.0), Some(30.0)), Some(Clear::In(5.0)));
+        assert_eq!(clear(100, Some(30.0), Some(30.0)), Some(Clear::Never));
+        assert_eq!(clear(100, None, Some(30.0)), None);
+    }
+
+    #[test]
+    fn a_group_that_is_gone_is_forgotten() {
+        let mut book = Book::default();
+        book.take(1.0, &[look("one", &[(0, 0, 5)]), look("two", &[(0, 0, 5)])]);
+        book.take(2.0, &[look("two", &[(0, 0, 5)])]);
+        assert_eq!(book.tracks.len(), 1);
+    }
+}

@@ -1,0 +1,235 @@
+//! Shows a recording: at its own pace or faster, from any moment.
+
+use super::no_recording;
+use super::recorder::{Header, SCHEMA};
+use crate::error::Result;
+use crate::tui::state::State;
+use crate::tui::state::timeline::Replay;
+use crate::tui::update::Stamped;
+use serde::Deserialize;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::time::Instant;
+
+/// So much before the moment that is sought is told too: what the longest fine window shows.
+const BEFORE_S: f64 = 3_600.0;
+
+#[derive(Deserialize)]
+struct Time {
+    at_s: f64,
+}
+
+/// A recording, and where it is.
+pub(in crate::tui) struct Player {
+    stack: String,
+    file: File,
+    /// Time, place and length of every line.
+    lines: Vec<(f64, u64, usize)>,
+    next: usize,
+    clock_s: f64,
+    speed: f64,
+    playing: bool,
+    moved: Instant,
+}
+
+impl Player {
+    /// Opens a recording.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|cause| no_recording(path, &cause.to_string()))?;
+        let mut reader = BufReader::with_capacity(1 << 20, file);
+        let (mut line, mut place, mut lines) = (String::new(), 0_u64, Vec::new());
+        let mut header = None;
+        loop {
+            line.clear();
+            // A line that is no text ends it as a cut one does.
+            let length = reader.read_line(&mut line).unwrap_or(0);
+            if length == 0 {
+                break;
+            }
+            if header.is_none() {
+                let first: Option<Header> = serde_json::from_str(&line).ok();
+                let known = first.filter(|first| first.schema == SCHEMA);
+                header = Some(known.ok_or_else(|| no_recording(path, "no recording of nsys watch"))?);
+            } else if line.ends_with('\n')
+                && let Ok(time) = serde_json::from_str::<Time>(&line)
+            {
+                lines.push((time.at_s, place, length));
+            }
+            place += length as u64;
+        }
+        let header = header.ok_or_else(|| no_recording(path, "an empty file"))?;
+        if lines.is_empty() {
+            return Err(no_recording(path, "nothing was recorded"));
+        }
+        // Sources answer side by side, so lines may be a little out of order.
+        lines.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let clock_s = lines[0].0;
+        Ok(Self {
+            stack: header.stack,
+            file: reader.into_inner(),
+            lines,
+            next: 0,
+            clock_s,
+            speed: 1.0,
+            playing: true,
+            moved: Instant::now(),
+        })
+    }
+
+    /// Name of the stack that was recorded.
+    pub(super) fn stack(&self) -> &str {
+        &self.stack
+    }
+
+    /// What the screen tells about it.
+    pub(super) fn shown(&self) -> Replay {
+        let ends = (self.lines[0].0, self.lines[self.lines.len() - 1].0);
+        Replay { from_s: ends.0, to_s: ends.1, speed: self.speed, playing: self.playing }
+    }
+
+    /// The moment it is at.
+    pub(super) const fn now_s(&self) -> f64 {
+        self.clock_s
+    }
+
+    /// Whether it goes on by itself.
+    pub(super) const fn plays(&self) -> bool {
+        self.playing
+    }
+
+    pub(super) fn set_speed(&mut self, speed: f64) {
+        self.speed = speed;
+    }
+
+    pub(super) fn set_playing(&mut self, playing: bool) {
+        // From its end it begins anew.
+        if playing && self.next >= self.lines.len() {
+            self.clock_s = self.lines[0].0;
+            self.next = 0;
+        }
+        self.playing = playing;
+        self.moved = Instant::now();
+    }
+
+    /// Goes on by the time that has passed.
+    pub(super) fn advance(&mut self, state: &mut State) {
+        let passed = self.moved.elapsed().as_secs_f64();
+        self.moved = Instant::now();
+        if self.playing {
+            self.advance_to(self.clock_s + passed * self.speed, state);
+        }
+    }
+
+    fn advance_to(&mut self, to_s: f64, state: &mut State) {
+        let end_s = self.lines[self.lines.len() - 1].0;
+        self.clock_s = to_s.min(end_s);
+        self.tell_until(self.clock_s, state);
+        if to_s >= end_s {
+            self.playing = false;
+        }
+    }
+
+    /// Goes to a moment: the hour before it is told anew.
+    pub(super) fn seek(&mut self, to_s: f64, state: &mut State) {
+        let (from_s, end_s) = (self.lines[0].0, self.lines[self.lines.len() - 1].0);
+        self.clock_s = to_s.clamp(from_s, end_s);
+        state.forget();
+        self.next = self.lines.partition_point(|(at_s, ..)| *at_s < self.clock_s - BEFORE_S);
+        self.tell_until(self.clock_s, state);
+        self.moved = Instant::now();
+    }
+
+    /// Goes on by one second of the recording; none at its end.
+    pub(in crate::tui) fn second(&mut self, state: &mut State) -> Option<f64> {
+        if self.next >= self.lines.len() {
+            return None;
+        }
+        self.advance_to(self.clock_s + 1.0, state);
+        Some(self.clock_s)
+    }
+
+    fn tell_until(&mut self, to_s: f64, state: &mut State) {
+        while let Some((at_s, place, length)) = self.lines.get(self.next).copied() {
+            if at_s > to_s {
+                return;
+            }
+            self.next += 1;
+            // A line that cannot be read any more tells nothing.
+            if let Some(stamped) = self.read(place, length) {
+                state.update(stamped);
+            }
+        }
+    }
+
+    fn read(&mut self, place: u64, length: usize) -> Option<Stamped> {
+        let mut bytes = vec![0; length];
+        self.file.seek(SeekFrom::Start(place)).ok()?;
+        self.file.read_exact(&mut bytes).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Recorder;
+    use super::*;
+    use crate::tui::state::history::{Metric, Series};
+    use crate::tui::update::{Sample, Update};
+
+    fn recording(seconds: u32) -> (tempfile::TempDir, std::path::PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("recording");
+        let mut recorder = Recorder::new(Some(&path), "shop").unwrap();
+        for second in 0..seconds {
+            let sample = Sample { rate: Some(f64::from(second)), ..Sample::default() };
+            let stamped = Stamped { at_s: 1_000.0 + f64::from(second), update: Update::Service(Ok(sample)) };
+            recorder.keep(&stamped).unwrap();
+        }
+        drop(recorder);
+        (dir, path)
+    }
+
+    fn rate(state: &State, at_s: f64) -> Option<f64> {
+        state.data.history.at(&Series::Of(Metric::Rate), at_s)
+    }
+
+    #[test]
+    fn a_recording_tells_what_was_recorded_from_any_moment() {
+        let (_dir, path) = recording(100);
+        let mut player = Player::open(&path).unwrap();
+        let mut state = State::default();
+        assert_eq!((player.stack(), player.now_s()), ("shop", 1_000.0));
+        player.advance_to(1_050.0, &mut state);
+        assert_eq!((rate(&state, 1_050.0), rate(&state, 1_060.0)), (Some(50.0), None));
+        player.seek(1_020.0, &mut state);
+        assert_eq!((rate(&state, 1_020.0), rate(&state, 1_030.0)), (Some(20.0), None));
+        player.seek(9e9, &mut state);
+        assert_eq!(player.now_s(), 1_099.0);
+        player.advance_to(1_200.0, &mut state);
+        assert!(!player.plays());
+    }
+
+    #[test]
+    fn every_second_is_told_once() {
+        let (_dir, path) = recording(10);
+        let mut player = Player::open(&path).unwrap();
+        let mut state = State::default();
+        let seconds: Vec<_> = std::iter::from_fn(|| player.second(&mut state)).collect();
+        assert_eq!((seconds.len(), seconds.last()), (9, Some(&1_009.0)));
+    }
+
+    #[test]
+    fn a_cut_recording_is_shown_and_another_file_is_refused() {
+        let (dir, path) = recording(10);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() - 20]).unwrap();
+        assert_eq!(Player::open(&path).unwrap().shown().to_s, 1_008.0);
+        let other = dir.path().join("other");
+        for text in ["", "hello\n", "{\"at_s\": 1}\n"] {
+            std::fs::write(&other, text).unwrap();
+            assert!(Player::open(&other).is_err());
+        }
+        assert!(Player::open(&dir.path().join("none")).is_err());
+    }
+}

@@ -1,0 +1,63 @@
+//! Consumer groups, straight from the broker.
+
+use super::{PATIENCE, Teller, ticks};
+use crate::clients::kafka::{self, Brokers, Monitor};
+use crate::domain::lag::book::GroupLook;
+use crate::stack::Stack;
+use crate::tui::update::Update;
+use nsys_contract::topics;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Partitions of a topic whose oldest waiting message is read when the dashboard starts.
+const OLDEST: usize = 64;
+
+pub(super) async fn run(stack: Arc<Stack>, teller: Teller) {
+    let brokers = stack.endpoints.brokers();
+    let command = format!(
+        "kafka-consumer-groups.sh --bootstrap-server {brokers} --describe --group {}",
+        topics::WORKER_GROUP
+    );
+    let mut monitor = None;
+    let mut first = true;
+    let mut ticks = ticks();
+    loop {
+        ticks.tick().await;
+        let now = monitor.take().unwrap_or_else(|| Monitor::new(brokers.clone(), topics::WORKER_GROUP));
+        let looked = teller.ask(&command, async {
+            let (kept, looks) = now.look(PATIENCE).await;
+            monitor = kept;
+            looks
+        });
+        let mut answer = looked.await;
+        if let Ok([own, ..]) = answer.as_deref_mut()
+            && std::mem::take(&mut first)
+        {
+            read_oldest(&brokers, own).await;
+        }
+        if !teller.tell(Update::Lag(answer)).await {
+            return;
+        }
+    }
+}
+
+/// Notes when the oldest message that waits was written. Without it, what waits is only known to be
+/// older than the dashboard.
+async fn read_oldest(brokers: &Brokers, group: &mut GroupLook) {
+    let mut waiting: BTreeMap<String, Vec<(i32, i64)>> = BTreeMap::new();
+    for one in group.partitions.iter().filter(|one| one.lag.lag > 0) {
+        if let Some(committed) = one.lag.committed {
+            waiting.entry(one.lag.topic.clone()).or_default().push((one.lag.partition, committed));
+        }
+    }
+    for (topic, mut starts) in waiting {
+        starts.truncate(OLDEST);
+        let Ok(times) = kafka::first_times(brokers, &topic, starts, Duration::from_secs(1)).await else {
+            continue;
+        };
+        for one in group.partitions.iter_mut().filter(|one| one.lag.topic == topic) {
+            one.oldest_s = times.get(&one.lag.partition).map(|at_ms| *at_ms as f64 / 1_000.0);
+        }
+    }
+}

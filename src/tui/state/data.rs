@@ -1,0 +1,185 @@
+//! What the sources have told so far. Pure: an update goes in, nothing comes out.
+
+use super::super::update::{Cache, Database, Load, Mark, Part, Sample, Stamped, Update};
+use super::calls::Calls;
+use super::history::{History, Metric, Series};
+use super::known::Known;
+use super::logs::Logs;
+use crate::domain::lag::book::{Book, GroupLook, GroupView};
+use nsys_contract::topics;
+use std::collections::VecDeque;
+
+/// Marks that are kept.
+const MARKS: usize = 500;
+
+/// Everything that was told. Memory is bounded.
+#[derive(Debug, Default)]
+pub struct Data {
+    /// The service.
+    pub service: Known<Sample>,
+    /// Consumer groups, with what their looks mean.
+    pub lag: Known<Vec<GroupView>>,
+    /// PostgreSQL.
+    pub db: Known<Database>,
+    /// Redis.
+    pub cache: Known<Cache>,
+    /// The parts.
+    pub parts: Known<Vec<Part>>,
+    /// The load test, if one runs.
+    pub load: Known<Option<Load>>,
+    /// Logs of the parts.
+    pub logs: Logs,
+    /// Calls that were made.
+    pub calls: Calls,
+    /// Everything over time.
+    pub history: History,
+    /// Changes of the stack, from its journal.
+    changes: Vec<Mark>,
+    /// Marks that the operator put.
+    marks: VecDeque<Mark>,
+    book: Book,
+}
+
+impl Data {
+    /// Takes what a source told.
+    pub fn update(&mut self, stamped: Stamped) {
+        let at_s = stamped.at_s;
+        match stamped.update {
+            Update::Service(answer) => self.service(at_s, answer),
+            Update::Lag(answer) => self.lag(at_s, answer),
+            Update::Db(answer) => self.db(at_s, answer),
+            Update::Cache(answer) => self.cache(at_s, answer),
+            Update::Stack(answer) => self.parts(at_s, answer),
+            Update::Load(answer) => self.load(at_s, answer),
+            Update::Log { part, lines } => self.logs.take(part, &lines),
+            Update::Call(call) => self.calls.take(at_s, call),
+            Update::Changes(changes) => self.changes = changes,
+            Update::Mark(mark) => {
+                self.marks.push_back(mark);
+                if self.marks.len() > MARKS {
+                    self.marks.pop_front();
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, at_s: f64, metric: Metric, value: Option<f64>) {
+        self.history.put(Series::Of(metric), at_s, value);
+    }
+
+    fn service(&mut self, at_s: f64, answer: Result<Sample, String>) {
+        let now = answer.as_ref().ok().copied().unwrap_or_default();
+        for (metric, value) in [
+            (Metric::Rate, now.rate),
+            (Metric::P50, now.p50_ms),
+            (Metric::P95, now.p95_ms),
+            (Metric::P99, now.p99_ms),
+            (Metric::Errors, now.errors),
+            (Metric::Published, now.published),
+            (Metric::Consumed, now.consumed),
+            (Metric::Query, now.query_p95_ms),
+            (Metric::PoolWait, now.pool_wait_ms),
+            (Metric::Hits, now.hit_rate),
+        ] {
+            self.put(at_s, metric, value);
+        }
+        self.service.take(at_s, answer);
+    }
+
+    fn lag(&mut self, at_s: f64, answer: Result<Vec<GroupLook>, String>) {
+        let view = answer.map(|groups| self.book.take(at_s, &groups));
+        let own = view.as_ref().ok().and_then(|groups| own_group(groups));
+        self.put(at_s, Metric::Lag, own.map(|group| group.lag() as f64));
+        let behind = own.and_then(|group| {
+            group.topics.iter().filter_map(|topic| Some(topic.behind?.seconds)).reduce(f64::max)
+        });
+        self.put(at_s, Metric::Behind, behind);
+        for topic in own.map(|group| group.topics.as_slice()).unwrap_or_default() {
+            self.history.put(Series::TopicLag(topic.topic.clone()), at_s, Some(topic.lag as f64));
+        }
+        self.lag.take(at_s, view);
+    }
+
+    fn db(&mut self, at_s: f64, answer: Result<Database, String>) {
+        let now = answer.as_ref().ok();
+        let count = |which: fn(&str) -> bool| {
+            now.map(|db| {
+                let chosen = db.connections.iter().filter(|one| which(&one.state));
+                chosen.map(|one| one.connections).sum::<i64>() as f64
+            })
+        };
+        let (all, active) = (count(|_| true), count(|state| state != "idle" && state != "unknown"));
+        // The share of the last look, not since the start of the server.
+        let hits = now.zip(self.db.last()).and_then(|(now, before)| {
+            let hits = now.totals.hits - before.totals.hits;
+            let all = hits + now.totals.reads - before.totals.reads;
+            (hits >= 0 && all > 0).then(|| hits as f64 / all as f64)
+        });
+        self.put(at_s, Metric::Connections, all);
+        self.put(at_s, Metric::Active, active);
+        self.put(at_s, Metric::BufferHits, hits);
+        self.db.take(at_s, answer);
+    }
+
+    fn cache(&mut self, at_s: f64, answer: Result<Cache, String>) {
+        let now = answer.as_ref().ok();
+        let before = self.cache.at(at_s).map(|(time, value)| (time, value.stats));
+        let evicted = now
+            .zip(before)
+            .map(|(now, (time, before))| now.stats.since(&before).evicted as f64 / (at_s - time).max(0.1));
+        self.put(at_s, Metric::CacheMemory, now.map(|now| now.stats.memory_bytes as f64));
+        self.put(at_s, Metric::Evicted, evicted);
+        self.cache.take(at_s, answer);
+    }
+
+    fn parts(&mut self, at_s: f64, answer: Result<Vec<Part>, String>) {
+        for part in answer.as_ref().map(Vec::as_slice).unwrap_or_default() {
+            self.history.put(Series::Cpu(part.name.clone()), at_s, part.cpu_pct);
+            let memory = part.memory_bytes.map(|bytes| bytes as f64);
+            self.history.put(Series::Memory(part.name.clone()), at_s, memory);
+        }
+        self.parts.take(at_s, answer);
+    }
+
+    fn load(&mut self, at_s: f64, answer: Result<Option<Load>, String>) {
+        let now = answer.as_ref().ok().and_then(Option::as_ref);
+        let planned = now.and_then(|load| load.target).map(f64::from);
+        self.put(at_s, Metric::Planned, planned);
+        self.put(at_s, Metric::Generator, now.and_then(|load| load.generator_cpu_pct));
+        self.load.take(at_s, answer);
+    }
+
+    /// How many values, lines and marks are kept, for the test that it is bounded.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> [usize; 8] {
+        [
+            self.service.len(),
+            self.lag.len(),
+            self.db.len(),
+            self.cache.len(),
+            self.parts.len(),
+            self.logs.of("app-1", None).count(),
+            self.calls.iter().count(),
+            self.marks.len(),
+        ]
+    }
+
+    /// The group of the stack's own workers at a time.
+    #[must_use]
+    pub fn own_group(&self, at_s: f64) -> Option<&GroupView> {
+        own_group(self.lag.at(at_s)?.1)
+    }
+
+    /// Marks and changes between two times, oldest first.
+    #[must_use]
+    pub fn marks(&self, from_s: f64, to_s: f64) -> Vec<&Mark> {
+        let all = self.changes.iter().chain(&self.marks);
+        let mut marks: Vec<_> = all.filter(|mark| mark.at_s >= from_s && mark.at_s <= to_s).collect();
+        marks.sort_by(|one, other| one.at_s.total_cmp(&other.at_s));
+        marks
+    }
+}
+
+fn own_group(groups: &[GroupView]) -> Option<&GroupView> {
+    groups.iter().find(|group| group.group == topics::WORKER_GROUP)
+}

@@ -1,0 +1,144 @@
+//! Rows and columns before they are drawn: the same ones are shown, filtered, copied and exported.
+
+use crate::render::Tone;
+
+/// A column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its heading.
+    pub name: &'static str,
+    /// Numbers stand to the right and are never cut.
+    pub number: bool,
+    /// Takes the room that is left; its text may be cut.
+    pub grows: bool,
+    /// On a narrow screen the highest rank goes first; rank 0 stays. [`Column::UNSEEN`] is exported only.
+    pub rank: u8,
+}
+
+impl Column {
+    /// The rank of a column that is exported but not shown.
+    pub const UNSEEN: u8 = u8::MAX;
+
+    /// A column of numbers.
+    #[must_use]
+    pub const fn number(name: &'static str, rank: u8) -> Self {
+        Self { name, number: true, grows: false, rank }
+    }
+
+    /// A column of words.
+    #[must_use]
+    pub const fn word(name: &'static str, rank: u8) -> Self {
+        Self { name, number: false, grows: false, rank }
+    }
+
+    /// The column that takes the room that is left.
+    #[must_use]
+    pub const fn text(name: &'static str) -> Self {
+        Self { name, number: false, grows: true, rank: 0 }
+    }
+}
+
+/// A piece of text with its meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// The text.
+    pub text: String,
+    /// What it means, if anything.
+    pub tone: Option<Tone>,
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), tone: None }
+    }
+}
+
+impl Cell {
+    /// Text with a meaning.
+    #[must_use]
+    pub fn toned(text: impl Into<String>, tone: Option<Tone>) -> Self {
+        Self { text: text.into(), tone }
+    }
+}
+
+/// A row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Known by this when rows change places.
+    pub key: String,
+    /// One for each column.
+    pub cells: Vec<Cell>,
+    /// A heading across all columns, shown in place of the cells.
+    pub heading: Option<Vec<Cell>>,
+}
+
+impl Row {
+    /// An ordinary row.
+    #[must_use]
+    pub fn new(key: impl Into<String>, cells: Vec<Cell>) -> Self {
+        Self { key: key.into(), cells, heading: None }
+    }
+
+    /// The text that a filter looks at and that is copied.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let cells = self.heading.as_ref().unwrap_or(&self.cells);
+        cells.iter().map(|cell| cell.text.as_str()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A table before it is drawn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grid {
+    /// What it shows.
+    pub title: String,
+    /// Its columns.
+    pub columns: Vec<Column>,
+    /// Its rows.
+    pub rows: Vec<Row>,
+    /// What to say when there is none.
+    pub empty: String,
+}
+
+impl Grid {
+    /// Where the row with this key is; where it is gone, the first row that can be chosen.
+    #[must_use]
+    pub fn place(&self, key: Option<&str>) -> Option<usize> {
+        let found = key.and_then(|key| self.rows.iter().position(|row| row.key == key));
+        found.or_else(|| self.rows.iter().position(|row| row.heading.is_none()))
+    }
+
+    /// The key of the row so many steps from the one with `key`; headings are passed over.
+    #[must_use]
+    pub fn step(&self, key: Option<&str>, steps: isize) -> Option<String> {
+        let here = self.place(key)?;
+        let chosen: Vec<usize> =
+            (0..self.rows.len()).filter(|place| self.rows[*place].heading.is_none()).collect();
+        let at = chosen.iter().position(|place| *place == here).unwrap_or(0);
+        let to = at.saturating_add_signed(steps).min(chosen.len().saturating_sub(1));
+        chosen.get(to).map(|place| self.rows[*place].key.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid() -> Grid {
+        let heading =
+            |text: &str| Row { key: text.into(), cells: Vec::new(), heading: Some(vec![Cell::from(text)]) };
+        let row = |key: &str| Row::new(key, vec![Cell::from(key)]);
+        Grid { rows: vec![heading("one"), row("a"), row("b"), heading("two"), row("c")], ..Grid::default() }
+    }
+
+    #[test]
+    fn a_row_is_known_by_its_key_and_headings_are_passed_over() {
+        let grid = grid();
+        assert_eq!(grid.place(None), Some(1));
+        assert_eq!(grid.step(Some("b"), 1).as_deref(), Some("c"));
+        assert_eq!(grid.step(Some("a"), -5).as_deref(), Some("a"));
+        assert_eq!(grid.step(Some("c"), 9).as_deref(), Some("c"));
+        assert_eq!(grid.place(Some("gone")), Some(1));
+        assert_eq!(Grid::default().step(None, 1), None);
+    }
+}

@@ -1,0 +1,193 @@
+//! Everything that is drawn over time.
+
+use super::ring::{Fold, Ring};
+use std::collections::BTreeMap;
+
+/// Parts that are followed at most.
+const PARTS: usize = 64;
+
+/// In what a value is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Per second.
+    Rate,
+    /// Milliseconds.
+    Millis,
+    /// Pieces.
+    Count,
+    /// 0 to 1.
+    Share,
+    /// Per cent of one core.
+    Cpu,
+    /// Bytes.
+    Bytes,
+    /// Seconds.
+    Seconds,
+}
+
+/// One line on a chart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Series {
+    /// A value of the whole stack.
+    Of(Metric),
+    /// CPU of a part.
+    Cpu(String),
+    /// Memory of a part.
+    Memory(String),
+    /// Messages of a topic that wait for our group.
+    TopicLag(String),
+}
+
+macro_rules! metrics {
+    ($($(#[doc = $doc:literal])+ $name:ident: $label:literal, $unit:ident, $fold:ident;)+) => {
+        /// A value of the whole stack.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Metric { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Metric {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// What it is called in an export.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $label),+ }
+            }
+
+            /// In what it is counted.
+            #[must_use]
+            pub const fn unit(self) -> Unit {
+                match self { $(Self::$name => Unit::$unit),+ }
+            }
+
+            /// How seconds of it become one column.
+            #[must_use]
+            pub const fn fold(self) -> Fold {
+                match self { $(Self::$name => Fold::$fold),+ }
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Requests per second that the load test plans.
+    Planned: "planned rate", Rate, Max;
+    /// Requests per second.
+    Rate: "rate", Rate, Mean;
+    /// Median answer time.
+    P50: "p50", Millis, Max;
+    /// 95th percentile.
+    P95: "p95", Millis, Max;
+    /// 99th percentile.
+    P99: "p99", Millis, Max;
+    /// Failed requests per second.
+    Errors: "errors", Rate, Max;
+    /// Messages published per second.
+    Published: "published", Rate, Mean;
+    /// Messages consumed per second.
+    Consumed: "consumed", Rate, Mean;
+    /// Messages that wait.
+    Lag: "lag", Count, Max;
+    /// Age of the oldest message that waits.
+    Behind: "behind", Seconds, Max;
+    /// Connections to PostgreSQL.
+    Connections: "connections", Count, Max;
+    /// Connections that are in a transaction or run a statement.
+    Active: "active connections", Count, Max;
+    /// 95th percentile of the wait for a connection.
+    PoolWait: "pool wait p95", Millis, Max;
+    /// 95th percentile of query time.
+    Query: "query p95", Millis, Max;
+    /// Share of PostgreSQL's block reads that hit its cache.
+    BufferHits: "buffer hits", Share, Mean;
+    /// Share of the service's cache reads that hit.
+    Hits: "cache hits", Share, Mean;
+    /// Memory of Redis.
+    CacheMemory: "cache memory", Bytes, Max;
+    /// Keys that Redis removed to make room, per second.
+    Evicted: "evicted", Rate, Max;
+    /// CPU of the load generator.
+    Generator: "generator CPU", Cpu, Max;
+}
+
+/// All series. Memory is bounded by the number of parts.
+#[derive(Clone, Debug)]
+pub struct History {
+    metrics: Vec<Ring>,
+    cpu: BTreeMap<String, Ring>,
+    memory: BTreeMap<String, Ring>,
+    lag: BTreeMap<String, Ring>,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        let metrics = Metric::ALL.iter().map(|_| Ring::default()).collect();
+        Self { metrics, cpu: BTreeMap::new(), memory: BTreeMap::new(), lag: BTreeMap::new() }
+    }
+}
+
+impl History {
+    /// Puts a value at a time.
+    pub fn put(&mut self, series: Series, at_s: f64, value: Option<f64>) {
+        let (rings, name) = match series {
+            Series::Of(metric) => return self.metrics[metric as usize].put(at_s, value),
+            Series::Cpu(part) => (&mut self.cpu, part),
+            Series::Memory(part) => (&mut self.memory, part),
+            Series::TopicLag(topic) => (&mut self.lag, topic),
+        };
+        if rings.len() < PARTS || rings.contains_key(&name) {
+            rings.entry(name).or_default().put(at_s, value);
+        }
+    }
+
+    /// A series, if anything was ever put.
+    #[must_use]
+    pub fn ring(&self, series: &Series) -> Option<&Ring> {
+        match series {
+            Series::Of(metric) => self.metrics.get(*metric as usize),
+            Series::Cpu(part) => self.cpu.get(part),
+            Series::Memory(part) => self.memory.get(part),
+            Series::TopicLag(topic) => self.lag.get(topic),
+        }
+    }
+
+    /// The value of a series that held at a time.
+    #[must_use]
+    pub fn at(&self, series: &Series, at_s: f64) -> Option<f64> {
+        self.ring(series)?.at(at_s)
+    }
+}
+
+impl Series {
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Of(metric) => metric.name().to_owned(),
+            Self::Cpu(part) => format!("CPU of {part}"),
+            Self::Memory(part) => format!("memory of {part}"),
+            Self::TopicLag(topic) => format!("lag of {topic}"),
+        }
+    }
+
+    /// In what it is counted.
+    #[must_use]
+    pub const fn unit(&self) -> Unit {
+        match self {
+            Self::Of(metric) => metric.unit(),
+            Self::Cpu(_) => Unit::Cpu,
+            Self::Memory(_) => Unit::Bytes,
+            Self::TopicLag(_) => Unit::Count,
+        }
+    }
+
+    /// How seconds of it become one column.
+    #[must_use]
+    pub const fn fold(&self) -> Fold {
+        match self {
+            Self::Of(metric) => metric.fold(),
+            Self::Cpu(_) => Fold::Mean,
+            Self::Memory(_) | Self::TopicLag(_) => Fold::Max,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The command palette: a line that is typed, and the commands of nsys that fit it.
+
+use super::super::keys::Press;
+use super::line::Line;
+
+/// A command of nsys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// As it is typed, without the program: `cache flush`.
+    pub name: String,
+    /// What it does.
+    pub about: String,
+}
+
+/// What is often wanted from here; shown first while nothing is typed.
+const OFTEN: [&str; 9] = [
+    "cache flush",
+    "scale",
+    "tune db",
+    "tune kafka",
+    "tune cache",
+    "tune service",
+    "undo",
+    "history",
+    "loadtest incremental",
+];
+
+/// The open palette.
+#[derive(Clone, Debug, Default)]
+pub struct Palette {
+    /// What is typed.
+    pub line: Line,
+    /// The chosen one of the commands that fit.
+    pub chosen: Option<usize>,
+}
+
+/// What a key did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It stays open.
+    Open,
+    /// It was left.
+    Left,
+    /// This shall run.
+    Run(String),
+}
+
+impl Palette {
+    /// Opened with something typed already.
+    #[must_use]
+    pub fn with(text: &str) -> Self {
+        Self { line: Line::from(text), chosen: None }
+    }
+
+    /// The commands that fit what is typed, best first. Once arguments are typed it is the command
+    /// that they belong to.
+    #[must_use]
+    pub fn fitting<'a>(&self, commands: &'a [Known]) -> Vec<&'a Known> {
+        let typed = self.line.text().trim_start().to_lowercase();
+        if typed.is_empty() {
+            let often = OFTEN.iter().filter_map(|name| commands.iter().find(|one| one.name == *name));
+            return often.collect();
+        }
+        let mut fitting: Vec<_> = commands.iter().filter_map(|one| Some((rank(&typed, one)?, one))).collect();
+        fitting.sort_by(|one, other| (one.0, &one.1.name).cmp(&(other.0, &other.1.name)));
+        fitting.into_iter().map(|(_, one)| one).collect()
+    }
+
+    /// Takes a key.
+    pub fn press(&mut self, key: Press, commands: &[Known]) -> Outcome {
+        let count = self.fitting(commands).len();
+        match key {
+            Press::Esc | Press::Ctrl('c') => return Outcome::Left,
+            Press::Backspace if self.line.text().is_empty() => return Outcome::Left,
+            Press::Down | Press::Ctrl('n') if count > 0 => {
+                self.chosen = Some(self.chosen.map_or(0, |place| (place + 1) % count));
+            }
+            Press::Up | Press::Ctrl('p') if count > 0 => {
+                self.chosen = Some(self.chosen.map_or(count - 1, |place| (place + count - 1) % count));
+            }
+            Press::Tab => self.complete(commands),
+            // A chosen command is taken into the line first: most want arguments.
+            Press::Enter if self.chosen.is_some() => self.complete(commands),
+            Press::Enter => {
+                let text = self.line.text().trim();
+                return if text.is_empty() { Outcome::Left } else { Outcome::Run(text.to_owned()) };
+            }
+            key => {
+                if self.line.press(key) {
+                    self.chosen = None;
+                }
+            }
+        }
+        Outcome::Open
+    }
+
+    fn complete(&mut self, commands: &[Known]) {
+        let fitting = self.fitting(commands);
+        if let Some(one) = fitting.get(self.chosen.unwrap_or(0))
+            && !self.line.text().starts_with(&format!("{} ", one.name))
+        {
+            self.line = Line::from(format!("{} ", one.name).as_str());
+        }
+        self.chosen = None;
+    }
+}
+
+/// How well a command fits: it begins so, a word of it does, or it is spoken of.
+fn rank(typed: &str, command: &Known) -> Option<u8> {
+    let name = &command.name;
+    if name.starts_with(typed.trim_end()) || typed.starts_with(&format!("{name} ")) {
+        Some(0)
+    } else if name.split(' ').any(|word| word.starts_with(typed)) {
+        Some(1)
+    } else if name.contains(typed) || command.about.to_lowercase().contains(typed) {
+        Some(2)
+    } else {
+        None
+    }
+}
+
+/// Splits a line into words as a shell does: blanks part, quotes hold together.
+///
+/// # Errors
+/// When a quote is not closed.
+pub fn words(text: &str) -> Result<Vec<String>, String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for character in text.chars() {
+        match (quote, character) {
+            (Some(open), _) if open == character => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(character);
+                word.get_or_insert_default();
+            }
+            (None, blank) if blank.is_whitespace() => words.extend(word.take()),
+            (_, other) => word.get_or_insert_default().push(other),
+        }
+    }
+    if let Some(open) = quote {
+        return Err(format!("a {open} is not closed"));
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commands() -> Vec<Known> {
+        let known = |(name, about): (&str, &str)| Known { name: name.into(), about: about.into() };
+        let all = [
+            ("cache flush", "Remove cached entries"),
+            ("cache stats", "Hit rate and memory"),
+            ("flush", "Remove cached entries, as `cache flush`"),
+            ("scale", "Set how many replicas run"),
+            ("undo", "Take a change back"),
+        ];
+        all.map(known).into()
+    }
+
+    fn typed(palette: &mut Palette, text: &str) {
+        for character in text.chars() {
+            palette.press(Press::Char(character), &commands());
+        }
+    }
+
+    #[test]
+    fn the_best_fit_comes_first_and_tab_takes_it() {
+        let mut palette = Palette::default();
+        typed(&mut palette, "flu");
+        let commands = commands();
+        let names: Vec<_> = palette.fitting(&commands).iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["flush", "cache flush"]);
+        palette.press(Press::Down, &commands);
+        palette.press(Press::Down, &commands);
+        palette.press(Press::Enter, &commands);
+        assert_eq!(palette.line.text(), "cache flush ");
+        typed(&mut palette, "--prefix user:");
+        assert_eq!(palette.fitting(&commands).first().map(|one| one.name.as_str()), Some("cache flush"));
+        assert_eq!(palette.press(Press::Enter, &commands), Outcome::Run("cache flush --prefix user:".into()));
+    }
+
+    #[test]
+    fn nothing_typed_runs_nothing_and_shows_what_is_often_wanted() {
+        let mut palette = Palette::default();
+        let commands = commands();
+        let names: Vec<_> = palette.fitting(&commands).iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["cache flush", "scale", "undo"]);
+        assert_eq!(palette.press(Press::Enter, &commands), Outcome::Left);
+        assert_eq!(palette.press(Press::Backspace, &commands), Outcome::Left);
+    }
+
+    #[test]
+    fn quotes_hold_words_together() {
+        assert_eq!(words("a 'b c' d\"e f\" ''").unwrap(), ["a", "b c", "de f", ""]);
+        assert!(words("a 'b").is_err());
+        assert!(words("   ").unwrap().is_empty());
+    }
+}

@@ -1,0 +1,414 @@
+//! What a key does to the state, and what it asks the program to do.
+
+use super::super::keys::{self, Press};
+use super::filter::Filter;
+use super::grid::Grid;
+use super::line::Line;
+use super::palette::{Outcome, Palette, words};
+use super::{Action, Effect, Format, Overlay, Pane, State, ThemeName, tables};
+use crate::render::Tone;
+
+/// Rows of one page.
+const PAGE: i32 = 10;
+
+impl State {
+    /// Takes a key.
+    pub fn press(&mut self, key: Press, now_s: f64) -> Effect {
+        match &self.overlay {
+            Overlay::Session(_) => self.press_in_session(key),
+            Overlay::Palette(_) => self.press_in_palette(key, now_s),
+            Overlay::Filter(..) => self.press_in_filter(key),
+            Overlay::Mark(_) => self.press_in_mark(key),
+            Overlay::Export => self.press_in_export(key),
+            Overlay::Help | Overlay::Calls | Overlay::None => self.press_bound(key, now_s),
+        }
+    }
+
+    fn press_bound(&mut self, key: Press, now_s: f64) -> Effect {
+        if key == Press::Esc {
+            match self.overlay {
+                Overlay::None => self.filter = None,
+                _ => self.overlay = Overlay::None,
+            }
+            return Effect::None;
+        }
+        keys::action(key).map_or(Effect::None, |action| self.act(action, now_s))
+    }
+
+    /// Does what a key means.
+    pub fn act(&mut self, action: Action, now_s: f64) -> Effect {
+        match action {
+            Action::Quit => return Effect::Quit,
+            Action::Open(pane) => self.open(pane),
+            Action::Next => self.turn(1),
+            Action::Previous => self.turn(Pane::ALL.len() - 1),
+            Action::Rows(steps) => self.step(steps, now_s),
+            Action::Page(pages) => self.page(pages, now_s),
+            Action::Sort => self.sort_next(now_s),
+            Action::Zoom => self.time.zoom(),
+            Action::Widen => self.time.widen(),
+            Action::Hold | Action::Shift(_) | Action::Present => return self.move_in_time(action, now_s),
+            Action::Slower | Action::Faster => return self.change_speed(action == Action::Faster),
+            Action::Filter => {
+                let text = self.filter.as_ref().map(|filter| filter.text.as_str()).unwrap_or_default();
+                self.overlay = Overlay::Filter(Line::from(text), None);
+            }
+            Action::Palette => self.overlay = Overlay::Palette(Palette::default()),
+            Action::Act => {
+                let suggestion = tables::suggestion(self, self.time.at(now_s)).unwrap_or_default();
+                self.overlay = Overlay::Palette(Palette::with(&suggestion));
+            }
+            Action::Copy => return self.copy(now_s),
+            Action::Mark => self.overlay = Overlay::Mark(Line::default()),
+            Action::Export => self.toggle(Overlay::Export),
+            Action::Calls => self.toggle(Overlay::Calls),
+            Action::Help => self.toggle(Overlay::Help),
+            Action::Theme => self.next_theme(now_s),
+        }
+        Effect::None
+    }
+
+    fn open(&mut self, pane: Pane) {
+        self.pane = pane;
+        self.overlay = Overlay::None;
+        self.log_back = 0;
+    }
+
+    fn turn(&mut self, steps: usize) {
+        self.open(Pane::ALL[(self.pane as usize + steps) % Pane::ALL.len()]);
+    }
+
+    fn toggle(&mut self, overlay: Overlay) {
+        let open = std::mem::discriminant(&self.overlay) == std::mem::discriminant(&overlay);
+        self.overlay = if open { Overlay::None } else { overlay };
+    }
+
+    /// The rows that the keys go through.
+    fn rows(&self, now_s: f64) -> Grid {
+        match self.overlay {
+            Overlay::Calls => tables::calls(self),
+            _ => tables::of_pane(self, self.time.at(now_s)),
+        }
+    }
+
+    fn step(&mut self, steps: i32, now_s: f64) {
+        let to = self.rows(now_s).step(self.chosen(), isize::try_from(steps).unwrap_or(0));
+        if let Some(key) = to {
+            self.choose(key);
+        }
+    }
+
+    fn page(&mut self, pages: i32, now_s: f64) {
+        if self.pane == Pane::Stack && !matches!(self.overlay, Overlay::Calls) {
+            let back = self.log_back.saturating_add_signed(isize::try_from(-pages * PAGE).unwrap_or(0));
+            self.log_back = back.min(10_000);
+        } else {
+            self.step(pages * PAGE, now_s);
+        }
+    }
+
+    fn sort_next(&mut self, now_s: f64) {
+        let columns = tables::of_pane(self, self.time.at(now_s)).columns;
+        let sort = &mut self.sort[self.pane as usize];
+        *sort = match *sort {
+            None if columns.is_empty() => None,
+            None => Some(0),
+            Some(column) => (column + 1 < columns.len()).then_some(column + 1),
+        };
+        let by = sort.and_then(|column| columns.get(column)).map_or("their own order", |column| column.name);
+        self.notify(now_s, Tone::Dim, format!("sorted by {by}"));
+    }
+
+    fn move_in_time(&mut self, action: Action, now_s: f64) -> Effect {
+        let step = self.time.step_s();
+        if let Some(replay) = self.time.replay {
+            return match action {
+                Action::Shift(steps) => Effect::Seek(now_s + f64::from(steps) * step * 3.0),
+                Action::Present => Effect::Seek(replay.to_s),
+                _ => Effect::Play(!replay.playing),
+            };
+        }
+        match action {
+            Action::Shift(steps) => self.time.shift(f64::from(steps) * step, now_s),
+            Action::Present => self.time.held_s = None,
+            _ => self.time.toggle(now_s),
+        }
+        if action == Action::Present {
+            self.log_back = 0;
+        }
+        Effect::None
+    }
+
+    fn change_speed(&self, faster: bool) -> Effect {
+        self.time.replay.map_or(Effect::None, |replay| Effect::Speed(replay.next_speed(faster)))
+    }
+
+    fn next_theme(&mut self, now_s: f64) {
+        if self.no_colour {
+            self.notify(now_s, Tone::Warn, "there is no colour: NO_COLOR or --no-color is set");
+            return;
+        }
+        self.theme = ThemeName::ALL[(self.theme as usize + 1) % ThemeName::ALL.len()];
+        self.notify(now_s, Tone::Dim, format!("theme {}; keep it with watch.theme", self.theme.name()));
+    }
+
+    fn copy(&mut self, now_s: f64) -> Effect {
+        let grid = self.rows(now_s);
+        let Some(row) = grid.place(self.chosen()).map(|place| &grid.rows[place]) else {
+            self.notify(now_s, Tone::Warn, "there is no row to copy");
+            return Effect::None;
+        };
+        // A call or a statement is copied whole, so that it can be pasted and run.
+        let text = match (&self.overlay, self.pane) {
+            (Overlay::Calls, _) => row.key.clone(),
+            (_, Pane::Db) => row.cells.last().map(|cell| cell.text.clone()).unwrap_or_default(),
+            _ => row.cells.iter().map(|cell| cell.text.as_str()).collect::<Vec<_>>().join("\t"),
+        };
+        let count = text.chars().count();
+        self.notify(now_s, Tone::Good, format!("copied {count} characters to the clipboard"));
+        Effect::Copy(text)
+    }
+
+    fn press_in_filter(&mut self, key: Press) -> Effect {
+        let Overlay::Filter(line, wrong) = &mut self.overlay else { return Effect::None };
+        match key {
+            Press::Esc | Press::Ctrl('c') => {
+                self.filter = None;
+                self.overlay = Overlay::None;
+            }
+            Press::Enter => self.overlay = Overlay::None,
+            key if line.press(key) => match Filter::new(line.text()) {
+                // What is shown follows what is typed, as long as it can be read.
+                Ok(filter) => (self.filter, *wrong) = (filter, None),
+                Err(why) => *wrong = Some(why),
+            },
+            _ => {}
+        }
+        Effect::None
+    }
+
+    fn press_in_mark(&mut self, key: Press) -> Effect {
+        let Overlay::Mark(line) = &mut self.overlay else { return Effect::None };
+        match key {
+            Press::Esc | Press::Ctrl('c') => self.overlay = Overlay::None,
+            Press::Enter => {
+                let text = match line.text().trim() {
+                    "" => "mark".to_owned(),
+                    text => text.to_owned(),
+                };
+                self.overlay = Overlay::None;
+                return Effect::Mark(text);
+            }
+            key => {
+                line.press(key);
+            }
+        }
+        Effect::None
+    }
+
+    fn press_in_export(&mut self, key: Press) -> Effect {
+        self.overlay = Overlay::None;
+        let wanted = Format::ALL.into_iter().find(|(letter, ..)| key == Press::Char(*letter));
+        wanted.map_or(Effect::None, |(_, format, _)| Effect::Save(format))
+    }
+
+    fn press_in_palette(&mut self, key: Press, now_s: f64) -> Effect {
+        let Overlay::Palette(palette) = &mut self.overlay else { return Effect::None };
+        match palette.press(key, &self.commands) {
+            Outcome::Open => Effect::None,
+            Outcome::Left => {
+                self.overlay = Overlay::None;
+                Effect::None
+            }
+            Outcome::Run(text) => self.run(&text, now_s),
+        }
+    }
+
+    fn run(&mut self, text: &str, now_s: f64) -> Effect {
+        let text = text.strip_prefix("nsys ").unwrap_or(text);
+        let words = match words(text) {
+            Ok(words) => words,
+            Err(why) => {
+                self.notify(now_s, Tone::Bad, why);
+                return Effect::None;
+            }
+        };
+        self.overlay = Overlay::None;
+        match words.first().map(String::as_str) {
+            None => Effect::None,
+            Some("q" | "quit" | "exit") => Effect::Quit,
+            // The dashboard within the dashboard is only another pane.
+            Some("watch") => {
+                let pane = words.get(1).and_then(|name| Pane::ALL.into_iter().find(|one| one.name() == name));
+                self.open(pane.unwrap_or(self.pane));
+                Effect::None
+            }
+            Some(_) => {
+                let command = text.to_owned();
+                self.overlay = Overlay::Session(super::session::Session {
+                    command,
+                    ..super::session::Session::default()
+                });
+                Effect::Run(words)
+            }
+        }
+    }
+
+    fn press_in_session(&mut self, key: Press) -> Effect {
+        let Overlay::Session(session) = &self.overlay else { return Effect::None };
+        if session.ended.is_some() {
+            if matches!(key, Press::Esc | Press::Enter | Press::Char('q' | ' ') | Press::Ctrl('c')) {
+                self.overlay = Overlay::None;
+            }
+            return Effect::None;
+        }
+        match key {
+            // The way out of a command that does not end.
+            Press::Ctrl('\\' | '4') => Effect::EndSession,
+            key => Effect::Type(bytes(key)),
+        }
+    }
+}
+
+/// The bytes that a terminal sends for a key.
+fn bytes(key: Press) -> Vec<u8> {
+    let fixed: &[u8] = match key {
+        Press::Char(character) => return character.to_string().into_bytes(),
+        Press::Ctrl(letter @ 'a'..='z') => return vec![letter as u8 - b'a' + 1],
+        Press::Ctrl(_) => b"",
+        Press::Enter => b"\r",
+        Press::Esc => b"\x1b",
+        Press::Tab => b"\t",
+        Press::BackTab => b"\x1b[Z",
+        Press::Backspace => b"\x7f",
+        Press::Delete => b"\x1b[3~",
+        Press::Up => b"\x1b[A",
+        Press::Down => b"\x1b[B",
+        Press::Right => b"\x1b[C",
+        Press::Left => b"\x1b[D",
+        Press::Home => b"\x1b[H",
+        Press::End => b"\x1b[F",
+        Press::PageUp => b"\x1b[5~",
+        Press::PageDown => b"\x1b[6~",
+    };
+    fixed.to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Setup, session};
+    use super::*;
+    use crate::tui::state::palette::Known;
+    use crate::tui::state::timeline::Replay;
+
+    fn state() -> State {
+        let known = |name: &str| Known { name: name.into(), about: String::new() };
+        State::new(Setup { commands: vec![known("ps"), known("undo")], ..Setup::default() })
+    }
+
+    fn typed(state: &mut State, text: &str) -> Effect {
+        text.chars().map(|one| state.press(Press::Char(one), 0.0)).last().unwrap_or(Effect::None)
+    }
+
+    #[test]
+    fn panes_go_round_and_have_their_numbers() {
+        let mut state = state();
+        state.press(Press::BackTab, 0.0);
+        assert_eq!(state.pane, Pane::Stack);
+        state.press(Press::Tab, 0.0);
+        assert_eq!(state.pane, Pane::Overview);
+        state.press(Press::Char('4'), 0.0);
+        assert_eq!(state.pane, Pane::Db);
+    }
+
+    #[test]
+    fn letters_are_text_while_something_is_typed() {
+        let mut state = state();
+        typed(&mut state, "/q1");
+        assert_eq!(state.filter.as_ref().map(|filter| filter.text.as_str()), Some("q1"));
+        assert_eq!(state.pane, Pane::Overview);
+        state.press(Press::Enter, 0.0);
+        assert!(!state.lets("another"));
+        state.press(Press::Esc, 0.0);
+        assert!(state.lets("another"));
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_read_keeps_the_one_before() {
+        let mut state = state();
+        typed(&mut state, "/ab(");
+        assert!(matches!(&state.overlay, Overlay::Filter(_, Some(_))));
+        assert_eq!(state.filter.as_ref().map(|filter| filter.text.as_str()), Some("ab"));
+    }
+
+    #[test]
+    fn a_command_runs_only_when_it_is_entered() {
+        let mut state = state();
+        typed(&mut state, ":undo c1");
+        state.press(Press::Esc, 0.0);
+        typed(&mut state, ":nsys undo 'c 1'");
+        assert_eq!(state.press(Press::Enter, 0.0), Effect::Run(vec!["undo".into(), "c 1".into()]));
+        assert!(matches!(&state.overlay, Overlay::Session(session) if session.command == "undo 'c 1'"));
+    }
+
+    #[test]
+    fn keys_go_to_the_command_that_runs_and_close_it_when_it_ended() {
+        let mut state = state();
+        state.overlay = Overlay::Session(session::Session::default());
+        assert_eq!(state.press(Press::Char('q'), 0.0), Effect::Type(b"q".into()));
+        assert_eq!(state.press(Press::Ctrl('c'), 0.0), Effect::Type(vec![3]));
+        assert_eq!(state.press(Press::Ctrl('\\'), 0.0), Effect::EndSession);
+        state.overlay =
+            Overlay::Session(session::Session { ended: Some((true, "done".into())), ..Default::default() });
+        assert_eq!(state.press(Press::Char('q'), 0.0), Effect::None);
+        assert!(matches!(state.overlay, Overlay::None));
+    }
+
+    #[test]
+    fn watch_in_the_palette_opens_a_pane() {
+        let mut state = state();
+        typed(&mut state, ":watch db");
+        assert_eq!(state.press(Press::Enter, 0.0), Effect::None);
+        assert_eq!(state.pane, Pane::Db);
+        typed(&mut state, ":q");
+        assert_eq!(state.press(Press::Enter, 0.0), Effect::Quit);
+    }
+
+    #[test]
+    fn time_keys_hold_the_present_and_seek_a_recording() {
+        let mut state = state();
+        state.press(Press::Left, 1_000.0);
+        assert_eq!(state.time.held_s, Some(996.0));
+        state.press(Press::End, 1_000.0);
+        assert_eq!(state.time.held_s, None);
+        state.time.replay = Some(Replay { from_s: 0.0, to_s: 500.0, speed: 1.0, playing: true });
+        assert_eq!(state.press(Press::Left, 100.0), Effect::Seek(88.0));
+        assert_eq!(state.press(Press::Char(' '), 100.0), Effect::Play(false));
+        assert_eq!(state.press(Press::Char('>'), 100.0), Effect::Speed(2.0));
+    }
+
+    #[test]
+    fn an_export_asks_for_its_form() {
+        let mut state = state();
+        typed(&mut state, "e");
+        assert_eq!(typed(&mut state, "m"), Effect::Save(Format::Markdown));
+        typed(&mut state, "e");
+        assert_eq!(state.press(Press::Esc, 0.0), Effect::None);
+        assert!(matches!(state.overlay, Overlay::None));
+    }
+
+    #[test]
+    fn a_mark_has_a_text() {
+        let mut state = state();
+        typed(&mut state, "mcache flushed");
+        assert_eq!(state.press(Press::Enter, 0.0), Effect::Mark("cache flushed".into()));
+    }
+
+    #[test]
+    fn no_colour_stays_no_colour() {
+        let mut state = State::new(Setup { no_colour: true, ..Setup::default() });
+        state.press(Press::Char('t'), 0.0);
+        assert_eq!(state.shown_theme(), ThemeName::Plain);
+        assert!(state.notice(1.0).is_some() && state.notice(60.0).is_none());
+    }
+}

@@ -1,0 +1,36 @@
+//! A command that runs in the dashboard, as its terminal shows it.
+
+/// Text of one look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// The text.
+    pub text: String,
+    /// Colour by its number in the terminal's palette.
+    pub colour: Option<u8>,
+    /// Bold.
+    pub bold: bool,
+    /// Dimmed.
+    pub dim: bool,
+    /// Reversed.
+    pub reversed: bool,
+}
+
+/// What a running command shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Its lines.
+    pub lines: Vec<Vec<Run>>,
+    /// Row and column of its cursor, when it is to be seen.
+    pub cursor: Option<(u16, u16)>,
+}
+
+/// A command and what it shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Session {
+    /// The command line, without the program.
+    pub command: String,
+    /// What it shows.
+    pub shown: Shown,
+    /// How it ended, and whether well.
+    pub ended: Option<(bool, String)>,
+}

@@ -1,0 +1,170 @@
+//! The rows of each pane at a moment, filtered and sorted.
+
+mod cache;
+mod db;
+mod lag;
+mod load;
+mod stack;
+
+use super::grid::{Cell, Column, Grid, Row};
+use super::{Overlay, Pane, State};
+use crate::render::{Tone, format};
+
+pub use cache::facts as cache_facts;
+pub use db::{facts as db_facts, window as db_window};
+pub use load::facts as load_facts;
+
+/// A line of facts: names with their values.
+pub type Facts = Vec<(&'static str, Cell)>;
+
+/// The rows of the open pane.
+#[must_use]
+pub fn of_pane(state: &State, at_s: f64) -> Grid {
+    let mut grid = match state.pane {
+        Pane::Overview => overview(state, at_s),
+        Pane::Lag => return sorted(state, lag::grid(state, at_s)),
+        Pane::Load => load::grid(state, at_s),
+        Pane::Db => db::grid(state, at_s),
+        Pane::Cache => cache::grid(state, at_s),
+        // There the filter is for the log.
+        Pane::Stack => return sorted(state, stack::grid(state, at_s)),
+    };
+    grid.rows.retain(|row| state.lets(&row.text()));
+    sorted(state, grid)
+}
+
+/// What is drawn over time, as numbers.
+fn overview(state: &State, at_s: f64) -> Grid {
+    let from_s = at_s - state.time.window_s() as f64;
+    let row = |chart: super::charts::Chart| {
+        let (series, _) = chart.lines.first()?;
+        let ring = state.data.history.ring(series)?;
+        let known: Vec<f64> = ring.seconds(from_s, at_s).filter_map(|(_, value)| value).collect();
+        let shown = |value: Option<f64>| {
+            Cell::from(format::or_missing(value, |value| super::charts::in_words(series.unit(), value)))
+        };
+        let mean = (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64);
+        Some(Row::new(
+            series.name(),
+            vec![
+                Cell::from(chart.part),
+                Cell::from(series.name()),
+                shown(ring.at(at_s)),
+                shown(known.iter().copied().reduce(f64::min)),
+                shown(mean),
+                shown(known.iter().copied().reduce(f64::max)),
+            ],
+        ))
+    };
+    Grid {
+        title: "values of the window".into(),
+        columns: vec![
+            Column::word("part", 2),
+            Column::text("value"),
+            Column::number("now", 0),
+            Column::number("least", 1),
+            Column::number("mean", 0),
+            Column::number("most", 0),
+        ],
+        rows: super::charts::of_pane(state, at_s).into_iter().filter_map(row).collect(),
+        empty: "no value yet".into(),
+    }
+}
+
+/// The calls that were made.
+#[must_use]
+pub fn calls(state: &State) -> Grid {
+    let row = |made: &super::calls::Made| {
+        let outcome = match &made.last.error {
+            Some(error) => Cell::toned(error.clone(), Some(Tone::Bad)),
+            None => Cell::toned("ok", Some(Tone::Good)),
+        };
+        Row::new(
+            made.last.command.clone(),
+            vec![
+                Cell::from(format::count(made.count)),
+                Cell::toned(format::count(made.failed), (made.failed > 0).then_some(Tone::Warn)),
+                Cell::from(format::millis(made.last.took_ms)),
+                outcome,
+                Cell::from(made.last.command.clone()),
+            ],
+        )
+    };
+    Grid {
+        title: "calls it makes, as you would make them; y copies one".into(),
+        columns: vec![
+            Column::number("made", 1),
+            Column::number("failed", 1),
+            Column::number("took", 0),
+            Column::word("last", 2),
+            Column::text("call"),
+        ],
+        rows: state.data.calls.iter().map(row).collect(),
+        empty: "no call was made yet".into(),
+    }
+}
+
+/// The command that helps with the chosen row, to begin the palette with.
+#[must_use]
+pub fn suggestion(state: &State, at_s: f64) -> Option<String> {
+    if matches!(state.overlay, Overlay::Calls) {
+        return None;
+    }
+    let grid = of_pane(state, at_s);
+    let key = grid.place(state.chosen()).map(|place| grid.rows[place].key.as_str());
+    match state.pane {
+        Pane::Lag => Some("tune kafka --partitions ".into()),
+        Pane::Db => Some("tune db --indexes ".into()),
+        Pane::Cache => key.map(|prefix| format!("cache flush --prefix {prefix} ")),
+        Pane::Stack => key.map(|part| format!("restart {part} ")),
+        Pane::Load => Some("loadtest incremental --quick ".into()),
+        Pane::Overview => {
+            let hint = super::verdict::worst(state, at_s).hint?;
+            Some(hint.trim_start_matches("nsys ").to_owned() + " ")
+        }
+    }
+}
+
+/// Sorts by the chosen column: numbers largest first, words from A. Headings go.
+fn sorted(state: &State, mut grid: Grid) -> Grid {
+    let Some(column) = state.sorted_by() else { return grid };
+    let Some(of) = grid.columns.get(column).copied() else { return grid };
+    grid.rows.retain(|row| row.heading.is_none());
+    let text = |row: &Row| row.cells.get(column).map(|cell| cell.text.clone()).unwrap_or_default();
+    if of.number {
+        grid.rows.sort_by(|one, other| size(&text(other)).total_cmp(&size(&text(one))));
+    } else {
+        grid.rows.sort_by_key(text);
+    }
+    grid
+}
+
+/// A number as it was written for people, to compare it: `1.5 KiB`, `12.3 ms`, `1,234/s`.
+fn size(text: &str) -> f64 {
+    let text = text.trim_start_matches(['≥', '>', '~', ' ']);
+    let end = text.find(|one: char| !one.is_ascii_digit() && one != ',' && one != '.' && one != '-');
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let Ok(number) = number.replace(',', "").parse::<f64>() else { return f64::MIN };
+    let factor = match unit.trim() {
+        "KiB" => 1_024.0,
+        "MiB" => f64::from(1 << 20),
+        "GiB" => f64::from(1 << 30),
+        "s" => 1_000.0,
+        unit if unit.starts_with('m') && !unit.starts_with("ms") => 60_000.0,
+        _ => 1.0,
+    };
+    number * factor
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_written_for_people_are_ordered() {
+        let mut texts = ["1.25 s", "12.3 ms", "0.42 ms", "–", "1m 5s"];
+        texts.sort_by(|one, other| size(other).total_cmp(&size(one)));
+        assert_eq!(texts, ["1m 5s", "1.25 s", "12.3 ms", "0.42 ms", "–"]);
+        assert!(size("1.5 KiB") > size("900 B") && size("1,234/s") > size("999/s"));
+    }
+}

@@ -1,0 +1,140 @@
+//! Lag: a heading for each topic of each group, its partitions beneath.
+
+use super::super::State;
+use super::super::grid::{Cell, Column, Grid, Row};
+use crate::domain::lag::book::{Clear, GroupView, PartitionView, TopicView};
+use crate::domain::lag::track::{Behind, Status};
+use crate::render::{Tone, format};
+use nsys_contract::topics;
+
+/// Cells of the longest skew bar.
+const BAR: usize = 8;
+
+/// Our own group; every group and topic that the filter lets through when there is one.
+pub(super) fn grid(state: &State, at_s: f64) -> Grid {
+    let groups = state.data.lag.at(at_s).map(|(_, groups)| groups.as_slice()).unwrap_or_default();
+    let shown = |group: &&GroupView| state.filter.is_some() || group.group == topics::WORKER_GROUP;
+    let mut rows = Vec::new();
+    for group in groups.iter().filter(shown) {
+        for topic in &group.topics {
+            rows.extend(of_topic(state, group, topic));
+        }
+    }
+    Grid {
+        title: "partitions".into(),
+        columns: vec![
+            Column::word("group", Column::UNSEEN),
+            Column::word("topic", Column::UNSEEN),
+            Column::number("part", 0),
+            Column::word("status", 0),
+            Column::number("lag", 0),
+            Column::word("share", 4),
+            Column::number("behind", 2),
+            Column::number("committed", 1),
+            Column::number("end", 1),
+            Column::text("owner"),
+        ],
+        rows,
+        empty: match groups.is_empty() {
+            true => "no consumer group yet".into(),
+            false => "no partition fits the filter".into(),
+        },
+    }
+}
+
+fn of_topic(state: &State, group: &GroupView, topic: &TopicView) -> Vec<Row> {
+    let most = topic.partitions.iter().map(|one| one.lag).max().unwrap_or(0);
+    let partitions: Vec<_> = topic
+        .partitions
+        .iter()
+        .map(|one| of_partition(group, topic, one, most))
+        .filter(|row| state.lets(&row.text()))
+        .collect();
+    if partitions.is_empty() {
+        return partitions;
+    }
+    let mut rows = vec![heading(group, topic)];
+    rows.extend(partitions);
+    rows
+}
+
+fn heading(group: &GroupView, topic: &TopicView) -> Row {
+    let rate = |rate: Option<f64>| format::or_missing(rate, |rate| format::rate(rate.max(0.0)));
+    let dim = |text: String| Cell::toned(text, Some(Tone::Dim));
+    let clear = match topic.clear() {
+        None => String::new(),
+        Some(Clear::Now) => "nothing waits".into(),
+        Some(Clear::In(seconds)) if seconds < 1.0 => "clear in less than 1 s".into(),
+        Some(Clear::In(seconds)) => {
+            format!("clear in {}", format::duration(std::time::Duration::from_secs_f64(seconds.min(1e7))))
+        }
+        Some(Clear::Never) => "not clearing".into(),
+    };
+    let mut cells = vec![
+        Cell::toned(topic.topic.clone(), Some(Tone::Strong)),
+        status(topic.status),
+        Cell::from(format!("{} wait {}", format::count(topic.lag.unsigned_abs()), trend(topic))),
+        dim(clear),
+        dim(format!("{} in, {} out", rate(topic.in_per_s), rate(topic.out_per_s))),
+    ];
+    if topic.lag > 0 {
+        cells.push(dim(format!("{} behind", behind(topic.behind))));
+    }
+    if group.group != topics::WORKER_GROUP {
+        cells.push(dim(group.group.clone()));
+    }
+    Row { key: format!("{}/{}", group.group, topic.topic), cells: Vec::new(), heading: Some(cells) }
+}
+
+/// Whether more waits, less, or about the same.
+fn trend(topic: &TopicView) -> &'static str {
+    match (topic.in_per_s, topic.out_per_s) {
+        (Some(inward), Some(out)) if inward - out > 0.02 * inward.max(1.0) => "↑",
+        (Some(inward), Some(out)) if out - inward > 0.02 * inward.max(1.0) => "↓",
+        (Some(_), Some(_)) => "→",
+        _ => format::MISSING,
+    }
+}
+
+fn of_partition(group: &GroupView, topic: &TopicView, one: &PartitionView, most: i64) -> Row {
+    let offset = |offset: Option<i64>| format::or_missing(offset, |offset| offset.to_string());
+    let filled = if most > 0 { usize::try_from(one.lag * BAR as i64 / most).unwrap_or(0) } else { 0 };
+    let bar = "▆".repeat(filled.max(usize::from(one.lag > 0)));
+    let owner = one.owner.clone().unwrap_or_else(|| format::MISSING.into());
+    Row::new(
+        format!("{}/{}/{}", group.group, topic.topic, one.partition),
+        vec![
+            Cell::from(group.group.clone()),
+            Cell::from(topic.topic.clone()),
+            Cell::from(one.partition.to_string()),
+            status(one.status),
+            Cell::from(format::count(one.lag.unsigned_abs())),
+            Cell::toned(format!("{bar:<BAR$}"), Some(Tone::Warn)),
+            Cell::from(behind(one.behind)),
+            Cell::from(offset(one.committed)),
+            Cell::from(one.end.to_string()),
+            Cell::toned(owner, one.owner.is_none().then_some(Tone::Dim)),
+        ],
+    )
+}
+
+fn behind(behind: Option<Behind>) -> String {
+    let Some(behind) = behind else { return format::MISSING.into() };
+    let more = if behind.at_least { "≥" } else { "" };
+    match behind.seconds {
+        seconds if seconds < 60.0 => format!("{more}{seconds:.1} s"),
+        seconds => {
+            format!("{more}{}", format::duration(std::time::Duration::from_secs_f64(seconds.min(1e9))))
+        }
+    }
+}
+
+fn status(status: Status) -> Cell {
+    let tone = match status {
+        Status::Ok => Tone::Good,
+        Status::Unknown => Tone::Dim,
+        Status::Growing | Status::Rewind => Tone::Warn,
+        Status::Stalled | Status::Stopped => Tone::Bad,
+    };
+    Cell::toned(status.as_str(), Some(tone))
+}

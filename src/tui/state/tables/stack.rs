@@ -1,0 +1,59 @@
+//! The parts: state, use of the machine, restarts.
+
+use super::super::State;
+use super::super::grid::{Cell, Column, Grid, Row};
+use crate::render::{Tone, format};
+use crate::tui::update::Part;
+
+/// Every part. Disk and network are rates over the window's last looks.
+pub(super) fn grid(state: &State, at_s: f64) -> Grid {
+    let now = state.data.parts.at(at_s);
+    let before = state.data.parts.first_since(at_s - 10.0);
+    let parts = now.map(|(_, parts)| parts.as_slice()).unwrap_or_default();
+    let row = |part: &Part| {
+        let earlier = before.and_then(|(_, parts)| parts.iter().find(|one| one.name == part.name));
+        let seconds = now.zip(before).map_or(0.0, |((now, _), (before, _))| now - before);
+        let per_s = |of: fn(&Part) -> Option<u64>| {
+            let grown = of(part)?.checked_sub(of(earlier?)?)? as f64;
+            (seconds > 0.0).then(|| format!("{}/s", format::bytes((grown / seconds) as u64)))
+        };
+        let tone = match part.state.as_str() {
+            "running" => Tone::Good,
+            "restarting" | "stopping" | "starting" => Tone::Warn,
+            _ => Tone::Bad,
+        };
+        let up = part.started_s.map(|start| std::time::Duration::from_secs_f64((at_s - start).max(0.0)));
+        Row::new(
+            part.name.clone(),
+            vec![
+                Cell::toned(part.name.clone(), Some(Tone::Strong)),
+                Cell::toned(part.state.clone(), Some(tone)),
+                Cell::from(format::or_missing(part.cpu_pct, |pct| format!("{pct:.1} %"))),
+                Cell::from(format::or_missing(part.memory_bytes, format::bytes)),
+                Cell::from(format::or_missing(per_s(|one| one.disk_read_bytes), |rate| rate)),
+                Cell::from(format::or_missing(per_s(|one| one.disk_write_bytes), |rate| rate)),
+                Cell::from(format::or_missing(per_s(|one| one.network_bytes), |rate| rate)),
+                Cell::toned(part.restarts.to_string(), (part.restarts > 0).then_some(Tone::Warn)),
+                Cell::from(format::or_missing(up, format::duration)),
+                Cell::toned(part.last_exit.clone().unwrap_or_default(), Some(Tone::Dim)),
+            ],
+        )
+    };
+    Grid {
+        title: "parts".into(),
+        columns: vec![
+            Column::word("part", 0),
+            Column::word("state", 0),
+            Column::number("cpu", 0),
+            Column::number("memory", 0),
+            Column::number("read", 3),
+            Column::number("written", 2),
+            Column::number("network", 4),
+            Column::number("restarts", 1),
+            Column::number("up", 2),
+            Column::text("last ended with"),
+        ],
+        rows: parts.iter().map(row).collect(),
+        empty: "nothing runs; start it with  : up".into(),
+    }
+}

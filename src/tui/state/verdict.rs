@@ -1,0 +1,222 @@
+//! The worst thing in words, with the command that helps, and how each source and part is.
+
+use super::known::{Health, Known};
+use super::{Pane, State};
+use crate::domain::lag::book::{Clear, GroupView};
+use crate::domain::lag::track::Status;
+use crate::render::{Tone, format};
+
+/// What is to be said first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// Good, a look is needed, or wrong.
+    pub tone: Tone,
+    /// The sentence.
+    pub text: String,
+    /// The command that helps.
+    pub hint: Option<String>,
+    /// The pane that shows more.
+    pub pane: Pane,
+}
+
+/// How a part or a source is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dot {
+    /// Its name.
+    pub name: String,
+    /// Good, a look is needed, wrong, or not known.
+    pub tone: Tone,
+}
+
+fn verdict(tone: Tone, pane: Pane, text: impl Into<String>, hint: Option<&str>) -> Verdict {
+    Verdict { tone, text: text.into(), hint: hint.map(str::to_owned), pane }
+}
+
+/// The sources with the part that each of them asks and the pane that shows it.
+fn failures(state: &State, at_s: f64) -> Vec<(&'static str, Pane, Health<'_>)> {
+    let data = &state.data;
+    vec![
+        ("supervisor", Pane::Stack, data.parts.health(at_s)),
+        ("kafka", Pane::Lag, data.lag.health(at_s)),
+        ("postgres", Pane::Db, data.db.health(at_s)),
+        ("redis", Pane::Cache, data.cache.health(at_s)),
+        ("prometheus", Pane::Overview, data.service.health(at_s)),
+    ]
+}
+
+/// The worst thing there is to say about a moment.
+#[must_use]
+pub fn worst(state: &State, at_s: f64) -> Verdict {
+    broken(state, at_s)
+        .or_else(|| failing(state, at_s))
+        .or_else(|| slow(state, at_s))
+        .unwrap_or_else(|| fine(state, at_s))
+}
+
+/// A part that is down, or a source that does not answer.
+fn broken(state: &State, at_s: f64) -> Option<Verdict> {
+    let parts = state.data.parts.at(at_s).map(|(_, parts)| parts.as_slice()).unwrap_or_default();
+    if let Some(part) = parts.iter().find(|part| part.state != "running") {
+        let how = part.last_exit.as_ref().map(|how| format!("; it ended with {how}")).unwrap_or_default();
+        let hint = format!("nsys logs {}", part.name);
+        return Some(verdict(
+            Tone::Bad,
+            Pane::Stack,
+            format!("{} is {}{how}", part.name, part.state),
+            Some(&hint),
+        ));
+    }
+    failures(state, at_s).into_iter().find_map(|(name, pane, health)| match health {
+        Health::Failed(why) => {
+            let why = why.strip_prefix(&format!("{name}: ")).unwrap_or(why);
+            let hint = if why.contains("nsys up") { None } else { Some("nsys health") };
+            Some(verdict(Tone::Bad, pane, format!("{name}: {why}"), hint))
+        }
+        Health::Stale => {
+            Some(verdict(Tone::Warn, pane, format!("{name} has not answered for a while"), None))
+        }
+        Health::Unasked | Health::Fresh => None,
+    })
+}
+
+/// Requests that fail, messages that nobody works on.
+fn failing(state: &State, at_s: f64) -> Option<Verdict> {
+    let now = state.data.service.at(at_s).map(|(_, now)| *now).unwrap_or_default();
+    if let Some(errors) = now.errors.filter(|errors| *errors > 0.0) {
+        let of = now.rate.filter(|rate| *rate > 0.0).map(|rate| format::percent(errors / rate));
+        let of = of.map(|share| format!(" ({share})")).unwrap_or_default();
+        let text = format!("{} of the requests fail{of}", format::rate(errors));
+        return Some(verdict(Tone::Bad, Pane::Overview, text, Some("nsys logs app --grep ERROR")));
+    }
+    let group = state.data.own_group(at_s)?;
+    let topic = group.topics.iter().max_by_key(|topic| topic.status)?;
+    let waiting = format::count(topic.lag.unsigned_abs());
+    match topic.status {
+        Status::Stopped => Some(verdict(
+            Tone::Bad,
+            Pane::Lag,
+            format!("{waiting} messages of {} wait and nobody consumes them", topic.topic),
+            Some("nsys scale worker=1"),
+        )),
+        Status::Stalled => Some(verdict(
+            Tone::Bad,
+            Pane::Lag,
+            format!("{waiting} messages of {} wait and the commit does not move", topic.topic),
+            Some("nsys logs worker"),
+        )),
+        _ => None,
+    }
+}
+
+/// What is beyond its objective, or on the way there.
+fn slow(state: &State, at_s: f64) -> Option<Verdict> {
+    let (data, bounds) = (&state.data, &state.bounds);
+    if let Some(wait) = data.db.at(at_s).and_then(|(_, db)| db.locks.first()) {
+        let text =
+            format!("pid {} has waited {:.0} s for a lock of pid {}", wait.pid, wait.seconds, wait.blocker);
+        return Some(verdict(Tone::Warn, Pane::Db, text, Some("nsys db locks")));
+    }
+    if let Some(said) = data.own_group(at_s).and_then(|group| growing(group)) {
+        return Some(said);
+    }
+    let now = data.service.at(at_s).map(|(_, now)| *now).unwrap_or_default();
+    let beyond = |name: &str, value: Option<f64>, bound: f64| {
+        let value = value.filter(|value| *value > bound)?;
+        let text = format!("{name} is {}, the objective is {}", format::millis(value), format::millis(bound));
+        Some(verdict(Tone::Warn, Pane::Overview, text, Some("nsys diagnose --live")))
+    };
+    beyond("p95", now.p95_ms, bounds.p95_ms).or_else(|| beyond("p99", now.p99_ms, bounds.p99_ms))
+}
+
+fn growing(group: &GroupView) -> Option<Verdict> {
+    let topic = group.topics.iter().find(|topic| matches!(topic.status, Status::Growing | Status::Rewind))?;
+    if topic.status == Status::Rewind {
+        let text = format!("the commit of {} went back", topic.topic);
+        return Some(verdict(Tone::Warn, Pane::Lag, text, Some("nsys lag")));
+    }
+    let rates = match (topic.in_per_s, topic.out_per_s) {
+        (Some(inward), Some(out)) => format!(": {} in, {} out", format::rate(inward), format::rate(out)),
+        _ => String::new(),
+    };
+    let waiting = format::count(topic.lag.unsigned_abs());
+    let text = format!("lag of {} grows, {waiting} wait{rates}", topic.topic);
+    Some(verdict(Tone::Warn, Pane::Lag, text, Some("nsys tune kafka --partitions 10")))
+}
+
+fn fine(state: &State, at_s: f64) -> Verdict {
+    let data = &state.data;
+    let Some((_, now)) = data.service.at(at_s) else {
+        return verdict(Tone::Dim, Pane::Overview, "waiting for the first values", None);
+    };
+    let rate = now.rate.filter(|rate| *rate >= 0.05).map_or_else(
+        || "idle".to_owned(),
+        |rate| format!("{}, p95 {}", format::rate(rate), format::or_missing(now.p95_ms, format::millis)),
+    );
+    let lag = data.own_group(at_s).map(|group| match group.lag() {
+        0 => "nothing waits".to_owned(),
+        lag => {
+            let clear = group.topics.iter().filter_map(|topic| match topic.clear() {
+                Some(Clear::In(seconds)) => Some(seconds),
+                _ => None,
+            });
+            let clear = clear.reduce(f64::max).filter(|seconds| *seconds >= 1.0);
+            let clear = clear.map(|seconds| format!(", clear in {seconds:.0} s")).unwrap_or_default();
+            format!("{} wait{clear}", format::count(lag.unsigned_abs()))
+        }
+    });
+    let lag = lag.map(|lag| format!("; {lag}")).unwrap_or_default();
+    verdict(Tone::Good, Pane::Overview, format!("keeping up: {rate}{lag}"), None)
+}
+
+/// How every part is, and the sources that no part stands for.
+#[must_use]
+pub fn dots(state: &State, at_s: f64) -> Vec<Dot> {
+    let data = &state.data;
+    let parts = data.parts.at(at_s).map(|(_, parts)| parts.as_slice()).unwrap_or_default();
+    let failed = |name: &str| {
+        failures(state, at_s)
+            .into_iter()
+            .any(|(source, _, health)| source == name && matches!(health, Health::Failed(_)))
+    };
+    let tone = |name: &str, running: bool| match (running, failed(name)) {
+        (true, false) => Tone::Good,
+        _ => Tone::Bad,
+    };
+    let mut dots: Vec<_> = parts
+        .iter()
+        .map(|part| Dot { tone: tone(&part.name, part.state == "running"), name: part.name.clone() })
+        .collect();
+    if dots.is_empty() {
+        let of = |(name, _, health): (&str, Pane, Health<'_>)| Dot {
+            name: name.to_owned(),
+            tone: match health {
+                Health::Fresh => Tone::Good,
+                Health::Stale => Tone::Warn,
+                Health::Failed(_) => Tone::Bad,
+                Health::Unasked => Tone::Dim,
+            },
+        };
+        dots = failures(state, at_s).into_iter().map(of).collect();
+    }
+    dots
+}
+
+/// How old the value of a source is, in words, and what is wrong with it.
+#[must_use]
+pub fn age<T>(known: &Known<T>, at_s: f64) -> (Tone, String) {
+    let old = known.at(at_s).map(|(time, _)| (at_s - time).max(0.0));
+    let old = old.map(|old| {
+        if old < 10.0 {
+            format!("{old:.1} s")
+        } else {
+            format::duration(std::time::Duration::from_secs(old as u64))
+        }
+    });
+    match (known.health(at_s), old) {
+        (Health::Failed(why), Some(old)) => (Tone::Bad, format!("{why}; last value {old} old")),
+        (Health::Failed(why), None) => (Tone::Bad, why.to_owned()),
+        (Health::Stale, Some(old)) => (Tone::Warn, format!("{old} old")),
+        (_, Some(old)) => (Tone::Dim, format!("{old} old")),
+        (_, None) => (Tone::Dim, "no value yet".to_owned()),
+    }
+}

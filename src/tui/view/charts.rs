@@ -1,0 +1,233 @@
+//! Charts one below the other on one time axis, with their values to the left and marks across.
+
+use super::super::state::charts::{self, Chart};
+use super::{Hit, View, put};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+/// Columns of the part's name, the value's name and the value.
+const PART: u16 = 10;
+const NAME: u16 = 13;
+const VALUE: u16 = 19;
+/// Columns of the age to the right.
+const AGE: u16 = 6;
+
+/// Draws the charts of the open pane. Returns the rows that were used.
+pub(super) fn draw(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) -> u16 {
+    let charts = charts::of_pane(view.state, view.at_s);
+    let marks = marks_in(view);
+    let below = 1 + u16::from(!marks.is_empty());
+    if area.height <= below || charts.is_empty() {
+        return 0;
+    }
+    let (charts, heights) = fit(charts, area.height - below);
+    let plot = Rect {
+        x: area.x + PART + NAME + VALUE + 1,
+        width: area.width.saturating_sub(PART + NAME + VALUE + 1 + AGE),
+        ..area
+    };
+    let mut top = area.y;
+    let mut before = None;
+    for (chart, height) in charts.iter().zip(&heights) {
+        let row = Rect { y: top, height: *height, ..area };
+        let group = (chart.part, chart.source);
+        labels(view, chart, before, row, plot, buffer);
+        super::strip::draw(view, chart, Rect { y: top, height: *height, ..plot }, buffer);
+        before = Some(group);
+        top += height;
+    }
+    let strips = Rect { y: area.y, height: top - area.y, ..plot };
+    for (at_s, _) in &marks {
+        mark(view, *at_s, strips, buffer);
+    }
+    troubles(view, &charts, &heights, strips, buffer);
+    let (from_s, to_s) = view.window();
+    view.hits.push((strips, Hit::Time { from_s, to_s }));
+    axis(view, Rect { y: top, height: 1, ..plot }, buffer);
+    if !marks.is_empty() {
+        mark_names(view, &marks, Rect { y: top + 1, height: 1, ..plot }, buffer);
+    }
+    top + below - area.y
+}
+
+/// Which charts there is room for, and how high each is. The ones that matter most grow first.
+fn fit(mut charts: Vec<Chart>, rows: u16) -> (Vec<Chart>, Vec<u16>) {
+    while charts.len() > usize::from(rows) {
+        let Some(last) = (0..charts.len()).max_by_key(|place| charts[*place].rank) else { break };
+        charts.remove(last);
+    }
+    let mut heights = vec![1_u16; charts.len()];
+    let mut left = rows - u16::try_from(charts.len()).unwrap_or(rows);
+    // Rank 0 grows to three rows before rank 1 grows to two, and so on.
+    let wants = |rank: u8, height: u16| u16::from(rank.min(6)) + height;
+    while left > 0 {
+        let next = (0..charts.len())
+            .filter(|place| heights[*place] < charts[*place].tallest)
+            .min_by_key(|place| wants(charts[*place].rank, heights[*place]));
+        let Some(next) = next else { break };
+        heights[next] += 1;
+        left -= 1;
+    }
+    (charts, heights)
+}
+
+fn labels(
+    view: &View<'_>,
+    chart: &Chart,
+    before: Option<(&'static str, charts::Source)>,
+    row: Rect,
+    plot: Rect,
+    buffer: &mut Buffer,
+) {
+    let source = charts::source(view.state, chart.source, view.at_s);
+    let theme = view.theme;
+    if before.is_none_or(|(part, _)| part != chart.part) {
+        put(buffer, row.x + 1, row.y, PART - 1, chart.part, theme.accent);
+    }
+    let (name, value) = if source.fresh { (theme.dim, theme.strong) } else { (theme.dim, theme.dim) };
+    put(buffer, row.x + PART, row.y, NAME, &chart.name, name);
+    let width = u16::try_from(chart.value.chars().count()).unwrap_or(VALUE);
+    let x = row.x + PART + NAME + VALUE.saturating_sub(width);
+    put(buffer, x, row.y, width, &chart.value, value);
+    if before != Some((chart.part, chart.source)) && source.fresh {
+        put(buffer, plot.x + plot.width + 1, row.y, AGE, short(&source.age.1), theme.dim);
+    }
+    if row.height > 2
+        && let Some((series, _)) = chart.lines.first()
+        && let Some(ring) = view.state.data.history.ring(series)
+    {
+        let shown = ring.columns(view.at_s, view.state.time.window_s(), 64, series.fold());
+        if let Some(most) = shown.into_iter().flatten().reduce(f64::max) {
+            let text = format!("most {}", charts::in_words(series.unit(), most));
+            let width = u16::try_from(text.chars().count()).unwrap_or(VALUE);
+            put(
+                buffer,
+                row.x + PART + NAME + VALUE.saturating_sub(width),
+                row.y + 1,
+                width,
+                &text,
+                theme.dim,
+            );
+        }
+    }
+}
+
+/// The age without its last word.
+fn short(age: &str) -> &str {
+    age.trim_end_matches(" old")
+}
+
+/// Why there are no new values, over the first chart of each source that has none.
+fn troubles(view: &View<'_>, charts: &[Chart], heights: &[u16], strips: Rect, buffer: &mut Buffer) {
+    let (mut told, mut top) = (Vec::new(), strips.y);
+    for (chart, height) in charts.iter().zip(heights) {
+        if !told.contains(&chart.source) {
+            told.push(chart.source);
+            trouble(view, chart, Rect { y: top, height: *height, ..strips }, buffer);
+        }
+        top += height;
+    }
+}
+
+fn trouble(view: &View<'_>, chart: &Chart, plot: Rect, buffer: &mut Buffer) {
+    let source = charts::source(view.state, chart.source, view.at_s);
+    if source.fresh {
+        return;
+    }
+    let (tone, text) = source.age;
+    let room = plot.width + AGE;
+    let width = u16::try_from(text.chars().count() + 1).unwrap_or(room).min(room);
+    let text = format!(" {text}");
+    let text = super::cut(&text, usize::from(room));
+    put(buffer, plot.x + room - width, plot.y, width, &text, view.theme.tone(Some(tone)));
+}
+
+type Marks = Vec<(f64, String)>;
+
+fn marks_in(view: &View<'_>) -> Marks {
+    let (from_s, to_s) = view.window();
+    let marks = view.state.data.marks(from_s, to_s);
+    marks.into_iter().map(|mark| (mark.at_s, mark.text.clone())).collect()
+}
+
+fn column_at(view: &View<'_>, at_s: f64, plot: Rect) -> u16 {
+    let (from_s, to_s) = view.window();
+    let share = ((at_s - from_s) / (to_s - from_s)).clamp(0.0, 1.0);
+    plot.x + ((f64::from(plot.width) * share) as u16).min(plot.width.saturating_sub(1))
+}
+
+fn mark(view: &View<'_>, at_s: f64, plot: Rect, buffer: &mut Buffer) {
+    let column = column_at(view, at_s, plot);
+    for row in plot.y..plot.y + plot.height {
+        // A line is not cut by a mark; bars, which have no gaps, are.
+        let cell = &mut buffer[(column, row)];
+        let dots = cell.symbol().chars().next().is_some_and(|one| ('\u{2800}'..'\u{2900}').contains(&one));
+        if !dots {
+            cell.set_symbol("┆").set_style(view.theme.mark);
+        }
+    }
+}
+
+/// A triangle below each mark, and its text where it fits.
+fn mark_names(view: &View<'_>, marks: &Marks, row: Rect, buffer: &mut Buffer) {
+    let end = row.x + row.width;
+    for (place, (at_s, text)) in marks.iter().enumerate() {
+        let column = column_at(view, *at_s, row);
+        let next = marks.get(place + 1).map_or(end, |(at_s, _)| column_at(view, *at_s, row));
+        let text = format!("▲{text}");
+        let text = super::cut(&text, usize::from(next.saturating_sub(column + 1)).max(1));
+        put(buffer, column, row.y, end - column, &text, view.theme.mark);
+    }
+}
+
+/// Times below the charts: round ones, in the machine's time zone.
+fn axis(view: &View<'_>, row: Rect, buffer: &mut Buffer) {
+    const STEPS: [i64; 14] = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600, 10_800, 21_600];
+    let (from_s, to_s) = view.window();
+    let window = to_s - from_s;
+    let fits = (f64::from(row.width) / 11.0).max(1.0);
+    let step = STEPS.into_iter().find(|step| window / *step as f64 <= fits).unwrap_or(43_200);
+    for column in row.x..row.x + row.width {
+        buffer[(column, row.y)].set_symbol("─").set_style(view.theme.rule);
+    }
+    let mut tick = (from_s as i64).div_euclid(step) * step + step;
+    while (tick as f64) < to_s {
+        let column = column_at(view, tick as f64, row);
+        let text = view.state.zone.show(tick as f64, if step >= 60 { "%H:%M" } else { "%H:%M:%S" });
+        if usize::from(row.x + row.width - column) > text.len() {
+            put(buffer, column, row.y, row.width, &format!("┴{text}"), view.theme.dim);
+        }
+        tick += step;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::state::charts::{Role, Source};
+    use super::super::super::state::history::{Metric, Series};
+    use super::*;
+
+    fn chart(name: &str, rank: u8) -> Chart {
+        Chart {
+            name: name.into(),
+            part: "service",
+            source: Source::Service,
+            lines: vec![(Series::Of(Metric::Rate), Role::Main)],
+            value: String::new(),
+            bound: None,
+            rank,
+            tallest: 8,
+        }
+    }
+
+    #[test]
+    fn what_matters_least_goes_first_and_what_matters_most_grows_first() {
+        let (charts, heights) = fit(vec![chart("a", 0), chart("b", 6), chart("c", 1)], 2);
+        assert_eq!(charts.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!(heights, [1, 1]);
+        let (_, heights) = fit(vec![chart("a", 0), chart("b", 6), chart("c", 1)], 8);
+        assert_eq!((heights.iter().sum::<u16>(), heights[0] > heights[2]), (8, true));
+        let (_, heights) = fit(vec![chart("a", 0)], 60);
+        assert_eq!(heights, [8]);
+    }
+}

@@ -1,0 +1,168 @@
+//! What stands around every pane: tabs and time, health, the worst thing in words, what can be done.
+
+use super::super::state::{Overlay, Pane, verdict};
+use super::theme::symbol;
+use super::{Hit, View, cut, put, put_line, width_of};
+use crate::render::{Tone, format};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+use ratatui::text::{Line, Span};
+
+/// The stack's name, the panes, and which time is shown.
+pub(super) fn tabs(view: &mut View<'_>, row: Rect, buffer: &mut Buffer) {
+    let theme = view.theme;
+    let time = time_shown(view);
+    let room = row.width.saturating_sub(u16::try_from(width_of(&text_of(&time))).unwrap_or(0) + 1);
+    let name = format!(" {} ", cut(&view.state.stack, 16));
+    let all: usize = Pane::ALL.iter().map(|pane| pane.name().len() + 4).sum();
+    // Where the names do not fit, the numbers still do.
+    let short = width_of(&name) + all > usize::from(room);
+    let mut x = put_line(buffer, row.x, row.y, room, &Line::styled(name, theme.accent));
+    for (number, pane) in Pane::ALL.into_iter().enumerate() {
+        let open = pane == view.state.pane;
+        let style =
+            if open { Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD) } else { Style::new() };
+        let spans = [
+            Span::styled(format!(" {}", number + 1), if open { style } else { theme.dim }),
+            Span::styled(if short && !open { " ".into() } else { format!(" {} ", pane.name()) }, style),
+        ];
+        let end = put_line(buffer, x, row.y, (row.x + room).saturating_sub(x), &Line::from(spans.to_vec()));
+        view.hits.push((Rect { x, width: end - x, ..row }, Hit::Pane(pane)));
+        x = end;
+    }
+    put_line(buffer, row.x + room, row.y, row.width - room, &Line::from(time));
+}
+
+fn text_of(spans: &[Span<'_>]) -> String {
+    spans.iter().map(|span| span.content.as_ref()).collect()
+}
+
+/// The window and the clock; held, replayed and recorded are said.
+fn time_shown(view: &View<'_>) -> Vec<Span<'static>> {
+    let (theme, time) = (view.theme, &view.state.time);
+    let window = format::duration(std::time::Duration::from_secs(time.window_s().unsigned_abs()));
+    let clock = view.state.zone.show(view.at_s, "%H:%M:%S");
+    let mut spans = Vec::new();
+    if view.state.read_only {
+        spans.push(Span::styled("read-only ", theme.dim));
+    }
+    if view.state.recording {
+        spans.push(Span::styled("● rec ", theme.tone(Some(Tone::Bad))));
+    }
+    if let Some(replay) = time.replay {
+        let share = (view.now_s - replay.from_s) / (replay.to_s - replay.from_s).max(1.0);
+        let state = if replay.playing { "▶" } else { "⏸" };
+        let text = format!("{state} ×{} {:.0} % ", replay.speed, share.clamp(0.0, 1.0) * 100.0);
+        spans.push(Span::styled(text, theme.mark));
+    } else if time.held_s.is_some() {
+        let back = std::time::Duration::from_secs_f64((view.now_s - view.at_s).max(0.0));
+        spans.push(Span::styled(format!("⏸ {} ago ", format::duration(back)), theme.mark));
+    }
+    spans.push(Span::styled(format!("{window} "), theme.dim));
+    spans.push(Span::raw(clock));
+    spans
+}
+
+/// A dot for each part.
+pub(super) fn dots(view: &View<'_>, row: Rect, buffer: &mut Buffer) {
+    let mut x = row.x + 1;
+    let end = row.x + row.width;
+    for dot in verdict::dots(view.state, view.at_s) {
+        let style = view.theme.tone(Some(dot.tone));
+        let sign = match dot.tone {
+            Tone::Good => "●",
+            tone => symbol(tone),
+        };
+        let name = if dot.tone == Tone::Good { view.theme.dim } else { style };
+        let line =
+            Line::from(vec![Span::styled(sign, style), Span::styled(format!(" {}  ", dot.name), name)]);
+        if usize::from(end.saturating_sub(x)) < line.width() {
+            put(buffer, end - 1, row.y, 1, "…", view.theme.dim);
+            return;
+        }
+        x = put_line(buffer, x, row.y, end - x, &line);
+    }
+}
+
+/// The worst thing in words, and the command that helps where there is room for it.
+pub(super) fn verdict(view: &mut View<'_>, row: Rect, buffer: &mut Buffer) {
+    let said = verdict::worst(view.state, view.at_s);
+    let style = view.theme.tone(Some(said.tone));
+    let text = format!(" {} {}", symbol(said.tone), said.text);
+    let room = usize::from(row.width);
+    put(buffer, row.x, row.y, row.width, &cut(&text, room), style);
+    if let Some(hint) = &said.hint {
+        let hint = format!("{hint} ");
+        if width_of(&text) + width_of(&hint) + 2 <= room {
+            let x = row.x + row.width - u16::try_from(width_of(&hint)).unwrap_or(0);
+            put(buffer, x, row.y, row.width, &hint, view.theme.accent);
+        }
+    }
+    view.hits.push((row, Hit::Pane(said.pane)));
+}
+
+/// What is typed, what was said, or what can be done.
+pub(super) fn footer(view: &View<'_>, row: Rect, buffer: &mut Buffer) {
+    let (state, theme) = (view.state, view.theme);
+    let line = match &state.overlay {
+        Overlay::Filter(line, wrong) => {
+            let mut spans = typed("/", line, view);
+            let note = wrong
+                .clone()
+                .unwrap_or_else(|| "text or regex, ! before it inverts; Enter keeps, Esc clears".into());
+            let tone = if wrong.is_some() { Tone::Bad } else { Tone::Dim };
+            spans.push(Span::styled(format!("   {note}"), theme.tone(Some(tone))));
+            Line::from(spans)
+        }
+        Overlay::Mark(line) => Line::from(typed("mark: ", line, view)),
+        Overlay::Palette(palette) => Line::from(typed(":", &palette.line, view)),
+        Overlay::Session(_) => {
+            Line::styled(" keys go to the command; Ctrl-C interrupts it, Ctrl-\\ ends it", theme.dim)
+        }
+        _ => match (state.notice(view.now_s), &state.filter) {
+            (Some((tone, text)), _) => Line::styled(format!(" {text}"), theme.tone(Some(tone))),
+            (None, Some(filter)) => Line::from(vec![
+                Span::styled(format!(" filter {}", filter.text), theme.mark),
+                Span::styled("   Esc clears it", theme.dim),
+            ]),
+            (None, None) => keys(view),
+        },
+    };
+    put_line(buffer, row.x, row.y, row.width, &line);
+}
+
+/// A line that is typed, with its cursor.
+fn typed(before: &str, line: &super::super::state::line::Line, view: &View<'_>) -> Vec<Span<'static>> {
+    let (left, right) = line.parts();
+    let mut rest = right.chars();
+    let under = rest.next().unwrap_or(' ');
+    vec![
+        Span::styled(format!(" {before}"), view.theme.accent),
+        Span::raw(left.to_owned()),
+        Span::styled(under.to_string(), Style::new().add_modifier(Modifier::REVERSED)),
+        Span::raw(rest.as_str().to_owned()),
+    ]
+}
+
+fn keys(view: &View<'_>) -> Line<'static> {
+    let mut shown = vec![
+        ("?", "keys"),
+        ("Space", "hold"),
+        ("← →", "time"),
+        ("+ -", "window"),
+        ("/", "filter"),
+        (":", "command"),
+    ];
+    if view.state.time.replay.is_some() {
+        shown.insert(1, ("< >", "speed"));
+    }
+    shown.extend([("e", "export"), ("q", "quit")]);
+    let spans = shown.into_iter().flat_map(|(key, what)| {
+        [
+            Span::styled(format!(" {key}"), view.theme.strong),
+            Span::styled(format!(" {what} "), view.theme.dim),
+        ]
+    });
+    Line::from(spans.collect::<Vec<_>>())
+}

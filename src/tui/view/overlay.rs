@@ -1,0 +1,160 @@
+//! What lies over a pane: help, calls, export, the palette, a command that runs.
+
+use super::super::keys::{BINDINGS, Topic};
+use super::super::state::palette::Palette;
+use super::super::state::session::{Run, Session};
+use super::super::state::{Format, Overlay, tables};
+use super::{View, cut, put, put_line, table, width_of};
+use crate::render::Tone;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+
+/// Draws what lies over the pane, if anything.
+pub(super) fn draw(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) {
+    match &view.state.overlay {
+        Overlay::None | Overlay::Filter(..) | Overlay::Mark(_) => {}
+        Overlay::Help => help(view, area, buffer),
+        Overlay::Export => export(view, area, buffer),
+        Overlay::Calls => {
+            let grid = tables::calls(view.state);
+            let inside = frame(view, &grid.title, area, buffer);
+            // Rows below it cannot be clicked through it.
+            view.hits.clear();
+            table::draw(view, &grid, inside, buffer);
+        }
+        Overlay::Palette(palette) => self::palette(view, palette, area, buffer),
+        Overlay::Session(session) => self::session(view, session, area, buffer),
+    }
+}
+
+/// A box with a title; its inside is empty.
+fn frame(view: &View<'_>, title: &str, area: Rect, buffer: &mut Buffer) -> Rect {
+    use ratatui::widgets::{Block, BorderType, Clear, Widget};
+    Clear.render(area, buffer);
+    let title = Span::styled(format!(" {title} "), view.theme.accent);
+    let block = Block::bordered().border_type(BorderType::Rounded).border_style(view.theme.rule).title(title);
+    let inside = block.inner(area);
+    block.render(area, buffer);
+    inside
+}
+
+fn centred(area: Rect, width: u16, height: u16) -> Rect {
+    let (width, height) = (width.min(area.width), height.min(area.height));
+    Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
+}
+
+/// All keys, in two columns: the table of bindings itself.
+fn help(view: &View<'_>, area: Rect, buffer: &mut Buffer) {
+    let replay = view.state.time.replay.is_some();
+    let mut lines: Vec<(bool, String, &str)> = Vec::new();
+    for topic in Topic::ALL.into_iter().filter(|topic| replay || *topic != Topic::Replay) {
+        lines.push((true, topic.name().to_owned(), ""));
+        let bindings = BINDINGS.iter().filter(|one| one.topic == topic);
+        lines.extend(bindings.map(|one| (false, one.written.to_owned(), one.help)));
+    }
+    let half = lines.len().div_ceil(2);
+    let inside = {
+        let height = u16::try_from(half).unwrap_or(u16::MAX).saturating_add(2);
+        frame(view, "keys; Esc closes", centred(area, 76, height), buffer)
+    };
+    for (place, (heading, key, what)) in lines.iter().enumerate() {
+        let (column, row) = (place / half, place % half);
+        let (row, column) = (u16::try_from(row).unwrap_or(0), u16::try_from(column).unwrap_or(0));
+        if row >= inside.height {
+            continue;
+        }
+        let (x, y, width) = (inside.x + 1 + column * inside.width / 2, inside.y + row, inside.width / 2 - 1);
+        if *heading {
+            put(buffer, x, y, width, key, view.theme.accent);
+        } else {
+            put(buffer, x + 1, y, 7, key, view.theme.strong);
+            put(buffer, x + 9, y, width.saturating_sub(9), what, Style::new());
+        }
+    }
+}
+
+fn export(view: &View<'_>, area: Rect, buffer: &mut Buffer) {
+    let height = u16::try_from(Format::ALL.len()).unwrap_or(0) + 2;
+    let title = format!("export {}", view.state.pane.name());
+    let inside = frame(view, &title, centred(area, 42, height), buffer);
+    for (row, (key, _, what)) in (inside.y..inside.y + inside.height).zip(Format::ALL) {
+        put(buffer, inside.x + 1, row, 2, &key.to_string(), view.theme.accent);
+        put(buffer, inside.x + 4, row, inside.width.saturating_sub(4), what, Style::new());
+    }
+}
+
+/// The commands that fit, above the line that is typed.
+fn palette(view: &View<'_>, palette: &Palette, area: Rect, buffer: &mut Buffer) {
+    let fitting = palette.fitting(&view.state.commands);
+    let rows = u16::try_from(fitting.len().clamp(1, 10)).unwrap_or(10);
+    let height = (rows + 2).min(area.height);
+    let place = Rect { y: area.y + area.height - height, height, ..area };
+    let title = match view.state.read_only {
+        true => "command of nsys; --read-only: changes are refused",
+        false => "command of nsys; changes show their plan and ask first",
+    };
+    let inside = frame(view, title, place, buffer);
+    if fitting.is_empty() {
+        put(
+            buffer,
+            inside.x + 1,
+            inside.y,
+            inside.width,
+            "no command is called so; Enter runs it all the same",
+            view.theme.dim,
+        );
+    }
+    let chosen = palette.chosen.unwrap_or(usize::MAX);
+    let first =
+        if chosen < fitting.len() { chosen.saturating_sub(usize::from(inside.height) - 1) } else { 0 };
+    for (row, (place, one)) in
+        (inside.y..inside.y + inside.height).zip(fitting.iter().enumerate().skip(first))
+    {
+        let style = if place == chosen { view.theme.selected } else { view.theme.strong };
+        put(buffer, inside.x + 1, row, 24, &format!("{:<23}", cut(&one.name, 23)), style);
+        let about = cut(&one.about, usize::from(inside.width.saturating_sub(27)));
+        put(buffer, inside.x + 26, row, inside.width.saturating_sub(26), &about, view.theme.dim);
+    }
+}
+
+/// The terminal of a command that runs.
+fn session(view: &View<'_>, session: &Session, area: Rect, buffer: &mut Buffer) {
+    let title = format!("nsys {}", session.command);
+    let inside = frame(view, &cut(&title, usize::from(area.width.saturating_sub(6))), area, buffer);
+    let shown = &session.shown;
+    for (row, line) in (inside.y..inside.y + inside.height).zip(&shown.lines) {
+        let spans: Vec<_> = line.iter().map(|run| Span::styled(run.text.as_str(), look(view, run))).collect();
+        put_line(buffer, inside.x, row, inside.width, &Line::from(spans));
+    }
+    if let Some((row, column)) = shown.cursor.filter(|_| session.ended.is_none()) {
+        let place = (inside.x + column, inside.y + row);
+        if inside.contains(place.into()) {
+            buffer[place].set_style(Style::new().add_modifier(Modifier::REVERSED));
+        }
+    }
+    if let Some((well, how)) = &session.ended {
+        let tone = if *well { Tone::Good } else { Tone::Bad };
+        let text = format!(" {how}; Esc closes ");
+        let width = u16::try_from(width_of(&text)).unwrap_or(0).min(area.width);
+        let y = area.y + area.height - 1;
+        put(buffer, area.x + area.width - 1 - width, y, width, &text, view.theme.tone(Some(tone)));
+    }
+}
+
+/// How a piece of the command's output looks. Colours are the command's own unless there are none.
+fn look(view: &View<'_>, run: &Run) -> Style {
+    let mut style = Style::new();
+    if let Some(colour) = run.colour.filter(|_| !view.state.no_colour) {
+        style = style.fg(Color::Indexed(colour));
+    }
+    for (set, modifier) in
+        [(run.bold, Modifier::BOLD), (run.dim, Modifier::DIM), (run.reversed, Modifier::REVERSED)]
+    {
+        if set {
+            style = style.add_modifier(modifier);
+        }
+    }
+    style
+}
