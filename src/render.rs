@@ -14,6 +14,7 @@ use crate::cli::OutputFormat;
 use crate::error::{Error, Result};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A value that a command answers with.
 ///
@@ -27,6 +28,26 @@ pub trait Report: Serialize {
 #[must_use]
 pub fn screen() -> std::io::Stdout {
     std::io::stdout()
+}
+
+/// Whether the dashboard has the terminal.
+static SCREEN_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Notes that the dashboard has the terminal, or gave it back. Answers whether it had it before.
+pub fn take_screen(taken: bool) -> bool {
+    SCREEN_TAKEN.swap(taken, Ordering::SeqCst)
+}
+
+/// Whether the dashboard has the terminal.
+#[must_use]
+pub fn screen_is_taken() -> bool {
+    SCREEN_TAKEN.load(Ordering::SeqCst)
+}
+
+/// Where logs of the drivers go: standard error, but nowhere while it would tear the dashboard.
+#[must_use]
+pub fn log_writer() -> Box<dyn Write + Send> {
+    if screen_is_taken() { Box::new(std::io::sink()) } else { Box::new(std::io::stderr()) }
 }
 
 /// Writes reports and talk, as the global flags ask.

@@ -4,7 +4,7 @@
 use super::admin::members;
 use super::offsets::look_again;
 use super::{Brokers, blocking, config};
-use crate::domain::group::Group;
+use crate::domain::group::{Group, Member};
 use crate::domain::lag::book::{GroupLook, OwnedLag};
 use crate::domain::lag::{GroupOffsets, PartitionLag};
 use crate::error::{Error, Result};
@@ -99,13 +99,22 @@ impl Monitor {
     }
 }
 
+/// What a member is called. Clients that were given no name are told apart by their ids.
+fn name_of(member: &Member) -> String {
+    const UNNAMED: &str = "rdkafka";
+    if member.client != UNNAMED {
+        return member.client.clone();
+    }
+    member.id.chars().take(UNNAMED.len() + 9).collect()
+}
+
 /// What is followed of a look: a partition whose lag nobody can know is left out.
 fn told(group: &Group, offsets: &[GroupOffsets], begins_at_first: bool) -> GroupLook {
     let partition = |one: &GroupOffsets| {
         let (lag, end) = (one.lag(begins_at_first)?, one.end?);
         let (topic, partition) = (one.topic.clone(), one.partition);
         Some(OwnedLag {
-            owner: group.owner(&topic, partition).map(|member| member.client.clone()),
+            owner: group.owner(&topic, partition).map(name_of),
             lag: PartitionLag { topic, partition, committed: one.committed, end, lag },
             oldest_s: None,
         })

@@ -1,6 +1,6 @@
 //! What is read again and again while somebody watches: counters of statements, tables, the database.
 //!
-//! These readings name themselves, and leave themselves out of what they count.
+//! What asks PostgreSQL about itself is left out of the statements: it is not the load.
 
 use super::Postgres;
 use crate::domain::database::TableSize;
@@ -15,9 +15,9 @@ impl Postgres {
     /// When the server refuses, or the extension is missing.
     pub async fn counted_statements(&mut self, limit: i64) -> Result<Vec<Counted>> {
         let rows = sqlx::query(
-            "SELECT /* nsys watch */ queryid, left(regexp_replace(query, '\\s+', ' ', 'g'), 400), calls, total_exec_time, rows
+            "SELECT queryid, left(regexp_replace(query, '\\s+', ' ', 'g'), 400), calls, total_exec_time, rows
              FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-             AND queryid IS NOT NULL AND query NOT LIKE '%/* nsys watch */%' ORDER BY total_exec_time DESC LIMIT $1",
+             AND queryid IS NOT NULL AND query !~ 'pg_(stat|settings|catalog|blocking)' ORDER BY total_exec_time DESC LIMIT $1",
         )
         .bind(limit)
         .fetch_all(&mut self.connection)
@@ -39,7 +39,7 @@ impl Postgres {
     /// When the server refuses.
     pub async fn totals(&mut self) -> Result<Totals> {
         let row = sqlx::query(
-            "SELECT /* nsys watch */ xact_commit, xact_rollback, blks_hit, blks_read, deadlocks
+            "SELECT xact_commit, xact_rollback, blks_hit, blks_read, deadlocks
              FROM pg_stat_database WHERE datname = current_database()",
         )
         .fetch_one(&mut self.connection)
@@ -60,7 +60,7 @@ impl Postgres {
     /// When the server refuses.
     pub async fn table_use(&mut self, limit: i64) -> Result<(Vec<TableUse>, i64)> {
         let rows = sqlx::query(
-            "SELECT /* nsys watch */ relname::text, pg_total_relation_size(relid), pg_indexes_size(relid), n_live_tup, n_dead_tup,
+            "SELECT relname::text, pg_total_relation_size(relid), pg_indexes_size(relid), n_live_tup, n_dead_tup,
                     seq_scan, coalesce(idx_scan, 0), pg_database_size(current_database())
              FROM pg_stat_user_tables ORDER BY 2 DESC LIMIT $1",
         )

@@ -8,16 +8,14 @@ use crossterm::execute;
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::Frame;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
 use rustix::process::{Signal, getpid, kill_process};
 use std::io::{BufWriter, Stdout, Write};
 use std::sync::Once;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A frame at 200 by 50 is one write.
 const BUFFER: usize = 128 << 10;
-
-static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The terminal while the dashboard has it. Dropping it gives it back.
 pub(super) struct Terminal {
@@ -38,14 +36,17 @@ impl Terminal {
     }
 
     fn enter(&mut self) -> Result<()> {
-        TAKEN.store(true, Ordering::SeqCst);
+        render::take_screen(true);
         enable_raw_mode().context("cannot take the terminal")?;
         let backend = self.inner.backend_mut();
         execute!(backend, EnterAlternateScreen).context("cannot take the terminal")?;
         if self.mouse {
             execute!(backend, EnableMouseCapture).context("cannot take the mouse")?;
         }
-        self.inner.clear().context("cannot clear the terminal")
+        // Whatever was drawn before, the next frame is drawn whole. Asking for the cursor, as clearing
+        // does, hangs in a terminal that does not answer.
+        let (width, height) = self.size()?;
+        self.inner.resize(Rect::new(0, 0, width, height)).context("cannot clear the terminal")
     }
 
     /// Draws a frame.
@@ -83,7 +84,7 @@ impl Drop for Terminal {
 
 /// Leaves everything that was entered. A terminal that is gone cannot complain.
 fn give_back() {
-    if !TAKEN.swap(false, Ordering::SeqCst) {
+    if !render::take_screen(false) {
         return;
     }
     let mut screen = render::screen();
@@ -103,7 +104,7 @@ fn restore_on_panic() {
             if std::thread::current().id() == owner {
                 give_back();
             }
-            if !TAKEN.load(Ordering::SeqCst) {
+            if !render::screen_is_taken() {
                 before(panic);
             }
         }));
@@ -130,5 +131,46 @@ impl Signals {
             _ = hangup.recv() => {}
             _ = interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+    use std::io::Read;
+    use std::num::NonZero;
+
+    /// Run by the test below, in a terminal of its own.
+    #[test]
+    #[ignore = "takes the terminal it runs in"]
+    fn panics_with_the_terminal_taken() {
+        let mut terminal = Terminal::take(true).unwrap();
+        terminal.draw(|frame| frame.render_widget("drawn", frame.area())).unwrap();
+        panic!("on purpose");
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_and_is_then_shown() {
+        let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).unwrap();
+        let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
+        let test = "tui::screen::terminal::tests::panics_with_the_terminal_taken";
+        command.args(["--ignored", "--exact", test, "--nocapture"]);
+        command.env("RUST_BACKTRACE", "0");
+        let mut child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let mut said = Vec::new();
+        // The end of a pseudo-terminal reads as an error on Linux.
+        let _ = pair.master.try_clone_reader().unwrap().read_to_end(&mut said);
+        child.wait().unwrap();
+        let mut screen = vt100::Parser::new(NonZero::new(24).unwrap(), NonZero::new(80).unwrap(), 0);
+        screen.process(&said);
+        let text = String::from_utf8_lossy(&said);
+        assert!(text.contains("\x1b[?1049h"), "the terminal was never taken: {text}");
+        let (screen, shown) = (screen.screen(), screen.screen().contents());
+        assert!(!screen.alternate_screen() && !screen.hide_cursor(), "{shown}");
+        assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
+        assert!(shown.contains("on purpose") && !shown.contains("drawn"), "{shown}");
     }
 }
