@@ -1,5 +1,5 @@
 //! What the dashboard costs: taking one second of answers, and drawing one frame.
-#![expect(missing_docs, reason = "criterion's macros make public items without documentation")]
+#![allow(missing_docs, reason = "criterion's macros make public items without documentation")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use nsys::tui::bench::{Canvas, second};

@@ -158,7 +158,6 @@ fn cache(at_s: f64) -> Cache {
             max_memory_bytes: 256 << 20,
             clients: 9,
             uptime_s: 7_200,
-            ..CacheStats::default()
         },
         prefixes: Some(Prefixes {
             at_s,

@@ -432,7 +432,7 @@ mod tests {
         for number in 0..86_400_u32 {
             let at_s = 1_767_323_000.0 + f64::from(number);
             // Everything now and then, the cheap ones each second: a day must not take a minute.
-            if number % 20 == 0 {
+            if number.is_multiple_of(20) {
                 second(at_s, 2).into_iter().for_each(|stamped| state.update(stamped));
                 state.update(Stamped { at_s, update: Update::Mark(Mark { at_s, text: "m".into() }) });
             } else {

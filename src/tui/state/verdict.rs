@@ -116,7 +116,7 @@ fn slow(state: &State, at_s: f64) -> Option<Verdict> {
             format!("pid {} has waited {:.0} s for a lock of pid {}", wait.pid, wait.seconds, wait.blocker);
         return Some(verdict(Tone::Warn, Pane::Db, text, Some("nsys db locks")));
     }
-    if let Some(said) = data.own_group(at_s).and_then(|group| growing(group)) {
+    if let Some(said) = data.own_group(at_s).and_then(growing) {
         return Some(said);
     }
     let now = data.service.at(at_s).map(|(_, now)| *now).unwrap_or_default();

@@ -112,6 +112,7 @@ fn hex(colour: Color, otherwise: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tui::state::Setup;
 
     #[test]
     fn colours_of_the_palette_have_their_place() {
@@ -122,8 +123,7 @@ mod tests {
 
     #[test]
     fn a_picture_has_every_line_and_breaks_on_nothing() {
-        let mut state = State::default();
-        state.stack = "a<b>&c".into();
+        let state = State::new(Setup { stack: "a<b>&c".into(), ..Setup::default() });
         let svg = picture(&state, 0.0, 80, 24);
         assert!(svg.contains("a&lt;b&gt;&amp;c") && svg.ends_with("</svg>\n"), "{svg}");
     }
