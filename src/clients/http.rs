@@ -190,7 +190,7 @@ pub async fn query_range(base: &str, promql: &str, start: f64, end: f64, step_s:
 /// When Prometheus does not answer, or refuses the expression.
 pub async fn query_all(base: &str, promql: &str, timeout: Duration) -> Result<Vec<(Value, f64)>> {
     let url = format!("{base}/api/v1/query");
-    let answer = finish(&url, client(timeout)?.get(&url).query(&[("query", promql)])).await?;
+    let answer = finish(&url, client()?.get(&url).timeout(timeout).query(&[("query", promql)])).await?;
     if answer.status != 200 {
         return Err(Error::failed(format!("Prometheus refused {promql:?}: {}", answer.body["error"])));
     }

@@ -158,6 +158,7 @@ fn cache(at_s: f64) -> Cache {
             max_memory_bytes: 256 << 20,
             clients: 9,
             uptime_s: 7_200,
+            commands: ran * 1_010,
         },
         prefixes: Some(Prefixes {
             at_s,
