@@ -109,8 +109,8 @@ impl Db {
     }
 
     /// A connection to the replica, while reads go there.
-    async fn replica_connection(&self) -> Option<PoolConnection<Postgres>> {
-        self.replica.as_ref()?.connection().await
+    fn replica_connection(&self) -> Option<PoolConnection<Postgres>> {
+        self.replica.as_ref()?.connection()
     }
 
     /// Keeps reads away from the replica until it was looked at again.

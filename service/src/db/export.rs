@@ -32,7 +32,7 @@ impl Db {
         after: Uuid,
         limit: i64,
     ) -> Result<Vec<Notification>, DbError> {
-        if let Some(connection) = self.replica_connection().await {
+        if let Some(connection) = self.replica_connection() {
             match self.export_page_on(connection, filter, after, limit).await {
                 Ok(found) => return Ok(found),
                 Err(cause) => self.distrust_replica(&cause),

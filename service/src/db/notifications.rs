@@ -58,7 +58,7 @@ pub(super) fn notification(row: &PgRow) -> Result<Notification, sqlx::Error> {
 impl Db {
     /// One notification. The replica may not have it yet: only the primary says that there is none.
     pub(crate) async fn fetch_notification(&self, id: Uuid) -> Result<Option<Notification>, DbError> {
-        if let Some(connection) = self.replica_connection().await {
+        if let Some(connection) = self.replica_connection() {
             match self.fetch_notification_on(connection, id).await {
                 Ok(None) => {}
                 Ok(found) => return Ok(found),
@@ -94,7 +94,7 @@ impl Db {
 
     /// One page of notifications, newest first.
     pub(crate) async fn list_notifications(&self, filter: &ListFilter) -> Result<Vec<Notification>, DbError> {
-        if let Some(connection) = self.replica_connection().await {
+        if let Some(connection) = self.replica_connection() {
             match self.list_notifications_on(connection, filter).await {
                 Ok(found) => return Ok(found),
                 Err(cause) => self.distrust_replica(&cause),

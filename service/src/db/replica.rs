@@ -17,8 +17,6 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Longest wait for an answer of a look.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Longest wait for one of the replica's connections; then the read goes to the primary.
-const ACQUIRE: Duration = Duration::from_millis(250);
 /// Positions of the primary that are remembered: ten minutes.
 const REMEMBERED: usize = 1_200;
 
@@ -44,6 +42,8 @@ struct State {
     /// Microseconds; the largest number when unknown.
     lag_us: AtomicU64,
     reason: Mutex<Option<String>>,
+    /// Whether a connection is being opened beside the requests.
+    opening: AtomicBool,
 }
 
 impl State {
@@ -80,30 +80,45 @@ impl Replica {
             .options([("statement_timeout", settings.statement_timeout.as_millis().to_string())]);
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool_size)
-            .acquire_timeout(ACQUIRE)
+            .acquire_timeout(settings.pool_timeout)
             .connect_lazy_with(bounded);
         let state = Arc::new(State {
             used: AtomicBool::new(false),
             lag_us: AtomicU64::new(u64::MAX),
             reason: Mutex::new(Some("it was not looked at yet".into())),
+            opening: AtomicBool::new(false),
         });
         let watch = tokio::spawn(look_on(primary, replica, settings.read_max_lag, Arc::clone(&state)));
         Ok(Some(Self { pool, state, watch }))
     }
 
-    /// A connection, while reads go there.
-    pub(super) async fn connection(&self) -> Option<sqlx::pool::PoolConnection<Postgres>> {
+    /// An idle connection, while reads go there.
+    pub(super) fn connection(&self) -> Option<sqlx::pool::PoolConnection<Postgres>> {
         if !self.state.used.load(Ordering::Relaxed) {
             return None;
         }
-        match self.pool.acquire().await {
-            Ok(connection) => Some(connection),
-            Err(sqlx::Error::PoolTimedOut) => None,
-            Err(cause) => {
-                self.distrust(&cause.to_string());
-                None
-            }
+        let idle = self.pool.try_acquire();
+        if idle.is_none() {
+            self.open_another();
         }
+        idle
+    }
+
+    /// Opens a connection beside the request: one that is slow to come must not hold up a read that
+    /// the primary can answer now.
+    fn open_another(&self) {
+        if self.state.opening.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (pool, state) = (self.pool.clone(), Arc::clone(&self.state));
+        tokio::spawn(async move {
+            match pool.acquire().await {
+                // All of them are in use, which is no fault of the replica.
+                Ok(_) | Err(sqlx::Error::PoolTimedOut) => {}
+                Err(cause) => state.set(None, Some(cause.to_string())),
+            }
+            state.opening.store(false, Ordering::Relaxed);
+        });
     }
 
     /// Keeps reads away until the next look.
