@@ -1,5 +1,5 @@
 # Developer commands; each body is one plain command.
-.PHONY: help demo diagnose-accuracy test chaos bench-tui lint build release
+.PHONY: help demo diagnose-accuracy test test-docker chaos bench-tui lint build release
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -9,6 +9,9 @@ demo: ## Set up, build, start the stack, load-test it, show the report, stop
 
 test: ## Set up what is missing and run every test on real parts
 	sh scripts/test.sh
+
+test-docker: ## The tests of stacks in containers, on images without a registry (root)
+	sh scripts/test-docker.sh
 
 chaos: ## Kill, stop and starve parts under load, round after round (CHAOS_ROUNDS, CHAOS_SEED)
 	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-5} cargo test --locked --test it -- --ignored --nocapture chaos:: delivery::

@@ -7,6 +7,7 @@ pub mod compose;
 pub mod docker;
 pub mod http;
 pub mod kafka;
+pub mod kubernetes;
 pub mod machine;
 pub mod postgres;
 pub mod process;

@@ -64,9 +64,7 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
     }
     let choice = chosen_output(&cli)?;
     let stack = Stack::new(loaded);
-    if stack.runtime.is_elsewhere() {
-        stack.give_access()?;
-    }
+    stack.attach().await?;
     if !read_only {
         // A load test that runs is no hindrance here; one that was killed is cleared away.
         let _ = crate::loadtest::run::settle_abandoned(&stack).await;

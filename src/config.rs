@@ -7,7 +7,9 @@ pub mod overlay;
 mod sections;
 
 pub use layers::{Origin, Setting};
-pub use sections::{Config, Diagnose, Docker, External, Loadtest, RUNTIMES, Stack, Targets, Tune};
+pub use sections::{
+    Config, Diagnose, Docker, External, Kubernetes, Loadtest, RUNTIMES, Stack, Targets, Tune,
+};
 
 use crate::error::{Context, Error, Result};
 use std::collections::BTreeMap;

@@ -18,6 +18,7 @@ pub mod level;
 pub mod live;
 pub mod next;
 pub mod partitioner;
+pub mod pod;
 pub mod preflight;
 pub mod recompute;
 pub mod run;

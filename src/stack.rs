@@ -53,11 +53,21 @@ impl Stack {
         Self { loaded, runtime, layout, endpoints }
     }
 
-    /// Lets the drivers into a stack that runs elsewhere.
+    /// Learns what it takes to talk to a stack that nsys did not start: the access to one that runs
+    /// elsewhere, the password of containers that were started by hand.
     ///
     /// # Errors
     /// When the authority's file cannot be read.
-    pub fn give_access(&self) -> Result<()> {
+    pub async fn attach(&self) -> Result<()> {
+        match self.runtime {
+            Runtime::External | Runtime::Kubernetes => self.give_access(),
+            // Without an engine there is nothing to learn, and the command itself says so.
+            Runtime::Docker => runtime::docker::adopt_password(self).await.or(Ok(())),
+            Runtime::Local => Ok(()),
+        }
+    }
+
+    fn give_access(&self) -> Result<()> {
         let external = &self.loaded.config.external;
         let path = self.loaded.base_dir.join(&external.ca_file);
         let authority = (!external.ca_file.is_empty()).then(|| std::fs::read(&path)).transpose();

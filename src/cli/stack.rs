@@ -44,8 +44,8 @@ pub struct SetupArgs {
 /// Arguments of `nsys up`.
 #[derive(Clone, Debug, Args)]
 pub struct UpArgs {
-    /// Where the stack runs: docker (containers), local (processes on this machine), external
-    /// (elsewhere, as configured) or auto
+    /// Where the stack runs: docker (containers), local (processes on this machine), kubernetes (a
+    /// cluster), external (elsewhere, as configured) or auto
     #[arg(long, value_parser = crate::config::RUNTIMES, hide_possible_values = true)]
     pub runtime: Option<String>,
     /// Replicas, for example app=3,worker=2

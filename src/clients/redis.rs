@@ -40,7 +40,11 @@ impl Redis {
                 }
                 None => redis::Client::open(url)?,
             };
-            client.get_multiplexed_async_connection().await
+            // The driver's own limits are shorter than ours.
+            let patience = redis::AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(timeout))
+                .set_response_timeout(Some(timeout));
+            client.get_multiplexed_async_connection_with_config(&patience).await
         };
         match tokio::time::timeout(timeout, connect).await {
             Ok(Ok(connection)) => Ok(Self { connection, timeout }),

@@ -140,11 +140,9 @@ pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
         return Err(Error::refused(format!("{name} runs on the {} runtime", other.as_str()))
             .hint("stop it first with nsys down, or give this one another stack.name and port_offset"));
     }
-    if stack.runtime.is_elsewhere() {
-        stack.give_access()?;
-    }
+    stack.attach().await?;
     if args.change.dry_run {
-        return out.line(&stack.intent(&wanted));
+        return out.line(&stack.intent(&wanted).await?);
     }
     let records = stack.up(wanted, &progress).await?;
     out.report(&Parts::new(stack.runtime, records))?;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What `stack.runtime` may be.
-pub const RUNTIMES: [&str; 4] = ["auto", "local", "docker", "external"];
+pub const RUNTIMES: [&str; 5] = ["auto", "local", "docker", "external", "kubernetes"];
 
 /// Every section of `config.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub struct Config {
     pub docker: Docker,
     /// Addresses of a stack that runs elsewhere.
     pub external: External,
+    /// A cluster.
+    pub kubernetes: Kubernetes,
     /// Load tests.
     pub loadtest: Loadtest,
     /// The objectives a level is judged by.
@@ -110,6 +112,20 @@ pub struct External {
     pub prometheus_token: String,
     /// File with a certificate authority (PEM) to trust beside the usual ones.
     pub ca_file: String,
+}
+
+/// `[kubernetes]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kubernetes {
+    /// Context of the kubeconfig; empty: the current one.
+    pub context: String,
+    /// Namespace of the stack.
+    pub namespace: String,
+    /// Image of the service.
+    pub service_image: String,
+    /// Image of nsys, for the migrations.
+    pub nsys_image: String,
 }
 
 /// `[tune]`.
@@ -433,12 +449,24 @@ impl Config {
     /// # Errors
     /// When an address is missing; the message names the key.
     pub fn check_addresses(&self) -> Result<()> {
-        let addresses = [
-            ("external.api_url", &self.external.api_url),
+        Self::must_be_given(&[("external.api_url", &self.external.api_url)])?;
+        self.check_parts()
+    }
+
+    /// Whether the parts that the service stands on can be found, where nsys does not run them.
+    ///
+    /// # Errors
+    /// As [`Self::check_addresses`].
+    pub fn check_parts(&self) -> Result<()> {
+        let parts = [
             ("db.url", &self.db.url),
             ("kafka.brokers", &self.kafka.brokers),
             ("cache.url", &self.cache.url),
         ];
+        Self::must_be_given(&parts)
+    }
+
+    fn must_be_given(addresses: &[(&str, &String)]) -> Result<()> {
         match addresses.iter().find(|(_, address)| address.is_empty()) {
             Some((key, _)) => Err(Error::usage(format!(
                 "{key} is empty; a stack that runs elsewhere needs it"

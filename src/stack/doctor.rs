@@ -182,7 +182,10 @@ async fn targets(stack: &Stack, replicas: usize) -> Check {
     let answer = http::get(&url, Duration::from_secs(3)).await;
     let up = answer.ok().map(|answer| {
         let all = answer.body["data"]["activeTargets"].as_array().cloned().unwrap_or_default();
-        all.iter().filter(|one| one["health"] == "up").count()
+        // Others may be scraped too: the balancer is.
+        let replica =
+            |one: &&serde_json::Value| matches!(one["labels"]["role"].as_str(), Some("app" | "worker"));
+        all.iter().filter(replica).filter(|one| one["health"] == "up").count()
     });
     let detail = up.map_or_else(
         || "Prometheus does not answer".to_owned(),

@@ -29,7 +29,13 @@ impl Endpoints {
     pub fn new(runtime: Runtime, config: &Config) -> Self {
         let trimmed = |url: &str| url.trim_end_matches('/').to_owned();
         let elsewhere = runtime.is_elsewhere().then(|| Elsewhere {
-            api: trimmed(&config.external.api_url),
+            api: match (runtime, trimmed(&config.external.api_url)) {
+                // The name that pods of the cluster know.
+                (Runtime::Kubernetes, given) if given.is_empty() => {
+                    format!("http://app.{}.svc", config.kubernetes.namespace)
+                }
+                (_, given) => given,
+            },
             prometheus: trimmed(&config.external.prometheus_url),
             postgres: config.db.url.clone(),
             redis: config.cache.url.clone(),

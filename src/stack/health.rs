@@ -60,10 +60,12 @@ pub async fn probe(stack: &Stack, part: &str) -> Result<String> {
             let record = records.iter().find(|record| record.name == replica);
             let record = record.ok_or_else(|| Error::unreachable("it does not run"))?;
             match (&record.address, record.state) {
-                (Some(address), _) => ready(&format!("http://{address}")).await,
+                // Elsewhere the address may be one that only its neighbours reach.
+                (Some(address), _) if stack.runtime.is_here() => ready(&format!("http://{address}")).await,
+                (Some(_), State::Running) => Ok("ready".into()),
                 // What nsys has no client for is as well as its own health check says.
                 (None, State::Running | State::Done) if record.role().is_none() => Ok("healthy".into()),
-                (None, state) => Err(Error::unreachable(format!("it is {}", state.as_str()))),
+                (_, state) => Err(Error::unreachable(format!("it is {}", state.as_str()))),
             }
         }
     }
@@ -155,6 +157,9 @@ async fn component(stack: &Stack, name: &str, records: &[Record]) -> Component {
         Err(error) => {
             let record = records.iter().find(|record| record.name == name);
             let hint = match record {
+                _ if stack.runtime == super::Runtime::External => {
+                    "check its address: nsys config show".to_owned()
+                }
                 _ if records.is_empty() => "nsys up".to_owned(),
                 Some(record) if record.state == State::Failed => {
                     format!("nsys logs {name}, then nsys restart {name}")

@@ -3,6 +3,7 @@
 
 pub(crate) mod docker;
 mod external;
+mod kubernetes;
 mod local;
 
 use super::layout::write_private;
@@ -21,6 +22,8 @@ pub enum Runtime {
     Local,
     /// Containers of this machine's engine, by Docker Compose.
     Docker,
+    /// Pods of a cluster, beside PostgreSQL, Redis and Kafka that somebody else runs.
+    Kubernetes,
     /// Somewhere; nsys was only told the addresses.
     External,
 }
@@ -113,7 +116,7 @@ pub type EachLine<'a> = dyn FnMut(&str, &str) -> Result<()> + Send + 'a;
 
 impl Runtime {
     /// Every runtime.
-    pub const ALL: [Self; 3] = [Self::Local, Self::Docker, Self::External];
+    pub const ALL: [Self; 4] = [Self::Local, Self::Docker, Self::External, Self::Kubernetes];
 
     /// The word that stands for it.
     #[must_use]
@@ -122,6 +125,7 @@ impl Runtime {
             Self::Local => "local",
             Self::Docker => "docker",
             Self::External => "external",
+            Self::Kubernetes => "kubernetes",
         }
     }
 
@@ -160,10 +164,10 @@ impl Runtime {
         }
     }
 
-    /// Whether nsys only knows the addresses.
+    /// Whether the parts are at the addresses of the configuration, not on this machine.
     #[must_use]
     pub const fn is_elsewhere(self) -> bool {
-        matches!(self, Self::External)
+        matches!(self, Self::External | Self::Kubernetes)
     }
 
     /// Whether the parts run on this machine, so that their load is this machine's.
@@ -182,7 +186,7 @@ impl Runtime {
                 Err(Error::refused(format!("this stack runs elsewhere; nsys cannot {what} there"))
                     .hint("do it where the stack is run; nsys tune export prints settings to put there"))
             }
-            Self::Local | Self::Docker => Ok(()),
+            Self::Local | Self::Docker | Self::Kubernetes => Ok(()),
         }
     }
 
@@ -201,6 +205,7 @@ impl Stack {
             Runtime::Local => local::records(self).await,
             Runtime::Docker => docker::records(self).await,
             Runtime::External => external::records(self).await,
+            Runtime::Kubernetes => kubernetes::records(self).await,
         }
     }
 
@@ -209,7 +214,7 @@ impl Stack {
         match self.runtime {
             Runtime::Local => local::usage(records),
             Runtime::Docker => docker::usage(records).await,
-            Runtime::External => external::usage(self, records).await,
+            Runtime::External | Runtime::Kubernetes => external::usage(self, records).await,
         }
     }
 
@@ -221,6 +226,7 @@ impl Stack {
         match self.runtime {
             Runtime::Local => local::logs(self, request, each).await,
             Runtime::Docker => docker::logs(self, request, each).await,
+            Runtime::Kubernetes => kubernetes::logs(self, request, each).await,
             Runtime::External => self.runtime.must_run_parts("read the logs"),
         }
     }
@@ -248,19 +254,24 @@ impl Stack {
         let lock = std::fs::File::create(self.layout.run().join("up.lock"))
             .map_err(|cause| Error::failed(format!("cannot create the lock: {cause}")))?;
         lock.try_lock().map_err(|_| Error::refused("another nsys is bringing this stack up"))?;
+        // Before anything is started: also what comes up half is to be found, and taken down, there.
+        self.runtime.remember(&self.layout)?;
         match self.runtime {
             Runtime::Local => local::up(self, &wanted, deadline, progress).await?,
             Runtime::Docker => docker::up(self, &wanted, deadline, progress).await?,
             Runtime::External => external::up(self, &wanted.choice, deadline, progress).await?,
+            Runtime::Kubernetes => kubernetes::up(self, &wanted, deadline, progress).await?,
         }
-        self.runtime.remember(&self.layout)?;
         self.records().await
     }
 
-    /// What `up` would do, in one line.
-    #[must_use]
-    pub fn intent(&self, wanted: &Wanted) -> String {
-        match self.runtime {
+    /// What `up` would do.
+    ///
+    /// # Errors
+    /// When a cluster that is asked for it does not answer, or would refuse an object.
+    pub async fn intent(&self, wanted: &Wanted) -> Result<String> {
+        Ok(match self.runtime {
+            Runtime::Kubernetes => kubernetes::dry_run(self, wanted).await?,
             Runtime::Local => format!(
                 "would start postgres, redis, kafka, prometheus, {} app and {} worker on the local runtime in {}",
                 wanted.app,
@@ -277,7 +288,7 @@ impl Stack {
                 "would start nothing, create the schema and the topics where they are missing, and wait for {}",
                 self.endpoints.api_url()
             ),
-        }
+        })
     }
 
     /// Stops everything. Returns what to tell of it.
@@ -288,6 +299,7 @@ impl Stack {
         match self.runtime {
             Runtime::Local => local::down(self, volumes).await,
             Runtime::Docker => docker::down(self, volumes).await,
+            Runtime::Kubernetes => kubernetes::down(self, volumes).await,
             Runtime::External => self.runtime.must_run_parts("stop the parts").map(|()| String::new()),
         }
     }
@@ -300,6 +312,7 @@ impl Stack {
         match self.runtime {
             Runtime::Local => local::restart(self, record).await,
             Runtime::Docker => docker::restart(record).await,
+            Runtime::Kubernetes => kubernetes::restart(self, record).await,
             Runtime::External => self.runtime.must_run_parts("restart a part"),
         }
     }

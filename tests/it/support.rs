@@ -8,6 +8,8 @@ use tempfile::TempDir;
 pub(crate) struct Place {
     pub(crate) dir: TempDir,
     pub(crate) offset: u16,
+    /// Name of the stack.
+    pub(crate) name: String,
 }
 
 static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
@@ -25,7 +27,10 @@ impl Place {
                 .all(|port| std::net::TcpListener::bind(("127.0.0.1", port + offset)).is_ok())
         };
         let offset = (0..130).map(|step| 10_000 + (first - 10_000 + step * 100) % 13_000).find(free);
-        Self { dir, offset: offset.expect("free ports") }
+        let offset = offset.expect("free ports");
+        // An engine's projects are the machine's, not the directory's.
+        let name = if in_containers() { format!("test{offset}") } else { "test".to_owned() };
+        Self { dir, offset, name }
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
@@ -35,11 +40,19 @@ impl Place {
         command
             .env("XDG_CONFIG_HOME", self.dir.path().join("none"))
             .env("XDG_STATE_HOME", self.dir.path().join("home"));
-        command.env("NSYS_STACK__PORT_OFFSET", self.offset.to_string()).env("NSYS_STACK__NAME", "test");
+        command.env("NSYS_STACK__PORT_OFFSET", self.offset.to_string()).env("NSYS_STACK__NAME", &self.name);
         // Whatever engine this machine has: these tests kill processes.
-        command.env("NSYS_STACK__RUNTIME", "local");
+        command.env("NSYS_STACK__RUNTIME", if in_containers() { "docker" } else { "local" });
+        if in_containers() {
+            command.env("NSYS_DOCKER__FILES", Self::offline_file());
+        }
         command.env("NSYS_LOADTEST__SEED_NOTIFICATIONS", "2000");
         command
+    }
+
+    /// The Compose file with the images that need no registry.
+    pub(crate) fn offline_file() -> String {
+        format!("{}/compose/offline/compose.yaml", env!("CARGO_MANIFEST_DIR"))
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Output {
@@ -56,7 +69,8 @@ impl Place {
     pub(crate) fn pid(&self, part: &str) -> i32 {
         let ps = self.json(&["ps"]);
         let parts = ps["parts"].as_array().expect("parts");
-        let found = parts.iter().find(|one| one["name"] == part).and_then(|one| one["pid"].as_i64());
+        let found = parts.iter().find(|one| one["name"] == part);
+        let found = found.and_then(|one| one["pid"].as_i64().or_else(|| pid_of(one["container"].as_str()?)));
         i32::try_from(found.unwrap_or_else(|| panic!("{part} does not run: {ps}"))).expect("a pid")
     }
 }
@@ -130,6 +144,18 @@ impl Terminal {
         let said = self.said.lock().expect("no holder panics").clone();
         (code, said)
     }
+}
+
+/// Whether the stacks of this run of the tests are containers (`make test-docker`).
+pub(crate) fn in_containers() -> bool {
+    std::env::var("NSYS_TEST_RUNTIME").is_ok_and(|runtime| runtime == "docker")
+}
+
+/// The process of a container on this machine.
+fn pid_of(container: &str) -> Option<i64> {
+    let inspect = ["inspect", "--format", "{{.State.Pid}}", container];
+    let output = Command::new("docker").args(inspect).output().ok()?;
+    String::from_utf8_lossy(&output.stdout).trim().parse().ok().filter(|pid| *pid > 0)
 }
 
 /// What a command said, for the message of a failed assertion.

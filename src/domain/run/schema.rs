@@ -31,7 +31,7 @@ fn complaints(value: &Value, schema: &Value, root: &Value, place: &str, into: &m
                 let known = &schema["properties"][name.as_str()];
                 match (known, &schema["additionalProperties"]) {
                     (Value::Null, Value::Bool(false)) => {
-                        into.push(format!("{place}.{name} is not published"))
+                        into.push(format!("{place}.{name} is not published"));
                     }
                     (Value::Null, more) => complaints(value, more, root, &format!("{place}.{name}"), into),
                     (known, _) => complaints(value, known, root, &format!("{place}.{name}"), into),

@@ -3,6 +3,8 @@
 mod files;
 mod rise;
 
+pub(crate) use files::service_environment;
+pub(crate) use rise::adopt_password;
 pub(super) use rise::{available, up};
 
 use super::{EachLine, LogRequest};

@@ -62,7 +62,7 @@ pub(super) fn unpack(stack: &Stack) -> Result<()> {
         // Containers read them as other users; there is no secret in them.
         std::fs::write(&target, text).with_context(|| format!("cannot write {}", target.display()))?;
     }
-    write_private(&dir.join("service.env"), &service_environment(&stack.loaded.config.service_config()))?;
+    write_private(&dir.join("service.env"), &environment_file(&stack.loaded.config.service_config()))?;
     let lines = variables(stack)?.into_iter().map(|(name, value)| format!("{name}={value}\n"));
     write_private(&dir.join("compose.env"), &lines.collect::<String>())
 }
@@ -111,20 +111,23 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// What differs from the service's defaults, as NSYS_<SECTION>__<KEY> lines. Addresses and the place
-/// of the key are those of the containers and stand in compose.yaml.
-fn service_environment(config: &ServiceConfig) -> String {
+/// What differs from the service's defaults, as keys with their values. Addresses and the place of the
+/// key are those of where the service runs, and stand in its manifests.
+pub(crate) fn service_environment(config: &ServiceConfig) -> Vec<(String, String)> {
     const FILLED_IN: [&str; 5] =
         ["db.url", "cache.url", "kafka.brokers", "auth.signing_key_file", "telemetry.otlp_url"];
     let defaults = flat(&ServiceConfig::default());
-    let lines = flat(config)
-        .into_iter()
-        .filter(|(key, value)| !FILLED_IN.contains(&key.as_str()) && defaults.get(key) != Some(value));
+    let changed = flat(config).into_iter().filter(|(key, value)| defaults.get(key) != Some(value));
+    changed.filter(|(key, _)| !FILLED_IN.contains(&key.as_str())).collect()
+}
+
+/// The same as lines of an environment file.
+fn environment_file(config: &ServiceConfig) -> String {
     // In single quotes everything stands for itself; Compose knows \' in them.
     let line = |(key, value): (String, String)| {
         format!("NSYS_{}='{}'\n", key.to_uppercase().replace('.', "__"), value.replace('\'', "\\'"))
     };
-    lines.map(line).collect()
+    service_environment(config).into_iter().map(line).collect()
 }
 
 /// Every key with its value as text, in order of the keys.
@@ -162,7 +165,7 @@ mod tests {
         config.limits.exempt = vec!["a@example.com".into(), "b@example.com".into()];
         config.telemetry.service_name = "it's".into();
         assert_eq!(
-            service_environment(&config),
+            environment_file(&config),
             "NSYS_DB__POOL_SIZE='20'\nNSYS_LIMITS__EXEMPT='a@example.com,b@example.com'\n\
              NSYS_TELEMETRY__SERVICE_NAME='it\\'s'\n"
         );

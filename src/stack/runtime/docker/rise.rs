@@ -38,7 +38,7 @@ pub(in crate::stack::runtime) async fn up(
     progress: &Progress,
 ) -> Result<()> {
     let engine = Engine::connect().await?;
-    adopt_password(stack, &engine).await?;
+    adopt_password(stack).await?;
     files::unpack(stack)?;
     let mut compose = compose(stack).await?;
     let known = compose.lines(&["config", "--services"]).await?;
@@ -74,15 +74,19 @@ pub(in crate::stack::runtime) async fn up(
 }
 
 /// A project that somebody started by hand has a password already: it becomes ours.
-async fn adopt_password(stack: &Stack, engine: &Engine) -> Result<()> {
+pub(crate) async fn adopt_password(stack: &Stack) -> Result<()> {
     let path = stack.layout.path("secrets/postgres");
     if path.exists() {
         return Ok(());
     }
+    let engine = Engine::connect().await?;
     let containers = engine.containers(&project(stack)).await?;
     let Some(postgres) = containers.iter().find(|one| one.service == "postgres") else { return Ok(()) };
     match engine.environment(&postgres.id).await.get("POSTGRES_PASSWORD") {
-        Some(password) => write_private(&path, password),
+        Some(password) => {
+            stack.layout.create()?;
+            write_private(&path, password)
+        }
         None => Ok(()),
     }
 }
