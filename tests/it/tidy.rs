@@ -86,7 +86,7 @@ fn the_domain_does_no_io() {
 fn the_dashboards_state_knows_no_terminal_and_its_view_no_client() {
     only_in("src", "ratatui", &["src/tui/view", "src/tui/screen", "src/tui/bench.rs"]);
     only_in("src", "crossterm", &["src/tui/screen"]);
-    only_in("src", "portable_pty", &["src/tui/screen/session.rs"]);
+    only_in("src", "portable_pty", &["src/tui/screen/session.rs", "src/tui/screen/terminal.rs"]);
     for (name, text) in sources("src/tui") {
         let client = text.contains("crate::clients") || text.contains("crate::stack");
         assert!(
