@@ -9,6 +9,7 @@ mod judge;
 mod load;
 mod look;
 mod stack;
+mod trace;
 mod tune;
 mod watch;
 
@@ -19,6 +20,7 @@ pub use judge::*;
 pub use load::*;
 pub use look::*;
 pub use stack::*;
+pub use trace::*;
 pub use tune::*;
 pub use watch::*;
 
@@ -186,6 +188,14 @@ pub enum Command {
     Health(HealthArgs),
     /// Show consumer lag by partition
     Lag(LagArgs),
+    /// Send one notification and follow it to its final status
+    Trace(TraceArgs),
+    /// List recorded traces, slowest first
+    Traces(TracesArgs),
+    /// Open a page of the stack in the browser
+    Open(OpenArgs),
+    /// Draw a CPU flame graph of a replica of the service
+    Profile(ProfileArgs),
     /// Watch the stack in a terminal dashboard
     Watch(WatchArgs),
     /// Look at topics and consumer groups

@@ -6,6 +6,7 @@ pub mod cgroup;
 pub mod compose;
 pub mod docker;
 pub mod http;
+pub mod jaeger;
 pub mod kafka;
 pub mod kubernetes;
 pub mod machine;

@@ -18,12 +18,15 @@ mod loadtest;
 mod look;
 mod next;
 mod observe;
+mod open;
+mod profile;
 mod proof;
 mod report;
 mod schema;
 mod send;
 mod stack;
 mod suggest;
+mod trace;
 mod tune;
 mod verify;
 mod watch;
@@ -131,6 +134,13 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
             send::send(&stack, &args, out).await
         }
         Command::Export(ExportCommand::Notifications(args)) => send::export(&stack, &args, choice, out).await,
+        Command::Trace(args) => {
+            change("trace")?;
+            trace::trace(&stack, args, out).await
+        }
+        Command::Traces(args) => trace::traces(&stack, args, out).await,
+        Command::Open(args) => open::open(&stack, args, out).await,
+        Command::Profile(args) => profile::profile(&stack, args, out).await,
         Command::Watch(args) => watch::watch(&stack, args, read_only, out).await,
         Command::Kafka(command) => kafka::kafka(&stack, command, out).await,
         Command::Cache(command) => {

@@ -29,6 +29,7 @@ pub mod spike;
 pub mod statistics;
 pub mod stop;
 pub mod stream;
+pub mod trace;
 pub mod trend;
 pub mod usage;
 pub mod usl;

@@ -79,6 +79,20 @@ impl Stack {
         Ok(())
     }
 
+    /// Base address of Jaeger; absent when the stack has none.
+    ///
+    /// # Errors
+    /// When whoever runs the parts does not answer.
+    pub async fn jaeger_url(&self) -> Result<Option<String>> {
+        let url = self.endpoints.jaeger_url();
+        let there = if self.runtime.is_elsewhere() {
+            !url.is_empty()
+        } else {
+            self.records().await?.iter().any(|record| record.name == "jaeger")
+        };
+        Ok(there.then_some(url))
+    }
+
     /// Address of the service's database, with its password.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod health;
 mod notifications;
 mod openapi;
 mod preferences;
+mod profile;
 mod server;
 mod signing_keys;
 mod templates;

@@ -31,8 +31,11 @@ impl FromStr for Scale {
 }
 
 /// Arguments of `nsys setup`.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct SetupArgs {
+    /// Also get what this optional part needs: jaeger
+    #[arg(long, value_delimiter = ',', value_name = "PART", value_parser = ["jaeger"])]
+    pub with: Vec<String>,
     /// Only report what is there and what is missing
     #[arg(long)]
     pub check: bool,
@@ -54,7 +57,7 @@ pub struct UpArgs {
     /// Start only these parts
     #[arg(long, value_delimiter = ',', value_name = "PARTS", conflicts_with_all = ["with", "without"])]
     pub only: Vec<String>,
-    /// Start these optional parts too
+    /// Start these optional parts too: jaeger, replica
     #[arg(long, value_delimiter = ',', value_name = "PARTS")]
     pub with: Vec<String>,
     /// Leave these parts out

@@ -75,6 +75,29 @@ pub async fn get_as(url: &str, token: &str, timeout: Duration) -> Result<Answer>
     finish(url, client()?.get(url).timeout(timeout).bearer_auth(token)).await
 }
 
+/// GET with a query.
+///
+/// # Errors
+/// When no answer arrives in time.
+pub async fn get_with(url: &str, query: &[(&str, String)], timeout: Duration) -> Result<Answer> {
+    finish(url, client()?.get(url).timeout(timeout).query(query)).await
+}
+
+/// POST of a JSON body with a bearer token and further headers.
+///
+/// # Errors
+/// When no answer arrives in time.
+pub async fn post_as<T: Serialize + Sync>(
+    url: &str,
+    token: &str,
+    headers: &[(&str, &str)],
+    body: &T,
+    timeout: Duration,
+) -> Result<Answer> {
+    let request = client()?.post(url).timeout(timeout).bearer_auth(token).json(body);
+    finish(url, headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+}
+
 /// POST of a JSON body, with a bearer token when there is one.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ mod read;
 pub use admin::{Partition, create_partitions, describe, group, groups, topic_settings};
 pub use monitor::Monitor;
 pub use offsets::group_offsets;
-pub use read::{first_times, recent_keys};
+pub use read::{Found, find, first_times, recent_keys};
 
 use crate::domain::lag::PartitionLag;
 use crate::error::{Error, Result};

@@ -3,12 +3,14 @@
 mod activity;
 mod hypothetical;
 mod index;
+mod journey;
 mod live;
 mod schema;
 mod statistics;
 
 pub use hypothetical::Planned;
 pub use index::{BuildProgress, Execution};
+pub use journey::Progress;
 
 use crate::domain::database::{Connections, LockWait, TableSize};
 use crate::domain::run::Statement;

@@ -31,7 +31,7 @@ impl Report for Tools {
 }
 
 pub(super) async fn setup(args: SetupArgs, out: Out) -> Result<()> {
-    let found = tools::survey();
+    let found = tools::survey(&args.with);
     let complete = found.iter().all(|tool| tool.path.is_some());
     if args.check || args.change.dry_run || complete {
         out.report(&Tools { tools: found })?;
@@ -42,7 +42,7 @@ pub(super) async fn setup(args: SetupArgs, out: Out) -> Result<()> {
         };
     }
     tools::install(&found, |text| out.say(text)).await?;
-    let found = tools::survey();
+    let found = tools::survey(&args.with);
     let missing: Vec<_> = found.iter().filter(|tool| tool.path.is_none()).map(|tool| tool.name).collect();
     if !missing.is_empty() {
         return Err(Error::failed(format!("still missing after the installation: {}", missing.join(", "))));
@@ -275,6 +275,7 @@ impl Report for Health {
                 Status::Degraded => (Tone::Warn, "degraded"),
                 Status::Down => (Tone::Bad, "down"),
                 Status::Unknown => (Tone::Warn, "unknown"),
+                Status::Absent => (Tone::Dim, "absent"),
             };
             let latency = format::or_missing(one.latency_ms, format::millis);
             table.row([one.name.clone(), paint(tone, status), latency, one.detail.clone()]);

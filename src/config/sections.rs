@@ -110,6 +110,8 @@ pub struct External {
     pub prometheus_url: String,
     /// Bearer token for Prometheus. Secret.
     pub prometheus_token: String,
+    /// Base address of Jaeger.
+    pub jaeger_url: String,
     /// File with a certificate authority (PEM) to trust beside the usual ones.
     pub ca_file: String,
 }

@@ -14,6 +14,8 @@ pub enum Status {
     Down,
     /// Could not be found out.
     Unknown,
+    /// An optional part that was not asked for: neither good nor bad.
+    Absent,
 }
 
 /// One component.
@@ -31,11 +33,21 @@ pub struct Component {
     pub hint: Option<String>,
 }
 
-/// The worst status wins; no component at all is unknown, not ok.
+impl Component {
+    /// A part that the stack was not asked to have.
+    #[must_use]
+    pub fn absent(name: &str) -> Self {
+        let detail = format!("optional; nsys up --with {name} starts it");
+        Self { name: name.to_owned(), status: Status::Absent, latency_ms: None, detail, hint: None }
+    }
+}
+
+/// The worst status wins; what is absent does not count; no component at all is unknown, not ok.
 #[must_use]
 pub fn overall(components: &[Component]) -> Status {
     let any = |status| components.iter().any(|component| component.status == status);
-    if components.is_empty() || any(Status::Unknown) && !any(Status::Down) {
+    let counted = components.iter().any(|component| component.status != Status::Absent);
+    if !counted || any(Status::Unknown) && !any(Status::Down) {
         Status::Unknown
     } else if any(Status::Down) {
         Status::Down
@@ -59,6 +71,7 @@ mod tests {
         assert_eq!(overall(&[]), Status::Unknown);
         assert_eq!(overall(&[component(Status::Ok), component(Status::Degraded)]), Status::Degraded);
         assert_eq!(overall(&[component(Status::Unknown), component(Status::Down)]), Status::Down);
-        assert_eq!(overall(&[component(Status::Ok)]), Status::Ok);
+        assert_eq!(overall(&[component(Status::Ok), component(Status::Absent)]), Status::Ok);
+        assert_eq!(overall(&[component(Status::Absent)]), Status::Unknown);
     }
 }

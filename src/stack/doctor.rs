@@ -97,7 +97,7 @@ pub async fn run(stack: &Stack) -> Vec<Check> {
 
 fn tools() -> Check {
     let missing: Vec<_> =
-        setup::survey().iter().filter(|tool| tool.path.is_none()).map(|tool| tool.name).collect();
+        setup::survey(&[]).iter().filter(|tool| tool.path.is_none()).map(|tool| tool.name).collect();
     let detail = if missing.is_empty() {
         setup::versions().join(", ")
     } else {

@@ -17,6 +17,7 @@ pub struct Endpoints {
 struct Elsewhere {
     api: String,
     prometheus: String,
+    jaeger: String,
     postgres: String,
     redis: String,
     brokers: Brokers,
@@ -37,6 +38,7 @@ impl Endpoints {
                 (_, given) => given,
             },
             prometheus: trimmed(&config.external.prometheus_url),
+            jaeger: trimmed(&config.external.jaeger_url),
             postgres: config.db.url.clone(),
             redis: config.cache.url.clone(),
             brokers: Brokers::configured(&config.kafka),
@@ -135,6 +137,18 @@ impl Endpoints {
     pub fn prometheus_url(&self) -> String {
         self.configured(|one| &one.prometheus)
             .unwrap_or_else(|| format!("http://127.0.0.1:{}", self.prometheus()))
+    }
+
+    /// Base address of Jaeger; empty where a stack that runs elsewhere has none.
+    #[must_use]
+    pub fn jaeger_url(&self) -> String {
+        self.configured(|one| &one.jaeger).unwrap_or_else(|| format!("http://127.0.0.1:{}", self.jaeger()))
+    }
+
+    /// Base address of the local trace collector, OTLP over HTTP.
+    #[must_use]
+    pub fn otlp_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.otlp_http())
     }
 
     /// The brokers, with what they want to let us in.

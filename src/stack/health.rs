@@ -54,6 +54,14 @@ pub async fn probe(stack: &Stack, part: &str) -> Result<String> {
                 Err(Error::failed(format!("answers {}", answer.status)))
             }
         }
+        "jaeger" => {
+            let answer = http::get(&format!("{}/api/services", ports.jaeger_url()), PATIENCE).await?;
+            if answer.status == 200 {
+                Ok("takes traces".into())
+            } else {
+                Err(Error::failed(format!("answers {}", answer.status)))
+            }
+        }
         "api" => ready(&ports.api_url()).await,
         replica => {
             let records = stack.records().await?;
@@ -112,6 +120,9 @@ pub async fn components(stack: &Stack) -> Result<Vec<Component>> {
     let mut names: Vec<String> = known.map(str::to_owned).into();
     let others = records.iter().filter(|record| record.state != State::Done);
     names.extend(others.map(|one| one.name.clone()).filter(|name| !known.contains(&name.as_str())));
+    if stack.runtime.is_elsewhere() && stack.jaeger_url().await?.is_some() {
+        names.push("jaeger".into());
+    }
     if stack.endpoints.prometheus_url().is_empty() {
         names.retain(|name| name != "prometheus");
     }
@@ -120,7 +131,11 @@ pub async fn components(stack: &Stack) -> Result<Vec<Component>> {
     }
     let probes =
         names.iter().map(|name| -> BoxFuture<'_, Component> { component(stack, name, &records).boxed() });
-    Ok(join_all(probes).await)
+    let mut components = join_all(probes).await;
+    if !names.iter().any(|name| name == "jaeger") && !stack.runtime.is_elsewhere() {
+        components.push(Component::absent("jaeger"));
+    }
+    Ok(components)
 }
 
 /// What does not work while a part is away.

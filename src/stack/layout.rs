@@ -1,6 +1,6 @@
 //! Where the files of a stack are, and its secrets.
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -85,8 +85,11 @@ impl Layout {
     /// A generated secret, made on first use and kept with mode 0600.
     ///
     /// # Errors
-    /// When it cannot be read or written.
+    /// When it cannot be read or written, or the stack was never started.
     pub fn secret(&self, name: &str) -> Result<String> {
+        if !self.path("secrets").is_dir() {
+            return Err(Error::unreachable("the stack was never started").hint("nsys up"));
+        }
         let path = self.path("secrets").join(name);
         if !path.exists() {
             let random: String =

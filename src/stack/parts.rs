@@ -2,13 +2,10 @@
 
 use super::spec::Spec;
 use super::{Stack, prepare, replica, setup};
-use crate::error::Result;
+use crate::error::{Context, Error, Result};
 use sha2::{Digest, Sha256};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-
-/// The parts that the service stands on, in the order they are shown.
-pub const INFRASTRUCTURE: [&str; 4] = ["postgres", "redis", "kafka", "prometheus"];
 
 fn spec(stack: &Stack, name: &str, program: PathBuf, args: Vec<String>, port: u16) -> Spec {
     let kept = ["PATH", "HOME", "LANG", "TZ"];
@@ -32,25 +29,41 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// PostgreSQL, Redis, Kafka and Prometheus.
+/// The parts that the service stands on, in the order they are shown.
+pub const INFRASTRUCTURE: [&str; 4] = ["postgres", "redis", "kafka", "prometheus"];
+/// Parts that run only when they are asked for.
+pub const OPTIONAL: [&str; 1] = ["jaeger"];
+
+/// The chosen parts beside the service itself.
 ///
 /// # Errors
 /// When a program is missing or its data cannot be made.
-pub async fn infrastructure(stack: &Stack) -> Result<Vec<Spec>> {
-    let (layout, ports) = (&stack.layout, &stack.endpoints);
-    let (postgres_data, kafka_settings) = tokio::try_join!(prepare::postgres(layout), prepare::kafka(stack))?;
-    let postgres = server(stack, "postgres", &postgres_data, ports.postgres())?;
+pub async fn infrastructure(stack: &Stack, chosen: &[&'static str]) -> Result<Vec<Spec>> {
+    let one = async |part: &'static str| match part {
+        "postgres" => {
+            let data = prepare::postgres(&stack.layout).await?;
+            server(stack, "postgres", &data, stack.endpoints.postgres())
+        }
+        "redis" => redis(stack),
+        "kafka" => kafka(stack).await,
+        "prometheus" => prometheus(stack),
+        _ => jaeger(stack),
+    };
+    futures::future::try_join_all(chosen.iter().map(|part| one(part))).await
+}
 
-    let redis_data = layout.path("data/redis");
-    std::fs::create_dir_all(&redis_data).map_err(|cause| crate::error::Error::failed(cause.to_string()))?;
-    let (redis_port, memory) = (ports.redis().to_string(), stack.loaded.config.stack.redis_max_memory_mb);
-    let redis_args = [
+fn redis(stack: &Stack) -> Result<Spec> {
+    let data = stack.layout.path("data/redis");
+    std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
+    let port = stack.endpoints.redis();
+    let memory = stack.loaded.config.stack.redis_max_memory_mb;
+    let args = [
         "--port",
-        &redis_port,
+        &port.to_string(),
         "--bind",
         "127.0.0.1",
         "--dir",
-        &text(&redis_data),
+        &text(&data),
         "--appendonly",
         "yes",
         "--save",
@@ -61,25 +74,39 @@ pub async fn infrastructure(stack: &Stack) -> Result<Vec<Spec>> {
         "volatile-lru",
     ];
     let program = setup::need(setup::on_path("redis-server"), "redis-server")?;
-    let redis = spec(stack, "redis", program, redis_args.map(str::to_owned).into(), ports.redis());
+    Ok(spec(stack, "redis", program, args.map(str::to_owned).into(), port))
+}
 
-    let mut kafka_args = prepare::kafka_jvm(layout, stack.loaded.config.stack.kafka_heap_mb);
-    kafka_args.extend(["kafka.Kafka".into(), text(&kafka_settings)]);
-    let kafka = spec(stack, "kafka", setup::need(setup::on_path("java"), "java")?, kafka_args, ports.kafka());
+async fn kafka(stack: &Stack) -> Result<Spec> {
+    let settings = prepare::kafka(stack).await?;
+    let mut args = prepare::kafka_jvm(&stack.layout, stack.loaded.config.stack.kafka_heap_mb);
+    args.extend(["kafka.Kafka".into(), text(&settings)]);
+    let program = setup::need(setup::on_path("java"), "java")?;
+    Ok(spec(stack, "kafka", program, args, stack.endpoints.kafka()))
+}
 
-    let config = layout.run().join("prometheus.yml");
-    let prometheus_args = [
-        format!("--config.file={}", text(&config)),
-        format!("--storage.tsdb.path={}", text(&layout.path("data/prometheus"))),
-        format!("--web.listen-address=127.0.0.1:{}", ports.prometheus()),
+fn prometheus(stack: &Stack) -> Result<Spec> {
+    let port = stack.endpoints.prometheus();
+    let args = [
+        format!("--config.file={}", text(&stack.layout.run().join("prometheus.yml"))),
+        format!("--storage.tsdb.path={}", text(&stack.layout.path("data/prometheus"))),
+        format!("--web.listen-address=127.0.0.1:{port}"),
         "--web.enable-admin-api".into(),
         "--web.enable-remote-write-receiver".into(),
         "--storage.tsdb.retention.time=7d".into(),
         "--log.level=warn".into(),
     ];
     let program = setup::need(setup::on_path("prometheus"), "prometheus")?;
-    let prometheus = spec(stack, "prometheus", program, prometheus_args.into(), ports.prometheus());
-    Ok(vec![postgres, redis, kafka, prometheus])
+    Ok(spec(stack, "prometheus", program, args.into(), port))
+}
+
+fn jaeger(stack: &Stack) -> Result<Spec> {
+    let program = setup::jaeger().ok_or_else(|| {
+        Error::failed("jaeger is not installed")
+            .hint("run: nsys setup --with jaeger (it builds for some minutes)")
+    })?;
+    let config = prepare::jaeger(stack)?;
+    Ok(spec(stack, "jaeger", program, vec!["--config".into(), text(&config)], stack.endpoints.jaeger()))
 }
 
 /// The streaming replica of PostgreSQL. It needs its copy of the data.

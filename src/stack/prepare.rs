@@ -205,21 +205,46 @@ pub fn prometheus(stack: &Stack, replicas: &[(&str, u32)]) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Writes the service's effective configuration; `replicated` says that a replica of ours takes reads.
-/// Returns its path.
+/// Writes Jaeger's configuration: traces in memory, everything on the loopback. Returns its path.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn service(stack: &Stack, replicated: bool) -> Result<PathBuf> {
+pub fn jaeger(stack: &Stack) -> Result<PathBuf> {
+    let (query, otlp) = (stack.endpoints.jaeger(), stack.endpoints.otlp_http());
+    let config = include_str!("jaeger.yaml")
+        .replace("QUERY", &format!("127.0.0.1:{query}"))
+        .replace("OTLP", &format!("127.0.0.1:{otlp}"));
+    let path = stack.layout.run().join("jaeger.yaml");
+    write_private(&path, &config)?;
+    Ok(path)
+}
+
+/// Optional parts of ours that the service uses when they run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Helpers {
+    /// A replica of PostgreSQL takes reads.
+    pub replicated: bool,
+    /// A Jaeger takes traces.
+    pub traced: bool,
+}
+
+/// Writes the service's effective configuration. Returns its path.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn service(stack: &Stack, helpers: Helpers) -> Result<PathBuf> {
     let mut config: ServiceConfig = stack.loaded.config.service_config();
     config.db.url = stack.database_url()?;
-    if replicated && config.db.read_url.is_empty() {
+    if helpers.replicated && config.db.read_url.is_empty() {
         config.db.read_url = stack.endpoints.replica_url(&stack.layout.secret("postgres")?);
     }
     config.cache.url = stack.endpoints.redis_url();
     config.kafka.brokers = stack.endpoints.brokers().to_string();
     if config.auth.signing_key_file.is_empty() {
         config.auth.signing_key_file = stack.layout.path("secrets/signing-key.pem").display().to_string();
+    }
+    if helpers.traced && config.telemetry.otlp_url.is_empty() {
+        config.telemetry.otlp_url = stack.endpoints.otlp_url();
     }
     let path = stack.layout.run().join("service.toml");
     write_private(&path, &toml::to_string(&config).context("cannot write the service's configuration")?)?;

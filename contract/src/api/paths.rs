@@ -69,6 +69,9 @@ pub const ADMIN_AUDIT: &str = "/admin/audit";
 /// The effective configuration of the running process, without secrets.
 pub const ADMIN_CONFIG: &str = "/admin/config";
 
+/// A CPU flame graph of this replica, sampled for `seconds`.
+pub const ADMIN_PROFILE: &str = "/admin/profile";
+
 /// Overall health.
 pub const HEALTH: &str = "/health";
 /// State of the workers.

@@ -44,6 +44,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 /// What is about one replica only, and so is served on its own listener too.
 pub(super) fn own_endpoints() -> Vec<Endpoint> {
     vec![
+        super::profile::endpoint(),
         get(paths::ADMIN_DRAIN, Access::Admin, "Whether this replica takes traffic")
             .gives::<DrainState>(200, "The state")
             .by(drain_state),

@@ -85,6 +85,42 @@ pub async fn recent_keys(
     Ok(found.await?.1.into_iter().collect())
 }
 
+/// Where a record was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its offset.
+    pub offset: i64,
+    /// When it was written, ms since the epoch.
+    pub timestamp_ms: i64,
+}
+
+/// Looks for the record of a notification in one partition, from an offset on; absent when it does
+/// not come in time.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn find(
+    brokers: &Brokers,
+    topic: &str,
+    partition: i32,
+    from: i64,
+    id: uuid::Uuid,
+    timeout: Duration,
+) -> Result<Option<Found>> {
+    let wanted = id.to_string();
+    read_from(brokers, topic, vec![(partition, from)], timeout, None, move |found, seen| {
+        // The end of the partition is no reason to stop: the record may be written only now.
+        let Seen::Record(record) = seen else { return false };
+        let value = record.payload().unwrap_or_default();
+        if value.windows(wanted.len()).any(|window| window == wanted.as_bytes()) {
+            let timestamp_ms = record.timestamp().to_millis().unwrap_or_default();
+            *found = Some(Found { offset: record.offset(), timestamp_ms });
+        }
+        found.is_some()
+    })
+    .await
+}
+
 /// Reads a topic from these offsets until `look` says that it has seen enough or the time is over,
 /// and gives back what it gathered.
 async fn read_from<T: Send + 'static>(

@@ -31,11 +31,11 @@ pub(super) fn usage(records: &[Record]) -> Vec<Option<Usage>> {
 }
 
 /// The parts that `up` may be told to start or to leave out.
-const PARTS: [&str; 7] = ["postgres", "replica", "redis", "kafka", "prometheus", "app", "worker"];
+const PARTS: [&str; 8] = ["postgres", "replica", "redis", "kafka", "prometheus", "jaeger", "app", "worker"];
 
 pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progress: &Progress) -> Result<()> {
     wanted.choice.check(Runtime::Local, &PARTS)?;
-    let chosen = |part: &str| wanted.choice.wants(part, true);
+    let chosen = |part: &str| wanted.choice.wants(part, !parts::OPTIONAL.contains(&part));
     let replicas: Vec<(&str, u32)> = (1..=wanted.app)
         .map(|index| ("app", index))
         .chain((1..=wanted.worker).map(|index| ("worker", index)))
@@ -46,33 +46,40 @@ pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progre
         Some(running) => running,
         None => start_supervisor(stack).await?,
     };
-    check_ports(stack, &running, &replicas, |part| wanted.choice.wants(part, part != replica::PART))?;
+    check_ports(stack, &running, &replicas, |part| {
+        wanted.choice.wants(part, part != replica::PART && !parts::OPTIONAL.contains(&part))
+    })?;
     let line = progress.line("prepare");
     line.update("data directories");
-    let mut specs = parts::infrastructure(stack).await?;
-    specs.retain(|spec| chosen(&spec.name));
+    let ground_parts: Vec<_> =
+        parts::INFRASTRUCTURE.into_iter().chain(parts::OPTIONAL).filter(|part| chosen(part)).collect();
+    let specs = parts::infrastructure(stack, &ground_parts).await?;
     for spec in &specs {
         tracing::info!(part = spec.name, program = %spec.program.display(), args = spec.args.join(" "), "part");
     }
     line.finish("ready");
     send(stack, Request::Start { specs }).await?;
-    let waits = parts::INFRASTRUCTURE.into_iter().filter(|part| chosen(part));
-    futures::future::try_join_all(waits.map(|part| wait_ready(stack, part, deadline, progress))).await?;
+    let waits = ground_parts.iter().map(|part| wait_ready(stack, part, deadline, progress));
+    futures::future::try_join_all(waits).await?;
     if chosen("postgres") && chosen("kafka") {
         ground(stack, deadline).await?;
     }
 
+    // An optional part that an earlier `up` started stays until it is left out by name.
+    let left_out = |name: &str| wanted.choice.without.iter().any(|part| part == name);
+    let unwanted = running.iter().map(|record| record.name.clone()).filter(|name| left_out(name));
+    stop(stack, unwanted.collect()).await?;
+    let traced =
+        chosen("jaeger") || running.iter().any(|record| record.name == "jaeger" && !left_out(&record.name));
     let replicated = follow(stack, wanted, &running, deadline, progress).await?;
-    let config = prepare::service(stack, replicated)?;
+    let config = prepare::service(stack, prepare::Helpers { replicated, traced })?;
     let names: Vec<_> = replicas.iter().map(|(role, index)| format!("{role}-{index}")).collect();
     let surplus: Vec<_> = running
         .iter()
         .filter(|record| record.role().is_some() && !names.contains(&record.name))
         .map(|record| record.name.clone())
         .collect();
-    if !surplus.is_empty() {
-        send(stack, Request::Stop { names: surplus }).await?;
-    }
+    stop(stack, surplus).await?;
     // One after the other: while one restarts with a new configuration, its siblings serve.
     for (role, index) in &replicas {
         send(stack, Request::Start { specs: vec![parts::replica(stack, role, *index, &config)?] }).await?;
@@ -84,8 +91,7 @@ pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progre
     Ok(())
 }
 
-/// Starts the replica of PostgreSQL when it was asked for, keeps one that runs, stops one that was left
-/// out. Tells whether one runs.
+/// Starts the replica of PostgreSQL when it was asked for, and keeps one that runs. Tells whether one runs.
 async fn follow(
     stack: &Stack,
     wanted: &Wanted,
@@ -94,13 +100,8 @@ async fn follow(
     progress: &Progress,
 ) -> Result<bool> {
     let there = running.iter().any(|record| record.name == replica::PART);
-    if wanted.choice.without.iter().any(|part| part == replica::PART) {
-        if there {
-            send(stack, Request::Stop { names: vec![replica::PART.to_owned()] }).await?;
-        }
-        return Ok(false);
-    }
-    if !there && !wanted.choice.wants(replica::PART, false) {
+    let left_out = wanted.choice.without.iter().any(|part| part == replica::PART);
+    if left_out || !there && !wanted.choice.wants(replica::PART, false) {
         return Ok(false);
     }
     if !there {
@@ -112,6 +113,13 @@ async fn follow(
     send(stack, Request::Start { specs: vec![parts::database_replica(stack)?] }).await?;
     wait_ready(stack, replica::PART, deadline, progress).await?;
     Ok(true)
+}
+
+async fn stop(stack: &Stack, names: Vec<String>) -> Result<()> {
+    if !names.is_empty() {
+        send(stack, Request::Stop { names }).await?;
+    }
+    Ok(())
 }
 
 async fn send(stack: &Stack, request: Request) -> Result<Vec<Record>> {
@@ -170,6 +178,8 @@ fn check_ports(
         ("kafka".to_owned(), ports.kafka()),
         ("kafka".to_owned(), ports.kafka_controller()),
         ("prometheus".to_owned(), ports.prometheus()),
+        ("jaeger".to_owned(), ports.jaeger()),
+        ("jaeger".to_owned(), ports.otlp_http()),
     ];
     needed.retain(|(part, _)| chosen(part));
     needed.extend(

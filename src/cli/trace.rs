@@ -1,0 +1,75 @@
+//! Arguments of the commands that follow single notifications and requests.
+
+use clap::{Args, ValueEnum};
+use std::time::Duration;
+
+/// Arguments of `nsys trace`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct TraceArgs {
+    /// Longest wait for the final status
+    #[arg(long, value_parser = super::parse_duration, default_value = "30s")]
+    pub timeout: Duration,
+}
+
+/// Arguments of `nsys traces`.
+#[derive(Clone, Debug, Args)]
+pub struct TracesArgs {
+    /// Only traces slower than the objective for the 95th percentile
+    #[arg(long)]
+    pub slow: bool,
+    /// Only traces at least this long
+    #[arg(long, value_parser = super::parse_duration, conflicts_with = "slow", value_name = "DURATION")]
+    pub min: Option<Duration>,
+    /// Only traces with an error
+    #[arg(long)]
+    pub errors: bool,
+    /// Only this operation, for example "POST /notifications"
+    #[arg(long, value_name = "OP")]
+    pub operation: Option<String>,
+    /// How far to look back
+    #[arg(long, value_parser = super::parse_duration, default_value = "1h")]
+    pub since: Duration,
+    /// Most traces to show
+    #[arg(long, default_value_t = 20)]
+    pub limit: u32,
+}
+
+/// A page that can be opened in a browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Page {
+    /// Dashboards.
+    Grafana,
+    /// Metrics.
+    Prometheus,
+    /// Traces.
+    Jaeger,
+    /// Topics and groups.
+    KafkaUi,
+    /// The service's API documentation.
+    ApiDocs,
+}
+
+/// Arguments of `nsys open`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct OpenArgs {
+    /// Which page
+    #[arg(value_enum)]
+    pub page: Page,
+    /// Print the address, do not open it
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// Arguments of `nsys profile`.
+#[derive(Clone, Debug, Args)]
+pub struct ProfileArgs {
+    /// Which replica: app, worker, app-2, …
+    #[arg(value_name = "PART")]
+    pub part: String,
+    /// How long to sample
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub seconds: u32,
+    /// Where to write the flame graph; default <part>-<time>.svg in the current directory
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<std::path::PathBuf>,
+}

@@ -1,0 +1,43 @@
+//! `nsys open`: the addresses of the stack's pages.
+
+use crate::cli::{OpenArgs, Page};
+use crate::error::{Error, Result};
+use crate::render::Out;
+use crate::stack::{Stack, setup};
+use std::process::{Command, Stdio};
+
+/// Prints the address, and opens it where there is something to open it with.
+pub(super) async fn open(stack: &Stack, args: OpenArgs, out: Out) -> Result<()> {
+    let url = address(stack, args.page).await?;
+    out.line(&url)?;
+    if args.print {
+        return Ok(());
+    }
+    let Some(opener) = ["xdg-open", "open"].into_iter().find_map(setup::on_path) else {
+        out.say("there is no browser to open it with; the address is above");
+        return Ok(());
+    };
+    let mut command = Command::new(&opener);
+    command.arg(&url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .spawn()
+        .map(|_| ())
+        .map_err(|cause| Error::failed(format!("cannot start {}: {cause}", opener.display())))
+}
+
+async fn address(stack: &Stack, page: Page) -> Result<String> {
+    let ports = &stack.endpoints;
+    let missing = |what: &str, instead: &str| {
+        Err(Error::failed(format!("this stack has no {what}")).hint(instead.to_owned()))
+    };
+    match page {
+        Page::Prometheus => Ok(ports.prometheus_url()),
+        Page::ApiDocs => Ok(format!("{}/docs", ports.api_url())),
+        Page::Jaeger => match stack.jaeger_url().await? {
+            Some(url) => Ok(url),
+            None => missing("Jaeger", "nsys up --with jaeger"),
+        },
+        Page::Grafana => missing("Grafana", "nsys watch shows the same figures"),
+        Page::KafkaUi => missing("Kafka UI", "nsys watch lag, nsys kafka topics"),
+    }
+}

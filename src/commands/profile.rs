@@ -1,0 +1,47 @@
+//! `nsys profile`: a CPU flame graph, sampled inside the replica itself.
+
+use crate::cli::ProfileArgs;
+use crate::clients::http;
+use crate::error::{Context, Error, Result};
+use crate::render::{Out, progress::Progress};
+use crate::stack::{Stack, up};
+use nsys_contract::api::paths;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest wait for the graph to be drawn after the sampling.
+const DRAWING: Duration = Duration::from_secs(60);
+
+pub(super) async fn profile(stack: &Stack, args: ProfileArgs, out: Out) -> Result<()> {
+    let records = stack.records().await?;
+    let of_role = |name: &str| name.rsplit_once('-').is_some_and(|(role, _)| role == args.part);
+    let record = records
+        .iter()
+        .find(|record| record.role().is_some() && (record.name == args.part || of_role(&record.name)))
+        .ok_or_else(|| {
+            let running: Vec<_> =
+                records.iter().filter(|one| one.role().is_some()).map(|one| one.name.as_str()).collect();
+            let hint = if running.is_empty() { "nsys up".to_owned() } else { running.join(", ") };
+            Error::usage(format!("no replica {} of the service runs", args.part)).hint(hint)
+        })?;
+    let address = record
+        .address
+        .as_ref()
+        .ok_or_else(|| Error::unreachable(format!("{} has no address yet", record.name)))?;
+    let token = up::loadtest_user(stack).await?;
+    let url = format!("http://{address}{}?seconds={}", paths::ADMIN_PROFILE, args.seconds);
+    let line = Progress::new(out).line(&record.name);
+    line.update(&format!("samples for {} s", args.seconds));
+    let patience = Duration::from_secs(u64::from(args.seconds)) + DRAWING;
+    let answer = http::get_as(&url, &token, patience).await?;
+    if answer.status != 200 {
+        let why = answer.body["detail"].as_str().map_or_else(|| answer.body.to_string(), str::to_owned);
+        return Err(Error::failed(format!("{}: {why}", record.name)));
+    }
+    let graph = answer.body.as_str().ok_or_else(|| Error::failed("the profile is no picture"))?;
+    let stamp = jiff::Zoned::now().strftime("%Y%m%d_%H%M%S");
+    let file = args.file.unwrap_or_else(|| PathBuf::from(format!("{}-{stamp}.svg", record.name)));
+    std::fs::write(&file, graph).with_context(|| format!("cannot write {}", file.display()))?;
+    line.finish("done");
+    out.line(&file.display().to_string())
+}
