@@ -50,7 +50,7 @@ async fn situation(stack: &Stack) -> Situation {
 }
 
 fn missing() -> Vec<String> {
-    let tools = setup::survey();
+    let tools = setup::survey(&[]);
     tools.iter().filter(|tool| tool.path.is_none()).map(|tool| tool.name.to_owned()).collect()
 }
 
