@@ -21,6 +21,8 @@ fn quiet() -> Facts {
             put(name, if at_least { 1.0 } else { 0.0 });
         }
     }
+    put("machine_cpu_pct", 30.0);
+    put("parts_cpu_pct", 20.0);
     put("in_flight", 10.0);
     put("request_rate", 500.0);
     put("request_mean_ms", 20.0);
@@ -235,7 +237,7 @@ fn what_waits_for_a_processor_cost_is_not_blamed_on_a_part() {
     }
     assert_eq!(first(&run), "cpu-queueing");
     for level in &mut run.levels {
-        set(level, "cache_mean_ms", 200.0);
+        set(level, "cache_mean_ms", 300.0);
     }
     let found = diagnose(&run, &bounds());
     assert!(found.causes().any(|one| one.rule == "cache-slow"), "beyond what waiting explains");
