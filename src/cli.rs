@@ -252,6 +252,9 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print the manual page
     Man,
+    /// Offer the load of one level (started by load tests)
+    #[command(hide = true)]
+    Generate(GenerateArgs),
     /// Keep the local stack alive (started by `up`)
     #[command(hide = true)]
     Supervise(SuperviseArgs),

@@ -11,6 +11,7 @@ mod diagnose;
 mod dlq;
 mod experiment;
 mod export;
+mod generate;
 mod history;
 mod kafka;
 mod lag;
@@ -50,6 +51,7 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
         Command::Completions(args) => return completions(args.shell, out),
         Command::Man => return man(out),
         Command::Supervise(args) => return crate::stack::supervisor::run(&args.root).await,
+        Command::Generate(args) => return generate::generate(args, out).await,
         _ => {}
     }
     let loaded =
@@ -183,7 +185,11 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
             report::report(&stack, &args, out)
         }
         // Answered above, before a configuration was needed.
-        Command::Completions(_) | Command::Man | Command::Supervise(_) | Command::Config(_) => Ok(()),
+        Command::Completions(_)
+        | Command::Man
+        | Command::Supervise(_)
+        | Command::Generate(_)
+        | Command::Config(_) => Ok(()),
     };
     if outcome.is_ok() && !says_itself {
         next::hint(&stack, out).await;

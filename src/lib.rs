@@ -6,7 +6,7 @@
 //! - [`stack`]: parts, readiness, the supervisor; [`commands`]: one noun per file
 //! - [`plan`]: changes before they are made; [`apply`]: makes them; [`journal`]: what was made
 //! - [`loadtest`]: offer, watch, drain, reconcile, judge; [`diagnose`]: what only a look around can tell
-//! - [`report`]: what people read of a run
+//! - [`generate`]: the native load generator; [`report`]: what people read of a run
 //! - [`tui`]: the terminal dashboard
 //! - [`render`]: the only way to standard output
 
@@ -18,6 +18,7 @@ pub mod config;
 pub mod diagnose;
 pub mod domain;
 pub mod error;
+pub mod generate;
 pub mod journal;
 pub mod loadtest;
 pub mod plan;

@@ -4,6 +4,7 @@ use super::{ChangeFlags, parse_duration};
 use crate::domain::scenario::Scenario;
 use clap::{Args, Subcommand, ValueEnum};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Which load is offered.
@@ -156,6 +157,14 @@ pub enum LoadtestCommand {
         #[command(flatten)]
         change: ChangeFlags,
     },
+}
+
+/// Arguments of `nsys generate`.
+#[derive(Clone, Debug, Args)]
+pub struct GenerateArgs {
+    /// The plan file
+    #[arg(long)]
+    pub plan: PathBuf,
 }
 
 /// Arguments of `nsys loadtest all`.

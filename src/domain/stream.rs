@@ -126,6 +126,43 @@ pub enum Event {
     },
 }
 
+/// One second as one generator saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tick {
+    /// Seconds since the epoch.
+    pub at_s: f64,
+    /// Requests per second that were answered or failed.
+    pub rate: f64,
+    /// Failed requests per second.
+    pub errors: f64,
+    /// Requests per second that could not be started.
+    pub dropped: f64,
+    /// Median answer time, in ms.
+    pub p50_ms: Option<f64>,
+    /// 95th percentile, in ms.
+    pub p95_ms: Option<f64>,
+    /// 99th percentile, in ms.
+    pub p99_ms: Option<f64>,
+}
+
+impl Tick {
+    /// The same second of two generators. Of percentiles the larger one: an upper bound, good enough
+    /// to watch and never stored as a result.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let larger = |one: Option<f64>, two: Option<f64>| one.into_iter().chain(two).reduce(f64::max);
+        Self {
+            at_s: self.at_s.max(other.at_s),
+            rate: self.rate + other.rate,
+            errors: self.errors + other.errors,
+            dropped: self.dropped + other.dropped,
+            p50_ms: larger(self.p50_ms, other.p50_ms),
+            p95_ms: larger(self.p95_ms, other.p95_ms),
+            p99_ms: larger(self.p99_ms, other.p99_ms),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,5 +174,13 @@ mod tests {
         let line = serde_json::to_string(&event).unwrap();
         assert!(line.starts_with(r#"{"event":"second","level":2,"sample":{"at_s":3.0"#), "{line}");
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+    }
+
+    #[test]
+    fn two_generators_of_one_second_add_up() {
+        let one = Tick { at_s: 1.0, rate: 10.0, p95_ms: Some(5.0), ..Tick::default() };
+        let two = Tick { at_s: 1.2, rate: 12.0, p95_ms: None, ..Tick::default() };
+        let both = one.plus(&two);
+        assert_eq!((both.rate, both.p95_ms, both.at_s), (22.0, Some(5.0), 1.2));
     }
 }

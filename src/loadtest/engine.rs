@@ -8,12 +8,12 @@ mod summary;
 
 pub use claim::{claim, recover, release};
 pub use k6::{script_digest, version};
-pub use live::Tick;
 pub use summary::{Histogram, Summary, WindowSummary};
 
 use crate::clients::process::Identity;
 use crate::domain::level::Window;
 use crate::domain::scenario::{Engine, Scenario};
+use crate::domain::stream::Tick;
 use crate::error::{Error, Result};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -88,6 +88,11 @@ pub fn keep_summary(offer: &Offer, dir: &Path, number: usize) {
         // A summary that is not there was said to be missing already.
         let _ = std::fs::copy(summary_file(&offer.work, index), dir.join(name));
     }
+}
+
+/// The first one keeps its name: others look there for what is offered at present.
+fn plan_file(work: &Path, index: u32) -> PathBuf {
+    if index == 0 { work.join("level-plan.json") } else { work.join(format!("level-plan-{index}.json")) }
 }
 
 fn summary_file(work: &Path, index: u32) -> PathBuf {

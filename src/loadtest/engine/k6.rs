@@ -2,12 +2,12 @@
 
 use super::live;
 use super::summary::{Histogram, Summary, WindowSummary};
-use super::{Generator, News, Offer, summary_file};
+use super::{Generator, News, Offer, plan_file, summary_file};
 use crate::domain::run::Latency;
 use crate::domain::scenario::Scenario;
 use crate::error::{Context, Result};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::Receiver;
@@ -48,11 +48,6 @@ pub async fn version(k6: &Path) -> Result<String> {
     let output = output.with_context(|| format!("cannot start {}", k6.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(text.lines().next().unwrap_or("unknown").trim().to_owned())
-}
-
-fn plan_file(work: &Path, index: u32) -> PathBuf {
-    // The first one keeps its name: others look there for what is offered at present.
-    if index == 0 { work.join("level-plan.json") } else { work.join(format!("level-plan-{index}.json")) }
 }
 
 /// Starts the k6 processes of a level; each takes its segment of it.

@@ -2,7 +2,7 @@
 
 use super::News;
 use crate::clients::http::{Events, ServerEvent};
-use serde::{Deserialize, Serialize};
+use crate::domain::stream::Tick;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,43 +12,6 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 const WAITING: usize = 64;
 /// A dashboard that does not answer by then never will; k6 makes its virtual users first.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// One second as one generator saw it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Tick {
-    /// Seconds since the epoch.
-    pub at_s: f64,
-    /// Requests per second that were answered or failed.
-    pub rate: f64,
-    /// Failed requests per second.
-    pub errors: f64,
-    /// Requests per second that could not be started.
-    pub dropped: f64,
-    /// Median answer time, in ms.
-    pub p50_ms: Option<f64>,
-    /// 95th percentile, in ms.
-    pub p95_ms: Option<f64>,
-    /// 99th percentile, in ms.
-    pub p99_ms: Option<f64>,
-}
-
-impl Tick {
-    /// The same second of two generators. Of percentiles the larger one: an upper bound, good enough
-    /// to watch and never stored as a result.
-    #[must_use]
-    pub fn plus(&self, other: &Self) -> Self {
-        let larger = |one: Option<f64>, two: Option<f64>| one.into_iter().chain(two).reduce(f64::max);
-        Self {
-            at_s: self.at_s.max(other.at_s),
-            rate: self.rate + other.rate,
-            errors: self.errors + other.errors,
-            dropped: self.dropped + other.dropped,
-            p50_ms: larger(self.p50_ms, other.p50_ms),
-            p95_ms: larger(self.p95_ms, other.p95_ms),
-            p99_ms: larger(self.p99_ms, other.p99_ms),
-        }
-    }
-}
 
 /// Listens to the dashboards on these ports of this machine. Ends with them, or when nobody reads.
 pub(super) fn listen(ports: Vec<u16>) -> Receiver<News> {
@@ -158,13 +121,5 @@ mod tests {
         let mut decoder = Decoder::default();
         assert_eq!(decoder.take(&event("snapshot", "[[")), None);
         assert_eq!(decoder.take(&event("metric", "[]")), None);
-    }
-
-    #[test]
-    fn two_generators_of_one_second_add_up() {
-        let one = Tick { at_s: 1.0, rate: 10.0, p95_ms: Some(5.0), ..Tick::default() };
-        let two = Tick { at_s: 1.2, rate: 12.0, p95_ms: None, ..Tick::default() };
-        let both = one.plus(&two);
-        assert_eq!((both.rate, both.p95_ms, both.at_s), (22.0, Some(5.0), 1.2));
     }
 }

@@ -1,0 +1,146 @@
+//! The native load generator: an open loop over hyper, one runtime and one pool of connections for each
+//! core, answer times from the intended start of each request.
+//!
+//! A thread paces: at the planned time of a request it deals it to a core, whatever the answers do. A
+//! request that finds no idle virtual user waits, and its answer time includes that wait, so nothing
+//! that users would have felt is left out.
+
+mod connection;
+mod pace;
+mod plan;
+mod record;
+mod schedule;
+mod summary;
+mod traffic;
+mod worker;
+
+pub use summary::{Summary, Window, decode};
+
+use crate::domain::stream::Tick;
+use crate::error::{Error, Result};
+use plan::Plan;
+use record::{Counts, SecondCounts};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// The first request is meant to start so long after all threads were told, in which they get ready.
+const LEAD: Duration = Duration::from_millis(200);
+
+/// What the threads share.
+#[derive(Debug)]
+struct Shared {
+    plan: Plan,
+    /// The start of the level.
+    begin: Instant,
+    /// Whether to end before the end.
+    stop: Arc<AtomicBool>,
+}
+
+impl Shared {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Seconds since the start of the level.
+    fn elapsed_s(&self) -> f64 {
+        Instant::now().saturating_duration_since(self.begin).as_secs_f64()
+    }
+}
+
+/// What a thread tells the one that collects.
+#[derive(Debug)]
+enum Told {
+    Second(Box<SecondCounts>),
+    Ended(Result<Box<Counts>>),
+}
+
+/// Offers the level that a plan file describes and leaves its summary. `tell` is told each second.
+/// Ends early, with a summary of what was done, once `stop` is set.
+///
+/// # Errors
+/// When the plan cannot be read, a thread cannot be started, or the summary cannot be written.
+pub fn run(plan: &Path, stop: Arc<AtomicBool>, mut tell: impl FnMut(&Tick)) -> Result<()> {
+    let plan = Plan::read(plan)?;
+    plan.authority()?;
+    let began_s = crate::loadtest::now_s() + LEAD.as_secs_f64();
+    let (threads, summary) = (plan.own_threads(), plan.summary.clone());
+    let shared = Arc::new(Shared { plan, begin: Instant::now() + LEAD, stop });
+    let (to, from) = std::sync::mpsc::channel();
+    let (mut feeds, mut handles) = (Vec::new(), Vec::new());
+    for index in 0..threads {
+        let (feed, work) = worker::feed(&shared, threads);
+        feeds.push(feed);
+        let (shared, to) = (Arc::clone(&shared), to.clone());
+        let thread = std::thread::Builder::new().name(format!("load-{index}"));
+        let body = move || worker::run(&shared, index, threads, work, &to);
+        handles.push(thread.spawn(body).map_err(|cause| Error::failed(format!("no thread: {cause}")))?);
+    }
+    drop(to);
+    let pacer = std::thread::Builder::new().name("pace".into());
+    let paced = Arc::clone(&shared);
+    let pacer = pacer.spawn(move || pace::pace(&paced, &feeds));
+    let pacer = pacer.map_err(|cause| Error::failed(format!("no thread: {cause}")))?;
+    let mut counts = collect(&shared, &from, threads, began_s, &mut tell)?;
+    for handle in handles {
+        handle.join().map_err(|_| Error::failed("a thread of the generator ended abnormally"))?;
+    }
+    counts.dropped += pacer.join().map_err(|_| Error::failed("the pacing thread ended abnormally"))?;
+    summary::write(&summary, &shared.plan, began_s, &counts)
+}
+
+/// Adds up what the threads tell until all have ended.
+fn collect(
+    shared: &Shared,
+    from: &std::sync::mpsc::Receiver<Told>,
+    threads: usize,
+    began_s: f64,
+    tell: &mut impl FnMut(&Tick),
+) -> Result<Counts> {
+    let mut sum = Counts::new(shared.plan.windows.len())?;
+    let mut seconds: BTreeMap<u64, (usize, SecondCounts)> = BTreeMap::new();
+    for told in from {
+        match told {
+            Told::Ended(counts) => {
+                let counts = counts?;
+                sum.add(&counts)?;
+            }
+            Told::Second(one) => {
+                let second = one.second;
+                match seconds.get_mut(&second) {
+                    Some((told, sum)) => {
+                        sum.add(&one)?;
+                        *told += 1;
+                    }
+                    None => {
+                        seconds.insert(second, (1, *one));
+                    }
+                }
+                if seconds.get(&second).is_some_and(|(told, _)| *told == threads)
+                    && let Some((_, whole)) = seconds.remove(&second)
+                {
+                    tell(&tick(&whole, began_s));
+                }
+            }
+        }
+    }
+    Ok(sum)
+}
+
+fn tick(second: &SecondCounts, began_s: f64) -> Tick {
+    let ms = |q: f64| {
+        let there = !second.answers.is_empty();
+        there.then(|| second.answers.value_at_quantile(q) as f64 / 1_000.0)
+    };
+    Tick {
+        at_s: began_s + second.second as f64 + 1.0,
+        rate: second.requests as f64,
+        errors: second.failed as f64,
+        dropped: second.dropped as f64,
+        p50_ms: ms(0.5),
+        p95_ms: ms(0.95),
+        p99_ms: ms(0.99),
+    }
+}

@@ -1,0 +1,86 @@
+//! What the generator is told: the same plan file that the k6 script reads.
+
+use crate::domain::level::{Model, Window};
+use crate::error::{Context, Error, Result};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// One level as it is told.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Plan {
+    /// `http://HOST:PORT`, without a path.
+    pub(super) base_url: String,
+    pub(super) token: String,
+    pub(super) model: Model,
+    pub(super) vus: u32,
+    pub(super) windows: Vec<Window>,
+    /// Correlation ids begin with this.
+    pub(super) prefix: String,
+    pub(super) seed_users: u32,
+    pub(super) seed_notifications: u32,
+    pub(super) mix: Mix,
+    /// One path that all requests read, instead of the mix.
+    #[serde(default)]
+    pub(super) path: Option<String>,
+    /// Which of several generators this is, from 0.
+    #[serde(default)]
+    pub(super) share: u32,
+    /// How many there are.
+    #[serde(default = "one")]
+    pub(super) of: u32,
+    /// Threads; absent: one for each processor.
+    #[serde(default)]
+    pub(super) threads: Option<usize>,
+    /// Where the summary goes.
+    pub(super) summary: PathBuf,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// Shares of the kinds of requests; the rest looks up by correlation id.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Mix {
+    pub(super) create: f64,
+    pub(super) get: f64,
+    pub(super) list: f64,
+}
+
+impl Plan {
+    /// Reads a plan file.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} is no plan of a level", path.display()))
+    }
+
+    /// Host and port.
+    pub(super) fn authority(&self) -> Result<&str> {
+        let authority = self.base_url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+        authority.filter(|authority| !authority.contains('/')).ok_or_else(|| {
+            Error::usage(format!(
+                "{}: the native engine speaks plain HTTP to http://HOST:PORT",
+                self.base_url
+            ))
+            .hint("--engine k6")
+        })
+    }
+
+    /// Length of all windows, in seconds.
+    pub(super) fn seconds(&self) -> u64 {
+        self.windows.iter().map(|window| window.start_s + window.seconds).max().unwrap_or(0)
+    }
+
+    /// Virtual users of this process.
+    pub(super) fn own_users(&self) -> usize {
+        let (users, of) = (self.vus, self.of.max(1));
+        (users / of + u32::from(self.share < users % of)).max(1) as usize
+    }
+
+    /// Threads of this process.
+    pub(super) fn own_threads(&self) -> usize {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.unwrap_or(cpus).clamp(1, self.own_users())
+    }
+}

@@ -1,0 +1,140 @@
+//! What one thread has counted: by window for the results, by second for whoever watches.
+
+use crate::error::{Context, Result};
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+
+/// Longest time that is told apart from longer ones, in µs: two minutes.
+const LONGEST_US: u64 = 120_000_000;
+/// Three significant figures: an error of at most one in a thousand.
+const FIGURES: u8 = 3;
+
+/// Counts of one window.
+#[derive(Clone, Debug)]
+pub(super) struct WindowCounts {
+    pub(super) requests: u64,
+    pub(super) failed: u64,
+    /// Time that virtual users were busy, in µs.
+    pub(super) busy_us: u64,
+    /// Answer times of what succeeded, from the intended start, in µs.
+    pub(super) answers: Histogram<u64>,
+}
+
+/// Counts of one second.
+#[derive(Clone, Debug)]
+pub(super) struct SecondCounts {
+    /// Seconds since the start of the level.
+    pub(super) second: u64,
+    pub(super) requests: u64,
+    pub(super) failed: u64,
+    pub(super) dropped: u64,
+    pub(super) answers: Histogram<u64>,
+}
+
+/// Everything that a thread counts.
+#[derive(Clone, Debug)]
+pub(super) struct Counts {
+    pub(super) windows: Vec<WindowCounts>,
+    pub(super) accepted: u64,
+    pub(super) dropped: u64,
+    pub(super) errors: BTreeMap<String, u64>,
+    /// How late requests were sent although a connection was free, in µs.
+    pub(super) late: Histogram<u64>,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// 200.
+    Answered,
+    /// 201.
+    Created,
+    /// Anything else, with its cause.
+    Failed(String),
+}
+
+pub(super) fn histogram() -> Result<Histogram<u64>> {
+    Histogram::new_with_bounds(1, LONGEST_US, FIGURES).context("cannot make a histogram")
+}
+
+impl SecondCounts {
+    pub(super) fn new(second: u64) -> Result<Self> {
+        Ok(Self { second, requests: 0, failed: 0, dropped: 0, answers: histogram()? })
+    }
+
+    /// Adds the same second of another thread.
+    pub(super) fn add(&mut self, other: &Self) -> Result<()> {
+        self.requests += other.requests;
+        self.failed += other.failed;
+        self.dropped += other.dropped;
+        self.answers.add(&other.answers).context("cannot add histograms")
+    }
+}
+
+impl Counts {
+    pub(super) fn new(windows: usize) -> Result<Self> {
+        let window = || Ok(WindowCounts { requests: 0, failed: 0, busy_us: 0, answers: histogram()? });
+        Ok(Self {
+            windows: (0..windows).map(|_| window()).collect::<Result<_>>()?,
+            accepted: 0,
+            dropped: 0,
+            errors: BTreeMap::new(),
+            late: histogram()?,
+        })
+    }
+
+    /// Counts one request that ended.
+    pub(super) fn ended(&mut self, window: usize, answer_us: u64, busy_us: u64, ending: &Ending) {
+        let Some(counts) = self.windows.get_mut(window) else { return };
+        counts.requests += 1;
+        counts.busy_us += busy_us;
+        match ending {
+            Ending::Failed(cause) => {
+                counts.failed += 1;
+                *self.errors.entry(cause.clone()).or_default() += 1;
+            }
+            Ending::Answered | Ending::Created => {
+                // Longer than the longest counts as the longest.
+                counts.answers.saturating_record(answer_us);
+                self.accepted += u64::from(*ending == Ending::Created);
+            }
+        }
+    }
+
+    /// Adds what another thread counted.
+    pub(super) fn add(&mut self, other: &Self) -> Result<()> {
+        for (own, more) in self.windows.iter_mut().zip(&other.windows) {
+            own.requests += more.requests;
+            own.failed += more.failed;
+            own.busy_us += more.busy_us;
+            own.answers.add(&more.answers).context("cannot add histograms")?;
+        }
+        self.accepted += other.accepted;
+        self.dropped += other.dropped;
+        for (cause, count) in &other.errors {
+            *self.errors.entry(cause.clone()).or_default() += count;
+        }
+        self.late.add(&other.late).context("cannot add histograms")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_have_no_answer_time_and_creations_are_counted() {
+        let mut counts = Counts::new(2).unwrap();
+        counts.ended(1, 5_000, 4_000, &Ending::Created);
+        counts.ended(1, 7_000, 6_000, &Ending::Answered);
+        counts.ended(1, 1, 1, &Ending::Failed("refused".into()));
+        counts.ended(9, 1, 1, &Ending::Answered);
+        let window = &counts.windows[1];
+        assert_eq!((window.requests, window.failed, window.answers.len()), (3, 1, 2));
+        assert_eq!((counts.accepted, counts.errors["refused"]), (1, 1));
+        let mut sum = counts.clone();
+        sum.add(&counts).unwrap();
+        assert_eq!((sum.windows[1].answers.len(), sum.accepted), (4, 2));
+        assert!(sum.windows[1].answers.value_at_quantile(0.5).abs_diff(5_000) <= 5);
+    }
+}
