@@ -64,9 +64,9 @@ fn offer(
             tokio::task::spawn_local(use_it(Rc::clone(&core), Connection::new(&authority), begin, closed));
         }
         if closed {
-            wait_closed(shared).await
+            wait_closed(shared).await;
         } else {
-            deal(&core, shared, work).await
+            deal(&core, shared, work).await;
         }
         core.close();
         let deadline = Instant::now() + GRACE;
