@@ -141,10 +141,15 @@ mod tests {
     use std::io::Read;
     use std::num::NonZero;
 
+    /// Set by the test below: the other one takes the terminal it runs in.
+    const IN_A_TERMINAL: &str = "NSYS_TEST_IN_A_TERMINAL";
+
     /// Run by the test below, in a terminal of its own.
     #[test]
-    #[ignore = "takes the terminal it runs in"]
     fn panics_with_the_terminal_taken() {
+        if std::env::var_os(IN_A_TERMINAL).is_none() {
+            return;
+        }
         let mut terminal = Terminal::take(true).unwrap();
         terminal.draw(|frame| frame.render_widget("drawn", frame.area())).unwrap();
         panic!("on purpose");
@@ -156,7 +161,8 @@ mod tests {
         let pair = native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
         let test = "tui::screen::terminal::tests::panics_with_the_terminal_taken";
-        command.args(["--ignored", "--exact", test, "--nocapture"]);
+        command.args(["--exact", test, "--nocapture"]);
+        command.env(IN_A_TERMINAL, "1");
         command.env("RUST_BACKTRACE", "0");
         let mut child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
