@@ -16,6 +16,7 @@ pub mod index;
 pub mod lag;
 pub mod level;
 pub mod live;
+pub mod log;
 pub mod next;
 pub mod partitioner;
 pub mod pod;

@@ -1,6 +1,6 @@
 //! Arguments of the commands around the stack itself.
 
-use super::ChangeFlags;
+use super::{ChangeFlags, parse_instant};
 use clap::{Args, Subcommand};
 use std::str::FromStr;
 
@@ -93,9 +93,12 @@ pub struct LogsArgs {
     /// Only lines that match this regular expression
     #[arg(long, value_name = "RE")]
     pub grep: Option<String>,
-    /// Last lines of each part to begin with
-    #[arg(short = 'n', long, default_value_t = 100)]
-    pub lines: usize,
+    /// Only lines since then: 5m for five minutes ago, or a time stamp
+    #[arg(long, value_name = "WHEN", value_parser = parse_instant)]
+    pub since: Option<jiff::Timestamp>,
+    /// Last lines of each part to begin with; default 100, with --since all
+    #[arg(short = 'n', long)]
+    pub lines: Option<usize>,
 }
 
 /// Arguments of `nsys restart`.

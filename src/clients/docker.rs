@@ -1,6 +1,7 @@
 //! The only place that names bollard: containers of a project, their figures, logs and endings.
 
 use crate::domain::container::{Container, Counters, Phase, Verdict};
+use crate::domain::log::LogRequest;
 use crate::error::{Error, Result};
 use bollard::models::{
     ContainerBlkioStatEntry, ContainerInspectResponse, ContainerStateStatusEnum, ContainerStatsResponse,
@@ -90,12 +91,14 @@ impl Engine {
     }
 
     /// The lines of a container's log.
-    pub fn logs(&self, id: &str, lines: usize, follow: bool) -> impl Stream<Item = String> + Send + use<> {
+    pub fn logs(&self, id: &str, request: &LogRequest) -> impl Stream<Item = String> + Send + use<> {
         let options = LogsOptions {
-            follow,
+            follow: request.follow,
             stdout: true,
             stderr: true,
-            tail: lines.to_string(),
+            // The engine counts in 32 bits, and takes 0 for the beginning.
+            tail: i32::try_from(request.lines).map_or("all".to_owned(), |lines| lines.to_string()),
+            since: request.since.map_or(0, |at| i32::try_from(at.as_second()).unwrap_or(i32::MAX)),
             ..LogsOptions::default()
         };
         let (docker, id) = (self.docker.clone(), id.to_owned());

@@ -1,5 +1,6 @@
 //! The only place that names kube: objects applied server-side, pods and what they wait for.
 
+use crate::domain::log::LogRequest;
 use crate::domain::pod::{Pod, Workload};
 use crate::error::{Context, Error, Kind, Result};
 use futures::{AsyncBufReadExt, TryStreamExt};
@@ -183,12 +184,16 @@ impl Cluster {
     pub async fn logs(
         &self,
         pod: &str,
-        lines: usize,
-        follow: bool,
+        request: &LogRequest,
         each: &mut (dyn FnMut(&str) -> Result<()> + Send),
     ) -> Result<()> {
         let api: Api<v1::Pod> = Api::namespaced(self.client.clone(), &self.namespace);
-        let params = LogParams { follow, tail_lines: i64::try_from(lines).ok(), ..LogParams::default() };
+        let params = LogParams {
+            follow: request.follow,
+            tail_lines: i32::try_from(request.lines).ok().map(i64::from),
+            since_time: request.since,
+            ..LogParams::default()
+        };
         let stream = api.log_stream(pod, &params).await.map_err(|cause| refused(pod, cause))?;
         let mut stream = Box::pin(stream.lines());
         while let Some(line) =

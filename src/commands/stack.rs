@@ -2,9 +2,10 @@
 
 use crate::cli::{DownArgs, HealthArgs, LogsArgs, RestartArgs, ScaleArgs, SetupArgs, UpArgs};
 use crate::domain::health::{Component, Status, overall};
+use crate::domain::log::LogRequest;
 use crate::error::{Error, Result};
 use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint, table::Table};
-use crate::stack::runtime::{Choice, LogRequest};
+use crate::stack::runtime::Choice;
 use crate::stack::spec::{self, Record, State};
 use crate::stack::{Runtime, Stack, Wanted, health as probes, setup as tools, up as rise};
 use serde::Serialize;
@@ -311,10 +312,14 @@ pub(super) async fn health(stack: &Stack, args: HealthArgs, out: Out) -> Result<
     }
 }
 
+/// Lines of each log to begin with.
+const LOG_LINES: usize = 100;
+
 pub(super) async fn logs(stack: &Stack, args: LogsArgs, out: Out) -> Result<()> {
     let pattern = args.grep.as_deref().map(regex::Regex::new).transpose();
     let pattern = pattern.map_err(|cause| Error::usage(format!("--grep: {cause}")))?;
-    let request = LogRequest { parts: args.parts, lines: args.lines, follow: args.follow };
+    let lines = args.lines.unwrap_or(if args.since.is_some() { usize::MAX } else { LOG_LINES });
+    let request = LogRequest { parts: args.parts, lines, since: args.since, follow: args.follow };
     let mut show = |name: &str, line: &str| match &pattern {
         Some(pattern) if !pattern.is_match(line) => Ok(()),
         _ => out.line(&format!("{} {line}", paint(Tone::Dim, &format!("{name:<12}")))),

@@ -9,6 +9,7 @@ mod local;
 use super::layout::write_private;
 use super::spec::Record;
 use super::{Layout, Stack};
+use crate::domain::log::LogRequest;
 use crate::domain::usage::Usage;
 use crate::error::{Error, Result};
 use crate::render::progress::Progress;
@@ -85,29 +86,6 @@ impl Choice {
             }
             None => Ok(()),
         }
-    }
-}
-
-/// What of the logs is asked for.
-#[derive(Clone, Debug)]
-pub struct LogRequest {
-    /// Parts or replicas; empty: all.
-    pub parts: Vec<String>,
-    /// Last lines of each to begin with.
-    pub lines: usize,
-    /// Go on until interrupted.
-    pub follow: bool,
-}
-
-impl LogRequest {
-    /// Whether this part was asked for, by its name or its role.
-    #[must_use]
-    pub fn wants(&self, name: &str) -> bool {
-        self.parts.is_empty()
-            || self
-                .parts
-                .iter()
-                .any(|part| name == part || name.rsplit_once('-').is_some_and(|(role, _)| role == part))
     }
 }
 
@@ -234,7 +212,7 @@ impl Stack {
     /// The last lines of a part's log; empty when there are none.
     pub async fn log_tail(&self, part: &str, lines: usize) -> Vec<String> {
         let mut tail = Vec::new();
-        let request = LogRequest { parts: vec![part.to_owned()], lines, follow: false };
+        let request = LogRequest { parts: vec![part.to_owned()], lines, since: None, follow: false };
         let mut keep = |_: &str, line: &str| {
             tail.push(line.to_owned());
             Ok(())
@@ -347,7 +325,8 @@ mod tests {
 
     #[test]
     fn a_part_is_asked_for_by_its_name_or_its_role() {
-        let request = |part: &str| LogRequest { parts: vec![part.into()], lines: 1, follow: false };
+        let request =
+            |part: &str| LogRequest { parts: vec![part.into()], lines: 1, since: None, follow: false };
         assert!(request("app").wants("app-2") && request("app-2").wants("app-2"));
         assert!(!request("app-1").wants("app-2") && !request("app").wants("worker-1"));
     }

@@ -7,10 +7,11 @@ pub(crate) use files::service_environment;
 pub(crate) use rise::adopt_password;
 pub(super) use rise::{available, up};
 
-use super::{EachLine, LogRequest};
+use super::EachLine;
 use crate::clients::compose::Compose;
 use crate::clients::docker::Engine;
 use crate::domain::container::{Container, Phase, Verdict};
+use crate::domain::log::LogRequest;
 use crate::domain::usage::Usage;
 use crate::error::{Context, Error, Result};
 use crate::stack::Stack;
@@ -94,7 +95,7 @@ pub(super) async fn logs(stack: &Stack, request: &LogRequest, each: &mut EachLin
     }
     let streams = wanted.into_iter().filter_map(|record| {
         let name = record.name.clone();
-        let lines = engine.logs(record.container.as_ref()?, request.lines, request.follow);
+        let lines = engine.logs(record.container.as_ref()?, request);
         Some(lines.map(move |line| (name.clone(), line)).boxed())
     });
     if request.follow {

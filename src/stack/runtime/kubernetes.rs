@@ -3,8 +3,9 @@
 
 mod manifests;
 
-use super::{EachLine, LogRequest, Wanted};
+use super::{EachLine, Wanted};
 use crate::clients::kubernetes::Cluster;
+use crate::domain::log::LogRequest;
 use crate::domain::pod::Pod;
 use crate::error::{Error, Result};
 use crate::render::progress::Progress;
@@ -82,7 +83,7 @@ pub(super) async fn logs(stack: &Stack, request: &LogRequest, each: &mut EachLin
     }
     for record in wanted {
         let pod = record.container.as_deref().unwrap_or_default();
-        cluster.logs(pod, request.lines, request.follow, &mut |line| each(&record.name, line)).await?;
+        cluster.logs(pod, request, &mut |line| each(&record.name, line)).await?;
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Processes of this machine under one supervisor.
 
-use super::{EachLine, LogRequest, Runtime, Wanted};
+use super::{EachLine, Runtime, Wanted};
 use crate::clients::process;
+use crate::domain::log::{self, LogRequest};
 use crate::domain::usage::Usage;
 use crate::error::{Context, Error, Result};
 use crate::render::progress::Progress;
@@ -239,11 +240,15 @@ pub(super) async fn logs(stack: &Stack, request: &LogRequest, each: &mut EachLin
     if names.is_empty() {
         return Err(Error::usage(format!("there is no log of {}", request.parts.join(", "))));
     }
+    let zone = jiff::tz::TimeZone::system();
     let mut places = Vec::new();
     for name in &names {
         let (text, end) = last_part(stack, name, request.lines)
             .with_context(|| format!("cannot read the log of {name}"))?;
-        let lines: Vec<_> = text.lines().collect();
+        let mut lines: Vec<_> = text.lines().collect();
+        if let Some(since) = request.since {
+            lines.drain(..log::first_since(&lines, since, &zone));
+        }
         for line in &lines[lines.len().saturating_sub(request.lines)..] {
             each(name, line)?;
         }

@@ -1,8 +1,8 @@
 //! Logs of the parts, followed wherever they are kept. What comes in bursts is told together.
 
 use super::Teller;
+use crate::domain::log::LogRequest;
 use crate::stack::Stack;
-use crate::stack::runtime::LogRequest;
 use crate::tui::update::Update;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -54,7 +54,7 @@ async fn follow(stack: &Arc<Stack>, lines: &Lines, following: &mut BTreeMap<Stri
         }
         let (stack, lines, part) = (Arc::clone(stack), Arc::clone(lines), record.name.clone());
         let task = tokio::spawn(async move {
-            let request = LogRequest { parts: vec![part.clone()], lines: LINES, follow: true };
+            let request = LogRequest { parts: vec![part.clone()], lines: LINES, since: None, follow: true };
             let mut keep = |_: &str, line: &str| {
                 let mut lines = lines.lock().expect("no holder of the lock panics");
                 let waiting = lines.entry(part.clone()).or_default();
