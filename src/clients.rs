@@ -12,4 +12,5 @@ pub mod kubernetes;
 pub mod machine;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod redis;

@@ -1,4 +1,4 @@
-//! The only place that names reqwest: the service's API, Prometheus, readiness.
+//! The only place that names reqwest: the service's API, readiness, and the client that other drivers use.
 
 use super::access;
 use crate::error::{Context, Error, Result};
@@ -17,7 +17,7 @@ pub struct Answer {
 }
 
 /// One client for the whole program: making one costs milliseconds, and connections are kept.
-fn client() -> Result<&'static reqwest::Client> {
+pub(super) fn client() -> Result<&'static reqwest::Client> {
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
     if let Some(client) = CLIENT.get() {
         return Ok(client);
@@ -37,17 +37,31 @@ fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
     builder.build().context("cannot make an HTTP client")
 }
 
+/// The value of a header.
+pub(super) type Header = reqwest::header::HeaderValue;
+
+/// What an `authorization` header says for this token; absent when no header can hold it.
+pub(super) fn bearer(token: &str) -> Option<Header> {
+    let mut value = Header::from_str(&format!("Bearer {token}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Why no answer came, in few words, wherever in the chain of causes it stands.
+pub(super) fn reason(cause: &(dyn std::error::Error + 'static)) -> String {
+    let mut next = Some(cause);
+    while let Some(one) = next {
+        match one.downcast_ref::<reqwest::Error>() {
+            Some(failure) if failure.is_timeout() => return "no answer in time".to_owned(),
+            Some(failure) if failure.is_connect() => return "nothing listens there".to_owned(),
+            _ => next = one.source(),
+        }
+    }
+    cause.to_string()
+}
+
 async fn finish(url: &str, request: reqwest::RequestBuilder) -> Result<Answer> {
-    let away = |cause: reqwest::Error| {
-        let reason = if cause.is_timeout() {
-            "no answer in time".to_owned()
-        } else if cause.is_connect() {
-            "nothing listens there".to_owned()
-        } else {
-            cause.to_string()
-        };
-        Error::unreachable(format!("{url}: {reason}"))
-    };
+    let away = |cause: reqwest::Error| Error::unreachable(format!("{url}: {}", reason(&cause)));
     let request = match access::token(url) {
         Some(token) => request.bearer_auth(token),
         None => request,
@@ -168,73 +182,6 @@ pub async fn download(
         take(&chunk)?;
     }
     Ok(())
-}
-
-/// One series of a Prometheus range: its labels and its points (seconds since the epoch, value).
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Series {
-    /// Labels as text.
-    pub labels: String,
-    /// Points.
-    pub points: Vec<(f64, f64)>,
-}
-
-/// Evaluates a PromQL expression over a range.
-///
-/// # Errors
-/// When Prometheus does not answer, or refuses the expression.
-pub async fn query_range(base: &str, promql: &str, start: f64, end: f64, step_s: f64) -> Result<Vec<Series>> {
-    if base.is_empty() {
-        return Err(Error::unreachable("there is no Prometheus").hint("set external.prometheus_url"));
-    }
-    let url = format!("{base}/api/v1/query_range");
-    let step = step_s.to_string();
-    let (start, end) = (start.to_string(), end.to_string());
-    let query = [("query", promql), ("start", &start), ("end", &end), ("step", &step)];
-    let answer = finish(&url, client()?.get(&url).timeout(Duration::from_secs(10)).query(&query)).await?;
-    if answer.status != 200 {
-        return Err(Error::failed(format!("Prometheus refused {promql:?}: {}", answer.body["error"])));
-    }
-    let number = |value: &Value| value.as_str().and_then(|text| text.parse::<f64>().ok());
-    let point = |pair: &Value| Some((pair[0].as_f64()?, number(&pair[1])?));
-    let series = answer.body["data"]["result"].as_array().cloned().unwrap_or_default();
-    Ok(series
-        .iter()
-        .map(|one| Series {
-            labels: one["metric"].to_string(),
-            points: one["values"].as_array().into_iter().flatten().filter_map(point).collect(),
-        })
-        .collect())
-}
-
-/// Evaluates a PromQL expression at the present; every series with its labels, numbers only.
-///
-/// # Errors
-/// When Prometheus does not answer, or refuses the expression.
-pub async fn query_all(base: &str, promql: &str, timeout: Duration) -> Result<Vec<(Value, f64)>> {
-    let url = format!("{base}/api/v1/query");
-    let answer = finish(&url, client()?.get(&url).timeout(timeout).query(&[("query", promql)])).await?;
-    if answer.status != 200 {
-        return Err(Error::failed(format!("Prometheus refused {promql:?}: {}", answer.body["error"])));
-    }
-    let value = |one: &Value| {
-        let value: f64 = one["value"][1].as_str()?.parse().ok()?;
-        value.is_finite().then(|| (one["metric"].clone(), value))
-    };
-    Ok(answer.body["data"]["result"].as_array().into_iter().flatten().filter_map(value).collect())
-}
-
-/// Evaluates a PromQL expression at one instant; the first sample that is a number, if any.
-///
-/// # Errors
-/// When Prometheus does not answer, or refuses the expression.
-pub async fn query_value(base: &str, promql: &str, at: f64) -> Result<Option<f64>> {
-    let series = query_range(base, promql, at, at, 1.0).await?;
-    Ok(series
-        .first()
-        .and_then(|one| one.points.first())
-        .map(|point| point.1)
-        .filter(|value| value.is_finite()))
 }
 
 /// Server-sent events, as they come.

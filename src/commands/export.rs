@@ -1,7 +1,7 @@
 //! `nsys metrics export`: rows streamed to standard output or into a file.
 
 use crate::cli::{MetricsExportArgs, OutputChoice};
-use crate::clients::http;
+use crate::clients::prometheus;
 use crate::domain::catalogue;
 use crate::error::{Context, Error, Result};
 use crate::render::Out;
@@ -81,7 +81,7 @@ pub(super) async fn metrics(
         let mut from = start;
         while from < end {
             let to = (from + (POINTS - 1.0) * step).min(end);
-            let series = http::query_range(&stack.endpoints.prometheus_url(), promql, from, to, step).await?;
+            let series = prometheus::range(&stack.endpoints.prometheus_url(), promql, from, to, step).await?;
             for one in series {
                 rows += one.points.len();
                 match choice {
@@ -126,13 +126,13 @@ fn instant(seconds: f64) -> String {
     at.map_or_else(|_| seconds.to_string(), |at| at.to_string())
 }
 
-fn csv(name: &str, series: &http::Series) -> String {
+fn csv(name: &str, series: &prometheus::Series) -> String {
     let labels = quoted(&series.labels);
     let line = |(at, value): &(f64, f64)| format!("{},{},{labels},{value}\n", instant(*at), quoted(name));
     series.points.iter().map(line).collect()
 }
 
-fn ndjson(name: &str, series: &http::Series) -> String {
+fn ndjson(name: &str, series: &prometheus::Series) -> String {
     let line = |(at, value): &(f64, f64)| {
         let row = json!({"time": instant(*at), "name": name, "labels": series.labels, "value": value});
         format!("{row}\n")
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_cell_with_quotes_stays_one_cell() {
-        let series = http::Series { labels: "{\"a\":\"b,c\"}".into(), points: vec![(1.5, 2.0)] };
+        let series = prometheus::Series { labels: "{\"a\":\"b,c\"}".into(), points: vec![(1.5, 2.0)] };
         assert_eq!(csv("p95", &series), "1970-01-01T00:00:01.5Z,p95,\"{\"\"a\"\":\"\"b,c\"\"}\",2\n");
     }
 

@@ -2,7 +2,7 @@
 
 use super::export;
 use crate::cli::{MetricsCommand, OutputChoice, OutputFormat};
-use crate::clients::http;
+use crate::clients::prometheus;
 use crate::domain::catalogue;
 use crate::error::{Error, Result};
 use crate::render::{Out, format, table::Table};
@@ -46,12 +46,11 @@ pub(super) async fn metrics(
                 .promql
         }
     };
-    let now = jiff::Timestamp::now().as_millisecond() as f64 / 1_000.0;
-    let series = http::query_range(&stack.endpoints.prometheus_url(), &promql, now, now, 1.0).await?;
+    let base = stack.endpoints.prometheus_url();
+    let series = prometheus::instant(&base, &promql, None, prometheus::PATIENCE).await?;
     let mut table = Table::new(["labels", "value"]).right(&[1]);
     for one in &series {
-        let value = one.points.first().map(|point| point.1).filter(|value| value.is_finite());
-        table.row([one.labels.clone(), format::or_missing(value, |value| format!("{value:.6}"))]);
+        table.row([one.labels.clone(), format::or_missing(one.value(), |value| format!("{value:.6}"))]);
     }
     show(out, &series, &table, "no series: nothing was measured in the window")
 }

@@ -1,6 +1,6 @@
 //! What Prometheus kept of a window: means, shares and rates that no single look can show.
 
-use crate::clients::http;
+use crate::clients::prometheus;
 use crate::domain::facts::Facts;
 use crate::stack::Stack;
 use nsys_contract::{metrics as m, topics};
@@ -14,7 +14,7 @@ pub(super) async fn facts(stack: &Stack, end_s: f64, seconds: u64) -> Facts {
     let base = stack.endpoints.prometheus_url();
     let questions = questions(seconds.max(5));
     let answers = futures::future::join_all(
-        questions.iter().map(|(_, promql, _)| http::query_value(&base, promql, end_s)),
+        questions.iter().map(|(_, promql, _)| prometheus::value(&base, promql, end_s)),
     );
     let mut facts = Facts::default();
     for ((name, promql, silent), answer) in questions.iter().zip(answers.await) {

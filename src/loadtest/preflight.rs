@@ -1,7 +1,7 @@
 //! Checks before a run that the load can be offered and measured: facts of the machine and the stack.
 
 use super::{engine, environment, sampler};
-use crate::clients::{http, process};
+use crate::clients::{process, prometheus};
 use crate::domain::health::Status as Health;
 use crate::domain::preflight::{Facts, Finding, Status, arithmetic};
 use crate::domain::scenario::{Engine, LoadPlan};
@@ -134,9 +134,8 @@ async fn healthy(stack: &Stack) -> Result<Finding> {
 /// Whether each metric that the report needs is there now.
 async fn measurable(stack: &Stack) -> Finding {
     let promql = format!("count by (__name__) ({{__name__=~\"{}\"}})", NEEDED.join("|"));
-    let (base, now) = (stack.endpoints.prometheus_url(), super::now_s());
-    let name = "measurement";
-    let series = match http::query_range(&base, &promql, now, now, 1.0).await {
+    let (base, name) = (stack.endpoints.prometheus_url(), "measurement");
+    let series = match prometheus::instant(&base, &promql, None, prometheus::PATIENCE).await {
         Ok(series) => series,
         Err(error) => {
             return Finding::new(name, Status::Refuse, error.message).mend("nsys restart prometheus");

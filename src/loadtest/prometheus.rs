@@ -1,6 +1,6 @@
 //! What the service itself counted, as Prometheus recorded it: series by second, and the steady window.
 
-use crate::clients::http;
+use crate::clients::prometheus;
 use crate::domain::run::Sample;
 use crate::stack::Stack;
 use nsys_contract::{metrics, topics};
@@ -73,7 +73,7 @@ pub async fn fill_series(stack: &Stack, samples: &mut [Sample]) {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return };
     let (base, start, end) = (stack.endpoints.prometheus_url(), first.at_s.floor(), last.at_s.ceil());
     let ask = async |(promql, put): (String, Put)| {
-        let series = http::query_range(&base, &promql, start, end, 1.0).await.unwrap_or_default();
+        let series = prometheus::range(&base, &promql, start, end, 1.0).await.unwrap_or_default();
         (series.into_iter().next().map(|one| one.points).unwrap_or_default(), put)
     };
     for (points, put) in futures::future::join_all(series().into_iter().map(ask)).await {
@@ -116,7 +116,7 @@ pub struct Window {
 /// Asks Prometheus about the `seconds` before `end_s`.
 pub async fn window(stack: &Stack, end_s: f64, seconds: u64) -> Window {
     let base = stack.endpoints.prometheus_url();
-    let ask = async |promql: String| http::query_value(&base, &promql, end_s).await.ok().flatten();
+    let ask = async |promql: String| prometheus::value(&base, &promql, end_s).await.ok().flatten();
     let (latency, delivery, database, flow) = tokio::join!(
         async {
             [
@@ -173,12 +173,12 @@ pub async fn served(stack: &Stack) -> Option<f64> {
         of_load(metrics::HTTP_REQUESTS_TOTAL),
         of_load(metrics::HTTP_REQUEST_ERRORS_TOTAL)
     );
-    let answer = http::query_value(&stack.endpoints.prometheus_url(), &count, super::now_s()).await;
+    let answer = prometheus::value(&stack.endpoints.prometheus_url(), &count, super::now_s()).await;
     answer.ok().map(|value| value.unwrap_or(0.0))
 }
 
 /// Requests in progress in the service; absent when Prometheus does not tell.
 pub async fn in_flight(stack: &Stack) -> Option<f64> {
     let now = format!("sum({})", metrics::ACTIVE_CONNECTIONS);
-    http::query_value(&stack.endpoints.prometheus_url(), &now, super::now_s()).await.ok().flatten()
+    prometheus::value(&stack.endpoints.prometheus_url(), &now, super::now_s()).await.ok().flatten()
 }

@@ -39,6 +39,7 @@ fn each_driver_is_named_in_one_file() {
     only_in("src", "sqlx::", &["src/clients/postgres"]);
     only_in("src", "redis::Client", &["src/clients/redis.rs"]);
     only_in("src", "reqwest::", &["src/clients/http.rs"]);
+    only_in("src", "prometheus_http_query", &["src/clients/prometheus.rs"]);
     only_in("src", "hyper::", &["src/generate"]);
     only_in("src", "bollard::", &["src/clients/docker.rs"]);
     only_in("src", "kube::", &["src/clients/kubernetes.rs"]);

@@ -2,8 +2,8 @@
 //! interrupted.
 
 use super::Context;
-use crate::clients::http;
 use crate::clients::process;
+use crate::clients::prometheus;
 use crate::diagnose;
 use crate::domain::facts::Facts;
 use crate::domain::lag::PartitionLag;
@@ -262,7 +262,7 @@ impl<'a> Watch<'a> {
         let base = self.context.stack.endpoints.prometheus_url();
         let mut answers = Vec::new();
         for expression in self.rules.expressions() {
-            answers.push(http::query_value(&base, expression, now_s()).await.ok().flatten());
+            answers.push(prometheus::value(&base, expression, now_s()).await.ok().flatten());
         }
         self.offered.stopped_by = self.rules.observe(sample, &answers);
     }

@@ -2,7 +2,7 @@
 //! Which replicas there are and what they use is what Prometheus scrapes of them.
 
 use super::{Choice, Runtime};
-use crate::clients::http;
+use crate::clients::prometheus;
 use crate::domain::usage::Usage;
 use crate::error::{Error, Result};
 use crate::render::progress::Progress;
@@ -74,16 +74,13 @@ pub(super) async fn usage(stack: &Stack, records: &[Record]) -> Vec<Option<Usage
 
 /// What Prometheus knows now; nothing when it does not answer or is not configured.
 async fn scraped(stack: &Stack, promql: &str) -> Vec<Sample> {
-    let (base, now) =
-        (stack.endpoints.prometheus_url(), jiff::Timestamp::now().as_millisecond() as f64 / 1e3);
+    let base = stack.endpoints.prometheus_url();
     if base.is_empty() {
         return Vec::new();
     }
-    let series = http::query_range(&base, promql, now, now, 1.0).await.unwrap_or_default();
-    let sample = |one: &http::Series| {
-        let labels: serde_json::Value = serde_json::from_str(&one.labels).ok()?;
-        let label = |name: &str| Some(labels[name].as_str()?.to_owned());
-        Some(Sample { role: label("role")?, instance: label("instance")?, value: one.points.first()?.1 })
+    let series = prometheus::instant(&base, promql, None, prometheus::PATIENCE).await.unwrap_or_default();
+    let sample = |one: &prometheus::Series| {
+        Some(Sample { role: one.label("role")?, instance: one.label("instance")?, value: one.value()? })
     };
     series.iter().filter_map(sample).collect()
 }

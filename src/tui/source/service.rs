@@ -1,7 +1,7 @@
 //! The service, as Prometheus counts it: one query for all values.
 
 use super::{PATIENCE, Teller, ticks};
-use crate::clients::http;
+use crate::clients::prometheus;
 use crate::error::Result;
 use crate::stack::Stack;
 use crate::tui::update::{Sample, Update};
@@ -55,8 +55,9 @@ fn query(scrape: Duration) -> String {
 }
 
 async fn fetch(base: &str, promql: &str) -> Result<Sample> {
-    let series = http::query_all(base, promql, PATIENCE).await?;
-    let value = |name: &str| series.iter().find(|(labels, _)| labels["is"] == name).map(|(_, value)| *value);
+    let series = prometheus::instant(base, promql, None, PATIENCE).await?;
+    let values: Vec<_> = series.iter().filter_map(|one| Some((one.label("is")?, one.value()?))).collect();
+    let value = |name: &str| values.iter().find(|(is, _)| is == name).map(|(_, value)| *value);
     Ok(Sample {
         rate: value("rate"),
         p50_ms: value("p50_ms"),
