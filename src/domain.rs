@@ -3,6 +3,7 @@
 pub mod advice;
 pub mod cache;
 pub mod catalogue;
+pub mod check;
 pub mod compare;
 pub mod container;
 pub mod database;

@@ -20,9 +20,9 @@ pub use sample::Sample;
 #[cfg(test)]
 pub(crate) use testing::test_run;
 
+use super::check::Verdict;
 use super::level::Model;
 use super::scenario::LoadPlan;
-use super::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

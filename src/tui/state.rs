@@ -1,5 +1,6 @@
 //! What the dashboard knows and how that changes. Pure: no clock, no terminal, no client.
 
+mod action;
 pub mod calls;
 pub mod charts;
 pub mod data;
@@ -11,12 +12,18 @@ pub mod known;
 pub mod line;
 pub mod logs;
 pub mod palette;
+mod pane;
 mod press;
 pub mod ring;
 pub mod session;
+mod setup;
 pub mod tables;
 pub mod timeline;
 pub mod verdict;
+
+pub use action::{Action, Effect, Format};
+pub use pane::Pane;
+pub use setup::{Bounds, Setup, ThemeName, Zone};
 
 use super::update::Stamped;
 use crate::render::Tone;
@@ -29,187 +36,6 @@ use timeline::Timeline;
 
 /// A notice goes after so many seconds.
 const NOTICE_S: f64 = 6.0;
-
-/// One pane.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Pane {
-    /// Everything on one time axis.
-    #[default]
-    Overview,
-    /// Consumer lag by partition.
-    Lag,
-    /// The running load test.
-    Load,
-    /// PostgreSQL.
-    Db,
-    /// Redis.
-    Cache,
-    /// The parts and their logs.
-    Stack,
-}
-
-impl Pane {
-    /// All, in the order of their keys.
-    pub const ALL: [Self; 6] = [Self::Overview, Self::Lag, Self::Load, Self::Db, Self::Cache, Self::Stack];
-
-    /// The name on its tab.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Overview => "overview",
-            Self::Lag => "lag",
-            Self::Load => "load",
-            Self::Db => "db",
-            Self::Cache => "cache",
-            Self::Stack => "stack",
-        }
-    }
-}
-
-/// A set of colours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum ThemeName {
-    /// For a dark background.
-    #[default]
-    Dark,
-    /// For a light background.
-    Light,
-    /// Told apart with any kind of colour vision.
-    Safe,
-    /// The sixteen colours of the terminal's own palette.
-    Terminal,
-    /// No colour.
-    Plain,
-}
-
-impl ThemeName {
-    /// All, in the order in which a key goes through them.
-    pub const ALL: [Self; 5] = [Self::Dark, Self::Light, Self::Safe, Self::Terminal, Self::Plain];
-
-    /// Its name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Dark => "dark",
-            Self::Light => "light",
-            Self::Safe => "safe",
-            Self::Terminal => "terminal",
-            Self::Plain => "plain",
-        }
-    }
-}
-
-/// What a key means; which key that is stands in `keys`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// End.
-    Quit,
-    /// Open a pane.
-    Open(Pane),
-    /// The next pane.
-    Next,
-    /// The pane before.
-    Previous,
-    /// So many rows down.
-    Rows(i32),
-    /// So many pages down; in the stack pane the log.
-    Page(i32),
-    /// Type a filter.
-    Filter,
-    /// Sort by the next column.
-    Sort,
-    /// Hold the moment, or let go.
-    Hold,
-    /// So many steps forward in time.
-    Shift(i32),
-    /// Back to the present.
-    Present,
-    /// A shorter window.
-    Zoom,
-    /// A longer window.
-    Widen,
-    /// Put a mark on the charts.
-    Mark,
-    /// Type a command.
-    Palette,
-    /// Type the command that helps with this row.
-    Act,
-    /// Copy the row.
-    Copy,
-    /// Export the pane.
-    Export,
-    /// Show the calls that were made.
-    Calls,
-    /// The next theme.
-    Theme,
-    /// Show the keys.
-    Help,
-    /// A recording goes slower.
-    Slower,
-    /// A recording goes faster.
-    Faster,
-}
-
-/// A form of export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// A picture of the screen.
-    Svg,
-    /// The series or the rows.
-    Csv,
-    /// Both.
-    Json,
-    /// For a document.
-    Markdown,
-}
-
-impl Format {
-    /// All, with their keys.
-    pub const ALL: [(char, Self, &'static str); 4] = [
-        ('s', Self::Svg, "SVG picture of the screen"),
-        ('c', Self::Csv, "CSV of the series"),
-        ('j', Self::Json, "JSON of series and rows"),
-        ('m', Self::Markdown, "Markdown table"),
-    ];
-
-    /// The end of a file's name.
-    #[must_use]
-    pub const fn extension(self) -> &'static str {
-        match self {
-            Self::Svg => "svg",
-            Self::Csv => "csv",
-            Self::Json => "json",
-            Self::Markdown => "md",
-        }
-    }
-}
-
-/// What the program is to do besides drawing.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Nothing.
-    None,
-    /// End.
-    Quit,
-    /// Run nsys with these arguments in a terminal of its own.
-    Run(Vec<String>),
-    /// Give these bytes to the command that runs.
-    Type(Vec<u8>),
-    /// End the command that runs.
-    EndSession,
-    /// Put this on the clipboard.
-    Copy(String),
-    /// Write the pane to a file.
-    Save(Format),
-    /// Put a mark with this text at the moment that is shown.
-    Mark(String),
-    /// Go to this moment of the recording.
-    Seek(f64),
-    /// Play the recording at this speed.
-    Speed(f64),
-    /// Play or stop the recording.
-    Play(bool),
-}
 
 /// What lies over the pane.
 #[derive(Clone, Debug, Default)]
@@ -231,71 +57,6 @@ pub enum Overlay {
     Palette(Palette),
     /// A command that runs.
     Session(Session),
-}
-
-/// The objectives that values are held against.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bounds {
-    /// 95th percentile, ms.
-    pub p95_ms: f64,
-    /// 99th percentile, ms.
-    pub p99_ms: f64,
-    /// Messages that wait.
-    pub lag: f64,
-    /// Connections.
-    pub connections: f64,
-    /// Share of cache reads that hit.
-    pub hit_rate: f64,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self { p95_ms: 100.0, p99_ms: 500.0, lag: 1_000.0, connections: 100.0, hit_rate: 0.7 }
-    }
-}
-
-/// How the dashboard is set up.
-#[derive(Clone, Debug, Default)]
-pub struct Setup {
-    /// Name of the stack.
-    pub stack: String,
-    /// The pane to begin with.
-    pub pane: Pane,
-    /// Whether changes are refused.
-    pub read_only: bool,
-    /// The colours to begin with.
-    pub theme: ThemeName,
-    /// Whether there is no colour at all.
-    pub no_colour: bool,
-    /// Whether only ASCII is drawn.
-    pub ascii: bool,
-    /// The objectives.
-    pub bounds: Bounds,
-    /// The commands of nsys.
-    pub commands: Vec<Known>,
-    /// Whether everything is recorded.
-    pub recording: bool,
-    /// The time zone of the clocks.
-    pub zone: Zone,
-}
-
-/// The time zone of the clocks; UTC unless another one is named.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Zone(pub jiff::tz::TimeZone);
-
-impl Default for Zone {
-    fn default() -> Self {
-        Self(jiff::tz::TimeZone::UTC)
-    }
-}
-
-impl Zone {
-    /// A time in seconds since the epoch, in this form.
-    #[must_use]
-    pub fn show(&self, at_s: f64, form: &str) -> String {
-        let time = jiff::Timestamp::from_second(at_s as i64).unwrap_or_default();
-        time.to_zoned(self.0.clone()).strftime(form).to_string()
-    }
 }
 
 /// Everything that is shown.

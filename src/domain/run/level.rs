@@ -1,9 +1,9 @@
 //! What one level found: the load, each part, the reconciliation, the verdict.
 
 use super::{Sample, Spike, Trend};
+use crate::domain::check::{Check, Verdict};
 use crate::domain::facts::Facts;
 use crate::domain::level::Stage;
-use crate::domain::verdict::{Check, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

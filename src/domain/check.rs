@@ -1,0 +1,77 @@
+//! One value against its objective, and what a level comes to.
+
+use serde::{Deserialize, Serialize};
+
+/// What a level or a run comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every objective was met.
+    Passed,
+    /// Something that is needed to judge could not be measured.
+    Unknown,
+    /// The load could not be offered, so nothing is said about the service.
+    GeneratorLimited,
+    /// An objective was missed.
+    Failed,
+    /// It did not run to its end.
+    Interrupted,
+}
+
+impl Verdict {
+    /// The word used in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Unknown => "unknown",
+            Self::GeneratorLimited => "generator-limited",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// Outcome of one check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckStatus {
+    /// The objective was met.
+    Pass,
+    /// It was missed.
+    Fail,
+    /// The value could not be had.
+    Unknown,
+}
+
+/// One value against its objective.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Its name with the unit last.
+    pub metric: String,
+    /// What was measured.
+    pub value: Option<f64>,
+    /// The bound.
+    pub target: f64,
+    /// Whether the value must lie at or above the bound, not at or below.
+    pub at_least: bool,
+    /// The outcome.
+    pub status: CheckStatus,
+    /// Where the value comes from.
+    pub source: String,
+}
+
+impl Check {
+    /// Compares.
+    #[must_use]
+    pub fn new(metric: &str, value: Option<f64>, target: f64, at_least: bool, source: &str) -> Self {
+        let status = match value {
+            None => CheckStatus::Unknown,
+            Some(value) if (at_least && value >= target) || (!at_least && value <= target) => {
+                CheckStatus::Pass
+            }
+            Some(_) => CheckStatus::Fail,
+        };
+        Self { metric: metric.into(), value, target, at_least, status, source: source.into() }
+    }
+}
