@@ -81,7 +81,21 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|cause| Error::failed(format!("the Kafka client ended abnormally: {cause}")))?
-        .map_err(|cause| Error::unreachable(format!("kafka: {cause}")))
+        .map_err(|cause| Error::unreachable(format!("kafka: {}", reason(&cause))))
+}
+
+/// Why the client failed, in words that do not need its source.
+fn reason(cause: &KafkaError) -> String {
+    match cause.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => {
+            "no broker answers".to_owned()
+        }
+        Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut) => {
+            "no answer in time".to_owned()
+        }
+        Some(RDKafkaErrorCode::Authentication) => "the broker does not accept the credentials".to_owned(),
+        _ => cause.to_string(),
+    }
 }
 
 /// Topics with their number of partitions. An answer without a broker is not an answer.

@@ -231,7 +231,9 @@ pub(super) async fn down(stack: &Stack, volumes: bool) -> Result<String> {
 pub(super) async fn logs(stack: &Stack, request: &LogRequest, each: &mut EachLine<'_>) -> Result<()> {
     let dir = stack.layout.path("logs");
     let mut names: Vec<_> = std::fs::read_dir(&dir)
-        .with_context(|| format!("there are no logs in {}", dir.display()))?
+        .map_err(|cause| {
+            Error::failed(format!("there are no logs in {}: {cause}", dir.display())).hint("nsys up")
+        })?
         .flatten()
         .filter_map(|file| file.file_name().to_str()?.strip_suffix(".log").map(str::to_owned))
         .filter(|name| request.wants(name))
