@@ -31,4 +31,4 @@ release: ## Build what is shipped
 
 diagnose-accuracy: ## Inject known bottlenecks on the real stack; is each named first? As root, on a quiet machine
 	cargo build --workspace --locked
-	cargo test --locked --test it -- --ignored --nocapture accuracy::
+	NSYS_ACCURACY=$${NSYS_ACCURACY:-all} cargo test --locked --test it -- --nocapture accuracy::

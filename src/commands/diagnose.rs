@@ -11,6 +11,9 @@ use crate::render::{Out, Report, Tone, format, style::paint};
 use crate::stack::Stack;
 use serde::Serialize;
 
+/// From here on a name is taken for a slip of the hand (Jaro-Winkler, 0 to 1).
+const ALIKE: f64 = 0.75;
+
 pub(super) async fn diagnose(stack: &Stack, args: &DiagnoseArgs, out: Out) -> Result<()> {
     if let Some(wanted) = &args.explain {
         return explain(stack, wanted, out);
@@ -71,9 +74,9 @@ fn explain(stack: &Stack, wanted: &str, out: Out) -> Result<()> {
     let rules: Vec<_> =
         diagnosis::RULES.iter().filter(|rule| wanted == "list" || rule.id == wanted).collect();
     if rules.is_empty() {
-        let near = diagnosis::RULES.iter().max_by(|one, two| {
-            strsim::jaro_winkler(one.id, wanted).total_cmp(&strsim::jaro_winkler(two.id, wanted))
-        });
+        let likeness = |rule: &Rule| strsim::jaro_winkler(rule.id, wanted);
+        let near = diagnosis::RULES.iter().filter(|rule| likeness(rule) > ALIKE);
+        let near = near.max_by(|one, two| likeness(one).total_cmp(&likeness(two)));
         let near = near.map(|rule| format!("did you mean {}? ", rule.id)).unwrap_or_default();
         return Err(Error::usage(format!("there is no rule {wanted}"))
             .hint(format!("{near}nsys diagnose --explain list shows them all")));

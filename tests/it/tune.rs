@@ -150,10 +150,16 @@ fn the_loop_from_diagnosis_to_comparison_closes() {
             .unwrap();
         assert!(matches!(output.status.code(), Some(0 | 10 | 11)), "{}", text(&output));
     };
+    let ids = |rules: &serde_json::Value| {
+        let all = rules.as_array().unwrap().iter().map(|one| one["rule"].as_str().unwrap().to_owned());
+        all.collect::<std::collections::BTreeSet<_>>()
+    };
+    let explained = place.json(&["diagnose", "--explain", "list"]);
     let scans = || {
         let found = place.json(&["diagnose"]);
         let rules = found["findings"].as_array().unwrap().clone();
-        assert_eq!(rules.len(), 10);
+        assert_eq!(ids(&found["findings"]), ids(&explained), "a rule without its answer");
+        assert_eq!(rules.len(), explained.as_array().unwrap().len(), "a rule that answers twice");
         rules.into_iter().find(|one| one["rule"] == "db-sequential-scans").unwrap()
     };
     let mut watch =
@@ -182,7 +188,9 @@ fn the_loop_from_diagnosis_to_comparison_closes() {
     assert!(compared["changes"][0].as_str().unwrap().contains("c1 indexes"), "{compared}");
     let metrics = compared["levels"][0]["metrics"].as_array().unwrap();
     let p95 = metrics.iter().find(|one| one["name"] == "p95_ms").unwrap();
-    assert!(p95["before"].is_number() && p95["after"].is_number() && p95["interval"].is_array(), "{p95}");
+    assert!(p95["before"].is_number() && p95["after"].is_number(), "{p95}");
+    // On a busy machine the seconds of a short level may depend on each other too much; then it says so.
+    assert_ne!(p95["interval"].is_array(), p95["reason"].is_string(), "{p95}");
     let same = place.json(&["compare", "latest", "latest", "--fail-on-regression"]);
     let changed =
         same["levels"][0]["metrics"].as_array().unwrap().iter().any(|one| one["verdict"] == "regressed");
@@ -191,5 +199,10 @@ fn the_loop_from_diagnosis_to_comparison_closes() {
     measure("40/s:10s");
     assert!(refused(&place, &["compare", "latest~1", "latest"], 4).contains("level 1: 80/s"));
     assert!(refused(&place, &["compare", "latest~9"], 1).contains("latest~9"));
-    assert!(refused(&place, &["diagnose", "--explain", "nonsense"], 2).contains("cache-misses"));
+    assert!(
+        refused(&place, &["diagnose", "--explain", "cache-miss"], 2).contains("did you mean cache-misses?")
+    );
+    assert!(
+        refused(&place, &["diagnose", "--explain", "zzz"], 2).contains("hint: nsys diagnose --explain list")
+    );
 }

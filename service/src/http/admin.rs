@@ -32,10 +32,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .query::<AuditQuery>()
             .gives::<AuditPage>(200, "One page, newest first")
             .by(acts),
-        get(paths::ADMIN_CONFIG, Access::Operator, "What this replica really runs with")
-            .notes("Secrets, and addresses that may hold passwords, are left out.")
-            .gives_plain(200, "The configuration", super::endpoint::JSON)
-            .by(config),
     ];
     endpoints.extend(own_endpoints());
     endpoints
@@ -44,6 +40,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 /// What is about one replica only, and so is served on its own listener too.
 pub(super) fn own_endpoints() -> Vec<Endpoint> {
     vec![
+        get(paths::ADMIN_CONFIG, Access::Operator, "What this replica really runs with")
+            .notes("Secrets, and addresses that may hold passwords, are left out.")
+            .gives_plain(200, "The configuration", super::endpoint::JSON)
+            .by(config),
         super::profile::endpoint(),
         get(paths::ADMIN_DRAIN, Access::Admin, "Whether this replica takes traffic")
             .gives::<DrainState>(200, "The state")

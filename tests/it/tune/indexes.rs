@@ -121,7 +121,7 @@ pub(super) fn without_the_table_the_right_the_disk_or_the_server(place: &Place) 
     ok(place, &["undo", "--yes"]);
 }
 
-/// A build into a file system of four megabytes.
+/// A build into a file system that holds less than half of the index.
 fn disk_full(place: &Place, build: &[&str]) {
     if !rustix::process::geteuid().is_root() {
         return;
@@ -130,7 +130,7 @@ fn disk_full(place: &Place, build: &[&str]) {
     std::fs::create_dir_all(&dir).unwrap();
     let run = |program: &str, args: &[&str]| Command::new(program).args(args).status().unwrap().success();
     let path = dir.to_str().unwrap();
-    if !run("mount", &["-t", "tmpfs", "-o", "size=256k,mode=0777", "tmpfs", path]) {
+    if !run("mount", &["-t", "tmpfs", "-o", "size=64k,mode=0777", "tmpfs", path]) {
         return;
     }
     // The server's user must be able to enter.
