@@ -1,0 +1,117 @@
+//! What follows from it: targets, recommendations, conclusion.
+
+use super::bottlenecks::severity;
+use super::{capital, list};
+use crate::domain::compare::Change;
+use crate::domain::diagnosis::{Diagnosis, Finding, Status};
+use crate::domain::run::Run;
+use crate::domain::usl;
+use crate::domain::verdict::Verdict;
+use crate::render::format;
+use crate::report::context::Context;
+use crate::report::summary::verdict_sentence;
+
+pub(super) fn achievement(run: &Run) -> String {
+    let target = run.levels.iter().filter_map(|level| level.target_rps).max();
+    let passed = run.levels.iter().filter(|level| level.verdict == Verdict::Passed);
+    let best = passed.map(|level| level.throughput_rps).reduce(f64::max);
+    let mark = if run.verdict == Verdict::Passed { "✅ **Target Met**" } else { "❌ **Target Not Met**" };
+    let mark = match run.verdict {
+        Verdict::Passed | Verdict::Failed => mark,
+        _ => "⚠️ **Not Decided**",
+    };
+    let share = match (best, target) {
+        (Some(best), Some(target)) if target > 0 => format!(
+            " The highest rate that met every objective is {}, {:.0} % of the target of {}.",
+            format::rate(best),
+            best / f64::from(target) * 100.0,
+            format::rate(f64::from(target))
+        ),
+        _ => String::new(),
+    };
+    format!("{mark}: {}.{share}", verdict_sentence(run))
+}
+
+pub(super) fn recommendations(run: &Run, found: &Diagnosis) -> String {
+    let item = |one: &Finding| format!("{}: `{}`", capital(one.cause), one.mend);
+    let causes: Vec<_> = found.causes().filter(|one| severity(run, one) != "Low").map(item).collect();
+    let mut soon: Vec<_> = found.causes().filter(|one| severity(run, one) == "Low").map(item).collect();
+    let near = found.findings.iter().filter(|one| one.status == Status::Warn);
+    soon.extend(near.map(|one| format!("Near its bound: {}: `{}`", one.cause, one.mend)));
+    if found.findings.iter().any(|one| one.status == Status::Unknown) {
+        soon.push("Make what could not be measured measurable: `nsys doctor`".into());
+    }
+    let mut later = Vec::new();
+    if run.environment.shared_machine {
+        later.push("Run the load generator on a machine of its own: here it took CPU from the stack".into());
+    }
+    match &found.scalability {
+        usl::Outcome::Fitted(fit) => later.extend(fit.ceiling_rps.map(|ceiling| {
+            format!(
+                "Beyond {} this design does not scale; more needs less contention, not more load",
+                format::rate(ceiling)
+            )
+        })),
+        usl::Outcome::Missing { .. } => {
+            later.push(
+                "Measure five levels or more, so that the ceiling can be told: `nsys loadtest incremental`"
+                    .into(),
+            );
+        }
+    }
+    let causes_or = if run.verdict == Verdict::Passed {
+        "Offer more load: this run asks for no change."
+    } else {
+        "None: no rule names a cause."
+    };
+    format!(
+        "### Immediate\n\n{}\n\n### Short-term\n\n{}\n\n### Long-term\n\n{}",
+        list(&causes, causes_or),
+        list(&soon, "Nothing is near its bound."),
+        list(&later, "None.")
+    )
+}
+
+pub(super) fn conclusion(run: &Run, found: &Diagnosis, context: &Context) -> String {
+    let best = run.levels.iter().rfind(|level| level.verdict == Verdict::Passed);
+    let figures = best.map_or_else(
+        || "No level met every objective.".to_owned(),
+        |level| {
+            list(
+                &[
+                    format!(
+                        "**Throughput**: {} with every objective met",
+                        format::rate(level.throughput_rps)
+                    ),
+                    format!(
+                        "**Latency**: p95 {}, p99 {}",
+                        format::or_missing(level.latency_ms.p95, format::millis),
+                        format::or_missing(level.latency_ms.p99, format::millis)
+                    ),
+                    format!(
+                        "**Reliability**: {} of requests succeeded",
+                        format::or_missing(level.error_rate, |share| format::percent(1.0 - share))
+                    ),
+                    format!(
+                        "**Resources**: {} CPU, {} memory",
+                        format::or_missing(level.service.cpu_pct, |pct| format!("{pct:.0} %")),
+                        format::or_missing(level.service.rss_mb, |mib| format!("{mib:.0} MiB"))
+                    ),
+                ],
+                "",
+            )
+        },
+    );
+    let changed = context.overall.as_ref().map_or_else(String::new, |overall| {
+        let count = |wanted: Change| {
+            overall.levels.iter().flat_map(|level| &level.metrics).filter(|one| one.verdict == wanted).count()
+        };
+        format!(
+            " Against {} {} metrics improved and {} regressed.",
+            overall.before,
+            count(Change::Improved),
+            count(Change::Regressed)
+        )
+    });
+    format!("{}.{changed}\n\n{figures}", capital(&found.summary))
+}

@@ -1,0 +1,105 @@
+//! What was changed, and what it did.
+
+use super::levels::{metric_name, unit};
+use super::list;
+use crate::domain::compare::{Change, Comparison, Metric};
+use crate::render::table::Table;
+use crate::report::context::{self, Context, Improvement};
+
+pub(super) fn optimisations(context: &Context) -> String {
+    if context.changes.is_empty() {
+        return "None is in the journal.".into();
+    }
+    let mut parts = Vec::new();
+    let mut told = Vec::new();
+    for (rank, step) in context.improvements.iter().enumerate() {
+        told.extend(step.changes.iter().map(|change| &change.id));
+        let changes: Vec<_> = step.changes.iter().map(context::Change::line).collect();
+        parts.push(format!(
+            "### {}. {}\n\n**Changes**:\n\n{}\n\n**Results** ({} against {}):\n\n{}",
+            rank + 1,
+            step.changes.iter().map(|one| one.title.as_str()).collect::<Vec<_>>().join(", "),
+            list(&changes, ""),
+            step.comparison.after,
+            step.comparison.before,
+            list(&effects(step), "no metric changed beyond chance and noise")
+        ));
+    }
+    let other: Vec<_> =
+        context.changes.iter().filter(|one| !told.contains(&&one.id)).map(context::Change::line).collect();
+    if !other.is_empty() {
+        parts.push(format!(
+            "Without a run of the same load before and after, so that their effect was not measured:\n\n{}",
+            list(&other, "")
+        ));
+    }
+    parts.join("\n\n")
+}
+
+/// What a step changed, in words; what it did not change is not listed.
+fn effects(step: &Improvement) -> Vec<String> {
+    let mut told = Vec::new();
+    for level in &step.comparison.levels {
+        for one in &level.metrics {
+            if let (Change::Improved | Change::Regressed, Some(before), Some(after), Some(change)) =
+                (one.verdict, one.before, one.after, one.change)
+            {
+                told.push(format!(
+                    "level {}: {} {}: {} → {} ({:+.1} %)",
+                    level.level,
+                    metric_name(&one.name),
+                    one.verdict.as_str(),
+                    unit(&one.name, before),
+                    unit(&one.name, after),
+                    change * 100.0
+                ));
+            }
+        }
+    }
+    told
+}
+
+pub(super) fn before_and_after(context: &Context) -> String {
+    let Some(overall) = &context.overall else {
+        return "There is no earlier run of the same load with changes since; nothing is compared.".into();
+    };
+    let changed = overall.changes.len();
+    format!(
+        "{} against {}, {changed} change{} between.\n\n{}",
+        overall.after,
+        overall.before,
+        if changed == 1 { "" } else { "s" },
+        comparison_table(overall).markdown()
+    )
+}
+
+/// Before, after, improvement and verdict, one row for each metric of each level.
+pub(in crate::report) fn comparison_table(found: &Comparison) -> Table {
+    let mut table = Table::new(["Level", "Metric", "Before", "After", "Change", "Status"]).right(&[2, 3, 4]);
+    for level in &found.levels {
+        for one in &level.metrics {
+            let value = |value: Option<f64>| {
+                value.map_or_else(|| "not measured".into(), |value| unit(&one.name, value))
+            };
+            table.row([
+                level.level.to_string(),
+                metric_name(&one.name).to_owned(),
+                value(one.before),
+                value(one.after),
+                one.change.map_or_else(|| "not measured".into(), |share| format!("{:+.1} %", share * 100.0)),
+                verdict_mark(one),
+            ]);
+        }
+    }
+    table
+}
+
+fn verdict_mark(one: &Metric) -> String {
+    let mark = match one.verdict {
+        Change::Improved => "✅",
+        Change::Regressed => "❌",
+        Change::Unchanged => "➖",
+        Change::Inconclusive => "❔",
+    };
+    format!("{mark} {}", one.verdict.as_str())
+}
