@@ -90,6 +90,9 @@ fn redis_facts(
 ) -> Facts {
     let window = before.zip(after).map(|(before, after)| after.since(before));
     let misses = known.value("misses_per_s").map(|rate| rate * seconds);
+    // Marks of changed rows expire too, and say nothing of what is read.
+    let marks = known.value("marks_per_s").unwrap_or_default() * seconds;
+    let expired = window.map(|one| (one.expired as f64 - marks).max(0.0));
     let grown = before.zip(after).map(|(before, after)| after.keys as f64 - before.keys as f64);
     let ratio = |part: Option<f64>| {
         let misses = misses.filter(|misses| *misses > 0.0);
@@ -103,9 +106,9 @@ fn redis_facts(
     facts.put("expired_per_s", rate(|one| one.expired), "Redis", info("expired_keys"));
     facts.put(
         "expired_per_miss",
-        ratio(window.map(|one| one.expired as f64)),
+        ratio(expired),
         "Redis",
-        info("expired_keys") + ", over cache_misses_total of the same time",
+        info("expired_keys") + ", less marks_per_s, over cache_misses_total of the same time",
     );
     facts.put(
         "filling_share",

@@ -64,7 +64,8 @@ pub const CACHE_HITS_TOTAL: &str = "cache_hits_total";
 /// Counter of cache misses {cache_key_pattern}.
 pub const CACHE_MISSES_TOTAL: &str = "cache_misses_total";
 /// Counter of what else happens in the cache {cache_key_pattern, event}: `negative_hit`,
-/// `early_refresh`, `warmed`, `flushed`.
+/// `early_refresh`, `warmed`, `flushed`, and `changed`: an entry gave way to a mark that its row is
+/// another now, which expires soon.
 pub const CACHE_EVENTS_TOTAL: &str = "cache_events_total";
 /// Histogram of cache calls {operation}.
 pub const CACHE_OPERATION_DURATION_SECONDS: &str = "cache_operation_duration_seconds";

@@ -100,6 +100,7 @@ fn questions(seconds: u64) -> Vec<Question> {
         ("delivery_mean_ms", mean(m::DELIVERY_DURATION_SECONDS), Some(0.0)),
         ("deliveries_in_flight", sum(m::DELIVERY_DURATION_SECONDS), None),
         ("misses_per_s", rate(m::CACHE_MISSES_TOTAL), None),
+        ("marks_per_s", rate(&format!("{}{{event=\"changed\"}}", m::CACHE_EVENTS_TOTAL)), Some(0.0)),
         ("published_per_s", rate(&format!("{}{topic}", m::KAFKA_MESSAGES_PUBLISHED_TOTAL)), None),
         ("shed_per_s", rate(m::SHED_TOTAL), Some(0.0)),
         ("scraped_share", format!("min(avg_over_time(up{window}))"), None),

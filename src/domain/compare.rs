@@ -251,4 +251,6 @@ fn window(level: &LevelResult, of: fn(&Sample) -> Option<f64>) -> Vec<f64> {
 }
 
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod tests;

@@ -62,7 +62,10 @@ pub fn reasons(level: &LevelResult, bounds: Bounds) -> Vec<String> {
     if let Some(planned) =
         planned(level).filter(|planned| level.throughput_rps < planned * bounds.offered_share)
     {
-        if let Some(busy) = generator.busy_vus.filter(|busy| *busy < f64::from(level.vus) * BUSY_SHARE) {
+        // A service that stalls for a moment uses all of them up, and the mean does not show it.
+        let spare = level.latency_ms.p99.is_none_or(|slow| planned * slow / 1_000.0 < f64::from(level.vus));
+        let idle = |busy: &f64| spare && *busy < f64::from(level.vus) * BUSY_SHARE;
+        if let Some(busy) = generator.busy_vus.filter(idle) {
             reasons.push(format!(
                 "only {:.0}/s of {planned:.0}/s were offered although {:.0} of {} virtual users were idle",
                 level.throughput_rps,
@@ -135,6 +138,15 @@ mod tests {
             level.generator.cpus = Some(1);
         });
         assert!(held[0].contains("95 % of a core on 1 allowed, more than 85 %"), "{held:?}");
+    }
+
+    #[test]
+    fn users_that_a_stalling_service_uses_up_at_times_are_not_idle() {
+        let stalls = found(|level| {
+            level.throughput_rps = 300.0;
+            level.latency_ms.p99 = Some(600.0);
+        });
+        assert!(stalls.is_empty(), "{stalls:?}");
     }
 
     #[test]

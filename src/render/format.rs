@@ -67,6 +67,13 @@ pub fn percent(share: f64) -> String {
     if value != 0.0 && value.abs() < 0.1 { format!("{value:.3} %") } else { format!("{value:.1} %") }
 }
 
+/// An instant as people read it, to the second; what is none stays as it is.
+#[must_use]
+pub fn instant(text: &str) -> String {
+    text.parse::<jiff::Timestamp>()
+        .map_or_else(|_| text.to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
 /// A duration in its two largest units: `4s`, `3m 20s`, `2h 5m`, `3d 4h`.
 #[must_use]
 pub fn duration(duration: Duration) -> String {

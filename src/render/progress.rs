@@ -2,7 +2,10 @@
 
 use super::Out;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Plain lines that differ only in their numbers are at least so far apart.
+const COUNTING: Duration = Duration::from_secs(2);
 
 /// A set of lines that change while something runs.
 #[derive(Debug)]
@@ -17,7 +20,7 @@ pub struct Line {
     out: Out,
     name: String,
     bar: Option<ProgressBar>,
-    last: std::sync::Mutex<String>,
+    last: std::sync::Mutex<Option<(String, Instant)>>,
 }
 
 impl Progress {
@@ -59,17 +62,22 @@ impl Line {
         self.bar.is_some()
     }
 
-    /// Shows what is going on. Plain output repeats nothing.
+    /// Shows what is going on. Plain output repeats nothing, and counts only every other second.
     pub fn update(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.set_message(text.to_owned()),
-            None => {
-                let mut last = self.last.lock().expect("no holder of the lock panics");
-                if *last != text {
-                    self.out.say(format!("{}: {text}", self.name));
-                    text.clone_into(&mut last);
-                }
-            }
+        self.show(text, false);
+    }
+
+    fn show(&self, text: &str, always: bool) {
+        if let Some(bar) = &self.bar {
+            return bar.set_message(text.to_owned());
+        }
+        let mut last = self.last.lock().expect("no holder of the lock panics");
+        let tells = last.as_ref().is_none_or(|(before, at)| {
+            before != text && (always || at.elapsed() >= COUNTING || shape(before) != shape(text))
+        });
+        if tells {
+            self.out.say(format!("{}: {text}", self.name));
+            *last = Some((text.to_owned(), Instant::now()));
         }
     }
 
@@ -95,9 +103,25 @@ impl Line {
 
     /// Ends the line with its result.
     pub fn finish(&self, text: &str) {
-        self.update(text);
+        self.show(text, true);
         if let Some(bar) = &self.bar {
             bar.finish_with_message(text.to_owned());
         }
+    }
+}
+
+/// A text without its numbers.
+fn shape(text: &str) -> String {
+    text.chars().filter(|sign| !sign.is_ascii_digit()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counting_keeps_its_shape() {
+        assert_eq!(shape("3 of 1000 read"), shape("999 of 1000 read"));
+        assert_ne!(shape("3 of 10 read"), shape("3 of 10 removed"));
     }
 }

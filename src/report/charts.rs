@@ -14,6 +14,8 @@ use kuva::render::theme::Theme;
 use std::sync::Arc;
 
 const WIDTH: f64 = 1_000.0;
+/// Of charts that stand two in a row, so that their words are as large as the others'.
+const HALF_WIDTH: f64 = 520.0;
 const HEIGHT: f64 = 230.0;
 /// The same on every chart, so that one second stands below itself.
 const LEFT: f64 = 70.0;
@@ -82,6 +84,7 @@ pub(super) fn over_time(axis: &TimeAxis, lines: &[Line]) -> Option<String> {
     let top = highest(lines)?;
     let (plots, seconds) = (plots(lines), axis.seconds.max(1.0));
     let mut layout = frame(&plots, (0.0, seconds), top)
+        .with_width(WIDTH)
         .with_x_tick_format(TickFormat::Custom(Arc::new(clock)))
         .with_x_tick_step(tick_step(seconds));
     for (index, band) in axis.bands.iter().enumerate() {
@@ -174,7 +177,7 @@ fn plots(lines: &[Line]) -> Vec<Plot> {
 fn frame(plots: &[Plot], x: (f64, f64), top: f64) -> Layout {
     Layout::auto_from_plots(plots)
         .with_theme(theme())
-        .with_width(WIDTH)
+        .with_width(HALF_WIDTH)
         .with_height(HEIGHT)
         .with_force_margins(LEFT, RIGHT)
         .with_legend_position(LegendPosition::OutsideTopLeft)

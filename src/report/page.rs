@@ -58,6 +58,7 @@ struct Detail {
 #[template(path = "report.html")]
 struct Page<'a> {
     run: &'a Run,
+    when: String,
     verdict: &'static str,
     sentence: String,
     reconciliation: String,
@@ -78,6 +79,11 @@ struct Page<'a> {
     surroundings: Vec<(&'static str, String)>,
 }
 
+fn when(run: &Run) -> String {
+    let from = format::instant(&run.started_at);
+    run.finished_at.as_ref().map_or_else(|| from.clone(), |to| format!("{from} to {}", format::instant(to)))
+}
+
 /// The page.
 ///
 /// # Errors
@@ -85,6 +91,7 @@ struct Page<'a> {
 pub fn page(run: &Run, found: &Diagnosis, context: &Context) -> Result<String> {
     let page = Page {
         run,
+        when: when(run),
         verdict: run.verdict.as_str(),
         sentence: verdict_sentence(run),
         reconciliation: counted(run),

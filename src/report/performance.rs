@@ -43,13 +43,13 @@ pub fn performance(run: &Run, found: &Diagnosis, context: &Context) -> String {
 }
 
 fn facts(run: &Run) -> String {
-    let finished = run.finished_at.as_deref().unwrap_or("not finished");
+    let finished = run.finished_at.as_deref().map_or_else(|| "not finished".into(), format::instant);
     let seconds: u64 = run.levels.iter().map(|level| level.duration_s).sum();
     let note = run.note.as_ref().map_or_else(String::new, |note| format!("\n**Note**: {note}  "));
     format!(
         "**Date**: {} to {finished}  \n**Run**: {} ({:?} model)  \n**System Version**: {}  \n\
          **Test Duration**: {} of load  \n**Test Engineer**: {}  {note}",
-        run.started_at,
+        format::instant(&run.started_at),
         run.id,
         run.model,
         system_version(run),

@@ -61,6 +61,7 @@ impl Cache {
             pipe.cmd("SET").arg(keys::notification(id)).arg("").arg("PX").arg(CHANGED_MS).ignore();
         }
         let _: Option<()> = self.call("forget", pipe).await;
+        self.metrics.cache_events(keys::NOTIFICATION, "changed", ids.len() as u64);
         for id in ids {
             self.local.invalidate(id).await;
             self.recent.invalidate(id);

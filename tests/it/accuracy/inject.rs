@@ -97,10 +97,18 @@ pub(super) fn without_indexes(place: &Place) -> Injection {
 /// A session that locks the table half of the time.
 pub(super) fn table_lock(place: &Place) -> Injection {
     let body = "BEGIN; LOCK TABLE notifications IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(0.6); COMMIT; SELECT pg_sleep(0.3);";
-    let command = sql(place, &body.repeat(120));
+    let command = sql(place, &format!("SET application_name = 'injected'; {}", body.repeat(120)));
+    // The server would go through the rest of the script without its client.
+    let stop = sql(
+        place,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'injected'",
+    );
     Injection::new(move || {
         let child = spawn(command);
-        Held::undone_by(move || end(child))
+        Held::undone_by(move || {
+            end(child);
+            run(stop);
+        })
     })
 }
 
