@@ -307,6 +307,8 @@ pub struct Diagnose {
     pub evicted_per_s: f64,
     /// Keys that expired for each read that missed.
     pub expired_per_miss: f64,
+    /// Reads per second that miss the cache, above which the reason counts.
+    pub misses_per_s: f64,
     /// Share of misses that still fill the cache; from here on it is cold, and misses are no limit.
     pub filling_share: f64,
     /// Share of periods in which a CPU limit stopped the service, 0 to 1.

