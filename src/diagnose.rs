@@ -70,6 +70,9 @@ pub async fn since(stack: &Stack, before: &Before) -> Facts {
     facts.extend(processes::facts(&before.processes, &processes, &facts, seconds));
     facts.extend(database::facts(before.database.as_ref(), database.as_ref(), &facts, seconds));
     facts.extend(redis_facts(before.redis.as_ref(), redis.as_ref(), &facts, seconds));
+    let ttl = stack.loaded.config.cache.ttl_notification.as_secs_f64();
+    let query = format!("cache.ttl_notification over {seconds:.0} s");
+    facts.put("ttl_windows", Some(ttl / seconds), "configuration", query);
     facts
 }
 

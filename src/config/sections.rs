@@ -309,6 +309,8 @@ pub struct Diagnose {
     pub expired_per_miss: f64,
     /// Reads per second that miss the cache, above which the reason counts.
     pub misses_per_s: f64,
+    /// Life of a cached notification, in windows of measurement: what lives longer expires from earlier loads.
+    pub ttl_windows: f64,
     /// Share of misses that still fill the cache; from here on it is cold, and misses are no limit.
     pub filling_share: f64,
     /// Share of periods in which a CPU limit stopped the service, 0 to 1.

@@ -444,6 +444,7 @@ pub static RULES: &[Rule] = &[
         guards: &[
             Guard { input: "hit_rate", bound: "cache_hit_rate", at_least: true },
             Guard { input: "misses_per_s", bound: "misses_per_s", at_least: false },
+            Guard { input: "ttl_windows", bound: "ttl_windows", at_least: true },
         ],
         explains: &["cache-misses"],
         ..rule("cache-ttl", Role::Cause, 0.9)
