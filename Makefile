@@ -1,5 +1,5 @@
 # Developer commands; each body is one plain command.
-.PHONY: help demo diagnose-accuracy test test-docker chaos bench-tui lint build release
+.PHONY: help demo diagnose-accuracy test test-docker chaos bench bench-tui lint build release
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -14,7 +14,10 @@ test-docker: ## The tests of stacks in containers, on images without a registry 
 	sh scripts/test-docker.sh
 
 chaos: ## Kill, stop and starve parts under load, round after round (CHAOS_ROUNDS, CHAOS_SEED)
-	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-5} cargo test --locked --test it -- --ignored --nocapture chaos:: delivery::
+	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-5} cargo test --locked --test it -- --nocapture chaos:: delivery::
+
+bench: ## Measure the service against a bare route and a prototype, in one run (docs/PERFORMANCE.md)
+	sh scripts/bench.sh
 
 bench-tui: ## Measure what the dashboard costs
 	cargo bench -p nsys --bench dashboard --locked

@@ -2,15 +2,19 @@
 //!
 //! Every call is bounded in time: with Redis away the service is slower but right.
 
+mod behind;
 mod idempotency;
 mod invalidation;
 mod notifications;
 mod recipients;
 
+pub(crate) use behind::run as write_behind;
 pub(crate) use idempotency::Claim;
 pub(crate) use invalidation::run as listen;
 pub(crate) use notifications::Lookup;
 pub(crate) use recipients::{Recipients, recipient_key};
+
+use behind::Behind;
 
 use crate::domain::recipient::Recipient;
 use crate::telemetry::{Metrics, trace};
@@ -39,6 +43,7 @@ const RECIPIENT_STALENESS: Duration = Duration::from_secs(30);
 pub(crate) struct Cache {
     client: redis::Client,
     connection: OnceCell<ConnectionManager>,
+    behind: Behind,
     settings: Settings,
     metrics: Metrics,
     /// Longest time a request may be in progress, and with it a claimed key undecided.
@@ -65,6 +70,7 @@ impl Cache {
         Ok(Self {
             client,
             connection: OnceCell::new(),
+            behind: Behind::default(),
             metrics,
             in_flight,
             local: moka::future::Cache::builder()

@@ -110,6 +110,7 @@ pub async fn run(
 
     tokio::spawn(cache::listen(Arc::clone(&app), stopping.clone()));
     if options.role.serves() {
+        tokio::spawn(cache::write_behind(Arc::clone(&app), stopping.clone()));
         tokio::spawn(ingestion::watch(Arc::clone(&app), stopping.clone()));
     }
     let mut worker =

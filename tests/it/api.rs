@@ -25,7 +25,6 @@ fn notifications_are_sent_followed_and_changed_on_a_real_stack() {
 }
 
 #[test]
-#[ignore = "takes many minutes where other work runs beside it; run it with --ignored"]
 fn callers_streams_traces_and_metrics_hold_on_a_real_stack() {
     on_a_stack(async |api, collector| {
         sending::dead_letters_are_looked_at_and_sent_again(api).await;

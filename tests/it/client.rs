@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
 
 /// How long tests wait for what has to come; generous, because machines differ.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
 
 /// An answer.
 #[derive(Debug)]
@@ -55,6 +55,13 @@ impl Client {
         self.send(self.http.post(format!("{}{path}", self.base)).json(body)).await
     }
 
+    /// Replaces something; it has to work.
+    pub(crate) async fn put(&self, path: &str, body: &Value) {
+        let answer = self.send(self.http.put(format!("{}{path}", self.base)).json(body)).await;
+        let answer = answer.expect("the service answers");
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
     pub(crate) async fn get(&self, path: &str) -> reqwest::Result<Answer> {
         self.send(self.http.get(format!("{}{path}", self.base))).await
     }
@@ -94,11 +101,6 @@ impl Client {
             .await
             .expect("the statement is right");
         text.unwrap_or_default()
-    }
-
-    /// Runs a statement.
-    pub(crate) async fn run(&self, sql: &str) {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut self.database().await).await.expect("it runs");
     }
 
     /// Waits until a statement answers `wanted`.

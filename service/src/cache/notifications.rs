@@ -1,4 +1,4 @@
-//! Cached notifications: written through when they are acknowledged, read through, refreshed early.
+//! Cached notifications: written when they are acknowledged, read through, refreshed early.
 //!
 //! A row that changes leaves an empty entry for a moment. Copies are only written where there is no
 //! entry, so one that was read before the change, or an acknowledgement that is late, is not kept.
@@ -9,6 +9,7 @@ use nsys_contract::keys;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use tokio_util::bytes::Bytes;
 use uuid::Uuid;
 
 /// How long the empty entry of a changed row stays, in ms: longer than it takes to write a copy of the
@@ -27,28 +28,29 @@ pub(crate) enum Lookup<E> {
 }
 
 impl Cache {
-    /// Stores an acknowledged notification before the caller is told. With the fingerprint of its
-    /// request, the idempotency key is kept too.
-    pub(crate) async fn remember(&self, notification: &Arc<Notification>, request_hash: Option<&str>) {
-        self.recent.insert(notification.id, Arc::clone(notification));
+    /// Remembers an acknowledged notification: here at once, in Redis behind the answer. With the
+    /// fingerprint of its request the idempotency key is kept before the caller is told.
+    pub(crate) async fn remember(
+        &self,
+        notification: &Arc<Notification>,
+        text: Bytes,
+        request_hash: Option<&str>,
+    ) {
+        let id = notification.id;
+        self.recent.insert(id, Arc::clone(notification));
+        let (Some(key), Some(hash)) = (notification.idempotency_key.as_deref(), request_hash) else {
+            return self.add_behind(id, text);
+        };
         let mut pipe = redis::pipe();
-        self.add(&mut pipe, notification);
-        if let (Some(key), Some(hash)) = (notification.idempotency_key.as_deref(), request_hash) {
-            self.keep_claim(&mut pipe, notification.tenant_id.as_deref(), key, hash);
-        }
+        self.add(&mut pipe, id, &text);
+        self.keep_claim(&mut pipe, notification.tenant_id.as_deref(), key, hash);
         let _: Option<()> = self.call("set", pipe).await;
     }
 
-    fn add(&self, pipe: &mut redis::Pipeline, notification: &Notification) {
-        let Ok(text) = serde_json::to_string(notification) else { return };
+    /// Adds a copy, unless there is an entry.
+    pub(super) fn add(&self, pipe: &mut redis::Pipeline, id: Uuid, text: &[u8]) {
         let ttl = self.ttl_ms(self.settings.ttl_notification);
-        pipe.cmd("SET")
-            .arg(keys::notification(notification.id))
-            .arg(text)
-            .arg("NX")
-            .arg("PX")
-            .arg(ttl)
-            .ignore();
+        pipe.cmd("SET").arg(keys::notification(id)).arg(text).arg("NX").arg("PX").arg(ttl).ignore();
     }
 
     /// Forgets cached copies after rows changed. Other processes' own copies live `local_ttl` at most.
@@ -118,7 +120,9 @@ impl Cache {
             if stale {
                 pipe.cmd("EVAL").arg(DROP_UNLESS_CHANGED).arg(1).arg(keys::notification(id)).ignore();
             }
-            self.add(&mut pipe, &row);
+            if let Ok(text) = serde_json::to_vec(&row) {
+                self.add(&mut pipe, id, &text);
+            }
             let _: Option<()> = self.call("set", pipe).await;
             Ok(Arc::new(row))
         });

@@ -65,6 +65,12 @@ impl RowState {
         Self { status, next_attempt_at, retry_count: 0, attempt: None, error: None, refused: false }
     }
 
+    /// Attempts that had failed before this state. An end that comes late, after another worker took the
+    /// row over and recorded the same attempt, finds another number and changes nothing.
+    fn failed_before(&self) -> u32 {
+        self.attempt.map_or(self.retry_count, |attempt| attempt.number.saturating_sub(1))
+    }
+
     /// Whether more than the row itself has to be written.
     fn leaves_history(&self) -> bool {
         matches!(self.status, Status::Retrying | Status::Failed)
@@ -165,7 +171,7 @@ impl Db {
     }
 
     /// Writes the ends of attempts with what they leave behind, in one transaction, and tells which
-    /// took effect: a row that is final already is left alone.
+    /// took effect: a row that is final already, or whose attempt another worker recorded, is left alone.
     pub(crate) async fn finish(&self, ended: &[Ended]) -> Result<Vec<Uuid>, DbError> {
         if ended.is_empty() {
             return Ok(Vec::new());
@@ -301,9 +307,9 @@ async fn update(connection: &mut PgConnection, ended: &[Ended]) -> Result<Vec<Uu
              sent_at = CASE WHEN e.status IN ('SENT', 'DELIVERED') THEN now() END,
              failed_at = CASE WHEN e.status = 'FAILED' THEN now() END,
              event_id = CASE WHEN e.next_attempt_at IS NULL THEN nextval('events_id_seq') END
-         FROM UNNEST($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::text[], $7::real[])
-             AS e(id, status, retry_count, error, next_attempt_at, provider, took_ms)
-         WHERE n.id = e.id AND n.status NOT IN {FINAL}
+         FROM UNNEST($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::text[], $7::real[], $8::int[])
+             AS e(id, status, retry_count, error, next_attempt_at, provider, took_ms, failed_before)
+         WHERE n.id = e.id AND n.status NOT IN {FINAL} AND n.retry_count = e.failed_before
          RETURNING n.id"
     );
     sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
@@ -314,6 +320,7 @@ async fn update(connection: &mut PgConnection, ended: &[Ended]) -> Result<Vec<Uu
         .bind(column(ended, |one| instant(one.state.next_attempt_at)))
         .bind(column(ended, |one| one.state.attempt.map(|attempt| attempt.provider)))
         .bind(column(ended, |one| one.state.attempt.map(|attempt| ms(attempt.took))))
+        .bind(column(ended, |one| count(one.state.failed_before())))
         .fetch_all(connection)
         .await
 }

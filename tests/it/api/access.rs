@@ -103,6 +103,8 @@ fn attempt(method: &Method, path: &str) -> Attempt {
             attempt("", "", Some(json!({"name": "theirs", "tenantId": "access-a"})), &[403])
         }
         ("DELETE", "/admin/api-keys/{id}") => attempt("key", "", None, &[404]),
+        // Names of functions; none may have run.
+        ("GET", "/admin/profile") => attempt("", "?seconds=1", None, &[200, 409]),
         // Nothing of a tenant is named: the answer has only the own one, see below.
         ("GET", "/auth/me" | "/admin/api-keys" | "/admin/audit" | "/admin/config" | "/admin/lag") => {
             attempt("", "", None, &[200])

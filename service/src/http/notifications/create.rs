@@ -1,5 +1,6 @@
 //! One notification, answered when the log has it.
 
+use super::super::endpoint::JSON;
 use super::super::error::Problem;
 use super::super::extract::{bytes, expect_type, read_json};
 use super::super::gate::Caller;
@@ -9,9 +10,9 @@ use crate::domain::draft::{Accepted, Draft};
 use crate::lookup::{self, Verdict};
 use crate::queue::SendError;
 use crate::telemetry::trace;
-use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::header::LOCATION;
+use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nsys_contract::api::{Notification, paths};
@@ -36,7 +37,7 @@ pub(super) async fn create(
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let accepted = intake::prepare(&app, &caller, draft, now_ms).await?;
     if let Some(earlier) = claim(&app, &accepted).await? {
-        return Ok(told(StatusCode::CREATED, &earlier));
+        return Ok(told(StatusCode::CREATED, &earlier, as_text(&earlier)?));
     }
     if prefers_async(&headers) {
         return respond_async(&app, &accepted).await;
@@ -45,8 +46,9 @@ pub(super) async fn create(
         return Err(unsent(&app, &accepted, &cause).await);
     }
     let answer = Arc::new(accepted.view());
-    app.cache.remember(&answer, accepted.request_hash.as_deref()).await;
-    Ok(told(StatusCode::CREATED, &answer))
+    let text = as_text(&answer)?;
+    app.cache.remember(&answer, text.clone(), accepted.request_hash.as_deref()).await;
+    Ok(told(StatusCode::CREATED, &answer, text))
 }
 
 /// Claims the idempotency key. When it stands for this very request already: the earlier answer.
@@ -73,7 +75,8 @@ async fn respond_async(app: &App, accepted: &Accepted<'_>) -> Result<Response, P
     if let Err(cause) = app.producer.enqueue(accepted, trace::current_traceparent().as_deref()) {
         return Err(unsent(app, accepted, &cause).await);
     }
-    let mut response = told(StatusCode::ACCEPTED, &accepted.view());
+    let answer = accepted.view();
+    let mut response = told(StatusCode::ACCEPTED, &answer, as_text(&answer)?);
     response.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
     Ok(response)
 }
@@ -115,8 +118,14 @@ fn prefers_async(headers: &HeaderMap) -> bool {
     headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).any(wanted)
 }
 
-fn told(status: StatusCode, notification: &Notification) -> Response {
-    let mut response = (status, Json(notification)).into_response();
+/// The JSON text of an answer; the cache keeps the same bytes.
+fn as_text(notification: &Notification) -> Result<Bytes, Problem> {
+    let text = serde_json::to_vec(notification).map_err(|cause| Problem::internal(cause.to_string()))?;
+    Ok(text.into())
+}
+
+fn told(status: StatusCode, notification: &Notification, text: Bytes) -> Response {
+    let mut response = (status, [(CONTENT_TYPE, HeaderValue::from_static(JSON))], text).into_response();
     let path = paths::one(paths::NOTIFICATION, notification.id);
     if let Ok(location) = HeaderValue::try_from(path) {
         response.headers_mut().insert(LOCATION, location);

@@ -1,0 +1,77 @@
+//! The whole service against its peers, on one machine in one run: `make bench`.
+//!
+//! Everything shares the machine: broker, database, Redis, service and client. Absolute figures belong
+//! to it; ratios are of figures that were measured interleaved, round after round.
+#![allow(missing_docs, reason = "a program, not a library")]
+
+mod client;
+mod page;
+mod peer;
+mod phases;
+mod requests;
+mod stack;
+
+use anyhow::{Context, Result};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+
+/// How this program calls itself to be a peer: the address, then the brokers of the prototype.
+const AS_PEER: &str = "as-peer";
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().collect();
+    if let Some(place) = args.iter().position(|arg| arg == AS_PEER) {
+        let listen: SocketAddr = args.get(place + 1).context("an address is needed")?.parse()?;
+        return peer::serve(listen, args.get(place + 2).map(String::as_str)).await;
+    }
+    let from =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).with_context(|| format!("{name} is not set"));
+    let (nsys, state, page) = (from("BENCH_NSYS")?, from("BENCH_STATE")?, from("BENCH_PAGE")?);
+    let sink = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let otlp = format!("http://{}", sink.local_addr()?);
+    tokio::spawn(take_spans(sink));
+    let stack = stack::Stack::up(nsys, state, &otlp)?;
+    let figures = phases::all(stack).await?;
+    page::write(&page, &figures)
+}
+
+/// A peer of the service, as a process of its own.
+struct Peer {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Peer {
+    /// Starts the bare route, or the prototype on `brokers`.
+    async fn start(brokers: Option<&str>) -> Result<Self> {
+        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(AS_PEER).arg(address.to_string()).args(brokers);
+        let peer = Self { child: command.spawn()?, address };
+        for _ in 0..100 {
+            if tokio::net::TcpStream::connect(address).await.is_ok() {
+                return Ok(peer);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        anyhow::bail!("a peer did not come up")
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It keeps nothing.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A collector that takes every span and keeps none, so that tracing costs what it costs.
+async fn take_spans(sink: tokio::net::TcpListener) {
+    let routes = axum::Router::new().fallback(async |_: axum::body::Bytes| "");
+    if let Err(cause) = axum::serve(sink, routes).await {
+        tracing::error!(%cause, "the collector ended");
+    }
+}

@@ -1,0 +1,61 @@
+//! Copies of acknowledged notifications on their way to Redis, many in one call.
+//!
+//! Nothing depends on them: an id that Redis does not know yet is found by its row, or by waiting for
+//! the workers. So nobody waits for them either, and while Redis is slow they are left out.
+
+use super::Cache;
+use crate::app::App;
+use nsys_contract::keys;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+use tokio_util::bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Copies that may wait; more are left out.
+const WAITING: usize = 8_192;
+/// Most copies of one call.
+const BATCH: usize = 256;
+
+/// A notification's id and its JSON text.
+type Copy = (Uuid, Bytes);
+
+/// The queue of copies, and its end until somebody takes it.
+pub(super) struct Behind {
+    sender: mpsc::Sender<Copy>,
+    receiver: Mutex<Option<mpsc::Receiver<Copy>>>,
+}
+
+impl Default for Behind {
+    fn default() -> Self {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        Self { sender, receiver: Mutex::new(Some(receiver)) }
+    }
+}
+
+/// Writes copies until `stopping`.
+pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
+    let receiver = app.cache.behind.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(mut receiver) = receiver else { return };
+    let mut copies = Vec::with_capacity(BATCH);
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            count = receiver.recv_many(&mut copies, BATCH) => if count == 0 { return },
+        }
+        let mut pipe = redis::pipe();
+        for (id, text) in copies.drain(..) {
+            app.cache.add(&mut pipe, id, &text);
+        }
+        let _: Option<()> = app.cache.call("set", pipe).await;
+    }
+}
+
+impl Cache {
+    /// Queues a copy.
+    pub(super) fn add_behind(&self, id: Uuid, text: Bytes) {
+        if self.behind.sender.try_send((id, text)).is_err() {
+            self.metrics.cache_event(keys::NOTIFICATION, "left_out");
+        }
+    }
+}
