@@ -5,4 +5,5 @@ cd "$(dirname "$0")/.."
 sh scripts/bootstrap.sh
 cargo build --workspace --locked
 "${CARGO_TARGET_DIR:-target}/debug/nsys" setup
-cargo test --workspace --locked
+# One after the other: what is measured on a stack must not be disturbed by another one.
+RUST_TEST_THREADS=1 cargo test --workspace --locked

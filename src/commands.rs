@@ -2,6 +2,7 @@
 
 mod account;
 mod cache;
+mod calibrate;
 mod change;
 mod compare;
 mod config;

@@ -2,6 +2,7 @@
 
 pub mod advice;
 pub mod cache;
+pub mod calibration;
 pub mod catalogue;
 pub mod check;
 pub mod compare;

@@ -1,5 +1,6 @@
 //! Load tests: the run from its plan to its results. A generator offers the load, nsys watches everything else.
 
+pub mod calibrate;
 pub mod collect;
 pub mod engine;
 mod environment;

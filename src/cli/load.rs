@@ -80,6 +80,9 @@ pub struct RunFlags {
     /// Generator processes that share the load of each level
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub generators: u32,
+    /// Generators on the hosts of loadtest.hosts, by SSH, each with its share of the load
+    #[arg(long, conflicts_with = "generators")]
+    pub distributed: bool,
     /// Longest wait after each level for the backlog to drain; default from the configuration
     #[arg(long, value_parser = parse_duration)]
     pub stabilise: Option<Duration>,
@@ -149,6 +152,8 @@ pub enum LoadtestCommand {
         #[arg(long)]
         force: bool,
     },
+    /// Compare both engines on one endpoint, and equal runs with each other for the noise floor
+    Calibrate(CalibrateArgs),
     /// Delete a run
     Rm {
         /// A directory, its name, latest or latest~1
@@ -165,6 +170,33 @@ pub struct GenerateArgs {
     /// The plan file
     #[arg(long)]
     pub plan: PathBuf,
+}
+
+/// Arguments of `nsys loadtest calibrate`.
+#[derive(Clone, Debug, Args)]
+pub struct CalibrateArgs {
+    /// Requests per second of each turn and of each equal run
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: u32,
+    /// Length of each, warm-up included
+    #[arg(long, value_parser = parse_duration, default_value = "20s")]
+    pub duration: Duration,
+    /// Turns of each engine
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub rounds: u32,
+    /// The endpoint; default: the liveness probe, which asks no other part
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+    /// Equal runs of the load test's mix, whose differences are the noise floor; 0 leaves them out
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=20))]
+    pub runs: u32,
+    /// What makes the requests of the equal runs; default from the configuration
+    #[arg(long, value_enum, value_name = "ENGINE")]
+    pub engine: Option<EngineName>,
+    /// Also measure how many requests each generator makes of a second of CPU time: k6, the native
+    /// engine, and oha and wrk where they are installed
+    #[arg(long)]
+    pub ceiling: bool,
 }
 
 /// Arguments of `nsys loadtest all`.

@@ -103,6 +103,29 @@ impl Cluster {
         Ok(api.get_opt(&id).await.map_err(|cause| refused(&name_of(object), cause))?.is_some())
     }
 
+    /// An object as it is now; none when it is not there.
+    ///
+    /// # Errors
+    /// When the cluster does not say.
+    pub async fn get(&self, object: &Value) -> Result<Option<Value>> {
+        let (api, id) = self.api(object).await?;
+        let found = api.get_opt(&id).await.map_err(|cause| refused(&name_of(object), cause))?;
+        found.map(|found| serde_json::to_value(found).context("cannot read an object")).transpose()
+    }
+
+    /// Names of the pods with these labels, in order.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub async fn pods_labelled(&self, labels: &str) -> Result<Vec<String>> {
+        let api: Api<v1::Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let all = api.list(&ListParams::default().labels(labels)).await;
+        let all = all.map_err(|cause| refused("pods", cause))?;
+        let mut names: Vec<_> = all.items.into_iter().filter_map(|pod| pod.metadata.name).collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// Deletes an object with what it owns; nothing when it is not there.
     ///
     /// # Errors

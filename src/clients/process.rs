@@ -190,6 +190,14 @@ pub fn file_limit_hard() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum
 }
 
+/// Allows this process as many open files as it may be allowed. Where that fails, the old limit holds.
+pub fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
 /// Bytes free for us on the file system of this directory.
 #[must_use]
 pub fn free_disk(dir: &Path) -> Option<u64> {

@@ -1,14 +1,19 @@
 //! `nsys generate`: the native engine's process. One line of JSON a second, and a summary at its end.
 
 use crate::cli::GenerateArgs;
+use crate::clients::process;
 use crate::error::{Context, Error, Result};
 use crate::generate;
+use crate::loadtest::engine;
 use crate::render::Out;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) async fn generate(args: &GenerateArgs, out: Out) -> Result<()> {
+    // Each virtual user is a connection.
+    process::raise_file_limit();
     let stop = Arc::new(AtomicBool::new(false));
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let told = Arc::clone(&stop);
@@ -19,6 +24,9 @@ pub(super) async fn generate(args: &GenerateArgs, out: Out) -> Result<()> {
         }
         told.store(true, Ordering::Relaxed);
     });
+    if let Some(plan) = engine::plan_of(&args.plan) {
+        return engine::drive(plan, stopped(stop)).await;
+    }
     let plan = args.plan.clone();
     let work = tokio::task::spawn_blocking(move || {
         generate::run(&plan, stop, |tick| {
@@ -27,4 +35,11 @@ pub(super) async fn generate(args: &GenerateArgs, out: Out) -> Result<()> {
         })
     });
     work.await.map_err(|cause| Error::failed(format!("the generator ended abnormally: {cause}")))?
+}
+
+/// Resolves once it shall stop.
+async fn stopped(stop: Arc<AtomicBool>) {
+    while !stop.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }

@@ -1,5 +1,6 @@
 //! `nsys loadtest`.
 
+use super::calibrate::calibrate;
 use super::report;
 use crate::cli::{AllArgs, ChangeFlags, LoadtestCommand, OutputFormat, RunFlags};
 use crate::domain::level::Level;
@@ -56,6 +57,7 @@ pub(super) async fn loadtest(
             conclude(stack, &dir, &run, out)?;
             outcome(&run, &dir)
         }
+        LoadtestCommand::Calibrate(args) => calibrate(stack, &args, out).await,
         LoadtestCommand::Rm { run, change } => remove(stack, &run, change, out),
     }
 }

@@ -187,6 +187,18 @@ pub struct Loadtest {
     pub min_offered_share: f64,
     /// What makes the requests.
     pub engine: Engine,
+    /// Hosts of `--distributed`, as ssh knows them.
+    pub hosts: Vec<String>,
+    /// The ssh program with its options.
+    pub ssh: String,
+    /// k6 on those hosts.
+    pub remote_k6: String,
+    /// Image of k6 in a cluster.
+    pub k6_image: String,
+    /// Runners in a cluster.
+    pub cluster_runners: u32,
+    /// Address of the service as those hosts reach it; empty: the stack's own.
+    pub target_url: String,
     /// Memory of one virtual user of k6, MiB.
     pub k6_user_mb: f64,
     /// Requests per second and core that k6 reaches.

@@ -308,6 +308,7 @@ mod tests {
             before_level: None,
             reconcile: false,
             generators: 1,
+            place: crate::domain::scenario::Place::Here,
             note: None,
             engineer: None,
             tags: BTreeMap::new(),

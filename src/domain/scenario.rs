@@ -68,6 +68,27 @@ impl Engine {
     }
 }
 
+/// Where the generators run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// On this machine.
+    #[default]
+    Here,
+    /// On these hosts, by SSH: one generator on each.
+    Hosts(Vec<String>),
+    /// In a cluster, by the k6 operator.
+    Cluster,
+}
+
+impl Place {
+    /// Whether they run on this machine.
+    #[must_use]
+    pub const fn is_here(&self) -> bool {
+        matches!(self, Self::Here)
+    }
+}
+
 /// What shall run. A run keeps it, so that an interrupted one can go on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadPlan {
@@ -94,6 +115,9 @@ pub struct LoadPlan {
     /// Generator processes that share the load of one level.
     #[serde(default = "one")]
     pub generators: u32,
+    /// Where they run.
+    #[serde(default, skip_serializing_if = "Place::is_here")]
+    pub place: Place,
     /// The user's remark.
     #[serde(default)]
     pub note: Option<String>,

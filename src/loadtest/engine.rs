@@ -1,21 +1,27 @@
 //! The load generators: each is a process that is told a plan file and leaves a summary.
 
 mod claim;
+mod cluster;
 mod k6;
 mod live;
 mod native;
+mod ssh;
 mod summary;
+mod testrun;
 
 pub use claim::{claim, recover, release};
+pub use cluster::{Where, drive, plan_of};
 pub use k6::{script_digest, version};
+pub use ssh::{Far, Machine, look};
 pub use summary::{Histogram, Summary, WindowSummary};
 
 use crate::clients::process::Identity;
 use crate::domain::level::Window;
-use crate::domain::scenario::{Engine, Scenario};
+use crate::domain::scenario::{Engine, Place, Scenario};
 use crate::domain::stream::Tick;
 use crate::error::{Error, Result};
 use serde_json::Value;
+use std::io::PipeWriter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Child;
@@ -32,6 +38,10 @@ pub struct Offer {
     pub program: PathBuf,
     /// How many processes share the load.
     pub generators: u32,
+    /// Where they run.
+    pub place: Place,
+    /// How other machines are reached.
+    pub far: Far,
     /// The windows, in order.
     pub windows: Vec<Window>,
     /// Model, rate, virtual users, windows, prefix, … as both generators read it.
@@ -47,6 +57,8 @@ pub struct Offer {
 pub struct Generator {
     children: Vec<Child>,
     pids: Vec<i32>,
+    /// What holds generators on other machines: when it is let go, they end.
+    leashes: Vec<PipeWriter>,
 }
 
 /// What a generator tells while it runs.
@@ -61,9 +73,12 @@ pub enum News {
 /// # Errors
 /// When a file cannot be written or a program cannot be started.
 pub fn start(offer: &Offer) -> Result<(Generator, Receiver<News>)> {
-    match offer.engine {
-        Engine::K6 => k6::start(offer),
-        Engine::Native => native::start(offer),
+    match (offer.engine, &offer.place) {
+        (Engine::K6, Place::Here) => k6::start(offer),
+        (Engine::K6, Place::Hosts(hosts)) => ssh::start(offer, hosts),
+        (Engine::Native, Place::Here) => native::start(offer),
+        (Engine::K6, Place::Cluster) => cluster::start(offer),
+        (Engine::Native, _) => Err(Error::usage(format!("{} does not run there", offer.engine.as_str()))),
     }
 }
 
@@ -78,6 +93,13 @@ pub fn read_summary(offer: &Offer) -> Result<Summary> {
     };
     let parts = (0..offer.generators).map(read).collect::<Result<Vec<_>>>()?;
     Summary::merge(parts).ok_or_else(|| Error::failed("no generator ran"))
+}
+
+/// CPU time that the busiest generator elsewhere used over the whole level, in seconds; none for those
+/// of this machine, which are looked at every second, and of a cluster, which does not tell.
+#[must_use]
+pub fn cpu_elsewhere_s(offer: &Offer) -> Option<f64> {
+    matches!(offer.place, Place::Hosts(_)).then(|| ssh::cpu_s(offer)).flatten()
 }
 
 /// Keeps the summaries beside the results of level `number`, as the generators wrote them.
@@ -104,7 +126,12 @@ impl Generator {
         let pid = |child: &Child| child.id().and_then(|pid| i32::try_from(pid).ok());
         let pids: Option<Vec<_>> = children.iter().map(pid).collect();
         let pids = pids.ok_or_else(|| Error::failed("a load generator ended at once"))?;
-        Ok(Self { children, pids })
+        Ok(Self { children, pids, leashes: Vec::new() })
+    }
+
+    /// Processes of this machine that hold others elsewhere, with what holds them.
+    fn held(children: Vec<Child>, leashes: Vec<PipeWriter>) -> Result<Self> {
+        Ok(Self { leashes, ..Self::new(children)? })
     }
 
     /// Their process ids.
@@ -128,6 +155,7 @@ impl Generator {
     /// Asks them to end, waits, and insists. Whoever listens to their news must have stopped: k6 waits
     /// for its listeners.
     pub async fn stop(&mut self) {
+        self.leashes.clear();
         for pid in &self.pids {
             if let Some(process) = Identity::of(*pid) {
                 process.end(Duration::from_secs(20)).await;

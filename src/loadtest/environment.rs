@@ -4,7 +4,7 @@ use super::{engine, sampler};
 use crate::config::is_secret;
 use crate::diagnose;
 use crate::domain::run::Environment;
-use crate::domain::scenario::{Engine, LoadPlan};
+use crate::domain::scenario::{Engine, LoadPlan, Place};
 use crate::domain::verdict::Objectives;
 use crate::error::{Context, Result};
 use crate::stack::spec::replicas;
@@ -27,6 +27,37 @@ pub(super) fn program(stack: &Stack, engine: Engine) -> Result<PathBuf> {
     }
 }
 
+/// The program that makes the load of a plan, where it makes it.
+///
+/// # Errors
+/// When it is missing on this machine.
+pub(super) fn program_of(stack: &Stack, plan: &LoadPlan) -> Result<PathBuf> {
+    match plan.place {
+        Place::Here => program(stack, plan.engine),
+        Place::Hosts(_) | Place::Cluster => Ok(PathBuf::from(&stack.loaded.config.loadtest.remote_k6)),
+    }
+}
+
+/// What the generator says of itself; on several hosts, what each says when they differ.
+async fn version(stack: &Stack, plan: &LoadPlan) -> Result<String> {
+    match (&plan.place, plan.engine) {
+        (_, Engine::Native) => Ok(format!("nsys {} (native engine)", env!("CARGO_PKG_VERSION"))),
+        (Place::Hosts(hosts), Engine::K6) => {
+            let far = engine::Far::of(&stack.loaded.config);
+            let asked = hosts.iter().map(|host| engine::look(&far, host));
+            let mut said = Vec::new();
+            for machine in futures::future::join_all(asked).await {
+                said.push(machine?.k6);
+            }
+            said.sort();
+            said.dedup();
+            Ok(said.join(", "))
+        }
+        (Place::Cluster, Engine::K6) => Ok(stack.loaded.config.loadtest.k6_image.clone()),
+        (Place::Here, Engine::K6) => engine::version(&program(stack, plan.engine)?).await,
+    }
+}
+
 /// Describes it.
 ///
 /// # Errors
@@ -46,19 +77,15 @@ pub(super) async fn describe(stack: &Stack, plan: &LoadPlan) -> Result<Environme
     let around = Box::pin(diagnose::surroundings(stack)).await;
     let mut system = sysinfo::System::new().context("cannot read the system's state")?;
     system.refresh_memory();
-    let version = match plan.engine {
-        Engine::K6 => engine::version(&program(stack, plan.engine)?).await?,
-        Engine::Native => format!("nsys {} (native engine)", env!("CARGO_PKG_VERSION")),
-    };
     Ok(Environment {
         nsys: env!("CARGO_PKG_VERSION").into(),
-        k6: version,
+        k6: version(stack, plan).await?,
         os: sysinfo::System::long_os_version().unwrap_or_else(|_| "unknown".into()),
         cpus: std::thread::available_parallelism().map_or(0, usize::from),
         memory_mb: system.total_memory() >> 20,
         app: app as usize,
         worker: worker as usize,
-        shared_machine: stack.runtime.is_here(),
+        shared_machine: stack.runtime.is_here() && plan.place.is_here(),
         host: around.host,
         runtime: Some(stack.runtime.as_str().to_owned()),
         disk: around.disk,

@@ -3,7 +3,7 @@
 mod offer;
 mod result;
 
-use super::engine::{self, Offer};
+use super::engine::{self, Far, Offer};
 use super::interrupt::Interrupt;
 use super::logs::Logs;
 use super::stream::Stream;
@@ -83,6 +83,9 @@ pub(super) async fn run(
     };
     engine::keep_summary(&offer, context.dir, number);
     let mut result = result::assemble(context, number, level, &offer, &offered, &summary);
+    if let Some(cpu_s) = engine::cpu_elsewhere_s(&offer) {
+        result.generator.cpu_pct = Some(cpu_s / level.seconds.max(1) as f64 * 100.0);
+    }
     result.kafka.partitions = collect::partitions(&begin, &offered.partitions, &offered.most_lag);
     stabilise::add(&mut result.log_errors, logs.errors());
     if offered.interrupted {
@@ -137,7 +140,7 @@ async fn make_offer(context: &Context<'_>, number: usize, level: &Level) -> Resu
     let token = up::loadtest_user(stack).await?;
     let windows = level.windows(settings.warmup_share);
     let plan = json!({
-        "base_url": stack.endpoints.api_url(), "token": token, "model": context.plan.model,
+        "base_url": target(context), "token": token, "model": context.plan.model,
         "rate": level.rate, "vus": level.vus, "windows": windows, "prefix": context.prefix(number),
         "seed_users": settings.seed_users, "seed_notifications": settings.seed_notifications,
         "mix": {"create": settings.mix_create, "get": settings.mix_get,
@@ -148,11 +151,22 @@ async fn make_offer(context: &Context<'_>, number: usize, level: &Level) -> Resu
         engine: context.plan.engine,
         program: context.program.clone(),
         generators: context.plan.generators,
+        place: context.plan.place.clone(),
+        far: Far::of(&stack.loaded.config),
         windows,
         plan,
         work: stack.layout.run(),
         log: context.dir.join(format!("level-{number}-{}.log", context.plan.engine.as_str())),
     })
+}
+
+/// The service as the generators reach it.
+fn target(context: &Context<'_>) -> String {
+    let given = &context.stack.loaded.config.loadtest.target_url;
+    if context.plan.place.is_here() || given.is_empty() {
+        return context.stack.endpoints.api_url();
+    }
+    given.trim_end_matches('/').to_owned()
 }
 
 /// Why there is no summary, in the generator's own words.

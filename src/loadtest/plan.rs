@@ -3,7 +3,7 @@
 use crate::cli::{EngineName, ModelName, RunFlags};
 use crate::config::Loadtest;
 use crate::domain::level::{Level, Model};
-use crate::domain::scenario::{Engine, LoadPlan, Scenario};
+use crate::domain::scenario::{Engine, LoadPlan, Place, Scenario};
 use crate::domain::stop::StopRule;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -23,10 +23,10 @@ pub fn plan(scenario: Scenario, flags: &RunFlags, settings: &Loadtest) -> Result
     for rule in &stop {
         StopRule::parse(rule).map_err(Error::usage)?;
     }
-    if let Some(small) = levels.iter().find(|level| level.vus < flags.generators) {
+    let (place, generators) = place(engine, flags, settings)?;
+    if let Some(small) = levels.iter().find(|level| level.vus < generators) {
         return Err(Error::usage(format!(
-            "--generators {}: a level of {} has only {} virtual users to share",
-            flags.generators,
+            "{generators} generators: a level of {} has only {} virtual users to share",
             small.load(),
             small.vus
         )));
@@ -40,11 +40,29 @@ pub fn plan(scenario: Scenario, flags: &RunFlags, settings: &Loadtest) -> Result
         stop,
         before_level: flags.before_level.clone(),
         reconcile: flags.reconcile,
-        generators: flags.generators,
+        generators,
+        place,
         note: flags.note.clone(),
         engineer: flags.engineer.clone(),
         tags: tags(&flags.tag)?,
     })
+}
+
+/// Where generators run, and how many: on this machine as many as are asked for, on other hosts one on
+/// each; without hosts the stack must be in a cluster, which the preflight knows.
+fn place(engine: Engine, flags: &RunFlags, settings: &Loadtest) -> Result<(Place, u32)> {
+    if !flags.distributed {
+        return Ok((Place::Here, flags.generators));
+    }
+    if engine == Engine::Native {
+        return Err(Error::usage("--distributed starts k6 on the hosts, not the native engine")
+            .hint("--engine k6, or --generators N for several native ones on this machine"));
+    }
+    if settings.hosts.is_empty() {
+        return Ok((Place::Cluster, settings.cluster_runners.max(1)));
+    }
+    let count = u32::try_from(settings.hosts.len()).unwrap_or(u32::MAX);
+    Ok((Place::Hosts(settings.hosts.clone()), count))
 }
 
 fn levels(scenario: Scenario, flags: &RunFlags, settings: &Loadtest) -> Result<(Model, Vec<Level>)> {

@@ -1,12 +1,14 @@
 //! Checks before a run that the load can be offered and measured: facts of the machine and the stack.
 
+mod hosts;
+
 use super::{engine, environment, sampler};
 use crate::clients::{process, prometheus};
 use crate::domain::health::Status as Health;
 use crate::domain::preflight::{Facts, Finding, Status, arithmetic};
-use crate::domain::scenario::{Engine, LoadPlan};
+use crate::domain::scenario::{Engine, LoadPlan, Place};
 use crate::error::{Error, Result};
-use crate::stack::{Stack, health};
+use crate::stack::{Runtime, Stack, health};
 use nsys_contract::{metrics, schema};
 
 /// Metrics without which a level cannot be judged.
@@ -27,8 +29,36 @@ const OLDEST_K6: (u32, u32) = (0, 49);
 /// # Errors
 /// When the supervisor answers nonsense.
 pub async fn check(stack: &Stack, plan: &LoadPlan) -> Result<Vec<Finding>> {
-    let mut findings = arithmetic(plan, &facts(stack));
-    findings.push(generator(stack, plan).await);
+    let mut findings = Vec::new();
+    match &plan.place {
+        Place::Here => {
+            findings.extend(arithmetic(plan, &facts(stack)));
+            findings.push(generator(stack, plan).await);
+        }
+        Place::Hosts(names) => {
+            let (machines, found) = hosts::look(stack, names).await;
+            findings.extend(arithmetic(plan, &hosts::facts(facts(stack), &machines)));
+            findings.extend(found);
+        }
+        Place::Cluster if stack.runtime != Runtime::Kubernetes => {
+            let detail = "--distributed needs other machines: loadtest.hosts names none, and the stack is in no cluster";
+            findings.push(
+                Finding::new("generator", Status::Refuse, detail)
+                    .mend("NSYS_LOADTEST__HOSTS='[\"user@first\", \"user@second\"]'"),
+            );
+        }
+        Place::Cluster => {
+            findings.extend(arithmetic(
+                plan,
+                &Facts { memory_mb: None, files: None, ports: None, ..facts(stack) },
+            ));
+            findings.push(Finding::new(
+                "generator",
+                Status::Unknown,
+                "what the cluster's nodes have is not known",
+            ));
+        }
+    }
     if stack.records().await?.is_empty() {
         findings.push(Finding::new("stack", Status::Unknown, "does not run").mend("nsys up"));
         return Ok(findings);
@@ -100,7 +130,7 @@ async fn generator(stack: &Stack, plan: &LoadPlan) -> Finding {
 }
 
 /// `k6 v1.1.0 (go…)`, `k6 v2.2.0`.
-fn version(said: &str) -> Finding {
+pub(super) fn version(said: &str) -> Finding {
     let numbers = said.split(['v', ' ']).find_map(|word| {
         let mut parts = word.split('.');
         Some((parts.next()?.parse::<u32>().ok()?, parts.next()?.parse::<u32>().ok()?))

@@ -162,7 +162,7 @@ async fn steps(
         stack,
         plan,
         environment: &environment,
-        program: environment::program(stack, plan.engine)?,
+        program: environment::program_of(stack, plan)?,
         dir,
         id: &id,
         attempt: run.seams.len(),

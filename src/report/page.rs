@@ -3,7 +3,7 @@
 use super::charts::{self, Band, Line, Marker, TimeAxis};
 use super::context::{Change, Context};
 use super::performance::{checks_table, comparison_table, heading, severity};
-use super::summary::{levels_table, reconciliation, remarks, verdict_sentence};
+use super::summary::{levels_table, reconciliation, remarks, seams, verdict_sentence};
 use crate::domain::diagnosis::{Diagnosis, Status};
 use crate::domain::run::{LevelResult, Run, Sample};
 use crate::domain::usl;
@@ -61,6 +61,7 @@ struct Page<'a> {
     when: String,
     verdict: &'static str,
     sentence: String,
+    seams: Vec<String>,
     reconciliation: String,
     diagnosis: &'a str,
     cards: Vec<(&'static str, String)>,
@@ -94,6 +95,7 @@ pub fn page(run: &Run, found: &Diagnosis, context: &Context) -> Result<String> {
         when: when(run),
         verdict: run.verdict.as_str(),
         sentence: verdict_sentence(run),
+        seams: seams(run),
         reconciliation: counted(run),
         diagnosis: &found.summary,
         cards: cards(run),

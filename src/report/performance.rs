@@ -10,7 +10,7 @@ pub(super) use levels::{checks_table, heading, status};
 pub(super) use optimisations::comparison_table;
 
 use super::context::Context;
-use super::summary::reconciliation;
+use super::summary::{reconciliation, seams};
 use crate::domain::diagnosis::Diagnosis;
 use crate::domain::run::{LevelResult, Run};
 use crate::domain::verdict::Verdict;
@@ -46,9 +46,10 @@ fn facts(run: &Run) -> String {
     let finished = run.finished_at.as_deref().map_or_else(|| "not finished".into(), format::instant);
     let seconds: u64 = run.levels.iter().map(|level| level.duration_s).sum();
     let note = run.note.as_ref().map_or_else(String::new, |note| format!("\n**Note**: {note}  "));
+    let seams = seams(run).iter().map(|seam| format!("\n**Seam**: {seam}  ")).collect::<String>();
     format!(
         "**Date**: {} to {finished}  \n**Run**: {} ({:?} model)  \n**System Version**: {}  \n\
-         **Test Duration**: {} of load  \n**Test Engineer**: {}  {note}",
+         **Test Duration**: {} of load  \n**Test Engineer**: {}  {note}{seams}",
         format::instant(&run.started_at),
         run.id,
         run.model,

@@ -1,10 +1,12 @@
 //! SUMMARY.md and what the terminal shows: one table, what was missed, where it was measured.
 
-use crate::domain::run::{LevelResult, Run};
+use crate::domain::run::{LevelResult, Run, Seam};
+use crate::domain::scenario::Engine;
 use crate::domain::verdict::{CheckStatus, Verdict};
 use crate::render::{format, table::Table};
 
 pub(super) fn levels_table(run: &Run) -> Table {
+    let generator_cpu = if is_k6(run) { "k6 CPU" } else { "generator CPU" };
     let header = [
         "level",
         "target",
@@ -15,7 +17,7 @@ pub(super) fn levels_table(run: &Run) -> Table {
         "errors",
         "lag max",
         "drain",
-        "k6 CPU",
+        generator_cpu,
         "service CPU",
         "verdict",
     ];
@@ -39,6 +41,27 @@ pub(super) fn levels_table(run: &Run) -> Table {
         ]);
     }
     table
+}
+
+fn is_k6(run: &Run) -> bool {
+    run.plan.as_ref().is_none_or(|plan| plan.engine == Engine::K6)
+}
+
+/// Where the run was interrupted and continued, and what was different then.
+pub(super) fn seams(run: &Run) -> Vec<String> {
+    let seam = |one: &Seam| {
+        let differences = if one.differences.is_empty() {
+            "with the same settings".to_owned()
+        } else {
+            format!("although {}", one.differences.join("; "))
+        };
+        format!(
+            "interrupted, and resumed at level {} on {}, {differences}",
+            one.level,
+            format::instant(&one.resumed_at)
+        )
+    };
+    run.seams.iter().map(seam).collect()
 }
 
 /// What is to be said about a level beside its numbers.
@@ -111,16 +134,22 @@ pub fn summary(run: &Run, markdown: bool) -> String {
         text +=
             &format!("\nAcknowledged with 201: {}; stored: {}.\n", format::count(said), format::count(kept));
     }
-    for remark in run.levels.iter().flat_map(remarks) {
+    for remark in seams(run).into_iter().chain(run.levels.iter().flat_map(remarks)) {
         text += &format!("{} {remark}\n", if markdown { "-" } else { " " });
     }
     text + &format!(
-        "\n{}, {} CPUs, {} MiB; {} app, {} worker; {}; generator and stack shared the machine.\nPercentiles are k6's, over the steady window of each level (warm-up left out).",
+        "\n{}, {} CPUs, {} MiB; {} app, {} worker; {}; {}.\nPercentiles are {}, over the steady window of each level (warm-up left out).",
         environment.os,
         environment.cpus,
         environment.memory_mb,
         environment.app,
         environment.worker,
-        environment.k6
+        environment.k6,
+        if environment.shared_machine {
+            "generator and stack shared the machine"
+        } else {
+            "the generator had a machine of its own"
+        },
+        if is_k6(run) { "k6's" } else { "the native engine's" }
     )
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 const INDEX: &str = "idx_notifications_correlation";
 
-fn psql(place: &Place) -> Command {
+pub(crate) fn psql(place: &Place) -> Command {
     let secret = std::fs::read_to_string(place.dir.path().join("state/test/secrets/postgres")).unwrap();
     let mut command = Command::new("psql");
     command.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "nsys", "-d", "notifications"]);
@@ -23,7 +23,7 @@ fn psql(place: &Place) -> Command {
     command
 }
 
-fn sql(place: &Place, statement: &str) -> String {
+pub(crate) fn sql(place: &Place, statement: &str) -> String {
     let output = psql(place).args(["-c", statement]).output().unwrap();
     assert!(output.status.success(), "{statement}: {}", text(&output));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
@@ -72,7 +72,7 @@ fn client(place: &Place) -> rdkafka::ClientConfig {
 }
 
 /// nsys that only knows the addresses of this stack.
-fn elsewhere(place: &Place, args: &[&str]) -> Command {
+pub(crate) fn elsewhere(place: &Place, args: &[&str]) -> Command {
     let secret = std::fs::read_to_string(place.dir.path().join("state/test/secrets/postgres")).unwrap();
     let at = |port: u16| format!("127.0.0.1:{}", port + place.offset);
     let mut command = place.command(args);

@@ -12,7 +12,7 @@ use std::process::Stdio;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::Receiver;
 
-const LEVEL: &str = include_str!("../../../load-tests/lib/level.js");
+pub(super) const LEVEL: &str = include_str!("../../../load-tests/lib/level.js");
 
 /// Buckets of the script's histogram, each an eighth of a doubling wide.
 const BUCKETS: u32 = 160;
@@ -77,14 +77,9 @@ fn spawn(offer: &Offer, script: &Path, index: u32, dashboard: u16, log: &std::fs
     (told["summary"], told["histogram"]) = (json!(summary), json!(offer.generators > 1));
     crate::stack::layout::write_private(&plan, &told.to_string())?;
     let mut command = Command::new(&offer.program);
-    command.args(["run", "--quiet", "--no-color", "--address", &format!("127.0.0.1:{}", free_port()?)]);
-    if offer.generators > 1 {
-        let of = offer.generators;
-        let sequence: Vec<_> = (0..=of).map(|edge| fraction(edge, of)).collect();
-        command.arg("--execution-segment");
-        command.arg(format!("{}:{}", fraction(index, of), fraction(index + 1, of)));
-        command.args(["--execution-segment-sequence", &sequence.join(",")]);
-    }
+    command
+        .args(arguments(index, offer.generators))
+        .args(["--address", &format!("127.0.0.1:{}", free_port()?)]);
     command.arg(script).env("NSYS_PLAN", &plan).env("K6_NO_USAGE_REPORT", "true");
     // Its built-in dashboard tells each second while it runs. On one address only: by default it
     // listens on all of them.
@@ -95,6 +90,18 @@ fn spawn(offer: &Offer, script: &Path, index: u32, dashboard: u16, log: &std::fs
     command.spawn().with_context(|| format!("cannot start {}", offer.program.display()))
 }
 
+/// Arguments of the `index`-th of several k6, each with its segment of the whole.
+pub(super) fn arguments(index: u32, of: u32) -> Vec<String> {
+    let mut arguments = ["run", "--quiet", "--no-color"].map(str::to_owned).to_vec();
+    if of > 1 {
+        let sequence: Vec<_> = (0..=of).map(|edge| fraction(edge, of)).collect();
+        arguments.push("--execution-segment".into());
+        arguments.push(format!("{}:{}", fraction(index, of), fraction(index + 1, of)));
+        arguments.extend(["--execution-segment-sequence".into(), sequence.join(",")]);
+    }
+    arguments
+}
+
 fn fraction(part: u32, of: u32) -> String {
     match part {
         0 => "0".into(),
@@ -103,7 +110,7 @@ fn fraction(part: u32, of: u32) -> String {
     }
 }
 
-fn free_port() -> Result<u16> {
+pub(super) fn free_port() -> Result<u16> {
     let free = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr());
     Ok(free.context("no free port")?.port())
 }

@@ -157,6 +157,8 @@ impl<'a> Watch<'a> {
     ) -> Result<Self> {
         let rules = context.plan.stop.iter().map(|rule| StopRule::parse(rule).map_err(Error::usage));
         let rules = Watcher::new(rules.collect::<Result<_>>()?);
+        // Those elsewhere are held by processes here that say nothing about them.
+        let pids = if offer.place.is_here() { pids } else { &[] };
         let sampler = Sampler::new(context.stack, pids.to_vec()).await?;
         let cpus = pids.first().and_then(|pid| process::allowed_cpus(*pid));
         context.stream.phase(number, Phase::Warmup, None);

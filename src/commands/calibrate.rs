@@ -1,0 +1,172 @@
+//! `nsys loadtest calibrate`: do the engines agree, what can they make, and how much do equal runs differ.
+
+use super::context::keep_noise_floor;
+use super::report;
+use crate::cli::{CalibrateArgs, RunFlags};
+use crate::domain::calibration::{Agreement, Ceiling, Turn, agreements};
+use crate::domain::compare::NoiseFloor;
+use crate::domain::level::Level;
+use crate::domain::scenario::Scenario;
+use crate::error::{Error, Kind, Result};
+use crate::loadtest::calibrate::{self, Ask};
+use crate::loadtest::{plan::plan, run};
+use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint, table::Table};
+use crate::stack::Stack;
+use nsys_contract::api::paths;
+use serde::Serialize;
+
+/// What a calibration found.
+#[derive(Serialize)]
+struct Calibration {
+    endpoint: String,
+    rate_rps: u32,
+    seconds: u64,
+    turns: Vec<Turn>,
+    agreement: Vec<Agreement>,
+    /// Requests for each second of CPU time; empty unless asked for.
+    ceilings: Vec<Ceiling>,
+    /// How much equal runs differed; null when fewer than two were made.
+    noise: Option<NoiseFloor>,
+    /// The equal runs.
+    runs: Vec<String>,
+}
+
+pub(super) async fn calibrate(stack: &Stack, args: &CalibrateArgs, out: Out) -> Result<()> {
+    let (progress, seconds) = (Progress::new(out), args.duration.as_secs().max(2));
+    let path = args.path.clone().unwrap_or_else(|| paths::LIVENESS.to_owned());
+    if !path.starts_with('/') {
+        return Err(Error::usage(format!("--path {path:?} does not begin with /")));
+    }
+    let ask = Ask { path: path.clone(), level: Level::open(args.rate, seconds), rounds: args.rounds };
+    let turns = calibrate::turns(stack, &ask, &progress).await?;
+    let ceilings = if args.ceiling {
+        calibrate::ceilings(stack, &path, seconds, args.rounds, &progress).await?
+    } else {
+        Vec::new()
+    };
+    let (runs, noise) = equal_runs(stack, args, seconds, &progress).await?;
+    let found = Calibration {
+        endpoint: path,
+        rate_rps: args.rate,
+        seconds,
+        agreement: agreements(&turns),
+        turns,
+        ceilings,
+        noise,
+        runs,
+    };
+    out.report(&found)?;
+    let apart: Vec<_> = found.agreement.iter().filter(|one| one.agrees != Some(true)).collect();
+    if apart.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = apart.iter().map(|one| one.percentile.as_str()).collect();
+    Err(Error::new(Kind::ThresholdsNotMet, format!("the engines do not agree on {}", names.join(", ")))
+        .hint("try again when the machine is quiet, or with a lower --rate"))
+}
+
+/// Runs of the same load with nothing changed between them; what they differ by is kept as the noise
+/// floor of later comparisons.
+async fn equal_runs(
+    stack: &Stack,
+    args: &CalibrateArgs,
+    seconds: u64,
+    progress: &Progress,
+) -> Result<(Vec<String>, Option<NoiseFloor>)> {
+    if args.runs < 2 {
+        return Ok((Vec::new(), None));
+    }
+    let flags = RunFlags {
+        rates: vec![format!("{}/s:{seconds}s", args.rate)],
+        engine: args.engine,
+        generators: 1,
+        note: Some("one of several equal runs, for the noise floor".into()),
+        ..RunFlags::default()
+    };
+    let plan = plan(Scenario::Baseline, &flags, &stack.loaded.config.loadtest)?;
+    let mut runs = Vec::new();
+    for number in 1..=args.runs {
+        progress.note(&format!("equal run {number} of {}", args.runs));
+        let (dir, run) = run::execute(stack, &plan, progress).await?;
+        report::write(stack, &dir, &run)?;
+        if run.state != "finished" {
+            return Err(Error::interrupted("the calibration was interrupted; no noise floor was kept"));
+        }
+        runs.push(run);
+    }
+    let noise = NoiseFloor::measured(&runs.iter().collect::<Vec<_>>())
+        .map_err(|why| Error::refused(format!("no noise floor: {why}")))?;
+    keep_noise_floor(stack, &noise)?;
+    Ok((runs.into_iter().map(|run| run.id).collect(), Some(noise)))
+}
+
+impl Report for Calibration {
+    fn text(&self) -> String {
+        let mut parts = vec![format!(
+            "{} at {}/s for {} s, {} turns of each engine\n{}",
+            self.endpoint,
+            self.rate_rps,
+            self.seconds,
+            self.turns.len() / 2,
+            self.agreement_table().text()
+        )];
+        if !self.ceilings.is_empty() {
+            parts
+                .push(format!("As fast as they can, by second of CPU time\n{}", self.ceiling_table().text()));
+        }
+        if let Some(noise) = &self.noise {
+            parts.push(format!(
+                "Noise floor ({}), kept for compare\n{}",
+                noise.origin,
+                noise_table(noise).text()
+            ));
+        }
+        parts.join("\n\n")
+    }
+}
+
+impl Calibration {
+    fn agreement_table(&self) -> Table {
+        let mut table =
+            Table::new(["", "k6", "native", "apart", "between equal turns", ""]).right(&[1, 2, 3, 4]);
+        for one in &self.agreement {
+            let ms = |value: Option<f64>| format::or_missing(value, format::millis);
+            let apart = one.k6_ms.zip(one.native_ms).map(|(k6, native)| (k6 - native).abs());
+            let word = match one.agrees {
+                Some(true) => paint(Tone::Good, "agree"),
+                Some(false) => paint(Tone::Bad, "differ"),
+                None => paint(Tone::Dim, "unknown"),
+            };
+            table.row([
+                one.percentile.clone(),
+                ms(one.k6_ms),
+                ms(one.native_ms),
+                ms(apart),
+                ms(one.between_turns_ms),
+                word,
+            ]);
+        }
+        table
+    }
+
+    fn ceiling_table(&self) -> Table {
+        let k6 = self.ceilings.iter().find(|one| one.generator == "k6").map(|one| one.per_cpu_s);
+        let mut table = Table::new(["generator", "requests/s", "against k6"]).right(&[1, 2]);
+        for one in &self.ceilings {
+            table.row([
+                one.generator.clone(),
+                format::count(one.per_cpu_s as u64),
+                format::or_missing(k6, |k6| format!("{:.1} x", one.per_cpu_s / k6)),
+            ]);
+        }
+        table
+    }
+}
+
+fn noise_table(noise: &NoiseFloor) -> Table {
+    let mut table = Table::new(["metric", "floor"]).right(&[1]);
+    for name in noise.shares.keys() {
+        table.row([name.clone(), format::percent(noise.of(name))]);
+    }
+    table
+}

@@ -1,0 +1,171 @@
+//! Calibration: the engines in turn on one endpoint at one rate, and what each generator of this
+//! machine makes of a second of CPU time. A turn is a level without anything around it.
+
+mod ceiling;
+
+pub use ceiling::ceilings;
+
+use super::engine::{self, Far, News, Offer};
+use super::environment;
+use super::interrupt::Interrupt;
+use crate::clients::process;
+use crate::domain::calibration::Turn;
+use crate::domain::level::{Level, Model, WARMUP};
+use crate::domain::scenario::{Engine, Place, Scenario};
+use crate::error::{Error, Result};
+use crate::render::format;
+use crate::render::progress::Progress;
+use crate::stack::{Stack, up};
+use serde_json::json;
+use std::time::{Duration, Instant};
+use tokio::time::MissedTickBehavior;
+
+/// What is asked of one endpoint.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// A path of the service that answers 200.
+    pub path: String,
+    /// Requests per second, warm-up included, and for how long.
+    pub level: Level,
+    /// Turns of each engine.
+    pub rounds: u32,
+}
+
+/// Runs the engines in turn: k6, native, k6, native, …, so that a drift of the machine meets both.
+///
+/// # Errors
+/// When the stack does not answer, a load test runs already, an engine cannot be started, or Ctrl-C.
+pub async fn turns(stack: &Stack, ask: &Ask, progress: &Progress) -> Result<Vec<Turn>> {
+    begin(stack).await?;
+    let (interrupt, mut turns) = (Interrupt::listen(), Vec::new());
+    for round in 1..=ask.rounds {
+        for engine in [Engine::K6, Engine::Native] {
+            let line = progress.line(&format!("{} {round}/{}", engine.as_str(), ask.rounds));
+            line.update(&format!("{} on {}", ask.level.load(), ask.path));
+            let turn = turn(stack, ask, engine, Model::Open, &interrupt).await?;
+            line.finish(&format!(
+                "{}, p50 {}, p95 {}, p99 {}",
+                format::rate(turn.throughput_rps),
+                format::or_missing(turn.latency_ms.p50, format::millis),
+                format::or_missing(turn.latency_ms.p95, format::millis),
+                format::or_missing(turn.latency_ms.p99, format::millis),
+            ));
+            turns.push(turn);
+        }
+    }
+    Ok(turns)
+}
+
+/// Nothing else offers load while generators are compared.
+async fn begin(stack: &Stack) -> Result<()> {
+    super::run::settle_abandoned(stack).await?;
+    if stack.records().await?.is_empty() {
+        return Err(Error::unreachable("the stack does not run").hint("nsys up"));
+    }
+    Ok(())
+}
+
+async fn turn(stack: &Stack, ask: &Ask, engine: Engine, model: Model, interrupt: &Interrupt) -> Result<Turn> {
+    let offer = offer(stack, ask, engine, model).await?;
+    let (mut generator, mut news) = engine::start(&offer)?;
+    let pids = generator.pids().to_vec();
+    engine::claim(&offer.work, &offer.work, &pids)?;
+    let mut meter = Meter::new(&pids);
+    let mut tick = tokio::time::interval(Duration::from_millis(250));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let warmup = offer.windows.iter().filter(|one| one.name == WARMUP).map(|one| one.seconds).sum();
+    let exit = loop {
+        tokio::select! {
+            exit = generator.wait() => break exit,
+            Some(News::Second(second)) = news.recv() => if second.rate > 0.0 { meter.load_runs(warmup) },
+            () = interrupt.wait() => {
+                drop(news);
+                generator.stop().await;
+                engine::release(&offer.work);
+                return Err(Error::interrupted("the calibration was interrupted"));
+            }
+            _ = tick.tick() => meter.look(),
+        }
+    };
+    engine::release(&offer.work);
+    let summary = engine::read_summary(&offer).map_err(|cause| {
+        let code = exit.map_or_else(|| "a signal".to_owned(), |code| format!("exit code {code}"));
+        Error::failed(format!("{}; it ended with {code}", cause.message))
+            .hint(format!("see {}", offer.log.display()))
+    })?;
+    let measured: u64 = offer.windows.iter().filter(|one| one.measured).map(|one| one.seconds).sum();
+    Ok(Turn {
+        engine,
+        requests: summary.measured.requests,
+        throughput_rps: summary.measured.requests as f64 / measured.max(1) as f64,
+        error_rate: summary.measured.error_rate(),
+        latency_ms: summary.measured.latency,
+        cpu_pct: meter.pct(),
+    })
+}
+
+async fn offer(stack: &Stack, ask: &Ask, engine: Engine, model: Model) -> Result<Offer> {
+    let windows = ask.level.windows(stack.loaded.config.loadtest.warmup_share);
+    let plan = json!({
+        "base_url": stack.endpoints.api_url(), "token": up::loadtest_user(stack).await?, "model": model,
+        "rate": ask.level.rate, "vus": ask.level.vus, "windows": windows, "prefix": "calibrate",
+        "seed_users": 1, "seed_notifications": 1, "path": ask.path,
+        "mix": {"create": 0.0, "get": 0.0, "list": 0.0, "correlation": 0.0},
+    });
+    let work = stack.layout.run();
+    Ok(Offer {
+        scenario: Scenario::Smoke,
+        engine,
+        program: environment::program(stack, engine)?,
+        generators: 1,
+        place: Place::Here,
+        far: Far::default(),
+        windows,
+        plan,
+        log: work.join(format!("calibrate-{}.log", engine.as_str())),
+        work,
+    })
+}
+
+/// CPU that processes use from a moment on.
+struct Meter<'a> {
+    pids: &'a [i32],
+    /// When the measured time begins; absent until the load runs.
+    from: Option<Instant>,
+    first: Option<(Instant, f64)>,
+    last: Option<(Instant, f64)>,
+}
+
+impl<'a> Meter<'a> {
+    const fn new(pids: &'a [i32]) -> Self {
+        Self { pids, from: None, first: None, last: None }
+    }
+
+    /// The load was seen for the first time; what warms up does not count.
+    fn load_runs(&mut self, warmup_s: u64) {
+        self.from.get_or_insert_with(|| Instant::now() + Duration::from_secs(warmup_s));
+    }
+
+    fn look(&mut self) {
+        if self.from.is_none_or(|from| Instant::now() < from) {
+            return;
+        }
+        let used: Option<Vec<_>> = self.pids.iter().map(|pid| process::usage(*pid)).collect();
+        // A process that has ended is not looked at any more.
+        let Some(used) = used else { return };
+        let now = (Instant::now(), used.iter().map(|one| one.0).sum());
+        self.first.get_or_insert(now);
+        self.last = Some(now);
+    }
+
+    /// Seconds of CPU time for each second, and between which looks.
+    fn cores(&self) -> Option<f64> {
+        let ((then, before), (now, after)) = self.first.zip(self.last)?;
+        let elapsed = now.duration_since(then).as_secs_f64();
+        (elapsed >= 1.0).then(|| (after - before) / elapsed)
+    }
+
+    fn pct(&self) -> Option<f64> {
+        self.cores().map(|cores| cores * 100.0)
+    }
+}

@@ -1,0 +1,108 @@
+//! The hosts of a distributed load test: whether they answer, what they have, and whether they reach the
+//! service.
+
+use crate::domain::preflight::{Facts, Finding, Status};
+use crate::loadtest::engine::{self, Far, Machine};
+use crate::stack::Stack;
+
+/// Clocks that are further apart shift the seconds of the series.
+const APART_S: f64 = 1.0;
+
+/// Asks every host at once.
+pub(super) async fn look(stack: &Stack, names: &[String]) -> (Vec<Machine>, Vec<Finding>) {
+    let far = Far::of(&stack.loaded.config);
+    let answers = futures::future::join_all(names.iter().map(|name| engine::look(&far, name))).await;
+    let (mut machines, mut findings) = (Vec::new(), vec![reached(stack)]);
+    for (name, answer) in names.iter().zip(answers) {
+        match answer {
+            Ok(machine) => {
+                findings.push(finding(name, &machine));
+                machines.push(machine);
+            }
+            Err(error) => {
+                let finding = Finding::new("host", Status::Refuse, error.message);
+                findings.push(match error.hint {
+                    Some(hint) => finding.mend(hint),
+                    None => finding,
+                });
+            }
+        }
+    }
+    (machines, findings)
+}
+
+/// An address that only this machine knows means another service there, or none.
+fn reached(stack: &Stack) -> Finding {
+    let given = &stack.loaded.config.loadtest.target_url;
+    let url = if given.is_empty() { stack.endpoints.api_url() } else { given.clone() };
+    let loopback = ["//127.", "//localhost", "//[::1]"].iter().any(|own| url.contains(own));
+    if loopback && given.is_empty() {
+        let detail = format!("the service is at {url}, which is another address on each host");
+        return Finding::new("target", Status::Refuse, detail)
+            .mend("NSYS_LOADTEST__TARGET_URL=http://THIS-MACHINE:PORT");
+    }
+    Finding::new("target", Status::Ok, url)
+}
+
+fn finding(name: &str, machine: &Machine) -> Finding {
+    let judged = super::version(&machine.k6);
+    let detail = format!("{name}: {}, {} cores", judged.detail, machine.cpus);
+    let mut finding = Finding { name: "host".into(), detail, ..judged };
+    if let Some(ahead) = machine.ahead_s.filter(|ahead| ahead.abs() > APART_S) {
+        finding.detail = format!("{}; its clock is {ahead:+.1} s off", finding.detail);
+        if finding.status == Status::Ok {
+            finding.status = Status::Warn;
+            finding.mend = Some("set the clocks (NTP)".into());
+        }
+    }
+    finding
+}
+
+/// What the hosts have together. Each takes an equal share, so the smallest one counts for all.
+pub(super) fn facts(here: Facts, machines: &[Machine]) -> Facts {
+    let count = machines.len() as f64;
+    let least = |values: Option<Vec<f64>>| values?.into_iter().reduce(f64::min);
+    Facts {
+        cpus: machines.iter().map(|one| one.cpus).sum::<usize>().max(1),
+        memory_mb: least(machines.iter().map(|one| one.memory_mb).collect()).map(|least| least * count),
+        files: machines.iter().filter_map(|one| one.files).min(),
+        ports: None,
+        ..here
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_host_counts_for_all_and_a_clock_that_is_off_is_told() {
+        let machine = |cpus, memory_mb| Machine {
+            k6: "k6 v1.1.0".into(),
+            cpus,
+            memory_mb: Some(memory_mb),
+            files: Some(1_000),
+            ahead_s: Some(0.1),
+        };
+        let (small, large) = (machine(2, 1_000.0), machine(8, 9_000.0));
+        let here = Facts {
+            cpus: 1,
+            memory_mb: None,
+            files: None,
+            ports: Some(1),
+            disk_mb: None,
+            token_s: 1,
+            k6_user_mb: 1.0,
+            k6_rate_per_cpu: 1.0,
+            native_rate_per_cpu: 1.0,
+            create_share: 0.5,
+            bytes_per_notification: 1.0,
+            p95_ms: 1.0,
+        };
+        let found = facts(here, &[small.clone(), large]);
+        assert_eq!((found.cpus, found.memory_mb, found.ports), (10, Some(2_000.0), None));
+        assert_eq!(finding("a", &small).status, Status::Ok);
+        let off = Machine { ahead_s: Some(-7.0), ..small };
+        assert!(finding("a", &off).detail.ends_with("its clock is -7.0 s off"));
+    }
+}

@@ -1,0 +1,43 @@
+//! Load tests on a real stack: what is counted is true, what failed is said, and who was the limit.
+
+mod counts;
+mod limits;
+mod offered;
+
+use crate::support::{Place, text};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::Output;
+
+/// A load test that may end with any verdict, and its run.
+fn offer(place: &Place, args: &[&str]) -> (Output, Value) {
+    let output = place.run(&[&["loadtest", "incremental", "-q", "--stabilise", "20s"], args].concat());
+    let run = newest(place, &output);
+    (output, run)
+}
+
+fn newest(place: &Place, output: &Output) -> Value {
+    let shown = place.run(&["loadtest", "show", "-o", "json"]);
+    let run = serde_json::from_slice(&shown.stdout);
+    run.unwrap_or_else(|cause| panic!("{cause}: {}{}", text(output), text(&shown)))
+}
+
+fn results(place: &Place) -> PathBuf {
+    place.dir.path().join("load-tests/results")
+}
+
+#[test]
+fn load_tests_count_and_judge_what_really_happened() {
+    let place = Place::new();
+    // Runs are kept beside the configuration.
+    std::fs::write(place.dir.path().join("config.toml"), "").unwrap();
+    let output = place.run(&["up"]);
+    assert!(output.status.success(), "{}", text(&output));
+    counts::of_several_generators_add_up_to_those_of_the_service_and_the_database(&place);
+    offered::or_refused_with_the_arithmetic(&place);
+    offered::goes_on_after_a_kill_where_it_stopped(&place);
+    offered::engines_are_calibrated(&place);
+    limits::a_run_whose_every_request_failed_says_so(&place);
+    limits::a_slow_database_is_not_the_generator_s_fault(&place);
+    limits::a_generator_without_processors_says_so(&place);
+}

@@ -1,0 +1,89 @@
+//! What a level counts: the same as all its generators together, the service, and the database.
+
+use super::{offer, results};
+use crate::support::{Place, text};
+use crate::tune::sql;
+use serde_json::Value;
+
+pub(super) fn of_several_generators_add_up_to_those_of_the_service_and_the_database(place: &Place) {
+    for engine in ["k6", "native"] {
+        let (output, run) =
+            offer(place, &["--engine", engine, "--rates", "60/s:8s", "--generators", "2", "--reconcile"]);
+        let level = &run["levels"][0];
+        let found = &level["reconciliation"];
+        let count = |name: &str| found[name].as_u64().unwrap_or_else(|| panic!("no {name}: {found}"));
+        assert!(count("succeeded") > 300, "{engine}: {found}\n{}", text(&output));
+        assert_eq!(count("succeeded"), count("served"), "{engine}: {found}");
+        assert_eq!(count("acknowledged"), count("stored"), "{engine}: {found}");
+        let id = run["id"].as_str().unwrap();
+        let rows = format!("SELECT count(*) FROM notifications WHERE correlation_id LIKE '{id}-L1%'");
+        assert_eq!(sql(place, &rows), count("acknowledged").to_string(), "{engine}");
+        let distinct = rows.replace("count(*)", "count(DISTINCT correlation_id)");
+        assert_eq!(
+            sql(place, &distinct),
+            count("acknowledged").to_string(),
+            "{engine}: two made one request"
+        );
+        let check = level["checks"].as_array().unwrap().iter().find(|one| one["metric"] == "successes_apart");
+        assert_eq!(check.unwrap()["status"], "pass", "{engine}: {level}");
+
+        let parts =
+            ["", "-2"].map(|part| summary(place, id, &format!("level-1-{engine}-summary{part}.json")));
+        match engine {
+            "k6" => k6_adds_up(level, &parts),
+            _ => native_adds_up(level, &parts),
+        }
+    }
+}
+
+fn summary(place: &Place, run: &str, file: &str) -> Value {
+    let path = results(place).join(run).join(file);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The upper bounds and counts of k6's measured answers, over all buckets of its script.
+fn k6_adds_up(level: &Value, parts: &[Value; 2]) {
+    let count =
+        |part: &Value, metric: &str| part["metrics"][metric]["values"]["count"].as_f64().unwrap_or(0.0);
+    let requests = parts.iter().map(|part| count(part, "http_reqs{measured:yes}"));
+    assert!(requests.clone().all(|count| count > 100.0), "one of them did nothing");
+    assert_eq!(requests.sum::<f64>() as u64, level["requests"].as_u64().unwrap());
+    let buckets: Vec<f64> = (0..160)
+        .map(|bucket| {
+            let metric = format!("answer_time{{measured:yes,bucket:{bucket}}}");
+            parts.iter().map(|part| count(part, &metric)).sum()
+        })
+        .collect();
+    let all: f64 = buckets.iter().sum();
+    assert_eq!(all as u64, level["requests"].as_u64().unwrap());
+    for (name, share) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
+        let mut seen = 0.0;
+        let wanted = (all * share).ceil();
+        let at = buckets.iter().position(|count| {
+            seen += count;
+            seen >= wanted
+        });
+        let bound = 0.05 * 2_f64.powf(at.unwrap() as f64 / 8.0);
+        let told = level["latency_ms"][name].as_f64().unwrap();
+        assert!((told - bound).abs() < 0.001, "{name}: {told} is not {bound}");
+    }
+}
+
+fn native_adds_up(level: &Value, parts: &[Value; 2]) {
+    let mut all = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 120_000_000, 3).unwrap();
+    let mut requests = 0;
+    for part in parts {
+        let window = &part["windows"]["steady"];
+        assert!(window["requests"].as_u64().unwrap() > 100, "one of them did nothing: {window}");
+        requests += window["requests"].as_u64().unwrap();
+        all.add(nsys::generate::decode(window["answers"].as_str().unwrap()).unwrap()).unwrap();
+    }
+    assert_eq!((requests, all.len()), (level["requests"].as_u64().unwrap(), requests));
+    for (name, share) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
+        let (told, bound) =
+            (level["latency_ms"][name].as_f64().unwrap(), all.value_at_quantile(share) as f64 / 1e3);
+        // Rounded when it was written; the bucket of several generators is told by its upper bound.
+        assert!((told - bound).abs() <= bound * 0.002 + 0.001, "{name}: {told} is not {bound}");
+    }
+}
