@@ -4,7 +4,7 @@ use crate::Peer;
 use crate::client::{Answers, Make, Offer, Pace, offer, stream_lines};
 use crate::stack::{PARTITIONS, Stack, cpu, memory_mb};
 use crate::{peer, requests};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use sqlx::{Connection, PgConnection};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -113,7 +113,7 @@ async fn accepting(stack: &Stack, bare: &Peer, prototype: &Peer, figures: &mut F
         (BATCH, service, 8, requests::batch(ours, 1_000)),
     ];
     for (name, (to, process), connections, make) in forms {
-        let figure = closed(to, process, connections, &make, TIME).await?;
+        let figure = closed(to, process, connections, &make, TIME).await.context(name)?;
         figures.entry(name).or_default().push(figure);
     }
     figures.entry(LINES).or_default().push(streams(stack).await?);
@@ -215,7 +215,9 @@ async fn fill(stack: &Stack, count: u64) -> Result<()> {
 
 /// Notifications that came to their end: each takes the next number of this sequence.
 async fn ended(database: &mut PgConnection) -> Result<i64> {
-    Ok(sqlx::query_scalar("SELECT last_value FROM events_id_seq").fetch_one(database).await?)
+    // A sequence that was never asked shows its first number.
+    let sql = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_id_seq";
+    Ok(sqlx::query_scalar(sql).fetch_one(database).await?)
 }
 
 /// Starts the worker on a backlog and measures from the first row to the last.

@@ -1,10 +1,12 @@
 //! The requests that are offered: many users, four channels, payloads of a usual size.
 
-use crate::client::Make;
+use crate::client::{Make, connect, read_answer};
 use crate::stack::Stack;
+use anyhow::Context;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::io::AsyncWriteExt;
 
 const CHANNELS: [(&str, &str); 4] = [
     (
@@ -107,16 +109,20 @@ pub(crate) fn lines(token: &str, groups: u64, size: u64) -> (String, Vec<Vec<u8>
     (head("POST", "/notifications/stream", token, "application/x-ndjson"), (0..groups).map(group).collect())
 }
 
-/// Creates notifications and answers their ids, for reads.
+/// Creates notifications one by one, so that they are cached, and answers their ids, for reads.
 pub(crate) async fn some_ids(stack: &Stack, count: u64) -> anyhow::Result<Vec<uuid::Uuid>> {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut request = Vec::new();
-    batch(&stack.token, count)(0, &mut request);
-    let text = String::from_utf8(request)?.replacen("\r\n", "\r\nconnection: close\r\n", 1);
-    let mut stream = crate::client::connect(stack.api).await?;
-    stream.write_all(text.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let ids = answer.split(r#""id":""#).skip(1).filter_map(|rest| rest.get(..36)?.parse().ok());
-    Ok(ids.collect())
+    const ID: &[u8] = br#""id":""#;
+    let make = create(&stack.token, false);
+    let mut stream = connect(stack.api).await?;
+    let (mut request, mut input, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..count {
+        request.clear();
+        make(number, &mut request);
+        stream.write_all(&request).await?;
+        read_answer(&mut stream, &mut input).await?;
+        let place = memchr::memmem::find(&input, ID).context("an answer without an id")? + ID.len();
+        let id = input.get(place..place + 36).context("a cut id")?;
+        ids.push(uuid::Uuid::try_parse_ascii(id)?);
+    }
+    Ok(ids)
 }
