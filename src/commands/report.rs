@@ -62,6 +62,8 @@ pub(super) fn write(stack: &Stack, dir: &Path, run: &Run) -> Result<()> {
         let text = serde_json::to_string_pretty(&digests(dir)).context("cannot write the digests")?;
         store::write(&dir.join(DIGESTS), &text)?;
     }
+    // From what is on disk: the same numbers, to the last digit, as a verification reads.
+    let run = &store::load(dir)?;
     let (context, found) = context::of_run(stack, dir, run)?;
     report::write(dir, run, &found, &context)
 }
