@@ -1,6 +1,6 @@
 #!/bin/sh
-# The whole service against a bare route and a prototype, in one run; the table goes into
-# docs/PERFORMANCE.md. Ten minutes and some of building; the machine should have nothing else to do.
+# First what the pure parts cost, half a minute. Then the whole service against a bare route and a
+# prototype, in one run; the table goes into docs/PERFORMANCE.md. Ten minutes and some of building; the machine should have nothing else to do.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/bootstrap.sh
@@ -11,6 +11,7 @@ place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 # PostgreSQL's user has to get there when this runs as root.
 chmod 755 "$place"
+cargo bench --workspace --bench parts --profile demo --locked
 BENCH_NSYS=$built/nsys BENCH_STATE=$place/state BENCH_PAGE=$PWD/docs/PERFORMANCE.md \
   NSYS_STACK__NAME=bench NSYS_STACK__PORT_OFFSET="${BENCH_PORT_OFFSET:-17000}" \
   cargo bench --workspace --bench whole --profile demo --locked

@@ -358,7 +358,8 @@ pub struct Channels {
     pub simulated_latency: Duration,
     /// Spread of that latency, as a share of it.
     pub simulated_jitter: f64,
-    /// Share of simulated deliveries that fail and are retried, 0 to 1.
+    /// Share of simulated deliveries that fail and are retried, 0 to 1; at 1 the provider is down, and
+    /// breakers open.
     pub simulated_failure_rate: f64,
 }
 

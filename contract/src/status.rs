@@ -4,10 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// Declares a closed set whose wire and column form is SCREAMING_SNAKE_CASE text.
 macro_rules! closed_set {
-    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$meta])*
+    ($(#[doc = $doc:literal])+ $name:ident { $($(#[$vmeta:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[doc = $doc])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum $name {
             $($(#[$vmeta])* #[serde(rename = $text)] $variant,)+
         }
@@ -22,6 +21,21 @@ macro_rules! closed_set {
                 match self { $(Self::$variant => $text),+ }
             }
         }
+
+        // Not derived: the derive does not see the texts that this macro puts in.
+        #[cfg(feature = "openapi")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .description(Some(concat!($($doc),+).trim()))
+                    .enum_values(Some(Self::ALL.iter().map(|member| member.as_str())))
+                    .into()
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::ToSchema for $name {}
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -88,7 +102,6 @@ closed_set! {
         /// SMTP.
         Email = "EMAIL",
         /// Text message through an HTTP gateway.
-        #[cfg_attr(feature = "openapi", schema(rename = "SMS"))]
         Sms = "SMS",
         /// Mobile push through an HTTP gateway.
         #[serde(alias = "PUSH_IOS", alias = "PUSH_ANDROID")]
@@ -150,6 +163,14 @@ mod tests {
             assert_eq!(status.as_str().parse::<Status>().as_ref(), Ok(status));
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
         }
+    }
+
+    #[test]
+    #[cfg(feature = "openapi")]
+    fn the_schema_has_the_texts_of_the_wire() {
+        let schema = serde_json::to_value(<Channel as utoipa::PartialSchema>::schema()).unwrap();
+        assert_eq!(schema["enum"], serde_json::to_value(Channel::ALL).unwrap());
+        assert_eq!(schema["description"], "How a notification reaches its user.");
     }
 
     #[test]

@@ -29,9 +29,9 @@ use nsys_contract::config::{Auth, Limits};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::fmt::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 /// How long a verified token is believed before signature and account are looked at again.
 const TOKEN_RECHECK_S: i64 = 60;
@@ -58,7 +58,14 @@ pub(crate) enum Refusal {
 
 struct Verified {
     principal: Arc<Principal>,
+    /// By [`uptime_s`]: a wall clock that jumps back must not put the next look off.
     recheck_at_s: AtomicI64,
+}
+
+/// Seconds on a clock that only goes forward.
+fn uptime_s() -> i64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    i64::try_from(START.elapsed().as_secs()).unwrap_or(i64::MAX / 2)
 }
 
 /// Checks credentials and issues tokens.
@@ -110,10 +117,10 @@ impl Authenticator {
     /// Who sent this credential.
     pub(crate) async fn authenticate(&self, db: &Db, credential: &str) -> Result<Arc<Principal>, Refusal> {
         let fingerprint: [u8; 32] = Sha256::digest(credential).into();
-        let now = Timestamp::now().as_second();
+        let now = uptime_s();
         let known = self.verified.get(&fingerprint);
         if let Some(known) = &known {
-            if known.principal.expires_at_s.is_some_and(|at| at <= now) {
+            if known.principal.expires_at_s.is_some_and(|at| at <= Timestamp::now().as_second()) {
                 return Err(Refusal::Invalid);
             }
             let due = known.recheck_at_s.load(Ordering::Relaxed);

@@ -117,7 +117,10 @@ impl Provider {
             Self::Smtp(mailer) => Some(mailer.destination().to_owned()),
             Self::Gateway(gateway) => Some(gateway.destination().to_owned()),
             Self::Webhook(_) => webhook::destination(&envelope.payload),
-            Self::Simulated(_) | Self::Log | Self::Stored => None,
+            Self::Simulated(simulated) => {
+                simulated.is_down().then(|| format!("simulated {}", envelope.channel))
+            }
+            Self::Log | Self::Stored => None,
         }
     }
 

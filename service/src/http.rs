@@ -3,6 +3,7 @@
 mod admin;
 mod api_keys;
 mod auth;
+pub mod bench;
 mod dead_letters;
 mod endpoint;
 mod error;

@@ -25,6 +25,8 @@ pub mod telemetry;
 mod templates;
 mod worker;
 
+pub use http::bench;
+
 use anyhow::Context;
 use app::App;
 use clap::ValueEnum;

@@ -61,7 +61,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// Shells start programs with room for about a thousand connections; the system allows more.
+fn raise_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where that is not allowed, what there is has to do.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
 fn serve(arguments: Arguments) -> anyhow::Result<()> {
+    raise_open_files();
     let config = settings::load(arguments.config.as_deref(), std::env::vars())?;
     notification_service::telemetry::install_logs(&config.telemetry);
     // Lives until the runtime has ended: its last spans are sent then.

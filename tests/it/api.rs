@@ -3,6 +3,7 @@
 mod access;
 mod client;
 mod errors;
+mod fuzz;
 mod keys;
 mod promql;
 mod sending;
@@ -21,6 +22,7 @@ fn notifications_are_sent_followed_and_changed_on_a_real_stack() {
         sending::a_batch_answers_for_each(api).await;
         sending::templates_are_filled_and_bounded(api).await;
         sending::dead_letters_are_looked_at_and_sent_again(api).await;
+        fuzz::no_request_is_answered_in_a_way_the_document_does_not_know(api).await;
     });
 }
 
@@ -36,6 +38,7 @@ fn callers_streams_traces_and_metrics_hold_on_a_real_stack() {
         keys::an_api_key_works_until_it_is_revoked(api).await;
         keys::callers_are_held_to_their_rate(api).await;
         keys::a_read_costs_one_statement_once(api).await;
+        keys::accepting_asks_the_database_for_nothing(api).await;
         traces::a_trace_goes_through_http_the_log_and_the_worker(api, collector).await;
         promql::every_line_of_the_guide_gives_a_sane_value(api).await;
         // Last: it signs everybody out.

@@ -5,6 +5,10 @@
 // The seed and what was killed are needed to repeat a failure.
 #![allow(clippy::print_stderr)]
 
+mod callers;
+mod clock;
+mod disk;
+
 use crate::client::{Client, PATIENCE};
 use crate::support::{Place, kill_9, text};
 use serde_json::json;
@@ -222,6 +226,7 @@ async fn nothing_acknowledged_is_lost_whatever_is_killed() {
     assert!(broken.is_empty(), "answers that are no refusal: {:?}", &broken[..broken.len().min(3)]);
 
     parts_that_hang(&client, &place).await;
+    parts_that_are_slow(&client, &place).await;
     workers_that_come_and_go(&client, &place).await;
     connections_run_out(&client).await;
     a_restart_under_load_refuses_nobody(&client, &place).await;
@@ -252,6 +257,25 @@ async fn parts_that_hang(client: &Arc<Client>, place: &Place) {
     client.until_status(&id, "DELIVERED").await;
     signal(place, "redis", cont);
     healthy(client).await;
+}
+
+/// Parts that stand still most of the time. Nobody waits for ever, and nothing is answered but yes and
+/// "not now".
+async fn parts_that_are_slow(client: &Arc<Client>, place: &Place) {
+    let (stop, cont) = (rustix::process::Signal::STOP, rustix::process::Signal::CONT);
+    for (part, marker) in [("kafka", "slow-kafka"), ("redis", "slow-redis"), ("postgres", "slow-postgres")] {
+        let load = Load::start(client, 4, marker);
+        for _ in 0..8 {
+            signal(place, part, stop);
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            signal(place, part, cont);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let seen = load.end().await;
+        let broken = seen.broken.lock().unwrap().clone();
+        assert!(broken.is_empty(), "{part} slow: {:?}", &broken[..broken.len().min(3)]);
+        reconcile(client, &seen, marker).await;
+    }
 }
 
 /// A rebalance storm: partitions change hands all the time.

@@ -93,6 +93,12 @@ impl Client {
         PgConnection::connect(&self.database).await
     }
 
+    /// Runs a statement that answers nothing.
+    pub(crate) async fn execute(&self, sql: &str) {
+        let statement = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()));
+        statement.execute(&mut self.database().await).await.unwrap_or_else(|cause| panic!("{sql}: {cause}"));
+    }
+
     /// The first column of a statement's only row, as text.
     pub(crate) async fn ask(&self, sql: &str) -> String {
         let sql = format!("SELECT ({sql})::text");

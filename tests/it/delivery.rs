@@ -191,6 +191,15 @@ async fn wishes_are_kept(client: &Client) {
         "SELECT next_attempt_at > now() + interval '100 minutes' FROM notifications WHERE id = '{waits}'"
     );
     assert_eq!(client.ask(&due).await, "true");
+    // What waits for the morning was not tried; its history says why it waits.
+    let tried = format!("SELECT count(*) FROM notification_attempts WHERE notification_id = '{waits}'");
+    assert_eq!(client.ask(&tried).await, "0");
+    let history = format!(
+        "SELECT string_agg(status || coalesce(': ' || detail, ''), ', ' ORDER BY id) FROM notification_events
+         WHERE notification_id = '{waits}'"
+    );
+    let said = "PENDING, SCHEDULED: it waits for the end of the user's quiet hours";
+    assert_eq!(client.ask(&history).await, said);
     let due = jiff::Timestamp::now() + Duration::from_millis(1_200);
     let late = json!({"userId": "u", "channel": "EMAIL", "type": "SYSTEM", "payload": {"to": "a@example.org"},
         "scheduledFor": due, "expiresAt": due + Duration::from_millis(1)});

@@ -138,6 +138,41 @@ fn nsys_does_not_depend_on_the_service() {
     assert!(!package.contains("notification-service"));
 }
 
+/// Where `module::test` of a document lies: `chaos` and the like in the integration tests, else in the
+/// service.
+fn holds(module: &str, test: Option<&str>) -> bool {
+    let path = module.replace("::", "/");
+    let (its, own) = (format!("tests/it/{path}"), format!("service/src/{path}"));
+    let of = |name: &str, base: &str| name == format!("{base}.rs") || name.starts_with(&format!("{base}/"));
+    [sources("tests/it"), sources("service/src")].concat().iter().any(|(name, text)| {
+        (of(name, &its) || of(name, &own))
+            && match test {
+                Some(test) => text.contains(&format!("fn {test}(")),
+                None => text.contains("#[test]"),
+            }
+    })
+}
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/GUARANTEES.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let rows: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("| ") && !line.contains("---")).collect();
+    assert!(rows.len() > 15, "only {} promises", rows.len());
+    for row in rows.iter().skip(1) {
+        let held = row.trim_end_matches('|').rsplit('|').next().unwrap().trim();
+        let names: Vec<&str> = held.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "nothing holds: {row}");
+        for name in names {
+            // A test is `module::test`; a module alone stands for all of its tests.
+            let exists = holds(name, None)
+                || name.rsplit_once("::").is_some_and(|(module, test)| holds(module, Some(test)));
+            assert!(exists, "{name} holds a promise and does not exist: {row}");
+        }
+    }
+}
+
 #[test]
 fn processes_are_never_ended_by_name() {
     let words = ["pk", "kill", "all"];

@@ -146,7 +146,7 @@ impl Keyring {
     }
 
     /// The same with the keys that are known here.
-    pub(super) fn verify_known(&self, token: &str) -> Option<Claims> {
+    pub(crate) fn verify_known(&self, token: &str) -> Option<Claims> {
         let pair = self.accepted(&claims::header(token)?.kid?)?;
         claims::read(token, &pair.decoding, &self.validation)
     }

@@ -3,13 +3,16 @@
 use super::Outcome;
 use super::guard::Guard;
 use anyhow::Context;
+use futures::future::BoxFuture;
 use nsys_contract::status::Status;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 pub(super) use reqwest::header::{HeaderName, HeaderValue};
 pub(super) use reqwest::{Method, Url};
 use std::error::Error;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One request to make.
@@ -43,7 +46,12 @@ impl Http {
     /// The guard stands where names become addresses, and the connection is made to the very address
     /// it passed: a name that resolves differently the second time gains nothing.
     pub(super) fn guarded(timeout: Duration, guard: Guard) -> anyhow::Result<Self> {
-        let client = builder(timeout).no_proxy().dns_resolver(std::sync::Arc::new(guard.clone()));
+        Self::guarded_by(timeout, guard, Arc::new(system_lookup))
+    }
+
+    fn guarded_by(timeout: Duration, guard: Guard, lookup: Arc<Lookup>) -> anyhow::Result<Self> {
+        let names = Names { guard: guard.clone(), lookup };
+        let client = builder(timeout).no_proxy().dns_resolver(Arc::new(names));
         Ok(Self { client: client.build().context("no HTTP client")?, guard: Some(guard) })
     }
 
@@ -87,12 +95,25 @@ fn check(url: &Url, guard: &Guard) -> Result<(), String> {
     }
 }
 
-impl Resolve for Guard {
+/// Finds the addresses of a name.
+type Lookup = dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync;
+
+fn system_lookup(host: String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+    Box::pin(async move { Ok(tokio::net::lookup_host((host, 0)).await?.collect()) })
+}
+
+/// The resolver that lets no name lead inside.
+struct Names {
+    guard: Guard,
+    lookup: Arc<Lookup>,
+}
+
+impl Resolve for Names {
     fn resolve(&self, name: Name) -> Resolving {
-        let guard = self.clone();
+        let (guard, lookup) = (self.guard.clone(), Arc::clone(&self.lookup));
         Box::pin(async move {
             let host = name.as_str().to_owned();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
+            let found = lookup(host.clone()).await?;
             // One inner address among public ones is reason enough: nobody has both by accident.
             if !guard.allows_host(&host) && !found.iter().all(|one| guard.allows(one.ip())) {
                 return Err(Box::new(OutOfReach(host)) as Box<dyn Error + Send + Sync>);
@@ -192,6 +213,50 @@ mod tests {
         let outcome = http.send(call).await;
         assert_eq!(outcome, Outcome::Refused("localhost leads into a private network".into()));
         assert!(listener.accept().is_err(), "it was connected to");
+    }
+
+    /// A receiver on loopback, and what a name leads to at each look.
+    async fn sent_to(looks: &'static [&'static [&'static str]], times: usize) -> (Vec<Outcome>, usize) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let look = std::sync::atomic::AtomicUsize::new(0);
+        let lookup = move |_: String| {
+            let now = look.fetch_add(1, std::sync::atomic::Ordering::Relaxed).min(looks.len() - 1);
+            let found = looks[now].iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 0)).collect();
+            Box::pin(async move { Ok(found) }) as BoxFuture<'static, _>
+        };
+        let http = Http::guarded_by(Duration::from_millis(500), Guard::default(), Arc::new(lookup)).unwrap();
+        let mut outcomes = Vec::new();
+        for _ in 0..times {
+            let url = format!("http://rebound.example:{port}/").parse().unwrap();
+            outcomes.push(
+                http.send(Call { method: Method::POST, url, headers: Vec::new(), body: Vec::new() }).await,
+            );
+        }
+        let connections = std::iter::from_fn(|| listener.accept().ok()).count();
+        (outcomes, connections)
+    }
+
+    #[tokio::test]
+    async fn a_name_that_changes_between_two_looks_gains_nothing() {
+        // An address of the internet that nobody has, then our own.
+        let (outcomes, connections) = sent_to(&[&["192.31.196.1"], &["127.0.0.1"]], 2).await;
+        let inside = Outcome::Refused("rebound.example leads into a private network".into());
+        assert_ne!(outcomes[0], inside);
+        assert_eq!(outcomes[1], inside);
+        assert_eq!(connections, 0, "it was connected to");
+    }
+
+    #[tokio::test]
+    async fn one_inner_address_among_public_ones_is_enough_to_refuse() {
+        const MIXED: &[&[&str]] = &[&["192.31.196.1", "127.0.0.1"]];
+        const MAPPED: &[&[&str]] = &[&["::ffff:127.0.0.1"]];
+        for looks in [MIXED, MAPPED] {
+            let (outcomes, connections) = sent_to(looks, 1).await;
+            assert!(matches!(outcomes[0], Outcome::Refused(_)), "{outcomes:?}");
+            assert_eq!(connections, 0, "it was connected to");
+        }
     }
 
     #[test]

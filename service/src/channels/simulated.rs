@@ -25,15 +25,21 @@ impl Simulated {
     fn outcome(&self) -> Outcome {
         if self.failure_rate > 0.0 && rand::rng().random::<f64>() < self.failure_rate {
             let error = "the simulated provider failed, as configured".to_owned();
-            Outcome::Retry { error, after: None, down: false }
+            Outcome::Retry { error, after: None, down: self.is_down() }
         } else {
             Outcome::Done(Status::Sent)
         }
     }
 
-    /// The outcome, when it takes no time.
+    /// Whether it fails always, as a provider does that is away. One that fails now and then stands for
+    /// single notifications that fail; its breaker stays closed, so that the share is what was asked for.
+    pub(super) fn is_down(&self) -> bool {
+        self.failure_rate >= 1.0
+    }
+
+    /// The outcome, when it takes no time and no breaker stands before it.
     pub(super) fn at_once(&self) -> Option<Outcome> {
-        self.latency.is_zero().then(|| self.outcome())
+        (self.latency.is_zero() && !self.is_down()).then(|| self.outcome())
     }
 
     pub(super) async fn deliver(&self) -> Outcome {
@@ -57,6 +63,14 @@ mod tests {
             (0..10_000).filter(|_| matches!(simulated.at_once(), Some(Outcome::Retry { .. }))).count();
         // Eight standard deviations around 2,500.
         assert!((2_150..2_850).contains(&failed), "{failed}");
+    }
+
+    #[tokio::test]
+    async fn one_that_always_fails_is_down_and_stands_behind_its_breaker() {
+        let settings = Settings { simulated_failure_rate: 1.0, ..Settings::default() };
+        let simulated = Simulated::new(&settings);
+        assert_eq!(simulated.at_once(), None);
+        assert!(matches!(simulated.deliver().await, Outcome::Retry { down: true, .. }));
     }
 
     #[test]

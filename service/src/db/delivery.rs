@@ -1,5 +1,8 @@
 //! Delivery: rows inserted in their first state, attempts ended, due rows claimed.
 //!
+//! When a row is due is decided by PostgreSQL's clock: a wait is handed over as its distance from the
+//! worker's own time, so that a worker whose clock jumped puts nothing off by hours.
+//!
 //! Every statement takes a batch. What is final stays as it is, so that a message or an attempt that
 //! comes again takes effect once.
 
@@ -71,9 +74,14 @@ impl RowState {
         self.attempt.map_or(self.retry_count, |attempt| attempt.number.saturating_sub(1))
     }
 
-    /// Whether more than the row itself has to be written.
+    /// Whether more than the row itself has to be written. What waits for its own time needs no more; what
+    /// waits for another reason (quiet hours) does.
     fn leaves_history(&self) -> bool {
-        matches!(self.status, Status::Retrying | Status::Failed)
+        match self.status {
+            Status::Retrying | Status::Failed => true,
+            Status::Scheduled => self.error.is_some(),
+            _ => false,
+        }
     }
 
     const fn reason(&self) -> &'static str {
@@ -110,7 +118,7 @@ const HISTORY: &str = "WITH tried AS (
          ON CONFLICT (notification_id, attempt) DO NOTHING
      ), happened AS (
          INSERT INTO events (notification_id, status, detail) SELECT id, status, error FROM tried
-         WHERE status = 'RETRYING'
+         WHERE status IN ('RETRYING', 'SCHEDULED')
      )
      INSERT INTO dead_letters (notification_id, tenant_id, user_id, channel, attempts, reason, error, raw)
      SELECT id, tenant_id, user_id, channel, retry_count + 1, reason, coalesce(error, ''), convert_to(
@@ -258,7 +266,8 @@ async fn insert(
              next_attempt_at, expires_at, created_at, updated_at, idempotency_key, request_hash, correlation_id,
              causation_id, retry_count, error_message, provider, duration_ms, sent_at, failed_at, event_id)
          SELECT id, user_id, tenant_id, channel, type, priority, status, payload::jsonb, scheduled_for,
-             CASE WHEN status = 'PROCESSING' THEN now() + make_interval(secs => $20) ELSE next_attempt_at END,
+             CASE status WHEN 'PROCESSING' THEN now() + make_interval(secs => $20)
+                 WHEN 'SCHEDULED' THEN next_attempt_at ELSE now() + (next_attempt_at - $22) END,
              expires_at, created_at, CASE WHEN status = 'SCHEDULED' THEN created_at ELSE now() END,
              idempotency_key, request_hash, correlation_id, causation_id, retry_count, error,
              CASE WHEN next_attempt_at IS NULL THEN provider END, CASE WHEN next_attempt_at IS NULL THEN took_ms END,
@@ -293,6 +302,7 @@ async fn insert(
     .bind(column(rows, |row| row.state.attempt.map(|attempt| attempt.provider)))
     .bind(lease.as_secs_f64())
     .bind(column(rows, |row| row.state.attempt.map(|attempt| ms(attempt.took))))
+    .bind(Timestamp::now().to_sqlx())
     .fetch_all(connection)
     .await
 }
@@ -301,7 +311,7 @@ async fn update(connection: &mut PgConnection, ended: &[Ended]) -> Result<Vec<Uu
     let sql = format!(
         "UPDATE notifications n
          SET status = e.status, retry_count = e.retry_count, error_message = e.error,
-             next_attempt_at = e.next_attempt_at, updated_at = now(),
+             next_attempt_at = now() + (e.next_attempt_at - $9), updated_at = now(),
              provider = CASE WHEN e.next_attempt_at IS NULL THEN e.provider END,
              duration_ms = CASE WHEN e.next_attempt_at IS NULL THEN e.took_ms END,
              sent_at = CASE WHEN e.status IN ('SENT', 'DELIVERED') THEN now() END,
@@ -321,6 +331,7 @@ async fn update(connection: &mut PgConnection, ended: &[Ended]) -> Result<Vec<Uu
         .bind(column(ended, |one| one.state.attempt.map(|attempt| attempt.provider)))
         .bind(column(ended, |one| one.state.attempt.map(|attempt| ms(attempt.took))))
         .bind(column(ended, |one| count(one.state.failed_before())))
+        .bind(Timestamp::now().to_sqlx())
         .fetch_all(connection)
         .await
 }

@@ -110,6 +110,11 @@ impl Problem {
 
 impl From<DbError> for Problem {
     fn from(cause: DbError) -> Self {
+        if cause.is_data() {
+            // Asking again would not help: a zero byte in a filter, an instant before its calendar.
+            tracing::debug!(%cause, "The database refused a value.");
+            return Self::bad_request("the request holds a value that the database cannot take");
+        }
         tracing::warn!(%cause, "The database failed.");
         Self::unavailable("the database does not answer")
     }

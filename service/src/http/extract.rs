@@ -8,7 +8,12 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// Longest wait for a whole body: a client that sends it byte by byte does not hold a request open.
+/// Shorter than the default of `service.request_timeout`, so that the client is told whose delay it was.
+const BODY_PATIENCE: Duration = Duration::from_secs(8);
 
 /// A JSON body.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -37,9 +42,11 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
     }
 }
 
-/// The whole body, within the configured size.
+/// The whole body, within the configured size and in time.
 pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, state).await.map_err(|cause| match cause.status() {
+    let read = tokio::time::timeout(BODY_PATIENCE, Bytes::from_request(request, state)).await;
+    let late = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
+    read.map_err(late)?.map_err(|cause| match cause.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "the body is larger than service.max_body_bytes allows",

@@ -1,11 +1,11 @@
 //! Notifications: one file for each way to send, read or change them.
 
-mod batch;
+pub(super) mod batch;
 mod change;
 mod create;
 mod events;
 mod export;
-mod intake;
+pub(super) mod intake;
 mod read;
 mod stream;
 

@@ -149,7 +149,7 @@ fn failures(route: &Route) -> BTreeSet<u16> {
         statuses.insert(403);
     }
     if route.body.is_some() {
-        statuses.extend([400, 413, 415, 422]);
+        statuses.extend([400, 408, 413, 415, 422]);
     }
     if !route.parameters.is_empty() {
         statuses.insert(400);

@@ -6,6 +6,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -14,9 +16,11 @@ use tower::Service;
 
 use crate::telemetry::Metrics;
 
-/// Longest wait for the next request's head on an open connection: a client that sends its head byte
-/// by byte is dropped, an idle one is let go.
+/// Longest wait for the next request's head on a connection that has made one: an idle one is let go.
 const HEAD_PATIENCE: Duration = Duration::from_secs(75);
+/// Longest wait for the first head of a new connection: who opens many and says nothing, or sends heads
+/// byte by byte, does not hold them for long.
+const FIRST_HEAD_PATIENCE: Duration = Duration::from_secs(10);
 /// Wait after a connection could not be taken because descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -67,7 +71,10 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stoppin
     if let Err(cause) = stream.set_nodelay(true) {
         tracing::debug!(%cause, "TCP_NODELAY could not be set.");
     }
+    let asked = Arc::new(AtomicBool::new(false));
+    let asking = Arc::clone(&asked);
     let service = tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        asking.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().call(request)
     });
@@ -79,6 +86,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stoppin
     );
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
+        () = never_asked(&asked) => return,
         () = stopping.cancelled() => {
             served.as_mut().graceful_shutdown();
             served.await
@@ -86,5 +94,13 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stoppin
     };
     if let Err(cause) = ended {
         tracing::debug!(%cause, "A connection ended early.");
+    }
+}
+
+/// Resolves when the first request of a connection did not come in time.
+async fn never_asked(asked: &AtomicBool) {
+    tokio::time::sleep(FIRST_HEAD_PATIENCE).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
     }
 }

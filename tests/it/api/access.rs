@@ -48,8 +48,33 @@ pub(super) async fn no_route_is_open_to_whom_it_is_not_for(api: &Api) {
             refused("as an operator", &api.call(method.clone(), &path, Some(&operator), None).await, 403);
         }
     }
+    for (what, token) in forged(&user) {
+        let answer = api.call(Method::GET, "/auth/me", Some(&token), None).await;
+        assert_eq!(answer.status, 401, "{what}: {}", answer.body);
+        assert_eq!(answer.header("www-authenticate"), "Bearer", "{what}");
+    }
     let two = api.request(Method::GET, "/auth/me").bearer_auth(&user).header("x-api-key", "nk_x");
     assert_eq!(two.send().await.expect("an answer").status().as_u16(), 401, "two credentials were taken");
+}
+
+/// What can be made of a real token without the key that signed it.
+fn forged(token: &str) -> Vec<(&'static str, String)> {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let parts: Vec<&str> = token.split('.').collect();
+    let bytes = URL_SAFE_NO_PAD.decode(parts[1]).expect("claims");
+    let mut claims: Value = serde_json::from_slice(&bytes).expect("JSON");
+    claims["role"] = "ADMIN".into();
+    let raised = URL_SAFE_NO_PAD.encode(claims.to_string());
+    let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
+    vec![
+        ("more rights", format!("{}.{raised}.{}", parts[0], parts[2])),
+        ("no algorithm", format!("{none}.{raised}.")),
+        ("no algorithm, the old signature", format!("{none}.{}.{}", parts[1], parts[2])),
+        ("no signature", format!("{}.{}.", parts[0], parts[1])),
+        ("another signature", format!("{}.{}.{}", parts[0], parts[1], "A".repeat(parts[2].len()))),
+        ("too large", format!("{token}{}", "A".repeat(30_000))),
+    ]
 }
 
 /// What tenant `access-b` tries on what belongs to `access-a`, and what it must get.

@@ -106,6 +106,54 @@ pub(super) async fn a_read_costs_one_statement_once(api: &Api) {
     assert!(looked <= 2, "the account was looked up {looked} times for 55 requests");
 }
 
+/// Sends as much as `count` notifications ask for, waits until they are stored, and tells how many
+/// statements looked for a notification, looked for an account, and inserted.
+async fn cost_of(api: &Api, pool: &sqlx::PgPool, user: &str, count: usize, batch: bool) -> [i64; 3] {
+    let counted = async || {
+        [
+            calls(pool, "SELECT id, user_id, tenant_id, channel%FROM notifications WHERE id = $1%").await,
+            calls(pool, "SELECT id, email%FROM users WHERE id = %").await,
+            calls(pool, "INSERT INTO notifications%").await,
+        ]
+    };
+    let before = counted().await;
+    let items: Vec<Value> = (0..count)
+        .map(|number| {
+            let mut item = inbox(user);
+            item["idempotencyKey"] = format!("{user}-{number}").into();
+            item
+        })
+        .collect();
+    if batch {
+        api.post("/notifications/batch", &json!({ "notifications": items })).await.expect(200);
+    } else {
+        for item in &items {
+            api.post("/notifications", item).await.expect(201);
+        }
+    }
+    let stored = async || -> i64 {
+        let sql = "SELECT count(*) AS count FROM notifications WHERE user_id = $1";
+        sqlx::query(sql).bind(user).fetch_one(pool).await.expect("a count").get("count")
+    };
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while stored().await < i64::try_from(count).expect("a number") {
+        assert!(Instant::now() < deadline, "only {} of {count} are stored", stored().await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let after = counted().await;
+    [after[0] - before[0], after[1] - before[1], after[2] - before[2]]
+}
+
+pub(super) async fn accepting_asks_the_database_for_nothing(api: &Api) {
+    let pool = sqlx::PgPool::connect(&api.postgres).await.expect("the database");
+    let [looked, accounts, inserted] = cost_of(api, &pool, "cost-single", 100, false).await;
+    assert_eq!(looked, 0, "100 requests looked for a notification {looked} times");
+    assert!(accounts <= 2 && inserted <= 100, "{accounts} looks at the account, {inserted} inserts");
+    let [looked, accounts, inserted] = cost_of(api, &pool, "cost-batch", 1_000, true).await;
+    assert_eq!(looked, 0, "a batch looked for a notification {looked} times");
+    assert!(accounts <= 1 && inserted <= 100, "{accounts} looks at the account, {inserted} inserts");
+}
+
 pub(super) async fn signing_keys_are_rotated_with_overlap_and_revoked_at_once(api: &Api) {
     let old = api.admin.clone();
     let kids = async || -> Vec<Value> {

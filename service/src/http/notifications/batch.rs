@@ -23,9 +23,9 @@ const RESULT_BYTES: usize = 80;
 /// `Batch`, its items still text: a wrong one must not spoil the others.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Items<'a> {
+pub(in crate::http) struct Items<'a> {
     #[serde(borrow)]
-    notifications: Vec<&'a RawValue>,
+    pub(in crate::http) notifications: Vec<&'a RawValue>,
 }
 
 pub(super) async fn create(

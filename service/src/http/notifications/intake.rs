@@ -81,7 +81,7 @@ pub(super) enum Pending {
 }
 
 /// What became of one notification.
-pub(super) type Outcome = Result<Uuid, Problem>;
+pub(in crate::http) type Outcome = Result<Uuid, Problem>;
 
 /// Takes the notifications of one request.
 pub(super) struct Intake<'r> {
@@ -139,7 +139,7 @@ impl Pending {
 }
 
 /// Writes an `ItemResult`. Successes are so many that they are worth writing by hand.
-pub(super) fn write_result(into: &mut Vec<u8>, index: u64, outcome: &Outcome) {
+pub(in crate::http) fn write_result(into: &mut Vec<u8>, index: u64, outcome: &Outcome) {
     let written = match outcome {
         Ok(id) => {
             write!(into, r#"{{"index":{index},"status":{},"id":"{id}"}}"#, StatusCode::CREATED.as_u16())
