@@ -41,7 +41,9 @@ pub fn run(cli: cli::Cli) -> ExitCode {
         1 => tracing::Level::INFO,
         _ => tracing::Level::DEBUG,
     };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(render::log_writer).without_time().init();
+    // A log on a full disk must not end who writes it: the fallback would be a panic.
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(render::log_writer);
+    log.log_internal_errors(false).without_time().init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(cause) => {

@@ -54,6 +54,19 @@ impl Load {
         Self { clients: (0..clients).map(one).collect(), seen, stop }
     }
 
+    fn acknowledged(&self) -> usize {
+        self.seen.acknowledged.lock().unwrap().len()
+    }
+
+    /// Waits until so many were acknowledged that the rest proves something.
+    async fn lasts(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.acknowledged() < 100 {
+            assert!(Instant::now() < deadline, "only {} were acknowledged", self.acknowledged());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     async fn end(self) -> Arc<Seen> {
         self.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
@@ -265,7 +278,8 @@ async fn parts_that_are_slow(client: &Arc<Client>, place: &Place) {
     let (stop, cont) = (rustix::process::Signal::STOP, rustix::process::Signal::CONT);
     for (part, marker) in [("kafka", "slow-kafka"), ("redis", "slow-redis"), ("postgres", "slow-postgres")] {
         let load = Load::start(client, 4, marker);
-        for _ in 0..8 {
+        let deadline = Instant::now() + PATIENCE;
+        while load.acknowledged() < 100 && Instant::now() < deadline {
             signal(place, part, stop);
             tokio::time::sleep(Duration::from_millis(400)).await;
             signal(place, part, cont);

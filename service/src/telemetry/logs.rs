@@ -16,7 +16,9 @@ pub fn install(settings: &Telemetry) {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let format = Lines { json: settings.log_json };
     // A second installation in one process (tests) keeps the first.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).event_format(format).try_init();
+    // A line that a full disk does not take is lost; the fallback would be a panic.
+    let log = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter);
+    let _ = log.event_format(format).try_init();
 }
 
 /// One event a line.

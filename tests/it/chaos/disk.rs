@@ -5,7 +5,7 @@ use crate::client::{Client, PATIENCE};
 use crate::support::{Place, text};
 use serde_json::json;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,15 +27,21 @@ impl Disk {
         mounted.then_some(Self(at))
     }
 
-    /// Takes all the space that is left.
-    fn fill(&self) -> PathBuf {
-        let ballast = self.0.join("ballast");
-        let mut file = std::fs::File::create(&ballast).unwrap();
+    fn ballast(&self) -> PathBuf {
+        self.0.join("ballast")
+    }
+
+    /// Takes all the space that is left; what comes free later is taken by the next call.
+    fn fill(&self) {
+        let mut file = std::fs::File::options().create(true).append(true).open(self.ballast()).unwrap();
         // In ever smaller pieces, to the last byte.
         for size in [1 << 20, 1 << 12, 1] {
             while file.write_all(&vec![0; size]).is_ok() {}
         }
-        ballast
+    }
+
+    fn relieve(&self) {
+        std::fs::remove_file(self.ballast()).unwrap();
     }
 }
 
@@ -57,7 +63,7 @@ struct Small {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_and_loses_nothing() {
     let place = Place::new();
-    let Some(disk) = Disk::mount(place.dir.path().join("state"), "1g") else {
+    let Some(disk) = Disk::mount(place.dir.path().join("state"), "512m") else {
         eprintln!("left out: file systems are mounted by root only");
         return;
     };
@@ -82,7 +88,7 @@ async fn the_table_has_no_room(client: &Arc<Client>, place: &Place) {
     assert!(run("chown", &["postgres", space.to_str().unwrap()]));
     client.execute(&format!("CREATE TABLESPACE small LOCATION '{}'", space.display())).await;
     client.execute("ALTER TABLE notifications SET TABLESPACE small").await;
-    let ballast = disk.fill();
+    disk.fill();
     let load = Load::start(client, 4, "full-table");
     let deadline = Instant::now() + PATIENCE;
     while !refused(place, "worker-1", "No space left on device") {
@@ -92,8 +98,9 @@ async fn the_table_has_no_room(client: &Arc<Client>, place: &Place) {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let body = json!({"userId": "u", "channel": "IN_APP", "type": "SYSTEM", "payload": {"title": "t"}});
     let id = client.notify(body).await;
-    std::fs::remove_file(ballast).unwrap();
+    disk.relieve();
     client.until_status(&id, "DELIVERED").await;
+    load.lasts().await;
     let seen = load.end().await;
     reconcile(client, &seen, "full-table").await;
     assert_eq!(client.ask("SELECT count(*) FROM dead_letters WHERE reason = 'undecodable'").await, "0");
@@ -112,29 +119,22 @@ fn refused(place: &Place, part: &str, words: &str) -> bool {
 /// The log cannot take anything: 503, nothing else, and with room again it goes on by itself.
 async fn the_log_has_no_room(client: &Arc<Client>, small: &Small) {
     let load = Load::start(client, 4, "full-log");
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let mut ballast = small.disk.fill();
+    load.lasts().await;
+    small.disk.fill();
     let deadline = Instant::now() + PATIENCE;
     while load.seen.refused.load(std::sync::atomic::Ordering::Relaxed) == 0 {
         assert!(Instant::now() < deadline, "the log never was full");
         tokio::time::sleep(Duration::from_millis(200)).await;
-        // Logs are turned over and files deleted: what that gave back is taken again.
-        if free(&small.disk.0) > 0 {
-            std::fs::remove_file(&ballast).unwrap();
-            ballast = small.disk.fill();
-        }
+        // Files are deleted too: what that gave back is taken again.
+        small.disk.fill();
     }
     // nsys still says what is wrong.
     let health = small.place.run(&["health"]);
     assert!(!health.status.success(), "{}", text(&health));
-    std::fs::remove_file(&ballast).unwrap();
+    small.disk.relieve();
     healthy(client).await;
     let seen = load.end().await;
     let broken = seen.broken.lock().unwrap().clone();
     assert!(broken.is_empty(), "answers that are no refusal: {:?}", &broken[..broken.len().min(3)]);
     reconcile(client, &seen, "full-log").await;
-}
-
-fn free(dir: &Path) -> u64 {
-    nsys::clients::process::free_disk(dir).unwrap_or(0)
 }
