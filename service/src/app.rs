@@ -36,6 +36,11 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// Requests that have begun and are not answered yet.
+    pub(crate) fn requests_in_progress(&self) -> usize {
+        self.config.limits.max_in_flight.saturating_sub(self.in_flight.available_permits())
+    }
+
     /// Connects to every part, in the order in which a failure is easiest to understand.
     pub(crate) async fn connect(config: ServiceConfig) -> anyhow::Result<Self> {
         let metrics = Metrics::default();

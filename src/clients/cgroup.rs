@@ -41,6 +41,26 @@ pub fn memory_limit(pid: i32) -> Option<u64> {
     (limit < NO_LIMIT).then_some(limit)
 }
 
+/// Memory that counts against the limit of a process' group and cannot simply be taken back, in bytes:
+/// what is used, less pages of files that nobody asked for lately.
+#[must_use]
+pub fn memory_used(pid: i32) -> Option<u64> {
+    let file =
+        |name: &str| group_file(pid, "memory", name).and_then(|path| std::fs::read_to_string(path).ok());
+    let used = file("memory.usage_in_bytes").or_else(|| file("memory.current"))?;
+    let stat = file("memory.stat").unwrap_or_default();
+    Some(used.trim().parse::<u64>().ok()?.saturating_sub(read_inactive(&stat)))
+}
+
+/// Version 1 counts a group with its children under `total_…`.
+fn read_inactive(stat: &str) -> u64 {
+    let field = |name: &str| {
+        let line = stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.trim().parse().ok())
+    };
+    field("total_inactive_file").or_else(|| field("inactive_file")).unwrap_or(0)
+}
+
 /// A file of the group that a process belongs to: of version 1 when that controller is mounted so,
 /// else of version 2.
 fn group_file(pid: i32, controller: &str, file: &str) -> Option<PathBuf> {
@@ -82,6 +102,13 @@ mod tests {
         let wanted = Throttling { periods: 10, throttled: 4 };
         assert_eq!((read_throttling(first), read_throttling(second)), (wanted, wanted));
         assert_eq!(read_throttling("usage_usec 5\n"), Throttling::default());
+    }
+
+    #[test]
+    fn pages_of_files_that_nobody_asks_for_are_not_used_memory() {
+        assert_eq!(read_inactive("inactive_file 7\ntotal_inactive_file 9\n"), 9);
+        assert_eq!(read_inactive("anon 1\ninactive_file 7\n"), 7);
+        assert_eq!(read_inactive(""), 0);
     }
 
     #[test]

@@ -104,9 +104,13 @@ fn signed(share: f64) -> String {
 }
 
 fn verdict(metric: &Metric, painted: bool) -> String {
-    let text = match &metric.reason {
-        Some(why) => format!("{}: {why}", metric.verdict.as_str()),
-        None => metric.verdict.as_str().to_owned(),
+    let hidden = metric.detectable.filter(|_| metric.verdict == Change::Inconclusive);
+    let text = match (&metric.reason, hidden) {
+        (Some(why), _) => format!("{}: {why}", metric.verdict.as_str()),
+        (None, Some(least)) => {
+            format!("{}: less than {:.0} % does not show", metric.verdict.as_str(), (least * 100.0).ceil())
+        }
+        (None, None) => metric.verdict.as_str().to_owned(),
     };
     match metric.verdict {
         Change::Improved if painted => paint(Tone::Good, &text),
@@ -133,11 +137,12 @@ fn foot(found: &Comparison) -> String {
         }
     };
     format!(
-        "{} improved, {} regressed, {} unchanged, {} inconclusive\nNoise floor: {}. Values are those of the levels; {method}.",
+        "{} improved, {} regressed, {} unchanged, {} inconclusive\n{}Noise floor: {}. Values are those of the levels; {method}.",
         found.count(Change::Improved),
         found.count(Change::Regressed),
         found.count(Change::Unchanged),
         found.count(Change::Inconclusive),
+        found.power().map(|line| line + "\n").unwrap_or_default(),
         found.noise
     )
 }

@@ -3,7 +3,7 @@
 
 use super::{compare, context, report, stack as parts};
 use crate::cli::VerifyArgs;
-use crate::domain::compare::{Change, Comparison};
+use crate::domain::compare::{Change, Comparison, other_place};
 use crate::domain::run::Run;
 use crate::domain::scenario::{LoadPlan, Scenario};
 use crate::domain::verdict::Verdict;
@@ -40,6 +40,7 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
     }
     out.say("waiting until every part is ready");
     parts::wait_until_ready(stack, args.timeout).await?;
+    same_place(stack, &before).await?;
     let smoke = plan(Scenario::Smoke, &Default::default(), &stack.loaded.config.loadtest)?;
     let smoke = once(stack, &smoke, out).await?;
     if smoke.verdict != Verdict::Passed {
@@ -77,13 +78,32 @@ async fn once(stack: &Stack, plan: &LoadPlan, out: Out) -> Result<Run> {
 
 /// The plan that offers a run's load again.
 fn again(run: &Run) -> Result<LoadPlan> {
-    if run.state != "finished" || run.levels.is_empty() {
-        return Err(Error::refused(format!("{} did not come to its end, so it cannot be repeated", run.id))
-            .hint("nsys loadtest list"));
-    }
-    let plan = run.plan.clone().filter(|plan| plan.scenario != Scenario::FindMax).ok_or_else(|| {
-        Error::refused(format!("{} keeps no plan that can be offered again", run.id))
-            .hint("nsys loadtest list")
+    let plan = run.plan_to_repeat().cloned().ok_or_else(|| {
+        let why = if run.state != "finished" || run.levels.is_empty() {
+            "did not come to its end"
+        } else if run.search.is_some() {
+            "is a search, which takes another way each time"
+        } else {
+            "keeps no plan: it is of an older nsys"
+        };
+        Error::refused(format!("{} {why}, so it cannot be repeated", run.id)).hint("nsys loadtest list")
     })?;
     Ok(LoadPlan { note: Some(format!("verification against {}", run.id)), ..plan })
+}
+
+/// What makes the comparison worthless is found before any load is offered.
+async fn same_place(stack: &Stack, before: &[(LoadPlan, Run)]) -> Result<()> {
+    for (plan, run) in before {
+        let now = offer::place_of(stack, plan).await?;
+        let obstacles = other_place(&run.environment, &now);
+        if !obstacles.is_empty() {
+            return Err(Error::refused(format!(
+                "{} cannot be compared with what runs now:\n  {}",
+                run.id,
+                obstacles.join("\n  ")
+            ))
+            .hint("run the load test before and after the change at the same place"));
+        }
+    }
+    Ok(())
 }

@@ -26,11 +26,14 @@ const OF_PROCESSES: [&str; 12] = [
 struct Use {
     cpu_s: f64,
     rss_bytes: u64,
-    memory_limit: Option<u64>,
+    /// Limit of its control group, and what counts against it.
+    memory_limit: Option<(u64, u64)>,
     throttling: Option<cgroup::Throttling>,
     waits: Option<(f64, u64)>,
     restarts: u32,
     log_bytes: Option<u64>,
+    /// Size and time of the log that was moved aside last.
+    log_aside: Option<(u64, std::time::SystemTime)>,
 }
 
 /// Every process of the stack, and the machine, at one instant.
@@ -48,14 +51,18 @@ pub(super) async fn counters(stack: &Stack) -> Counters {
     let parts = records.into_iter().zip(looks).filter_map(|(record, look)| {
         let look = look?;
         let pid = record.process.as_ref().map(|process| process.pid);
+        let log = stack.layout.log(&record.name);
         let one = Use {
             cpu_s: look.cpu_s,
             rss_bytes: look.memory_bytes,
-            memory_limit: pid.and_then(cgroup::memory_limit),
+            memory_limit: pid.and_then(|pid| Some((cgroup::memory_limit(pid)?, cgroup::memory_used(pid)?))),
             throttling: pid.and_then(cgroup::throttling),
             waits: pid.and_then(process::waits_for_cpu),
             restarts: record.restarts,
-            log_bytes: std::fs::metadata(stack.layout.log(&record.name)).ok().map(|file| file.len()),
+            log_bytes: std::fs::metadata(&log).ok().map(|file| file.len()),
+            log_aside: std::fs::metadata(log.with_extension("log.1"))
+                .and_then(|file| Ok((file.len(), file.modified()?)))
+                .ok(),
         };
         Some((record.name, one))
     });
@@ -117,14 +124,14 @@ pub(super) fn facts(before: &Counters, after: &Counters, known: &Facts, seconds:
         "resident memory of all replicas",
     );
     let near = after.parts.iter().filter(|(name, _)| is_service(name)).filter_map(|(_, one)| {
-        let limit = one.memory_limit.or(after.machine_memory)?;
-        Some(one.rss_bytes as f64 / limit as f64)
+        let (limit, used) = one.memory_limit.or(Some((after.machine_memory?, one.rss_bytes)))?;
+        Some(used as f64 / limit as f64)
     });
     facts.put(
         "memory_limit_share",
         near.reduce(f64::max),
         "control group",
-        "resident memory over the memory limit, or the machine's memory, the worst replica",
+        "used memory of the control group over its limit, or resident memory over the machine's, the worst replica",
     );
     let stalled = before.memory_stalled_s.zip(after.memory_stalled_s);
     match stalled {
@@ -171,11 +178,7 @@ fn cpu_wait(before: &Counters, after: &Counters) -> Option<f64> {
 }
 
 fn logs(facts: &mut Facts, before: &Counters, after: &Counters, known: &Facts, seconds: f64) {
-    let written = pair(before, after, is_service).map(|(_, one, two)| {
-        let (one, two) = (one.log_bytes?, two.log_bytes?);
-        // A log that was moved aside in between began anew.
-        Some(if two >= one { two - one } else { two } as f64)
-    });
+    let written = pair(before, after, is_service).map(|(_, one, two)| Some(log_growth(one, two)? as f64));
     let per_s = written.sum::<Option<f64>>().map(|bytes| bytes / seconds);
     let query = "growth of the service's log files";
     facts.put("log_bytes_per_s", per_s, "log files", query);
@@ -186,6 +189,18 @@ fn logs(facts: &mut Facts, before: &Counters, after: &Counters, known: &Facts, s
         "log files",
         format!("{query}, over the rate of requests"),
     );
+}
+
+/// Bytes written to a log. One that was moved aside in between began anew, and what it had grown to lies
+/// beside it; of several such logs only the last is there.
+fn log_growth(before: &Use, after: &Use) -> Option<u64> {
+    let (one, two) = (before.log_bytes?, after.log_bytes?);
+    let moved = before.log_aside != after.log_aside || two < one;
+    if !moved {
+        return Some(two - one);
+    }
+    let aside = after.log_aside.map_or(0, |(bytes, _)| bytes.saturating_sub(one));
+    Some(aside + two)
 }
 
 fn is_service(name: &str) -> bool {
@@ -210,7 +225,7 @@ mod tests {
 
     fn counters(of: impl Fn(&mut Use)) -> Counters {
         let mut one = Use {
-            memory_limit: Some(100),
+            memory_limit: Some((100, 50)),
             throttling: Some(cgroup::Throttling::default()),
             ..Use::default()
         };
@@ -259,6 +274,11 @@ mod tests {
         let found = facts(&before, &counters(|one| one.log_bytes = Some(5_000)), &known, 10.0);
         assert_eq!(found.value("log_bytes_per_s"), Some(500.0));
         assert_eq!(found.value("log_bytes_per_request"), Some(50.0));
+        // However large it has become since.
+        let moved = counters(|one| {
+            (one.log_bytes, one.log_aside) = (Some(25_000), Some((30_000, std::time::UNIX_EPOCH)));
+        });
+        assert_eq!(facts(&before, &moved, &known, 10.0).value("log_bytes_per_s"), Some(3_500.0));
     }
 
     #[test]

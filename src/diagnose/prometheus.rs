@@ -50,7 +50,15 @@ fn questions(seconds: u64) -> Vec<Question> {
             format!("1000 * histogram_quantile(0.5, sum by (le) (rate({request}_bucket{window})))"),
             None,
         ),
-        ("in_flight", format!("sum(avg_over_time({}{window}))", m::ACTIVE_CONNECTIONS), None),
+        (
+            "in_flight",
+            format!(
+                "sum(avg_over_time({}{{queue_name=\"{}\"}}{window}))",
+                m::QUEUE_DEPTH,
+                m::REQUESTS_IN_PROGRESS
+            ),
+            None,
+        ),
         (
             "p95_ms",
             format!("1000 * histogram_quantile(0.95, sum by (le) (rate({request}_bucket{window})))"),

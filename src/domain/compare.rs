@@ -9,8 +9,9 @@
 mod differences;
 mod metrics;
 mod noise;
+mod power;
 
-pub use differences::{differences, obstacles};
+pub use differences::{differences, obstacles, other_place};
 pub use noise::NoiseFloor;
 
 use super::run::{LevelResult, Run, Sample};
@@ -21,6 +22,8 @@ use serde::{Deserialize, Serialize};
 
 /// A difference counts when chance makes it less often than this.
 const SIGNIFICANCE: f64 = 0.05;
+/// The increase that one wants to be able to see.
+const TENTH: f64 = 0.1;
 
 /// What became of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +79,13 @@ pub struct Metric {
     pub p: Option<f64>,
     /// Smaller changes are noise.
     pub noise: f64,
+    /// The smallest increase that runs like these show nine times in ten; absent where it cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detectable: Option<f64>,
+    /// Seconds a level must last to show an increase by a tenth nine times in ten; absent where it cannot
+    /// be told, or where a tenth is noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenth_needs_s: Option<f64>,
     /// What became of it.
     pub verdict: Change,
     /// Why nothing can be said, when nothing can.
@@ -139,15 +149,15 @@ pub fn compare_all(before: &[&Run], after: &[&Run], noise: &NoiseFloor, changes:
     let single = before.len() == 1 && after.len() == 1;
     let method = if single { Method::Welch } else { Method::MannWhitney };
     let count = before.iter().chain(after).map(|run| run.levels.len()).min().unwrap_or(0);
-    let mut levels: Vec<_> = (0..count)
-        .map(|index| {
-            let of = |runs: &[&Run]| -> Vec<LevelResult> {
-                runs.iter().map(|run| run.levels[index].clone()).collect()
-            };
-            compare_level(&of(before), &of(after), method, noise)
-        })
-        .collect();
-    correct(&mut levels);
+    let levels = (0..count).map(|index| {
+        let of = |runs: &[&Run]| -> Vec<LevelResult> {
+            runs.iter().map(|run| run.levels[index].clone()).collect()
+        };
+        let (before, after) = (of(before), of(after));
+        let rows = rows(&before, &after, method, noise);
+        (LevelComparison { level: before[0].level, target_rps: before[0].target_rps, metrics: vec![] }, rows)
+    });
+    let levels = judged(levels.collect());
     let names = |runs: &[&Run]| runs.iter().map(|run| run.id.clone()).collect::<Vec<_>>().join(",");
     let told = before.first().zip(after.last()).map(|(one, two)| differences(one, two));
     Comparison {
@@ -161,46 +171,88 @@ pub fn compare_all(before: &[&Run], after: &[&Run], noise: &NoiseFloor, changes:
     }
 }
 
-fn compare_level(
-    before: &[LevelResult],
-    after: &[LevelResult],
-    method: Method,
-    noise: &NoiseFloor,
-) -> LevelComparison {
+/// What was found of one metric of one level, before it is known as one of many.
+struct Row {
+    kind: &'static Kind,
+    before: Option<f64>,
+    after: Option<f64>,
+    effect: Option<Effect>,
+    floor: f64,
+    /// Length of the steady window.
+    seconds: u64,
+    reason: Option<&'static str>,
+}
+
+fn rows(before: &[LevelResult], after: &[LevelResult], method: Method, noise: &NoiseFloor) -> Vec<Row> {
     let blocked = before.iter().chain(after).find_map(|level| match level.verdict {
         Verdict::GeneratorLimited => Some("the load could not be offered"),
         Verdict::Interrupted => Some("the level was interrupted"),
         _ => None,
     });
-    let metrics = KINDS.iter().map(|kind| {
+    let row = |kind: &'static Kind| {
         let (effect, lacking) = match method {
             Method::Welch => (welch(kind, &before[0], &after[0]), "too few independent seconds"),
             Method::MannWhitney => (ranks(kind, before, after), "four runs on each side are needed"),
-        };
-        let floor = noise.of(kind.name);
-        let reason = blocked.or_else(|| effect.is_none().then_some(lacking));
-        let verdict = match (reason, &effect) {
-            (None, Some(effect)) => judge(kind, effect, floor),
-            _ => Change::Inconclusive,
         };
         let value = |levels: &[LevelResult]| {
             let all: Option<Vec<f64>> = levels.iter().map(kind.value).collect();
             statistics::median(&all?)
         };
-        Metric {
-            name: kind.name.to_owned(),
+        Row {
+            kind,
             before: value(before),
             after: value(after),
+            effect,
+            floor: noise.of(kind.name),
+            seconds: before[0].steady_s,
+            reason: blocked.or_else(|| effect.is_none().then_some(lacking)),
+        }
+    };
+    KINDS.iter().map(row).collect()
+}
+
+/// Judges every row, now that they are known together: of many looks one finds something by chance.
+fn judged(levels: Vec<(LevelComparison, Vec<Row>)>) -> Vec<LevelComparison> {
+    let all = levels.iter().flat_map(|(_, rows)| rows).filter_map(|row| row.effect);
+    let by_chance: Vec<_> = all.map(|effect| effect.p).collect();
+    let looks = by_chance.len();
+    let mut corrected = statistics::holm(&by_chance).into_iter();
+    let mut metric = |row: Row| {
+        let effect = row.effect.map(|effect| Effect { p: corrected.next().unwrap_or(1.0), ..effect });
+        row.judged(effect, looks)
+    };
+    let whole = |(level, rows): (LevelComparison, Vec<Row>)| LevelComparison {
+        metrics: rows.into_iter().map(&mut metric).collect(),
+        ..level
+    };
+    levels.into_iter().map(whole).collect()
+}
+
+impl Row {
+    /// `effect` with its corrected probability, as one of so many looks.
+    fn judged(self, effect: Option<Effect>, looks: usize) -> Metric {
+        let verdict = match (self.reason, &effect) {
+            (None, Some(effect)) => judge(self.kind, effect, self.floor),
+            _ => Change::Inconclusive,
+        };
+        // The one that is looked at first is judged the most sternly, and which it is depends on chance.
+        let significance = SIGNIFICANCE / looks.max(1) as f64;
+        let precision = effect.filter(|_| self.reason.is_none()).and_then(|effect| effect.precision);
+        let times = precision.and_then(|it| it.lengthening(TENTH, significance, self.floor));
+        Metric {
+            name: self.kind.name.to_owned(),
+            before: self.before,
+            after: self.after,
             change: effect.map(|effect| effect.ratio - 1.0),
             interval: effect.map(|effect| (effect.low - 1.0, effect.high - 1.0)),
             p: effect.map(|effect| effect.p),
-            noise: floor,
+            noise: self.floor,
+            detectable: precision.and_then(|it| it.detectable(significance, self.floor)),
+            tenth_needs_s: times.map(|times| times * self.seconds as f64),
             verdict,
-            reason: reason.map(str::to_owned),
+            reason: self.reason.map(str::to_owned),
         }
-    });
-    let first = &before[0];
-    LevelComparison { level: first.level, target_rps: first.target_rps, metrics: metrics.collect() }
+    }
 }
 
 fn welch(kind: &Kind, before: &LevelResult, after: &LevelResult) -> Option<Effect> {
@@ -210,23 +262,6 @@ fn welch(kind: &Kind, before: &LevelResult, after: &LevelResult) -> Option<Effec
 fn ranks(kind: &Kind, before: &[LevelResult], after: &[LevelResult]) -> Option<Effect> {
     let values = |levels: &[LevelResult]| levels.iter().map(kind.value).collect::<Option<Vec<f64>>>();
     statistics::compare_runs(&values(before)?, &values(after)?)
-}
-
-/// Reads every probability again, now that it is one of many.
-fn correct(levels: &mut [LevelComparison]) {
-    let metrics: Vec<_> =
-        levels.iter_mut().flat_map(|level| &mut level.metrics).filter(|one| one.p.is_some()).collect();
-    let corrected = statistics::holm(&metrics.iter().filter_map(|one| one.p).collect::<Vec<_>>());
-    for (metric, p) in metrics.into_iter().zip(corrected) {
-        metric.p = Some(p);
-        let kind = KINDS.iter().find(|kind| kind.name == metric.name);
-        if let (Some(kind), Some(change), Some((low, high)), None) =
-            (kind, metric.change, metric.interval, &metric.reason)
-        {
-            let effect = Effect { ratio: change + 1.0, low: low + 1.0, high: high + 1.0, p };
-            metric.verdict = judge(kind, &effect, metric.noise);
-        }
-    }
 }
 
 fn judge(kind: &Kind, effect: &Effect, floor: f64) -> Change {

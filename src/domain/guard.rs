@@ -78,6 +78,7 @@ pub fn reasons(level: &LevelResult, bounds: Bounds) -> Vec<String> {
             ));
         } else if let Some(wait) = generator.wait_pct.filter(|wait| *wait > WAIT_PCT)
             && generator.cpu_pct.is_some_and(|cpu| cpu < limit)
+            && !told_by_service(level)
         {
             reasons.push(format!(
                 "only {:.0}/s of {planned:.0}/s were offered, and {engine} waited {wait:.0} % of its time for a processor",
@@ -103,6 +104,13 @@ fn seen_elsewhere(level: &LevelResult) -> Option<(&'static str, f64)> {
     let control = level.generator.control_p95_ms.map(|ms| ("a request beside it took", ms));
     let service = level.service.p95_ms.map(|ms| ("the service itself counted", ms));
     control.into_iter().chain(service).max_by(|one, two| one.1.total_cmp(&two.1))
+}
+
+/// Whether the service itself knows of the slowest answers: then its callers waited for it, whatever else
+/// they waited for.
+fn told_by_service(level: &LevelResult) -> bool {
+    let both = level.latency_ms.p99.zip(level.service.p99_ms);
+    both.is_some_and(|(own, seen)| own <= seen * CONTROL_FACTOR + CONTROL_NOISE_MS)
 }
 
 /// Requests per second planned over the whole measured time; absent in the closed model.
@@ -207,6 +215,14 @@ mod tests {
             level.generator.wait_pct = Some(80.0);
         });
         assert!(starved[0].contains("waited 80 % of its time"), "{starved:?}");
+        let beside_a_slow_service = found(|level| {
+            level.throughput_rps = 300.0;
+            level.generator.busy_vus = Some(49.0);
+            level.generator.wait_pct = Some(80.0);
+            (level.latency_ms.p95, level.latency_ms.p99) = (Some(2_000.0), Some(2_500.0));
+            (level.service.p95_ms, level.service.p99_ms) = (Some(1_900.0), Some(2_400.0));
+        });
+        assert!(beside_a_slow_service.is_empty(), "{beside_a_slow_service:?}");
     }
 
     #[test]

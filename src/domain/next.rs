@@ -27,6 +27,8 @@ pub struct Last {
     pub kind: String,
     /// Whether it came to its end.
     pub finished: bool,
+    /// Whether the same load can be offered again.
+    pub repeatable: bool,
     /// What it came to.
     pub verdict: Verdict,
     /// The command that mends the first cause found in it.
@@ -67,10 +69,12 @@ pub fn next(now: &Situation) -> Step {
     }
     if now.changed_since > 0 {
         let changes = if now.changed_since == 1 { "a change was" } else { "changes were" };
-        return step(
-            &format!("nsys verify --against {}", last.id),
-            format!("{changes} made since {}", last.id),
-        );
+        let again = if last.repeatable {
+            format!("nsys verify --against {}", last.id)
+        } else {
+            format!("nsys loadtest {}", last.kind)
+        };
+        return step(&again, format!("{changes} made since {}", last.id));
     }
     if let Some(before) = &last.before {
         return step(
@@ -119,6 +123,7 @@ mod tests {
             id: "incremental-1".into(),
             kind: "incremental".into(),
             finished: true,
+            repeatable: true,
             verdict,
             mend: None,
             cause: None,
@@ -152,6 +157,9 @@ mod tests {
         assert_eq!(command(&with(found.clone())), "nsys tune db --indexes");
         let changed = Situation { changed_since: 1, ..with(found) };
         assert_eq!(command(&changed), "nsys verify --against incremental-1");
+        let searched = Last { kind: "find-max".into(), repeatable: false, ..last(Verdict::Passed) };
+        let changed = Situation { changed_since: 2, ..with(searched) };
+        assert_eq!(command(&changed), "nsys loadtest find-max");
         let after = Last { before: Some("incremental-0".into()), ..last(Verdict::Passed) };
         assert_eq!(command(&with(after)), "nsys compare incremental-0 incremental-1");
     }

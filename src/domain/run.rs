@@ -22,7 +22,7 @@ pub(crate) use testing::test_run;
 
 use super::check::Verdict;
 use super::level::Model;
-use super::scenario::LoadPlan;
+use super::scenario::{LoadPlan, Scenario};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -74,6 +74,16 @@ pub struct Run {
     pub levels: Vec<LevelResult>,
     /// The worst of the levels.
     pub verdict: Verdict,
+}
+
+impl Run {
+    /// The plan that offers the same load again; absent of runs that did not come to their end, of searches,
+    /// which take another way each time, and of runs of older versions.
+    #[must_use]
+    pub fn plan_to_repeat(&self) -> Option<&LoadPlan> {
+        let whole = self.state == "finished" && !self.levels.is_empty();
+        self.plan.as_ref().filter(|plan| whole && plan.scenario != Scenario::FindMax)
+    }
 }
 
 /// A place where a run was interrupted and continued.

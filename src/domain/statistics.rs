@@ -14,6 +14,41 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// Fewest independent samples on each side for a judgement.
 const FEWEST: f64 = 4.0;
+/// How often a difference must be found to be called detectable.
+const POWER: f64 = 0.9;
+
+/// How well a ratio is known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Precision {
+    /// Standard error of the ratio's logarithm.
+    pub error: f64,
+    /// Degrees of freedom of that error.
+    pub freedom: f64,
+}
+
+impl Precision {
+    /// The smallest true increase that is found nine times in ten, as a share, when a difference counts
+    /// from a probability of `significance` and a share of `floor` on. Absent when no increase is.
+    #[must_use]
+    pub fn detectable(self, significance: f64, floor: f64) -> Option<f64> {
+        let student = StudentsT::new(0.0, 1.0, self.freedom.max(1.0)).ok()?;
+        let counts = (student.inverse_cdf(1.0 - significance / 2.0) * self.error).max(floor.ln_1p());
+        let found = (counts + student.inverse_cdf(POWER) * self.error).exp_m1();
+        found.is_finite().then_some(found)
+    }
+
+    /// How many times as long both series must be until an increase by the share `wanted` is found nine
+    /// times in ten. Absent when no length is enough, because such an increase is noise.
+    #[must_use]
+    pub fn lengthening(self, wanted: f64, significance: f64, floor: f64) -> Option<f64> {
+        let enough = |times: &f64| {
+            let longer = Self { error: self.error / times.sqrt(), freedom: self.freedom * times };
+            longer.detectable(significance, floor).is_some_and(|found| found <= wanted)
+        };
+        // By steps of a tenth, up to ten thousand times.
+        std::iter::successors(Some(1.0), |times| Some(times * 1.1)).take(97).find(enough)
+    }
+}
 
 /// How the second series relates to the first.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +61,8 @@ pub struct Effect {
     pub high: f64,
     /// Probability of such a difference by chance.
     pub p: f64,
+    /// How well the ratio is known, where series were compared.
+    pub precision: Option<Precision>,
 }
 
 /// Compares two series of positive values; zero counts as the smallest positive value of both.
@@ -45,10 +82,12 @@ pub fn compare(before: &[f64], after: &[f64]) -> Option<Effect> {
             low: ratio,
             high: ratio,
             p: if difference.abs() < 1e-12 { 1.0 } else { 0.0 },
+            precision: None,
         });
     }
     let freedom = (a + b).powi(2) / (a * a / (one.samples - 1.0) + b * b / (two.samples - 1.0));
-    let student = StudentsT::new(0.0, 1.0, freedom.max(1.0)).ok()?;
+    let freedom = freedom.max(1.0);
+    let student = StudentsT::new(0.0, 1.0, freedom).ok()?;
     let p = 2.0 * student.sf((difference / error).abs());
     let margin = student.inverse_cdf(0.975) * error;
     Some(Effect {
@@ -56,6 +95,7 @@ pub fn compare(before: &[f64], after: &[f64]) -> Option<Effect> {
         low: (difference - margin).exp(),
         high: (difference + margin).exp(),
         p,
+        precision: Some(Precision { error, freedom }),
     })
 }
 
@@ -169,6 +209,27 @@ mod tests {
         };
         let right = share(found);
         assert!(right >= 0.9, "{right}");
+    }
+
+    #[test]
+    fn what_is_called_detectable_is_found_nine_times_in_ten() {
+        let precision = compare(&series(1, 120, 20.0), &series(2, 120, 20.0)).unwrap().precision.unwrap();
+        let least = precision.detectable(0.05, 0.0).unwrap();
+        let found = |seed| {
+            compare(&series(seed, 120, 20.0), &series(seed + 1_000, 120, 20.0 * (1.0 + least)))
+                .is_some_and(|effect| effect.p < 0.05 && effect.ratio > 1.0)
+        };
+        let right = share(found);
+        assert!((0.8..1.0).contains(&right), "{least}: {right}");
+    }
+
+    #[test]
+    fn a_small_change_needs_long_series_and_one_below_the_floor_is_never_seen() {
+        let precision = Precision { error: 0.05, freedom: 60.0 };
+        let times = precision.lengthening(0.1, 0.05, 0.05).unwrap();
+        assert!((2.0..5.0).contains(&times), "{times}");
+        assert_eq!(precision.lengthening(0.5, 0.05, 0.05), Some(1.0));
+        assert_eq!(precision.lengthening(0.04, 0.05, 0.05), None);
     }
 
     #[test]

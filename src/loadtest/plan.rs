@@ -52,7 +52,8 @@ pub fn plan(scenario: Scenario, flags: &RunFlags, settings: &Loadtest) -> Result
 /// each; without hosts the stack must be in a cluster, which the preflight knows.
 fn place(engine: Engine, flags: &RunFlags, settings: &Loadtest) -> Result<(Place, u32)> {
     if !flags.distributed {
-        return Ok((Place::Here, flags.generators));
+        // Flags that nobody typed, as those of a verification, name none.
+        return Ok((Place::Here, flags.generators.max(1)));
     }
     if engine == Engine::Native {
         return Err(Error::usage("--distributed starts k6 on the hosts, not the native engine")
@@ -130,7 +131,7 @@ mod tests {
     }
 
     fn plan_of(scenario: Scenario, change: impl FnOnce(&mut RunFlags)) -> Result<LoadPlan> {
-        let mut flags = RunFlags { generators: 1, ..RunFlags::default() };
+        let mut flags = RunFlags::default();
         change(&mut flags);
         plan(scenario, &flags, &settings())
     }
@@ -138,6 +139,7 @@ mod tests {
     #[test]
     fn the_defaults_are_the_guide_s_levels() {
         let plan = plan_of(Scenario::Incremental, |_| ()).unwrap();
+        assert_eq!(plan.generators, 1);
         let levels: Vec<_> =
             plan.levels.iter().map(|one| (one.vus, one.rate.unwrap(), one.seconds)).collect();
         assert_eq!(

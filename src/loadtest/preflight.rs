@@ -14,7 +14,7 @@ use nsys_contract::{metrics, schema};
 /// Metrics without which a level cannot be judged.
 const NEEDED: [&str; 6] = [
     metrics::HTTP_REQUESTS_TOTAL,
-    metrics::ACTIVE_CONNECTIONS,
+    metrics::QUEUE_DEPTH,
     metrics::KAFKA_MESSAGES_PUBLISHED_TOTAL,
     metrics::CACHE_HITS_TOTAL,
     metrics::DB_CONNECTIONS_ACTIVE,

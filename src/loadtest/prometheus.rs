@@ -38,6 +38,11 @@ fn hit_rate(span_s: u64) -> String {
 
 type Put = fn(&mut Sample, f64);
 
+/// Requests in progress (`=`), or everything else that waits (`!=`).
+fn requests_in_progress(relation: &str) -> String {
+    format!("sum({}{{queue_name{relation}\"{}\"}})", metrics::QUEUE_DEPTH, metrics::REQUESTS_IN_PROGRESS)
+}
+
 /// Each series with the place its values go to.
 fn series() -> Vec<(String, Put)> {
     vec![
@@ -48,8 +53,8 @@ fn series() -> Vec<(String, Put)> {
         (rate(&of_load(metrics::HTTP_REQUEST_ERRORS_TOTAL), SPAN_S), |one, value| {
             one.errors_per_s = Some(value);
         }),
-        (format!("sum({})", metrics::ACTIVE_CONNECTIONS), |one, value| one.in_flight = Some(value)),
-        (format!("sum({})", metrics::QUEUE_DEPTH), |one, value| one.queue_depth = Some(value)),
+        (requests_in_progress("="), |one, value| one.in_flight = Some(value)),
+        (requests_in_progress("!="), |one, value| one.queue_depth = Some(value)),
         (rate(&of_topic(metrics::KAFKA_MESSAGES_PUBLISHED_TOTAL), SPAN_S), |one, value| {
             one.published_per_s = Some(value);
         }),
@@ -179,6 +184,6 @@ pub async fn served(stack: &Stack) -> Option<f64> {
 
 /// Requests in progress in the service; absent when Prometheus does not tell.
 pub async fn in_flight(stack: &Stack) -> Option<f64> {
-    let now = format!("sum({})", metrics::ACTIVE_CONNECTIONS);
+    let now = requests_in_progress("=");
     prometheus::value(&stack.endpoints.prometheus_url(), &now, super::now_s()).await.ok().flatten()
 }

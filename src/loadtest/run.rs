@@ -4,7 +4,7 @@ use super::interrupt::Interrupt;
 use super::level::{self, Context};
 use super::stream::Stream;
 use super::{engine, environment, preflight, sampler, store};
-use crate::domain::run::{Run, SCHEMA, Seam};
+use crate::domain::run::{Environment, Run, SCHEMA, Seam};
 use crate::domain::scenario::LoadPlan;
 use crate::domain::stream::Phase;
 use crate::domain::verdict::{Verdict, of_run};
@@ -84,6 +84,17 @@ pub async fn resume(stack: &Stack, dir: &Path, force: bool, progress: &Progress)
     run.state = "running".into();
     run.finished_at = None;
     drive(stack, &plan, dir.to_owned(), run, progress).await
+}
+
+/// Where a plan would be measured now, test data included.
+///
+/// # Errors
+/// When the stack does not answer, or the generator cannot be started.
+pub async fn place_of(stack: &Stack, plan: &LoadPlan) -> Result<Environment> {
+    let mut place = environment::describe(stack, plan).await?;
+    let seeded = i64::from(stack.loaded.config.loadtest.seed_notifications);
+    place.rows = place.rows.map(|rows| rows.max(seeded));
+    Ok(place)
 }
 
 /// Checks that the load can be offered and measured.

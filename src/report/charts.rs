@@ -16,7 +16,7 @@ use std::sync::Arc;
 const WIDTH: f64 = 1_000.0;
 /// Of charts that stand two in a row, so that their words are as large as the others'.
 const HALF_WIDTH: f64 = 520.0;
-const HEIGHT: f64 = 230.0;
+const HEIGHT: f64 = 290.0;
 /// The same on every chart, so that one second stands below itself.
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 20.0;

@@ -74,7 +74,7 @@ struct Page<'a> {
     details: Vec<Detail>,
     remarks: Vec<String>,
     changes: Vec<String>,
-    comparison: Option<(String, Rows)>,
+    comparison: Option<(String, Rows, String)>,
     statements: Rows,
     facts: Rows,
     surroundings: Vec<(&'static str, String)>,
@@ -112,7 +112,11 @@ pub fn page(run: &Run, found: &Diagnosis, context: &Context) -> Result<String> {
         remarks: run.levels.iter().flat_map(remarks).collect(),
         changes: context.changes.iter().map(Change::line).map(|line| line.replace('`', "")).collect(),
         comparison: context.overall.as_ref().map(|overall| {
-            (format!("{} against {}", overall.after, overall.before), comparison_table(overall).into())
+            (
+                format!("{} against {}", overall.after, overall.before),
+                comparison_table(overall).into(),
+                overall.power().unwrap_or_default(),
+            )
         }),
         statements: statements(run).into(),
         facts: facts(run).into(),

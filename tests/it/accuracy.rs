@@ -9,6 +9,7 @@ mod inject;
 use crate::support::{Place, text};
 use inject::{Held, Injection};
 use serde_json::Value;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// One known truth about a run.
@@ -38,6 +39,14 @@ const ONE_BY_ONE: &[(&str, &str)] = &[
     ("NSYS_LOADTEST__MIX_CORRELATION", "0"),
 ];
 
+/// Nothing but new notifications.
+const WRITES: &[(&str, &str)] = &[
+    ("NSYS_LOADTEST__MIX_CREATE", "1.0"),
+    ("NSYS_LOADTEST__MIX_GET", "0"),
+    ("NSYS_LOADTEST__MIX_LIST", "0"),
+    ("NSYS_LOADTEST__MIX_CORRELATION", "0"),
+];
+
 fn cases() -> Vec<Case> {
     vec![
         case("clean-1", &[]),
@@ -58,6 +67,8 @@ fn cases() -> Vec<Case> {
         },
         Case { inject: |place| vec![inject::table_lock(place)], ..case("lock", &[&["db-locks"]]) },
         Case {
+            settings: WRITES,
+            rates: "120/s:25s",
             inject: |place| vec![inject::cpu_quota(place, &["worker-2"], 1)],
             ..case("slow-worker", &[&["worker-uneven"]])
         },
@@ -151,6 +162,7 @@ fn the_injected_bottleneck_is_named_first() {
     };
     assert!(rustix::process::geteuid().is_root(), "control groups and packet filters need root");
     let cases = chosen(&wanted);
+    inject::forget_stale_rules();
     let place = Place::new();
     let base = || {
         let mut command = place.command(&["up", "--scale", "worker=3"]);
@@ -262,7 +274,7 @@ fn settle(place: &Place) {
     }
 }
 
-fn run(mut command: std::process::Command) {
+fn run(mut command: Command) {
     let output = command.output().expect("nsys starts");
     assert!(output.status.success(), "{}", text(&output));
 }

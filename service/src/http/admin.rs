@@ -94,13 +94,12 @@ pub(super) async fn audit(app: &App, caller: &Principal, action: &'static str, t
 async fn stats(State(app): State<Arc<App>>) -> Result<Json<Stats>, Problem> {
     let counts = app.counts.current(&app.db).await?;
     let (active, _, size) = app.db.pool_state();
-    let in_progress = app.config.limits.max_in_flight.saturating_sub(app.in_flight.available_permits());
     Ok(Json(Stats {
         notifications: counts.notifications.clone(),
         dead_letters: counts.dead_letters,
         counted_at: counts.counted_at,
         queues: QueueStats {
-            requests: in_progress as u64,
+            requests: app.requests_in_progress() as u64,
             max_requests: app.config.limits.max_in_flight as u64,
             producer: app.producer.waiting().unsigned_abs(),
             max_producer: u64::from(app.config.kafka.queue_messages),

@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use nsys_contract::api::paths;
+use nsys_contract::metrics::REQUESTS_IN_PROGRESS;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -117,6 +118,9 @@ async fn readiness(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
 
 async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {
     app.metrics.queue_depth("producer", app.producer.waiting());
+    // The one that asks is not meant.
+    let requests = i64::try_from(app.requests_in_progress().saturating_sub(1)).unwrap_or(i64::MAX);
+    app.metrics.queue_depth(REQUESTS_IN_PROGRESS, requests);
     app.metrics.accept_queue(app.producer.waiting());
     let text = app.metrics.encode().map_err(|_| Problem::internal("the metrics cannot be written"))?;
     Ok(([(CONTENT_TYPE, OPENMETRICS)], text))

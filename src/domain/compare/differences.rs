@@ -1,7 +1,8 @@
 //! Whether runs can be compared at all, and what is different around them.
 
-use crate::domain::run::{LevelResult, Run};
+use crate::domain::run::{Environment, LevelResult, Run};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 /// A table that grew by more than this factor makes other work of the same load.
 const ROWS_FACTOR: f64 = 3.0;
@@ -10,32 +11,37 @@ const ROWS_FACTOR: f64 = 3.0;
 #[must_use]
 pub fn obstacles(before: &Run, after: &Run) -> Vec<String> {
     let mut found = Vec::new();
-    let mut must = |what: &str, one: String, two: String| {
-        if one != two {
-            found.push(format!("{what}: {one} and {two}"));
-        }
-    };
-    let (one, two) = (&before.environment, &after.environment);
-    must("scenario", before.kind.clone(), after.kind.clone());
-    must("model", format!("{:?}", before.model), format!("{:?}", after.model));
-    must("k6", one.k6.clone(), two.k6.clone());
-    must("processors", one.cpus.to_string(), two.cpus.to_string());
-    must("operating system", one.os.clone(), two.os.clone());
-    must("load script", one.script.clone(), two.script.clone());
-    // Runs of older versions name neither.
-    if let (Some(one), Some(two)) = (&one.host, &two.host) {
-        must("host", one.clone(), two.clone());
-    }
-    if let (Some(one), Some(two)) = (&one.runtime, &two.runtime) {
-        must("runtime", one.clone(), two.clone());
-    }
+    must(&mut found, "scenario", &before.kind, &after.kind);
+    must(&mut found, "model", &format!("{:?}", before.model), &format!("{:?}", after.model));
     for (one, two) in before.levels.iter().zip(&after.levels) {
         let plan = |level: &LevelResult| {
             let load =
                 level.target_rps.map_or_else(|| format!("{} VUs", level.vus), |rate| format!("{rate}/s"));
             format!("{load} for {} s", level.steady_s)
         };
-        must(&format!("level {}", one.level), plan(one), plan(two));
+        must(&mut found, &format!("level {}", one.level), &plan(one), &plan(two));
+    }
+    found.extend(other_place(&before.environment, &after.environment));
+    if before.levels.is_empty() || after.levels.is_empty() {
+        found.push("a run without a level".into());
+    }
+    found
+}
+
+/// Why runs at two places cannot be compared, whatever they offer; empty when they can.
+#[must_use]
+pub fn other_place(one: &Environment, two: &Environment) -> Vec<String> {
+    let mut found = Vec::new();
+    must(&mut found, "k6", &one.k6, &two.k6);
+    must(&mut found, "processors", &one.cpus, &two.cpus);
+    must(&mut found, "operating system", &one.os, &two.os);
+    must(&mut found, "load script", &one.script, &two.script);
+    // Runs of older versions name neither.
+    if let (Some(one), Some(two)) = (&one.host, &two.host) {
+        must(&mut found, "host", one, two);
+    }
+    if let (Some(one), Some(two)) = (&one.runtime, &two.runtime) {
+        must(&mut found, "runtime", one, two);
     }
     if let (Some(one), Some(two)) = (one.rows, two.rows) {
         let (least, most) = (one.min(two).max(1), one.max(two));
@@ -45,10 +51,14 @@ pub fn obstacles(before: &Run, after: &Run) -> Vec<String> {
             ));
         }
     }
-    if before.levels.is_empty() || after.levels.is_empty() {
-        found.push("a run without a level".into());
-    }
     found
+}
+
+/// Notes what is not the same.
+fn must<T: PartialEq + Display>(found: &mut Vec<String>, what: &str, one: &T, two: &T) {
+    if one != two {
+        found.push(format!("{what}: {one} and {two}"));
+    }
 }
 
 /// What is different around two runs, as sentences.

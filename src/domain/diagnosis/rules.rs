@@ -462,7 +462,7 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         cause: "the service's memory is at its limit",
-        explanation: "Resident memory over the limit of its control group, or of the machine. Near it the kernel \
+        explanation: "What its control group uses over the group's limit, or resident memory over the machine's. Near it the kernel \
             takes pages away that are needed at once again, and then ends the process.",
         mend: "raise the limit; nsys stats --watch",
         input: "memory_limit_share",

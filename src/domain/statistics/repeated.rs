@@ -29,7 +29,13 @@ pub fn compare_runs(before: &[f64], after: &[f64]) -> Option<Effect> {
     let mut ratios: Vec<_> = (0..RESAMPLES).map(|_| median_ratio(&draw(before), &draw(after))).collect();
     ratios.sort_by(f64::total_cmp);
     let at = |share: f64| ratios[((RESAMPLES - 1) as f64 * share) as usize];
-    Some(Effect { ratio: median_ratio(before, after), low: at(0.025), high: at(0.975), p: p.min(1.0) })
+    Some(Effect {
+        ratio: median_ratio(before, after),
+        low: at(0.025),
+        high: at(0.975),
+        p: p.min(1.0),
+        precision: None,
+    })
 }
 
 fn median_ratio(before: &[f64], after: &[f64]) -> f64 {

@@ -65,11 +65,12 @@ pub(super) fn before_and_after(context: &Context) -> String {
     };
     let changed = overall.changes.len();
     format!(
-        "{} against {}, {changed} change{} between.\n\n{}",
+        "{} against {}, {changed} change{} between.\n\n{}{}",
         overall.after,
         overall.before,
         if changed == 1 { "" } else { "s" },
-        comparison_table(overall).markdown()
+        comparison_table(overall).markdown(),
+        overall.power().map_or_else(String::new, |said| format!("\n\n{said}"))
     )
 }
 

@@ -80,6 +80,13 @@ fn run(mut command: Command) {
     assert!(status.success(), "{command:?}");
 }
 
+/// Takes something back. It may run while a test unwinds, so it tells of a failure instead of panicking.
+fn take_back(mut command: Command) {
+    if !command.status().is_ok_and(|status| status.success()) {
+        eprintln!("could not be taken back: {command:?}");
+    }
+}
+
 /// The indexes that reads need are gone, until they are made again.
 pub(super) fn without_indexes(place: &Place) -> Injection {
     let names = ["user_status_created", "scheduled", "correlation"];
@@ -107,7 +114,7 @@ pub(super) fn table_lock(place: &Place) -> Injection {
         let child = spawn(command);
         Held::undone_by(move || {
             end(child);
-            run(stop);
+            take_back(stop);
         })
     })
 }
@@ -121,10 +128,13 @@ fn end(mut child: Child) {
     let _ = child.wait();
 }
 
-/// A control group of version 1 that is removed when its processes have left it.
+/// Where the groups of version 2 are, beside the controllers of version 1.
+const UNIFIED: &str = "unified";
+
+/// A control group that is removed when its processes have left it.
 fn group(controller: &str, name: &str) -> PathBuf {
     let dir = PathBuf::from(format!("/sys/fs/cgroup/{controller}/nsys-test-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).expect("control groups of version 1, as root");
+    std::fs::create_dir_all(&dir).expect("control groups of version 1 (and 2 beside them), as root");
     dir
 }
 
@@ -142,7 +152,7 @@ fn leave(controller: &str, home: &str, dir: &Path) {
     let _ = std::fs::remove_dir(dir);
 }
 
-/// The group of a controller that a process is in.
+/// The group of a controller that a process is in; that of version 2 has no name.
 fn home_of(pid: i32, controller: &str) -> String {
     let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
     let line = groups.lines().find(|line| line.split(':').nth(1) == Some(controller));
@@ -166,31 +176,61 @@ fn quota(pids: &[i32], name: &str, pct: u32) -> Held {
     Held::undone_by(move || leave("cpu", &home, &dir))
 }
 
-/// A part may use this many times the memory that it uses now.
+/// Once a load is under way, a part may use this many times the memory that it uses then. It is started
+/// anew in its group: what a process used before it came stays with the group it comes from.
 pub(super) fn memory_limit(place: &Place, part: &'static str, factor: f64) -> Injection {
-    let pid = place.pid(part);
+    let (pid, mut restart) = (place.pid(part), place.command(&["restart", part]));
+    let claim = claim(place);
     Injection::new(move || {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
-        let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        let parent = parent(pid);
         let dir = group("memory", part);
-        write(&dir.join("memory.limit_in_bytes"), &((kib * 1_024.0 * factor) as u64).to_string());
-        let home = home_of(pid, "memory");
-        write(&dir.join("cgroup.procs"), &pid.to_string());
-        Held::undone_by(move || leave("memory", &home, &dir))
+        let home = home_of(parent, "memory");
+        // A new process is in the group of the one that starts it.
+        write(&dir.join("cgroup.procs"), &parent.to_string());
+        let restarted = restart.status();
+        let back = PathBuf::from("/sys/fs/cgroup/memory").join(home.trim_start_matches('/'));
+        write(&back.join("cgroup.procs"), &parent.to_string());
+        let (used, limit) = (dir.join("memory.usage_in_bytes"), dir.join("memory.limit_in_bytes"));
+        let mut held = Held::going_on(move |stop| {
+            while !stop.load(Ordering::Relaxed) && generator(&claim).is_none() {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            std::thread::sleep(Duration::from_secs(5));
+            let used: f64 =
+                std::fs::read_to_string(used).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0.0);
+            let _ = std::fs::write(limit, ((used * factor) as u64).to_string());
+        });
+        held.undo.push(Box::new(move || leave("memory", &home, &dir)));
+        assert!(restarted.is_ok_and(|status| status.success()), "{part} did not come back");
+        held
     })
+}
+
+/// Where a load test says who makes the load.
+fn claim(place: &Place) -> PathBuf {
+    place.dir.path().join("state/test/run/loadtest.json")
+}
+
+/// The process that makes the load, as soon as there is one.
+fn generator(claim: &Path) -> Option<i32> {
+    let claim: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(claim).ok()?).ok()?;
+    claim["generator"]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok())
+}
+
+/// The process that started another one.
+fn parent(pid: i32) -> i32 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:")).expect("its parent");
+    line.trim().parse().expect("a number")
 }
 
 /// The load generator gets so many per cent of one core as soon as it is there.
 pub(super) fn starved_generator(place: &Place, pct: u32) -> Injection {
-    let claim = place.dir.path().join("state/test/run/loadtest.json");
+    let claim = claim(place);
     Injection::new(move || {
         Held::going_on(move |stop| {
             while !stop.load(Ordering::Relaxed) {
-                let text = std::fs::read_to_string(&claim).unwrap_or_default();
-                let claim: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-                if let Some(pid) = claim["generator"]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok())
-                {
+                if let Some(pid) = generator(&claim) {
                     let held = quota(&[pid], "generator", pct);
                     while !stop.load(Ordering::Relaxed) {
                         std::thread::sleep(Duration::from_millis(100));
@@ -290,44 +330,57 @@ pub(super) fn one_partition(place: &Place) -> Injection {
     })
 }
 
-/// Everything to and from a port is held up for a while: a proxy that the packet filter puts in between.
+/// The comment on every rule of the packet filter that is made here.
+const MARK: &str = "nsys-test";
+
+/// What a test that was killed has left in the packet filter is taken out.
+pub(super) fn forget_stale_rules() {
+    let output = Command::new("iptables").args(["-w", "-t", "nat", "-S", "OUTPUT"]).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    for rule in text.lines().filter(|line| line.contains(MARK)) {
+        let words = rule.split_whitespace().map(|word| word.trim_matches('"'));
+        let mut command = Command::new("iptables");
+        command.args(["-w", "-t", "nat", "-D"]).args(words.skip(1));
+        run(command);
+    }
+}
+
+/// What the service sends to a port of this machine, and what comes back, is held up for a while, by a
+/// proxy that the packet filter puts in between. Nobody else's connections are touched: the rule is for
+/// the processes of a control group.
 pub(super) fn slow_network(place: &Place, port: u16, delay: Duration) -> Injection {
     let port = port + place.offset;
+    let pids: Vec<_> =
+        ["app-1", "worker-1", "worker-2", "worker-3"].iter().map(|part| place.pid(part)).collect();
     let again = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'notification-service'";
     let (through, back) = (sql(place, again), sql(place, again));
     Injection::new(move || {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let own = listener.local_addr().expect("its address").port();
-        let rule = move |action: &str| {
-            let mut command = Command::new("iptables");
-            // The proxy itself comes from another address, so that it is not sent to itself.
-            command.args([
-                "-w",
-                "-t",
-                "nat",
-                action,
-                "OUTPUT",
-                "-p",
-                "tcp",
-                "-d",
-                "127.0.0.1",
-                "!",
-                "-s",
-                "127.0.0.2",
-            ]);
-            command.args(["--dport", &port.to_string(), "-j", "REDIRECT", "--to-ports", &own.to_string()]);
-            run(command);
-        };
-        rule("-A");
         let mut held = Held::going_on(move |stop| proxy(&listener, port, delay, stop));
+        let dir = group(UNIFIED, "network");
+        let home = home_of(pids[0], "");
+        for pid in &pids {
+            write(&dir.join("cgroup.procs"), &pid.to_string());
+        }
+        let path = dir.file_name().expect("a name").to_string_lossy().into_owned();
+        held.undo.push(Box::new(move || leave(UNIFIED, &home, &dir)));
+        run(redirect("-A", &path, port, own));
+        held.undo.insert(0, Box::new(move || take_back(redirect("-D", &path, port, own))));
         // Connections that are open already know their way; new ones are sent through the proxy.
         run(through);
-        held.undo.push(Box::new(move || {
-            rule("-D");
-            run(back);
-        }));
+        held.undo.push(Box::new(move || take_back(back)));
         held
     })
+}
+
+/// Adds (`-A`) or takes away (`-D`) the rule that sends a group's connections to another port.
+fn redirect(action: &str, group: &str, from: u16, to: u16) -> Command {
+    let mut command = Command::new("iptables");
+    command.args(["-w", "-t", "nat", action, "OUTPUT", "-p", "tcp", "-d", "127.0.0.1"]);
+    command.args(["-m", "cgroup", "--path", group, "-m", "comment", "--comment", MARK]);
+    command.args(["--dport", &from.to_string(), "-j", "REDIRECT", "--to-ports", &to.to_string()]);
+    command
 }
 
 fn proxy(listener: &TcpListener, port: u16, delay: Duration, stop: &AtomicBool) {
@@ -338,21 +391,12 @@ fn proxy(listener: &TcpListener, port: u16, delay: Duration, stop: &AtomicBool) 
             continue;
         };
         client.set_nonblocking(false).expect("a stream that waits");
-        let Some(server) = connect_from_second_address(port) else { continue };
+        let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
         for (from, to) in [(&client, &server), (&server, &client)] {
             let (from, to) = (from.try_clone().expect("a handle"), to.try_clone().expect("a handle"));
             std::thread::spawn(move || copy(from, to, delay));
         }
     }
-}
-
-/// A connection whose own address is 127.0.0.2.
-fn connect_from_second_address(port: u16) -> Option<TcpStream> {
-    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-    let stream = socket(AddressFamily::INET, SocketType::STREAM, None).ok()?;
-    bind(&stream, &SocketAddr::from(([127, 0, 0, 2], 0))).ok()?;
-    connect(&stream, &SocketAddr::from(([127, 0, 0, 1], port))).ok()?;
-    Some(stream.into())
 }
 
 /// Passes on what arrives, late by `delay`. A protocol of question and answer feels each delay.
