@@ -3,7 +3,7 @@
 
 use super::{compare, context, report, stack as parts};
 use crate::cli::VerifyArgs;
-use crate::domain::compare::{Change, Comparison, other_place};
+use crate::domain::compare::{Change, Comparison, Metric, other_place};
 use crate::domain::run::Run;
 use crate::domain::scenario::{LoadPlan, Scenario};
 use crate::domain::verdict::Verdict;
@@ -56,13 +56,16 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
         comparisons.push(compare::compared(stack, &[run], &[after], &context::noise_floor(stack))?);
     }
     let regressed = comparisons.iter().any(Comparison::regressed);
-    let improved: usize = comparisons.iter().map(|one| one.count(Change::Improved)).sum();
+    // A process that was just started uses less memory, whatever was changed.
+    let tells = |metric: &Metric| args.no_restart || metric.name != "service_memory_mb";
+    let mut metrics = comparisons.iter().flat_map(|one| &one.levels).flat_map(|level| &level.metrics);
+    let helped = metrics.any(|one| one.verdict == Change::Improved && tells(one));
     out.report(&Verified { comparisons })?;
     if regressed {
         return Err(Error::new(Kind::Regression, "a metric became worse")
             .hint("nsys undo takes the last change back"));
     }
-    out.say(if improved > 0 { "it helped" } else { "nothing became worse, nothing became better" });
+    out.say(if helped { "it helped" } else { "nothing became worse, nothing became better" });
     Ok(())
 }
 

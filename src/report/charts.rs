@@ -208,9 +208,29 @@ fn responsive(text: &str) -> String {
         (Some(start), Some(end)) if start < end => format!("{}{}", &rest[..start], &rest[end + 3..]),
         _ => rest.to_owned(),
     };
+    let rest = steady_names(rest);
     format!(
         "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" font-family=\"system-ui, sans-serif\" fill=\"currentColor\">{rest}"
     )
+}
+
+/// Clip paths are numbered through the process, and a page must be the same whoever writes it: they are
+/// named by the rectangle that they clip to instead, so that equal names on a page mean equal clips.
+fn steady_names(mut text: String) -> String {
+    const NUMBERED: &str = "<clipPath id=\"kuva-clip-";
+    while let Some(start) = text.find(NUMBERED) {
+        let rest = &text[start + NUMBERED.len()..];
+        let Some((number, shape)) = rest.split_once("\">") else { break };
+        let shape = shape.split_once("</clipPath>").map_or("", |(shape, _)| shape);
+        let parts =
+            shape.split(|sign: char| !sign.is_ascii_digit() && sign != '.').filter(|one| !one.is_empty());
+        let name = format!("clip-{}", parts.collect::<Vec<_>>().join("-"));
+        let old = format!("kuva-clip-{number}");
+        text = text
+            .replace(&format!("\"{old}\""), &format!("\"{name}\""))
+            .replace(&format!("#{old})"), &format!("#{name})"));
+    }
+    text
 }
 
 fn highest(lines: &[Line]) -> Option<f64> {
@@ -240,6 +260,14 @@ fn nice(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chart_is_the_same_however_many_were_drawn_before_it() {
+        let draw = || over_time(&axis(), &[line(vec![(0.0, 1.0), (60.0, 5.0)])]).unwrap();
+        let first = draw();
+        assert!(first.contains("clip-") && !first.contains("kuva"), "{first}");
+        assert_eq!(first, draw());
+    }
 
     fn line(points: Vec<(f64, f64)>) -> Line {
         Line { name: "lag".into(), colour: "--c1", points, dashed: false }
