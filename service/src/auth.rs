@@ -132,10 +132,11 @@ impl Authenticator {
                 return Ok(Arc::clone(&known.principal));
             }
         }
+        // Boxed, here and wherever else few requests come by: what is not, every request carries along.
         let (looked_up, recheck_s) = if api_key::looks_like_one(credential) {
-            (self.look_up_key(db, credential).await, KEY_RECHECK_S)
+            (Box::pin(self.look_up_key(db, credential)).await, KEY_RECHECK_S)
         } else {
-            (self.look_up_token(db, credential).await, TOKEN_RECHECK_S)
+            (Box::pin(self.look_up_token(db, credential)).await, TOKEN_RECHECK_S)
         };
         match (looked_up, known) {
             (Ok(principal), _) => {

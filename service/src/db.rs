@@ -153,7 +153,8 @@ impl Db {
     /// A connection; the wait for it is measured apart from the query.
     async fn acquire(&self) -> Result<PoolConnection<Postgres>, DbError> {
         let started = Instant::now();
-        let connection = self.pool.acquire().await;
+        // Boxed: it would make every future that may ask the database four kilobytes larger.
+        let connection = Box::pin(self.pool.acquire()).await;
         self.metrics.pool_wait(started.elapsed());
         self.pool_state();
         Ok(connection?)

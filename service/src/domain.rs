@@ -48,7 +48,11 @@ pub(crate) fn notification_id(tenant: Option<&str>, key: Option<&str>) -> Uuid {
             let tenant = tenant.unwrap_or("");
             Uuid::new_v5(&ID_NAMESPACE, format!("{}:{tenant}:{key}", tenant.len()).as_bytes())
         }
-        None => Uuid::now_v7(),
+        // `Uuid::now_v7` would ask the kernel for luck each time.
+        None => {
+            let ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+            uuid::Builder::from_unix_timestamp_millis(ms, &rand::random()).into_uuid()
+        }
     }
 }
 

@@ -28,10 +28,10 @@ pub(crate) async fn notification(app: &App, id: Uuid) -> Result<Found, DbError> 
     if let Some(known) = known(app, id).await? {
         return Ok(Found::Yes(known));
     }
-    if !app.ingestion.caught_up().await {
+    if !Box::pin(app.ingestion.caught_up()).await {
         return Ok(Found::NotYet);
     }
-    match app.db.fetch_notification(id).await? {
+    match Box::pin(app.db.fetch_notification(id)).await? {
         Some(row) => Ok(Found::Yes(Arc::new(row))),
         None => {
             app.cache.note_absent(id);
@@ -42,6 +42,9 @@ pub(crate) async fn notification(app: &App, id: Uuid) -> Result<Found, DbError> 
 
 /// What caches and table say, without waiting for the log.
 async fn known(app: &App, id: Uuid) -> Result<Option<Arc<Notification>>, DbError> {
+    if let Some(held) = app.cache.held(id).await {
+        return Ok(Some(held));
+    }
     let read = Box::pin(app.cache.notification::<DbError>(id, app.db.fetch_notification(id))).await;
     let recent = || app.cache.acknowledged(id);
     match read {

@@ -9,7 +9,7 @@ pub(crate) use feed::{Feed, Message};
 pub(crate) use position::LogPosition;
 
 use crate::domain::draft::Accepted;
-use crate::telemetry::{Metrics, trace};
+use crate::telemetry::{Metrics, Publishing, trace};
 use anyhow::Context;
 use nsys_contract::config::Kafka;
 use nsys_contract::event::SCHEMA_VERSION;
@@ -67,6 +67,7 @@ impl ClientContext for Watcher {
 /// Sends with acks=all and waits for the delivery report.
 pub(crate) struct Producer {
     inner: FutureProducer<Watcher>,
+    notifications: Publishing,
     metrics: Metrics,
 }
 
@@ -104,7 +105,7 @@ impl Producer {
             anyhow::Ok(())
         })
         .await??;
-        Ok(Self { inner, metrics })
+        Ok(Self { inner, notifications: metrics.publishing(topics::NOTIFICATIONS), metrics })
     }
 
     /// Sends one notification and waits until the log has it.
@@ -176,6 +177,14 @@ impl Producer {
         }
     }
 
+    fn delivered(&self, topic: &str, took: Duration) {
+        if topic == topics::NOTIFICATIONS {
+            self.notifications.delivered(took);
+        } else {
+            self.metrics.publishing(topic).delivered(took);
+        }
+    }
+
     /// Messages that wait for their delivery report.
     pub(crate) fn waiting(&self) -> i64 {
         i64::from(self.inner.in_flight_count())
@@ -201,7 +210,7 @@ impl Receipt {
     pub(crate) async fn delivered(self, producer: &Producer) -> Result<(), SendError> {
         match self.report.await {
             Ok(Ok(_)) => {
-                producer.metrics.published(self.topic, self.started.elapsed());
+                producer.delivered(self.topic, self.started.elapsed());
                 Ok(())
             }
             Ok(Err((cause, _))) => {

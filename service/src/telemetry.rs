@@ -9,7 +9,7 @@ mod routes;
 pub(crate) mod trace;
 
 pub use logs::install as install_logs;
-pub(crate) use routes::RouteMetrics;
+pub(crate) use routes::{Publishing, RouteMetrics};
 pub use trace::{Exporter, install as install_traces};
 
 use crate::queue::Lag;
@@ -315,10 +315,13 @@ impl Metrics {
         self.0.processing.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    pub(crate) fn published(&self, topic: &str, took: Duration) {
+    /// The series of what is published on a topic, looked up once for many messages.
+    pub(crate) fn publishing(&self, topic: &str) -> Publishing {
         let labels = TopicLabels { topic: topic.to_owned() };
-        self.0.published.get_or_create(&labels).inc();
-        self.0.publish_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        Publishing {
+            published: self.0.published.get_or_create(&labels).clone(),
+            duration: self.0.publish_duration.get_or_create(&labels).clone(),
+        }
     }
 
     pub(crate) fn broker_throttle(&self, ms: i64) {

@@ -92,16 +92,19 @@ impl Cache {
         }
     }
 
-    /// Reads through: process, Redis, then `load`, once per id at a time.
+    /// The copy of this process.
+    pub(crate) async fn held(&self, id: Uuid) -> Option<Arc<Notification>> {
+        let hit = self.local.get(&id).await?;
+        self.metrics.cache_hit(keys::NOTIFICATION);
+        Some(hit)
+    }
+
+    /// Reads through what this process does not hold: Redis, then `load`, once per id at a time.
     pub(crate) async fn notification<E: Clone + Send + Sync + 'static>(
         &self,
         id: Uuid,
         load: impl Future<Output = Result<Option<Notification>, E>>,
     ) -> Result<Option<Arc<Notification>>, Arc<Lookup<E>>> {
-        if let Some(hit) = self.local.get(&id).await {
-            self.metrics.cache_hit(keys::NOTIFICATION);
-            return Ok(Some(hit));
-        }
         let found = self.local.try_get_with(id, async {
             let cached = self.read(id).await;
             let stale = cached.is_some();

@@ -10,8 +10,10 @@ mod read;
 mod stream;
 
 use super::endpoint::{Endpoint, NDJSON, get, patch, post};
+use super::error::Problem;
 use super::gate::Access;
 use axum::Json;
+use axum::body::Bytes;
 use axum::http::HeaderName;
 use axum::http::header::ETAG;
 use jiff::Timestamp;
@@ -25,6 +27,12 @@ type Tagged = ([(HeaderName, String); 1], Json<Notification>);
 
 fn tagged(shown: Notification) -> Tagged {
     ([(ETAG, etag(shown.updated_at))], Json(shown))
+}
+
+/// The JSON text of a notification; the cache keeps the same bytes.
+fn as_text(notification: &Notification) -> Result<Bytes, Problem> {
+    let text = serde_json::to_vec(notification).map_err(|cause| Problem::internal(cause.to_string()))?;
+    Ok(text.into())
 }
 
 /// The tag of a state: when it began.

@@ -1,4 +1,4 @@
-//! The metrics of one route, looked up once for each status instead of at every request.
+//! The series of routes and topics, looked up once instead of at every request or message.
 
 use super::{ErrorLabels, Metrics, RequestLabels};
 use prometheus_client::metrics::counter::Counter;
@@ -84,6 +84,20 @@ impl RouteMetrics {
             errors: inner.http_errors.get_or_create(&labels).clone(),
             by_type: by_type.map(|labels| inner.http_errors_by_type.get_or_create(&labels).clone()),
         }
+    }
+}
+
+/// The series of what is published on one topic.
+pub(crate) struct Publishing {
+    pub(super) published: Counter,
+    pub(super) duration: Histogram,
+}
+
+impl Publishing {
+    /// Counts a message that the log has.
+    pub(crate) fn delivered(&self, took: Duration) {
+        self.published.inc();
+        self.duration.observe(took.as_secs_f64());
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::endpoint::JSON;
 use super::super::error::Problem;
 use super::super::extract::{bytes, expect_type, read_json};
 use super::super::gate::Caller;
-use super::intake;
+use super::{as_text, intake};
 use crate::app::App;
 use crate::domain::draft::{Accepted, Draft};
 use crate::lookup::{self, Verdict};
@@ -27,10 +27,10 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response, Problem> {
     expect_type(&request, "application/json", |kind| kind == "application/json" || kind.ends_with("+json"))?;
-    let headers = request.headers().clone();
+    let headers = std::mem::take(request.headers_mut());
     let body = bytes(request, &app).await?;
     let mut draft: Draft<'_> = read_json(&body)?;
     take_headers(&headers, &mut draft)?;
@@ -40,10 +40,10 @@ pub(super) async fn create(
         return Ok(told(StatusCode::CREATED, &earlier, as_text(&earlier)?));
     }
     if prefers_async(&headers) {
-        return respond_async(&app, &accepted).await;
+        return Box::pin(respond_async(&app, &accepted)).await;
     }
     if let Err(cause) = app.producer.send(&accepted).await {
-        return Err(unsent(&app, &accepted, &cause).await);
+        return Err(Box::pin(unsent(&app, &accepted, &cause)).await);
     }
     let answer = Arc::new(accepted.view());
     let text = as_text(&answer)?;
@@ -57,7 +57,7 @@ async fn claim(app: &App, accepted: &Accepted<'_>) -> Result<Option<Notification
     else {
         return Ok(None);
     };
-    match lookup::claim(app, accepted.id, accepted.tenant_id.as_deref(), key, hash).await {
+    match Box::pin(lookup::claim(app, accepted.id, accepted.tenant_id.as_deref(), key, hash)).await {
         Verdict::Accept => Ok(None),
         Verdict::Repeat(earlier) => {
             Ok(Some(Notification { duplicate: true, ..Notification::clone(&earlier) }))
@@ -116,12 +116,6 @@ fn take_headers(headers: &HeaderMap, draft: &mut Draft<'_>) -> Result<(), Proble
 fn prefers_async(headers: &HeaderMap) -> bool {
     let wanted = |text: &str| text.split(',').any(|one| one.trim().eq_ignore_ascii_case("respond-async"));
     headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).any(wanted)
-}
-
-/// The JSON text of an answer; the cache keeps the same bytes.
-fn as_text(notification: &Notification) -> Result<Bytes, Problem> {
-    let text = serde_json::to_vec(notification).map_err(|cause| Problem::internal(cause.to_string()))?;
-    Ok(text.into())
 }
 
 fn told(status: StatusCode, notification: &Notification, text: Bytes) -> Response {

@@ -38,7 +38,7 @@ pub(super) async fn prepare<'a>(
         None => draft.tenant_id = tenant_of(caller, None)?.map(Into::into),
     }
     let rendered = match draft.template_id.as_deref() {
-        Some(id) => Some(render(app, id, &draft).await?),
+        Some(id) => Some(Box::pin(render(app, id, &draft)).await?),
         None => None,
     };
     draft.accept(rendered, now_ms).map_err(Problem::invalid)
