@@ -10,6 +10,8 @@ const CONTROL_FACTOR: f64 = 3.0;
 const CONTROL_NOISE_MS: f64 = 20.0;
 /// A generator whose threads wait for a processor this share of their running time is starved, per cent.
 const WAIT_PCT: f64 = 50.0;
+/// … and beyond this share no slowness of the service is an excuse.
+const STARVED_PCT: f64 = 75.0;
 /// A native generator that sends later than this at the 99th percentile has no time, in ms.
 const LATE_MS: f64 = 10.0;
 /// … and only when that is more than this share of the 99th percentile it tells.
@@ -78,7 +80,7 @@ pub fn reasons(level: &LevelResult, bounds: Bounds) -> Vec<String> {
             ));
         } else if let Some(wait) = generator.wait_pct.filter(|wait| *wait > WAIT_PCT)
             && generator.cpu_pct.is_some_and(|cpu| cpu < limit)
-            && !told_by_service(level)
+            && (wait > STARVED_PCT || !told_by_service(level))
         {
             reasons.push(format!(
                 "only {:.0}/s of {planned:.0}/s were offered, and {engine} waited {wait:.0} % of its time for a processor",
@@ -215,14 +217,17 @@ mod tests {
             level.generator.wait_pct = Some(80.0);
         });
         assert!(starved[0].contains("waited 80 % of its time"), "{starved:?}");
-        let beside_a_slow_service = found(|level| {
-            level.throughput_rps = 300.0;
-            level.generator.busy_vus = Some(49.0);
-            level.generator.wait_pct = Some(80.0);
-            (level.latency_ms.p95, level.latency_ms.p99) = (Some(2_000.0), Some(2_500.0));
-            (level.service.p95_ms, level.service.p99_ms) = (Some(1_900.0), Some(2_400.0));
-        });
-        assert!(beside_a_slow_service.is_empty(), "{beside_a_slow_service:?}");
+        let beside_a_slow_service = |wait_pct: f64| {
+            found(|level| {
+                level.throughput_rps = 300.0;
+                level.generator.busy_vus = Some(49.0);
+                level.generator.wait_pct = Some(wait_pct);
+                (level.latency_ms.p95, level.latency_ms.p99) = (Some(2_000.0), Some(2_500.0));
+                (level.service.p95_ms, level.service.p99_ms) = (Some(1_900.0), Some(2_400.0));
+            })
+        };
+        assert_eq!(beside_a_slow_service(60.0), Vec::<String>::new());
+        assert!(!beside_a_slow_service(90.0).is_empty());
     }
 
     #[test]
