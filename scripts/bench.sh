@@ -1,6 +1,7 @@
 #!/bin/sh
 # First what the pure parts cost, half a minute. Then the whole service against a bare route and a
-# prototype, in one run; the table goes into docs/PERFORMANCE.md. Ten minutes and some of building; the machine should have nothing else to do.
+# prototype, in one run; the table goes into docs/PERFORMANCE.md. Ten minutes and some of building; the
+# machine should have nothing else to do.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/bootstrap.sh

@@ -1,6 +1,7 @@
 //! Control groups of processes: CPU quota and memory limit, in both versions. Reads /proc and
 //! /sys/fs/cgroup; Linux only.
 
+use crate::domain::container::used_memory;
 use std::path::PathBuf;
 
 /// Above this a "limit" is the kernel's way to say that there is none.
@@ -23,10 +24,7 @@ pub fn throttling(pid: i32) -> Option<Throttling> {
 }
 
 fn read_throttling(text: &str) -> Throttling {
-    let field = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
-    };
+    let field = |name: &str| field(text, name).unwrap_or(0);
     // The root group of version 2 has no such lines: it cannot be throttled.
     Throttling { periods: field("nr_periods"), throttled: field("nr_throttled") }
 }
@@ -34,31 +32,28 @@ fn read_throttling(text: &str) -> Throttling {
 /// Most memory that a process' group may use, in bytes; absent when it has no limit of its own.
 #[must_use]
 pub fn memory_limit(pid: i32) -> Option<u64> {
-    let path = group_file(pid, "memory", "memory.limit_in_bytes")
-        .filter(|path| path.exists())
-        .or_else(|| group_file(pid, "memory", "memory.max"))?;
-    let limit: u64 = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
-    (limit < NO_LIMIT).then_some(limit)
+    let limit = memory(pid, "memory.limit_in_bytes").or_else(|| memory(pid, "memory.max"))?;
+    limit.trim().parse().ok().filter(|limit| *limit < NO_LIMIT)
 }
 
 /// Memory that counts against the limit of a process' group and cannot simply be taken back, in bytes:
 /// what is used, less pages of files that nobody asked for lately.
 #[must_use]
 pub fn memory_used(pid: i32) -> Option<u64> {
-    let file =
-        |name: &str| group_file(pid, "memory", name).and_then(|path| std::fs::read_to_string(path).ok());
-    let used = file("memory.usage_in_bytes").or_else(|| file("memory.current"))?;
-    let stat = file("memory.stat").unwrap_or_default();
-    Some(used.trim().parse::<u64>().ok()?.saturating_sub(read_inactive(&stat)))
+    let used = memory(pid, "memory.usage_in_bytes").or_else(|| memory(pid, "memory.current"))?;
+    let stat = memory(pid, "memory.stat").unwrap_or_default();
+    Some(used_memory(used.trim().parse().ok()?, |name| field(&stat, name)))
 }
 
-/// Version 1 counts a group with its children under `total_…`.
-fn read_inactive(stat: &str) -> u64 {
-    let field = |name: &str| {
-        let line = stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.and_then(|value| value.trim().parse().ok())
-    };
-    field("total_inactive_file").or_else(|| field("inactive_file")).unwrap_or(0)
+/// What a file of a process' memory group says.
+fn memory(pid: i32, file: &str) -> Option<String> {
+    std::fs::read_to_string(group_file(pid, "memory", file)?).ok()
+}
+
+/// A number of a file with a name and a number on each line.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|value| value.trim().parse().ok())
 }
 
 /// A file of the group that a process belongs to: of version 1 when that controller is mounted so,
@@ -106,9 +101,10 @@ mod tests {
 
     #[test]
     fn pages_of_files_that_nobody_asks_for_are_not_used_memory() {
-        assert_eq!(read_inactive("inactive_file 7\ntotal_inactive_file 9\n"), 9);
-        assert_eq!(read_inactive("anon 1\ninactive_file 7\n"), 7);
-        assert_eq!(read_inactive(""), 0);
+        let used = |stat: &str| used_memory(100, |name| field(stat, name));
+        assert_eq!(used("inactive_file 7\ntotal_inactive_file 9\n"), 91);
+        assert_eq!(used("anon 1\ninactive_file 7\n"), 93);
+        assert_eq!(used(""), 100);
     }
 
     #[test]

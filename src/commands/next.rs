@@ -65,7 +65,7 @@ fn about(stack: &Stack, run: Run) -> Last {
     Last {
         kind: run.kind.clone(),
         finished: run.state == "finished" || run.state == "stopped",
-        repeatable: run.plan_to_repeat().is_some(),
+        repeatable: run.plan_to_repeat().is_ok(),
         verdict: run.verdict,
         mend: first.map(|one| one.mend.to_owned()),
         cause: first.map(|one| one.cause.to_owned()),

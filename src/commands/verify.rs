@@ -81,17 +81,10 @@ async fn once(stack: &Stack, plan: &LoadPlan, out: Out) -> Result<Run> {
 
 /// The plan that offers a run's load again.
 fn again(run: &Run) -> Result<LoadPlan> {
-    let plan = run.plan_to_repeat().cloned().ok_or_else(|| {
-        let why = if run.state != "finished" || run.levels.is_empty() {
-            "did not come to its end"
-        } else if run.search.is_some() {
-            "is a search, which takes another way each time"
-        } else {
-            "keeps no plan: it is of an older nsys"
-        };
+    let plan = run.plan_to_repeat().map_err(|why| {
         Error::refused(format!("{} {why}, so it cannot be repeated", run.id)).hint("nsys loadtest list")
     })?;
-    Ok(LoadPlan { note: Some(format!("verification against {}", run.id)), ..plan })
+    Ok(LoadPlan { note: Some(format!("verification against {}", run.id)), ..plan.clone() })
 }
 
 /// What makes the comparison worthless is found before any load is offered.

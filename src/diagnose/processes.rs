@@ -3,6 +3,7 @@
 use crate::clients::{cgroup, machine, process};
 use crate::domain::facts::Facts;
 use crate::stack::Stack;
+use crate::stack::layout::log_aside;
 use std::collections::BTreeMap;
 
 /// The facts that need processes to look at.
@@ -60,7 +61,7 @@ pub(super) async fn counters(stack: &Stack) -> Counters {
             waits: pid.and_then(process::waits_for_cpu),
             restarts: record.restarts,
             log_bytes: std::fs::metadata(&log).ok().map(|file| file.len()),
-            log_aside: std::fs::metadata(log.with_extension("log.1"))
+            log_aside: std::fs::metadata(log_aside(&log))
                 .and_then(|file| Ok((file.len(), file.modified()?)))
                 .ok(),
         };

@@ -153,9 +153,7 @@ pub fn compare_all(before: &[&Run], after: &[&Run], noise: &NoiseFloor, changes:
         let of = |runs: &[&Run]| -> Vec<LevelResult> {
             runs.iter().map(|run| run.levels[index].clone()).collect()
         };
-        let (before, after) = (of(before), of(after));
-        let rows = rows(&before, &after, method, noise);
-        (LevelComparison { level: before[0].level, target_rps: before[0].target_rps, metrics: vec![] }, rows)
+        rows(&of(before), &of(after), method, noise)
     });
     let levels = judged(levels.collect());
     let names = |runs: &[&Run]| runs.iter().map(|run| run.id.clone()).collect::<Vec<_>>().join(",");
@@ -171,7 +169,14 @@ pub fn compare_all(before: &[&Run], after: &[&Run], noise: &NoiseFloor, changes:
     }
 }
 
-/// What was found of one metric of one level, before it is known as one of many.
+/// What was found on one level.
+struct Rows {
+    level: usize,
+    target_rps: Option<u32>,
+    rows: Vec<Row>,
+}
+
+/// What was found of one metric, before it is known as one of many.
 struct Row {
     kind: &'static Kind,
     before: Option<f64>,
@@ -183,7 +188,7 @@ struct Row {
     reason: Option<&'static str>,
 }
 
-fn rows(before: &[LevelResult], after: &[LevelResult], method: Method, noise: &NoiseFloor) -> Vec<Row> {
+fn rows(before: &[LevelResult], after: &[LevelResult], method: Method, noise: &NoiseFloor) -> Rows {
     let blocked = before.iter().chain(after).find_map(|level| match level.verdict {
         Verdict::GeneratorLimited => Some("the load could not be offered"),
         Verdict::Interrupted => Some("the level was interrupted"),
@@ -208,12 +213,13 @@ fn rows(before: &[LevelResult], after: &[LevelResult], method: Method, noise: &N
             reason: blocked.or_else(|| effect.is_none().then_some(lacking)),
         }
     };
-    KINDS.iter().map(row).collect()
+    let first = &before[0];
+    Rows { level: first.level, target_rps: first.target_rps, rows: KINDS.iter().map(row).collect() }
 }
 
 /// Judges every row, now that they are known together: of many looks one finds something by chance.
-fn judged(levels: Vec<(LevelComparison, Vec<Row>)>) -> Vec<LevelComparison> {
-    let all = levels.iter().flat_map(|(_, rows)| rows).filter_map(|row| row.effect);
+fn judged(levels: Vec<Rows>) -> Vec<LevelComparison> {
+    let all = levels.iter().flat_map(|level| &level.rows).filter_map(|row| row.effect);
     let by_chance: Vec<_> = all.map(|effect| effect.p).collect();
     let looks = by_chance.len();
     let mut corrected = statistics::holm(&by_chance).into_iter();
@@ -221,9 +227,10 @@ fn judged(levels: Vec<(LevelComparison, Vec<Row>)>) -> Vec<LevelComparison> {
         let effect = row.effect.map(|effect| Effect { p: corrected.next().unwrap_or(1.0), ..effect });
         row.judged(effect, looks)
     };
-    let whole = |(level, rows): (LevelComparison, Vec<Row>)| LevelComparison {
+    let whole = |Rows { level, target_rps, rows }| LevelComparison {
+        level,
+        target_rps,
         metrics: rows.into_iter().map(&mut metric).collect(),
-        ..level
     };
     levels.into_iter().map(whole).collect()
 }

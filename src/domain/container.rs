@@ -114,21 +114,22 @@ impl Counters {
         Usage {
             cpu_s: self.cpu_ns as f64 / 1e9,
             clock_s: self.system_ns.filter(|ns| *ns > 0).map_or(self.read_s, clock),
-            memory_bytes: self.used_memory(),
+            memory_bytes: used_memory(self.memory_bytes, |name| self.memory.get(name).copied()),
             disk_read_bytes: self.disk.map(|one| one.0),
             disk_write_bytes: self.disk.map(|one| one.1),
             network_in_bytes: self.network.map(|one| one.0),
             network_out_bytes: self.network.map(|one| one.1),
         }
     }
+}
 
-    /// Memory without what the kernel can drop at once: `total_inactive_file` under version 1 of
-    /// control groups, `inactive_file` under version 2.
-    fn used_memory(&self) -> u64 {
-        let detail = |name: &str| self.memory.get(name).copied();
-        let droppable = detail("total_inactive_file").or_else(|| detail("inactive_file")).unwrap_or(0);
-        if droppable < self.memory_bytes { self.memory_bytes - droppable } else { self.memory_bytes }
-    }
+/// Memory of a control group without what the kernel can drop at once, by a look into its `memory.stat`:
+/// `total_inactive_file` under version 1 of control groups, which counts a group with its children,
+/// `inactive_file` under version 2.
+#[must_use]
+pub fn used_memory(bytes: u64, detail: impl Fn(&str) -> Option<u64>) -> u64 {
+    let droppable = detail("total_inactive_file").or_else(|| detail("inactive_file")).unwrap_or(0);
+    if droppable < bytes { bytes - droppable } else { bytes }
 }
 
 #[cfg(test)]

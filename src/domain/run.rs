@@ -77,12 +77,21 @@ pub struct Run {
 }
 
 impl Run {
-    /// The plan that offers the same load again; absent of runs that did not come to their end, of searches,
-    /// which take another way each time, and of runs of older versions.
-    #[must_use]
-    pub fn plan_to_repeat(&self) -> Option<&LoadPlan> {
-        let whole = self.state == "finished" && !self.levels.is_empty();
-        self.plan.as_ref().filter(|plan| whole && plan.scenario != Scenario::FindMax)
+    /// The plan that offers the same load again.
+    ///
+    /// # Errors
+    /// Why there is none, to follow the run's name in a sentence.
+    pub fn plan_to_repeat(&self) -> Result<&LoadPlan, &'static str> {
+        if self.state != "finished" || self.levels.is_empty() {
+            return Err("did not come to its end");
+        }
+        match &self.plan {
+            None => Err("keeps no plan: it is of an older nsys"),
+            Some(plan) if plan.scenario == Scenario::FindMax => {
+                Err("is a search, which takes another way each time")
+            }
+            Some(plan) => Ok(plan),
+        }
     }
 }
 

@@ -6,6 +6,12 @@ use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+/// Where a log that grew too large is kept, until the next one is.
+#[must_use]
+pub fn log_aside(log: &Path) -> PathBuf {
+    log.with_extension("log.1")
+}
+
 /// The directories of one stack.
 #[derive(Clone, Debug)]
 pub struct Layout {

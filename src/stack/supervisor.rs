@@ -2,6 +2,7 @@
 //! their logs, and answers on a Unix socket. It knows processes, not what they are for.
 
 use super::control::SocketDir;
+use super::layout::log_aside;
 use super::spec::{Record, Reply, Request, Spec, State};
 use crate::clients::process::Identity;
 use crate::error::{Context, Error, Result};
@@ -327,7 +328,7 @@ impl Supervisor {
             let log = self.root.join("logs").join(format!("{name}.log"));
             if std::fs::metadata(&log).is_ok_and(|file| file.len() > LOG_LIMIT_BYTES) {
                 // Writers append, so after the truncation they go on at the new end.
-                let moved = std::fs::copy(&log, log.with_extension("log.1"))
+                let moved = std::fs::copy(&log, log_aside(&log))
                     .and_then(|_| std::fs::OpenOptions::new().write(true).open(&log)?.set_len(0));
                 if let Err(cause) = moved {
                     tracing::warn!(%cause, name, "cannot rotate a log");

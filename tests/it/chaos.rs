@@ -30,6 +30,18 @@ struct Seen {
     broken: Mutex<Vec<String>>,
 }
 
+impl Seen {
+    /// Whatever happened, every answer was a yes or a "not now".
+    fn only_refusals(&self, what: &str) {
+        let broken = self.broken.lock().unwrap();
+        assert!(
+            broken.is_empty(),
+            "{what}: answers that are no refusal: {:?}",
+            &broken[..broken.len().min(3)]
+        );
+    }
+}
+
 /// Clients that send until told to stop.
 struct Load {
     seen: Arc<Seen>,
@@ -201,20 +213,21 @@ impl Chance {
     }
 }
 
-fn stack() -> Place {
+/// A stack on which this share of the deliveries fails, so that retries are under way whatever happens.
+fn stack(failure_rate: f64, more: &str) -> Place {
     let place = Place::new();
-    // A tenth of the deliveries fails, so that retries are under way whenever something is killed.
-    let config = "[channels]\nsimulated_failure_rate = 0.1\nsimulated_latency = \"2ms\"\n[worker]\nretry_base = \"200ms\"\n\
-        retry_max = \"1s\"\nlease = \"5s\"\nscheduler_interval = \"100ms\"\n[stack]\napp = 2\nworker = 2\nrestart_limit = 100\n[service]\nrequest_timeout = \"60s\"\n";
-    std::fs::write(place.dir.path().join("config.toml"), config).unwrap();
-    let output = place.run(&["up"]);
-    assert!(output.status.success(), "{}", text(&output));
+    place.configure(&format!(
+        "[channels]\nsimulated_failure_rate = {failure_rate}\nsimulated_latency = \"2ms\"\n\
+         [worker]\nretry_base = \"200ms\"\nretry_max = \"1s\"\nlease = \"5s\"\nscheduler_interval = \"100ms\"\n{more}"
+    ));
+    place.ok(&["up"]);
     place
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_whatever_is_killed() {
-    let place = stack();
+    let more = "[stack]\napp = 2\nworker = 2\nrestart_limit = 100\n[service]\nrequest_timeout = \"60s\"\n";
+    let place = stack(0.1, more);
     let client = Arc::new(Client::of(&place).await);
     let mut chance = Chance::new();
     let load = Load::start(&client, 8, "kills");
@@ -235,8 +248,7 @@ async fn nothing_acknowledged_is_lost_whatever_is_killed() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let seen = load.end().await;
     reconcile(&client, &seen, "kills").await;
-    let broken = seen.broken.lock().unwrap().clone();
-    assert!(broken.is_empty(), "answers that are no refusal: {:?}", &broken[..broken.len().min(3)]);
+    seen.only_refusals("kills");
 
     parts_that_hang(&client, &place).await;
     parts_that_are_slow(&client, &place).await;
@@ -286,8 +298,7 @@ async fn parts_that_are_slow(client: &Arc<Client>, place: &Place) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let seen = load.end().await;
-        let broken = seen.broken.lock().unwrap().clone();
-        assert!(broken.is_empty(), "{part} slow: {:?}", &broken[..broken.len().min(3)]);
+        seen.only_refusals(marker);
         reconcile(client, &seen, marker).await;
     }
 }

@@ -5,7 +5,7 @@ use crate::support::{Place, text};
 #[test]
 fn config_show_names_the_origin_of_each_value() {
     let place = Place::new();
-    std::fs::write(place.dir.path().join("config.toml"), "[db]\npool_size = 20\n").unwrap();
+    place.configure("[db]\npool_size = 20\n");
     let shown = place.json(&["config", "show"]);
     let settings = shown["settings"].as_array().unwrap();
     let origin = |key: &str| {
@@ -20,7 +20,7 @@ fn config_show_names_the_origin_of_each_value() {
 #[test]
 fn a_wrong_key_is_a_usage_error_with_its_line() {
     let place = Place::new();
-    std::fs::write(place.dir.path().join("config.toml"), "[kafka]\nlingr = \"1ms\"\n").unwrap();
+    place.configure("[kafka]\nlingr = \"1ms\"\n");
     let output = place.run(&["config", "check"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     assert!(text(&output).contains("config.toml:2: there is no key kafka.lingr"), "{}", text(&output));

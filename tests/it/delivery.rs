@@ -2,7 +2,7 @@
 
 use crate::client::{Client, PATIENCE};
 use crate::sink::{HttpSink, MailSink};
-use crate::support::{Place, text};
+use crate::support::Place;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -18,9 +18,8 @@ fn stack(mail: &MailSink, web: &HttpSink) -> Place {
         mail.port,
         web.url("/sms")
     );
-    std::fs::write(place.dir.path().join("config.toml"), config).unwrap();
-    let output = place.run(&["up"]);
-    assert!(output.status.success(), "{}", text(&output));
+    place.configure(&config);
+    place.ok(&["up"]);
     place
 }
 

@@ -18,25 +18,20 @@ fn part(place: &Place, name: &str) -> Value {
     found.unwrap_or_else(|| panic!("{name} is not there: {ps}"))
 }
 
-fn up(place: &Place, args: &[&str]) {
-    let output = place.run(&[&["up"], args].concat());
-    assert!(output.status.success(), "{}", text(&output));
-}
-
 #[test]
 fn the_stack_runs_in_containers() {
     if !in_containers() {
         return;
     }
     let place = Place::new();
-    up(&place, &[]);
+    place.ok(&["up"]);
     let ps = place.json(&["ps"]);
     assert_eq!(ps["runtime"], "docker");
     assert_eq!(part(&place, "prepare")["state"], "done", "{ps}");
 
     // Again: the same containers.
     let before = part(&place, "postgres")["container"].clone();
-    up(&place, &[]);
+    place.ok(&["up"]);
     assert_eq!(part(&place, "postgres")["container"], before);
 
     // The figures are those of the engine's own command.

@@ -30,9 +30,8 @@ fn results(place: &Place) -> PathBuf {
 fn load_tests_count_and_judge_what_really_happened() {
     let place = Place::new();
     // Runs are kept beside the configuration.
-    std::fs::write(place.dir.path().join("config.toml"), "").unwrap();
-    let output = place.run(&["up"]);
-    assert!(output.status.success(), "{}", text(&output));
+    place.configure("");
+    place.ok(&["up"]);
     counts::of_several_generators_add_up_to_those_of_the_service_and_the_database(&place);
     offered::or_refused_with_the_arithmetic(&place);
     offered::goes_on_after_a_kill_where_it_stopped(&place);

@@ -5,16 +5,6 @@ use serde_json::Value;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-fn up(place: &Place) {
-    let output = place.run(&["up"]);
-    assert!(output.status.success(), "{}", text(&output));
-}
-
-fn healthy(place: &Place) {
-    let output = place.run(&["health", "--wait", "60s"]);
-    assert!(output.status.success(), "{}", text(&output));
-}
-
 /// The only level of the newest run.
 fn newest_level(place: &Place) -> Value {
     place.json(&["loadtest", "show"])["levels"][0].clone()
@@ -27,12 +17,12 @@ fn gone(pid: i32) -> bool {
 #[test]
 fn the_stack_survives_kills_and_nothing_acknowledged_is_lost() {
     let place = Place::new();
-    up(&place);
-    healthy(&place);
+    place.ok(&["up"]);
+    place.ok(&["health", "--wait", "60s"]);
 
     // Again: the same processes.
     let before = place.pid("postgres");
-    up(&place);
+    place.ok(&["up"]);
     assert_eq!(place.pid("postgres"), before);
 
     let output = place.run(&["doctor"]);
@@ -94,9 +84,9 @@ fn the_stack_survives_kills_and_nothing_acknowledged_is_lost() {
         kill_9(supervisor_of(place.pid("redis")));
     }
     let orphan = before;
-    up(&place);
+    place.ok(&["up"]);
     assert!(gone(orphan) || place.pid("postgres") == orphan);
-    healthy(&place);
+    place.ok(&["health", "--wait", "60s"]);
 
     let pids: Vec<_> =
         ["postgres", "redis", "kafka", "prometheus", "app-1", "worker-1"].map(|part| place.pid(part)).into();
@@ -136,7 +126,7 @@ fn supervisor_of(part: i32) -> i32 {
 #[test]
 fn an_interrupted_load_test_keeps_what_it_has_and_leaves_no_generator() {
     let place = Place::new();
-    up(&place);
+    place.ok(&["up"]);
     let start = || place.command(&["loadtest", "incremental", "--rates", "50/s:60s"]).spawn().unwrap();
     let claim = place.dir.path().join(format!("state/{}/run/loadtest.json", place.name));
     let generator = || {

@@ -1,5 +1,9 @@
 //! Runs nsys in a state directory and on ports of its own.
 
+mod disk;
+
+pub(crate) use disk::Disk;
+
 use serde_json::Value;
 use std::process::{Command, Output};
 use tempfile::TempDir;
@@ -57,6 +61,18 @@ impl Place {
 
     pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().expect("nsys starts")
+    }
+
+    /// Writes the configuration that nsys finds here.
+    pub(crate) fn configure(&self, toml: &str) {
+        std::fs::write(self.dir.path().join("config.toml"), toml).expect("a configuration");
+    }
+
+    /// Runs a command that must succeed; what it said.
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", text(&output));
+        text(&output)
     }
 
     pub(crate) fn json(&self, args: &[&str]) -> Value {

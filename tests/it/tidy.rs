@@ -140,11 +140,11 @@ fn nsys_does_not_depend_on_the_service() {
 
 /// Where `module::test` of a document lies: `chaos` and the like in the integration tests, else in the
 /// service.
-fn holds(module: &str, test: Option<&str>) -> bool {
+fn holds(sources: &[(String, String)], module: &str, test: Option<&str>) -> bool {
     let path = module.replace("::", "/");
     let (its, own) = (format!("tests/it/{path}"), format!("service/src/{path}"));
     let of = |name: &str, base: &str| name == format!("{base}.rs") || name.starts_with(&format!("{base}/"));
-    [sources("tests/it"), sources("service/src")].concat().iter().any(|(name, text)| {
+    sources.iter().any(|(name, text)| {
         (of(name, &its) || of(name, &own))
             && match test {
                 Some(test) => text.contains(&format!("fn {test}(")),
@@ -160,14 +160,15 @@ fn every_promise_names_tests_that_exist() {
     let rows: Vec<&str> =
         page.lines().filter(|line| line.starts_with("| ") && !line.contains("---")).collect();
     assert!(rows.len() > 15, "only {} promises", rows.len());
+    let sources = [sources("tests/it"), sources("service/src")].concat();
     for row in rows.iter().skip(1) {
         let held = row.trim_end_matches('|').rsplit('|').next().unwrap().trim();
         let names: Vec<&str> = held.split('`').skip(1).step_by(2).collect();
         assert!(!names.is_empty(), "nothing holds: {row}");
         for name in names {
             // A test is `module::test`; a module alone stands for all of its tests.
-            let exists = holds(name, None)
-                || name.rsplit_once("::").is_some_and(|(module, test)| holds(module, Some(test)));
+            let exists = holds(&sources, name, None)
+                || name.rsplit_once("::").is_some_and(|(module, test)| holds(&sources, module, Some(test)));
             assert!(exists, "{name} holds a promise and does not exist: {row}");
         }
     }

@@ -9,7 +9,7 @@ mod lag;
 mod partitions;
 mod replica;
 
-use crate::support::{Place, kill_9, text};
+use crate::support::{Disk, Place, kill_9, text};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -51,12 +51,6 @@ fn wait(done: impl Fn() -> bool, otherwise: &str) {
         assert!(Instant::now() < deadline, "{otherwise}");
         std::thread::sleep(Duration::from_millis(100));
     }
-}
-
-fn ok(place: &Place, args: &[&str]) -> String {
-    let output = place.run(args);
-    assert!(output.status.success(), "{args:?}: {}", text(&output));
-    text(&output)
 }
 
 fn refused(place: &Place, args: &[&str], code: i32) -> String {
@@ -104,7 +98,7 @@ fn fill(place: &Place) {
 #[test]
 fn indexes_are_proved_and_taken_back_whatever_happens() {
     let place = Place::new();
-    ok(&place, &["up", "--only", "postgres,redis,kafka,prometheus"]);
+    place.ok(&["up", "--only", "postgres,redis,kafka,prometheus"]);
     fill(&place);
     indexes::are_built_and_taken_back(&place);
     indexes::bad_days_of_a_build(&place);
@@ -118,7 +112,7 @@ fn indexes_are_proved_and_taken_back_whatever_happens() {
 #[test]
 fn changes_of_a_running_service_are_proved_and_taken_back() {
     let place = Place::new();
-    ok(&place, &["up"]);
+    place.ok(&["up"]);
     fill(&place);
     configuration::is_tuned_and_taken_back(&place);
     configuration::what_changed_at_the_prompt_is_refused(&place);
@@ -131,7 +125,7 @@ fn changes_of_a_running_service_are_proved_and_taken_back() {
 #[test]
 fn partitions_grow_and_lag_is_that_of_the_brokers_own_tool() {
     let place = Place::new();
-    ok(&place, &["up"]);
+    place.ok(&["up"]);
     partitions::grow_and_never_shrink(&place);
     partitions::survive_a_broker_that_dies_half_way(&place);
     lag::is_that_of_the_brokers_own_tool(&place);
@@ -141,7 +135,7 @@ fn partitions_grow_and_lag_is_that_of_the_brokers_own_tool() {
 #[test]
 fn the_loop_from_diagnosis_to_comparison_closes() {
     let place = Place::new();
-    ok(&place, &["up"]);
+    place.ok(&["up"]);
     let measure = |rates: &str| {
         let output = place
             .command(&["loadtest", "incremental", "--rates", rates])
@@ -178,7 +172,7 @@ fn the_loop_from_diagnosis_to_comparison_closes() {
         (found["status"].as_str(), found["mend"].as_str()),
         (Some("fail"), Some("nsys tune db --indexes"))
     );
-    ok(&place, &["tune", "db", "--indexes", "--yes"]);
+    place.ok(&["tune", "db", "--indexes", "--yes"]);
     // The server reports the last scans up to ten seconds late.
     std::thread::sleep(Duration::from_secs(11));
     let before = place.json(&["report"])["id"].as_str().unwrap().to_owned();
@@ -241,7 +235,7 @@ fn verified(place: &Place, before: &str) -> String {
 /// `report --verify` holds, until one raw value is another, or one value of the report.
 fn a_changed_number_is_found(place: &Place, run: &str) {
     let verify = ["report", run, "--verify"];
-    assert!(ok(place, &verify).contains("everything is as measured"));
+    assert!(place.ok(&verify).contains("everything is as measured"));
     let dir = place.dir.path().join("home/nsys/load-tests/results").join(run);
     for (file, value, place_of) in [
         ("level-1-k6-summary.json", "\"p(95)\":", "level-1-k6-summary.json"),
@@ -261,5 +255,5 @@ fn a_changed_number_is_found(place: &Place, run: &str) {
         assert!(said.contains(place_of), "{file} was changed: {said}");
         std::fs::write(&path, text).unwrap();
     }
-    assert!(ok(place, &verify).contains("everything is as measured"));
+    assert!(place.ok(&verify).contains("everything is as measured"));
 }

@@ -2,7 +2,7 @@
 
 use super::admin::page;
 use super::extract::read_json;
-use super::notifications::batch::Items;
+use super::notifications::batch::{Items, RESULT_BYTES};
 use super::notifications::intake::write_result;
 use crate::auth::Authenticator;
 use crate::domain::draft::Draft;
@@ -26,7 +26,7 @@ pub fn message(body: &[u8]) -> Option<usize> {
 #[must_use]
 pub fn batch(body: &[u8]) -> Option<usize> {
     let Items { notifications } = read_json(body).ok()?;
-    let mut results = Vec::with_capacity(80 * notifications.len());
+    let mut results = Vec::with_capacity(RESULT_BYTES * notifications.len());
     for (index, raw) in notifications.iter().enumerate() {
         let draft: Draft<'_> = read_json(raw.get().as_bytes()).ok()?;
         let accepted = draft.accept(None, NOW_MS).ok()?;
@@ -50,17 +50,14 @@ pub fn cursor(place: &str) -> Option<String> {
 }
 
 /// Tokens of a key of their own.
-#[derive(Debug)]
 pub struct Tokens {
-    keys: Keys,
+    keys: Authenticator,
     token: String,
 }
 
-struct Keys(Authenticator);
-
-impl std::fmt::Debug for Keys {
+impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Keys")
+        f.debug_struct("Tokens").finish_non_exhaustive()
     }
 }
 
@@ -82,12 +79,12 @@ impl Tokens {
             disabled_at: None,
         };
         let (token, _) = keys.issue(&user)?;
-        Ok(Self { keys: Keys(keys), token })
+        Ok(Self { keys, token })
     }
 
     /// Whether signature and claims of the token hold: what a token costs that is not remembered.
     #[must_use]
     pub fn verify(&self) -> bool {
-        self.keys.0.keyring.verify_known(&self.token).is_some()
+        self.keys.keyring.verify_known(&self.token).is_some()
     }
 }

@@ -9,13 +9,12 @@ pub(super) mod intake;
 mod read;
 mod stream;
 
-use super::endpoint::{Endpoint, NDJSON, get, patch, post};
+use super::endpoint::{Endpoint, JSON, NDJSON, get, patch, post};
 use super::error::Problem;
 use super::gate::Access;
-use axum::Json;
 use axum::body::Bytes;
 use axum::http::HeaderName;
-use axum::http::header::ETAG;
+use axum::http::header::{CONTENT_TYPE, ETAG};
 use jiff::Timestamp;
 use nsys_contract::api::{
     AttemptList, Batch, BatchAnswer, CreateNotification, EventList, EventQuery, ExportFormat, ExportQuery,
@@ -23,10 +22,10 @@ use nsys_contract::api::{
 };
 
 /// A notification with the tag of its state.
-type Tagged = ([(HeaderName, String); 1], Json<Notification>);
+type Tagged = ([(HeaderName, String); 2], Bytes);
 
-fn tagged(shown: Notification) -> Tagged {
-    ([(ETAG, etag(shown.updated_at))], Json(shown))
+fn tagged(shown: &Notification) -> Result<Tagged, Problem> {
+    Ok(([(CONTENT_TYPE, JSON.to_owned()), (ETAG, etag(shown.updated_at))], as_text(shown)?))
 }
 
 /// The JSON text of a notification; the cache keeps the same bytes.

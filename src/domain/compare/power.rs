@@ -1,6 +1,6 @@
 //! How small a change runs can show, and how long they must be to show a tenth.
 
-use super::{Comparison, Metric, TENTH};
+use super::{Comparison, LevelComparison, TENTH};
 
 /// The metric that people look at first.
 const METRIC: &str = "p95_ms";
@@ -9,15 +9,13 @@ impl Comparison {
     /// What the runs can show of p95, in a sentence; absent where it cannot be told, as of repeated runs.
     #[must_use]
     pub fn power(&self) -> Option<String> {
-        let p95 = |level: &super::LevelComparison| {
-            level.metrics.iter().find(|one| one.name == METRIC).map(|one| (level.level, one.clone()))
+        let p95 = |level: &LevelComparison| {
+            let metric = level.metrics.iter().find(|one| one.name == METRIC)?;
+            Some(Shown { level: level.level, least: metric.detectable?, tenth_needs_s: metric.tenth_needs_s })
         };
-        let rows: Vec<_> =
-            self.levels.iter().filter_map(p95).filter(|(_, one)| one.detectable.is_some()).collect();
-        let least = |(level, one): &(usize, Metric)| {
-            Some(format!("{:.0} % on level {level}", (one.detectable? * 100.0).ceil()))
-        };
-        let least: Vec<_> = rows.iter().filter_map(least).collect();
+        let rows: Vec<_> = self.levels.iter().filter_map(p95).collect();
+        let least = |row: &Shown| format!("{:.0} % on level {}", (row.least * 100.0).ceil(), row.level);
+        let least: Vec<_> = rows.iter().map(least).collect();
         (!least.is_empty()).then(|| {
             format!(
                 "Nine times in ten these runs show an increase of {METRIC} from {} on{}.",
@@ -28,14 +26,21 @@ impl Comparison {
     }
 }
 
+/// What one level shows of the metric.
+struct Shown {
+    level: usize,
+    /// The smallest increase, as a share.
+    least: f64,
+    tenth_needs_s: Option<f64>,
+}
+
 /// What it takes to show a tenth where these runs do not.
-fn longer(rows: &[(usize, Metric)]) -> String {
-    let hidden = |one: &Metric| one.detectable.is_some_and(|least| least > TENTH);
-    let hidden: Vec<_> = rows.iter().map(|(_, one)| one).filter(|one| hidden(one)).collect();
+fn longer(rows: &[Shown]) -> String {
+    let hidden: Vec<_> = rows.iter().filter(|row| row.least > TENTH).collect();
     if hidden.is_empty() {
         return String::new();
     }
-    match hidden.iter().map(|one| one.tenth_needs_s).collect::<Option<Vec<_>>>() {
+    match hidden.iter().map(|row| row.tenth_needs_s).collect::<Option<Vec<_>>>() {
         Some(seconds) => {
             let minutes = (seconds.into_iter().fold(0.0, f64::max) / 60.0).ceil();
             format!("; 10 % takes levels of about {minutes:.0} min")

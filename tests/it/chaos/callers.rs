@@ -1,7 +1,7 @@
 //! Callers that mean no good, or are too many: what they cost, and that the others are served.
 
 use crate::client::{Client, PATIENCE};
-use crate::support::{Place, text};
+use crate::support::Place;
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,8 +17,7 @@ const SLOW: usize = 200;
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_that_are_slow_or_too_many_do_not_stand_in_the_way() {
     let place = Place::new();
-    let output = place.run(&["up"]);
-    assert!(output.status.success(), "{}", text(&output));
+    place.ok(&["up"]);
     let client = Client::of(&place).await;
     let address = format!("127.0.0.1:{}", 3_000 + place.offset);
     slow_callers_are_let_go(&client, &address).await;

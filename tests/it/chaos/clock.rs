@@ -3,9 +3,9 @@
 //! The worker is an ordinary one that runs under libfaketime; the clock that measures spans is left alone,
 //! as it is when somebody sets the time.
 
-use super::{Load, reconcile};
+use super::{Load, reconcile, stack};
 use crate::client::{Client, PATIENCE};
-use crate::support::{Place, text};
+use crate::support::Place;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -98,12 +98,7 @@ async fn a_clock_that_jumps_puts_nothing_off_and_doubles_nothing() {
         eprintln!("left out: libfaketime is not installed (apt-get install libfaketime)");
         return;
     };
-    let place = Place::new();
-    let config = "[channels]\nsimulated_failure_rate = 0.2\nsimulated_latency = \"2ms\"\n[worker]\nretry_base = \"200ms\"\n\
-        retry_max = \"1s\"\nlease = \"5s\"\nscheduler_interval = \"100ms\"\n";
-    std::fs::write(place.dir.path().join("config.toml"), config).unwrap();
-    let output = place.run(&["up"]);
-    assert!(output.status.success(), "{}", text(&output));
+    let place = stack(0.2, "");
     let client = Arc::new(Client::of(&place).await);
     let mut worker = Worker::start(&place, &library);
     let load = Load::start(&client, 6, "clock");
@@ -111,7 +106,6 @@ async fn a_clock_that_jumps_puts_nothing_off_and_doubles_nothing() {
         worker.set(hours).await;
     }
     let seen = load.end().await;
-    let broken = seen.broken.lock().unwrap().clone();
-    assert!(broken.is_empty(), "{broken:?}");
+    seen.only_refusals("clock");
     reconcile(&client, &seen, "clock").await;
 }

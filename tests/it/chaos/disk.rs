@@ -2,57 +2,10 @@
 
 use super::{Load, healthy, reconcile};
 use crate::client::{Client, PATIENCE};
-use crate::support::{Place, text};
+use crate::support::{Disk, Place, text};
 use serde_json::json;
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-fn run(program: &str, args: &[&str]) -> bool {
-    Command::new(program).args(args).status().is_ok_and(|status| status.success())
-}
-
-/// A small file system in memory; gone when dropped.
-struct Disk(PathBuf);
-
-impl Disk {
-    /// `None` where this is not allowed.
-    fn mount(at: PathBuf, size: &str) -> Option<Self> {
-        std::fs::create_dir_all(&at).unwrap();
-        let options = format!("size={size},mode=0755");
-        let mounted = rustix::process::geteuid().is_root()
-            && run("mount", &["-t", "tmpfs", "-o", &options, "tmpfs", at.to_str().unwrap()]);
-        mounted.then_some(Self(at))
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.0.join("ballast")
-    }
-
-    /// Takes all the space that is left; what comes free later is taken by the next call.
-    fn fill(&self) {
-        let mut file = std::fs::File::options().create(true).append(true).open(self.ballast()).unwrap();
-        // In ever smaller pieces, to the last byte.
-        for size in [1 << 20, 1 << 12, 1] {
-            while file.write_all(&vec![0; size]).is_ok() {}
-        }
-    }
-
-    fn relieve(&self) {
-        std::fs::remove_file(self.ballast()).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        run("umount", &["-l", self.0.to_str().unwrap()]);
-        let _ = std::fs::remove_dir_all(&self.0);
-        // The place could not remove what was mounted in it.
-        let _ = self.0.parent().map(std::fs::remove_dir);
-    }
-}
 
 /// A stack on a small disk. The stack goes before the disk.
 struct Small {
@@ -69,9 +22,8 @@ async fn a_full_disk_refuses_and_loses_nothing() {
     };
     let small = Small { place, disk };
     let config = "[stack]\nrestart_limit = 100\n[service]\nrequest_timeout = \"60s\"\n";
-    std::fs::write(small.place.dir.path().join("config.toml"), config).unwrap();
-    let output = small.place.run(&["up"]);
-    assert!(output.status.success(), "{}", text(&output));
+    small.place.configure(config);
+    small.place.ok(&["up"]);
     let client = Arc::new(Client::of(&small.place).await);
     the_table_has_no_room(&client, &small.place).await;
     the_log_has_no_room(&client, &small).await;
@@ -80,12 +32,7 @@ async fn a_full_disk_refuses_and_loses_nothing() {
 /// The workers cannot store: accepting goes on, nothing becomes a dead letter, and all is stored later.
 async fn the_table_has_no_room(client: &Arc<Client>, place: &Place) {
     let Some(disk) = Disk::mount(place.dir.path().join("table"), "24m") else { return };
-    for part in disk.0.ancestors().skip(1).take_while(|part| part.starts_with(std::env::temp_dir())) {
-        run("chmod", &["o+x", part.to_str().unwrap()]);
-    }
-    let space = disk.0.join("space");
-    std::fs::create_dir(&space).unwrap();
-    assert!(run("chown", &["postgres", space.to_str().unwrap()]));
+    let space = disk.for_tables();
     client.execute(&format!("CREATE TABLESPACE small LOCATION '{}'", space.display())).await;
     client.execute("ALTER TABLE notifications SET TABLESPACE small").await;
     disk.fill();
@@ -104,8 +51,7 @@ async fn the_table_has_no_room(client: &Arc<Client>, place: &Place) {
     let seen = load.end().await;
     reconcile(client, &seen, "full-table").await;
     assert_eq!(client.ask("SELECT count(*) FROM dead_letters WHERE reason = 'undecodable'").await, "0");
-    let broken = seen.broken.lock().unwrap().clone();
-    assert!(broken.is_empty(), "{broken:?}");
+    seen.only_refusals("full-table");
     client.execute("ALTER TABLE notifications SET TABLESPACE pg_default").await;
     client.execute("DROP TABLESPACE small").await;
 }
@@ -134,7 +80,6 @@ async fn the_log_has_no_room(client: &Arc<Client>, small: &Small) {
     small.disk.relieve();
     healthy(client).await;
     let seen = load.end().await;
-    let broken = seen.broken.lock().unwrap().clone();
-    assert!(broken.is_empty(), "answers that are no refusal: {:?}", &broken[..broken.len().min(3)]);
+    seen.only_refusals("full-log");
     reconcile(client, &seen, "full-log").await;
 }

@@ -14,11 +14,11 @@ pub(super) fn is_flushed_with_care(place: &Place) {
     for key in ["notification:1", "user:1", "idempotency:-:k", "lease:x"] {
         cli(&["SET", key, "v"]);
     }
-    ok(place, &["cache", "flush", "--yes"]);
+    place.ok(&["cache", "flush", "--yes"]);
     assert_eq!(cli(&["EXISTS", "notification:1", "user:1"]), "0");
     assert_eq!(cli(&["EXISTS", "idempotency:-:k", "lease:x"]), "2", "protected keys are gone");
     assert_eq!(place.json(&["cache", "keys"])["prefixes"]["lease:"], 1);
-    assert!(ok(place, &["flush", "--all", "--yes"]).contains("not copies of rows"));
+    assert!(place.ok(&["flush", "--all", "--yes"]).contains("not copies of rows"));
     assert_eq!(cli(&["DBSIZE"]), "0");
 
     // A replica of Redis takes no change, and says so before anything is removed.

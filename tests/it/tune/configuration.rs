@@ -6,11 +6,11 @@ use crate::support::Terminal;
 pub(super) fn is_tuned_and_taken_back(place: &Place) {
     let overlay = place.dir.path().join("state/test/tuned.toml");
     let before = place.json(&["config", "show"]);
-    ok(place, &["tune", "db", "--pool-size", "20", "--yes"]);
+    place.ok(&["tune", "db", "--pool-size", "20", "--yes"]);
     let shown = place.json(&["config", "show", "db.pool_size"]);
     assert_eq!(shown["settings"][0]["value"], 20);
     assert!(shown["settings"][0]["origin"].as_str().unwrap().starts_with("tuned"), "{shown}");
-    assert!(ok(place, &["tune", "db", "--pool-size", "20", "--yes"]).contains("nothing to do"));
+    assert!(place.ok(&["tune", "db", "--pool-size", "20", "--yes"]).contains("nothing to do"));
 
     // Changed by hand since: undo shows both and touches nothing.
     let text_before = std::fs::read_to_string(&overlay).unwrap();
@@ -19,7 +19,7 @@ pub(super) fn is_tuned_and_taken_back(place: &Place) {
     assert!(said.contains("db.pool_size = 20") && said.contains("db.pool_size = 30"), "{said}");
     std::fs::write(&overlay, text_before).unwrap();
 
-    ok(place, &["undo", "--yes"]);
+    place.ok(&["undo", "--yes"]);
     assert!(!overlay.exists(), "undo left an overlay");
     assert_eq!(place.json(&["config", "show"]), before);
 
@@ -91,11 +91,11 @@ pub(super) fn everything_reversible_goes_back_to_the_first_state(place: &Place) 
     let rows = || sql(place, "SELECT count(*) FROM notifications");
     let (first, rows_first) = (state(place), rows());
     let mark = place.json(&["history"])["changes"].as_array().unwrap().len();
-    ok(place, &["tune", "db", "--indexes", "--pool-size", "12", "--pool-timeout", "7s", "--yes"]);
-    ok(place, &["tune", "kafka", "--compression", "lz4", "--linger", "1ms", "--yes"]);
-    ok(place, &["tune", "cache", "--ttl", "user=9m,notification=4m", "--yes"]);
-    ok(place, &["db", "seed", "--notifications", "3000", "--yes"]);
-    ok(place, &["tune", "service", "--instances", "2", "--yes"]);
+    place.ok(&["tune", "db", "--indexes", "--pool-size", "12", "--pool-timeout", "7s", "--yes"]);
+    place.ok(&["tune", "kafka", "--compression", "lz4", "--linger", "1ms", "--yes"]);
+    place.ok(&["tune", "cache", "--ttl", "user=9m,notification=4m", "--yes"]);
+    place.ok(&["db", "seed", "--notifications", "3000", "--yes"]);
+    place.ok(&["tune", "service", "--instances", "2", "--yes"]);
     assert_ne!(state(place), first);
     let done = place.json(&["history"]);
     let ids: Vec<String> = done["changes"].as_array().unwrap()[mark..]
@@ -104,7 +104,7 @@ pub(super) fn everything_reversible_goes_back_to_the_first_state(place: &Place) 
         .collect();
     assert_eq!(ids.len(), 5);
     for id in ids.iter().rev() {
-        ok(place, &["undo", id, "--yes"]);
+        place.ok(&["undo", id, "--yes"]);
     }
     let last = state(place);
     assert_eq!(last.0, first.0, "the schema is another one");

@@ -14,24 +14,24 @@ pub(super) fn accounts_and_notifications(place: &Place) {
     let said = refused(place, &["send", "--payload", "{}"], 2);
     assert!(said.contains("/payload"), "{said}");
 
-    let token = ok(place, &["token"]);
+    let token = place.ok(&["token"]);
     assert!(token.lines().any(|line| line.split('.').count() == 3), "{token}");
     assert!(refused(place, &["token", "--user", "nobody@example.com"], 4).contains("password"));
 
     let add = ["user", "add", "ops@example.com", "--role", "operator", "--yes"];
-    ok(place, &add);
-    assert!(ok(place, &add).contains("there already"));
-    ok(place, &["token", "--user", "ops@example.com"]);
-    ok(place, &["user", "role", "ops@example.com", "user", "--yes"]);
+    place.ok(&add);
+    assert!(place.ok(&add).contains("there already"));
+    place.ok(&["token", "--user", "ops@example.com"]);
+    place.ok(&["user", "role", "ops@example.com", "user", "--yes"]);
     let role = || {
         let users = place.json(&["user", "list"]);
         let found = users.as_array().unwrap().iter().find(|one| one["email"] == "ops@example.com").cloned();
         found.unwrap()
     };
     assert_eq!(role()["role"], "USER");
-    ok(place, &["undo", "--yes"]);
+    place.ok(&["undo", "--yes"]);
     assert_eq!(role()["role"], "OPERATOR");
-    ok(place, &["undo", "--yes"]);
+    place.ok(&["undo", "--yes"]);
     assert!(role()["disabledAt"].is_string(), "an account that was taken back may still sign in: {}", role());
     assert!(
         refused(place, &["user", "role", "nobody@example.com", "admin"], 2).contains("nobody@example.com")
@@ -54,11 +54,11 @@ fn dead_letters(place: &Place) {
     let list = || place.json(&["dlq", "list", "--reason", "undecodable"]);
     wait(|| list().as_array().is_some_and(|all| all.len() == 1), "the message is no dead letter");
     let id = list()[0]["id"].as_i64().unwrap().to_string();
-    assert!(ok(place, &["dlq", "show", &id]).contains("undecodable"));
-    assert!(ok(place, &["dlq", "redrive", "--reason", "exhausted", "--yes"]).contains("no dead letter fits"));
-    assert!(ok(place, &["dlq", "purge", "--dry-run"]).contains("cannot be taken back"));
+    assert!(place.ok(&["dlq", "show", &id]).contains("undecodable"));
+    assert!(place.ok(&["dlq", "redrive", "--reason", "exhausted", "--yes"]).contains("no dead letter fits"));
+    assert!(place.ok(&["dlq", "purge", "--dry-run"]).contains("cannot be taken back"));
     assert_eq!(list().as_array().unwrap().len(), 1);
-    ok(place, &["dlq", "purge", "--reason", "undecodable", "--yes"]);
+    place.ok(&["dlq", "purge", "--reason", "undecodable", "--yes"]);
     assert_eq!(list().as_array().unwrap().len(), 0);
     assert!(refused(place, &["undo", "--yes"], 4).contains("cannot be brought back"));
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 pub(super) fn looks_with_deltas(place: &Place) {
-    ok(place, &["db", "snapshot", "before"]);
+    place.ok(&["db", "snapshot", "before"]);
     assert!(refused(place, &["db", "snapshot", "before"], 4).contains("already"));
     for _ in 0..5 {
         sql(place, "SELECT count(*) AS marked_by_test FROM notifications WHERE correlation_id = 'c7'");
@@ -18,7 +18,7 @@ pub(super) fn looks_with_deltas(place: &Place) {
     assert!(table["bloat_bytes"].is_i64() && table["grown_bytes"].is_i64(), "{table}");
     let status = place.json(&["db", "status"]);
     assert!(status["migrations"].as_array().unwrap().iter().all(|one| one["state"] == "applied"), "{status}");
-    assert!(ok(place, &["db", "migrate", "--yes"]).contains("nothing to do"));
+    assert!(place.ok(&["db", "migrate", "--yes"]).contains("nothing to do"));
 
     let exported =
         place.run(&["metrics", "export", "throughput", "--start", "1m", "--step", "5s", "-o", "csv"]);
@@ -44,15 +44,15 @@ pub(super) fn suggests_what_the_statements_ask_for(place: &Place) {
     let guide = "CREATE INDEX CONCURRENTLY \"idx_notifications_user_status_created\"";
     assert!(builds.iter().any(|sql| sql.starts_with(wanted) || sql.starts_with(guide)), "{plan}");
     let first = schema(place);
-    let said = ok(place, &["tune", "db", "--suggest", "--yes"]);
+    let said = place.ok(&["tune", "db", "--suggest", "--yes"]);
     assert!(said.contains("Index Scan"), "no proof: {said}");
     assert_eq!(
         sql(place, "SELECT count(*) FROM pg_extension WHERE extname = 'hypopg'"),
         "0",
         "the extension stayed"
     );
-    assert!(ok(place, &["tune", "db", "--suggest", "--yes"]).contains("nothing to do"));
-    ok(place, &["undo", "--yes"]);
+    assert!(place.ok(&["tune", "db", "--suggest", "--yes"]).contains("nothing to do"));
+    place.ok(&["undo", "--yes"]);
     assert_eq!(schema(place), first);
 }
 
@@ -61,8 +61,8 @@ pub(super) fn resets(place: &Place) {
     assert!(refused(place, &["db", "reset", "--yes"], 4).contains("(holder) holds ShareLock"));
     release(place, holder);
     assert_ne!(sql(place, "SELECT count(*) FROM notifications"), "0");
-    ok(place, &["db", "reset", "--yes"]);
+    place.ok(&["db", "reset", "--yes"]);
     assert_eq!(sql(place, "SELECT count(*) FROM notifications"), "0");
-    ok(place, &["send", "--wait"]);
+    place.ok(&["send", "--wait"]);
     assert!(refused(place, &["undo", "--yes"], 4).contains("cannot be brought back"));
 }

@@ -4,14 +4,14 @@ use super::*;
 
 pub(super) fn are_built_and_taken_back(place: &Place) {
     let first = schema(place);
-    ok(place, &["tune", "db", "--indexes", "--dry-run"]);
+    place.ok(&["tune", "db", "--indexes", "--dry-run"]);
     assert_eq!(schema(place), first, "a dry run changed the schema");
     let said = refused(place, &["tune", "db", "--indexes"], 4);
     assert!(said.contains("--yes"), "{said}");
-    let said = ok(place, &["tune", "db", "--indexes", "--yes"]);
+    let said = place.ok(&["tune", "db", "--indexes", "--yes"]);
     assert!(said.contains("Seq Scan") && said.contains(&format!("Index Scan ({INDEX})")), "no proof: {said}");
-    assert!(ok(place, &["tune", "db", "--indexes", "--yes"]).contains("nothing to do"));
-    ok(place, &["undo", "--yes"]);
+    assert!(place.ok(&["tune", "db", "--indexes", "--yes"]).contains("nothing to do"));
+    place.ok(&["undo", "--yes"]);
     assert_eq!(schema(place), first, "undo left another schema");
     let history = place.json(&["history"]);
     assert_eq!(history["changes"][0]["outcome"], "undone");
@@ -40,8 +40,8 @@ pub(super) fn bad_days_of_a_build(place: &Place) {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("waits for pid"), "{}", text(&output));
     release(place, holder);
-    ok(place, &build);
-    ok(place, &["undo", "--yes"]);
+    place.ok(&build);
+    place.ok(&["undo", "--yes"]);
 
     // nsys is killed in the middle of a build: the next one says so and finishes it.
     let holder = hold(
@@ -58,11 +58,11 @@ pub(super) fn bad_days_of_a_build(place: &Place) {
     release(place, holder);
     wait(|| sql(place, waits) == "0", "the build goes on without its nsys");
     sql(place, &format!("UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass('{INDEX}')"));
-    let listed = ok(place, &["db", "indexes"]);
+    let listed = place.ok(&["db", "indexes"]);
     if sql(place, &format!("SELECT to_regclass('{INDEX}') IS NOT NULL")) == "t" {
         assert!(listed.contains("INVALID"), "{listed}");
     }
-    let said = ok(place, &build);
+    let said = place.ok(&build);
     assert!(said.contains("done in"), "{said}");
     let valid = format!("SELECT indisvalid FROM pg_index WHERE indexrelid = '{INDEX}'::regclass");
     assert_eq!(sql(place, &valid), "t");
@@ -116,35 +116,19 @@ pub(super) fn without_the_table_the_right_the_disk_or_the_server(place: &Place) 
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(text(&output).contains("run the same command again"), "{}", text(&output));
     wait(|| place.run(&["db", "status"]).status.success(), "the server did not come back");
-    assert!(ok(place, &build).contains("done in"));
+    assert!(place.ok(&build).contains("done in"));
     assert_ne!(place.pid("postgres"), server);
-    ok(place, &["undo", "--yes"]);
+    place.ok(&["undo", "--yes"]);
 }
 
 /// A build into a file system that holds less than half of the index.
 fn disk_full(place: &Place, build: &[&str]) {
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
-    let dir = place.dir.path().join("small");
-    std::fs::create_dir_all(&dir).unwrap();
-    let run = |program: &str, args: &[&str]| Command::new(program).args(args).status().unwrap().success();
-    let path = dir.to_str().unwrap();
-    if !run("mount", &["-t", "tmpfs", "-o", "size=64k,mode=0777", "tmpfs", path]) {
-        return;
-    }
-    // The server's user must be able to enter.
-    for part in dir.ancestors().skip(1).take_while(|part| part.starts_with("/tmp/")) {
-        run("chmod", &["o+x", part.to_str().unwrap()]);
-    }
-    let space = dir.join("space");
-    std::fs::create_dir(&space).unwrap();
-    assert!(run("chown", &["postgres", space.to_str().unwrap()]));
+    let Some(disk) = Disk::mount(place.dir.path().join("small"), "64k") else { return };
+    let space = disk.for_tables();
     sql(place, &format!("CREATE TABLESPACE small LOCATION '{}'", space.display()));
     sql(place, "ALTER ROLE nsys SET default_tablespace = 'small'");
     let said = refused(place, build, 1);
     sql(place, "ALTER ROLE nsys RESET default_tablespace");
     assert!(said.contains("the disk is full"), "{said}");
     sql(place, "DROP TABLESPACE small");
-    assert!(run("umount", &["-l", path]));
 }

@@ -7,8 +7,8 @@ use rdkafka::client::DefaultClientContext;
 
 pub(super) fn grow_and_never_shrink(place: &Place) {
     assert!(refused(place, &["tune", "kafka", "--partitions", "2", "--yes"], 4).contains("cannot take"));
-    assert!(ok(place, &["tune", "kafka", "--partitions", "3", "--yes"]).contains("nothing to do"));
-    ok(place, &["tune", "kafka", "--partitions", "5", "--yes"]);
+    assert!(place.ok(&["tune", "kafka", "--partitions", "3", "--yes"]).contains("nothing to do"));
+    place.ok(&["tune", "kafka", "--partitions", "5", "--yes"]);
     let lag = place.json(&["lag"]);
     let topic = lag["topics"].as_array().unwrap().iter().find(|one| one["topic"] == "notifications").unwrap();
     let partitions = topic["partitions"].as_array().unwrap();
@@ -56,7 +56,7 @@ pub(super) fn survive_a_broker_that_dies_half_way(place: &Place) {
     signal(worker, rustix::process::Signal::CONT);
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
-    assert!(ok(place, &["tune", "kafka", "--partitions", "6", "--yes"]).contains("nothing to do"));
+    assert!(place.ok(&["tune", "kafka", "--partitions", "6", "--yes"]).contains("nothing to do"));
 }
 
 pub(super) fn of_a_topic_that_is_gone(place: &Place) {
@@ -71,6 +71,6 @@ pub(super) fn of_a_topic_that_is_gone(place: &Place) {
     let (code, said) = typed.end();
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("there is no topic notifications"), "{said}");
-    ok(place, &["up"]);
+    place.ok(&["up"]);
     assert_eq!(partitions_of(place, "notifications"), 6, "the tuned number of partitions is kept");
 }

@@ -37,7 +37,7 @@ pub(super) fn takes_reads_and_gives_them_back(place: &Place) {
     assert!(
         refused(place, &["tune", "db", "--read-replica", "local", "--yes"], 4).contains("no replica runs")
     );
-    ok(place, &["up", "--with", "replica"]);
+    place.ok(&["up", "--with", "replica"]);
     wait(|| standing(place)["used"] == true, "reads do not go to the replica");
     let health = place.json(&["health"]);
     let part = health["components"].as_array().unwrap().iter().find(|one| one["name"] == "replica").unwrap();
@@ -50,7 +50,7 @@ pub(super) fn takes_reads_and_gives_them_back(place: &Place) {
         let lists = "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query LIKE 'SELECT id, user_id%FROM notifications WHERE%'";
         psql_replica(place, lists).parse::<u64>().unwrap()
     };
-    ok(place, &["send", "--wait"]);
+    place.ok(&["send", "--wait"]);
     let before = read();
     // The first ones may still find no connection and go to the primary.
     let read_there = || {
@@ -76,11 +76,11 @@ pub(super) fn takes_reads_and_gives_them_back(place: &Place) {
     }
     wait(|| standing(place)["used"] == true, "reads do not go to a replica that came back");
 
-    ok(place, &["tune", "db", "--read-replica", "none", "--yes"]);
+    place.ok(&["tune", "db", "--read-replica", "none", "--yes"]);
     assert!(standing(place).is_null(), "{}", standing(place));
-    ok(place, &["undo", "--yes"]);
+    place.ok(&["undo", "--yes"]);
     wait(|| standing(place)["used"] == true, "undo did not bring the reads back");
-    ok(place, &["up", "--without", "replica"]);
+    place.ok(&["up", "--without", "replica"]);
     assert!(!place.json(&["ps"])["parts"].as_array().unwrap().iter().any(|one| one["name"] == "replica"));
     list();
 }

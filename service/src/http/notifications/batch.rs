@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// Bytes of one result, about.
-const RESULT_BYTES: usize = 80;
+pub(in crate::http) const RESULT_BYTES: usize = 80;
 
 /// `Batch`, its items still text: a wrong one must not spoil the others.
 #[derive(Deserialize)]

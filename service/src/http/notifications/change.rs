@@ -28,7 +28,7 @@ pub(super) async fn cancel(
     let change = app.db.cancel(shown.id, &by(&caller)).await;
     let changed = settle(&app, &shown, "cancelled", change).await?;
     audit(&app, &caller, "notification.cancel", &id.0, serde_json::json!({})).await;
-    Ok(tagged(changed))
+    tagged(&changed)
 }
 
 pub(super) async fn reschedule(
@@ -45,7 +45,7 @@ pub(super) async fn reschedule(
     }
     let seen = seen(&headers)?;
     let change = app.db.reschedule(shown.id, &wanted, seen, &by(&caller)).await;
-    Ok(tagged(settle(&app, &shown, "rescheduled", change).await?))
+    tagged(&settle(&app, &shown, "rescheduled", change).await?)
 }
 
 pub(super) async fn retry(
@@ -57,7 +57,7 @@ pub(super) async fn retry(
     let change = app.db.retry(shown.id, &by(&caller)).await;
     let changed = settle(&app, &shown, "tried again", change).await?;
     audit(&app, &caller, "notification.retry", &id.0, serde_json::json!({})).await;
-    Ok((StatusCode::ACCEPTED, tagged(changed)))
+    Ok((StatusCode::ACCEPTED, tagged(&changed)?))
 }
 
 pub(super) async fn events(

@@ -1,19 +1,16 @@
 //! Showing and listing notifications.
 
 use super::super::admin::{bad_cursor, narrowed, page};
-use super::super::endpoint::JSON;
 use super::super::error::Problem;
 use super::super::extract::{Id, Query};
 use super::super::gate::Caller;
-use super::{as_text, etag};
+use super::{Tagged, tagged};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::db::ListFilter;
 use crate::lookup::{self, Found};
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::{CONTENT_TYPE, ETAG};
-use axum::response::{IntoResponse, Response};
 use nsys_contract::api::{ListQuery, Notification, NotificationPage};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -22,10 +19,8 @@ pub(super) async fn show(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
     id: Id,
-) -> Result<Response, Problem> {
-    let found = owned(&app, &caller, &id).await?;
-    let head = [(CONTENT_TYPE, JSON.to_owned()), (ETAG, etag(found.updated_at))];
-    Ok((head, as_text(&found)?).into_response())
+) -> Result<Tagged, Problem> {
+    tagged(&*owned(&app, &caller, &id).await?)
 }
 
 /// A notification within the caller's reach. Another tenant's does not exist.
