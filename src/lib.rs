@@ -29,9 +29,14 @@ pub mod tui;
 
 use std::process::ExitCode;
 
+/// Open files that nsys, and every part that it starts, wants to be allowed. Shells give a plain user about
+/// a thousand; more than this nobody needs, and some programs walk through all that they are allowed.
+const OPEN_FILES: u64 = 65_536;
+
 /// Runs one command.
 #[must_use]
 pub fn run(cli: cli::Cli) -> ExitCode {
+    clients::process::raise_file_limit(OPEN_FILES);
     if cli.global.no_color {
         anstream::ColorChoice::Never.write_global();
     }

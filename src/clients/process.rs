@@ -190,12 +190,17 @@ pub fn file_limit_hard() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum
 }
 
-/// Allows this process as many open files as it may be allowed. Where that fails, the old limit holds.
-pub fn raise_file_limit() {
+/// Allows this process, and what it starts, up to `wanted` open files, as far as the system does. It is
+/// never allowed fewer than before.
+pub fn raise_file_limit(wanted: u64) {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit);
+    let allowed = wanted.min(limit.maximum.unwrap_or(u64::MAX));
+    if limit.current.is_some_and(|current| current < allowed) {
+        limit.current = Some(allowed);
+        // Where that fails, the old limit holds.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
 }
 
 /// Bytes free for us on the file system of this directory.

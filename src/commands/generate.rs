@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) async fn generate(args: &GenerateArgs, out: Out) -> Result<()> {
     // Each virtual user is a connection.
-    process::raise_file_limit();
+    process::raise_file_limit(u64::MAX);
     let stop = Arc::new(AtomicBool::new(false));
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let told = Arc::clone(&stop);

@@ -28,6 +28,20 @@ fn a_wrong_key_is_a_usage_error_with_its_line() {
 }
 
 #[test]
+fn the_limit_of_a_shell_on_open_files_is_not_that_of_the_stack() {
+    let place = Place::new();
+    let like = place.command(&["doctor", "-o", "json"]);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "ulimit -Sn 1024 && exec \"$@\"", "sh"]).arg(like.get_program()).args(like.get_args());
+    shell.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = shell.current_dir(place.dir.path()).output().unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let checks = said["checks"].as_array().unwrap();
+    let files = checks.iter().find(|one| one["id"] == "NSYS-D005").unwrap();
+    assert_eq!(files["ok"], true, "{files}");
+}
+
+#[test]
 fn secrets_are_shown_only_one_by_one() {
     let place = Place::new();
     let command =

@@ -99,7 +99,7 @@ async fn thousands_of_open_connections_are_held_in_bounded_memory(
     place: &Place,
     address: &str,
 ) {
-    nsys::clients::process::raise_file_limit();
+    nsys::clients::process::raise_file_limit(u64::MAX);
     let allowed = nsys::clients::process::file_limit_hard().unwrap_or(u64::MAX);
     let count = MANY.min(allowed.saturating_sub(1_000));
     let pid = place.pid("app-1");
