@@ -19,7 +19,7 @@ mod users;
 
 pub(crate) use audit::{Act, AuditFilter};
 pub(crate) use dead_letters::{Letter, Undecodable};
-pub(crate) use delivery::{AttemptMade, Claimed, Ended, NewRow, RowState};
+pub(crate) use delivery::{AttemptMade, Claimed, Due, Ended, NewRow, RowState};
 pub(crate) use events::EventFilter;
 pub(crate) use export::ExportFilter;
 pub(crate) use lifecycle::Change;

@@ -1,7 +1,7 @@
 //! Delivery: rows inserted in their first state, attempts ended, due rows claimed.
 //!
-//! When a row is due is decided by PostgreSQL's clock: a wait is handed over as its distance from the
-//! worker's own time, so that a worker whose clock jumped puts nothing off by hours.
+//! When a row is due is decided by PostgreSQL's clock: a wait is handed over as a span, so that a worker
+//! whose clock jumps, before a decision or after it, puts nothing off by hours.
 //!
 //! Every statement takes a batch. What is final stays as it is, so that a message or an attempt that
 //! comes again takes effect once.
@@ -37,12 +37,31 @@ pub(crate) struct NewRow<'a> {
     pub(crate) state: RowState,
 }
 
+/// When a row is to be looked at again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Due {
+    /// At a time of day that somebody chose.
+    At(Timestamp),
+    /// So long after it is written.
+    In(Duration),
+}
+
+impl Due {
+    fn at(self) -> Option<jiff_sqlx::Timestamp> {
+        if let Self::At(at) = self { Some(at.to_sqlx()) } else { None }
+    }
+
+    fn seconds(self) -> Option<f64> {
+        if let Self::In(wait) = self { Some(wait.as_secs_f64()) } else { None }
+    }
+}
+
 /// The state a row is written in.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RowState {
     pub(crate) status: Status,
     /// When the scheduler is to look at it. Ignored for `PROCESSING`, which gets a lease.
-    pub(crate) next_attempt_at: Option<Timestamp>,
+    pub(crate) due: Option<Due>,
     /// Attempts that failed so far.
     pub(crate) retry_count: u32,
     /// The attempt that led here, if there was one.
@@ -64,8 +83,8 @@ pub(crate) struct AttemptMade {
 
 impl RowState {
     /// A state without an attempt.
-    pub(crate) const fn new(status: Status, next_attempt_at: Option<Timestamp>) -> Self {
-        Self { status, next_attempt_at, retry_count: 0, attempt: None, error: None, refused: false }
+    pub(crate) const fn new(status: Status, due: Option<Due>) -> Self {
+        Self { status, due, retry_count: 0, attempt: None, error: None, refused: false }
     }
 
     /// Attempts that had failed before this state. An end that comes late, after another worker took the
@@ -266,19 +285,19 @@ async fn insert(
              next_attempt_at, expires_at, created_at, updated_at, idempotency_key, request_hash, correlation_id,
              causation_id, retry_count, error_message, provider, duration_ms, sent_at, failed_at, event_id)
          SELECT id, user_id, tenant_id, channel, type, priority, status, payload::jsonb, scheduled_for,
-             CASE status WHEN 'PROCESSING' THEN now() + make_interval(secs => $20)
-                 WHEN 'SCHEDULED' THEN next_attempt_at ELSE now() + (next_attempt_at - $22) END,
+             CASE status WHEN 'PROCESSING' THEN now() + make_interval(secs => $20) ELSE due END,
              expires_at, created_at, CASE WHEN status = 'SCHEDULED' THEN created_at ELSE now() END,
              idempotency_key, request_hash, correlation_id, causation_id, retry_count, error,
-             CASE WHEN next_attempt_at IS NULL THEN provider END, CASE WHEN next_attempt_at IS NULL THEN took_ms END,
+             CASE WHEN due IS NULL THEN provider END, CASE WHEN due IS NULL THEN took_ms END,
              CASE WHEN status IN ('SENT', 'DELIVERED') THEN now() END, CASE WHEN status = 'FAILED' THEN now() END,
-             CASE WHEN next_attempt_at IS NULL AND status <> 'PROCESSING' THEN nextval('events_id_seq') END
-         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-             $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::text[], $14::text[],
-             $15::text[], $16::text[], $17::int[], $18::text[], $19::text[], $21::real[])
-             AS t(id, user_id, tenant_id, channel, type, priority, status, payload, scheduled_for, next_attempt_at,
+             CASE WHEN due IS NULL AND status <> 'PROCESSING' THEN nextval('events_id_seq') END
+         FROM (SELECT *, coalesce(due_at, now() + make_interval(secs => wait_s)) AS due
+             FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+             $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::text[],
+             $14::text[], $15::text[], $16::text[], $17::int[], $18::text[], $19::text[], $21::real[], $22::float8[])
+             AS t(id, user_id, tenant_id, channel, type, priority, status, payload, scheduled_for, due_at,
              expires_at, created_at, idempotency_key, request_hash, correlation_id, causation_id, retry_count, error,
-             provider, took_ms)
+             provider, took_ms, wait_s)) AS t
          ON CONFLICT DO NOTHING RETURNING id",
     )
     .bind(column(rows, |row| row.id))
@@ -290,7 +309,7 @@ async fn insert(
     .bind(column(rows, |row| row.state.status.as_str()))
     .bind(column(rows, |row| row.payload))
     .bind(column(rows, |row| instant(row.scheduled_for)))
-    .bind(column(rows, |row| instant(row.state.next_attempt_at)))
+    .bind(column(rows, |row| row.state.due.and_then(Due::at)))
     .bind(column(rows, |row| instant(row.expires_at)))
     .bind(column(rows, |row| row.created_at.to_sqlx()))
     .bind(column(rows, |row| row.idempotency_key))
@@ -302,7 +321,7 @@ async fn insert(
     .bind(column(rows, |row| row.state.attempt.map(|attempt| attempt.provider)))
     .bind(lease.as_secs_f64())
     .bind(column(rows, |row| row.state.attempt.map(|attempt| ms(attempt.took))))
-    .bind(Timestamp::now().to_sqlx())
+    .bind(column(rows, |row| row.state.due.and_then(Due::seconds)))
     .fetch_all(connection)
     .await
 }
@@ -311,14 +330,16 @@ async fn update(connection: &mut PgConnection, ended: &[Ended]) -> Result<Vec<Uu
     let sql = format!(
         "UPDATE notifications n
          SET status = e.status, retry_count = e.retry_count, error_message = e.error,
-             next_attempt_at = now() + (e.next_attempt_at - $9), updated_at = now(),
-             provider = CASE WHEN e.next_attempt_at IS NULL THEN e.provider END,
-             duration_ms = CASE WHEN e.next_attempt_at IS NULL THEN e.took_ms END,
+             next_attempt_at = e.due, updated_at = now(),
+             provider = CASE WHEN e.due IS NULL THEN e.provider END,
+             duration_ms = CASE WHEN e.due IS NULL THEN e.took_ms END,
              sent_at = CASE WHEN e.status IN ('SENT', 'DELIVERED') THEN now() END,
              failed_at = CASE WHEN e.status = 'FAILED' THEN now() END,
-             event_id = CASE WHEN e.next_attempt_at IS NULL THEN nextval('events_id_seq') END
-         FROM UNNEST($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::text[], $7::real[], $8::int[])
-             AS e(id, status, retry_count, error, next_attempt_at, provider, took_ms, failed_before)
+             event_id = CASE WHEN e.due IS NULL THEN nextval('events_id_seq') END
+         FROM (SELECT *, coalesce(due_at, now() + make_interval(secs => wait_s)) AS due
+             FROM UNNEST($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::text[], $7::real[],
+             $8::int[], $9::float8[])
+             AS t(id, status, retry_count, error, due_at, provider, took_ms, failed_before, wait_s)) AS e
          WHERE n.id = e.id AND n.status NOT IN {FINAL} AND n.retry_count = e.failed_before
          RETURNING n.id"
     );
@@ -327,11 +348,11 @@ async fn update(connection: &mut PgConnection, ended: &[Ended]) -> Result<Vec<Uu
         .bind(column(ended, |one| one.state.status.as_str()))
         .bind(column(ended, |one| count(one.state.retry_count)))
         .bind(column(ended, |one| one.state.error.as_deref()))
-        .bind(column(ended, |one| instant(one.state.next_attempt_at)))
+        .bind(column(ended, |one| one.state.due.and_then(Due::at)))
         .bind(column(ended, |one| one.state.attempt.map(|attempt| attempt.provider)))
         .bind(column(ended, |one| one.state.attempt.map(|attempt| ms(attempt.took))))
         .bind(column(ended, |one| count(one.state.failed_before())))
-        .bind(Timestamp::now().to_sqlx())
+        .bind(column(ended, |one| one.state.due.and_then(Due::seconds)))
         .fetch_all(connection)
         .await
 }

@@ -2,7 +2,7 @@
 
 use super::message::Incoming;
 use crate::channels::{Outcome, Providers};
-use crate::db::{AttemptMade, RowState};
+use crate::db::{AttemptMade, Due, RowState};
 use crate::domain::recipient::{Recipient, Wish};
 use crate::domain::retry;
 use jiff::Timestamp;
@@ -20,7 +20,6 @@ pub(crate) struct After<'a> {
     /// Number of the first attempt of this round.
     pub(crate) first: u32,
     pub(crate) took: Duration,
-    pub(crate) now: Timestamp,
 }
 
 impl After<'_> {
@@ -41,7 +40,7 @@ impl After<'_> {
                     None => RowState { error, ..before },
                     Some(wait) => RowState {
                         status: Status::Retrying,
-                        next_attempt_at: self.now.checked_add(wait).ok(),
+                        due: Some(Due::In(wait)),
                         retry_count: self.number,
                         error,
                         ..before
@@ -71,9 +70,11 @@ pub(crate) fn not_now(
     match recipient?.wish(channel, kind, priority, now) {
         Wish::Send => None,
         Wish::Mute => Some(state(Status::Cancelled, None, "the user does not want it")),
-        Wish::Wait(until) => {
-            Some(state(Status::Scheduled, Some(until), "it waits for the end of the user's quiet hours"))
-        }
+        Wish::Wait(until) => Some(state(
+            Status::Scheduled,
+            Some(Due::At(until)),
+            "it waits for the end of the user's quiet hours",
+        )),
     }
 }
 
@@ -96,14 +97,21 @@ pub(crate) fn first(
 ) -> First {
     let retry_count = incoming.retry_count();
     if let Some(at) = incoming.scheduled_for.filter(|at| *at > now) {
-        return First::Settled(RowState { retry_count, ..RowState::new(Status::Scheduled, Some(at)) });
+        return First::Settled(RowState {
+            retry_count,
+            ..RowState::new(Status::Scheduled, Some(Due::At(at)))
+        });
     }
     let about = (incoming.channel(), incoming.kind(), incoming.priority());
     if let Some(state) = not_now(recipient, about, incoming.expires_at, retry_count, now) {
         return First::Settled(state);
     }
     if let Some(at) = incoming.retry_at.filter(|at| *at > now) {
-        return First::Settled(RowState { retry_count, ..RowState::new(Status::Pending, Some(at)) });
+        let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+        return First::Settled(RowState {
+            retry_count,
+            ..RowState::new(Status::Pending, Some(Due::In(wait)))
+        });
     }
     let Some(outcome) = providers.of(incoming.channel()).at_once() else { return First::Deliver };
     let after = After {
@@ -113,7 +121,6 @@ pub(crate) fn first(
         number: retry_count + 1,
         first: 1,
         took: Duration::ZERO,
-        now,
     };
     First::Settled(after.state(outcome, rand::random()))
 }
@@ -133,7 +140,6 @@ mod tests {
             number,
             first,
             took: Duration::from_millis(2),
-            now: Timestamp::UNIX_EPOCH,
         };
         after_it.state(Outcome::Retry { error: "no".into(), after, down: true }, 1.0)
     }
@@ -142,9 +148,9 @@ mod tests {
     fn a_failed_attempt_is_tried_again_until_its_round_is_over() {
         let first = failing(1, 1, None);
         assert_eq!((first.status, first.retry_count), (Status::Retrying, 1));
-        assert_eq!(first.next_attempt_at, Some(Timestamp::from_second(1).unwrap()));
+        assert_eq!(first.due, Some(Due::In(Duration::from_secs(1))));
         let last = failing(5, 1, None);
-        assert_eq!((last.status, last.retry_count, last.next_attempt_at), (Status::Failed, 4, None));
+        assert_eq!((last.status, last.retry_count, last.due), (Status::Failed, 4, None));
         assert!(!last.refused);
         assert_eq!(failing(5, 5, None).status, Status::Retrying, "a retry by hand begins a new round");
     }

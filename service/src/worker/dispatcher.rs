@@ -8,7 +8,7 @@ use super::decision::{self, After};
 use crate::app::App;
 use crate::cache::recipient_key;
 use crate::channels::{Outcome, Providers};
-use crate::db::{Claimed, Ended, RowState};
+use crate::db::{Claimed, Due, Ended, RowState};
 use crate::domain::breaker::{Admission, Breakers};
 use crate::domain::recipient::Recipient;
 use crate::domain::retry;
@@ -255,7 +255,6 @@ impl Dispatcher {
             number: job.envelope.retry_count + 1,
             first: job.first_attempt,
             took,
-            now: Timestamp::now(),
         }
     }
 
@@ -273,8 +272,7 @@ impl Dispatcher {
         }
         // Spread, so that they do not all come back as the breaker lets one through.
         let wait = wait + self.settings().breaker_cooldown.mul_f64(rand::random::<f64>());
-        let until = now.checked_add(wait).ok();
-        Some(RowState { retry_count, error, ..RowState::new(Status::Retrying, until) })
+        Some(RowState { retry_count, error, ..RowState::new(Status::Retrying, Some(Due::In(wait))) })
     }
 
     /// Ids of the jobs that were not begun; those under way end first.

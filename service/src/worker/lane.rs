@@ -11,7 +11,7 @@ use super::recorder::{self, Final};
 use crate::app::App;
 use crate::cache::recipient_key;
 use crate::channels::Providers;
-use crate::db::{DbError, NewRow, RowState, Undecodable};
+use crate::db::{DbError, Due, NewRow, RowState, Undecodable};
 use crate::queue::{Feed, Message};
 use crate::telemetry::trace;
 use jiff::Timestamp;
@@ -154,7 +154,7 @@ impl Lanes {
                 let settings = &app.config.worker;
                 one.row(match decision::first(one, recipient, &self.providers, settings, now) {
                     First::Settled(state) => state,
-                    First::Deliver => self.hold(one, &mut room, now),
+                    First::Deliver => self.hold(one, &mut room),
                 })
             })
             .collect();
@@ -175,11 +175,11 @@ impl Lanes {
 
     /// The state of a notification that has to be handed to its provider: held by this process while
     /// there is room, else left to the scheduler of whichever worker has some.
-    fn hold(&self, one: &Incoming<'_>, room: &mut HashMap<Channel, usize>, now: Timestamp) -> RowState {
+    fn hold(&self, one: &Incoming<'_>, room: &mut HashMap<Channel, usize>) -> RowState {
         let free = room.entry(one.channel()).or_insert_with(|| self.dispatcher.room(one.channel()));
         let retry_count = one.retry_count();
         if *free == 0 {
-            return RowState { retry_count, ..RowState::new(Status::Pending, Some(now)) };
+            return RowState { retry_count, ..RowState::new(Status::Pending, Some(Due::In(Duration::ZERO))) };
         }
         *free -= 1;
         RowState { retry_count, ..RowState::new(Status::Processing, None) }

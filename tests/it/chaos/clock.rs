@@ -1,20 +1,26 @@
 //! A clock that jumps: one worker's wall clock goes two hours ahead, then two hours behind, under load.
 //!
-//! The worker is an ordinary one that runs under libfaketime; the clock that measures spans is left alone,
-//! as it is when somebody sets the time.
+//! The worker is an ordinary one with the clock of `clock.c` before the system's; the clocks that measure
+//! spans are left alone, as they are when somebody sets the time.
 
 use super::{Load, reconcile, stack};
 use crate::client::{Client, PATIENCE};
 use crate::support::Place;
 use serde_json::Value;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-fn library() -> Option<PathBuf> {
-    let dirs = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|dir| dir.path());
-    dirs.map(|dir| dir.join("faketime/libfaketimeMT.so.1")).find(|path| path.is_file())
+/// The clock of `clock.c`, built into this directory.
+fn library(dir: &Path) -> PathBuf {
+    let library = dir.join("clock.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/chaos/clock.c");
+    let built = Command::new("cc").args(["-O1", "-shared", "-fPIC", "-o"]).args([&library, &source]).output();
+    let built = built.expect("a C compiler");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    library
 }
 
 /// A worker beside the stack's own, with a clock that can be set.
@@ -26,7 +32,8 @@ struct Worker {
 
 impl Worker {
     /// Started as the supervisor starts its worker, under another clock.
-    fn start(place: &Place, library: &Path) -> Self {
+    fn start(place: &Place) -> Self {
+        let library = library(place.dir.path());
         let own = PathBuf::from(format!("/proc/{}", place.pid("worker-1")));
         let list = |name: &str| -> Vec<String> {
             let bytes = std::fs::read(own.join(name)).expect("it runs");
@@ -38,7 +45,7 @@ impl Worker {
         let listen = args.iter().position(|arg| arg == "--metrics-listen").expect("a metrics listener");
         args[listen + 1] = port.to_string();
         let clock = place.dir.path().join("clock");
-        std::fs::write(&clock, "+0\n").unwrap();
+        std::fs::write(&clock, 0_i64.to_ne_bytes()).unwrap();
         let log = std::fs::File::create(place.dir.path().join("worker.log")).unwrap();
         let mut command = Command::new(&args[0]);
         command
@@ -48,8 +55,7 @@ impl Worker {
             .stderr(log.try_clone().unwrap())
             .stdout(log);
         command.envs(list("environ").iter().filter_map(|pair| pair.split_once('=')));
-        command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &clock);
-        command.env("FAKETIME_CACHE_DURATION", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        command.env("LD_PRELOAD", library).env("CLOCK_FILE", &clock);
         Self { child: command.spawn().unwrap(), clock, health: format!("http://{port}/health/worker") }
     }
 
@@ -61,9 +67,9 @@ impl Worker {
 
     /// Sets its clock off by so many hours, and waits until it has worked on under that clock.
     async fn set(&mut self, hours: i64) {
-        let other = self.clock.with_extension("new");
-        std::fs::write(&other, format!("{hours:+}h\n")).unwrap();
-        std::fs::rename(&other, &self.clock).unwrap();
+        let file = std::fs::File::options().write(true).open(&self.clock).unwrap();
+        // Into the very page that the worker has mapped.
+        file.write_all_at(&(hours * 3_600).to_ne_bytes(), 0).unwrap();
         let deadline = Instant::now() + PATIENCE;
         let mut since = None;
         loop {
@@ -74,7 +80,10 @@ impl Worker {
                     return;
                 }
             }
-            assert!(self.child.try_wait().unwrap().is_none(), "the worker ended");
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let log = std::fs::read_to_string(self.clock.with_file_name("worker.log")).unwrap();
+                panic!("the worker ended ({status}) when its clock went {hours} h off:\n{}", tail(&log));
+            }
             assert!(
                 Instant::now() < deadline,
                 "the worker does not work {hours} h off: {:?}",
@@ -83,6 +92,12 @@ impl Worker {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
+}
+
+/// The last lines of a log.
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 impl Drop for Worker {
@@ -94,13 +109,9 @@ impl Drop for Worker {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_jumps_puts_nothing_off_and_doubles_nothing() {
-    let Some(library) = library() else {
-        eprintln!("left out: libfaketime is not installed (apt-get install libfaketime)");
-        return;
-    };
     let place = stack(0.2, "");
     let client = Arc::new(Client::of(&place).await);
-    let mut worker = Worker::start(&place, &library);
+    let mut worker = Worker::start(&place);
     let load = Load::start(&client, 6, "clock");
     for hours in [0, 2, -2, 0] {
         worker.set(hours).await;
