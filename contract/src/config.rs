@@ -401,8 +401,15 @@ pub struct Limits {
     pub burst: u32,
     /// Callers with these e-mail addresses are not limited.
     pub exempt: Vec<String>,
-    /// Most requests in progress per process; above it requests are shed with 503.
+    /// Most requests in progress per process, of those that write to the log and of all others each.
     pub max_in_flight: usize,
+    /// Most requests that wait for a place of either kind; above it requests are shed with 503.
+    pub max_waiting: usize,
+    /// Longest wait for a place; after it a request is shed with 503.
+    #[serde(with = "span")]
+    pub max_wait: Duration,
+    /// Most streams (ingest line by line, exports, followed events) open per process.
+    pub max_streams: usize,
     /// Accepting stops when this many messages wait for the workers.
     pub max_backlog: u64,
     /// Password hashes computed at once per process; 0 means one per core.
@@ -415,7 +422,10 @@ impl Default for Limits {
             rate_per_second: 1_000,
             burst: 2_000,
             exempt: vec!["loadtest@example.com".into()],
-            max_in_flight: 20_000,
+            max_in_flight: 10_000,
+            max_waiting: 10_000,
+            max_wait: Duration::from_secs(1),
+            max_streams: 10_000,
             max_backlog: 10_000_000,
             password_hashers: 0,
         }

@@ -1,5 +1,6 @@
 //! Everything a handler or the worker needs, built once.
 
+use crate::admission::Admission;
 use crate::auth::Authenticator;
 use crate::cache::Cache;
 use crate::counts::Counts;
@@ -28,19 +29,13 @@ pub(crate) struct App {
     pub(crate) ingestion: Ingestion,
     pub(crate) metrics: Metrics,
     pub(crate) worker: WorkerState,
-    /// Requests in progress; above the limit new ones are shed.
-    pub(crate) in_flight: Semaphore,
+    pub(crate) admission: Admission,
     /// Password hashes at once: each takes 19 MiB and tens of milliseconds of a core.
     pub(crate) hashers: Semaphore,
     draining: AtomicBool,
 }
 
 impl App {
-    /// Requests that have begun and are not answered yet.
-    pub(crate) fn requests_in_progress(&self) -> usize {
-        self.config.limits.max_in_flight.saturating_sub(self.in_flight.available_permits())
-    }
-
     /// Connects to every part, in the order in which a failure is easiest to understand.
     pub(crate) async fn connect(config: ServiceConfig) -> anyhow::Result<Self> {
         let metrics = Metrics::default();
@@ -56,7 +51,7 @@ impl App {
         let hashers =
             if config.limits.password_hashers == 0 { cores } else { config.limits.password_hashers };
         Ok(Self {
-            in_flight: Semaphore::new(config.limits.max_in_flight),
+            admission: Admission::new(&config.limits),
             hashers: Semaphore::new(hashers),
             draining: AtomicBool::new(false),
             worker: WorkerState::default(),

@@ -7,6 +7,7 @@
 //! - `queue` is the only place that names rdkafka, `db` the only SQL, `cache` the only redis
 //! - [`telemetry`]: metrics under the contract's names, logs
 
+mod admission;
 mod app;
 mod auth;
 mod cache;

@@ -4,6 +4,7 @@
 //! that the other does not, and no route exists without a decision on who may use it.
 
 use super::gate::{Access, Gate, Gated};
+use crate::admission::Lane;
 use crate::app::App;
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -35,7 +36,7 @@ pub(crate) struct Route {
     /// The statuses it may fail with beyond those that follow from its shape.
     pub(crate) failures: &'static [u16],
     pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
-    endless: bool,
+    lane: Lane,
 }
 
 /// A body by its media types.
@@ -64,7 +65,7 @@ fn route(method: &'static str, path: &'static str, access: Access, summary: &'st
         answers: Vec::new(),
         failures: &[],
         schemas: Vec::new(),
-        endless: false,
+        lane: Lane::Query,
     }
 }
 
@@ -165,9 +166,9 @@ impl Route {
         self
     }
 
-    /// The answer may take as long as it likes.
-    pub(crate) fn endless(mut self) -> Self {
-        self.endless = true;
+    /// The kind of request it is, where it is not a query.
+    pub(crate) fn lane(mut self, lane: Lane) -> Self {
+        self.lane = lane;
         self
     }
 
@@ -188,7 +189,7 @@ impl Route {
             method: self.method,
             path: self.path,
             access: self.access,
-            endless: self.endless,
+            lane: self.lane,
             metrics: OnceLock::new(),
         });
         Endpoint { handlers: on(filter, Gated { handler, gate }), route: self }
