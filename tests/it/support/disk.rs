@@ -18,7 +18,8 @@ impl Disk {
         let options = format!("size={size},mode=0755");
         let mounted = rustix::process::geteuid().is_root()
             && run("mount", &["-t", "tmpfs", "-o", &options, "tmpfs", at.to_str().unwrap()]);
-        mounted.then_some(Self(at))
+        // Not `then_some`: a disk that is not there must not be unmounted.
+        mounted.then(|| Self(at))
     }
 
     /// A directory for tables, which the server's user may enter.
