@@ -1,5 +1,5 @@
 # Developer commands; each body is one plain command.
-.PHONY: help demo diagnose-accuracy test test-docker chaos bench bench-tui lint build release
+.PHONY: help demo diagnose-accuracy test test-docker test-kubernetes chaos bench bench-tui lint build release
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -12,6 +12,9 @@ test: ## Set up what is missing and run every test on real parts
 
 test-docker: ## The tests of stacks in containers, on images without a registry (root)
 	sh scripts/test-docker.sh
+
+test-kubernetes: ## What nsys asks of a cluster, asked of a real API server without pods (root, Go)
+	sh scripts/test-kubernetes.sh
 
 chaos: ## Kill, stop and starve parts under load, round after round (CHAOS_ROUNDS, CHAOS_SEED)
 	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-5} cargo test --locked --test it -- --nocapture chaos:: delivery::

@@ -147,11 +147,13 @@ impl Cluster {
         let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
         let (group, version) = text("/apiVersion").split_once('/').unwrap_or(("", text("/apiVersion")));
         let kind = GroupVersionKind::gvk(group, version, text("/kind"));
+        let unknown =
+            || Error::failed(format!("the cluster knows no {} of {}", kind.kind, text("/apiVersion")));
         let (resource, capabilities) =
             pinned_kind(&self.client, &kind).await.map_err(|cause| match cause {
-                kube::Error::Discovery(_) => {
-                    Error::failed(format!("the cluster knows no {} of {}", kind.kind, text("/apiVersion")))
-                }
+                kube::Error::Discovery(_) => unknown(),
+                // Nothing of the whole group.
+                kube::Error::Api(status) if status.code == 404 => unknown(),
                 cause => refused(&name_of(object), cause),
             })?;
         let api = if capabilities.scope == Scope::Cluster {

@@ -8,6 +8,7 @@ mod client;
 mod dashboards;
 mod delivery;
 mod docker;
+mod kubernetes;
 mod load;
 mod rules;
 mod sink;

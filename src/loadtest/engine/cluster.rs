@@ -19,6 +19,7 @@ use tokio::time::Instant;
 const PERIOD: Duration = Duration::from_secs(2);
 /// Pods must be scheduled and images pulled beside the level itself.
 const OVERHEAD: Duration = Duration::from_secs(600);
+const NO_OPERATOR: &str = "is the k6 operator installed? https://github.com/grafana/k6-operator";
 /// Lines of a log's end among which the summary is.
 const LINES: usize = 50;
 
@@ -88,6 +89,7 @@ pub async fn drive(mut plan: Value, stop: impl Future<Output = ()>) -> Result<()
     let cluster = Cluster::connect(&told.place.context, &told.place.namespace).await?;
     let objects = Objects::new(&told.name, &told.place.namespace, &told.place.image, told.parallelism, &plan);
     let work = async {
+        cluster.has(&objects.run).await.map_err(|error| error.hint(NO_OPERATOR))?;
         for object in objects.all() {
             cluster.apply(object, false).await?;
         }
@@ -98,10 +100,12 @@ pub async fn drive(mut plan: Value, stop: impl Future<Output = ()>) -> Result<()
         ended = work => ended,
         () = stop => Err(Error::interrupted("the load was ended")),
     };
+    // One that cannot be deleted keeps neither the others nor what happened.
+    let mut left = Ok(());
     for object in objects.all().into_iter().rev() {
-        cluster.delete(object).await?;
+        left = left.and(cluster.delete(object).await);
     }
-    ended
+    ended.and(left)
 }
 
 /// Waits until the operator says that every runner has ended.
@@ -116,8 +120,7 @@ async fn finished(cluster: &Cluster, run: &Value, seconds: u64) -> Result<()> {
                 return Err(Error::failed("the k6 operator says: error").hint("kubectl describe testrun"));
             }
             _ if Instant::now() > deadline => {
-                return Err(Error::failed(format!("the test run is still: {stage}"))
-                    .hint("is the k6 operator installed? https://github.com/grafana/k6-operator"));
+                return Err(Error::failed(format!("the test run is still: {stage}")).hint(NO_OPERATOR));
             }
             _ => tokio::time::sleep(PERIOD).await,
         }
