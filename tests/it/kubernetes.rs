@@ -1,6 +1,9 @@
 //! What nsys asks of a cluster, asked of a real API server. Runs when NSYS_TEST_CLUSTER tells its address
 //! (`make test-kubernetes`). No pods run there: what controllers would do is done here.
 
+// A test that is left out says so.
+#![allow(clippy::print_stderr)]
+
 use crate::client::PATIENCE;
 use crate::support::{Place, text};
 use reqwest::{Method, StatusCode};
