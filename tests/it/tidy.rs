@@ -148,7 +148,7 @@ fn holds(sources: &[(String, String)], module: &str, test: Option<&str>) -> bool
         (of(name, &its) || of(name, &own))
             && match test {
                 Some(test) => text.contains(&format!("fn {test}(")),
-                None => text.contains("#[test]"),
+                None => text.contains("#[test]") || text.contains("#[tokio::test"),
             }
     })
 }

@@ -3,6 +3,7 @@
 use super::{newest, offer, results};
 use crate::support::{Place, text};
 use crate::tune::{elsewhere, psql};
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
@@ -76,14 +77,19 @@ pub(super) fn a_slow_database_is_not_the_generator_s_fault(place: &Place) {
     holder.wait().unwrap();
 }
 
-/// One processor, and only what others leave of it.
+/// One processor, and only what others leave of it: one that never rests, with a limit of its own.
 pub(super) fn a_generator_without_processors_says_so(place: &Place) {
+    let mut busy = std::process::Command::new("taskset");
+    let mut busy = busy.args(["-c", "0", "timeout", "120", "sh", "-c", "while :; do :; done"]).spawn().unwrap();
     let like = place.command(&["loadtest", "stress", "-q", "--rates", "6000/s:6s", "--stabilise", "5s"]);
     let mut command = std::process::Command::new("nice");
-    command.args(["-n", "19", "taskset", "-c", "0"]).arg(like.get_program()).args(like.get_args());
+    command.args(["-n", "10", "taskset", "-c", "0"]).arg(like.get_program()).args(like.get_args());
     command.current_dir(place.dir.path());
     command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let output = command.output().unwrap();
+    // `timeout` passes this on.
+    kill_process(Pid::from_child(&busy), Signal::TERM).unwrap();
+    busy.wait().unwrap();
     assert_eq!(output.status.code(), Some(11), "{}", text(&output));
     let level = &newest(place, &output)["levels"][0];
     assert_eq!(
