@@ -179,6 +179,9 @@ fn typed(text: &str, default: &Value) -> Option<Value> {
         Value::Integer(_) => Value::Integer(text.parse().ok()?),
         Value::Float(_) => Value::Float(text.parse().ok()?),
         Value::Boolean(_) => Value::Boolean(text.parse().ok()?),
+        Value::Array(_) if text.trim_start().starts_with('[') => {
+            format!("list = {text}").parse::<Table>().ok()?.remove("list")?
+        }
         Value::Array(_) => {
             Value::Array(text.split(',').filter(|item| !item.is_empty()).map(Value::from).collect())
         }
@@ -191,7 +194,7 @@ const fn kind(value: &Value) -> &'static str {
         Value::Integer(_) => "a whole number",
         Value::Float(_) => "a number",
         Value::Boolean(_) => "true or false",
-        Value::Array(_) => "a list with commas",
+        Value::Array(_) => "a list: a,b or [\"a\", \"b\"]",
         _ => "text",
     }
 }
@@ -252,5 +255,17 @@ mod tests {
         let pair = ("NSYS_STACK__NAME".to_owned(), "5".to_owned());
         add_environment(&mut settings, std::iter::once(pair)).unwrap();
         assert_eq!(build(&settings).unwrap().stack.name, "5");
+    }
+
+    #[test]
+    fn lists_are_told_with_commas_or_as_in_the_file() {
+        for text in ["load@first,load@second", r#"["load@first", "load@second"]"#] {
+            let mut settings = defaults().unwrap();
+            let pair = ("NSYS_LOADTEST__HOSTS".to_owned(), text.to_owned());
+            add_environment(&mut settings, std::iter::once(pair)).unwrap();
+            assert_eq!(build(&settings).unwrap().loadtest.hosts, ["load@first", "load@second"], "{text}");
+        }
+        let pair = ("NSYS_LOADTEST__HOSTS".to_owned(), r#"["load@first""#.to_owned());
+        assert!(add_environment(&mut defaults().unwrap(), std::iter::once(pair)).is_err());
     }
 }

@@ -80,7 +80,8 @@ pub(super) fn a_slow_database_is_not_the_generator_s_fault(place: &Place) {
 /// One processor, and only what others leave of it: one that never rests, with a limit of its own.
 pub(super) fn a_generator_without_processors_says_so(place: &Place) {
     let mut busy = std::process::Command::new("taskset");
-    let mut busy = busy.args(["-c", "0", "timeout", "120", "sh", "-c", "while :; do :; done"]).spawn().unwrap();
+    let mut busy =
+        busy.args(["-c", "0", "timeout", "120", "sh", "-c", "while :; do :; done"]).spawn().unwrap();
     let like = place.command(&["loadtest", "stress", "-q", "--rates", "6000/s:6s", "--stabilise", "5s"]);
     let mut command = std::process::Command::new("nice");
     command.args(["-n", "10", "taskset", "-c", "0"]).arg(like.get_program()).args(like.get_args());
