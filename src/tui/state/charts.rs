@@ -200,7 +200,7 @@ fn overview(state: &State, at_s: f64) -> Vec<Chart> {
         Chart::new(GROUP, "lag", 0, &[(Metric::Lag, Role::Main)]).bound(state.bounds.lag),
         Chart::new(
             POSTGRES,
-            "connections",
+            "open / active",
             2,
             &[(Metric::Connections, Role::Main), (Metric::Active, Role::Other)],
         )
@@ -241,7 +241,7 @@ fn db(state: &State) -> Vec<Chart> {
     vec![
         Chart::new(
             POSTGRES,
-            "connections",
+            "open / active",
             0,
             &[(Metric::Connections, Role::Main), (Metric::Active, Role::Other)],
         )
