@@ -4,7 +4,10 @@ use super::{Stack, health, setup};
 use crate::clients::{http, postgres::Postgres, process};
 use crate::error::Result;
 use serde::Serialize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Longest wait for Prometheus to find a replica that was just started.
+const DISCOVERY: Duration = Duration::from_secs(12);
 
 /// One check.
 #[derive(Clone, Debug, Serialize)]
@@ -177,21 +180,31 @@ fn files() -> Check {
     }
 }
 
+/// Prometheus looks for new replicas every five seconds: one that was just started is waited for.
 async fn targets(stack: &Stack, replicas: usize) -> Check {
-    let url = format!("{}/api/v1/targets?state=active", stack.endpoints.prometheus_url());
-    let answer = http::get(&url, Duration::from_secs(3)).await;
-    let up = answer.ok().map(|answer| {
-        let all = answer.body["data"]["activeTargets"].as_array().cloned().unwrap_or_default();
-        // Others may be scraped too: the balancer is.
-        let replica =
-            |one: &&serde_json::Value| matches!(one["labels"]["role"].as_str(), Some("app" | "worker"));
-        all.iter().filter(replica).filter(|one| one["health"] == "up").count()
-    });
+    let until = Instant::now() + DISCOVERY;
+    let up = loop {
+        let up = scraped(stack).await;
+        if up.is_none_or(|up| up == replicas) || Instant::now() >= until {
+            break up;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
     let detail = up.map_or_else(
         || "Prometheus does not answer".to_owned(),
         |up| format!("{up} of {replicas} replicas are scraped"),
     );
     Check { id: "NSYS-D007", name: "metrics", ok: up == Some(replicas), detail, mend: "nsys up" }
+}
+
+/// How many replicas Prometheus reaches; absent when it does not answer.
+async fn scraped(stack: &Stack) -> Option<usize> {
+    let url = format!("{}/api/v1/targets?state=active", stack.endpoints.prometheus_url());
+    let answer = http::get(&url, Duration::from_secs(3)).await.ok()?;
+    let all = answer.body["data"]["activeTargets"].as_array().cloned().unwrap_or_default();
+    // Others may be scraped too: the balancer is.
+    let replica = |one: &&serde_json::Value| matches!(one["labels"]["role"].as_str(), Some("app" | "worker"));
+    Some(all.iter().filter(replica).filter(|one| one["health"] == "up").count())
 }
 
 async fn database(stack: &Stack) -> Result<Postgres> {
