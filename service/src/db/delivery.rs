@@ -113,6 +113,8 @@ pub(crate) struct Claimed {
     pub(crate) envelope: Envelope,
     /// Number of the first attempt of this round, from 1.
     pub(crate) first_attempt: u32,
+    /// How long ago it was accepted or, where a time was chosen, that time came.
+    pub(crate) age: Duration,
 }
 
 /// The end of an attempt, or of a look at a row.
@@ -237,7 +239,8 @@ impl Db {
                          AND status IN ('PENDING', 'SCHEDULED', 'RETRYING', 'PROCESSING')
                      ORDER BY next_attempt_at LIMIT room.free FOR UPDATE SKIP LOCKED) AS due)
              RETURNING id, user_id, tenant_id, channel, type, priority, payload, retry_count, first_attempt,
-                 scheduled_for, expires_at, created_at, correlation_id, causation_id, idempotency_key, request_hash",
+                 scheduled_for, expires_at, created_at, correlation_id, causation_id, idempotency_key, request_hash,
+                 extract(epoch FROM now() - greatest(created_at, scheduled_for))::float8 AS age_s",
         )
         .bind(room.iter().map(|(channel, _)| channel.as_str()).collect::<Vec<_>>())
         .bind(room.iter().map(|(_, free)| i64::try_from(*free).unwrap_or(i64::MAX)).collect::<Vec<_>>())
@@ -399,5 +402,7 @@ fn claimed(row: &PgRow) -> Result<Claimed, sqlx::Error> {
         causation_id: row.try_get("causation_id")?,
         retry_count: number("retry_count")?,
     };
-    Ok(Claimed { envelope, first_attempt: number("first_attempt")? })
+    // By an API whose clock is ahead it was accepted in the future: it has not waited yet.
+    let age = Duration::try_from_secs_f64(row.try_get("age_s")?).unwrap_or_default();
+    Ok(Claimed { envelope, first_attempt: number("first_attempt")?, age })
 }

@@ -34,6 +34,8 @@ pub(crate) struct Job {
     pub(crate) first_attempt: u32,
     /// When the lease was taken.
     pub(crate) claimed: Instant,
+    /// How long it had waited by then, by PostgreSQL's clock; nothing for one that was just stored.
+    pub(crate) age: Duration,
     /// The trace it belongs to; empty when that is not recorded.
     pub(crate) trace: Context,
 }
@@ -44,6 +46,7 @@ impl Job {
             envelope: claimed.envelope,
             first_attempt: claimed.first_attempt,
             claimed: at,
+            age: claimed.age,
             trace: Context::new(),
         }
     }
@@ -219,7 +222,7 @@ impl Dispatcher {
         }
         let provider = self.providers.of(envelope.channel);
         let destination = provider.destination(envelope);
-        if let Some(state) = destination.as_deref().and_then(|one| self.held(one, envelope, now)) {
+        if let Some(state) = destination.as_deref().and_then(|one| self.held(one, job)) {
             return Some(state);
         }
         let started = Instant::now();
@@ -260,14 +263,13 @@ impl Dispatcher {
 
     /// The state of a notification whose destination is left alone now. That is no attempt, but it does
     /// not go on for ever either.
-    fn held(&self, destination: &str, envelope: &Envelope, now: Timestamp) -> Option<RowState> {
+    fn held(&self, destination: &str, job: &Job) -> Option<RowState> {
         let Admission::Hold(wait) = self.breakers().admit(destination, Instant::now()) else { return None };
         let error = Some(format!("{destination} only fails and is left alone for now"));
+        let envelope = &job.envelope;
         let retry_count = envelope.retry_count;
         let patience = retry::patience(self.settings(), self.providers.schedule(envelope.channel));
-        let since = envelope.scheduled_for.unwrap_or(0).max(envelope.timestamp);
-        let waited = Duration::from_millis(u64::try_from(now.as_millisecond() - since).unwrap_or(0));
-        if waited > patience {
+        if job.age + job.claimed.elapsed() > patience {
             return Some(RowState { retry_count, error, ..RowState::new(Status::Failed, None) });
         }
         // Spread, so that they do not all come back as the breaker lets one through.
@@ -313,7 +315,8 @@ mod tests {
         envelope.user_id = user.to_owned();
         envelope.priority = priority;
         envelope.id = Uuid::from_u128(number);
-        Job { envelope, first_attempt: 1, claimed: Instant::now(), trace: Context::new() }
+        let (claimed, age, trace) = (Instant::now(), Duration::ZERO, Context::new());
+        Job { envelope, first_attempt: 1, claimed, age, trace }
     }
 
     fn next(queue: &mut Queue) -> Option<(u128, Line)> {

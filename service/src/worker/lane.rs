@@ -200,6 +200,7 @@ impl Lanes {
                 envelope: one.envelope(),
                 first_attempt: 1,
                 claimed,
+                age: Duration::ZERO,
                 trace: trace.clone().unwrap_or_default(),
             })
             .collect();
