@@ -29,7 +29,8 @@ if [ "${1:-}" != --programs ]; then
   done
 fi
 mkdir -p "$work/jars"
-cp "$built/notification-service" "$built/nsys" "$work"
+# Not `cp`: over the empty files of before it would keep their modes.
+install -m 755 "$built/notification-service" "$built/nsys" "$work"
 # Symbols are not needed there, and the engine copies each image whole.
 strip "$work/notification-service" "$work/nsys" 2>/dev/null || true
 build service "notification-service:$version"
