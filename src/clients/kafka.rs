@@ -86,6 +86,14 @@ async fn blocking<T: Send + 'static>(
 
 /// Why the client failed, in words that do not need its source.
 fn reason(cause: &KafkaError) -> String {
+    if let KafkaError::ClientConfig(_, why, key, _) = cause {
+        return if why.contains("at build time") {
+            "this build has no TLS for Kafka: build it with --features kafka-tls".to_owned()
+        } else {
+            // Not its value, which may be a password.
+            format!("{key}: {why}")
+        };
+    }
     match cause.rdkafka_error_code() {
         Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => {
             "no broker answers".to_owned()
@@ -136,7 +144,7 @@ pub async fn ensure_topics(
         return Ok(());
     }
     let admin: AdminClient<DefaultClientContext> =
-        config(brokers).create().map_err(|cause| Error::failed(format!("kafka: {cause}")))?;
+        config(brokers).create().map_err(|cause| Error::failed(format!("kafka: {}", reason(&cause))))?;
     let new: Vec<_> = missing
         .iter()
         .map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(replication)))

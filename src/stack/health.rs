@@ -172,9 +172,10 @@ async fn component(stack: &Stack, name: &str, records: &[Record]) -> Component {
         Err(error) => {
             let record = records.iter().find(|record| record.name == name);
             let hint = match record {
-                _ if stack.runtime == super::Runtime::External => {
-                    "check its address: nsys config show".to_owned()
-                }
+                _ if stack.runtime == super::Runtime::External => match name.as_str() {
+                    "schema" | "topics" => format!("nsys up --only {name}"),
+                    _ => "check its address: nsys config show".to_owned(),
+                },
                 _ if records.is_empty() => "nsys up".to_owned(),
                 Some(record) if record.state == State::Failed => {
                     format!("nsys logs {name}, then nsys restart {name}")

@@ -1,6 +1,6 @@
 //! Topics and groups in detail, and more partitions.
 
-use super::{Brokers, blocking, config};
+use super::{Brokers, blocking, config, reason};
 use crate::domain::group::{Group, Member, read_assignment};
 use crate::error::{Error, Kind, Result};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, ResourceSpecifier};
@@ -30,7 +30,7 @@ pub struct Partition {
 }
 
 fn admin(brokers: &Brokers) -> Result<AdminClient<DefaultClientContext>> {
-    config(brokers).create().map_err(|cause| Error::failed(format!("kafka: {cause}")))
+    config(brokers).create().map_err(|cause| Error::failed(format!("kafka: {}", reason(&cause))))
 }
 
 /// Raises a topic to `total` partitions; with `only_ask` the broker says whether it would.
