@@ -182,7 +182,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::super::bench::second;
-    use super::super::update::{Mark, Sample, Update};
+    use super::super::update::{Mark, Part, Sample, Update};
     use super::*;
     use history::{Metric, Series};
 
@@ -227,6 +227,27 @@ mod tests {
         let then = tables::of_pane(&State { pane: Pane::Lag, ..state }, 60.0);
         let end = then.columns.iter().position(|column| column.name == "end").unwrap();
         assert_eq!(then.rows[1].cells[end].text, (1_000_000 + 60 * 240).to_string());
+    }
+
+    #[test]
+    fn a_part_that_has_done_its_work_is_no_trouble() {
+        let mut state = State::default();
+        for number in 0..30 {
+            second(f64::from(number), 3).into_iter().for_each(|stamped| state.update(stamped));
+        }
+        let part = |name: &str, is: &str| Part {
+            name: name.to_owned(),
+            state: is.to_owned(),
+            last_exit: (is != "running").then(|| "exit code 0".to_owned()),
+            ..Part::default()
+        };
+        let mut parts = vec![part("prepare", "done"), part("worker-1", "running")];
+        state.update(Stamped { at_s: 30.0, update: Update::Stack(Ok(parts.clone())) });
+        assert_eq!(verdict::worst(&state, 30.0).tone, Tone::Good);
+        parts[1] = part("worker-1", "failed");
+        state.update(Stamped { at_s: 31.0, update: Update::Stack(Ok(parts)) });
+        let said = verdict::worst(&state, 31.0);
+        assert!(said.text.starts_with("worker-1 is failed"), "{said:?}");
     }
 
     #[test]

@@ -134,6 +134,14 @@ pub struct Part {
     pub last_exit: Option<String>,
 }
 
+impl Part {
+    /// Whether it does its work, or has done it: what prepares a stack in containers ends.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        matches!(self.state.as_str(), "running" | "done")
+    }
+}
+
 /// A load test that runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Load {

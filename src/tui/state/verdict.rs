@@ -56,7 +56,7 @@ pub fn worst(state: &State, at_s: f64) -> Verdict {
 /// A part that is down, or a source that does not answer.
 fn broken(state: &State, at_s: f64) -> Option<Verdict> {
     let parts = state.data.parts.at(at_s).map(|(_, parts)| parts.as_slice()).unwrap_or_default();
-    if let Some(part) = parts.iter().find(|part| part.state != "running") {
+    if let Some(part) = parts.iter().find(|part| !part.is_well()) {
         let how = part.last_exit.as_ref().map(|how| format!("; it ended with {how}")).unwrap_or_default();
         let hint = format!("nsys logs {}", part.name);
         return Some(verdict(
@@ -184,7 +184,7 @@ pub fn dots(state: &State, at_s: f64) -> Vec<Dot> {
     };
     let mut dots: Vec<_> = parts
         .iter()
-        .map(|part| Dot { tone: tone(&part.name, part.state == "running"), name: part.name.clone() })
+        .map(|part| Dot { tone: tone(&part.name, part.is_well()), name: part.name.clone() })
         .collect();
     if dots.is_empty() {
         let of = |(name, _, health): (&str, Pane, Health<'_>)| Dot {

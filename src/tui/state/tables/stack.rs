@@ -19,6 +19,7 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
         };
         let tone = match part.state.as_str() {
             "running" => Tone::Good,
+            "done" => Tone::Dim,
             "restarting" | "stopping" | "starting" => Tone::Warn,
             _ => Tone::Bad,
         };
