@@ -10,6 +10,7 @@ if ! command -v etcd >/dev/null; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends etcd-server openssl
 fi
+sh scripts/bootstrap.sh
 cargo build --workspace --locked
 tools=${XDG_DATA_HOME:-$HOME/.local/share}/nsys/kube-apiserver-$version
 place=$(mktemp -d)

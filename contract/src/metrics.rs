@@ -15,7 +15,7 @@ pub const HTTP_REQUEST_ERRORS_BY_TYPE_TOTAL: &str = "http_request_errors_by_type
 pub const ACTIVE_CONNECTIONS: &str = "active_connections";
 /// Gauge of queued work {queue_name}.
 pub const QUEUE_DEPTH: &str = "queue_depth";
-/// The `queue_name` of [`QUEUE_DEPTH`] that counts requests in progress.
+/// The `queue_name` of [`QUEUE_DEPTH`] that counts requests that are not answered yet, those in line too.
 pub const REQUESTS_IN_PROGRESS: &str = "requests";
 /// Counter of notifications that reached a final state {channel, type, priority, status}.
 pub const NOTIFICATIONS_TOTAL: &str = "notifications_total";

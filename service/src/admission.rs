@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The kinds of requests that do not stand in each other's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lane {
+pub(crate) enum Class {
     /// Waits for the log.
     Intake,
     /// Everything else that has an end.
@@ -22,19 +22,34 @@ pub(crate) enum Lane {
     Vital,
 }
 
-/// The places and the lines before them.
-pub(crate) struct Admission {
+/// The doors of each class.
+pub(crate) struct Doors {
     intake: Door,
     query: Door,
     streams: Door,
 }
 
+/// What one class has: places, and a line before them.
 struct Door {
-    places: Semaphore,
-    size: usize,
-    line: Semaphore,
-    line_size: usize,
+    places: Seats,
+    line: Seats,
     patience: Duration,
+}
+
+/// So many, and which of them are free.
+struct Seats {
+    free: Semaphore,
+    size: usize,
+}
+
+impl Seats {
+    fn new(size: usize) -> Self {
+        Self { free: Semaphore::new(size), size }
+    }
+
+    fn taken(&self) -> usize {
+        self.size.saturating_sub(self.free.available_permits())
+    }
 }
 
 /// A place; it is free again when this goes.
@@ -42,13 +57,11 @@ pub(crate) struct Place<'a> {
     _permit: Option<SemaphorePermit<'a>>,
 }
 
-impl Admission {
+impl Doors {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let door = |size: usize, line: usize| Door {
-            places: Semaphore::new(size),
-            size,
-            line: Semaphore::new(line),
-            line_size: line,
+        let door = |places: usize, line: usize| Door {
+            places: Seats::new(places),
+            line: Seats::new(line),
             patience: limits.max_wait,
         };
         Self {
@@ -59,44 +72,44 @@ impl Admission {
         }
     }
 
-    /// A place in this lane, at once or after a wait; nothing when the line is full or takes too long.
-    pub(crate) async fn enter(&self, lane: Lane) -> Option<Place<'_>> {
-        let door = match lane {
-            Lane::Intake => &self.intake,
-            Lane::Query => &self.query,
-            Lane::Stream => &self.streams,
-            Lane::Vital => return Some(Place { _permit: None }),
+    /// A place for a request of this class, at once or after a wait; nothing when the line is full or takes too long.
+    pub(crate) async fn enter(&self, class: Class) -> Option<Place<'_>> {
+        let door = match class {
+            Class::Intake => &self.intake,
+            Class::Query => &self.query,
+            Class::Stream => &self.streams,
+            Class::Vital => return Some(Place { _permit: None }),
         };
         door.enter().await.map(|permit| Place { _permit: Some(permit) })
     }
 
     /// Requests that have begun and are not answered yet; those in line have not begun.
     pub(crate) fn in_progress(&self) -> usize {
-        self.doors().map(|door| door.size.saturating_sub(door.places.available_permits())).sum()
+        self.all().map(|door| door.places.taken()).sum()
     }
 
     /// Requests that wait for a place.
     pub(crate) fn waiting(&self) -> usize {
-        self.doors().map(|door| door.line_size.saturating_sub(door.line.available_permits())).sum()
+        self.all().map(|door| door.line.taken()).sum()
     }
 
     /// Most that are in progress at once.
     pub(crate) fn size(&self) -> usize {
-        self.doors().map(|door| door.size).sum()
+        self.all().map(|door| door.places.size).sum()
     }
 
-    fn doors(&self) -> impl Iterator<Item = &Door> {
+    fn all(&self) -> impl Iterator<Item = &Door> {
         [&self.intake, &self.query, &self.streams].into_iter()
     }
 }
 
 impl Door {
     async fn enter(&self) -> Option<SemaphorePermit<'_>> {
-        if let Ok(permit) = self.places.try_acquire() {
+        if let Ok(permit) = self.places.free.try_acquire() {
             return Some(permit);
         }
-        let _in_line = self.line.try_acquire().ok()?;
-        tokio::time::timeout(self.patience, self.places.acquire()).await.ok()?.ok()
+        let _in_line = self.line.free.try_acquire().ok()?;
+        tokio::time::timeout(self.patience, self.places.free.acquire()).await.ok()?.ok()
     }
 }
 
@@ -105,8 +118,8 @@ mod tests {
     use super::*;
     use futures::FutureExt;
 
-    fn admission(patience: Duration) -> Admission {
-        Admission::new(&Limits {
+    fn doors(patience: Duration) -> Doors {
+        Doors::new(&Limits {
             max_in_flight: 1,
             max_waiting: 1,
             max_wait: patience,
@@ -117,34 +130,34 @@ mod tests {
 
     #[tokio::test]
     async fn who_finds_no_place_waits_in_a_line_that_has_an_end() {
-        let admission = admission(Duration::from_secs(60));
-        let first = admission.enter(Lane::Intake).await.expect("a place");
-        let mut second = Box::pin(admission.enter(Lane::Intake));
+        let doors = doors(Duration::from_secs(60));
+        let first = doors.enter(Class::Intake).await.expect("a place");
+        let mut second = Box::pin(doors.enter(Class::Intake));
         assert!((&mut second).now_or_never().is_none(), "it waits");
-        assert!(admission.enter(Lane::Intake).await.is_none(), "the line is full");
-        assert_eq!((admission.in_progress(), admission.waiting()), (1, 1));
+        assert!(doors.enter(Class::Intake).await.is_none(), "the line is full");
+        assert_eq!((doors.in_progress(), doors.waiting()), (1, 1));
         drop(first);
         assert!(second.await.is_some());
-        assert_eq!((admission.in_progress(), admission.waiting()), (0, 0));
+        assert_eq!((doors.in_progress(), doors.waiting()), (0, 0));
     }
 
     #[tokio::test]
     async fn nobody_waits_longer_than_the_limit() {
-        let admission = admission(Duration::from_millis(20));
-        let _first = admission.enter(Lane::Query).await.expect("a place");
-        assert!(admission.enter(Lane::Query).await.is_none());
-        assert_eq!(admission.waiting(), 0, "it left the line");
+        let doors = doors(Duration::from_millis(20));
+        let _first = doors.enter(Class::Query).await.expect("a place");
+        assert!(doors.enter(Class::Query).await.is_none());
+        assert_eq!(doors.waiting(), 0, "it left the line");
     }
 
     #[tokio::test]
-    async fn lanes_do_not_stand_in_each_others_way() {
-        let admission = admission(Duration::from_secs(60));
-        let _write = admission.enter(Lane::Intake).await.expect("a place");
-        let _read = admission.enter(Lane::Query).await.expect("a place");
-        let _stream = admission.enter(Lane::Stream).await.expect("a place");
-        assert!(admission.enter(Lane::Stream).now_or_never().flatten().is_none(), "no line for streams");
-        let vital = admission.enter(Lane::Vital).await;
+    async fn classes_do_not_stand_in_each_others_way() {
+        let doors = doors(Duration::from_secs(60));
+        let _write = doors.enter(Class::Intake).await.expect("a place");
+        let _read = doors.enter(Class::Query).await.expect("a place");
+        let _stream = doors.enter(Class::Stream).await.expect("a place");
+        assert!(doors.enter(Class::Stream).now_or_never().flatten().is_none(), "no line for streams");
+        let vital = doors.enter(Class::Vital).await;
         assert!(vital.is_some());
-        assert_eq!((admission.in_progress(), admission.size()), (3, 3));
+        assert_eq!((doors.in_progress(), doors.size()), (3, 3));
     }
 }

@@ -1,6 +1,6 @@
 //! Everything a handler or the worker needs, built once.
 
-use crate::admission::Admission;
+use crate::admission::Doors;
 use crate::auth::Authenticator;
 use crate::cache::Cache;
 use crate::counts::Counts;
@@ -29,7 +29,7 @@ pub(crate) struct App {
     pub(crate) ingestion: Ingestion,
     pub(crate) metrics: Metrics,
     pub(crate) worker: WorkerState,
-    pub(crate) admission: Admission,
+    pub(crate) doors: Doors,
     /// Password hashes at once: each takes 19 MiB and tens of milliseconds of a core.
     pub(crate) hashers: Semaphore,
     draining: AtomicBool,
@@ -51,7 +51,7 @@ impl App {
         let hashers =
             if config.limits.password_hashers == 0 { cores } else { config.limits.password_hashers };
         Ok(Self {
-            admission: Admission::new(&config.limits),
+            doors: Doors::new(&config.limits),
             hashers: Semaphore::new(hashers),
             draining: AtomicBool::new(false),
             worker: WorkerState::default(),

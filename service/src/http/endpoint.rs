@@ -4,7 +4,7 @@
 //! that the other does not, and no route exists without a decision on who may use it.
 
 use super::gate::{Access, Gate, Gated};
-use crate::admission::Lane;
+use crate::admission::Class;
 use crate::app::App;
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -36,7 +36,7 @@ pub(crate) struct Route {
     /// The statuses it may fail with beyond those that follow from its shape.
     pub(crate) failures: &'static [u16],
     pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
-    lane: Lane,
+    class: Class,
 }
 
 /// A body by its media types.
@@ -65,7 +65,7 @@ fn route(method: &'static str, path: &'static str, access: Access, summary: &'st
         answers: Vec::new(),
         failures: &[],
         schemas: Vec::new(),
-        lane: Lane::Query,
+        class: Class::Query,
     }
 }
 
@@ -167,8 +167,8 @@ impl Route {
     }
 
     /// The kind of request it is, where it is not a query.
-    pub(crate) fn lane(mut self, lane: Lane) -> Self {
-        self.lane = lane;
+    pub(crate) fn class(mut self, class: Class) -> Self {
+        self.class = class;
         self
     }
 
@@ -189,7 +189,7 @@ impl Route {
             method: self.method,
             path: self.path,
             access: self.access,
-            lane: self.lane,
+            class: self.class,
             metrics: OnceLock::new(),
         });
         Endpoint { handlers: on(filter, Gated { handler, gate }), route: self }

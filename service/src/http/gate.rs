@@ -1,7 +1,7 @@
 //! What every request passes before its handler: measuring, shedding, identity, role, rate.
 
 use super::error::Problem;
-use crate::admission::Lane;
+use crate::admission::Class;
 use crate::app::App;
 use crate::auth::{Limited, Principal, Refusal};
 use crate::domain::limit::Decision;
@@ -61,7 +61,7 @@ pub(crate) struct Gate {
     pub(crate) method: &'static str,
     pub(crate) path: &'static str,
     pub(crate) access: Access,
-    pub(crate) lane: Lane,
+    pub(crate) class: Class,
     pub(crate) metrics: OnceLock<RouteMetrics>,
 }
 
@@ -93,7 +93,7 @@ impl Gate {
     where
         H: Handler<T, Arc<App>>,
     {
-        let Some(_place) = app.admission.enter(self.lane).await else {
+        let Some(_place) = app.doors.enter(self.class).await else {
             app.metrics.shed("in_flight");
             return Problem::overloaded("too many requests are in progress").into_response();
         };
@@ -113,7 +113,7 @@ impl Gate {
         }
         let patience = app.config.service.request_timeout;
         let answer = handler.call(request, Arc::clone(&app));
-        let answer = if self.lane == Lane::Stream {
+        let answer = if self.class == Class::Stream {
             answer.await
         } else {
             tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| {

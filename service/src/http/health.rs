@@ -3,7 +3,7 @@
 use super::endpoint::{Endpoint, get};
 use super::error::Problem;
 use super::gate::Access;
-use crate::admission::Lane;
+use crate::admission::Class;
 use crate::app::App;
 use crate::worker::ChannelState;
 use axum::Json;
@@ -25,28 +25,28 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get(paths::HEALTH, Access::Public, "Whether the service works")
             .notes("200 also without Redis: the service is slower then, not wrong.")
             .gives_plain(200, "It works", json)
-            .lane(Lane::Vital)
+            .class(Class::Vital)
             .by(health),
         get(paths::HEALTH_WORKER, Access::Public, "What the workers of this process do")
             .gives_plain(200, "Their figures", json)
-            .lane(Lane::Vital)
+            .class(Class::Vital)
             .by(worker),
         get(paths::HEALTH_DATABASE, Access::Public, "Whether PostgreSQL answers, and the pool")
             .gives_plain(200, "It answers", json)
-            .lane(Lane::Vital)
+            .class(Class::Vital)
             .by(database),
         get(paths::LIVENESS, Access::Public, "Whether the process is alive")
             .gives_plain(200, "It is", json)
-            .lane(Lane::Vital)
+            .class(Class::Vital)
             .by(async || Json(json!({"status": "ok"}))),
         get(paths::READINESS, Access::Public, "Whether the process should get traffic")
             .notes("503 while it drains, and while PostgreSQL does not answer.")
             .gives_plain(200, "It should", json)
-            .lane(Lane::Vital)
+            .class(Class::Vital)
             .by(readiness),
         get(paths::METRICS, Access::Public, "Metrics for Prometheus")
             .gives_plain(200, "OpenMetrics text", OPENMETRICS)
-            .lane(Lane::Vital)
+            .class(Class::Vital)
             .by(metrics),
     ]
 }
@@ -126,8 +126,10 @@ async fn readiness(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
 async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {
     app.metrics.queue_depth("producer", app.producer.waiting());
     let count = |requests: usize| i64::try_from(requests).unwrap_or(i64::MAX);
-    app.metrics.queue_depth(REQUESTS_IN_PROGRESS, count(app.admission.in_progress()));
-    app.metrics.queue_depth("requests_waiting", count(app.admission.waiting()));
+    let waiting = app.doors.waiting();
+    // Those in line too: their answer times count from there, as Little's law wants it.
+    app.metrics.queue_depth(REQUESTS_IN_PROGRESS, count(app.doors.in_progress() + waiting));
+    app.metrics.queue_depth("requests_waiting", count(waiting));
     app.metrics.accept_queue(app.producer.waiting());
     let text = app.metrics.encode().map_err(|_| Problem::internal("the metrics cannot be written"))?;
     Ok(([(CONTENT_TYPE, OPENMETRICS)], text))

@@ -12,7 +12,7 @@ mod stream;
 use super::endpoint::{Endpoint, JSON, NDJSON, get, patch, post};
 use super::error::Problem;
 use super::gate::Access;
-use crate::admission::Lane;
+use crate::admission::Class;
 use axum::body::Bytes;
 use axum::http::HeaderName;
 use axum::http::header::{CONTENT_TYPE, ETAG};
@@ -49,7 +49,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  from tenant and key. With `Prefer: respond-async` the answer is 202 and does not wait for the log.",
             )
             .takes::<CreateNotification>()
-            .lane(Lane::Intake)
+            .class(Class::Intake)
             .gives::<Notification>(201, "It is on the log")
             .gives::<Notification>(202, "It is on its way to the log (`Prefer: respond-async`)")
             .fails(&[403, 409])
@@ -67,7 +67,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  repeat gives the same id and one delivery.",
             )
             .takes::<Batch>()
-            .lane(Lane::Intake)
+            .class(Class::Intake)
             .gives::<BatchAnswer>(200, "What became of each")
             .by(batch::create),
         post(paths::NOTIFICATIONS_STREAM, Access::User, "Send notifications line by line")
@@ -78,7 +78,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .takes_lines::<CreateNotification>()
             .gives_as::<ItemResult>(200, "What became of each, then a summary", &[NDJSON])
-            .lane(Lane::Stream)
+            .class(Class::Stream)
             .by(stream::create),
         get(paths::NOTIFICATIONS_EXPORT, Access::User, "Export notifications")
             .notes("Every one that fits, in no particular order, in constant memory. A body that breaks off is not whole.")
@@ -86,7 +86,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .mentions::<ExportFormat>()
             .gives_as::<Notification>(200, "One notification a line", &[NDJSON, export::CSV])
             .fails(&[403])
-            .lane(Lane::Stream)
+            .class(Class::Stream)
             .by(export::export),
         get(paths::NOTIFICATIONS_EVENTS, Access::User, "Follow changes of status")
             .notes(
@@ -97,7 +97,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .query::<EventQuery>()
             .gives_as::<StatusEvent>(200, "Events as they happen", &["text/event-stream"])
             .fails(&[403])
-            .lane(Lane::Stream)
+            .class(Class::Stream)
             .by(events::follow),
         get(paths::NOTIFICATION, Access::User, "Show a notification")
             .gives::<Notification>(200, "The notification; `ETag` is its state")

@@ -4,7 +4,7 @@ use super::testrun::{Objects, name_of, runners};
 use super::{Generator, News, Offer, plan_file, summary_file};
 use crate::clients::kubernetes::Cluster;
 use crate::domain::log::LogRequest;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::future::Future;
@@ -89,7 +89,11 @@ pub async fn drive(mut plan: Value, stop: impl Future<Output = ()>) -> Result<()
     let cluster = Cluster::connect(&told.place.context, &told.place.namespace).await?;
     let objects = Objects::new(&told.name, &told.place.namespace, &told.place.image, told.parallelism, &plan);
     let work = async {
-        cluster.has(&objects.run).await.map_err(|error| error.hint(NO_OPERATOR))?;
+        cluster.has(&objects.run).await.map_err(|error| match error.kind {
+            // It answers, and does not know the kind.
+            Kind::Failed => error.hint(NO_OPERATOR),
+            _ => error,
+        })?;
         for object in objects.all() {
             cluster.apply(object, false).await?;
         }
