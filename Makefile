@@ -10,7 +10,7 @@ demo: ## Set up, build, start the stack, load-test it, show the report, stop
 test: ## Set up what is missing and run every test on real parts
 	sh scripts/test.sh
 
-test-docker: ## The tests of stacks in containers, on images without a registry (root)
+test-docker: ## The integration tests with stacks in containers, on images without a registry (root)
 	sh scripts/test-docker.sh
 
 test-kubernetes: ## What nsys asks of a cluster, asked of a real API server without pods (root, Go)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The tests of stacks, in containers. Uses the engine that answers; without one (and as root) it
+# The integration tests, with every stack in containers. Uses the engine that answers; without one (and as root) it
 # starts one of its own for the time of the tests. Images come from packages, not from a registry.
 set -eu
 cd "$(dirname "$0")/.."
@@ -28,4 +28,4 @@ if ! docker compose version >/dev/null 2>&1; then
   sh scripts/build-compose.sh
 fi
 sh compose/offline/build.sh
-NSYS_TEST_RUNTIME=docker cargo test --locked --test it -- --test-threads 1 docker:: stack:: dashboards::
+NSYS_TEST_RUNTIME=docker cargo test --locked --test it -- --test-threads 1

@@ -10,6 +10,7 @@ mod error;
 mod extract;
 mod gate;
 mod health;
+mod leftover;
 mod notifications;
 mod openapi;
 mod preferences;

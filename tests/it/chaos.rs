@@ -173,13 +173,10 @@ async fn healthy(client: &Client) {
 fn running(place: &Place, part: &str) -> i32 {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let ps = place.json(&["ps"]);
-        let parts = ps["parts"].as_array().unwrap().iter();
-        let found = parts.filter(|one| one["name"] == part && one["state"] == "running");
-        if let Some(pid) = found.filter_map(|one| one["pid"].as_i64()).next() {
-            return i32::try_from(pid).unwrap();
+        if let Some(pid) = place.running(part) {
+            return pid;
         }
-        assert!(Instant::now() < deadline, "{part} does not come back: {ps}");
+        assert!(Instant::now() < deadline, "{part} does not come back: {}", place.json(&["ps"]));
         std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -30,22 +30,18 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn of(place: &Place) -> Self {
-        let secret = |name: &str| {
-            let path = place.dir.path().join("state/test/secrets").join(name);
-            std::fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()))
-        };
         let mut client = Self {
             http: reqwest::Client::builder().timeout(Duration::from_secs(70)).build().unwrap(),
             base: format!("http://127.0.0.1:{}", 3_000 + place.offset),
             token: String::new(),
             database: format!(
                 "postgres://nsys:{}@127.0.0.1:{}/notifications",
-                secret("postgres"),
+                place.secret("postgres"),
                 5_432 + place.offset
             ),
             brokers: format!("127.0.0.1:{}", 9_092 + place.offset),
         };
-        let login = json!({"email": "loadtest@example.com", "password": secret("loadtest-user")});
+        let login = json!({"email": "loadtest@example.com", "password": place.secret("loadtest-user")});
         let answer = client.post("/auth/login", &login).await.expect("the service answers");
         client.token = answer.body["access_token"].as_str().expect("a token").to_owned();
         client

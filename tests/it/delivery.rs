@@ -2,7 +2,7 @@
 
 use crate::client::{Client, PATIENCE};
 use crate::sink::{HttpSink, MailSink};
-use crate::support::Place;
+use crate::support::{Place, this_machine};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 /// A stack whose channels lead to the sinks.
 fn stack(mail: &MailSink, web: &HttpSink) -> Place {
     let place = Place::new();
+    let machine = this_machine();
     let config = format!(
-        "[channels]\nemail = \"smtp\"\nsmtp_url = \"smtp://127.0.0.1:{}\"\nsms = \"http\"\nsms_url = \"{}\"\n\
-         sms_token = \"sesame\"\nwebhook = \"http\"\nwebhook_allow = [\"localhost\"]\nsms_retries = [\"200ms\", \"300ms\"]\n\
+        "[channels]\nemail = \"smtp\"\nsmtp_url = \"smtp://{machine}:{}\"\nsms = \"http\"\nsms_url = \"{}\"\n\
+         sms_token = \"sesame\"\nwebhook = \"http\"\nwebhook_allow = [\"{machine}\"]\nsms_retries = [\"200ms\", \"300ms\"]\n\
          [worker]\nretry_base = \"200ms\"\nmax_attempts = 3\nbreaker_failures = 4\nbreaker_cooldown = \"1s\"\n\
          scheduler_interval = \"100ms\"\n[stack]\nworker = 2\n[service]\nrequest_timeout = \"60s\"\n",
         mail.port,

@@ -1,8 +1,9 @@
-//! Small receivers on loopback: an HTTP server that answers as told, and a mail server.
+//! Small receivers on this machine: an HTTP server that answers as told, and a mail server.
 
+use crate::support::{listen, this_machine};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
 /// One request that arrived.
@@ -26,7 +27,7 @@ pub(crate) struct HttpSink {
 
 impl HttpSink {
     pub(crate) fn start(answer: impl Fn(&Received, usize) -> String + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = listen();
         let port = listener.local_addr().unwrap().port();
         let received = Arc::new(Mutex::new(Vec::new()));
         let (log, answer): (_, Arc<Answering>) = (Arc::clone(&received), Arc::new(answer));
@@ -46,7 +47,7 @@ impl HttpSink {
 
     /// By name, so that a test can allow the name without the address.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://localhost:{}{path}", self.port)
+        format!("http://{}:{}{path}", this_machine(), self.port)
     }
 }
 
@@ -93,7 +94,7 @@ pub(crate) struct MailSink {
 
 impl MailSink {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = listen();
         let port = listener.local_addr().unwrap().port();
         let mails = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&mails);

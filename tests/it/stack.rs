@@ -128,7 +128,7 @@ fn an_interrupted_load_test_keeps_what_it_has_and_leaves_no_generator() {
     let place = Place::new();
     place.ok(&["up"]);
     let start = || place.command(&["loadtest", "incremental", "--rates", "50/s:60s"]).spawn().unwrap();
-    let claim = place.dir.path().join(format!("state/{}/run/loadtest.json", place.name));
+    let claim = place.state().join("run/loadtest.json");
     let generator = || {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {

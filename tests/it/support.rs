@@ -5,6 +5,7 @@ mod disk;
 pub(crate) use disk::Disk;
 
 use serde_json::Value;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
@@ -81,13 +82,29 @@ impl Place {
             .unwrap_or_else(|cause| panic!("{args:?}: {cause}: {}", text(&output)))
     }
 
+    /// Where nsys keeps what it knows of this stack.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.path().join("state").join(&self.name)
+    }
+
+    /// A secret that nsys made for this stack.
+    pub(crate) fn secret(&self, name: &str) -> String {
+        let path = self.state().join("secrets").join(name);
+        std::fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()))
+    }
+
     /// The process of a part.
     pub(crate) fn pid(&self, part: &str) -> i32 {
+        self.running(part).unwrap_or_else(|| panic!("{part} does not run: {}", self.json(&["ps"])))
+    }
+
+    /// The process of a part, if it runs.
+    pub(crate) fn running(&self, part: &str) -> Option<i32> {
         let ps = self.json(&["ps"]);
         let parts = ps["parts"].as_array().expect("parts");
-        let found = parts.iter().find(|one| one["name"] == part);
-        let found = found.and_then(|one| one["pid"].as_i64().or_else(|| pid_of(one["container"].as_str()?)));
-        i32::try_from(found.unwrap_or_else(|| panic!("{part} does not run: {ps}"))).expect("a pid")
+        let found = parts.iter().find(|one| one["name"] == part && one["state"] == "running")?;
+        let pid = found["pid"].as_i64().or_else(|| pid_of(found["container"].as_str()?))?;
+        i32::try_from(pid).ok()
     }
 }
 
@@ -167,11 +184,26 @@ pub(crate) fn in_containers() -> bool {
     std::env::var("NSYS_TEST_RUNTIME").is_ok_and(|runtime| runtime == "docker")
 }
 
-/// The process of a container on this machine.
+/// This machine, by the name that the parts of a stack know it by.
+pub(crate) fn this_machine() -> &'static str {
+    if in_containers() { "host.docker.internal" } else { "localhost" }
+}
+
+/// Listens where the parts of a stack reach it: containers do so by the engine's bridge.
+pub(crate) fn listen() -> std::net::TcpListener {
+    let address = if in_containers() { "0.0.0.0" } else { "127.0.0.1" };
+    std::net::TcpListener::bind((address, 0)).expect("a free port")
+}
+
+/// The process of the program in a container on this machine.
 fn pid_of(container: &str) -> Option<i64> {
     let inspect = ["inspect", "--format", "{{.State.Pid}}", container];
     let output = Command::new("docker").args(inspect).output().ok()?;
-    String::from_utf8_lossy(&output.stdout).trim().parse().ok().filter(|pid| *pid > 0)
+    let first: i64 = String::from_utf8_lossy(&output.stdout).trim().parse().ok().filter(|pid| *pid > 0)?;
+    // Where the first process only reaps and passes signals on, the program is its child.
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/{first}/{file}")).unwrap_or_default();
+    let child = read(&format!("task/{first}/children")).split_whitespace().next().map(str::to_owned);
+    if read("comm").trim() == "docker-init" { child?.parse().ok() } else { Some(first) }
 }
 
 /// What a command said, for the message of a failed assertion.

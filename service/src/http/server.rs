@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
+use super::leftover::Whole;
 use crate::telemetry::Metrics;
 
 /// Longest wait for the next request's head on a connection that has made one: an idle one is let go.
@@ -76,7 +77,9 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stoppin
     let service = tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         asking.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().call(request)
+        let (head, body) = request.into_parts();
+        let body = Whole::new(body, &head.headers);
+        router.clone().call(hyper::Request::from_parts(head, body))
     });
     let mut served = std::pin::pin!(
         http1::Builder::new()

@@ -1,6 +1,7 @@
 //! Bottlenecks to inject into the stack of a test. Each is taken back when it is dropped.
 
 use crate::support::Place;
+use crate::tune::psql;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -58,20 +59,8 @@ impl Drop for Held {
 
 /// Runs SQL on the stack's database.
 fn sql(place: &Place, text: &str) -> Command {
-    let password = std::fs::read_to_string(place.dir.path().join("state/test/secrets/postgres"));
-    let program = std::fs::read_dir("/usr/lib/postgresql")
-        .expect("PostgreSQL is installed")
-        .flatten()
-        .map(|version| version.path().join("bin/psql"))
-        .find(|path| path.exists())
-        .expect("psql is installed");
-    let mut command = Command::new(program);
-    command
-        .env("PGPASSWORD", password.expect("the stack's secret").trim())
-        .args(["-q", "-h", "127.0.0.1", "-U", "nsys", "-d", "notifications", "-p"])
-        .arg((5_432 + place.offset).to_string())
-        .args(["-c", text])
-        .stdout(Stdio::null());
+    let mut command = psql(place);
+    command.args(["-c", text]).stdout(Stdio::null());
     command
 }
 
@@ -208,7 +197,7 @@ pub(super) fn memory_limit(place: &Place, part: &'static str, factor: f64) -> In
 
 /// Where a load test says who makes the load.
 fn claim(place: &Place) -> PathBuf {
-    place.dir.path().join("state/test/run/loadtest.json")
+    place.state().join("run/loadtest.json")
 }
 
 /// The process that makes the load, as soon as there is one.
@@ -315,7 +304,7 @@ pub(super) fn one_partition(place: &Place) -> Injection {
         let mut down = place.command(&["down"]);
         let mut up = place.command(&["up", "--scale", "worker=3"]);
         up.env("NSYS_KAFKA__PARTITIONS", partitions).envs(super::ONE_BY_ONE.iter().copied());
-        let data = place.dir.path().join("state/test/data/kafka");
+        let data = place.state().join("data/kafka");
         move || {
             down.output().expect("nsys starts");
             let _ = std::fs::remove_dir_all(&data);

@@ -38,9 +38,6 @@ impl Answer {
 
 impl Api {
     pub(super) async fn sign_in(place: &Place) -> Self {
-        let state = place.dir.path().join("state/test");
-        let secret =
-            |name: &str| std::fs::read_to_string(state.join("secrets").join(name)).expect("a secret");
         let port = |port: u16| port + place.offset;
         let mut api = Self {
             http: reqwest::Client::new(),
@@ -48,11 +45,11 @@ impl Api {
             prometheus: format!("http://127.0.0.1:{}", port(9_090)),
             postgres: format!(
                 "postgres://nsys:{}@127.0.0.1:{}/notifications",
-                secret("postgres"),
+                place.secret("postgres"),
                 port(5_432)
             ),
             admin: String::new(),
-            password: secret("loadtest-user"),
+            password: place.secret("loadtest-user"),
         };
         api.admin = api.admin_token().await;
         api

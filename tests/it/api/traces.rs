@@ -1,6 +1,7 @@
 //! One request's trace through HTTP, the log and the worker, as a collector gets it.
 
 use super::client::{Api, inbox};
+use crate::support::{listen, this_machine};
 use reqwest::Method;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -14,15 +15,17 @@ pub(super) struct Collector(Arc<Mutex<Vec<u8>>>);
 impl Collector {
     /// Listens; answers its address.
     pub(super) async fn start(&self) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let listener = listen();
+        listener.set_nonblocking(true).expect("a socket");
+        let listener = TcpListener::from_std(listener).expect("a socket");
+        let port = listener.local_addr().expect("an address").port();
         let collector = self.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(collector.clone().take(stream));
             }
         });
-        format!("http://{address}")
+        format!("http://{}:{port}", this_machine())
     }
 
     async fn take(self, mut stream: TcpStream) -> Option<()> {

@@ -5,7 +5,7 @@
 
 use super::{Load, reconcile, stack};
 use crate::client::{Client, PATIENCE};
-use crate::support::Place;
+use crate::support::{Place, in_containers};
 use serde_json::Value;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -109,6 +109,10 @@ impl Drop for Worker {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_jumps_puts_nothing_off_and_doubles_nothing() {
+    if in_containers() {
+        eprintln!("left out: a container's program cannot be started beside it");
+        return;
+    }
     let place = stack(0.2, "");
     let client = Arc::new(Client::of(&place).await);
     let mut worker = Worker::start(&place);

@@ -17,7 +17,7 @@ struct Small {
 async fn a_full_disk_refuses_and_loses_nothing() {
     let place = Place::new();
     let Some(disk) = Disk::mount(place.dir.path().join("state"), "512m") else {
-        eprintln!("left out: file systems are mounted by root only");
+        eprintln!("left out: file systems are mounted by root only, and not in containers");
         return;
     };
     let small = Small { place, disk };
@@ -58,7 +58,7 @@ async fn the_table_has_no_room(client: &Arc<Client>, place: &Place) {
 
 /// Whether a part's log says this.
 fn refused(place: &Place, part: &str, words: &str) -> bool {
-    let log = place.dir.path().join("state/test/logs").join(format!("{part}.log"));
+    let log = place.state().join("logs").join(format!("{part}.log"));
     std::fs::read(log).is_ok_and(|text| String::from_utf8_lossy(&text).contains(words))
 }
 

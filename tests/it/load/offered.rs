@@ -31,7 +31,7 @@ pub(super) fn or_refused_with_the_arithmetic(place: &Place) {
 
 /// The process of the generator and the events of the run in progress.
 fn generator(place: &Place) -> Option<i32> {
-    let path = place.dir.path().join(format!("state/{}/run/loadtest.json", place.name));
+    let path = place.state().join("run/loadtest.json");
     let claim: Value = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
     i32::try_from(claim["generator"]["pid"].as_i64()?).ok()
 }
@@ -43,7 +43,7 @@ fn lives(pid: i32) -> bool {
 }
 
 fn measures(place: &Place, level: u64) -> bool {
-    let path = place.dir.path().join(format!("state/{}/run/loadtest.ndjson", place.name));
+    let path = place.state().join("run/loadtest.ndjson");
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     events.into_iter().any(|one| one["event"] == "phase" && one["phase"] == "steady" && one["level"] == level)

@@ -4,7 +4,7 @@ use super::*;
 use crate::support::Terminal;
 
 pub(super) fn is_tuned_and_taken_back(place: &Place) {
-    let overlay = place.dir.path().join("state/test/tuned.toml");
+    let overlay = place.state().join("tuned.toml");
     let before = place.json(&["config", "show"]);
     place.ok(&["tune", "db", "--pool-size", "20", "--yes"]);
     let shown = place.json(&["config", "show", "db.pool_size"]);
@@ -34,12 +34,12 @@ pub(super) fn is_tuned_and_taken_back(place: &Place) {
         .env("NSYS_STACK__PROTECTED", "true")
         .output()
         .unwrap();
-    assert!(text(&protected).contains("--confirm test"), "{}", text(&protected));
+    assert!(text(&protected).contains(&format!("--confirm {}", place.name)), "{}", text(&protected));
 }
 
 /// Between plan and answer somebody else changes the same thing.
 pub(super) fn what_changed_at_the_prompt_is_refused(place: &Place) {
-    let overlay = place.dir.path().join("state/test/tuned.toml");
+    let overlay = place.state().join("tuned.toml");
     let mut typed = Terminal::new(place, &["tune", "db", "--pool-size", "25"]);
     typed.wait_for("type y to go on");
     std::fs::write(&overlay, "[db]\npool_size = 40\n").unwrap();
@@ -69,7 +69,7 @@ pub(super) fn what_changed_at_the_prompt_is_refused(place: &Place) {
 
 /// Schema and effective configuration, byte for byte.
 fn state(place: &Place) -> (String, String) {
-    let secret = std::fs::read_to_string(place.dir.path().join("state/test/secrets/postgres")).unwrap();
+    let secret = place.secret("postgres");
     let dump = Command::new("pg_dump")
         .args(["--schema-only", "--no-owner", "-h", "127.0.0.1", "-U", "nsys", "-d", "notifications", "-p"])
         .arg((5_432 + place.offset).to_string())

@@ -34,9 +34,9 @@ pub(super) fn survive_a_broker_that_dies_half_way(place: &Place) {
     // Without a broker nothing is begun.
     let broker = place.pid("kafka");
     let mut typed = Terminal::new(place, &["tune", "kafka", "--partitions", "6"]);
-    typed.wait_for("type test to go on");
+    typed.wait_for(&format!("type {} to go on", place.name));
     signal(broker, rustix::process::Signal::STOP);
-    typed.answer("test");
+    typed.answer(&place.name);
     let (code, said) = typed.end();
     signal(broker, rustix::process::Signal::CONT);
     assert_eq!(code, 3, "{said}");
@@ -61,13 +61,13 @@ pub(super) fn survive_a_broker_that_dies_half_way(place: &Place) {
 
 pub(super) fn of_a_topic_that_is_gone(place: &Place) {
     let mut typed = Terminal::new(place, &["tune", "kafka", "--partitions", "9", "--force"]);
-    typed.wait_for("type test to go on");
+    typed.wait_for(&format!("type {} to go on", place.name));
     let admin: AdminClient<DefaultClientContext> = client(place).create().unwrap();
     let deleting = admin.delete_topics(&["notifications"], &AdminOptions::new());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(deleting).unwrap();
     wait(|| partitions_of(place, "notifications") == 0, "the topic is still there");
-    typed.answer("test");
+    typed.answer(&place.name);
     let (code, said) = typed.end();
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("there is no topic notifications"), "{said}");

@@ -100,6 +100,13 @@ pub(super) fn variables(stack: &Stack) -> Result<Vec<(String, String)>> {
     Ok(variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
+/// Where traces go, if not to the project's own collector: where the configuration says, or nowhere,
+/// because nobody would take them.
+pub(super) fn collector(configured: &str, services: &[String]) -> Option<String> {
+    let own = services.iter().any(|service| service == "jaeger");
+    (!configured.is_empty() || !own).then(|| configured.to_owned())
+}
+
 /// The checkout that the images can be built from, when nsys runs in one.
 pub(super) fn source_dir(stack: &Stack) -> Option<PathBuf> {
     let base = &stack.loaded.base_dir;
@@ -169,6 +176,14 @@ mod tests {
             "NSYS_DB__POOL_SIZE='20'\nNSYS_LIMITS__EXEMPT='a@example.com,b@example.com'\n\
              NSYS_TELEMETRY__SERVICE_NAME='it\\'s'\n"
         );
+    }
+
+    #[test]
+    fn traces_go_where_somebody_takes_them() {
+        let with = ["app".to_owned(), "jaeger".to_owned()];
+        assert_eq!(collector("", &with), None);
+        assert_eq!(collector("", &with[..1]).as_deref(), Some(""));
+        assert_eq!(collector("http://there:4318", &with).as_deref(), Some("http://there:4318"));
     }
 
     #[test]

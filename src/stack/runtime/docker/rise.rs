@@ -9,12 +9,14 @@ use crate::error::{Error, Kind, Result};
 use crate::render::progress::{Line, Progress};
 use crate::stack::Stack;
 use crate::stack::layout::write_private;
-use crate::stack::runtime::{Runtime, Wanted};
+use crate::stack::runtime::{Choice, Runtime, Wanted};
 use crate::stack::spec::State;
 use crate::stack::up::{loadtest_user, wait_ready};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// The one-shot container that makes schema and topics.
+const GROUND: &str = "prepare";
 /// Longest time a replica may take to finish what it has: the grace period of compose.yaml.
 const GRACE_S: i32 = 30;
 
@@ -43,20 +45,29 @@ pub(in crate::stack::runtime) async fn up(
     let mut compose = compose(stack).await?;
     let known = compose.lines(&["config", "--services"]).await?;
     wanted.choice.check(Runtime::Docker, &known.iter().map(String::as_str).collect::<Vec<_>>())?;
-    let services: Vec<_> = known.into_iter().filter(|service| wanted.choice.wants(service, true)).collect();
-    if !services.iter().any(|service| service == "jaeger") {
-        // Nobody would take the traces.
-        compose.variables.push(("OTLP_URL".into(), String::new()));
+    let services = chosen(&wanted.choice, known);
+    if let Some(collector) = files::collector(&stack.loaded.config.telemetry.otlp_url, &services) {
+        compose.variables.push(("OTLP_URL".into(), collector));
     }
     let there = engine.containers(&project(stack)).await?;
     check_ports(stack, &services, &there)?;
     images(stack, &engine, &compose, &progress.line("images")).await?;
+    let mut rolls = Vec::new();
     for role in ["app", "worker"] {
         if services.iter().any(|service| service == role) {
-            roll(stack, &engine, &compose, role, &there, deadline, progress).await?;
+            rolls.extend(Roll::needed(&compose, role, &there).await?);
         }
     }
+    if !rolls.is_empty() && services.iter().any(|service| service == GROUND) {
+        lay_ground(stack, &compose, deadline, progress).await?;
+    }
+    for one in &rolls {
+        roll(stack, &engine, &compose, one, &there, deadline, progress).await?;
+    }
     start(stack, &compose, wanted, &services, deadline, progress).await?;
+    if services.iter().any(|service| service == GROUND) {
+        ground_is_laid(stack, deadline).await?;
+    }
     let running = records(stack).await?;
     let parts = running.iter().filter(|one| one.state != State::Done && one.role().is_none());
     let parts = parts.map(|one| one.name.as_str()).chain(["api"].into_iter().filter(|_| {
@@ -71,6 +82,14 @@ pub(in crate::stack::runtime) async fn up(
         loadtest_user(stack).await?;
     }
     Ok(())
+}
+
+/// The services to start. The ground, schema and topics, comes with what it lies on.
+fn chosen(choice: &Choice, known: Vec<String>) -> Vec<String> {
+    let on_its_own = |service: &str| choice.wants(service, true);
+    let both = on_its_own("postgres") && on_its_own("kafka");
+    let with_ground = |service: &str| service == GROUND && both && !choice.only.is_empty();
+    known.into_iter().filter(|service| on_its_own(service) || with_ground(service)).collect()
 }
 
 /// A project that somebody started by hand has a password already: it becomes ours.
@@ -149,32 +168,75 @@ fn check_ports(stack: &Stack, services: &[String], there: &[Container]) -> Resul
     Ok(())
 }
 
-/// Replaces replicas that run with another configuration: new ones beside them first, and when those
-/// are ready the old ones finish what they have and go.
+/// Schema and topics, before the replicas that need them: new ones may ask for more than the old ones.
+async fn lay_ground(stack: &Stack, compose: &Compose, deadline: Instant, progress: &Progress) -> Result<()> {
+    let line = progress.line(GROUND);
+    line.update("schema and topics");
+    let started = compose.run(&["up", "--detach", "--no-build", GROUND], |text| line.update(text)).await;
+    if let Err(error) = started {
+        return Err(culprit(stack, error).await);
+    }
+    ground_is_laid(stack, deadline).await?;
+    line.finish("done");
+    Ok(())
+}
+
+/// Waits for the end of the one-shot container: Compose does so only where something depends on it.
+async fn ground_is_laid(stack: &Stack, deadline: Instant) -> Result<()> {
+    loop {
+        let state = records(stack).await?.into_iter().find(|one| one.name == GROUND).map(|one| one.state);
+        let late = Instant::now() > deadline;
+        match state {
+            Some(State::Done) => return Ok(()),
+            Some(State::Failed) | None => {
+                return Err(culprit(stack, Error::failed("schema and topics could not be prepared")).await);
+            }
+            Some(_) if late => {
+                let error = Error::new(Kind::Unreachable, "schema and topics were not prepared in time");
+                return Err(culprit(stack, error).await);
+            }
+            Some(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
+}
+
+/// Replicas of a role that run with another configuration than they should.
+struct Roll<'a> {
+    role: &'static str,
+    /// How many run as they should.
+    same: usize,
+    old: Vec<&'a Container>,
+}
+
+impl<'a> Roll<'a> {
+    async fn needed(compose: &Compose, role: &'static str, there: &'a [Container]) -> Result<Option<Self>> {
+        let hashes = compose.lines(&["config", "--hash", role]).await?;
+        let hash = hashes.iter().find_map(|line| line.strip_prefix(role)).map(str::trim).unwrap_or_default();
+        let all = there.iter().filter(|one| one.service == role && one.phase == Phase::Running);
+        let (same, old): (Vec<_>, Vec<_>) = all.partition(|one| one.config_hash == hash);
+        Ok((!old.is_empty()).then_some(Self { role, same: same.len(), old }))
+    }
+}
+
+/// Replaces old replicas: new ones beside them first, and when those are ready the old ones finish what
+/// they have and go.
 async fn roll(
     stack: &Stack,
     engine: &Engine,
     compose: &Compose,
-    role: &str,
+    Roll { role, same, old }: &Roll<'_>,
     there: &[Container],
     deadline: Instant,
     progress: &Progress,
 ) -> Result<()> {
-    let hashes = compose.lines(&["config", "--hash", role]).await?;
-    let hash = hashes.iter().find_map(|line| line.strip_prefix(role)).map(str::trim).unwrap_or_default();
-    let all = there.iter().filter(|one| one.service == role && one.phase == Phase::Running);
-    let (same, old): (Vec<_>, Vec<_>) = all.partition(|one| one.config_hash == hash);
-    if old.is_empty() {
-        return Ok(());
-    }
     let line = progress.line(role);
     line.update(&format!("starts {} with the new configuration", old.len()));
-    let scale = format!("{role}={}", same.len() + 2 * old.len());
+    let scale = format!("{role}={}", same + 2 * old.len());
     let args = ["up", "--detach", "--no-deps", "--no-recreate", "--no-build", "--scale", &scale, role];
     compose.run(&args, |_| {}).await?;
     let fresh = engine.containers(&project(stack)).await?;
     let fresh =
-        fresh.iter().filter(|one| one.service == role && !there.iter().any(|known| known.id == one.id));
+        fresh.iter().filter(|one| one.service == *role && !there.iter().any(|known| known.id == one.id));
     for replica in fresh {
         wait_ready(stack, &record(replica).name, deadline, progress).await?;
     }
@@ -253,4 +315,23 @@ async fn culprit(stack: &Stack, error: Error) -> Error {
         .map_or_else(|| "fails its health check".to_owned(), |how| format!("ended with {how}"));
     let tail: String = stack.log_tail(&part.name, 8).await.iter().map(|line| format!("\n  {line}")).collect();
     Error::new(error.kind, format!("{} {how}{tail}", part.name)).hint(format!("nsys logs {}", part.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ground_comes_with_database_and_log_unless_it_is_left_out() {
+        let known = || ["postgres", "kafka", "prepare", "app"].map(str::to_owned).to_vec();
+        let only = |parts: &[&str]| Choice {
+            only: parts.iter().map(|part| (*part).to_owned()).collect(),
+            ..Choice::default()
+        };
+        assert_eq!(chosen(&only(&["postgres", "kafka"]), known()), ["postgres", "kafka", "prepare"]);
+        assert_eq!(chosen(&only(&["postgres"]), known()), ["postgres"]);
+        assert_eq!(chosen(&Choice::default(), known()), known());
+        let without = Choice { without: vec!["prepare".to_owned()], ..Choice::default() };
+        assert_eq!(chosen(&without, known()), ["postgres", "kafka", "app"]);
+    }
 }
