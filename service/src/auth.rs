@@ -74,7 +74,7 @@ pub(crate) struct Authenticator {
     auth: Auth,
     quota: Option<Quota>,
     exempt: HashSet<String>,
-    verified: moka::sync::Cache<[u8; 32], Arc<Verified>>,
+    verified: moka::sync::Cache<[u8; 32], Arc<Verified>, foldhash::fast::RandomState>,
     buckets: moka::sync::Cache<String, Arc<Bucket>>,
 }
 
@@ -87,7 +87,8 @@ impl Authenticator {
             verified: moka::sync::Cache::builder()
                 .max_capacity(auth.verified_token_cache)
                 .time_to_idle(Duration::from_secs(600))
-                .build(),
+                // A fingerprint is as good as random.
+                .build_with_hasher(foldhash::fast::RandomState::default()),
             buckets: moka::sync::Cache::builder()
                 .max_capacity(MAX_BUCKETS)
                 .time_to_idle(Duration::from_secs(600))

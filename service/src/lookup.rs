@@ -22,11 +22,14 @@ pub(crate) enum Found {
 /// Finds a notification. "No" is only said when everything accepted before is stored: with Redis gone
 /// an id may be known to nobody but the log.
 pub(crate) async fn notification(app: &App, id: Uuid) -> Result<Found, DbError> {
+    if let Some(held) = app.cache.held(id).await {
+        return Ok(Found::Yes(held));
+    }
     if app.cache.is_absent(id) {
         return Ok(Found::No);
     }
-    if let Some(known) = known(app, id).await? {
-        return Ok(Found::Yes(known));
+    if let Some(read) = read(app, id).await? {
+        return Ok(Found::Yes(read));
     }
     if !Box::pin(app.ingestion.caught_up()).await {
         return Ok(Found::NotYet);
@@ -42,9 +45,14 @@ pub(crate) async fn notification(app: &App, id: Uuid) -> Result<Found, DbError> 
 
 /// What caches and table say, without waiting for the log.
 async fn known(app: &App, id: Uuid) -> Result<Option<Arc<Notification>>, DbError> {
-    if let Some(held) = app.cache.held(id).await {
-        return Ok(Some(held));
+    match app.cache.held(id).await {
+        Some(held) => Ok(Some(held)),
+        None => read(app, id).await,
     }
+}
+
+/// The same of what this process does not hold.
+async fn read(app: &App, id: Uuid) -> Result<Option<Arc<Notification>>, DbError> {
     let read = Box::pin(app.cache.notification::<DbError>(id, app.db.fetch_notification(id))).await;
     let recent = || app.cache.acknowledged(id);
     match read {

@@ -3,6 +3,7 @@
 mod consumer;
 mod feed;
 mod position;
+mod waves;
 
 pub(crate) use consumer::{Consumer, Lag};
 pub(crate) use feed::{Feed, Message};
@@ -16,12 +17,11 @@ use nsys_contract::event::SCHEMA_VERSION;
 use nsys_contract::topics::{self, headers};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::future_producer::DeliveryFuture;
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
-use rdkafka::{ClientConfig, ClientContext, Statistics};
+use rdkafka::{ClientConfig, Statistics};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use waves::{Outgoing, Report, Waves};
 
 fn client_config(kafka: &Kafka) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -49,6 +49,16 @@ pub(crate) enum SendError {
     Unknown(String),
 }
 
+impl SendError {
+    fn closed() -> Self {
+        Self::Unknown("the producer was closed".to_owned())
+    }
+
+    fn late() -> Self {
+        Self::Unknown("the log did not take it in time".to_owned())
+    }
+}
+
 /// How often the client library reports on its brokers.
 const STATISTICS_MS: &str = "2000";
 
@@ -57,8 +67,8 @@ struct Watcher {
     metrics: Metrics,
 }
 
-impl ClientContext for Watcher {
-    fn stats(&self, statistics: Statistics) {
+impl Watcher {
+    fn stats(&self, statistics: &Statistics) {
         let throttles = statistics.brokers.values().filter_map(|broker| broker.throttle.as_ref());
         self.metrics.broker_throttle(throttles.map(|window| window.max).max().unwrap_or(0));
     }
@@ -66,7 +76,7 @@ impl ClientContext for Watcher {
 
 /// Sends with acks=all and waits for the delivery report.
 pub(crate) struct Producer {
-    inner: FutureProducer<Watcher>,
+    inner: Arc<Waves>,
     notifications: Publishing,
     metrics: Metrics,
 }
@@ -75,25 +85,24 @@ impl Producer {
     /// Connects and checks that the topics are there: a send to an unknown topic would only fail
     /// after half a minute.
     pub(crate) async fn connect(kafka: &Kafka, metrics: Metrics) -> anyhow::Result<Self> {
-        let inner: FutureProducer<Watcher> = client_config(kafka)
+        let mut config = client_config(kafka);
+        config
             .set("statistics.interval.ms", STATISTICS_MS)
             .set("acks", "all")
-            // Idempotence also bounds what is in flight, which is what makes linger 0 batch well.
             .set("enable.idempotence", "true")
             .set("partitioner", topics::PARTITIONER)
             .set("linger.ms", kafka.linger.as_millis().to_string())
             .set("batch.size", kafka.batch_size.to_string())
-            .set("compression.type", kafka.compression.as_str())
-            .set("message.timeout.ms", kafka.message_timeout.as_millis().max(1).to_string())
-            .set("queue.buffering.max.messages", kafka.queue_messages.to_string())
-            .create_with_context(Watcher { metrics: metrics.clone() })?;
+            .set("compression.type", kafka.compression.as_str());
+        let limit = usize::try_from(kafka.queue_messages).unwrap_or(usize::MAX);
+        let watcher = Watcher { metrics: metrics.clone() };
+        let inner = Arc::new(Waves::new(&config, kafka.message_timeout, limit, watcher)?);
         // The first send of a fresh idempotent producer would otherwise wait half a second.
         let brokers = kafka.brokers.clone();
-        let probe = inner.clone();
+        let probe = Arc::clone(&inner);
         tokio::task::spawn_blocking(move || {
             let metadata = probe
-                .client()
-                .fetch_metadata(None, Duration::from_secs(10))
+                .metadata(Duration::from_secs(10))
                 .with_context(|| format!("no broker answers at {brokers}"))?;
             for topic in topics::ALL {
                 let known = metadata
@@ -131,7 +140,7 @@ impl Producer {
         if let Some(parent) = parent {
             header = header.insert(Header { key: headers::TRACEPARENT, value: Some(parent) });
         }
-        self.hand_over(topics::NOTIFICATIONS, accepted.user_id.as_bytes(), &value, header)
+        self.hand_over(topics::NOTIFICATIONS, accepted.user_id.as_bytes().to_vec(), value, header)
     }
 
     /// Puts bytes that could not be handled on the dead-letter topic.
@@ -152,29 +161,25 @@ impl Producer {
         value: &[u8],
         header: OwnedHeaders,
     ) -> Result<(), SendError> {
-        self.hand_over(topic, key, value, header)?.delivered(self).await
+        self.hand_over(topic, key.to_vec(), value.to_vec(), header)?.delivered(self).await
     }
 
     fn hand_over(
         &self,
         topic: &'static str,
-        key: &[u8],
-        value: &[u8],
-        header: OwnedHeaders,
+        key: Vec<u8>,
+        value: Vec<u8>,
+        headers: OwnedHeaders,
     ) -> Result<Receipt, SendError> {
         let started = Instant::now();
-        let record = FutureRecord::to(topic).key(key).payload(value).headers(header);
-        match self.inner.send_result(record) {
-            Ok(report) => Ok(Receipt { report, topic, started }),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                self.metrics.publish_error(topic, "queue_full");
-                Err(SendError::Full)
-            }
-            Err((cause, _)) => {
-                self.metrics.publish_error(topic, "refused");
-                Err(SendError::Unknown(cause.to_string()))
-            }
-        }
+        let sent = self.inner.send(Outgoing { topic, key, value, headers });
+        let report = sent.inspect_err(|cause| self.failed(topic, cause, "refused"))?;
+        Ok(Receipt { report, topic, started })
+    }
+
+    fn failed(&self, topic: &str, cause: &SendError, otherwise: &'static str) {
+        let kind = if matches!(cause, SendError::Full) { "queue_full" } else { otherwise };
+        self.metrics.publish_error(topic, kind);
     }
 
     fn delivered(&self, topic: &str, took: Duration) {
@@ -187,20 +192,20 @@ impl Producer {
 
     /// Messages that wait for their delivery report.
     pub(crate) fn waiting(&self) -> i64 {
-        i64::from(self.inner.in_flight_count())
+        i64::try_from(self.inner.unreported()).unwrap_or(i64::MAX)
     }
 
     /// Waits until everything queued is sent.
     pub(crate) fn flush(&self, timeout: Duration) {
-        if let Err(cause) = self.inner.flush(timeout) {
-            tracing::warn!(%cause, "Not every message could be flushed before the end.");
+        if !self.inner.flush(timeout) {
+            tracing::warn!("Not every message could be flushed before the end.");
         }
     }
 }
 
 /// A message on its way to the log.
 pub(crate) struct Receipt {
-    report: DeliveryFuture,
+    report: Report,
     topic: &'static str,
     started: Instant,
 }
@@ -208,17 +213,12 @@ pub(crate) struct Receipt {
 impl Receipt {
     /// Waits until the log has the message.
     pub(crate) async fn delivered(self, producer: &Producer) -> Result<(), SendError> {
-        match self.report.await {
-            Ok(Ok(_)) => {
-                producer.delivered(self.topic, self.started.elapsed());
-                Ok(())
-            }
-            Ok(Err((cause, _))) => {
-                producer.metrics.publish_error(self.topic, "not_delivered");
-                Err(SendError::Unknown(cause.to_string()))
-            }
-            Err(_) => Err(SendError::Unknown("the producer was closed".to_owned())),
+        let outcome = self.report.await.unwrap_or_else(|_| Err(SendError::closed()));
+        match &outcome {
+            Ok(()) => producer.delivered(self.topic, self.started.elapsed()),
+            Err(cause) => producer.failed(self.topic, cause, "not_delivered"),
         }
+        outcome
     }
 }
 

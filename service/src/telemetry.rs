@@ -299,20 +299,23 @@ impl Metrics {
         kind: NotificationType,
         priority: Priority,
         status: Status,
-        took: Duration,
+        took: &[Duration],
     ) {
+        let count = took.len() as u64;
         let labels = NotificationLabels {
             channel: channel.as_str(),
             r#type: kind.as_str(),
             priority: priority.as_str(),
             status: status.as_str(),
         };
-        self.0.notifications.get_or_create(&labels).inc();
-        self.0.notifications_failed.get_or_create(&labels).inc_by(u64::from(status == Status::Failed));
-        self.0.by_channel.get_or_create(&ChannelOnlyLabels { channel: channel.as_str() }).inc();
-        self.0.by_priority.get_or_create(&PriorityLabels { priority: priority.as_str() }).inc();
+        self.0.notifications.get_or_create(&labels).inc_by(count);
+        let failed = if status == Status::Failed { count } else { 0 };
+        self.0.notifications_failed.get_or_create(&labels).inc_by(failed);
+        self.0.by_channel.get_or_create(&ChannelOnlyLabels { channel: channel.as_str() }).inc_by(count);
+        self.0.by_priority.get_or_create(&PriorityLabels { priority: priority.as_str() }).inc_by(count);
         let labels = ProcessingLabels { channel: channel.as_str(), status: status.as_str() };
-        self.0.processing.get_or_create(&labels).observe(took.as_secs_f64());
+        let processing = self.0.processing.get_or_create(&labels);
+        took.iter().for_each(|took| processing.observe(took.as_secs_f64()));
     }
 
     /// The series of what is published on a topic, looked up once for many messages.

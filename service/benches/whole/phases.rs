@@ -268,18 +268,25 @@ async fn insert_alone(stack: &Stack) -> Result<Figure> {
     Ok(Figure { per_s: rows / began.elapsed().as_secs_f64(), ..Figure::default() })
 }
 
+/// Rows of the same contents as the worker's, without what makes the worker's harmless when they come
+/// again, and without the numbers that followers need.
 async fn insert_rows(database: &mut PgConnection) -> Result<()> {
-    let ids: Vec<_> = (0..ROWS).map(|_| uuid::Uuid::now_v7()).collect();
-    let users: Vec<_> = (0..ROWS).map(|row| format!("user-{row}")).collect();
+    let contents: Vec<_> = (0..ROWS as u64).map(requests::content).collect();
+    let ids: Vec<_> = contents.iter().map(|_| uuid::Uuid::now_v7()).collect();
+    let users: Vec<_> = contents.iter().map(|(user, ..)| format!("user-{user}")).collect();
+    let channels: Vec<_> = contents.iter().map(|(_, channel, _)| *channel).collect();
+    let payloads: Vec<_> = contents.iter().map(|(.., payload)| *payload).collect();
     sqlx::query(
-        "INSERT INTO notifications (id, user_id, channel, type, priority, status, payload, sent_at, created_at, updated_at)
-         SELECT id, user_id, 'IN_APP', 'SYSTEM', 'MEDIUM', 'DELIVERED',
-             '{\"title\": \"Your parcel is on its way\", \"body\": \"It will be with you tomorrow between 9 and 12.\"}',
-             now(), now(), now()
-         FROM UNNEST($1::uuid[], $2::text[]) AS t(id, user_id)",
+        "INSERT INTO notifications (id, user_id, channel, type, priority, status, payload, sent_at, created_at,
+             updated_at, provider, duration_ms)
+         SELECT id, user_id, channel, 'TRANSACTIONAL', 'MEDIUM', 'SENT', payload::jsonb, now(), now(), now(),
+             'simulated', 0.1
+         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[]) AS t(id, user_id, channel, payload)",
     )
     .bind(ids)
     .bind(users)
+    .bind(channels)
+    .bind(payloads)
     .execute(database)
     .await?;
     Ok(())

@@ -25,12 +25,16 @@ const USERS: u64 = 10_000;
 /// Keys are never used twice, in whatever phase.
 static KEYS: AtomicU64 = AtomicU64::new(0);
 
-/// One notification as JSON.
-fn write_notification(into: &mut Vec<u8>, number: u64, key: Option<u64>) {
-    // Spread, so that neighbours are of different users and channels.
+/// User, channel and payload of a notification, spread so that neighbours are of different ones.
+pub(crate) fn content(number: u64) -> (u64, &'static str, &'static str) {
     let spread = number.wrapping_mul(2_654_435_761);
     let (channel, payload) = CHANNELS[(spread >> 8) as usize % CHANNELS.len()];
-    let user = spread % USERS;
+    (spread % USERS, channel, payload)
+}
+
+/// One notification as JSON.
+fn write_notification(into: &mut Vec<u8>, number: u64, key: Option<u64>) {
+    let (user, channel, payload) = content(number);
     // Writing into memory does not fail.
     let _ = write!(
         into,

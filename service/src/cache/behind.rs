@@ -7,6 +7,7 @@ use super::Cache;
 use crate::app::App;
 use nsys_contract::keys;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,9 @@ use uuid::Uuid;
 const WAITING: usize = 8_192;
 /// Most copies of one call.
 const BATCH: usize = 256;
+
+/// Wait for more before a call: a call costs Redis, this process and the kernel more than what it carries.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// A notification's id and its JSON text.
 type Copy = (Uuid, Bytes);
@@ -42,6 +46,14 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
         tokio::select! {
             () = stopping.cancelled() => return,
             count = receiver.recv_many(&mut copies, BATCH) => if count == 0 { return },
+        }
+        if copies.len() < BATCH {
+            tokio::time::sleep(GATHER).await;
+            while copies.len() < BATCH
+                && let Ok(copy) = receiver.try_recv()
+            {
+                copies.push(copy);
+            }
         }
         let mut pipe = redis::pipe();
         for (id, text) in copies.drain(..) {

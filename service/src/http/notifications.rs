@@ -14,8 +14,8 @@ use super::error::Problem;
 use super::gate::Access;
 use crate::admission::Class;
 use axum::body::Bytes;
-use axum::http::HeaderName;
 use axum::http::header::{CONTENT_TYPE, ETAG};
+use axum::http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use nsys_contract::api::{
     AttemptList, Batch, BatchAnswer, CreateNotification, EventList, EventQuery, ExportFormat, ExportQuery,
@@ -23,10 +23,11 @@ use nsys_contract::api::{
 };
 
 /// A notification with the tag of its state.
-type Tagged = ([(HeaderName, String); 2], Bytes);
+type Tagged = ([(HeaderName, HeaderValue); 1], [(HeaderName, String); 1], Bytes);
 
 fn tagged(shown: &Notification) -> Result<Tagged, Problem> {
-    Ok(([(CONTENT_TYPE, JSON.to_owned()), (ETAG, etag(shown.updated_at))], as_text(shown)?))
+    let kind = [(CONTENT_TYPE, HeaderValue::from_static(JSON))];
+    Ok((kind, [(ETAG, etag(shown.updated_at))], as_text(shown)?))
 }
 
 /// The JSON text of a notification; the cache keeps the same bytes.

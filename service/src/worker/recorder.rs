@@ -5,6 +5,7 @@ use crate::db::Ended;
 use jiff::Timestamp;
 use nsys_contract::event::Envelope;
 use nsys_contract::status::{Channel, NotificationType, Priority, Status};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -78,11 +79,15 @@ async fn record(app: &App, ends: &[Ended]) -> Vec<Uuid> {
     }
 }
 
-/// Counts those that are final.
+/// Counts those that are final. Series are looked up once for all that share them.
 pub(crate) fn count(app: &App, finals: impl Iterator<Item = Final>) {
     let now_ms = Timestamp::now().as_millisecond();
+    let mut alike: HashMap<_, Vec<Duration>> = HashMap::new();
     for one in finals.filter(|one| one.status.is_final()) {
         let took = Duration::from_millis(u64::try_from(now_ms - one.accepted_ms).unwrap_or(0));
-        app.metrics.finished(one.channel, one.kind, one.priority, one.status, took);
+        alike.entry((one.channel, one.kind, one.priority, one.status)).or_default().push(took);
+    }
+    for ((channel, kind, priority, status), took) in alike {
+        app.metrics.finished(channel, kind, priority, status, &took);
     }
 }
