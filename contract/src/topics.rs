@@ -43,4 +43,7 @@ pub mod headers {
     pub const BACKOFF_DELAY: &str = "backoff-delay";
     /// Why the message is on the retry or the dead-letter topic.
     pub const REASON: &str = "retry-reason";
+    /// Set where nobody keeps a copy of a notification before its row is there (batches and streams), so
+    /// that there is none to forget when it is.
+    pub const UNCACHED: &str = "uncached";
 }

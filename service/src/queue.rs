@@ -119,23 +119,28 @@ impl Producer {
 
     /// Sends one notification and waits until the log has it.
     pub(crate) async fn send(&self, accepted: &Accepted<'_>) -> Result<(), SendError> {
-        let receipt = self.enqueue(accepted, trace::current_traceparent().as_deref())?;
+        let receipt = self.enqueue(accepted, trace::current_traceparent().as_deref(), true)?;
         trace::step("publish", SpanKind::Producer, publish_attributes, receipt.delivered(self)).await
     }
 
-    /// Hands one notification to the producer without waiting; `parent` is the trace it belongs to.
+    /// Hands one notification to the producer without waiting; `parent` is the trace it belongs to, `copied`
+    /// says whether the caller keeps a copy in the cache.
     pub(crate) fn enqueue(
         &self,
         accepted: &Accepted<'_>,
         parent: Option<&str>,
+        copied: bool,
     ) -> Result<Receipt, SendError> {
         let value = accepted.message().map_err(|cause| SendError::Unknown(cause.to_string()))?;
-        let mut header = OwnedHeaders::new_with_capacity(5)
+        let mut header = OwnedHeaders::new_with_capacity(6)
             .insert(Header { key: headers::SCHEMA_VERSION, value: Some(SCHEMA_VERSION) })
             .insert(Header { key: headers::MESSAGE_TYPE, value: Some(accepted.kind.as_str()) })
             .insert(Header { key: headers::PRIORITY, value: Some(accepted.priority.as_str()) });
         if let Some(key) = accepted.idempotency_key.as_deref() {
             header = header.insert(Header { key: headers::IDEMPOTENCY_KEY, value: Some(key) });
+        }
+        if !copied {
+            header = header.insert(Header::<&str> { key: headers::UNCACHED, value: None });
         }
         if let Some(parent) = parent {
             header = header.insert(Header { key: headers::TRACEPARENT, value: Some(parent) });

@@ -31,6 +31,14 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// How long a full feed may hold up the thread before its partitions are paused.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Most that the broker hands out of a partition at once. One thread deals to all feeds in turn: with the
+/// client library's own megabyte a feed was full before the next one got anything, and its lane stood still.
+const FETCH_BYTES: &str = "262144";
+
+/// Pause of reading ahead once enough is read. The client library's own second is longer than what was
+/// read lasts while a backlog is drained.
+const FETCH_PAUSE_MS: &str = "20";
+
 /// How far one partition is behind.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Lag {
@@ -155,6 +163,8 @@ impl Consumer {
             .set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string())
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set("queued.max.messages.kbytes", "16384")
+            .set("max.partition.fetch.bytes", FETCH_BYTES)
+            .set("fetch.queue.backoff.ms", FETCH_PAUSE_MS)
             .create_with_context(Context { feeds: Arc::clone(&feeds) })?;
         inner.subscribe(&[topics::NOTIFICATIONS, topics::RETRY])?;
         let inner = Arc::new(inner);
@@ -165,7 +175,7 @@ impl Consumer {
             consumer: Arc::clone(&inner),
             feeds: Arc::clone(&feeds),
             opened,
-            limit: worker.batch_size.max(1) * 2,
+            batch: worker.batch_size.max(1),
             stopping: Arc::clone(&stopping),
         };
         let thread = std::thread::Builder::new()
@@ -222,7 +232,7 @@ struct Poller {
     consumer: Arc<BaseConsumer<Context>>,
     feeds: Arc<Feeds>,
     opened: mpsc::UnboundedSender<Arc<Feed>>,
-    limit: usize,
+    batch: usize,
     stopping: Arc<AtomicBool>,
 }
 
@@ -294,7 +304,7 @@ impl Poller {
         let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
         let known = feeds.entry((topic.into(), partition));
         let feed = known.or_insert_with(|| {
-            let feed = Arc::new(Feed::new(topic, partition, self.limit));
+            let feed = Arc::new(Feed::new(topic, partition, self.batch));
             // Nobody listens any more only while the process ends.
             let _ = self.opened.send(Arc::clone(&feed));
             feed
@@ -304,13 +314,15 @@ impl Poller {
 }
 
 fn read(message: &BorrowedMessage<'_>) -> Message {
-    let (mut delay_ms, mut traceparent) = (None, None);
+    let (mut delay_ms, mut traceparent, mut copied) = (None, None, true);
     for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
         let text = || header.value.and_then(|value| std::str::from_utf8(value).ok());
         if header.key == headers::BACKOFF_DELAY {
             delay_ms = text().and_then(|text| text.parse().ok());
         } else if header.key == headers::TRACEPARENT {
             traceparent = text().filter(|text| trace::is_sampled(text)).map(Into::into);
+        } else if header.key == headers::UNCACHED {
+            copied = false;
         }
     }
     Message {
@@ -320,5 +332,6 @@ fn read(message: &BorrowedMessage<'_>) -> Message {
         value: message.payload().unwrap_or_default().into(),
         delay_ms,
         traceparent,
+        copied,
     }
 }

@@ -20,7 +20,17 @@ pub(crate) struct Message {
     pub(crate) delay_ms: Option<i64>,
     /// The trace it belongs to, when that is recorded.
     pub(crate) traceparent: Option<Box<str>>,
+    /// Whether a copy of it may be in the cache already.
+    pub(crate) copied: bool,
 }
+
+/// Batches that a feed holds for its lane.
+const BATCHES_AHEAD: usize = 4;
+/// From so many messages after the first wait on, more are coming: that is worth waiting longer, because
+/// what a batch costs beside its rows is paid once.
+const MORE_ARE_COMING: usize = 8;
+/// So many waits at most.
+const WAITS: u32 = 4;
 
 /// One partition.
 pub(crate) struct Feed {
@@ -28,7 +38,8 @@ pub(crate) struct Feed {
     pub(crate) topic: Box<str>,
     /// The partition.
     pub(crate) partition: i32,
-    limit: usize,
+    /// Most messages of one batch.
+    batch: usize,
     state: Mutex<State>,
     arrived: Notify,
     /// Signalled when there is room again and when the lane has ended.
@@ -48,11 +59,12 @@ struct State {
 }
 
 impl Feed {
-    pub(super) fn new(topic: &str, partition: i32, limit: usize) -> Self {
+    /// With room for some batches of `batch` messages.
+    pub(super) fn new(topic: &str, partition: i32, batch: usize) -> Self {
         Self {
             topic: topic.into(),
             partition,
-            limit: limit.max(1),
+            batch: batch.max(1),
             state: Mutex::default(),
             arrived: Notify::new(),
             moved: Condvar::new(),
@@ -67,7 +79,7 @@ impl Feed {
     pub(super) fn push(&self, message: Message, patience: Duration) -> Result<(), Message> {
         let until = Instant::now() + patience;
         let mut state = self.lock();
-        while state.waiting.len() >= self.limit && !state.closed {
+        while state.waiting.len() >= self.batch * BATCHES_AHEAD && !state.closed {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(message);
@@ -77,16 +89,17 @@ impl Feed {
         // A closed feed's messages come again, to whoever has the partition then.
         if !state.closed {
             state.waiting.push_back(message);
-            if state.waiting.len() == 1 || state.waiting.len() == self.limit {
+            if state.waiting.len() == 1 || state.waiting.len() == self.batch {
                 self.arrived.notify_one();
             }
         }
         Ok(())
     }
 
-    /// Up to `max` messages: waits for the first, then at most `wait` for more. `None` once closed.
-    pub(crate) async fn take(&self, max: usize, wait: Duration) -> Option<Vec<Message>> {
-        let mut lingered = false;
+    /// One batch: waits for the first message, then `wait` for more, and up to four times as long while
+    /// they come. `None` once closed.
+    pub(crate) async fn take(&self, wait: Duration) -> Option<Vec<Message>> {
+        let mut waits = 0;
         loop {
             {
                 let mut state = self.lock();
@@ -94,15 +107,16 @@ impl Feed {
                     return None;
                 }
                 let ready = state.waiting.len();
-                if ready >= max.min(self.limit) || (ready > 0 && (lingered || wait.is_zero())) {
-                    let batch: Vec<_> = state.waiting.drain(..ready.min(max)).collect();
+                let waited = wait.is_zero() || waits >= if ready < MORE_ARE_COMING { 1 } else { WAITS };
+                if ready >= self.batch || (ready > 0 && waited) {
+                    let batch: Vec<_> = state.waiting.drain(..ready.min(self.batch)).collect();
                     state.taken_ms = batch.first().map(|message| message.timestamp_ms);
                     self.moved.notify_all();
                     return Some(batch);
                 }
-                lingered = ready > 0;
+                waits += u32::from(ready > 0);
             }
-            if lingered {
+            if waits > 0 {
                 let _ = tokio::time::timeout(wait, self.arrived.notified()).await;
             } else {
                 self.arrived.notified().await;
@@ -179,25 +193,38 @@ mod tests {
             value: Box::default(),
             delay_ms: None,
             traceparent: None,
+            copied: true,
         }
     }
 
     #[tokio::test]
     async fn a_full_feed_gives_the_message_back_and_takes_it_after_a_batch() {
-        let feed = Feed::new("t", 0, 2);
-        assert!(feed.push(message(0), Duration::ZERO).is_ok());
-        assert!(feed.push(message(1), Duration::ZERO).is_ok());
-        let back = feed.push(message(2), Duration::from_millis(1)).err().unwrap();
-        assert_eq!(feed.take(10, Duration::from_secs(60)).await.unwrap().len(), 2);
+        let feed = Feed::new("t", 0, 1);
+        for offset in 0..BATCHES_AHEAD as i64 {
+            assert!(feed.push(message(offset), Duration::ZERO).is_ok());
+        }
+        let back = feed.push(message(9), Duration::from_millis(1)).err().unwrap();
+        assert_eq!(feed.take(Duration::from_secs(60)).await.unwrap().len(), 1);
         assert_eq!(feed.oldest_ms(), Some(1_000));
         assert!(feed.push(back, Duration::ZERO).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_whole_batch_does_not_wait_and_a_few_messages_wait_once() {
+        let feed = Feed::new("t", 0, 10);
+        for offset in 0..13 {
+            assert!(feed.push(message(offset), Duration::ZERO).is_ok());
+        }
+        let long = Duration::from_secs(60);
+        assert_eq!(feed.take(long).await.unwrap().len(), 10);
+        assert_eq!(feed.take(Duration::from_millis(1)).await.unwrap().len(), 3);
     }
 
     #[tokio::test]
     async fn only_what_is_finished_is_committed_and_only_once() {
         let feed = Feed::new("t", 0, 10);
         assert!(feed.push(message(4), Duration::ZERO).is_ok());
-        let batch = feed.take(10, Duration::ZERO).await.unwrap();
+        let batch = feed.take(Duration::ZERO).await.unwrap();
         assert_eq!(feed.uncommitted(), None);
         feed.finish(batch[0].offset + 1);
         assert_eq!(feed.uncommitted(), Some(5));
@@ -209,7 +236,7 @@ mod tests {
         let feed = Feed::new("t", 0, 10);
         assert!(feed.push(message(0), Duration::ZERO).is_ok());
         feed.close();
-        assert!(feed.take(10, Duration::ZERO).await.is_none());
+        assert!(feed.take(Duration::ZERO).await.is_none());
         assert!(!feed.wait_ended(Instant::now()));
         feed.end();
         assert!(feed.wait_ended(Instant::now()));

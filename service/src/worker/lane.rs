@@ -38,7 +38,7 @@ impl Lanes {
     /// can; nothing is skipped because PostgreSQL is away.
     pub(crate) async fn run(self: Arc<Self>, feed: Arc<Feed>) {
         let settings = &self.app.config.worker;
-        while let Some(batch) = feed.take(settings.batch_size.max(1), settings.batch_wait).await {
+        while let Some(batch) = feed.take(settings.batch_wait).await {
             let started = Instant::now();
             let state = &self.app.worker;
             state.in_progress.fetch_add(batch.len() as u64, Ordering::Relaxed);
@@ -167,9 +167,13 @@ impl Lanes {
         let new: HashSet<Uuid> = trace::step_in_all(&traces, "store", stored).await?.into_iter().collect();
         self.hand_on(part, &rows, &new, &traces, claimed);
         recorder::count(app, rows.iter().filter(|row| new.contains(&row.id)).map(ending));
-        let (app, ids) = (Arc::clone(app), rows.iter().map(|row| row.id).collect::<Vec<_>>());
-        // The lane does not wait for Redis; the call is bounded in time.
-        tokio::spawn(async move { app.cache.forget(&ids).await });
+        let copied: Vec<_> =
+            part.iter().filter(|(message, _)| message.copied).map(|(_, one)| one.id()).collect();
+        if !copied.is_empty() {
+            // The lane does not wait for Redis; the call is bounded in time.
+            let app = Arc::clone(app);
+            tokio::spawn(async move { app.cache.forget(&copied).await });
+        }
         Ok(new)
     }
 

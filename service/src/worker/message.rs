@@ -175,6 +175,7 @@ mod tests {
             value: value.to_string().into_bytes().into(),
             delay_ms: Some(500),
             traceparent: None,
+            copied: true,
         }
     }
 

@@ -72,7 +72,7 @@ async fn claim(app: &App, accepted: &Accepted<'_>) -> Result<Option<Notification
 
 /// Answers before the log has it.
 async fn respond_async(app: &App, accepted: &Accepted<'_>) -> Result<Response, Problem> {
-    if let Err(cause) = app.producer.enqueue(accepted, trace::current_traceparent().as_deref()) {
+    if let Err(cause) = app.producer.enqueue(accepted, trace::current_traceparent().as_deref(), false) {
         return Err(unsent(app, accepted, &cause).await);
     }
     let answer = accepted.view();

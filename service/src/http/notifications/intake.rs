@@ -115,7 +115,7 @@ impl<'r> Intake<'r> {
     async fn enqueue(&self, accepted: &Accepted<'_>) -> Result<Receipt, SendError> {
         let patience = tokio::time::Instant::now() + self.app.config.kafka.message_timeout;
         loop {
-            match self.app.producer.enqueue(accepted, self.parent.as_deref()) {
+            match self.app.producer.enqueue(accepted, self.parent.as_deref(), false) {
                 Err(SendError::Full) if tokio::time::Instant::now() < patience => {
                     tokio::time::sleep(FULL_PAUSE).await;
                 }
