@@ -158,7 +158,8 @@ impl Waves {
         let mut config = config.clone();
         config
             .set("message.timeout.ms", timeout.as_millis().max(1).to_string())
-            .set("queue.buffering.max.messages", limit.to_string());
+            // A wave is as long as the line was, and some go without a line.
+            .set("queue.buffering.max.messages", limit.saturating_add(AT_ONCE).to_string());
         let (line, producer) = (Mutex::default(), OnceLock::new());
         let reports = Reports { watcher, patience: timeout / 2, line, producer };
         let producer: Arc<BaseProducer<Reports>> = Arc::new(config.create_with_context(reports)?);
