@@ -40,11 +40,8 @@ use opentelemetry::trace::SpanKind;
 use replica::Replica;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
-use sqlx::{Connection, Postgres, QueryBuilder, Row};
-use std::time::{Duration, Instant};
-
-/// A connection that was used so lately is taken to be alive.
-const FRESH: Duration = Duration::from_secs(1);
+use sqlx::{Postgres, QueryBuilder, Row};
+use std::time::Instant;
 
 /// A failed query, as text that may be logged.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -99,16 +96,6 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool_size)
             .acquire_timeout(settings.pool_timeout)
-            // Asking a connection that was used a moment ago whether it lives would be a round trip of each query.
-            .test_before_acquire(false)
-            .before_acquire(|connection, about| {
-                Box::pin(async move {
-                    if about.idle_for > FRESH {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
             .connect_with(options)
             .await
             .context("it does not answer")?;

@@ -81,6 +81,8 @@ pub async fn run(root: &Path) -> Result<()> {
                 Some(Event::Asked { request: Request::Shutdown, reply }) => {
                     supervisor.shutdown().await;
                     let _ = std::fs::remove_file(&socket);
+                    // Whoever is told may start the next one at once: it finds ports and lock free.
+                    drop(lock);
                     let _ = reply.send(Reply { error: None, parts: Vec::new() });
                     // The answer must leave before the process does.
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -305,6 +307,7 @@ impl Supervisor {
             let names: Vec<_> = of_stage.map(|(name, _)| name.clone()).collect();
             self.stop(&names).await;
         }
+        self.listeners.clear();
         self.save();
     }
 

@@ -170,6 +170,15 @@ fn an_interrupted_load_test_keeps_what_it_has_and_leaves_no_generator() {
 }
 
 #[test]
+fn a_stack_comes_up_right_after_it_went_down() {
+    let place = Place::new();
+    for _ in 0..3 {
+        place.ok(&["up", "--only", "redis"]);
+        place.ok(&["down"]);
+    }
+}
+
+#[test]
 fn a_taken_port_names_its_holder_and_starts_nothing() {
     let place = Place::new();
     let taken = TcpListener::bind(("127.0.0.1", 6_379 + place.offset)).unwrap();

@@ -266,6 +266,12 @@ fn column<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> V) -> Vec<V> {
     rows.iter().map(value).collect()
 }
 
+/// The same of values that are often missing. Where all are, none is sent: UNNEST fills up what is shorter.
+fn sparse<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> Option<V>) -> Vec<Option<V>> {
+    let values = column(rows, value);
+    if values.iter().all(Option::is_none) { Vec::new() } else { values }
+}
+
 fn instant(at: Option<Timestamp>) -> Option<jiff_sqlx::Timestamp> {
     at.map(ToSqlx::to_sqlx)
 }
@@ -305,26 +311,26 @@ async fn insert(
     )
     .bind(column(rows, |row| row.id))
     .bind(column(rows, |row| row.user_id))
-    .bind(column(rows, |row| row.tenant_id))
+    .bind(sparse(rows, |row| row.tenant_id))
     .bind(column(rows, |row| row.channel.as_str()))
     .bind(column(rows, |row| row.kind.as_str()))
     .bind(column(rows, |row| row.priority.as_str()))
     .bind(column(rows, |row| row.state.status.as_str()))
     .bind(column(rows, |row| row.payload))
-    .bind(column(rows, |row| instant(row.scheduled_for)))
-    .bind(column(rows, |row| row.state.due.and_then(Due::at)))
-    .bind(column(rows, |row| instant(row.expires_at)))
+    .bind(sparse(rows, |row| instant(row.scheduled_for)))
+    .bind(sparse(rows, |row| row.state.due.and_then(Due::at)))
+    .bind(sparse(rows, |row| instant(row.expires_at)))
     .bind(column(rows, |row| row.created_at.to_sqlx()))
-    .bind(column(rows, |row| row.idempotency_key))
-    .bind(column(rows, |row| row.request_hash))
-    .bind(column(rows, |row| row.correlation_id))
-    .bind(column(rows, |row| row.causation_id))
+    .bind(sparse(rows, |row| row.idempotency_key))
+    .bind(sparse(rows, |row| row.request_hash))
+    .bind(sparse(rows, |row| row.correlation_id))
+    .bind(sparse(rows, |row| row.causation_id))
     .bind(column(rows, |row| count(row.state.retry_count)))
-    .bind(column(rows, |row| row.state.error.as_deref()))
+    .bind(sparse(rows, |row| row.state.error.as_deref()))
     .bind(column(rows, |row| row.state.attempt.map(|attempt| attempt.provider)))
     .bind(lease.as_secs_f64())
     .bind(column(rows, |row| row.state.attempt.map(|attempt| ms(attempt.took))))
-    .bind(column(rows, |row| row.state.due.and_then(Due::seconds)))
+    .bind(sparse(rows, |row| row.state.due.and_then(Due::seconds)))
     .fetch_all(connection)
     .await
 }
@@ -350,12 +356,12 @@ async fn update(connection: &mut PgConnection, ended: &[Ended]) -> Result<Vec<Uu
         .bind(column(ended, |one| one.id))
         .bind(column(ended, |one| one.state.status.as_str()))
         .bind(column(ended, |one| count(one.state.retry_count)))
-        .bind(column(ended, |one| one.state.error.as_deref()))
-        .bind(column(ended, |one| one.state.due.and_then(Due::at)))
+        .bind(sparse(ended, |one| one.state.error.as_deref()))
+        .bind(sparse(ended, |one| one.state.due.and_then(Due::at)))
         .bind(column(ended, |one| one.state.attempt.map(|attempt| attempt.provider)))
         .bind(column(ended, |one| one.state.attempt.map(|attempt| ms(attempt.took))))
         .bind(column(ended, |one| count(one.state.failed_before())))
-        .bind(column(ended, |one| one.state.due.and_then(Due::seconds)))
+        .bind(sparse(ended, |one| one.state.due.and_then(Due::seconds)))
         .fetch_all(connection)
         .await
 }

@@ -48,6 +48,28 @@ struct Waiting {
 struct Line {
     under_way: usize,
     waiting: Vec<Waiting>,
+    /// A wave is on its way to the client library: who came later must not get there first.
+    handing_over: bool,
+}
+
+impl Line {
+    /// Whether a message goes without waiting.
+    fn is_open(&self) -> bool {
+        self.under_way < AT_ONCE && self.waiting.is_empty() && !self.handing_over
+    }
+
+    /// Everything that waits, once nothing is under way.
+    fn next_wave(&mut self) -> Option<Vec<Waiting>> {
+        if self.under_way > 0 || self.waiting.is_empty() || self.handing_over {
+            return None;
+        }
+        // As many as go now are likely to come meanwhile.
+        let room = Vec::with_capacity(self.waiting.len());
+        let wave = std::mem::replace(&mut self.waiting, room);
+        self.under_way = wave.len();
+        self.handing_over = true;
+        Some(wave)
+    }
 }
 
 /// The client library's side: it says here what became of each message.
@@ -64,23 +86,19 @@ impl Reports {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// So many less are under way; after the last one the next wave goes.
-    fn ended(&self, count: usize) {
-        let mut ended = count;
-        while ended > 0 {
-            let wave = {
-                let mut line = self.line();
-                line.under_way = line.under_way.saturating_sub(ended);
-                if line.under_way > 0 || line.waiting.is_empty() {
-                    return;
-                }
-                // As many as go now are likely to come meanwhile.
-                let room = Vec::with_capacity(line.waiting.len());
-                let wave = std::mem::replace(&mut line.waiting, room);
-                line.under_way = wave.len();
-                wave
-            };
-            ended = self.hand_over(wave);
+    /// One message less is under way; after the last one the next wave goes.
+    fn ended(&self) {
+        let mut wave = {
+            let mut line = self.line();
+            line.under_way = line.under_way.saturating_sub(1);
+            line.next_wave()
+        };
+        while let Some(messages) = wave {
+            let refused = self.hand_over(messages);
+            let mut line = self.line();
+            line.handing_over = false;
+            line.under_way = line.under_way.saturating_sub(refused);
+            wave = line.next_wave();
         }
     }
 
@@ -116,7 +134,7 @@ impl ProducerContext for Reports {
     fn delivery(&self, result: &DeliveryResult<'_>, reporter: Box<Reporter>) {
         let outcome = result.as_ref().map(|_| ()).map_err(|(cause, _)| SendError::Unknown(cause.to_string()));
         // First the next wave: those who wait for it have waited longer.
-        self.ended(1);
+        self.ended();
         let _ = reporter.send(outcome);
     }
 }
@@ -185,7 +203,7 @@ impl Waves {
         {
             let mut line = self.line();
             // Nobody overtakes those who wait: a user's messages stay in their order.
-            if line.under_way >= AT_ONCE || !line.waiting.is_empty() {
+            if !line.is_open() {
                 if line.waiting.len() >= self.limit {
                     return Err(SendError::Full);
                 }
@@ -195,7 +213,7 @@ impl Waves {
             line.under_way += 1;
         }
         produce(&self.producer, message, reporter).map_err(|(cause, _)| {
-            self.producer.context().ended(1);
+            self.producer.context().ended();
             cause
         })?;
         Ok(report)

@@ -76,6 +76,27 @@ fn take_back(mut command: Command) {
     }
 }
 
+/// Every transaction that writes takes so much longer, as on a disk that is slow to sync, without a use of
+/// processors: how fast this machine's disk is must not decide what a lane can do.
+pub(super) fn slow_commits(place: &Place, delay: Duration) -> Injection {
+    let set = |place: &Place, values: [String; 2]| {
+        // A change of the server's settings takes no part in a transaction: each is a command of its own.
+        let mut command = psql(place);
+        for value in values {
+            command.args(["-c", &format!("ALTER SYSTEM {value}")]);
+        }
+        command.args(["-c", "SELECT pg_reload_conf()"]).stdout(Stdio::null());
+        command
+    };
+    let wait = [format!("SET commit_delay = {}", delay.as_micros()), "SET commit_siblings = 0".to_owned()];
+    let (slow, back) =
+        (set(place, wait), set(place, ["RESET commit_delay".to_owned(), "RESET commit_siblings".to_owned()]));
+    Injection::new(move || {
+        run(slow);
+        Held::undone_by(move || take_back(back))
+    })
+}
+
 /// The indexes that reads need are gone, until they are made again.
 pub(super) fn without_indexes(place: &Place) -> Injection {
     let names = ["user_status_created", "scheduled", "correlation"];

@@ -11,6 +11,7 @@ pub(super) struct Api {
     pub(super) base: String,
     pub(super) prometheus: String,
     pub(super) postgres: String,
+    pub(super) brokers: String,
     /// A token of the load-test account.
     pub(super) admin: String,
     password: String,
@@ -48,6 +49,7 @@ impl Api {
                 place.secret("postgres"),
                 port(5_432)
             ),
+            brokers: format!("127.0.0.1:{}", port(9_092)),
             admin: String::new(),
             password: place.secret("loadtest-user"),
         };

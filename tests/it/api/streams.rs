@@ -2,9 +2,15 @@
 
 use super::client::{Api, inbox};
 use futures::StreamExt;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Lines of the stream test: more than any buffer between holds.
 const LINES: usize = 10_000;
@@ -36,6 +42,8 @@ pub(super) async fn lines_go_in_and_results_come_out(api: &Api) {
     assert_eq!(ids.len(), LINES - 2);
     let last = format!("/notifications/{}", results[LINES - 2]["id"].as_str().expect("an id"));
     api.until(&last, &api.admin, |answer| answer.body["status"] == "DELIVERED").await;
+    let sent: Vec<_> = results.iter().filter_map(|one| one["id"].as_str().map(str::to_owned)).collect();
+    tokio::task::block_in_place(|| each_user_s_lines_are_in_their_order(&api.brokers, &sent));
 
     // A last line without its end counts, one that is too large does not, and the next is read.
     let long = format!("{{\"x\": \"{}\"}}\n{}", "y".repeat(300_000), inbox("stream-1"));
@@ -44,6 +52,30 @@ pub(super) async fn lines_go_in_and_results_come_out(api: &Api) {
         request.header("content-type", "application/x-ndjson").body(long).send().await.expect("an answer");
     let text = answer.text().await.expect("results");
     assert!(text.contains("must be at most") && text.contains("\"accepted\":1,\"refused\":1"), "{text}");
+}
+
+/// On the log the notifications of a user come as they were sent.
+fn each_user_s_lines_are_in_their_order(brokers: &str, sent: &[String]) {
+    let places: HashMap<&str, usize> =
+        sent.iter().enumerate().map(|(place, id)| (id.as_str(), place)).collect();
+    let mut config = rdkafka::ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set("group.id", "order").set("enable.auto.commit", "false");
+    let consumer: BaseConsumer = config.create().expect("a consumer");
+    let metadata = consumer.fetch_metadata(Some("notifications"), PATIENCE).expect("an answer");
+    let mut all = TopicPartitionList::new();
+    for partition in metadata.topics()[0].partitions() {
+        all.add_partition_offset("notifications", partition.id(), Offset::Beginning).expect("an offset");
+    }
+    consumer.assign(&all).expect("partitions");
+    let (mut seen, mut last) = (0, HashMap::new());
+    while seen < sent.len() {
+        let message = consumer.poll(PATIENCE).expect("the lines are on the log").expect("a message");
+        let value: Value = serde_json::from_slice(message.payload().unwrap_or_default()).unwrap_or_default();
+        let Some(place) = value["id"].as_str().and_then(|id| places.get(id)) else { continue };
+        seen += 1;
+        let before = last.insert(message.key().unwrap_or_default().to_vec(), *place);
+        assert!(before < Some(*place), "{value} came after line {before:?}");
+    }
 }
 
 pub(super) async fn an_export_is_whole_in_both_forms(api: &Api) {
