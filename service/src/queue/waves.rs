@@ -165,7 +165,7 @@ pub(super) struct Waves {
 }
 
 impl Waves {
-    /// With a library set up by `config` that gives up on a message after `timeout`, and room for `limit`
+    /// With a library set up by `config`, a report for each message within `timeout`, and room for `limit`
     /// that wait.
     pub(super) fn new(
         config: &ClientConfig,
@@ -174,12 +174,14 @@ impl Waves {
         watcher: Watcher,
     ) -> anyhow::Result<Self> {
         let mut config = config.clone();
+        // While the log stands still, who waits has to be told in time too.
+        let patience = timeout / 3;
         config
-            .set("message.timeout.ms", timeout.as_millis().max(1).to_string())
+            .set("message.timeout.ms", (timeout - patience).as_millis().max(1).to_string())
             // A wave is as long as the line was, and some go without a line.
             .set("queue.buffering.max.messages", limit.saturating_add(AT_ONCE).to_string());
         let (line, producer) = (Mutex::default(), OnceLock::new());
-        let reports = Reports { watcher, patience: timeout / 2, line, producer };
+        let reports = Reports { watcher, patience, line, producer };
         let producer: Arc<BaseProducer<Reports>> = Arc::new(config.create_with_context(reports)?);
         // Weak: the library's side must not keep itself alive.
         let _ = producer.context().producer.set(Arc::downgrade(&producer));
