@@ -95,14 +95,18 @@ impl Place {
 
     /// The process of a part.
     pub(crate) fn pid(&self, part: &str) -> i32 {
-        self.running(part).unwrap_or_else(|| panic!("{part} does not run: {}", self.json(&["ps"])))
+        self.process(part, |_| true).unwrap_or_else(|| panic!("{part} does not run: {}", self.json(&["ps"])))
     }
 
-    /// The process of a part, if it runs.
+    /// The process of a part that runs and is as it should be.
     pub(crate) fn running(&self, part: &str) -> Option<i32> {
+        self.process(part, |state| state == "running")
+    }
+
+    fn process(&self, part: &str, fits: impl Fn(&Value) -> bool) -> Option<i32> {
         let ps = self.json(&["ps"]);
         let parts = ps["parts"].as_array().expect("parts");
-        let found = parts.iter().find(|one| one["name"] == part && one["state"] == "running")?;
+        let found = parts.iter().find(|one| one["name"] == part && fits(&one["state"]))?;
         let pid = found["pid"].as_i64().or_else(|| pid_of(found["container"].as_str()?))?;
         i32::try_from(pid).ok()
     }
