@@ -269,7 +269,7 @@ pub struct Wait(#[serde(with = "span")] pub Duration);
 pub struct Worker {
     /// Most messages of one batch.
     pub batch_size: usize,
-    /// Longest wait for a batch to fill.
+    /// Wait for a batch to fill; up to four times as long while more comes.
     #[serde(with = "span")]
     pub batch_wait: Duration,
     /// Most deliveries of one channel at once, per process.

@@ -22,13 +22,13 @@ pub(crate) use principal::{Limited, Principal};
 
 use crate::db::Db;
 use crate::domain::limit::{Bucket, Decision, Quota};
+use crate::domain::text::push_hex;
 use claims::Claims;
 use jiff::Timestamp;
 use nsys_contract::api::User;
 use nsys_contract::config::{Auth, Limits};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
-use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -228,8 +228,7 @@ impl Authenticator {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let mut text = String::with_capacity(2 * bytes.len());
+    push_hex(&mut text, bytes);
+    text
 }

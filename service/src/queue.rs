@@ -17,8 +17,8 @@ use nsys_contract::event::SCHEMA_VERSION;
 use nsys_contract::topics::{self, headers};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
+use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::{ClientConfig, Statistics};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use waves::{Outgoing, Report, Waves};
@@ -62,18 +62,6 @@ impl SendError {
 /// How often the client library reports on its brokers.
 const STATISTICS_MS: &str = "2000";
 
-/// Listens to what the client library says of its brokers.
-struct Watcher {
-    metrics: Metrics,
-}
-
-impl Watcher {
-    fn stats(&self, statistics: &Statistics) {
-        let throttles = statistics.brokers.values().filter_map(|broker| broker.throttle.as_ref());
-        self.metrics.broker_throttle(throttles.map(|window| window.max).max().unwrap_or(0));
-    }
-}
-
 /// Sends with acks=all and waits for the delivery report.
 pub(crate) struct Producer {
     inner: Arc<Waves>,
@@ -95,8 +83,7 @@ impl Producer {
             .set("batch.size", kafka.batch_size.to_string())
             .set("compression.type", kafka.compression.as_str());
         let limit = usize::try_from(kafka.queue_messages).unwrap_or(usize::MAX);
-        let watcher = Watcher { metrics: metrics.clone() };
-        let inner = Arc::new(Waves::new(&config, kafka.message_timeout, limit, watcher)?);
+        let inner = Arc::new(Waves::new(&config, kafka.message_timeout, limit, metrics.clone())?);
         // The first send of a fresh idempotent producer would otherwise wait half a second.
         let brokers = kafka.brokers.clone();
         let probe = Arc::clone(&inner);

@@ -23,6 +23,16 @@ impl From<String> for Text<'_> {
     }
 }
 
+/// Adds bytes as two digits each. Formatting them costs several times as much, and every request's answer
+/// and message carry some.
+pub(crate) fn push_hex(into: &mut String, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        into.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        into.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::http::header::EXPECT;
+use futures::StreamExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -65,12 +66,12 @@ impl Drop for Whole {
 }
 
 /// Reads to the end, to an error or to the limit.
-async fn throw_away(mut body: Incoming) {
-    let mut read = 0;
-    while read < MOST {
-        let next = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
-        let Some(Ok(frame)) = next else { return };
-        read += frame.data_ref().map_or(0, Bytes::len);
+async fn throw_away(body: Incoming) {
+    let (mut rest, mut read) = (axum::body::Body::new(body).into_data_stream(), 0);
+    while read < MOST
+        && let Some(Ok(part)) = rest.next().await
+    {
+        read += part.len();
     }
 }
 

@@ -175,7 +175,7 @@ impl Consumer {
             consumer: Arc::clone(&inner),
             feeds: Arc::clone(&feeds),
             opened,
-            batch: worker.batch_size.max(1),
+            batch: worker.batch_size,
             stopping: Arc::clone(&stopping),
         };
         let thread = std::thread::Builder::new()

@@ -5,14 +5,13 @@
 //! fifth of a core, and a wake-up for each message besides. Messages that wait here cost nothing, and go
 //! as few large requests. A message that finds nothing under way does not wait.
 
-use super::{SendError, Watcher};
-use rdkafka::ClientConfig;
-use rdkafka::ClientContext;
-use rdkafka::Statistics;
+use super::SendError;
+use crate::telemetry::Metrics;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::{ClientConfig, ClientContext, Statistics};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -74,7 +73,7 @@ impl Line {
 
 /// The client library's side: it says here what became of each message.
 struct Reports {
-    watcher: Watcher,
+    metrics: Metrics,
     /// Longest wait for a wave: the log stands still, and who would go now would wait as long again.
     patience: Duration,
     line: Mutex<Line>,
@@ -124,7 +123,8 @@ impl Reports {
 
 impl ClientContext for Reports {
     fn stats(&self, statistics: Statistics) {
-        self.watcher.stats(&statistics);
+        let throttles = statistics.brokers.values().filter_map(|broker| broker.throttle.as_ref());
+        self.metrics.broker_throttle(throttles.map(|window| window.max).max().unwrap_or(0));
     }
 }
 
@@ -171,7 +171,7 @@ impl Waves {
         config: &ClientConfig,
         timeout: Duration,
         limit: usize,
-        watcher: Watcher,
+        metrics: Metrics,
     ) -> anyhow::Result<Self> {
         let mut config = config.clone();
         // While the log stands still, who waits has to be told in time too.
@@ -181,7 +181,7 @@ impl Waves {
             // A wave is as long as the line was, and some go without a line.
             .set("queue.buffering.max.messages", limit.saturating_add(AT_ONCE).to_string());
         let (line, producer) = (Mutex::default(), OnceLock::new());
-        let reports = Reports { watcher, patience, line, producer };
+        let reports = Reports { metrics, patience, line, producer };
         let producer: Arc<BaseProducer<Reports>> = Arc::new(config.create_with_context(reports)?);
         // Weak: the library's side must not keep itself alive.
         let _ = producer.context().producer.set(Arc::downgrade(&producer));
@@ -259,14 +259,12 @@ impl Drop for Waves {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::Metrics;
 
     fn waves(limit: usize) -> Waves {
         let mut config = ClientConfig::new();
         // Nobody listens there.
         config.set("bootstrap.servers", "127.0.0.1:1");
-        let watcher = Watcher { metrics: Metrics::default() };
-        Waves::new(&config, Duration::from_millis(200), limit, watcher).unwrap()
+        Waves::new(&config, Duration::from_millis(200), limit, Metrics::default()).unwrap()
     }
 
     fn message() -> Outgoing {

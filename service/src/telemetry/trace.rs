@@ -3,6 +3,7 @@
 //! A request that is not sampled carries its trace id along (for logs and for the worker) but makes
 //! no span. The exporter runs on a thread of its own.
 
+use crate::domain::text::push_hex;
 use axum::http::HeaderMap;
 use nsys_contract::config::Telemetry;
 use opentelemetry::trace::{
@@ -164,15 +165,6 @@ pub(crate) fn traceparent(context: &Context) -> Option<String> {
         push_hex(&mut text, &[span.trace_flags().to_u8()]);
         text
     })
-}
-
-/// Bytes as two digits each. Every request's answer and message need it, and formatting costs several times as much.
-fn push_hex(into: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        into.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        into.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
 }
 
 /// The header that hands the current context on.

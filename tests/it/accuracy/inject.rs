@@ -79,7 +79,7 @@ fn take_back(mut command: Command) {
 /// Every transaction that writes takes so much longer, as on a disk that is slow to sync, without a use of
 /// processors: how fast this machine's disk is must not decide what a lane can do.
 pub(super) fn slow_commits(place: &Place, delay: Duration) -> Injection {
-    let set = |place: &Place, values: [String; 2]| {
+    let set = |values: [String; 2]| {
         // A change of the server's settings takes no part in a transaction: each is a command of its own.
         let mut command = psql(place);
         for value in values {
@@ -90,7 +90,7 @@ pub(super) fn slow_commits(place: &Place, delay: Duration) -> Injection {
     };
     let wait = [format!("SET commit_delay = {}", delay.as_micros()), "SET commit_siblings = 0".to_owned()];
     let (slow, back) =
-        (set(place, wait), set(place, ["RESET commit_delay".to_owned(), "RESET commit_siblings".to_owned()]));
+        (set(wait), set(["RESET commit_delay".to_owned(), "RESET commit_siblings".to_owned()]));
     Injection::new(move || {
         run(slow);
         Held::undone_by(move || take_back(back))

@@ -46,6 +46,7 @@ pub(in crate::stack::runtime) async fn up(
     let known = compose.lines(&["config", "--services"]).await?;
     wanted.choice.check(Runtime::Docker, &known.iter().map(String::as_str).collect::<Vec<_>>())?;
     let services = chosen(&wanted.choice, known);
+    let has = |name: &str| services.iter().any(|service| service == name);
     if let Some(collector) = files::collector(&stack.loaded.config.telemetry.otlp_url, &services) {
         compose.variables.push(("OTLP_URL".into(), collector));
     }
@@ -54,26 +55,25 @@ pub(in crate::stack::runtime) async fn up(
     images(stack, &engine, &compose, &progress.line("images")).await?;
     let mut rolls = Vec::new();
     for role in ["app", "worker"] {
-        if services.iter().any(|service| service == role) {
+        if has(role) {
             rolls.extend(Roll::needed(&compose, role, &there).await?);
         }
     }
-    if !rolls.is_empty() && services.iter().any(|service| service == GROUND) {
+    if !rolls.is_empty() && has(GROUND) {
         lay_ground(stack, &compose, deadline, progress).await?;
     }
     for one in &rolls {
         roll(stack, &engine, &compose, one, &there, deadline, progress).await?;
     }
     start(stack, &compose, wanted, &services, deadline, progress).await?;
-    if services.iter().any(|service| service == GROUND) {
+    if has(GROUND) {
         ground_is_laid(stack, deadline).await?;
     }
     let running = records(stack).await?;
     let parts = running.iter().filter(|one| one.state != State::Done && one.role().is_none());
-    let parts = parts.map(|one| one.name.as_str()).chain(["api"].into_iter().filter(|_| {
-        services.iter().any(|service| service == "balancer")
-            && services.iter().any(|service| service == "app")
-    }));
+    let parts = parts
+        .map(|one| one.name.as_str())
+        .chain(["api"].into_iter().filter(|_| has("balancer") && has("app")));
     futures::future::try_join_all(parts.map(|part| wait_ready(stack, part, deadline, progress))).await?;
     for replica in running.iter().filter(|one| one.role().is_some()) {
         wait_ready(stack, &replica.name, deadline, progress).await?;
