@@ -44,6 +44,12 @@ impl Shared {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// Requests per second of this process in a window.
+    fn rate_of(&self, window: usize) -> f64 {
+        let rate = self.plan.windows.get(window).and_then(|one| one.rate).unwrap_or(0);
+        f64::from(rate) / f64::from(self.plan.of.max(1))
+    }
+
     /// Seconds since the start of the level.
     fn elapsed_s(&self) -> f64 {
         Instant::now().saturating_duration_since(self.begin).as_secs_f64()

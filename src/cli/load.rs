@@ -152,7 +152,7 @@ pub enum LoadtestCommand {
         #[arg(long)]
         force: bool,
     },
-    /// Compare both engines on one endpoint, and equal runs with each other for the noise floor
+    /// Compare the engines on one endpoint with each other and with oha, and equal runs with each other for the noise floor
     Calibrate(CalibrateArgs),
     /// Delete a run
     Rm {
@@ -181,7 +181,8 @@ pub struct CalibrateArgs {
     /// Length of each, warm-up included
     #[arg(long, value_parser = parse_duration, default_value = "20s")]
     pub duration: Duration,
-    /// Turns of each engine
+    /// Turns of each client: the native engine, k6 (up to 500/s, or where nothing else is there), and oha
+    /// where it is installed and the endpoint asks for no token
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub rounds: u32,
     /// The endpoint; default: the liveness probe, which asks no other part

@@ -3,9 +3,8 @@
 use super::context::keep_noise_floor;
 use super::report;
 use crate::cli::{CalibrateArgs, RunFlags};
-use crate::domain::calibration::{Agreement, Ceiling, Turn, agreements};
+use crate::domain::calibration::{Agreement, Ceiling, Client, Turn, agreements};
 use crate::domain::compare::NoiseFloor;
-use crate::domain::level::Level;
 use crate::domain::scenario::Scenario;
 use crate::error::{Error, Kind, Result};
 use crate::loadtest::calibrate::{self, Ask};
@@ -37,7 +36,7 @@ pub(super) async fn calibrate(stack: &Stack, args: &CalibrateArgs, out: Out) -> 
     if !path.starts_with('/') {
         return Err(Error::usage(format!("--path {path:?} does not begin with /")));
     }
-    let ask = Ask { path: path.clone(), level: Level::open(args.rate, seconds), rounds: args.rounds };
+    let ask = Ask { path: path.clone(), level: calibrate::level(args.rate, seconds), rounds: args.rounds };
     let turns = calibrate::turns(stack, &ask, &progress).await?;
     let ceilings = if args.ceiling {
         calibrate::ceilings(stack, &path, seconds, args.rounds, &progress).await?
@@ -61,8 +60,11 @@ pub(super) async fn calibrate(stack: &Stack, args: &CalibrateArgs, out: Out) -> 
         return Ok(());
     }
     let names: Vec<_> = apart.iter().map(|one| one.percentile.as_str()).collect();
-    Err(Error::new(Kind::ThresholdsNotMet, format!("the engines do not agree on {}", names.join(", ")))
-        .hint("try again when the machine is quiet, or with a lower --rate"))
+    Err(Error::new(
+        Kind::ThresholdsNotMet,
+        format!("the native engine and what it was held against do not agree on {}", names.join(", ")),
+    )
+    .hint("try again when the machine is quiet, or with a lower --rate"))
 }
 
 /// Runs of the same load with nothing changed between them; what they differ by is kept as the noise
@@ -103,11 +105,11 @@ async fn equal_runs(
 impl Report for Calibration {
     fn text(&self) -> String {
         let mut parts = vec![format!(
-            "{} at {}/s for {} s, {} turns of each engine\n{}",
+            "{} at {}/s for {} s, {} turns of each client\n{}",
             self.endpoint,
             self.rate_rps,
             self.seconds,
-            self.turns.len() / 2,
+            self.turns.iter().filter(|turn| turn.client == Client::Native).count(),
             self.agreement_table().text()
         )];
         if !self.ceilings.is_empty() {
@@ -127,24 +129,21 @@ impl Report for Calibration {
 
 impl Calibration {
     fn agreement_table(&self) -> Table {
-        let mut table =
-            Table::new(["", "k6", "native", "apart", "between equal turns", ""]).right(&[1, 2, 3, 4]);
+        let clients: Vec<_> = self.agreement.first().into_iter().flat_map(|one| one.ms.keys()).collect();
+        let names = clients.iter().map(|client| client.as_str());
+        let head = [""].into_iter().chain(names).chain(["apart", "between equal turns", ""]);
+        let numbers: Vec<_> = (1..clients.len() + 3).collect();
+        let mut table = Table::new(head).right(&numbers);
         for one in &self.agreement {
             let ms = |value: Option<f64>| format::or_missing(value, format::millis);
-            let apart = one.k6_ms.zip(one.native_ms).map(|(k6, native)| (k6 - native).abs());
             let word = match one.agrees {
                 Some(true) => paint(Tone::Good, "agree"),
                 Some(false) => paint(Tone::Bad, "differ"),
                 None => paint(Tone::Dim, "unknown"),
             };
-            table.row([
-                one.percentile.clone(),
-                ms(one.k6_ms),
-                ms(one.native_ms),
-                ms(apart),
-                ms(one.between_turns_ms),
-                word,
-            ]);
+            let seen = one.ms.values().map(|value| ms(*value));
+            let rest = [ms(one.apart_ms()), ms(one.between_turns_ms), word];
+            table.row([one.percentile.clone()].into_iter().chain(seen).chain(rest));
         }
         table
     }

@@ -1,11 +1,14 @@
-//! What the engines say of one endpoint at one rate: how they agree, and how equal turns differ. Pure.
+//! What several clients say of one endpoint at one rate: how they agree, and how equal turns differ. Pure.
 
 use super::run::Latency;
-use super::scenario::Engine;
 use super::statistics;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-/// Two engines agree when they differ by at most this share of the larger value …
+/// Up to so many requests per second k6's percentiles are taken to be the service's: beyond, on a machine
+/// that k6 shares, they are more and more the waits of k6 itself (docs/LOADTEST.md).
+pub const K6_REFERENCE_RPS: u32 = 500;
+/// Two clients agree when they differ by at most this share of the larger value …
 const AGREED_SHARE: f64 = 0.10;
 /// … or by at most this, in ms: what the timer and the scheduler of any machine do.
 const AGREED_MS: f64 = 1.0;
@@ -16,11 +19,49 @@ type Percentile = (&'static str, fn(&Latency) -> Option<f64>);
 /// The percentiles that must agree.
 const PERCENTILES: [Percentile; 3] = [("p50", |one| one.p50), ("p95", |one| one.p95), ("p99", |one| one.p99)];
 
-/// One engine's turn at the endpoint.
+/// What measures the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Client {
+    /// k6, the reference of load tests.
+    K6,
+    /// nsys' own engine.
+    Native,
+    /// A client of somebody else's.
+    Oha,
+}
+
+impl Client {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::K6 => "k6",
+            Self::Native => "native",
+            Self::Oha => "oha",
+        }
+    }
+
+    /// Those that measure at this rate: nsys' own engine, and what it is held against there.
+    #[must_use]
+    pub fn at(rate: u32, oha_can: bool) -> Vec<Self> {
+        let mut clients = Vec::new();
+        if rate <= K6_REFERENCE_RPS || !oha_can {
+            clients.push(Self::K6);
+        }
+        clients.push(Self::Native);
+        if oha_can {
+            clients.push(Self::Oha);
+        }
+        clients
+    }
+}
+
+/// One client's turn at the endpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Turn {
-    /// Which engine.
-    pub engine: Engine,
+    /// Which client.
+    pub client: Client,
     /// Requests of the steady window.
     pub requests: u64,
     /// Requests per second of the steady window.
@@ -33,45 +74,60 @@ pub struct Turn {
     pub cpu_pct: Option<f64>,
 }
 
-/// One percentile as the engines saw it.
+/// One percentile as the clients saw it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
     /// `p50`, `p95` or `p99`.
     pub percentile: String,
-    /// k6, the median of its turns, in ms.
-    pub k6_ms: Option<f64>,
-    /// The native engine, the median of its turns, in ms.
-    pub native_ms: Option<f64>,
-    /// Largest difference of two turns of one engine, in ms.
+    /// The median of its turns by each client that took part, in ms; null when it has no value.
+    pub ms: BTreeMap<Client, Option<f64>>,
+    /// Largest difference of two turns of one client, in ms.
     pub between_turns_ms: Option<f64>,
-    /// Whether they agree; null when one of them has no value.
+    /// Whether nsys' own engine agrees with each of the others; null when one has no value.
     pub agrees: Option<bool>,
 }
 
-/// How the engines agree. A percentile of several turns is the one of the middle turn: percentiles are
+impl Agreement {
+    /// What a client saw.
+    #[must_use]
+    pub fn of(&self, client: Client) -> Option<f64> {
+        self.ms.get(&client).copied()?
+    }
+
+    /// The largest distance of another client from nsys' own engine, in ms.
+    #[must_use]
+    pub fn apart_ms(&self) -> Option<f64> {
+        let native = self.of(Client::Native)?;
+        self.ms.values().filter_map(|ms| Some((ms.as_ref()? - native).abs())).reduce(f64::max)
+    }
+}
+
+/// How the clients agree. A percentile of several turns is the one of the middle turn: percentiles are
 /// never averaged.
 #[must_use]
 pub fn agreements(turns: &[Turn]) -> Vec<Agreement> {
-    let agreement = |(name, of): &(&str, fn(&Latency) -> Option<f64>)| {
-        let values = |engine: Engine| -> Vec<f64> {
-            turns
-                .iter()
-                .filter(|turn| turn.engine == engine)
-                .filter_map(|turn| of(&turn.latency_ms))
-                .collect()
-        };
-        let (k6, native) = (values(Engine::K6), values(Engine::Native));
-        let (k6_ms, native_ms) = (statistics::median(&k6), statistics::median(&native));
-        let between = [&k6, &native].into_iter().filter_map(|values| range(values)).reduce(f64::max);
+    let agreement = |(name, of): &Percentile| {
+        let mut all: BTreeMap<Client, Vec<f64>> = BTreeMap::new();
+        for turn in turns {
+            all.entry(turn.client).or_default().extend(of(&turn.latency_ms));
+        }
+        let ms = all.iter().map(|(client, values)| (*client, statistics::median(values))).collect();
         Agreement {
             percentile: (*name).to_owned(),
-            k6_ms,
-            native_ms,
-            between_turns_ms: between,
-            agrees: k6_ms.zip(native_ms).map(|(one, two)| agree(one, two)),
+            between_turns_ms: all.values().filter_map(|values| range(values)).reduce(f64::max),
+            agrees: all_agree(&ms),
+            ms,
         }
     };
     PERCENTILES.iter().map(agreement).collect()
+}
+
+/// Whether each of the others agrees with nsys' own engine.
+fn all_agree(ms: &BTreeMap<Client, Option<f64>>) -> Option<bool> {
+    let native = ms.get(&Client::Native).copied()??;
+    let others = ms.iter().filter(|(client, _)| **client != Client::Native);
+    let others: Vec<f64> = others.map(|(_, ms)| *ms).collect::<Option<_>>()?;
+    (!others.is_empty()).then(|| others.into_iter().all(|other| agree(native, other)))
 }
 
 fn agree(one: f64, two: f64) -> bool {
@@ -118,9 +174,9 @@ pub fn ceiling(generator: &str, turns: &[(u64, f64)]) -> Option<Ceiling> {
 mod tests {
     use super::*;
 
-    fn turn(engine: Engine, p50: f64, p99: Option<f64>) -> Turn {
+    fn turn(client: Client, p50: f64, p99: Option<f64>) -> Turn {
         Turn {
-            engine,
+            client,
             requests: 100,
             throughput_rps: 10.0,
             error_rate: Some(0.0),
@@ -130,12 +186,12 @@ mod tests {
     }
 
     #[test]
-    fn engines_agree_within_a_tenth_or_a_millisecond() {
+    fn clients_agree_within_a_tenth_or_a_millisecond() {
         let turns = [
-            turn(Engine::K6, 1.0, Some(200.0)),
-            turn(Engine::Native, 1.9, Some(215.0)),
-            turn(Engine::K6, 1.0, Some(200.0)),
-            turn(Engine::Native, 1.9, Some(215.0)),
+            turn(Client::K6, 1.0, Some(200.0)),
+            turn(Client::Native, 1.9, Some(215.0)),
+            turn(Client::K6, 1.0, Some(200.0)),
+            turn(Client::Native, 1.9, Some(215.0)),
         ];
         let found = agreements(&turns);
         let agrees: Vec<_> = found.iter().map(|one| one.agrees).collect();
@@ -144,16 +200,38 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_turn_speaks_and_a_missing_value_is_no_agreement() {
+    fn each_of_the_others_must_agree() {
         let turns = [
-            turn(Engine::K6, 1.0, None),
-            turn(Engine::K6, 9.0, None),
-            turn(Engine::K6, 2.0, None),
-            turn(Engine::Native, 2.0, Some(3.0)),
+            turn(Client::K6, 1.0, Some(5.0)),
+            turn(Client::Native, 1.0, Some(5.0)),
+            turn(Client::Oha, 2.5, Some(5.5)),
         ];
         let found = agreements(&turns);
-        assert_eq!((found[0].k6_ms, found[0].between_turns_ms), (Some(2.0), Some(8.0)));
-        assert_eq!((found[2].k6_ms, found[2].agrees), (None, None));
+        let agrees: Vec<_> = found.iter().map(|one| one.agrees).collect();
+        assert_eq!(agrees, [Some(false), Some(false), Some(true)]);
+        assert_eq!((found[0].of(Client::Oha), found[0].apart_ms()), (Some(2.5), Some(1.5)));
+        assert_eq!(agreements(&turns[1..2])[0].agrees, None, "nothing to be held against");
+    }
+
+    #[test]
+    fn k6_is_held_against_where_it_measures_well_or_nothing_else_is_there() {
+        use Client::{K6, Native, Oha};
+        assert_eq!(Client::at(500, true), [K6, Native, Oha]);
+        assert_eq!(Client::at(501, true), [Native, Oha]);
+        assert_eq!(Client::at(12_000, false), [K6, Native]);
+    }
+
+    #[test]
+    fn the_middle_turn_speaks_and_a_missing_value_is_no_agreement() {
+        let turns = [
+            turn(Client::K6, 1.0, None),
+            turn(Client::K6, 9.0, None),
+            turn(Client::K6, 2.0, None),
+            turn(Client::Native, 2.0, Some(3.0)),
+        ];
+        let found = agreements(&turns);
+        assert_eq!((found[0].of(Client::K6), found[0].between_turns_ms), (Some(2.0), Some(8.0)));
+        assert_eq!((found[2].of(Client::K6), found[2].agrees), (None, None));
     }
 
     #[test]

@@ -225,7 +225,7 @@ async fn use_it(core: Rc<Core>, mut connection: Connection, begin: Instant, clos
         let ended = Instant::now();
         core.ended(
             arrival.window,
-            ended.saturating_duration_since(due),
+            ended.saturating_duration_since(due.min(started)),
             ended.saturating_duration_since(started),
             &ending,
         );

@@ -1,7 +1,9 @@
-//! Calibration: the engines in turn on one endpoint at one rate, and what each generator of this
-//! machine makes of a second of CPU time. A turn is a level without anything around it.
+//! Calibration: the engines, and a client of somebody else's where it is installed, in turn on one
+//! endpoint at one rate; and what each generator of this machine makes of a second of CPU time. A turn is
+//! a level without anything around it.
 
 mod ceiling;
+mod other;
 
 pub use ceiling::ceilings;
 
@@ -9,13 +11,14 @@ use super::engine::{self, Far, News, Offer};
 use super::environment;
 use super::interrupt::Interrupt;
 use crate::clients::process;
-use crate::domain::calibration::Turn;
+use crate::domain::calibration::{Client, Turn};
 use crate::domain::level::{Level, Model, WARMUP};
 use crate::domain::scenario::{Engine, Place, Scenario};
 use crate::error::{Error, Result};
 use crate::render::format;
 use crate::render::progress::Progress;
 use crate::stack::{Stack, up};
+use other::{CONNECTIONS, Other};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
@@ -27,22 +30,36 @@ pub struct Ask {
     pub path: String,
     /// Requests per second, warm-up included, and for how long.
     pub level: Level,
-    /// Turns of each engine.
+    /// Turns of each client.
     pub rounds: u32,
 }
 
-/// Runs the engines in turn: k6, native, k6, native, …, so that a drift of the machine meets both.
+/// One rate over as many connections as the other programs have: with more, a hiccup of the machine opens
+/// them, and the clients would differ by what they cost.
+#[must_use]
+pub fn level(rate: u32, seconds: u64) -> Level {
+    Level { vus: CONNECTIONS, ..Level::open(rate, seconds) }
+}
+
+/// Runs the clients in turn: one, the next, the first again, …, so that a drift of the machine meets all.
 ///
 /// # Errors
 /// When the stack does not answer, a load test runs already, an engine cannot be started, or Ctrl-C.
 pub async fn turns(stack: &Stack, ask: &Ask, progress: &Progress) -> Result<Vec<Turn>> {
     begin(stack).await?;
+    let url = format!("{}{}", stack.endpoints.api_url(), ask.path);
+    let oha_can = Other::Oha.installed() && asks_for_no_token(&url).await;
+    let clients = Client::at(ask.level.rate.unwrap_or(0), oha_can);
     let (interrupt, mut turns) = (Interrupt::listen(), Vec::new());
     for round in 1..=ask.rounds {
-        for engine in [Engine::K6, Engine::Native] {
-            let line = progress.line(&format!("{} {round}/{}", engine.as_str(), ask.rounds));
+        for client in clients.iter().copied() {
+            let line = progress.line(&format!("{} {round}/{}", client.as_str(), ask.rounds));
             line.update(&format!("{} on {}", ask.level.load(), ask.path));
-            let turn = turn(stack, ask, engine, Model::Open, &interrupt).await?;
+            let turn = match client {
+                Client::K6 => turn(stack, ask, Engine::K6, Model::Open, &interrupt).await?,
+                Client::Native => turn(stack, ask, Engine::Native, Model::Open, &interrupt).await?,
+                Client::Oha => other_turn(&url, &ask.level, &interrupt).await?,
+            };
             line.finish(&format!(
                 "{}, p50 {}, p95 {}, p99 {}",
                 format::rate(turn.throughput_rps),
@@ -54,6 +71,25 @@ pub async fn turns(stack: &Stack, ask: &Ask, progress: &Progress) -> Result<Vec<
         }
     }
     Ok(turns)
+}
+
+/// Whether the endpoint answers 200 to anybody: programs of somebody else's get no token, which every
+/// user of the machine could read among their arguments.
+async fn asks_for_no_token(url: &str) -> bool {
+    reqwest::get(url).await.is_ok_and(|answer| answer.status() == reqwest::StatusCode::OK)
+}
+
+/// A turn of a client that warms nothing up: the few requests that open its connections count.
+async fn other_turn(url: &str, level: &Level, interrupt: &Interrupt) -> Result<Turn> {
+    let done = Other::Oha.run(url, level.seconds, level.rate, interrupt).await?;
+    Ok(Turn {
+        client: Client::Oha,
+        requests: (done.rate_rps * level.seconds as f64) as u64,
+        throughput_rps: done.rate_rps,
+        error_rate: done.success.map(|share| 1.0 - share),
+        latency_ms: done.latency_ms,
+        cpu_pct: done.cores.map(|cores| cores * 100.0),
+    })
 }
 
 /// Nothing else offers load while generators are compared.
@@ -95,7 +131,10 @@ async fn turn(stack: &Stack, ask: &Ask, engine: Engine, model: Model, interrupt:
     })?;
     let measured: u64 = offer.windows.iter().filter(|one| one.measured).map(|one| one.seconds).sum();
     Ok(Turn {
-        engine,
+        client: match engine {
+            Engine::K6 => Client::K6,
+            Engine::Native => Client::Native,
+        },
         requests: summary.measured.requests,
         throughput_rps: summary.measured.requests as f64 / measured.max(1) as f64,
         error_rate: summary.measured.error_rate(),

@@ -107,6 +107,10 @@ pub(super) fn engines_are_calibrated(place: &Place) {
     let names: Vec<_> =
         found["agreement"].as_array().unwrap().iter().map(|one| one["percentile"].clone()).collect();
     assert_eq!(names, ["p50", "p95", "p99"]);
+    for one in found["agreement"].as_array().unwrap() {
+        let both = one["ms"]["k6"].as_f64().zip(one["ms"]["native"].as_f64());
+        assert!(both.is_some_and(|(k6, native)| k6 > 0.0 && native > 0.0), "{one}");
+    }
     let runs = found["runs"].as_array().unwrap();
     let compared = place.json(&["compare", runs[0].as_str().unwrap(), runs[1].as_str().unwrap()]);
     assert_eq!(compared["noise"], "measured by 2 equal runs", "{compared}");
