@@ -293,13 +293,16 @@ pub struct Worker {
     /// How long an open breaker waits before it lets one attempt through.
     #[serde(with = "span")]
     pub breaker_cooldown: Duration,
+    /// How much a process that only works yields to others on processors that they share, from 0 (as much
+    /// as they do) to 19.
+    pub nice: u8,
 }
 
 impl Default for Worker {
     fn default() -> Self {
         Self {
             batch_size: 1_000,
-            batch_wait: Duration::from_millis(5),
+            batch_wait: Duration::from_millis(20),
             channel_concurrency: 256,
             max_attempts: 5,
             retry_base: Duration::from_secs(1),
@@ -308,6 +311,7 @@ impl Default for Worker {
             lease: Duration::from_secs(60),
             breaker_failures: 5,
             breaker_cooldown: Duration::from_secs(30),
+            nice: 10,
         }
     }
 }

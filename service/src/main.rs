@@ -70,9 +70,18 @@ fn raise_open_files() {
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
+/// Takes second place on processors that callers need. Threads that come later inherit it.
+fn yield_to_others(nice: u8) {
+    // Where that is not allowed, everybody has the same part.
+    let _ = rustix::process::setpriority_process(None, i32::from(nice.min(19)));
+}
+
 fn serve(arguments: Arguments) -> anyhow::Result<()> {
     raise_open_files();
     let config = settings::load(arguments.config.as_deref(), std::env::vars())?;
+    if arguments.role == Role::Worker {
+        yield_to_others(config.worker.nice);
+    }
     notification_service::telemetry::install_logs(&config.telemetry);
     // Lives until the runtime has ended: its last spans are sent then.
     let _exporter = notification_service::telemetry::install_traces(&config.telemetry)?;
