@@ -152,7 +152,8 @@ pub enum LoadtestCommand {
         #[arg(long)]
         force: bool,
     },
-    /// Compare the engines on one endpoint with each other and with oha, and equal runs with each other for the noise floor
+    /// Compare the engines on one endpoint with each other and with oha, and equal runs with each other
+    /// for the noise floor
     Calibrate(CalibrateArgs),
     /// Delete a run
     Rm {

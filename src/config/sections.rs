@@ -449,6 +449,9 @@ impl Config {
         if !(1..=64).contains(&self.stack.app) || !(1..=64).contains(&self.stack.worker) {
             return Err(Error::usage("stack.app and stack.worker must be between 1 and 64"));
         }
+        if self.worker.nice > 19 {
+            return Err(Error::usage("worker.nice must be between 0 and 19"));
+        }
         let load = &self.loadtest;
         let shares = [load.mix_create, load.mix_get, load.mix_list, load.mix_correlation];
         let sum: f64 = shares.iter().sum();
