@@ -10,7 +10,7 @@ pub use ceiling::ceilings;
 use super::engine::{self, Far, News, Offer};
 use super::environment;
 use super::interrupt::Interrupt;
-use crate::clients::process;
+use crate::clients::{http, process};
 use crate::domain::calibration::{Client, Turn};
 use crate::domain::level::{Level, Model, WARMUP};
 use crate::domain::scenario::{Engine, Place, Scenario};
@@ -76,7 +76,7 @@ pub async fn turns(stack: &Stack, ask: &Ask, progress: &Progress) -> Result<Vec<
 /// Whether the endpoint answers 200 to anybody: programs of somebody else's get no token, which every
 /// user of the machine could read among their arguments.
 async fn asks_for_no_token(url: &str) -> bool {
-    reqwest::get(url).await.is_ok_and(|answer| answer.status() == reqwest::StatusCode::OK)
+    http::get(url, Duration::from_secs(3)).await.is_ok_and(|answer| answer.status == 200)
 }
 
 /// A turn of a client that warms nothing up: the few requests that open its connections count.
