@@ -109,7 +109,7 @@ impl Door {
             return Some(permit);
         }
         let _in_line = self.line.free.try_acquire().ok()?;
-        tokio::time::timeout(self.patience, self.places.free.acquire()).await.ok()?.ok()
+        Box::pin(tokio::time::timeout(self.patience, self.places.free.acquire())).await.ok()?.ok()
     }
 }
 

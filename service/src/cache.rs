@@ -6,6 +6,7 @@ mod behind;
 mod idempotency;
 mod invalidation;
 mod notifications;
+mod recent;
 mod recipients;
 
 pub(crate) use behind::run as write_behind;
@@ -15,13 +16,14 @@ pub(crate) use notifications::Lookup;
 pub(crate) use recipients::{Recipients, recipient_key};
 
 use behind::Behind;
+use recent::Recent;
 
 use crate::domain::recipient::Recipient;
+use crate::domain::shown::Shown;
 use crate::telemetry::{Metrics, trace};
 use anyhow::Context;
 // Faster than the default, and seeded. Names, which callers choose freely, keep the default.
 use foldhash::fast::RandomState;
-use nsys_contract::api::Notification;
 use nsys_contract::config::Cache as Settings;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
@@ -33,9 +35,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-/// How many acknowledged notifications a process remembers until their rows exist. More than these
-/// are found by waiting for the workers.
-const RECENT_ENTRIES: u64 = 20_000;
 /// Users remembered by a process.
 const RECIPIENTS: u64 = 100_000;
 /// How long a change of preferences may go unnoticed when its announcement is lost.
@@ -50,9 +49,9 @@ pub(crate) struct Cache {
     metrics: Metrics,
     /// Longest time a request may be in progress, and with it a claimed key undecided.
     in_flight: Duration,
-    local: moka::future::Cache<Uuid, Arc<Notification>, RandomState>,
+    local: moka::future::Cache<Uuid, Arc<Shown>, RandomState>,
     /// What this process acknowledged lately: a read right after a write never misses.
-    recent: moka::sync::Cache<Uuid, Arc<Notification>, RandomState>,
+    recent: Recent,
     /// Ids that are known not to exist.
     absent: moka::sync::Cache<Uuid, (), RandomState>,
     /// What users want, by their key in Redis; users without any preferences are remembered as such.
@@ -79,10 +78,7 @@ impl Cache {
                 .max_capacity(settings.local_entries)
                 .time_to_live(settings.local_ttl)
                 .build_with_hasher(RandomState::default()),
-            recent: moka::sync::Cache::builder()
-                .max_capacity(RECENT_ENTRIES)
-                .time_to_live(Duration::from_secs(600))
-                .build_with_hasher(RandomState::default()),
+            recent: Recent::default(),
             absent: moka::sync::Cache::builder()
                 .max_capacity(settings.local_entries)
                 .time_to_live(settings.ttl_negative)

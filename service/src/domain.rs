@@ -11,6 +11,7 @@ pub(crate) mod preferences;
 pub(crate) mod recipient;
 pub(crate) mod retry;
 pub(crate) mod scope;
+pub(crate) mod shown;
 pub(crate) mod template;
 pub(crate) mod text;
 

@@ -13,6 +13,7 @@ mod health;
 mod leftover;
 mod notifications;
 mod openapi;
+mod patience;
 mod preferences;
 mod profile;
 mod server;

@@ -4,6 +4,7 @@
 use crate::app::App;
 use crate::cache::{Claim, Lookup};
 use crate::db::DbError;
+use crate::domain::shown::Shown;
 use nsys_contract::api::Notification;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -12,7 +13,7 @@ use uuid::Uuid;
 #[derive(Clone, Debug)]
 pub(crate) enum Found {
     /// It exists.
-    Yes(Arc<Notification>),
+    Yes(Arc<Shown>),
     /// It was never acknowledged.
     No,
     /// It may have been acknowledged; the workers are too far behind to tell.
@@ -34,7 +35,7 @@ pub(crate) async fn notification(app: &App, id: Uuid) -> Result<Found, DbError> 
     if !Box::pin(app.ingestion.caught_up()).await {
         return Ok(Found::NotYet);
     }
-    match Box::pin(app.db.fetch_notification(id)).await? {
+    match Box::pin(stored(app, id)).await? {
         Some(row) => Ok(Found::Yes(Arc::new(row))),
         None => {
             app.cache.note_absent(id);
@@ -44,7 +45,7 @@ pub(crate) async fn notification(app: &App, id: Uuid) -> Result<Found, DbError> 
 }
 
 /// What caches and table say, without waiting for the log.
-async fn known(app: &App, id: Uuid) -> Result<Option<Arc<Notification>>, DbError> {
+async fn known(app: &App, id: Uuid) -> Result<Option<Arc<Shown>>, DbError> {
     match app.cache.held(id).await {
         Some(held) => Ok(Some(held)),
         None => read(app, id).await,
@@ -52,8 +53,8 @@ async fn known(app: &App, id: Uuid) -> Result<Option<Arc<Notification>>, DbError
 }
 
 /// The same of what this process does not hold.
-async fn read(app: &App, id: Uuid) -> Result<Option<Arc<Notification>>, DbError> {
-    let read = Box::pin(app.cache.notification::<DbError>(id, app.db.fetch_notification(id))).await;
+async fn read(app: &App, id: Uuid) -> Result<Option<Arc<Shown>>, DbError> {
+    let read = Box::pin(app.cache.notification::<DbError>(id, stored(app, id))).await;
     let recent = || app.cache.acknowledged(id);
     match read {
         Ok(found) => Ok(found.or_else(recent)),
@@ -65,13 +66,18 @@ async fn read(app: &App, id: Uuid) -> Result<Option<Arc<Notification>>, DbError>
     }
 }
 
+/// What the table says.
+async fn stored(app: &App, id: Uuid) -> Result<Option<Shown>, DbError> {
+    Ok(app.db.fetch_notification(id).await?.as_ref().map(Shown::new))
+}
+
 /// What is to be done with a request that carries an idempotency key.
 #[derive(Clone, Debug)]
 pub(crate) enum Verdict {
     /// Accept it.
     Accept,
     /// It repeats a request that was answered.
-    Repeat(Arc<Notification>),
+    Repeat(Box<Notification>),
     /// The same request is in progress.
     InFlight,
     /// The key stands for another request.
@@ -96,13 +102,13 @@ pub(crate) async fn claim(
             ("mismatch", Verdict::Mismatch)
         }
         Claim::InFlight { .. } => ("in_flight", Verdict::InFlight),
-        Claim::Taken { .. } => match known(app, id).await {
-            Ok(Some(earlier)) => ("replay", Verdict::Repeat(earlier)),
+        Claim::Taken { .. } => match known(app, id).await.map(|known| known?.notification().ok()) {
+            Ok(Some(earlier)) => ("replay", Verdict::Repeat(Box::new(earlier))),
             Ok(None) | Err(_) => ("new", Verdict::Accept),
         },
         Claim::Unknown => match app.db.fetch_with_fingerprint(id).await {
             Ok(Some((earlier, hash))) if hash.as_deref() == Some(request_hash) => {
-                ("replay", Verdict::Repeat(Arc::new(earlier)))
+                ("replay", Verdict::Repeat(Box::new(earlier)))
             }
             Ok(Some(_)) => ("mismatch", Verdict::Mismatch),
             Ok(None) | Err(_) => ("unknown", Verdict::Accept),

@@ -4,12 +4,15 @@
 //! to it; ratios are of figures that were measured interleaved, round after round.
 #![allow(missing_docs, reason = "a program, not a library")]
 
+mod accepting;
 mod client;
+mod figures;
 mod page;
 mod peer;
 mod phases;
 mod requests;
 mod stack;
+mod working;
 
 use anyhow::{Context, Result};
 use std::net::SocketAddr;

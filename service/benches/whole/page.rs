@@ -1,7 +1,7 @@
 //! Writes the figures into the page between its two marks: what was reached of each target, the whole
 //! table, and the machine.
 
-use crate::phases::{self as p, Figure, Figures, middle};
+use crate::figures::{self as p, Figure, Figures, middle};
 use anyhow::{Context, Result};
 use std::fmt::Write;
 use std::path::Path;

@@ -4,12 +4,11 @@
 //! entry, so one that was read before the change, or an acknowledgement that is late, is not kept.
 
 use super::Cache;
-use nsys_contract::api::Notification;
+use crate::domain::shown::Shown;
 use nsys_contract::keys;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio_util::bytes::Bytes;
 use uuid::Uuid;
 
 /// How long the empty entry of a changed row stays, in ms: longer than it takes to write a copy of the
@@ -28,22 +27,16 @@ pub(crate) enum Lookup<E> {
 }
 
 impl Cache {
-    /// Remembers an acknowledged notification: here at once, in Redis behind the answer. With the
-    /// fingerprint of its request the idempotency key is kept before the caller is told.
-    pub(crate) async fn remember(
-        &self,
-        notification: &Arc<Notification>,
-        text: Bytes,
-        request_hash: Option<&str>,
-    ) {
-        let id = notification.id;
-        self.recent.insert(id, Arc::clone(notification));
-        let (Some(key), Some(hash)) = (notification.idempotency_key.as_deref(), request_hash) else {
-            return self.add_behind(id, text);
+    /// Remembers an acknowledged notification: here at once, in Redis behind the answer. A `claimed`
+    /// idempotency key is kept, with the fingerprint of its request, before the caller is told.
+    pub(crate) async fn remember(&self, id: Uuid, shown: &Arc<Shown>, claimed: Option<(&str, &str)>) {
+        self.recent.insert(id, Arc::clone(shown));
+        let Some((key, request_hash)) = claimed else {
+            return self.add_behind(id, shown.text());
         };
         let mut pipe = redis::pipe();
-        self.add(&mut pipe, id, &text);
-        self.keep_claim(&mut pipe, notification.tenant_id.as_deref(), key, hash);
+        self.add(&mut pipe, id, &shown.text());
+        self.keep_claim(&mut pipe, shown.tenant(), key, request_hash);
         let _: Option<()> = self.call("set", pipe).await;
     }
 
@@ -66,13 +59,13 @@ impl Cache {
         self.metrics.cache_events(keys::NOTIFICATION, "changed", ids.len() as u64);
         for id in ids {
             self.local.invalidate(id).await;
-            self.recent.invalidate(id);
         }
+        self.recent.forget(ids);
     }
 
     /// What this process acknowledged lately under an id.
-    pub(crate) fn acknowledged(&self, id: Uuid) -> Option<Arc<Notification>> {
-        self.recent.get(&id)
+    pub(crate) fn acknowledged(&self, id: Uuid) -> Option<Arc<Shown>> {
+        self.recent.get(id)
     }
 
     /// Whether an id is known not to exist. Only ids that nobody can foretell are remembered so: one
@@ -93,7 +86,7 @@ impl Cache {
     }
 
     /// The copy of this process.
-    pub(crate) async fn held(&self, id: Uuid) -> Option<Arc<Notification>> {
+    pub(crate) async fn held(&self, id: Uuid) -> Option<Arc<Shown>> {
         let hit = self.local.get(&id).await?;
         self.metrics.cache_hit(keys::NOTIFICATION);
         Some(hit)
@@ -103,8 +96,8 @@ impl Cache {
     pub(crate) async fn notification<E: Clone + Send + Sync + 'static>(
         &self,
         id: Uuid,
-        load: impl Future<Output = Result<Option<Notification>, E>>,
-    ) -> Result<Option<Arc<Notification>>, Arc<Lookup<E>>> {
+        load: impl Future<Output = Result<Option<Shown>, E>>,
+    ) -> Result<Option<Arc<Shown>>, Arc<Lookup<E>>> {
         let found = self.local.try_get_with(id, async {
             let cached = self.read(id).await;
             let stale = cached.is_some();
@@ -123,9 +116,7 @@ impl Cache {
             if stale {
                 pipe.cmd("EVAL").arg(DROP_UNLESS_CHANGED).arg(1).arg(keys::notification(id)).ignore();
             }
-            if let Ok(text) = serde_json::to_vec(&row) {
-                self.add(&mut pipe, id, &text);
-            }
+            self.add(&mut pipe, id, &row.text());
             let _: Option<()> = self.call("set", pipe).await;
             Ok(Arc::new(row))
         });
@@ -137,13 +128,13 @@ impl Cache {
     }
 
     /// The entry in Redis, and how long it still lives.
-    async fn read(&self, id: Uuid) -> Option<(Notification, Duration)> {
+    async fn read(&self, id: Uuid) -> Option<(Shown, Duration)> {
         let name = keys::notification(id);
         let mut pipe = redis::pipe();
         pipe.cmd("GET").arg(&name).cmd("PTTL").arg(&name);
-        let (text, left_ms): (Option<String>, i64) = self.call("get", pipe).await?;
+        let (text, left_ms): (Option<Vec<u8>>, i64) = self.call("get", pipe).await?;
         // An empty entry is no notification: the row has changed.
-        let hit = serde_json::from_str(&text?).ok()?;
+        let hit = Shown::from_text(text?.into())?;
         // An entry without an end has one all the same: it was written by hand.
         Some((hit, Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))))
     }

@@ -203,6 +203,11 @@ impl Accepted<'_> {
         Ok(bytes)
     }
 
+    /// The idempotency key and the fingerprint of the request.
+    pub(crate) fn claimed(&self) -> Option<(&str, &str)> {
+        self.idempotency_key.as_deref().zip(self.request_hash.as_deref())
+    }
+
     /// The notification as the API shows it.
     pub(crate) fn view(&self) -> Notification {
         let instant = |ms: i64| Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);

@@ -1,6 +1,7 @@
 //! What handlers take from a request; whatever is wrong with it is told as a problem.
 
 use super::error::Problem;
+use super::patience::within;
 use crate::domain::Violation;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -44,9 +45,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
 
 /// The whole body, within the configured size and in time.
 pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    let read = tokio::time::timeout(BODY_PATIENCE, Bytes::from_request(request, state)).await;
-    let late = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
-    read.map_err(late)?.map_err(|cause| match cause.status() {
+    let read = within(BODY_PATIENCE, Bytes::from_request(request, state)).await;
+    let late = || Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
+    read.ok_or_else(late)?.map_err(|cause| match cause.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "the body is larger than service.max_body_bytes allows",

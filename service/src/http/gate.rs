@@ -1,6 +1,7 @@
 //! What every request passes before its handler: measuring, shedding, identity, role, rate.
 
 use super::error::Problem;
+use super::patience::within;
 use crate::admission::Class;
 use crate::app::App;
 use crate::auth::{Limited, Principal, Refusal};
@@ -116,7 +117,7 @@ impl Gate {
         let answer = if self.class == Class::Stream {
             answer.await
         } else {
-            tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| {
+            within(patience, answer).await.unwrap_or_else(|| {
                 let status = axum::http::StatusCode::GATEWAY_TIMEOUT;
                 Problem::new(status, "the request took too long").into_response()
             })

@@ -10,9 +10,9 @@ mod read;
 mod stream;
 
 use super::endpoint::{Endpoint, JSON, NDJSON, get, patch, post};
-use super::error::Problem;
 use super::gate::Access;
 use crate::admission::Class;
+use crate::domain::shown::Shown;
 use axum::body::Bytes;
 use axum::http::header::{CONTENT_TYPE, ETAG};
 use axum::http::{HeaderName, HeaderValue};
@@ -25,15 +25,9 @@ use nsys_contract::api::{
 /// A notification with the tag of its state.
 type Tagged = ([(HeaderName, HeaderValue); 1], [(HeaderName, String); 1], Bytes);
 
-fn tagged(shown: &Notification) -> Result<Tagged, Problem> {
+fn tagged(shown: &Shown) -> Tagged {
     let kind = [(CONTENT_TYPE, HeaderValue::from_static(JSON))];
-    Ok((kind, [(ETAG, etag(shown.updated_at))], as_text(shown)?))
-}
-
-/// The JSON text of a notification; the cache keeps the same bytes.
-fn as_text(notification: &Notification) -> Result<Bytes, Problem> {
-    let text = serde_json::to_vec(notification).map_err(|cause| Problem::internal(cause.to_string()))?;
-    Ok(text.into())
+    (kind, [(ETAG, etag(shown.updated_at()))], shown.text())
 }
 
 /// The tag of a state: when it began.

@@ -1,11 +1,9 @@
 //! The listening side: connections, their time limits, and a stop that drops nothing.
 
 use axum::Router;
-use axum::extract::ConnectInfo;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -39,9 +37,9 @@ pub(crate) async fn serve(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
+            Ok((stream, _)) => {
                 let counted = metrics.connection();
-                let served = connection(stream, peer, router.clone(), stopping.clone());
+                let served = connection(stream, router.clone(), stopping.clone());
                 open.spawn(async move {
                     served.await;
                     drop(counted);
@@ -68,15 +66,14 @@ fn is_of_one_connection(cause: &std::io::Error) -> bool {
 }
 
 /// Serves one connection. When the service stops, the request in progress is its last.
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stopping: CancellationToken) {
+async fn connection(stream: TcpStream, router: Router, stopping: CancellationToken) {
     if let Err(cause) = stream.set_nodelay(true) {
         tracing::debug!(%cause, "TCP_NODELAY could not be set.");
     }
     let asked = Arc::new(AtomicBool::new(false));
     let asking = Arc::clone(&asked);
-    let service = tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+    let service = tower::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         asking.store(true, Ordering::Relaxed);
-        request.extensions_mut().insert(ConnectInfo(peer));
         let (head, body) = request.into_parts();
         let body = Whole::new(body, &head.headers);
         router.clone().call(hyper::Request::from_parts(head, body))

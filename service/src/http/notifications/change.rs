@@ -9,6 +9,7 @@ use super::{Tagged, etag, tagged};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::db::{Change, DbError};
+use crate::domain::shown::Shown;
 use crate::domain::{Violation, payload};
 use axum::Json;
 use axum::extract::State;
@@ -28,7 +29,7 @@ pub(super) async fn cancel(
     let change = app.db.cancel(shown.id, &by(&caller)).await;
     let changed = settle(&app, &shown, "cancelled", change).await?;
     audit(&app, &caller, "notification.cancel", &id.0, serde_json::json!({})).await;
-    tagged(&changed)
+    Ok(tagged(&Shown::new(&changed)))
 }
 
 pub(super) async fn reschedule(
@@ -45,7 +46,8 @@ pub(super) async fn reschedule(
     }
     let seen = seen(&headers)?;
     let change = app.db.reschedule(shown.id, &wanted, seen, &by(&caller)).await;
-    tagged(&settle(&app, &shown, "rescheduled", change).await?)
+    let changed = settle(&app, &shown, "rescheduled", change).await?;
+    Ok(tagged(&Shown::new(&changed)))
 }
 
 pub(super) async fn retry(
@@ -57,7 +59,7 @@ pub(super) async fn retry(
     let change = app.db.retry(shown.id, &by(&caller)).await;
     let changed = settle(&app, &shown, "tried again", change).await?;
     audit(&app, &caller, "notification.retry", &id.0, serde_json::json!({})).await;
-    Ok((StatusCode::ACCEPTED, tagged(&changed)?))
+    Ok((StatusCode::ACCEPTED, tagged(&Shown::new(&changed))))
 }
 
 pub(super) async fn events(

@@ -4,9 +4,10 @@ use super::super::endpoint::JSON;
 use super::super::error::Problem;
 use super::super::extract::{bytes, expect_type, read_json};
 use super::super::gate::Caller;
-use super::{as_text, intake};
+use super::intake;
 use crate::app::App;
 use crate::domain::draft::{Accepted, Draft};
+use crate::domain::shown::Shown;
 use crate::lookup::{self, Verdict};
 use crate::queue::SendError;
 use crate::telemetry::trace;
@@ -17,6 +18,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nsys_contract::api::{Notification, paths};
 use std::sync::Arc;
+use uuid::Uuid;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const CORRELATION_ID: &str = "x-correlation-id";
@@ -37,7 +39,10 @@ pub(super) async fn create(
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let accepted = intake::prepare(&app, &caller, draft, now_ms).await?;
     if let Some(earlier) = claim(&app, &accepted).await? {
-        return Ok(told(StatusCode::CREATED, &earlier, as_text(&earlier)?));
+        let earlier = Notification { duplicate: true, ..*earlier };
+        let mut answer = told(StatusCode::CREATED, earlier.id, Shown::new(&earlier).text());
+        answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        return Ok(answer);
     }
     if prefers_async(&headers) {
         return Box::pin(respond_async(&app, &accepted)).await;
@@ -45,23 +50,17 @@ pub(super) async fn create(
     if let Err(cause) = app.producer.send(&accepted).await {
         return Err(Box::pin(unsent(&app, &accepted, &cause)).await);
     }
-    let answer = Arc::new(accepted.view());
-    let text = as_text(&answer)?;
-    app.cache.remember(&answer, text.clone(), accepted.request_hash.as_deref()).await;
-    Ok(told(StatusCode::CREATED, &answer, text))
+    let shown = Arc::new(Shown::new(&accepted.view()));
+    app.cache.remember(accepted.id, &shown, accepted.claimed()).await;
+    Ok(told(StatusCode::CREATED, accepted.id, shown.text()))
 }
 
 /// Claims the idempotency key. When it stands for this very request already: the earlier answer.
-async fn claim(app: &App, accepted: &Accepted<'_>) -> Result<Option<Notification>, Problem> {
-    let (Some(key), Some(hash)) = (accepted.idempotency_key.as_deref(), accepted.request_hash.as_deref())
-    else {
-        return Ok(None);
-    };
+async fn claim(app: &App, accepted: &Accepted<'_>) -> Result<Option<Box<Notification>>, Problem> {
+    let Some((key, hash)) = accepted.claimed() else { return Ok(None) };
     match Box::pin(lookup::claim(app, accepted.id, accepted.tenant_id.as_deref(), key, hash)).await {
         Verdict::Accept => Ok(None),
-        Verdict::Repeat(earlier) => {
-            Ok(Some(Notification { duplicate: true, ..Notification::clone(&earlier) }))
-        }
+        Verdict::Repeat(earlier) => Ok(Some(earlier)),
         Verdict::InFlight => Err(Problem::in_flight("a request with this idempotency key is in progress")),
         Verdict::Mismatch => {
             let detail = "the idempotency key was used for another request";
@@ -75,8 +74,7 @@ async fn respond_async(app: &App, accepted: &Accepted<'_>) -> Result<Response, P
     if let Err(cause) = app.producer.enqueue(accepted, trace::current_traceparent().as_deref(), false) {
         return Err(unsent(app, accepted, &cause).await);
     }
-    let answer = accepted.view();
-    let mut response = told(StatusCode::ACCEPTED, &answer, as_text(&answer)?);
+    let mut response = told(StatusCode::ACCEPTED, accepted.id, Shown::new(&accepted.view()).text());
     response.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
     Ok(response)
 }
@@ -118,14 +116,11 @@ fn prefers_async(headers: &HeaderMap) -> bool {
     headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).any(wanted)
 }
 
-fn told(status: StatusCode, notification: &Notification, text: Bytes) -> Response {
+fn told(status: StatusCode, id: Uuid, text: Bytes) -> Response {
     let mut response = (status, [(CONTENT_TYPE, HeaderValue::from_static(JSON))], text).into_response();
-    let path = paths::one(paths::NOTIFICATION, notification.id);
+    let path = paths::one(paths::NOTIFICATION, id);
     if let Ok(location) = HeaderValue::try_from(path) {
         response.headers_mut().insert(LOCATION, location);
-    }
-    if notification.duplicate {
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
     response
 }

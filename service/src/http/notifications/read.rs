@@ -8,6 +8,7 @@ use super::{Tagged, tagged};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::db::ListFilter;
+use crate::domain::shown::Shown;
 use crate::lookup::{self, Found};
 use axum::Json;
 use axum::extract::State;
@@ -20,18 +21,24 @@ pub(super) async fn show(
     Caller(caller): Caller,
     id: Id,
 ) -> Result<Tagged, Problem> {
-    tagged(&*owned(&app, &caller, &id).await?)
+    Ok(tagged(&*within_reach(&app, &caller, &id).await?))
 }
 
-/// A notification within the caller's reach. Another tenant's does not exist.
-pub(super) async fn owned(app: &App, caller: &Principal, id: &Id) -> Result<Arc<Notification>, Problem> {
+/// A notification within the caller's reach, for those who need more than to show it.
+pub(super) async fn owned(app: &App, caller: &Principal, id: &Id) -> Result<Notification, Problem> {
+    let shown = within_reach(app, caller, id).await?;
+    shown.notification().map_err(|cause| Problem::internal(cause.to_string()))
+}
+
+/// The same as it is shown. Another tenant's does not exist.
+async fn within_reach(app: &App, caller: &Principal, id: &Id) -> Result<Arc<Shown>, Problem> {
     let absent = || Problem::not_found(format!("there is no notification {}", id.0));
     let found = match lookup::notification(app, id.uuid("notification")?).await? {
         Found::Yes(found) => found,
         Found::No => return Err(absent()),
         Found::NotYet => return Err(Problem::unavailable("it may be accepted, but it is not stored yet")),
     };
-    if caller.may_use_tenant(found.tenant_id.as_deref()) { Ok(found) } else { Err(absent()) }
+    if caller.may_use_tenant(found.tenant()) { Ok(found) } else { Err(absent()) }
 }
 
 pub(super) async fn list(

@@ -1,0 +1,30 @@
+//! Waiting for a bounded time, for what is mostly there at once.
+
+use std::pin::pin;
+use std::time::Duration;
+
+/// What comes of `work`; nothing when it takes longer. What need not wait pays for no timer.
+pub(super) async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    match futures::poll!(work.as_mut()) {
+        std::task::Poll::Ready(done) => Some(done),
+        // Boxed, so that whoever does not wait does not carry it along.
+        std::task::Poll::Pending => Box::pin(tokio::time::timeout(patience, work)).await.ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_given_up() {
+        assert_eq!(within(Duration::ZERO, async { 1 }).await, Some(1));
+        let later = async {
+            tokio::task::yield_now().await;
+            2
+        };
+        assert_eq!(within(Duration::from_secs(60), later).await, Some(2));
+        assert_eq!(within(Duration::from_millis(1), std::future::pending::<u8>()).await, None);
+    }
+}
