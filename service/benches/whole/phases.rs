@@ -8,9 +8,9 @@ use anyhow::{Result, ensure};
 use std::time::Duration;
 
 /// Rounds of everything.
-pub(crate) const ROUNDS: usize = 3;
+pub(crate) const ROUNDS: usize = 5;
 /// Measured time of one form in one round.
-pub(crate) const TIME: Duration = Duration::from_secs(4);
+pub(crate) const TIME: Duration = Duration::from_secs(3);
 pub(crate) const WARMUP: Duration = Duration::from_secs(1);
 /// The broker compiles itself on the way: 20 s or some millions of messages.
 const WARM_BROKER: Duration = Duration::from_secs(15);
