@@ -32,12 +32,15 @@ async fn main() -> Result<()> {
     let from =
         |name: &str| std::env::var_os(name).map(PathBuf::from).with_context(|| format!("{name} is not set"));
     let (nsys, state, page) = (from("BENCH_NSYS")?, from("BENCH_STATE")?, from("BENCH_PAGE")?);
+    let wanted = phases::Wanted::read()?;
     let sink = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let otlp = format!("http://{}", sink.local_addr()?);
     tokio::spawn(take_spans(sink));
     let stack = stack::Stack::up(nsys, state, &otlp)?;
-    let figures = phases::all(stack).await?;
-    page::write(&page, &figures)
+    let figures = phases::all(stack, &wanted).await?;
+    page::show(&figures)?;
+    // Part of a run says nothing of what it left out.
+    if wanted.is_whole() { page::write(&page, &figures) } else { Ok(()) }
 }
 
 /// A peer of the service, as a process of its own.

@@ -47,10 +47,13 @@ pub(crate) fn write(page: &Path, figures: &Figures) -> Result<()> {
     let text = std::fs::read_to_string(page).with_context(|| page.display().to_string())?;
     let (before, rest) = text.split_once(BEGIN).with_context(|| format!("{BEGIN} is missing"))?;
     let (_, after) = rest.split_once(END).with_context(|| format!("{END} is missing"))?;
-    let table = table(figures);
-    std::fs::write(page, format!("{before}{BEGIN}\n{table}{END}{after}"))?;
-    let mut out = std::io::stdout();
-    std::io::Write::write_all(&mut out, table.as_bytes())?;
+    std::fs::write(page, format!("{before}{BEGIN}\n{}{END}{after}", table(figures)))?;
+    Ok(())
+}
+
+/// Prints the table.
+pub(crate) fn show(figures: &Figures) -> Result<()> {
+    std::io::Write::write_all(&mut std::io::stdout(), table(figures).as_bytes())?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use crate::client::Make;
 use crate::figures::Figures;
 use crate::stack::Stack;
 use crate::{Peer, accepting, peer, requests, working};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
 use std::time::Duration;
 
 /// Rounds of everything.
@@ -18,11 +18,24 @@ const WARM_BROKER: Duration = Duration::from_secs(15);
 /// Each part by its name, for those who want only some (`BENCH_PARTS`, separated by commas).
 const PARTS: [&str; 3] = ["accepting", "working", "overload"];
 
+/// The parts that are wanted.
+pub(crate) struct Wanted(Vec<&'static str>);
+
+impl Wanted {
+    pub(crate) fn read() -> Result<Self> {
+        let Ok(some) = std::env::var("BENCH_PARTS") else { return Ok(Self(PARTS.to_vec())) };
+        let known = |part: &str| PARTS.into_iter().find(|one| *one == part);
+        let parts: Option<Vec<_>> = some.split(',').map(known).collect();
+        parts.map(Self).with_context(|| format!("BENCH_PARTS are some of {}", PARTS.join(",")))
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        PARTS.iter().all(|part| self.0.contains(part))
+    }
+}
+
 /// Runs every part that is wanted. The stack is gone afterwards.
-pub(crate) async fn all(mut stack: Stack) -> Result<Figures> {
-    let wanted = std::env::var("BENCH_PARTS").unwrap_or_else(|_| PARTS.join(","));
-    let wanted: Vec<&str> = wanted.split(',').collect();
-    ensure!(wanted.iter().all(|part| PARTS.contains(part)), "BENCH_PARTS are some of {}", PARTS.join(","));
+pub(crate) async fn all(mut stack: Stack, Wanted(wanted): &Wanted) -> Result<Figures> {
     let mut figures = Figures::new();
     stack.make_topic().await?;
     let (bare, prototype) = (Peer::start(None).await?, Peer::start(Some(&stack.brokers)).await?);

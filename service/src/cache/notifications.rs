@@ -29,13 +29,13 @@ pub(crate) enum Lookup<E> {
 impl Cache {
     /// Remembers an acknowledged notification: here at once, in Redis behind the answer. A `claimed`
     /// idempotency key is kept, with the fingerprint of its request, before the caller is told.
-    pub(crate) async fn remember(&self, id: Uuid, shown: &Arc<Shown>, claimed: Option<(&str, &str)>) {
-        self.recent.insert(id, Arc::clone(shown));
+    pub(crate) async fn remember(&self, shown: &Arc<Shown>, claimed: Option<(&str, &str)>) {
+        self.recent.insert(Arc::clone(shown));
         let Some((key, request_hash)) = claimed else {
-            return self.add_behind(id, shown.text());
+            return self.add_behind(shown.id(), shown.text());
         };
         let mut pipe = redis::pipe();
-        self.add(&mut pipe, id, &shown.text());
+        self.add(&mut pipe, shown.id(), &shown.text());
         self.keep_claim(&mut pipe, shown.tenant(), key, request_hash);
         let _: Option<()> = self.call("set", pipe).await;
     }

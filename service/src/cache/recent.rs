@@ -23,7 +23,7 @@ pub(super) struct Recent(Mutex<Entries>);
 #[derive(Default)]
 struct Entries {
     by_id: HashMap<Uuid, (Arc<Shown>, Instant), RandomState>,
-    /// From the oldest on; those that were forgotten keep their place.
+    /// From the oldest on. One that was forgotten keeps its place; one that came twice leaves with its first.
     order: VecDeque<Uuid>,
 }
 
@@ -32,8 +32,8 @@ impl Recent {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn insert(&self, id: Uuid, shown: Arc<Shown>) {
-        let entry = (shown, Instant::now());
+    pub(super) fn insert(&self, shown: Arc<Shown>) {
+        let (id, entry) = (shown.id(), (shown, Instant::now()));
         let mut entries = self.entries();
         let before = entries.by_id.insert(id, entry);
         entries.order.push_back(id);
@@ -61,18 +61,20 @@ impl Recent {
 mod tests {
     use super::*;
     use crate::domain::draft::Draft;
+    use nsys_contract::api::Notification;
 
-    fn shown() -> Arc<Shown> {
+    fn view() -> Notification {
         let text = r#"{"userId": "u", "channel": "IN_APP", "type": "SYSTEM", "payload": {"title": "t"}}"#;
         let draft: Draft<'_> = serde_json::from_str(text).unwrap();
-        Arc::new(Shown::new(&draft.accept(None, 0).unwrap().view()))
+        draft.accept(None, 0).unwrap().view()
     }
 
     #[test]
     fn the_oldest_makes_way() {
-        let (recent, one) = (Recent::default(), shown());
+        let (recent, mut one) = (Recent::default(), view());
         for number in 0..ENTRIES as u128 + 2 {
-            recent.insert(Uuid::from_u128(number), Arc::clone(&one));
+            one.id = Uuid::from_u128(number);
+            recent.insert(Arc::new(Shown::new(&one)));
         }
         let known = |number| recent.get(Uuid::from_u128(number)).is_some();
         assert!(!known(0) && !known(1));
@@ -82,11 +84,11 @@ mod tests {
 
     #[test]
     fn what_was_forgotten_leaves_no_more_than_its_place() {
-        let (recent, one, id) = (Recent::default(), shown(), Uuid::from_u128(1));
+        let (recent, one) = (Recent::default(), Arc::new(Shown::new(&view())));
         for _ in 0..ENTRIES * 2 {
-            recent.insert(id, Arc::clone(&one));
-            recent.forget(&[id]);
-            assert!(recent.get(id).is_none());
+            recent.insert(Arc::clone(&one));
+            recent.forget(&[one.id()]);
+            assert!(recent.get(one.id()).is_none());
         }
         assert_eq!(recent.entries().by_id.len(), 0);
         assert_eq!(recent.entries().order.len(), ENTRIES);

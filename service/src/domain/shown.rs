@@ -3,10 +3,12 @@
 use jiff::Timestamp;
 use nsys_contract::api::Notification;
 use tokio_util::bytes::Bytes;
+use uuid::Uuid;
 
 /// The JSON text of a notification, made once for everybody who reads it.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
+    id: Uuid,
     text: Bytes,
     tenant: Option<Box<str>>,
     updated_at: Timestamp,
@@ -27,7 +29,11 @@ impl Shown {
 
     fn of(notification: &Notification, text: Bytes) -> Self {
         let tenant = notification.tenant_id.as_deref().map(Into::into);
-        Self { text, tenant, updated_at: notification.updated_at }
+        Self { id: notification.id, text, tenant, updated_at: notification.updated_at }
+    }
+
+    pub(crate) const fn id(&self) -> Uuid {
+        self.id
     }
 
     pub(crate) fn text(&self) -> Bytes {
@@ -63,7 +69,8 @@ mod tests {
         let shown = Shown::new(&notification);
         assert_eq!(shown.notification().unwrap(), notification);
         let again = Shown::from_text(shown.text()).unwrap();
-        assert_eq!((again.tenant(), again.updated_at()), (Some("t\"1"), notification.updated_at));
+        assert_eq!((again.id(), again.tenant()), (notification.id, Some("t\"1")));
+        assert_eq!(again.updated_at(), notification.updated_at);
         assert_eq!(again.text(), shown.text());
     }
 

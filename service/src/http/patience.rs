@@ -1,16 +1,25 @@
 //! Waiting for a bounded time, for what is mostly there at once.
 
+use std::future::poll_fn;
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 /// What comes of `work`; nothing when it takes longer. What need not wait pays for no timer.
 pub(super) async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
-    match futures::poll!(work.as_mut()) {
-        std::task::Poll::Ready(done) => Some(done),
-        // Boxed, so that whoever does not wait does not carry it along.
-        std::task::Poll::Pending => Box::pin(tokio::time::timeout(patience, work)).await.ok(),
-    }
+    let mut alarm = None;
+    poll_fn(|context| {
+        if let Poll::Ready(done) = work.as_mut().poll(context) {
+            return Poll::Ready(Some(done));
+        }
+        // Boxed, so that whoever does not wait does not carry it along; heard even by work that uses up
+        // all of its turn, each time.
+        let alarm = alarm
+            .get_or_insert_with(|| Box::pin(tokio::task::coop::unconstrained(tokio::time::sleep(patience))));
+        alarm.as_mut().poll(context).map(|()| None)
+    })
+    .await
 }
 
 #[cfg(test)]

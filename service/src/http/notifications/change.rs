@@ -26,10 +26,10 @@ pub(super) async fn cancel(
     id: Id,
 ) -> Result<Tagged, Problem> {
     let shown = owned(&app, &caller, &id).await?;
-    let change = app.db.cancel(shown.id, &by(&caller)).await;
+    let change = app.db.cancel(shown.id(), &by(&caller)).await;
     let changed = settle(&app, &shown, "cancelled", change).await?;
     audit(&app, &caller, "notification.cancel", &id.0, serde_json::json!({})).await;
-    Ok(tagged(&Shown::new(&changed)))
+    Ok(tagged(&changed))
 }
 
 pub(super) async fn reschedule(
@@ -40,14 +40,15 @@ pub(super) async fn reschedule(
     Body(wanted): Body<Reschedule>,
 ) -> Result<Tagged, Problem> {
     let shown = owned(&app, &caller, &id).await?;
-    let wrong = violations(&wanted, shown.channel, &shown, Timestamp::now());
+    let before = shown.notification().map_err(|cause| Problem::internal(cause.to_string()))?;
+    let wrong = violations(&wanted, before.channel, &before, Timestamp::now());
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));
     }
     let seen = seen(&headers)?;
-    let change = app.db.reschedule(shown.id, &wanted, seen, &by(&caller)).await;
+    let change = app.db.reschedule(shown.id(), &wanted, seen, &by(&caller)).await;
     let changed = settle(&app, &shown, "rescheduled", change).await?;
-    Ok(tagged(&Shown::new(&changed)))
+    Ok(tagged(&changed))
 }
 
 pub(super) async fn retry(
@@ -56,10 +57,10 @@ pub(super) async fn retry(
     id: Id,
 ) -> Result<(StatusCode, Tagged), Problem> {
     let shown = owned(&app, &caller, &id).await?;
-    let change = app.db.retry(shown.id, &by(&caller)).await;
+    let change = app.db.retry(shown.id(), &by(&caller)).await;
     let changed = settle(&app, &shown, "tried again", change).await?;
     audit(&app, &caller, "notification.retry", &id.0, serde_json::json!({})).await;
-    Ok((StatusCode::ACCEPTED, tagged(&Shown::new(&changed))))
+    Ok((StatusCode::ACCEPTED, tagged(&changed)))
 }
 
 pub(super) async fn events(
@@ -68,7 +69,7 @@ pub(super) async fn events(
     id: Id,
 ) -> Result<Json<EventList>, Problem> {
     let shown = owned(&app, &caller, &id).await?;
-    Ok(Json(EventList { data: app.db.list_events(shown.id).await? }))
+    Ok(Json(EventList { data: app.db.list_events(shown.id()).await? }))
 }
 
 pub(super) async fn attempts(
@@ -77,7 +78,7 @@ pub(super) async fn attempts(
     id: Id,
 ) -> Result<Json<AttemptList>, Problem> {
     let shown = owned(&app, &caller, &id).await?;
-    Ok(Json(AttemptList { data: app.db.list_attempts(shown.id).await? }))
+    Ok(Json(AttemptList { data: app.db.list_attempts(shown.id()).await? }))
 }
 
 fn by(caller: &Principal) -> String {
@@ -87,19 +88,19 @@ fn by(caller: &Principal) -> String {
 /// Tells what became of a change; cached copies of what changed are forgotten.
 async fn settle(
     app: &App,
-    shown: &Notification,
+    shown: &Shown,
     what: &str,
     change: Result<Change, DbError>,
-) -> Result<Notification, Problem> {
+) -> Result<Shown, Problem> {
     match change? {
         Change::Made(changed) => {
-            app.cache.forget(&[shown.id]).await;
-            Ok(*changed)
+            app.cache.forget(&[shown.id()]).await;
+            Ok(Shown::new(&changed))
         }
         // It is accepted, or `owned` had not found it; its row comes with the next batch.
         Change::Absent => Err(Problem::unavailable("the notification is not stored yet")),
         Change::WrongState(status) => {
-            app.cache.forget(&[shown.id]).await;
+            app.cache.forget(&[shown.id()]).await;
             Err(Problem::conflict(format!("a notification that is {status} cannot be {what}")))
         }
         Change::Stale(changed_at) => Err(Problem::new(

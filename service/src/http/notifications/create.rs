@@ -11,14 +11,12 @@ use crate::domain::shown::Shown;
 use crate::lookup::{self, Verdict};
 use crate::queue::SendError;
 use crate::telemetry::trace;
-use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nsys_contract::api::{Notification, paths};
 use std::sync::Arc;
-use uuid::Uuid;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const CORRELATION_ID: &str = "x-correlation-id";
@@ -39,8 +37,8 @@ pub(super) async fn create(
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let accepted = intake::prepare(&app, &caller, draft, now_ms).await?;
     if let Some(earlier) = claim(&app, &accepted).await? {
-        let earlier = Notification { duplicate: true, ..*earlier };
-        let mut answer = told(StatusCode::CREATED, earlier.id, Shown::new(&earlier).text());
+        let repeated = Shown::new(&Notification { duplicate: true, ..*earlier });
+        let mut answer = told(StatusCode::CREATED, &repeated);
         answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
         return Ok(answer);
     }
@@ -51,8 +49,8 @@ pub(super) async fn create(
         return Err(Box::pin(unsent(&app, &accepted, &cause)).await);
     }
     let shown = Arc::new(Shown::new(&accepted.view()));
-    app.cache.remember(accepted.id, &shown, accepted.claimed()).await;
-    Ok(told(StatusCode::CREATED, accepted.id, shown.text()))
+    app.cache.remember(&shown, accepted.claimed()).await;
+    Ok(told(StatusCode::CREATED, &shown))
 }
 
 /// Claims the idempotency key. When it stands for this very request already: the earlier answer.
@@ -74,7 +72,7 @@ async fn respond_async(app: &App, accepted: &Accepted<'_>) -> Result<Response, P
     if let Err(cause) = app.producer.enqueue(accepted, trace::current_traceparent().as_deref(), false) {
         return Err(unsent(app, accepted, &cause).await);
     }
-    let mut response = told(StatusCode::ACCEPTED, accepted.id, Shown::new(&accepted.view()).text());
+    let mut response = told(StatusCode::ACCEPTED, &Shown::new(&accepted.view()));
     response.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
     Ok(response)
 }
@@ -116,9 +114,10 @@ fn prefers_async(headers: &HeaderMap) -> bool {
     headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).any(wanted)
 }
 
-fn told(status: StatusCode, id: Uuid, text: Bytes) -> Response {
-    let mut response = (status, [(CONTENT_TYPE, HeaderValue::from_static(JSON))], text).into_response();
-    let path = paths::one(paths::NOTIFICATION, id);
+fn told(status: StatusCode, shown: &Shown) -> Response {
+    let kind = [(CONTENT_TYPE, HeaderValue::from_static(JSON))];
+    let mut response = (status, kind, shown.text()).into_response();
+    let path = paths::one(paths::NOTIFICATION, shown.id());
     if let Ok(location) = HeaderValue::try_from(path) {
         response.headers_mut().insert(LOCATION, location);
     }

@@ -21,17 +21,11 @@ pub(super) async fn show(
     Caller(caller): Caller,
     id: Id,
 ) -> Result<Tagged, Problem> {
-    Ok(tagged(&*within_reach(&app, &caller, &id).await?))
+    Ok(tagged(&*owned(&app, &caller, &id).await?))
 }
 
-/// A notification within the caller's reach, for those who need more than to show it.
-pub(super) async fn owned(app: &App, caller: &Principal, id: &Id) -> Result<Notification, Problem> {
-    let shown = within_reach(app, caller, id).await?;
-    shown.notification().map_err(|cause| Problem::internal(cause.to_string()))
-}
-
-/// The same as it is shown. Another tenant's does not exist.
-async fn within_reach(app: &App, caller: &Principal, id: &Id) -> Result<Arc<Shown>, Problem> {
+/// A notification within the caller's reach. Another tenant's does not exist.
+pub(super) async fn owned(app: &App, caller: &Principal, id: &Id) -> Result<Arc<Shown>, Problem> {
     let absent = || Problem::not_found(format!("there is no notification {}", id.0));
     let found = match lookup::notification(app, id.uuid("notification")?).await? {
         Found::Yes(found) => found,
