@@ -6,11 +6,13 @@ mod dead_letters;
 mod delivery;
 mod events;
 mod export;
+mod insert;
 mod jobs;
 mod letters;
 mod lifecycle;
 mod notifications;
 mod preferences;
+mod repeats;
 mod replica;
 mod signing_keys;
 mod stats;
@@ -19,9 +21,10 @@ mod users;
 
 pub(crate) use audit::{Act, AuditFilter};
 pub(crate) use dead_letters::{Letter, Undecodable};
-pub(crate) use delivery::{AttemptMade, Claimed, Due, Ended, NewRow, RowState};
+pub(crate) use delivery::{AttemptMade, Claimed, Due, Ended, RowState};
 pub(crate) use events::EventFilter;
 pub(crate) use export::ExportFilter;
+pub(crate) use insert::{Insertion, NewRow};
 pub(crate) use lifecycle::Change;
 pub(crate) use notifications::ListFilter;
 pub(crate) use preferences::RecipientKey;
@@ -37,6 +40,7 @@ use nsys_contract::config::Db as Settings;
 use nsys_contract::schema::REQUIRED_SCHEMA_VERSION;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
+use repeats::Repeats;
 use replica::Replica;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
@@ -85,6 +89,7 @@ pub(crate) struct Db {
     replica: Option<Replica>,
     metrics: Metrics,
     pool_size: u32,
+    repeats: Repeats,
 }
 
 impl Db {
@@ -100,7 +105,7 @@ impl Db {
             .await
             .context("it does not answer")?;
         let replica = Replica::watch(settings)?;
-        Ok(Self { pool, replica, metrics, pool_size: settings.pool_size })
+        Ok(Self { pool, replica, metrics, pool_size: settings.pool_size, repeats: Repeats::default() })
     }
 
     /// What is known of the read replica, if there is one.

@@ -9,6 +9,7 @@ mod endpoint;
 mod error;
 mod extract;
 mod gate;
+mod head_timer;
 mod health;
 mod leftover;
 mod notifications;
@@ -27,7 +28,7 @@ use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
-use axum::response::{Html, IntoResponse};
+use axum::response::Html;
 use axum::routing::get;
 use endpoint::Endpoint;
 use error::Problem;
@@ -78,8 +79,6 @@ pub(crate) fn router(app: Arc<App>) -> anyhow::Result<Router> {
         .route(paths::DOCS, get(async move || page))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(axum::extract::DefaultBodyLimit::max(app.config.service.max_body_bytes))
-        .layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked))
         .with_state(app))
 }
 
@@ -100,10 +99,6 @@ async fn unknown_route(uri: Uri) -> Problem {
 
 async fn wrong_method(method: Method, request: Request) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not take {method}", request.uri().path()))
-}
-
-fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {
-    Problem::internal("the service made a mistake; it is in its log").into_response()
 }
 
 /// Serves the API until `stopping`, then finishes what is in progress.

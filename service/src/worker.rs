@@ -4,6 +4,7 @@
 //! database. Offsets are committed after the rows are stored. "Skip what is stored" would lose the rows
 //! of a worker that died between storing and delivering: those are held by leases, which run out.
 
+mod batch;
 mod decision;
 mod dispatcher;
 mod jobs;

@@ -64,16 +64,16 @@ pub(crate) async fn closed(
 
 /// Offers a load and measures the process that answers it.
 pub(crate) async fn measured(what: &Offer, process: u32) -> Result<(Figure, Answers)> {
-    let (mut before, mut after) = (Duration::ZERO, Duration::ZERO);
+    let (mut before, mut after) = (cpu(process), cpu(process));
     let mut answers = offer(what, || before = cpu(process), || after = cpu(process)).await?;
     ensure!(answers.wrong == 0, "{} answers are wrong", answers.wrong);
     let acknowledged = answers.acknowledged as f64;
     let figure = Figure {
         per_s: acknowledged / what.time.as_secs_f64(),
-        per_cpu_s: acknowledged / (after - before).as_secs_f64(),
+        per_cpu_s: acknowledged / (after? - before?).as_secs_f64(),
         p50_ms: answers.percentile_ms(0.5),
         p99_ms: answers.percentile_ms(0.99),
-        memory_mb: memory_mb(process),
+        memory_mb: memory_mb(process)?,
     };
     Ok((figure, answers))
 }
@@ -83,7 +83,7 @@ async fn streams(stack: &Stack) -> Result<Figure> {
     const STREAMS: usize = 4;
     let (head, groups) = requests::lines(&stack.token, 50, 1_000);
     let shared = Arc::new((head, groups));
-    let (began, used) = (Instant::now(), cpu(stack.app));
+    let (began, used) = (Instant::now(), cpu(stack.app)?);
     let mut streams = tokio::task::JoinSet::new();
     for _ in 0..STREAMS {
         let (shared, to) = (Arc::clone(&shared), stack.api);
@@ -99,19 +99,19 @@ async fn streams(stack: &Stack) -> Result<Figure> {
     while let Some(ended) = streams.join_next().await {
         accepted += ended??;
     }
-    let cpu_s = (cpu(stack.app) - used).as_secs_f64();
+    let cpu_s = (cpu(stack.app)? - used).as_secs_f64();
     Ok(Figure {
         per_s: accepted as f64 / began.elapsed().as_secs_f64(),
         per_cpu_s: accepted as f64 / cpu_s,
         p50_ms: f64::NAN,
         p99_ms: f64::NAN,
-        memory_mb: memory_mb(stack.app),
+        memory_mb: memory_mb(stack.app)?,
     })
 }
 
 /// What is left of the maximum when three times as much is offered, and refusing is all that helps.
 pub(crate) async fn overload(stack: &mut Stack, figures: &mut Figures) -> Result<()> {
-    stack.restart_app(&[("NSYS_LIMITS__MAX_IN_FLIGHT", "256")])?;
+    stack.restart_app("NSYS_LIMITS__MAX_IN_FLIGHT", "256")?;
     let make = requests::create(&stack.token, false);
     for round in 0..ROUNDS {
         progress(&format!("overload, round {} of {ROUNDS}", round + 1));

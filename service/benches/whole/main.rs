@@ -26,6 +26,9 @@ const AS_PEER: &str = "as-peer";
 async fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().collect();
     if let Some(place) = args.iter().position(|arg| arg == AS_PEER) {
+        // Sessions share processors evenly (autogroups): in the client's own, a peer would get what the
+        // service, which has one of its own too, has to wait for.
+        rustix::process::setsid()?;
         let listen: SocketAddr = args.get(place + 1).context("an address is needed")?.parse()?;
         return peer::serve(listen, args.get(place + 2).map(String::as_str)).await;
     }

@@ -1,6 +1,6 @@
 //! What the service is measured against: the least that a route can do, without and with the log.
 //!
-//! Both verify an HS256 token, read JSON and answer JSON. The prototype also sends with acks=all and
+//! Both verify an HS256 token, read JSON and answer JSON of the service's shape. The prototype also sends with acks=all and
 //! waits for the delivery report: the service's promise, without its features.
 
 use anyhow::{Context, Result};
@@ -9,6 +9,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use nsys_contract::api::Notification;
+use nsys_contract::status::{Channel, NotificationType, Priority, Status};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde::{Deserialize, Serialize};
@@ -49,6 +51,7 @@ struct Body {
 }
 
 struct Peer {
+    since: jiff::Timestamp,
     key: DecodingKey,
     validation: Validation,
     producer: Option<FutureProducer>,
@@ -84,15 +87,23 @@ async fn read(
     State(peer): State<Arc<Peer>>,
     headers: HeaderMap,
     Path(id): Path<Uuid>,
-) -> Result<Json<Body>, StatusCode> {
+) -> Result<Json<Notification>, StatusCode> {
     peer.verify(&headers)?;
-    Ok(Json(Body {
+    Ok(Json(Notification {
         id,
         user_id: "user-1".to_owned(),
-        channel: "IN_APP".to_owned(),
-        kind: "SYSTEM".to_owned(),
-        payload: Value::Null,
+        tenant_id: None,
+        channel: Channel::InApp,
+        kind: NotificationType::Transactional,
+        priority: Priority::Medium,
+        status: Status::Pending,
+        scheduled_for: None,
+        created_at: peer.since,
+        updated_at: peer.since,
+        correlation_id: None,
         idempotency_key: None,
+        expires_at: None,
+        duplicate: false,
     }))
 }
 
@@ -103,6 +114,7 @@ pub(crate) async fn serve(listen: SocketAddr, brokers: Option<&str>) -> Result<(
         None => None,
     };
     let peer = Peer {
+        since: jiff::Timestamp::now(),
         key: DecodingKey::from_secret(SECRET),
         validation: Validation::new(Algorithm::HS256),
         producer,

@@ -25,6 +25,8 @@ pub(crate) struct Stack {
     nsys: PathBuf,
     state: PathBuf,
     name: String,
+    /// Settings of the service. Every call gets them: what reads others restarts the service with them.
+    settings: Vec<(&'static str, String)>,
     pub(crate) api: SocketAddr,
     pub(crate) app: u32,
     pub(crate) brokers: String,
@@ -41,16 +43,14 @@ impl Stack {
             nsys,
             state,
             name,
+            settings: vec![("NSYS_TELEMETRY__OTLP_URL", otlp.to_owned())],
             api: nothing,
             app: 0,
             brokers: String::new(),
             database: String::new(),
             token: String::new(),
         };
-        let mut up = stack.command(&["up", "--without", "worker", "--without", "prometheus"]);
-        up.env("NSYS_TELEMETRY__OTLP_URL", otlp);
-        run(up)?;
-        stack.find()?;
+        stack.start()?;
         Ok(stack)
     }
 
@@ -58,6 +58,7 @@ impl Stack {
         let mut command = Command::new(&self.nsys);
         command.args(args).arg("--state-dir").arg(&self.state).env("NSYS_STACK__NAME", &self.name);
         command.env("NSYS_STACK__RUNTIME", "local").env("NO_COLOR", "1");
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -100,11 +101,14 @@ impl Stack {
         self.nsys(&["scale", "worker=0", "--yes"]).map(|_| ())
     }
 
-    /// Restarts the API under other settings.
-    pub(crate) fn restart_app(&mut self, settings: &[(&str, &str)]) -> Result<()> {
-        let mut up = self.command(&["up", "--without", "worker", "--without", "prometheus"]);
-        up.envs(settings.iter().copied());
-        run(up)?;
+    /// Restarts the API under one more setting.
+    pub(crate) fn restart_app(&mut self, name: &'static str, value: &str) -> Result<()> {
+        self.settings.push((name, value.to_owned()));
+        self.start()
+    }
+
+    fn start(&mut self) -> Result<()> {
+        self.nsys(&["up", "--without", "worker", "--without", "prometheus"])?;
         self.find()
     }
 
@@ -161,19 +165,25 @@ fn run(mut command: Command) -> Result<String> {
 }
 
 /// CPU time of a process so far.
-pub(crate) fn cpu(process: u32) -> Duration {
-    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+pub(crate) fn cpu(process: u32) -> Result<Duration> {
+    let text = of_process(process, "stat")?;
     // The name may hold spaces; what follows it does not.
     let fields: Vec<&str> = text.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-    let ticks = |place: usize| fields.get(place).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-    // utime and stime, in hundredths of a second on Linux.
-    Duration::from_millis((ticks(11) + ticks(12)) * 10)
+    let ticks = |place: usize| fields.get(place).and_then(|text| text.parse::<u64>().ok());
+    let (user, system) = ticks(11).zip(ticks(12)).context("no CPU time")?;
+    // In hundredths of a second on Linux.
+    Ok(Duration::from_millis((user + system) * 10))
 }
 
 /// Resident memory of a process, in MiB.
-pub(crate) fn memory_mb(process: u32) -> f64 {
-    let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+pub(crate) fn memory_mb(process: u32) -> Result<f64> {
+    let text = of_process(process, "status")?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kb = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kb.map_or(f64::NAN, |kb| kb / 1_024.0)
+    Ok(kb.context("no memory")? / 1_024.0)
+}
+
+fn of_process(process: u32, file: &str) -> Result<String> {
+    std::fs::read_to_string(format!("/proc/{process}/{file}"))
+        .with_context(|| format!("process {process} is gone"))
 }

@@ -14,10 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Notifications of one backlog that is drained.
-const BACKLOG: u64 = 150_000;
-/// Notifications of one that lasts while accepting is measured.
-const LONG_BACKLOG: u64 = 400_000;
+/// Notifications of a backlog: some seconds' work.
+const BACKLOG: u64 = 400_000;
 /// Rows of one statement at the database's ceiling, as many as in a batch of the worker.
 const ROWS: usize = 1_000;
 /// Notifications on their way at most while a rate is sustained.
@@ -29,6 +27,8 @@ pub(crate) async fn all(stack: &Stack, figures: &mut Figures) -> Result<()> {
     let mut database = stack.connect().await?;
     for round in 0..ROUNDS {
         progress(&format!("with a worker, round {} of {ROUNDS}", round + 1));
+        // Or each round would have a larger table than the one before.
+        sqlx::query("TRUNCATE notifications").execute(&mut database).await?;
         fill(stack, BACKLOG).await?;
         let figure = drain(stack, &mut database, BACKLOG).await?;
         figures.entry(DRAIN).or_default().push(figure);
@@ -65,7 +65,7 @@ async fn ended(database: &mut PgConnection) -> Result<i64> {
 async fn drain(stack: &Stack, database: &mut PgConnection, count: u64) -> Result<Figure> {
     let start = ended(database).await?;
     let worker = stack.start_worker()?;
-    let (mut first, used) = (None, cpu(worker));
+    let (mut first, used) = (None, cpu(worker)?);
     loop {
         let done = ended(database).await? - start;
         if done > 0 && first.is_none() {
@@ -73,9 +73,9 @@ async fn drain(stack: &Stack, database: &mut PgConnection, count: u64) -> Result
         }
         if done >= i64::try_from(count)? {
             let (since, before) = first.unwrap_or((Instant::now(), 0));
-            let cpu_s = (cpu(worker) - used).as_secs_f64();
+            let cpu_s = (cpu(worker)? - used).as_secs_f64();
             let (took, rows) = (since.elapsed().as_secs_f64(), (done - before) as f64);
-            let memory_mb = memory_mb(worker);
+            let memory_mb = memory_mb(worker)?;
             return Ok(Figure {
                 per_s: rows / took,
                 per_cpu_s: done as f64 / cpu_s,
@@ -140,7 +140,7 @@ async fn half_load(stack: &Stack, figures: &mut Figures) -> Result<()> {
     let what =
         Offer { to: stack.api, connections: 64, pace: Pace::Open(rate), warmup: WARMUP, time: TIME, make };
     let alone = measured(&what, stack.app).await?.0;
-    fill(stack, LONG_BACKLOG).await?;
+    fill(stack, BACKLOG).await?;
     stack.start_worker()?;
     let draining = measured(&what, stack.app).await?.0;
     figures.entry(HALF).or_default().push(alone);
@@ -192,17 +192,17 @@ async fn sustained(
         done.store(now, Ordering::Relaxed);
         last = (Instant::now(), now);
         if start.is_none() && until - last.0 <= SUSTAINED {
-            start = Some((last, cpu(stack.app) + cpu(worker)));
+            start = Some((last, cpu(stack.app)? + cpu(worker)?));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let ((from, ended_by_then), used) = start.unwrap_or((last, Duration::ZERO));
     let (rows, took) = ((last.1 - ended_by_then) as f64, (last.0 - from).as_secs_f64());
-    let cpu_s = (cpu(stack.app) + cpu(worker) - used).as_secs_f64();
+    let cpu_s = (cpu(stack.app)? + cpu(worker)? - used).as_secs_f64();
     while let Some(ended) = senders.join_next().await {
         ended??;
     }
-    let memory_mb = memory_mb(stack.app) + memory_mb(worker);
+    let memory_mb = memory_mb(stack.app)? + memory_mb(worker)?;
     all_ended(database, before, sent.load(Ordering::Relaxed)).await?;
     Ok(Figure { per_s: rows / took, per_cpu_s: rows / cpu_s, memory_mb, ..Figure::default() })
 }

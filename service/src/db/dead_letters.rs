@@ -6,6 +6,7 @@ use sqlx::Row;
 use uuid::Uuid;
 
 /// A message that cannot be decoded, with its place on the log.
+#[derive(Clone)]
 pub(crate) struct Undecodable<'a> {
     pub(crate) topic: &'a str,
     pub(crate) partition: i32,

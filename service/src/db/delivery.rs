@@ -1,4 +1,4 @@
-//! Delivery: rows inserted in their first state, attempts ended, due rows claimed.
+//! Delivery: attempts ended, due rows claimed.
 //!
 //! When a row is due is decided by PostgreSQL's clock: a wait is handed over as a span, so that a worker
 //! whose clock jumps, before a decision or after it, puts nothing off by hours.
@@ -11,31 +11,11 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use nsys_contract::event::{Envelope, SCHEMA_VERSION};
 use nsys_contract::schema;
-use nsys_contract::status::{Channel, NotificationType, Priority, Status};
+use nsys_contract::status::{Channel, Status};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Row};
 use std::time::Duration;
 use uuid::Uuid;
-
-/// A notification that has no row yet, as its message tells it.
-pub(crate) struct NewRow<'a> {
-    pub(crate) id: Uuid,
-    pub(crate) user_id: &'a str,
-    pub(crate) tenant_id: Option<&'a str>,
-    pub(crate) channel: Channel,
-    pub(crate) kind: NotificationType,
-    pub(crate) priority: Priority,
-    /// JSON text.
-    pub(crate) payload: &'a str,
-    pub(crate) scheduled_for: Option<Timestamp>,
-    pub(crate) expires_at: Option<Timestamp>,
-    pub(crate) created_at: Timestamp,
-    pub(crate) idempotency_key: Option<&'a str>,
-    pub(crate) request_hash: Option<&'a str>,
-    pub(crate) correlation_id: Option<&'a str>,
-    pub(crate) causation_id: Option<&'a str>,
-    pub(crate) state: RowState,
-}
 
 /// When a row is to be looked at again.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,11 +27,11 @@ pub(crate) enum Due {
 }
 
 impl Due {
-    fn at(self) -> Option<jiff_sqlx::Timestamp> {
+    pub(super) fn at(self) -> Option<jiff_sqlx::Timestamp> {
         if let Self::At(at) = self { Some(at.to_sqlx()) } else { None }
     }
 
-    fn seconds(self) -> Option<f64> {
+    pub(super) fn seconds(self) -> Option<f64> {
         if let Self::In(wait) = self { Some(wait.as_secs_f64()) } else { None }
     }
 }
@@ -95,7 +75,7 @@ impl RowState {
 
     /// Whether more than the row itself has to be written. What waits for its own time needs no more; what
     /// waits for another reason (quiet hours) does.
-    fn leaves_history(&self) -> bool {
+    pub(super) fn leaves_history(&self) -> bool {
         match self.status {
             Status::Retrying | Status::Failed => true,
             Status::Scheduled => self.error.is_some(),
@@ -156,26 +136,6 @@ const HISTORY: &str = "WITH tried AS (
      ON CONFLICT (notification_id) WHERE notification_id IS NOT NULL AND redriven_at IS NULL DO NOTHING";
 
 impl Db {
-    /// Inserts the rows that are new, in the state they are in, and tells their ids. `PROCESSING` ones
-    /// are held for `lease`. A row that exists already keeps its state.
-    pub(crate) async fn store(&self, rows: &[NewRow<'_>], lease: Duration) -> Result<Vec<Uuid>, DbError> {
-        let mut connection = self.acquire().await?;
-        if !rows.iter().any(|row| row.state.leaves_history()) {
-            let insert = insert(&mut connection, rows, lease);
-            return self.timed("insert", schema::NOTIFICATIONS, insert).await;
-        }
-        let both = async {
-            let mut transaction = connection.begin().await?;
-            let stored = insert(&mut transaction, rows, lease).await?;
-            let new = |row: &&NewRow<'_>| row.state.leaves_history() && stored.contains(&row.id);
-            let states = rows.iter().filter(new).map(|row| (row.id, &row.state)).collect::<Vec<_>>();
-            write_history(&mut transaction, &states).await?;
-            transaction.commit().await?;
-            Ok(stored)
-        };
-        self.timed("insert", schema::NOTIFICATIONS, both).await
-    }
-
     /// Looks at messages whose rows were there already. A row that an earlier worker left behind
     /// without a lease becomes due; a key that came again with another request is noted once.
     pub(crate) async fn meet_again(&self, again: &[(Uuid, Option<&str>)]) -> Result<(), DbError> {
@@ -262,77 +222,22 @@ impl Db {
     }
 }
 
-fn column<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> V) -> Vec<V> {
+pub(super) fn column<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> V) -> Vec<V> {
     rows.iter().map(value).collect()
 }
 
 /// The same of values that are often missing. Where all are, none is sent: UNNEST fills up what is shorter.
-fn sparse<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> Option<V>) -> Vec<Option<V>> {
+pub(super) fn sparse<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> Option<V>) -> Vec<Option<V>> {
     let values = column(rows, value);
     if values.iter().all(Option::is_none) { Vec::new() } else { values }
 }
 
-fn instant(at: Option<Timestamp>) -> Option<jiff_sqlx::Timestamp> {
-    at.map(ToSqlx::to_sqlx)
-}
-
-fn count(number: u32) -> i32 {
+pub(super) fn count(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-fn ms(took: Duration) -> f32 {
+pub(super) fn ms(took: Duration) -> f32 {
     took.as_secs_f32() * 1_000.0
-}
-
-async fn insert(
-    connection: &mut PgConnection,
-    rows: &[NewRow<'_>],
-    lease: Duration,
-) -> Result<Vec<Uuid>, sqlx::Error> {
-    sqlx::query_scalar(
-        "INSERT INTO notifications (id, user_id, tenant_id, channel, type, priority, status, payload, scheduled_for,
-             next_attempt_at, expires_at, created_at, updated_at, idempotency_key, request_hash, correlation_id,
-             causation_id, retry_count, error_message, provider, duration_ms, sent_at, failed_at, event_id)
-         SELECT id, user_id, tenant_id, channel, type, priority, status, payload::jsonb, scheduled_for,
-             CASE status WHEN 'PROCESSING' THEN now() + make_interval(secs => $20) ELSE due END,
-             expires_at, created_at, CASE WHEN status = 'SCHEDULED' THEN created_at ELSE now() END,
-             idempotency_key, request_hash, correlation_id, causation_id, retry_count, error,
-             CASE WHEN due IS NULL THEN provider END, CASE WHEN due IS NULL THEN took_ms END,
-             CASE WHEN status IN ('SENT', 'DELIVERED') THEN now() END, CASE WHEN status = 'FAILED' THEN now() END,
-             CASE WHEN due IS NULL AND status <> 'PROCESSING' THEN nextval('events_id_seq') END
-         FROM (SELECT *, coalesce(due_at, now() + make_interval(secs => wait_s)) AS due
-             FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-             $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::text[],
-             $14::text[], $15::text[], $16::text[], $17::int[], $18::text[], $19::text[], $21::real[], $22::float8[])
-             AS t(id, user_id, tenant_id, channel, type, priority, status, payload, scheduled_for, due_at,
-             expires_at, created_at, idempotency_key, request_hash, correlation_id, causation_id, retry_count, error,
-             provider, took_ms, wait_s)) AS t
-         ON CONFLICT DO NOTHING RETURNING id",
-    )
-    .bind(column(rows, |row| row.id))
-    .bind(column(rows, |row| row.user_id))
-    .bind(sparse(rows, |row| row.tenant_id))
-    .bind(column(rows, |row| row.channel.as_str()))
-    .bind(column(rows, |row| row.kind.as_str()))
-    .bind(column(rows, |row| row.priority.as_str()))
-    .bind(column(rows, |row| row.state.status.as_str()))
-    .bind(column(rows, |row| row.payload))
-    .bind(sparse(rows, |row| instant(row.scheduled_for)))
-    .bind(sparse(rows, |row| row.state.due.and_then(Due::at)))
-    .bind(sparse(rows, |row| instant(row.expires_at)))
-    .bind(column(rows, |row| row.created_at.to_sqlx()))
-    .bind(sparse(rows, |row| row.idempotency_key))
-    .bind(sparse(rows, |row| row.request_hash))
-    .bind(sparse(rows, |row| row.correlation_id))
-    .bind(sparse(rows, |row| row.causation_id))
-    .bind(column(rows, |row| count(row.state.retry_count)))
-    .bind(sparse(rows, |row| row.state.error.as_deref()))
-    .bind(column(rows, |row| row.state.attempt.map(|attempt| attempt.provider)))
-    .bind(lease.as_secs_f64())
-    .bind(column(rows, |row| row.state.attempt.map(|attempt| ms(attempt.took))))
-    .bind(sparse(rows, |row| row.state.due.and_then(Due::seconds)))
-    .fetch_all(connection)
-    .await
 }
 
 async fn update(connection: &mut PgConnection, ended: &[Ended]) -> Result<Vec<Uuid>, sqlx::Error> {
@@ -366,7 +271,7 @@ async fn update(connection: &mut PgConnection, ended: &[Ended]) -> Result<Vec<Uu
         .await
 }
 
-async fn write_history(
+pub(super) async fn write_history(
     connection: &mut PgConnection,
     states: &[(Uuid, &RowState)],
 ) -> Result<(), sqlx::Error> {

@@ -7,14 +7,16 @@ use crate::app::App;
 use crate::auth::{Limited, Principal, Refusal};
 use crate::domain::limit::Decision;
 use crate::telemetry::{RouteMetrics, trace};
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
 use axum::handler::Handler;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt as _;
 use nsys_contract::status::Role;
 use opentelemetry::context::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -75,7 +77,7 @@ impl Gate {
         let metrics = self.metrics.get_or_init(|| app.metrics.route(self.method, self.path));
         let context = trace::incoming(request.headers(), app.config.telemetry.trace_sample, metrics.name());
         let correlation = request.headers().get(CORRELATION_ID).cloned();
-        let answer = self.admit(handler, request, Arc::clone(&app)).with_context(context.clone());
+        let answer = caught(self.admit(handler, request, Arc::clone(&app))).with_context(context.clone());
         let mut answer = answer.await;
         let headers = answer.headers_mut();
         if let Some(correlation) = correlation {
@@ -112,6 +114,9 @@ impl Gate {
         if let Some(caller) = &caller {
             request.extensions_mut().insert(Caller(Arc::clone(caller)));
         }
+        if self.method != "GET" {
+            DefaultBodyLimit::max(app.config.service.max_body_bytes).apply(&mut request);
+        }
         let patience = app.config.service.request_timeout;
         let answer = handler.call(request, Arc::clone(&app));
         let answer = if self.class == Class::Stream {
@@ -142,6 +147,14 @@ impl Gate {
         }
         Err(Problem::forbidden(format!("this needs the role {}", self.access.as_str().to_uppercase())))
     }
+}
+
+/// What comes of `work`; a problem when it panics, so that it is counted like any other answer.
+async fn caught(work: impl Future<Output = Response>) -> Response {
+    AssertUnwindSafe(work)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Problem::internal("the service made a mistake; it is in its log").into_response())
 }
 
 /// The bearer token or the API key of a request; two different ones are refused.
@@ -212,5 +225,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         // Set by the gate; a public route has no caller.
         parts.extensions.remove::<Self>().ok_or_else(|| Problem::unauthorized("a credential is needed"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_answer() {
+        let answer = caught(async { panic!("on purpose") }).await;
+        assert_eq!(answer.status(), axum::http::StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.headers()["content-type"], super::super::error::PROBLEM_JSON);
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
+use super::head_timer::HeadTimer;
 use super::leftover::Whole;
 use crate::telemetry::Metrics;
 
@@ -80,7 +81,7 @@ async fn connection(stream: TcpStream, router: Router, stopping: CancellationTok
     });
     let mut served = std::pin::pin!(
         http1::Builder::new()
-            .timer(TokioTimer::new())
+            .timer(HeadTimer::new(HEAD_PATIENCE))
             .header_read_timeout(HEAD_PATIENCE)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
     );

@@ -49,8 +49,8 @@ pub(crate) struct Feed {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Message>,
-    /// Timestamp of the oldest message that a lane has taken but not finished.
-    taken_ms: Option<i64>,
+    /// Timestamps of the oldest messages of each batch that the lane has taken but not finished.
+    taken_ms: VecDeque<i64>,
     /// The next offset to read after everything that is finished.
     done: Option<i64>,
     committed: Option<i64>,
@@ -110,7 +110,7 @@ impl Feed {
                 let waited = wait.is_zero() || waits >= if ready < MORE_ARE_COMING { 1 } else { WAITS };
                 if ready >= self.batch || (ready > 0 && waited) {
                     let batch: Vec<_> = state.waiting.drain(..ready.min(self.batch)).collect();
-                    state.taken_ms = batch.first().map(|message| message.timestamp_ms);
+                    state.taken_ms.extend(batch.first().map(|message| message.timestamp_ms));
                     self.moved.notify_all();
                     return Some(batch);
                 }
@@ -124,11 +124,11 @@ impl Feed {
         }
     }
 
-    /// Everything before `next` is stored: it may be committed.
+    /// The oldest batch that was taken is stored: everything before `next` may be committed.
     pub(crate) fn finish(&self, next: i64) {
         let mut state = self.lock();
         state.done = Some(next);
-        state.taken_ms = None;
+        state.taken_ms.pop_front();
     }
 
     /// No more messages: the partition was given away, or the process ends.
@@ -177,7 +177,7 @@ impl Feed {
     /// Timestamp of the oldest message that is not finished, in ms since the epoch.
     pub(super) fn oldest_ms(&self) -> Option<i64> {
         let state = self.lock();
-        state.taken_ms.or_else(|| state.waiting.front().map(|message| message.timestamp_ms))
+        state.taken_ms.front().copied().or_else(|| state.waiting.front().map(|message| message.timestamp_ms))
     }
 }
 
@@ -229,6 +229,21 @@ mod tests {
         feed.finish(batch[0].offset + 1);
         assert_eq!(feed.uncommitted(), Some(5));
         assert_eq!(feed.uncommitted(), None);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_message_is_of_the_oldest_batch_in_progress() {
+        let feed = Feed::new("t", 0, 1);
+        for offset in 0..3 {
+            assert!(feed.push(message(offset), Duration::ZERO).is_ok());
+        }
+        for batch in 0..2 {
+            assert_eq!(feed.take(Duration::ZERO).await.unwrap()[0].offset, batch);
+        }
+        for oldest in 0..3 {
+            assert_eq!(feed.oldest_ms(), Some(1_000 + oldest));
+            feed.finish(oldest + 1);
+        }
     }
 
     #[tokio::test]

@@ -1,9 +1,13 @@
 //! One partition's lane: takes batches from its feed, stores them, and hands on what is to be delivered.
 //!
+//! While a batch is stored the next one is read, and waits for its turn: a user's notifications stay in
+//! their order, and PostgreSQL does not wait for the worker.
+//!
 //! A batch is finished when its rows are stored: those delivered at once in their final state, the
 //! others held by a lease or due at some time. From there on the database knows them, so a slow
 //! receiver never holds up the log.
 
+use super::batch::{Read, Taken, undecodable};
 use super::decision::{self, First};
 use super::dispatcher::{Dispatcher, Job};
 use super::message::Incoming;
@@ -11,7 +15,7 @@ use super::recorder::{self, Final};
 use crate::app::App;
 use crate::cache::recipient_key;
 use crate::channels::Providers;
-use crate::db::{DbError, Due, NewRow, RowState, Undecodable};
+use crate::db::{DbError, Due, Insertion, NewRow, RowState, Undecodable};
 use crate::queue::{Feed, Message};
 use crate::telemetry::trace;
 use jiff::Timestamp;
@@ -21,8 +25,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+/// Batches of a partition in progress at once: one is stored, one is read.
+const AT_ONCE: usize = 2;
+/// What was decided on longer ago is decided again: meanwhile it may have run out, or quiet hours begun.
+const FRESH: Duration = Duration::from_secs(1);
 /// Longest wait between two tries to reach PostgreSQL.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
@@ -34,40 +44,65 @@ pub(crate) struct Lanes {
 }
 
 impl Lanes {
-    /// Handles a partition until it is given away. A batch that cannot be stored is tried again until it
-    /// can; nothing is skipped because PostgreSQL is away.
+    /// Handles a partition until it is given away.
     pub(crate) async fn run(self: Arc<Self>, feed: Arc<Feed>) {
-        let settings = &self.app.config.worker;
-        while let Some(batch) = feed.take(settings.batch_wait).await {
-            let started = Instant::now();
-            let state = &self.app.worker;
-            state.in_progress.fetch_add(batch.len() as u64, Ordering::Relaxed);
-            let done = self.store_until_done(&feed, &batch).await;
-            state.in_progress.fetch_sub(batch.len() as u64, Ordering::Relaxed);
-            if !done {
-                break;
-            }
-            if let Some(last) = batch.last() {
-                feed.finish(last.offset + 1);
-            }
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        let mut before = None;
+        // Nobody closes the semaphore.
+        while let Ok(place) = Arc::clone(&places).acquire_owned().await
+            && let Some(batch) = feed.take(self.app.config.worker.batch_wait).await
+        {
+            let (lanes, feed) = (Arc::clone(&self), Arc::clone(&feed));
+            before = Some(tokio::spawn(async move {
+                let done = lanes.one_batch(&feed, &batch, before).await;
+                drop(place);
+                done
+            }));
+        }
+        if let Some(last) = before {
+            outcome(last).await;
+        }
+        feed.end();
+    }
+
+    /// Gets a batch ready, and stores it once the one before it is. `false` when the partition was given
+    /// away while PostgreSQL was away: nothing is committed then.
+    async fn one_batch(&self, feed: &Feed, batch: &[Message], before: Option<JoinHandle<bool>>) -> bool {
+        let state = &self.app.worker;
+        state.in_progress.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        let read = Read::of(feed, batch);
+        // What fails here is tried again when its turn has come.
+        let ready = self.prepare(&read.fresh).await.ok();
+        let is_its_turn = match before {
+            Some(before) => outcome(before).await,
+            None => true,
+        };
+        let started = Instant::now();
+        let done = is_its_turn && self.store_until_done(feed, &read, ready).await;
+        state.in_progress.fetch_sub(batch.len() as u64, Ordering::Relaxed);
+        if let Some(last) = batch.last()
+            && done
+        {
+            feed.finish(last.offset + 1);
             self.app.metrics.consumed(&feed.topic, batch.len() as u64);
             state.processed.fetch_add(batch.len() as u64, Ordering::Relaxed);
             let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             state.busy_us.fetch_add(took, Ordering::Relaxed);
             state.last_processed_ms.store(Timestamp::now().as_millisecond(), Ordering::Relaxed);
         }
-        feed.end();
+        done
     }
 
-    /// `false` when the partition was given away while PostgreSQL was away: nothing is committed then.
-    async fn store_until_done(&self, feed: &Feed, batch: &[Message]) -> bool {
+    /// A batch that cannot be stored is tried again until it can; nothing is skipped because PostgreSQL is
+    /// away. `false` when the partition was given away meanwhile.
+    async fn store_until_done(&self, feed: &Feed, read: &Read<'_>, mut ready: Option<Ready<'_>>) -> bool {
         let mut backoff = Duration::from_millis(50);
         loop {
-            match self.handle(feed, batch).await {
+            match self.handle(feed, read, ready.take()).await {
                 Ok(()) => return true,
                 Err(cause) => {
                     self.app.worker.errors.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(%cause, batch = batch.len(), "A batch cannot be stored; trying again.");
+                    tracing::warn!(%cause, batch = read.len(), "A batch cannot be stored; trying again.");
                 }
             }
             if feed.is_closed() {
@@ -78,25 +113,15 @@ impl Lanes {
         }
     }
 
-    async fn handle(&self, feed: &Feed, batch: &[Message]) -> Result<(), DbError> {
-        let mut poison = Vec::new();
-        let mut again = Vec::new();
-        let mut seen = HashSet::with_capacity(batch.len());
-        let mut fresh = Vec::with_capacity(batch.len());
-        for message in batch {
-            match Incoming::read(message) {
-                // One notification may be in a batch twice; the first one counts.
-                Ok(incoming) if seen.insert(incoming.id()) => fresh.push((message, incoming)),
-                Ok(incoming) => again.push((message, incoming)),
-                Err(error) => poison.push(undecodable(feed, message, error)),
-            }
-        }
-        self.store(feed, fresh, &mut poison, &mut again).await?;
+    async fn handle(&self, feed: &Feed, read: &Read<'_>, ready: Option<Ready<'_>>) -> Result<(), DbError> {
+        let (repeated, refused) = self.store(feed, &read.fresh, ready).await?;
+        let again = read.again.iter().chain(repeated).map(|(_, one)| (one.id(), one.request_hash()));
+        let again: Vec<_> = again.collect();
         if !again.is_empty() {
-            let again: Vec<_> = again.iter().map(|(_, one)| (one.id(), one.request_hash())).collect();
             self.app.db.meet_again(&again).await?;
             self.app.metrics.redelivered(again.len() as u64);
         }
+        let poison: Vec<_> = read.poison.iter().cloned().chain(refused).collect();
         if !poison.is_empty() {
             tracing::warn!(topic = %feed.topic, partition = feed.partition, count = poison.len(), "Messages cannot be handled; they are kept as dead letters.");
             self.app.db.keep_undecodable(&poison).await?;
@@ -104,68 +129,82 @@ impl Lanes {
         Ok(())
     }
 
-    /// Stores what is new. What the database refuses is found by halves and becomes a dead letter.
+    /// Stores what is new; tells what was there already, and what the database refuses, which is found by
+    /// halves.
     async fn store<'a>(
         &self,
         feed: &'a Feed,
-        fresh: Vec<(&'a Message, Incoming<'a>)>,
-        poison: &mut Vec<Undecodable<'a>>,
-        again: &mut Vec<(&'a Message, Incoming<'a>)>,
-    ) -> Result<(), DbError> {
+        fresh: &'a [Taken<'a>],
+        mut ready: Option<Ready<'_>>,
+    ) -> Result<(Vec<&'a Taken<'a>>, Vec<Undecodable<'a>>), DbError> {
+        let (mut repeated, mut refused) = (Vec::new(), Vec::new());
         let mut parts = vec![fresh];
-        while let Some(mut part) = parts.pop() {
+        while let Some(part) = parts.pop() {
             if part.is_empty() {
                 continue;
             }
-            match self.store_part(&part).await {
+            let mut rows = match ready.take().filter(|ready| ready.since.elapsed() < FRESH) {
+                Some(ready) => ready.rows,
+                None => self.prepare(part).await?.rows,
+            };
+            match self.store_part(part, &mut rows).await {
                 Ok(new) if new.len() == part.len() => {}
-                Ok(new) => again.extend(part.into_iter().filter(|(_, one)| !new.contains(&one.id()))),
+                Ok(new) => repeated.extend(part.iter().filter(|(_, one)| !new.contains(&one.id()))),
                 Err(cause) if cause.is_data() && part.len() > 1 => {
-                    let second = part.split_off(part.len() / 2);
-                    parts.extend([second, part]);
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
                 }
                 Err(cause) if cause.is_data() => {
-                    poison.extend(
-                        part.iter().map(|(message, _)| undecodable(feed, message, cause.to_string())),
-                    );
+                    let letter = |(message, _): &Taken<'a>| undecodable(feed, message, cause.to_string());
+                    refused.extend(part.iter().map(letter));
                 }
                 Err(cause) => return Err(cause),
             }
         }
-        Ok(())
+        Ok((repeated, refused))
     }
 
-    /// Inserts the rows of new notifications and hands on those to deliver. Tells which were new.
-    async fn store_part(&self, part: &[(&Message, Incoming<'_>)]) -> Result<HashSet<Uuid>, DbError> {
+    /// Decides what becomes of new notifications.
+    async fn prepare<'a>(&self, part: &'a [Taken<'a>]) -> Result<Ready<'a>, DbError> {
         let app = &self.app;
+        let since = Instant::now();
         let users = part.iter().map(|(_, one)| (one.tenant_id(), one.user_id()));
         let wishes = app.cache.recipients(&app.db, users).await?;
         let now = Timestamp::now();
         let mut room = HashMap::new();
-        let rows: Vec<NewRow<'_>> = part
-            .iter()
-            .map(|(_, one)| {
-                let recipient = if wishes.is_empty() {
-                    None
-                } else {
-                    wishes.get(&recipient_key(one.tenant_id(), one.user_id()))
-                };
-                let recipient = recipient.map(AsRef::as_ref);
-                let settings = &app.config.worker;
-                one.row(match decision::first(one, recipient, &self.providers, settings, now) {
-                    First::Settled(state) => state,
-                    First::Deliver => self.hold(one, &mut room),
-                })
+        let rows = part.iter().map(|(_, one)| {
+            let recipient = if wishes.is_empty() {
+                None
+            } else {
+                wishes.get(&recipient_key(one.tenant_id(), one.user_id()))
+            };
+            let recipient = recipient.map(AsRef::as_ref);
+            let settings = &app.config.worker;
+            one.row(match decision::first(one, recipient, &self.providers, settings, now) {
+                First::Settled(state) => state,
+                First::Deliver => self.hold(one, &mut room),
             })
-            .collect();
+        });
+        let rows = Insertion::new(rows.collect(), app.config.worker.lease);
+        Ok(Ready { rows, since })
+    }
+
+    /// Inserts the rows of new notifications and hands on those to deliver. Tells which were new.
+    async fn store_part(
+        &self,
+        part: &[Taken<'_>],
+        rows: &mut Insertion<'_>,
+    ) -> Result<HashSet<Uuid>, DbError> {
+        let app = &self.app;
         let claimed = Instant::now();
         let traces: Vec<_> = part
             .iter()
             .map(|(message, _)| trace::consumed(message.traceparent.as_deref()?, "process notifications"))
             .collect();
-        let stored = app.db.store(&rows, app.config.worker.lease);
+        let stored = app.db.store(rows);
         let new: HashSet<Uuid> = trace::step_in_all(&traces, "store", stored).await?.into_iter().collect();
-        self.hand_on(part, &rows, &new, &traces, claimed);
+        let rows = rows.rows();
+        self.hand_on(part, rows, &new, &traces, claimed);
         recorder::count(app, rows.iter().filter(|row| new.contains(&row.id)).map(ending));
         let copied: Vec<_> =
             part.iter().filter(|(message, _)| message.copied).map(|(_, one)| one.id()).collect();
@@ -191,7 +230,7 @@ impl Lanes {
 
     fn hand_on(
         &self,
-        part: &[(&Message, Incoming<'_>)],
+        part: &[Taken<'_>],
         rows: &[NewRow<'_>],
         new: &HashSet<Uuid>,
         traces: &[Option<Context>],
@@ -212,6 +251,22 @@ impl Lanes {
     }
 }
 
+/// Rows, and when they were decided on.
+struct Ready<'a> {
+    rows: Insertion<'a>,
+    since: Instant,
+}
+
+/// What became of a batch. It panics when that did: nobody goes on behind a batch that is lost.
+async fn outcome(batch: JoinHandle<bool>) -> bool {
+    match batch.await {
+        Ok(done) => done,
+        Err(cause) if cause.is_panic() => std::panic::resume_unwind(cause.into_panic()),
+        // The process ends.
+        Err(_) => false,
+    }
+}
+
 fn ending(row: &NewRow<'_>) -> Final {
     Final {
         channel: row.channel,
@@ -219,16 +274,5 @@ fn ending(row: &NewRow<'_>) -> Final {
         priority: row.priority,
         status: row.state.status,
         accepted_ms: row.created_at.as_millisecond(),
-    }
-}
-
-fn undecodable<'a>(feed: &'a Feed, message: &'a Message, error: String) -> Undecodable<'a> {
-    Undecodable {
-        topic: &feed.topic,
-        partition: feed.partition,
-        offset: message.offset,
-        key: &message.key,
-        raw: &message.value,
-        error,
     }
 }

@@ -1,0 +1,50 @@
+//! What the messages of a batch say.
+
+use super::message::Incoming;
+use crate::db::Undecodable;
+use crate::queue::{Feed, Message};
+use std::collections::HashSet;
+
+/// A message with what it says.
+pub(super) type Taken<'a> = (&'a Message, Incoming<'a>);
+
+/// The messages of a batch, read.
+pub(super) struct Read<'a> {
+    pub(super) fresh: Vec<Taken<'a>>,
+    /// Those whose id came earlier in the batch: the first one counts.
+    pub(super) again: Vec<Taken<'a>>,
+    /// Those that will never be right.
+    pub(super) poison: Vec<Undecodable<'a>>,
+}
+
+impl<'a> Read<'a> {
+    pub(super) fn of(feed: &'a Feed, batch: &'a [Message]) -> Self {
+        let mut seen = HashSet::with_capacity(batch.len());
+        let (fresh, again, poison) = (Vec::with_capacity(batch.len()), Vec::new(), Vec::new());
+        let mut read = Self { fresh, again, poison };
+        for message in batch {
+            match Incoming::read(message) {
+                Ok(incoming) if seen.insert(incoming.id()) => read.fresh.push((message, incoming)),
+                Ok(incoming) => read.again.push((message, incoming)),
+                Err(error) => read.poison.push(undecodable(feed, message, error)),
+            }
+        }
+        read
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.fresh.len() + self.again.len() + self.poison.len()
+    }
+}
+
+/// A message that cannot be handled, as it is kept.
+pub(super) fn undecodable<'a>(feed: &'a Feed, message: &'a Message, error: String) -> Undecodable<'a> {
+    Undecodable {
+        topic: &feed.topic,
+        partition: feed.partition,
+        offset: message.offset,
+        key: &message.key,
+        raw: &message.value,
+        error,
+    }
+}
