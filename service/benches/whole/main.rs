@@ -22,16 +22,21 @@ use std::process::{Child, Command};
 /// How this program calls itself to be a peer: the address, then the brokers of the prototype.
 const AS_PEER: &str = "as-peer";
 
-#[tokio::main]
-async fn main() -> Result<()> {
+fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().collect();
     if let Some(place) = args.iter().position(|arg| arg == AS_PEER) {
         // Sessions share processors evenly (autogroups): in the client's own, a peer would get what the
         // service, which has one of its own too, has to wait for.
         rustix::process::setsid()?;
         let listen: SocketAddr = args.get(place + 1).context("an address is needed")?.parse()?;
-        return peer::serve(listen, args.get(place + 2).map(String::as_str)).await;
+        let serving = peer::serve(listen, args.get(place + 2).map(String::as_str));
+        return tokio::runtime::Runtime::new()?.block_on(serving);
     }
+    // One thread: several would spend on waking each other what the service could do with it.
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure())
+}
+
+async fn measure() -> Result<()> {
     let from =
         |name: &str| std::env::var_os(name).map(PathBuf::from).with_context(|| format!("{name} is not set"));
     let (nsys, state, page) = (from("BENCH_NSYS")?, from("BENCH_STATE")?, from("BENCH_PAGE")?);

@@ -122,7 +122,8 @@ async fn insert_rows(database: &mut PgConnection) -> Result<()> {
              updated_at, provider, duration_ms)
          SELECT id, user_id, channel, 'TRANSACTIONAL', 'MEDIUM', 'SENT', payload::jsonb, now(), now(), now(),
              'simulated', 0.1
-         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[]) AS t(id, user_id, channel, payload)",
+         FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS user_id, unnest($3::text[]) AS channel,
+             unnest($4::text[]) AS payload) AS rows",
     )
     .bind(ids)
     .bind(users)

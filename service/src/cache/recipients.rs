@@ -19,15 +19,14 @@ impl Cache {
     ) -> Result<Recipients, DbError> {
         let mut found = Recipients::new();
         let mut unknown = Vec::new();
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::with_capacity(users.size_hint().0);
         for (tenant, user) in users.filter(|user| seen.insert(*user)) {
-            let key = recipient_key(tenant, user);
-            match self.recipients.get(&name(&key)) {
+            match self.recipients.get(&keys::recipient(tenant.unwrap_or_default(), user)) {
                 Some(Some(recipient)) => {
-                    found.insert(key, recipient);
+                    found.insert(recipient_key(tenant, user), recipient);
                 }
                 Some(None) => {}
-                None => unknown.push(key),
+                None => unknown.push(recipient_key(tenant, user)),
             }
         }
         if unknown.is_empty() {

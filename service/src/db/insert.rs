@@ -32,6 +32,8 @@ pub(crate) struct NewRow<'a> {
     pub(crate) state: RowState,
 }
 
+// Side by side in the list of what is selected, the arrays are walked through in step; as a table
+// (`FROM UNNEST`) each would be written into a store of its own first. What is shorter is filled up.
 macro_rules! insert_sql {
     ($repeats:literal) => {
         concat!(
@@ -41,17 +43,20 @@ macro_rules! insert_sql {
              SELECT id, user_id, tenant_id, channel, type, priority, status, payload::jsonb, scheduled_for,
                  CASE status WHEN 'PROCESSING' THEN now() + make_interval(secs => $20) ELSE due END,
                  expires_at, created_at, CASE WHEN status = 'SCHEDULED' THEN created_at ELSE now() END,
-                 idempotency_key, request_hash, correlation_id, causation_id, retry_count, error,
+                 idempotency_key, request_hash, correlation_id, causation_id, coalesce(retry_count, 0), error,
                  CASE WHEN due IS NULL THEN provider END, CASE WHEN due IS NULL THEN took_ms END,
                  CASE WHEN status IN ('SENT', 'DELIVERED') THEN now() END, CASE WHEN status = 'FAILED' THEN now() END,
                  CASE WHEN due IS NULL AND status <> 'PROCESSING' THEN nextval('events_id_seq') END
              FROM (SELECT *, coalesce(due_at, now() + make_interval(secs => wait_s)) AS due
-                 FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                 $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::text[],
-                 $14::text[], $15::text[], $16::text[], $17::int[], $18::text[], $19::text[], $21::real[], $22::float8[])
-                 AS t(id, user_id, tenant_id, channel, type, priority, status, payload, scheduled_for, due_at,
-                 expires_at, created_at, idempotency_key, request_hash, correlation_id, causation_id, retry_count, error,
-                 provider, took_ms, wait_s)) AS t",
+                 FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS user_id, unnest($3::text[]) AS tenant_id,
+                     unnest($4::text[]) AS channel, unnest($5::text[]) AS type, unnest($6::text[]) AS priority,
+                     unnest($7::text[]) AS status, unnest($8::text[]) AS payload,
+                     unnest($9::timestamptz[]) AS scheduled_for, unnest($10::timestamptz[]) AS due_at,
+                     unnest($11::timestamptz[]) AS expires_at, unnest($12::timestamptz[]) AS created_at,
+                     unnest($13::text[]) AS idempotency_key, unnest($14::text[]) AS request_hash,
+                     unnest($15::text[]) AS correlation_id, unnest($16::text[]) AS causation_id,
+                     unnest($17::int[]) AS retry_count, unnest($18::text[]) AS error, unnest($19::text[]) AS provider,
+                     unnest($21::real[]) AS took_ms, unnest($22::float8[]) AS wait_s) AS columns) AS rows",
             $repeats,
             " RETURNING id"
         )
@@ -158,7 +163,7 @@ fn arguments(rows: &[NewRow<'_>], lease: Duration) -> Result<PgArguments, BoxDyn
     all.add(sparse(rows, |row| row.request_hash))?;
     all.add(sparse(rows, |row| row.correlation_id))?;
     all.add(sparse(rows, |row| row.causation_id))?;
-    all.add(column(rows, |row| count(row.state.retry_count)))?;
+    all.add(sparse(rows, |row| Some(count(row.state.retry_count)).filter(|count| *count > 0)))?;
     all.add(sparse(rows, |row| row.state.error.as_deref()))?;
     all.add(column(rows, |row| row.state.attempt.map(|attempt| attempt.provider)))?;
     all.add(lease.as_secs_f64())?;

@@ -77,10 +77,10 @@ impl Feed {
 
     /// Adds a message; gives it back when there is no room within `patience`.
     pub(super) fn push(&self, message: Message, patience: Duration) -> Result<(), Message> {
-        let until = Instant::now() + patience;
+        let mut since = None;
         let mut state = self.lock();
         while state.waiting.len() >= self.batch * BATCHES_AHEAD && !state.closed {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = patience.saturating_sub(since.get_or_insert_with(Instant::now).elapsed());
             if left.is_zero() {
                 return Err(message);
             }
