@@ -311,7 +311,7 @@ impl Default for Worker {
             lease: Duration::from_secs(60),
             breaker_failures: 5,
             breaker_cooldown: Duration::from_secs(30),
-            nice: 10,
+            nice: 19,
         }
     }
 }

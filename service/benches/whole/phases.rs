@@ -35,7 +35,7 @@ impl Wanted {
 }
 
 /// Runs every part that is wanted. The stack is gone afterwards.
-pub(crate) async fn all(mut stack: Stack, Wanted(wanted): &Wanted) -> Result<Figures> {
+pub(crate) async fn all(stack: Stack, Wanted(wanted): &Wanted) -> Result<Figures> {
     let mut figures = Figures::new();
     stack.make_topic().await?;
     let (bare, prototype) = (Peer::start(None).await?, Peer::start(Some(&stack.brokers)).await?);
@@ -48,7 +48,7 @@ pub(crate) async fn all(mut stack: Stack, Wanted(wanted): &Wanted) -> Result<Fig
         working::all(&stack, &mut figures).await?;
     }
     if wanted.contains(&"overload") {
-        accepting::overload(&mut stack, &mut figures).await?;
+        accepting::overload(&stack, &mut figures).await?;
     }
     Ok(figures)
 }

@@ -25,8 +25,8 @@ pub(crate) struct Stack {
     nsys: PathBuf,
     state: PathBuf,
     name: String,
-    /// Settings of the service. Every call gets them: what reads others restarts the service with them.
-    settings: Vec<(&'static str, String)>,
+    /// Where spans go. Every call is told, or it would restart the service without.
+    otlp: String,
     pub(crate) api: SocketAddr,
     pub(crate) app: u32,
     pub(crate) brokers: String,
@@ -43,7 +43,7 @@ impl Stack {
             nsys,
             state,
             name,
-            settings: vec![("NSYS_TELEMETRY__OTLP_URL", otlp.to_owned())],
+            otlp: otlp.to_owned(),
             api: nothing,
             app: 0,
             brokers: String::new(),
@@ -58,7 +58,7 @@ impl Stack {
         let mut command = Command::new(&self.nsys);
         command.args(args).arg("--state-dir").arg(&self.state).env("NSYS_STACK__NAME", &self.name);
         command.env("NSYS_STACK__RUNTIME", "local").env("NO_COLOR", "1");
-        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command.env("NSYS_TELEMETRY__OTLP_URL", &self.otlp);
         command
     }
 
@@ -99,12 +99,6 @@ impl Stack {
     /// Stops the worker.
     pub(crate) fn stop_worker(&self) -> Result<()> {
         self.nsys(&["scale", "worker=0", "--yes"]).map(|_| ())
-    }
-
-    /// Restarts the API under one more setting.
-    pub(crate) fn restart_app(&mut self, name: &'static str, value: &str) -> Result<()> {
-        self.settings.push((name, value.to_owned()));
-        self.start()
     }
 
     fn start(&mut self) -> Result<()> {
