@@ -5,7 +5,7 @@ use crate::figures::{
     ACCEPT_64, ACCEPT_512, ACCEPT_KEY, BARE_GET, BARE_POST, BATCH, CAPACITY, Figure, Figures, LINES, MANY,
     OVERLOAD, PROTOTYPE_64, PROTOTYPE_512, READ,
 };
-use crate::phases::{ROUNDS, TIME, WARMUP, progress};
+use crate::rounds::{ROUNDS, TIME, WARMUP, progress};
 use crate::stack::{Stack, cpu, memory_mb};
 use crate::{Peer, peer, requests};
 use anyhow::{Context, Result, ensure};

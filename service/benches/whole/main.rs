@@ -11,6 +11,7 @@ mod page;
 mod peer;
 mod phases;
 mod requests;
+mod rounds;
 mod stack;
 mod working;
 

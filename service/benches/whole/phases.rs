@@ -2,16 +2,12 @@
 
 use crate::client::Make;
 use crate::figures::Figures;
+use crate::rounds::progress;
 use crate::stack::Stack;
 use crate::{Peer, accepting, peer, requests, working};
 use anyhow::{Context, Result};
 use std::time::Duration;
 
-/// Rounds of everything.
-pub(crate) const ROUNDS: usize = 5;
-/// Measured time of one form in one round.
-pub(crate) const TIME: Duration = Duration::from_secs(3);
-pub(crate) const WARMUP: Duration = Duration::from_secs(1);
 /// The broker compiles itself on the way: 20 s or some millions of messages.
 const WARM_BROKER: Duration = Duration::from_secs(15);
 
@@ -51,11 +47,6 @@ pub(crate) async fn all(stack: Stack, Wanted(wanted): &Wanted) -> Result<Figures
         accepting::overload(&stack, &mut figures).await?;
     }
     Ok(figures)
-}
-
-pub(crate) fn progress(what: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{what}");
 }
 
 async fn warm_broker(stack: &Stack, prototype: &Peer) -> Result<()> {

@@ -5,8 +5,8 @@ use crate::client::{Offer, Pace, stream_lines};
 use crate::figures::{
     CEILING, DRAIN, Figure, Figures, HALF, HALF_DRAINING, SUSTAINED_BATCH, SUSTAINED_SINGLE,
 };
-use crate::phases::{ROUNDS, TIME, WARMUP, progress};
 use crate::requests;
+use crate::rounds::{ROUNDS, TIME, WARMUP, progress};
 use crate::stack::{PARTITIONS, Stack, cpu, memory_mb};
 use anyhow::{Result, ensure};
 use sqlx::{Connection, PgConnection};
