@@ -1,6 +1,5 @@
 //! What is measured, in which order.
 
-use crate::client::Make;
 use crate::figures::Figures;
 use crate::rounds::progress;
 use crate::stack::Stack;
@@ -51,11 +50,12 @@ pub(crate) async fn all(stack: Stack, Wanted(wanted): &Wanted) -> Result<Figures
 
 async fn warm_broker(stack: &Stack, prototype: &Peer) -> Result<()> {
     progress("warming up");
-    let warm = async |to, process, connections, make: &Make| {
-        accepting::closed(to, process, connections, make, WARM_BROKER / 2).await
-    };
     let single = requests::create(&peer::token()?, false);
-    warm(prototype.address, prototype.child.id(), 256, &single).await?;
-    warm(stack.api, stack.app, 4, &requests::batch(&stack.token, 1_000)).await?;
+    let warm =
+        |to, process, connections, make| accepting::closed(to, process, connections, make, WARM_BROKER / 2);
+    let warmed = warm(prototype.address, prototype.child.id(), 256, &single).await;
+    warmed.context("warming up with the prototype")?;
+    let batches = requests::batch(&stack.token, 1_000);
+    warm(stack.api, stack.app, 4, &batches).await.context("warming up with the service")?;
     stack.skip_backlog()
 }
