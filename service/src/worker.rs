@@ -12,6 +12,7 @@ mod lane;
 mod message;
 mod recorder;
 mod scheduler;
+mod turns;
 
 pub(crate) use dispatcher::ChannelState;
 

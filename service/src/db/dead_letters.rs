@@ -6,7 +6,6 @@ use sqlx::Row;
 use uuid::Uuid;
 
 /// A message that cannot be decoded, with its place on the log.
-#[derive(Clone)]
 pub(crate) struct Undecodable<'a> {
     pub(crate) topic: &'a str,
     pub(crate) partition: i32,
@@ -30,9 +29,10 @@ pub(crate) struct Letter {
 
 impl Db {
     /// Keeps messages that cannot be handled, bytes and all. One that comes again leaves nothing more.
-    pub(crate) async fn keep_undecodable(&self, messages: &[Undecodable<'_>]) -> Result<(), DbError> {
+    pub(crate) async fn keep_undecodable(&self, messages: &[&Undecodable<'_>]) -> Result<(), DbError> {
         let mut connection = self.acquire().await?;
-        let column = |value: fn(&Undecodable<'_>) -> Vec<u8>| messages.iter().map(value).collect::<Vec<_>>();
+        let column =
+            |value: fn(&Undecodable<'_>) -> Vec<u8>| messages.iter().copied().map(value).collect::<Vec<_>>();
         let query = sqlx::query(
             "INSERT INTO dead_letters (reason, topic, log_partition, log_offset, message_key, raw, error)
              SELECT 'undecodable', * FROM UNNEST($1::text[], $2::int[], $3::bigint[], $4::bytea[], $5::bytea[], $6::text[])

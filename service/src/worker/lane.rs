@@ -12,6 +12,7 @@ use super::decision::{self, First};
 use super::dispatcher::{Dispatcher, Job};
 use super::message::Incoming;
 use super::recorder::{self, Final};
+use super::turns::{Turn, in_turn};
 use crate::app::App;
 use crate::cache::recipient_key;
 use crate::channels::Providers;
@@ -25,12 +26,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// Batches of a partition in progress at once: one is stored, one is read.
-const AT_ONCE: usize = 2;
 /// What was decided on longer ago is decided again: meanwhile it may have run out, or quiet hours begun.
 const FRESH: Duration = Duration::from_secs(1);
 /// Longest wait between two tries to reach PostgreSQL.
@@ -46,37 +43,24 @@ pub(crate) struct Lanes {
 impl Lanes {
     /// Handles a partition until it is given away.
     pub(crate) async fn run(self: Arc<Self>, feed: Arc<Feed>) {
-        let places = Arc::new(Semaphore::new(AT_ONCE));
-        let mut before = None;
-        // Nobody closes the semaphore.
-        while let Ok(place) = Arc::clone(&places).acquire_owned().await
-            && let Some(batch) = feed.take(self.app.config.worker.batch_wait).await
-        {
+        let wait = self.app.config.worker.batch_wait;
+        let store = |batch: Vec<Message>, turn| {
             let (lanes, feed) = (Arc::clone(&self), Arc::clone(&feed));
-            before = Some(tokio::spawn(async move {
-                let done = lanes.one_batch(&feed, &batch, before).await;
-                drop(place);
-                done
-            }));
-        }
-        if let Some(last) = before {
-            outcome(last).await;
-        }
+            async move { lanes.one_batch(&feed, &batch, turn).await }
+        };
+        in_turn(|| feed.take(wait), store).await;
         feed.end();
     }
 
     /// Gets a batch ready, and stores it once the one before it is. `false` when the partition was given
     /// away while PostgreSQL was away: nothing is committed then.
-    async fn one_batch(&self, feed: &Feed, batch: &[Message], before: Option<JoinHandle<bool>>) -> bool {
+    async fn one_batch(&self, feed: &Feed, batch: &[Message], turn: Turn) -> bool {
         let state = &self.app.worker;
         state.in_progress.fetch_add(batch.len() as u64, Ordering::Relaxed);
         let read = Read::of(feed, batch);
         // What fails here is tried again when its turn has come.
         let ready = self.prepare(&read.fresh).await.ok();
-        let is_its_turn = match before {
-            Some(before) => outcome(before).await,
-            None => true,
-        };
+        let is_its_turn = turn.comes().await;
         let started = Instant::now();
         let done = is_its_turn && self.store_until_done(feed, &read, ready).await;
         state.in_progress.fetch_sub(batch.len() as u64, Ordering::Relaxed);
@@ -121,7 +105,7 @@ impl Lanes {
             self.app.db.meet_again(&again).await?;
             self.app.metrics.redelivered(again.len() as u64);
         }
-        let poison: Vec<_> = read.poison.iter().cloned().chain(refused).collect();
+        let poison: Vec<_> = read.poison.iter().chain(&refused).collect();
         if !poison.is_empty() {
             tracing::warn!(topic = %feed.topic, partition = feed.partition, count = poison.len(), "Messages cannot be handled; they are kept as dead letters.");
             self.app.db.keep_undecodable(&poison).await?;
@@ -255,16 +239,6 @@ impl Lanes {
 struct Ready<'a> {
     rows: Insertion<'a>,
     since: Instant,
-}
-
-/// What became of a batch. It panics when that did: nobody goes on behind a batch that is lost.
-async fn outcome(batch: JoinHandle<bool>) -> bool {
-    match batch.await {
-        Ok(done) => done,
-        Err(cause) if cause.is_panic() => std::panic::resume_unwind(cause.into_panic()),
-        // The process ends.
-        Err(_) => false,
-    }
 }
 
 fn ending(row: &NewRow<'_>) -> Final {

@@ -1,0 +1,123 @@
+//! Things done one after the other, each got ready while the one before it is done.
+
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Things in progress at once: one is done, one is got ready.
+const AT_ONCE: usize = 2;
+
+/// What one waits for: the end of the one before.
+pub(super) struct Turn(Option<JoinHandle<bool>>);
+
+impl Turn {
+    /// Waits for it. `false` when the one before was given up: nobody goes on behind it. Panics when that
+    /// did.
+    pub(super) async fn comes(self) -> bool {
+        let Some(before) = self.0 else { return true };
+        match before.await {
+            Ok(done) => done,
+            Err(cause) if cause.is_panic() => std::panic::resume_unwind(cause.into_panic()),
+            // The process ends.
+            Err(_) => false,
+        }
+    }
+}
+
+/// Begins `work` on each thing that `next` gives, until there is none or one is given up (`false`). Panics
+/// when one does, even while it waits for the next.
+pub(super) async fn in_turn<T, N, W>(next: impl Fn() -> N, work: impl Fn(T, Turn) -> W)
+where
+    N: Future<Output = Option<T>>,
+    W: Future<Output = bool> + Send + 'static,
+{
+    let (places, over) = (Arc::new(Semaphore::new(AT_ONCE)), CancellationToken::new());
+    let upcoming = async || {
+        // Nobody closes the semaphore.
+        let place = Arc::clone(&places).acquire_owned().await.ok()?;
+        Some((place, next().await?))
+    };
+    let mut last = Turn(None);
+    while let Some(Some((place, thing))) = over.run_until_cancelled(upcoming()).await {
+        let (work, unless_done) = (work(thing, last), over.clone().drop_guard());
+        last = Turn(Some(tokio::spawn(async move {
+            let done = work.await;
+            if done {
+                unless_done.disarm();
+            }
+            drop(place);
+            done
+        })));
+    }
+    last.comes().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::sync::Notify;
+
+    /// Gives so many things, then waits for ever or says that there are no more.
+    async fn count_to(end: usize, given: &AtomicUsize, then_wait: bool) -> Option<usize> {
+        let number = given.fetch_add(1, Ordering::Relaxed);
+        if number >= end && then_wait {
+            std::future::pending::<()>().await;
+        }
+        (number < end).then_some(number)
+    }
+
+    #[tokio::test]
+    async fn each_is_got_ready_while_the_one_before_is_done_and_no_further() {
+        let (given, said, second) =
+            (AtomicUsize::new(0), Arc::<Mutex<Vec<_>>>::default(), Arc::new(Notify::new()));
+        let work = |number, turn: Turn| {
+            let (said, second) = (Arc::clone(&said), Arc::clone(&second));
+            async move {
+                said.lock().unwrap().push(format!("{number} ready"));
+                if number == 1 {
+                    second.notify_one();
+                }
+                let done = turn.comes().await;
+                if number == 0 {
+                    second.notified().await;
+                    tokio::task::yield_now().await;
+                }
+                said.lock().unwrap().push(format!("{number} done"));
+                done
+            }
+        };
+        in_turn(|| count_to(3, &given, false), work).await;
+        let said = said.lock().unwrap().join(", ");
+        assert!(said.starts_with("0 ready, 1 ready, 0 done, "), "{said}");
+        let done: Vec<_> = said.split(", ").filter(|one| one.ends_with("done")).collect();
+        assert_eq!(done, ["0 done", "1 done", "2 done"]);
+    }
+
+    #[tokio::test]
+    async fn nobody_goes_on_behind_one_that_is_given_up() {
+        let (given, done) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+        let work = |number, turn: Turn| {
+            let done = Arc::clone(&done);
+            async move {
+                let goes_on = turn.comes().await && number != 1;
+                done.fetch_add(usize::from(goes_on), Ordering::Relaxed);
+                goes_on
+            }
+        };
+        in_turn(|| count_to(9, &given, true), work).await;
+        assert_eq!(done.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_heard_while_the_next_is_waited_for() {
+        let given = Arc::new(AtomicUsize::new(0));
+        let all = tokio::spawn(async move {
+            let work = |_: usize, turn: Turn| async move { turn.comes().await && panic!("on purpose") };
+            in_turn(|| count_to(1, &given, true), work).await;
+        });
+        assert!(all.await.unwrap_err().is_panic());
+    }
+}
