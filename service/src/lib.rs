@@ -195,6 +195,15 @@ async fn listener(listen: Listen) -> anyhow::Result<tokio::net::TcpListener> {
     }
 }
 
+/// Shells start programs with room for about a thousand connections; the system allows more.
+pub fn raise_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where that is not allowed, what there is has to do.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
 /// Resolves at the first SIGTERM or SIGINT.
 pub async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};

@@ -61,15 +61,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// Shells start programs with room for about a thousand connections; the system allows more.
-fn raise_open_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Where that is not allowed, what there is has to do.
-    let _ = setrlimit(Resource::Nofile, limit);
-}
-
 /// Takes second place on processors that callers need. Threads that come later inherit it.
 fn yield_to_others(nice: u8) {
     // Where that is not allowed, everybody has the same part.
@@ -77,7 +68,7 @@ fn yield_to_others(nice: u8) {
 }
 
 fn serve(arguments: Arguments) -> anyhow::Result<()> {
-    raise_open_files();
+    notification_service::raise_open_files();
     let config = settings::load(arguments.config.as_deref(), std::env::vars())?;
     if arguments.role == Role::Worker {
         yield_to_others(config.worker.nice);

@@ -78,7 +78,7 @@ pub(crate) async fn closed(
 
 /// Offers a load and measures the process that answers it.
 pub(crate) async fn measured(what: &Offer, process: u32) -> Result<(Figure, Answers)> {
-    let (mut before, mut after) = (cpu(process), cpu(process));
+    let (mut before, mut after) = (Ok(Duration::ZERO), Ok(Duration::ZERO));
     let mut answers = offer(what, || before = cpu(process), || after = cpu(process)).await?;
     ensure!(answers.wrong == 0, "{} answers are wrong", answers.wrong);
     let acknowledged = answers.acknowledged as f64;

@@ -37,16 +37,8 @@ fn main() -> Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure())
 }
 
-/// Thousands of connections are more than a shell allows its programs at first.
-fn raise_open_files() -> Result<()> {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    Ok(setrlimit(Resource::Nofile, limit)?)
-}
-
 async fn measure() -> Result<()> {
-    raise_open_files()?;
+    notification_service::raise_open_files();
     let from =
         |name: &str| std::env::var_os(name).map(PathBuf::from).with_context(|| format!("{name} is not set"));
     let (nsys, state, page) = (from("BENCH_NSYS")?, from("BENCH_STATE")?, from("BENCH_PAGE")?);

@@ -1,7 +1,7 @@
 //! What the service is measured against: the least that a route can do, without and with the log.
 //!
-//! Both verify an HS256 token, read JSON and answer JSON of the service's shape. The prototype also sends with acks=all and
-//! waits for the delivery report: the service's promise, without its features.
+//! Both verify an HS256 token, read JSON and answer JSON of the service's shape. The prototype also sends
+//! with acks=all and waits for the delivery report: the service's promise, without its features.
 
 use anyhow::{Context, Result};
 use axum::extract::{Path, State};
