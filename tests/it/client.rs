@@ -47,6 +47,14 @@ impl Client {
         client
     }
 
+    /// The same caller with a key, which has no end, instead of a token.
+    pub(crate) async fn with_a_key(mut self) -> Self {
+        let wanted = json!({"name": "a caller for long", "role": "ADMIN"});
+        let answer = self.post("/admin/api-keys", &wanted).await.expect("the service answers");
+        self.token = answer.body["secret"].as_str().expect("a key").to_owned();
+        self
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> reqwest::Result<Answer> {
         self.send(self.http.post(format!("{}{path}", self.base)).json(body)).await
     }

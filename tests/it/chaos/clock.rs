@@ -1,17 +1,71 @@
-//! A clock that jumps: one worker's wall clock goes two hours ahead, then two hours behind, under load.
+//! Clocks that jump: the wall clock of a part, and then that of all parts, goes two hours behind and two
+//! hours ahead, under load.
 //!
-//! The worker is an ordinary one with the clock of `clock.c` before the system's; the clocks that measure
-//! spans are left alone, as they are when somebody sets the time.
+//! The parts are the stack's own with the clock of `clock.c` before the system's; the clocks that measure
+//! spans are left alone, as they are when somebody sets the time. Kafka keeps its clock: a Java machine
+//! waits in ways that a clock before the system's would break. So does Redis: one whose entries run out at
+//! once is one that was flushed.
 
-use super::{Load, reconcile, stack};
+use super::{Load, healthy, reconcile, stack};
 use crate::client::{Client, PATIENCE};
 use crate::support::{Place, in_containers};
-use serde_json::Value;
-use std::os::unix::fs::FileExt;
+use nsys::stack::Layout;
+use nsys::stack::spec::{Request, Spec};
+use serde_json::{Value, json};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The parts whose clocks are set.
+const PARTS: [&str; 3] = ["worker-1", "app-1", "postgres"];
+/// Whose clocks are off by how many hours, one after the other. When PostgreSQL's goes back, what waits for
+/// its time waits so much longer; it goes ahead again each time.
+const JUMPS: [(&[&str], &[i64]); 4] =
+    [(&["worker-1"], &[2, -2, 0]), (&["app-1"], &[-2, 0]), (&PARTS, &[-2, 0]), (&["postgres"], &[2])];
+/// So many more have to be acknowledged, and as many stored, under each clock.
+const UNDER_EACH: u64 = 60;
+
+/// Clocks of parts, one for each.
+struct Clocks {
+    dir: TempDir,
+}
+
+impl Clocks {
+    /// Starts the parts anew, each under a clock of its own that is right.
+    async fn start(place: &Place) -> Self {
+        let clocks = Self { dir: tempfile::tempdir().unwrap() };
+        // PostgreSQL may run as somebody else.
+        std::fs::set_permissions(clocks.dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let library = library(clocks.dir.path());
+        let specs = PARTS.map(|part| {
+            std::fs::write(clocks.of(part), 0_i64.to_ne_bytes()).unwrap();
+            std::fs::set_permissions(clocks.of(part), PermissionsExt::from_mode(0o644)).unwrap();
+            let mut spec = running(place, part);
+            spec.env.push(("LD_PRELOAD".to_owned(), library.display().to_string()));
+            spec.env.push(("CLOCK_FILE".to_owned(), clocks.of(part).display().to_string()));
+            spec
+        });
+        let layout = Layout::new(place.state().parent().unwrap(), &place.name);
+        let request = Request::Start { specs: specs.into() };
+        let parts = nsys::stack::control::ask(&layout, &request).await.unwrap();
+        assert!(parts.is_some(), "the supervisor runs");
+        clocks
+    }
+
+    fn of(&self, part: &str) -> PathBuf {
+        self.dir.path().join(part)
+    }
+
+    /// Sets a part's clock off by so many hours.
+    fn set(&self, part: &str, hours: i64) {
+        let file = std::fs::File::options().write(true).open(self.of(part)).unwrap();
+        // Into the very page that the part has mapped.
+        file.write_all_at(&(hours * 3_600).to_ne_bytes(), 0).unwrap();
+    }
+}
 
 /// The clock of `clock.c`, built into this directory.
 fn library(dir: &Path) -> PathBuf {
@@ -23,103 +77,126 @@ fn library(dir: &Path) -> PathBuf {
     library
 }
 
-/// A worker beside the stack's own, with a clock that can be set.
-struct Worker {
-    child: Child,
-    clock: PathBuf,
-    health: String,
+/// How a part that runs was started.
+fn running(place: &Place, part: &str) -> Spec {
+    let own = PathBuf::from(format!("/proc/{}", place.pid(part)));
+    let list = |name: &str| -> Vec<String> {
+        let bytes = std::fs::read(own.join(name)).expect("it runs");
+        let parts = bytes.split(|byte| *byte == 0).filter(|part| !part.is_empty());
+        parts.map(|part| String::from_utf8_lossy(part).into_owned()).collect()
+    };
+    let pairs = list("environ").into_iter().filter_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        Some((name.to_owned(), value.to_owned()))
+    });
+    let owner = std::fs::metadata(&own).unwrap();
+    let is_app = part.starts_with("app-");
+    let api = std::net::SocketAddr::from(([127, 0, 0, 1], 3_000 + place.offset));
+    Spec {
+        name: part.to_owned(),
+        program: std::fs::read_link(own.join("exe")).unwrap(),
+        args: list("cmdline")[1..].to_vec(),
+        env: pairs.collect(),
+        user: (part == "postgres").then_some((owner.uid(), owner.gid())),
+        listen: is_app.then_some(api),
+        port: port(place, part),
+        stage: 0,
+        stop_by_interrupt: part == "postgres",
+        stop_timeout_s: 20,
+        restart_limit: 100,
+    }
 }
 
-impl Worker {
-    /// Started as the supervisor starts its worker, under another clock.
-    fn start(place: &Place) -> Self {
-        let library = library(place.dir.path());
-        let own = PathBuf::from(format!("/proc/{}", place.pid("worker-1")));
-        let list = |name: &str| -> Vec<String> {
-            let bytes = std::fs::read(own.join(name)).expect("it runs");
-            let parts = bytes.split(|byte| *byte == 0).filter(|part| !part.is_empty());
-            parts.map(|part| String::from_utf8_lossy(part).into_owned()).collect()
-        };
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut args = list("cmdline");
-        let listen = args.iter().position(|arg| arg == "--metrics-listen").expect("a metrics listener");
-        args[listen + 1] = port.to_string();
-        let clock = place.dir.path().join("clock");
-        std::fs::write(&clock, 0_i64.to_ne_bytes()).unwrap();
-        let log = std::fs::File::create(place.dir.path().join("worker.log")).unwrap();
-        let mut command = Command::new(&args[0]);
-        command
-            .args(&args[1..])
-            .env_clear()
-            .stdin(Stdio::null())
-            .stderr(log.try_clone().unwrap())
-            .stdout(log);
-        command.envs(list("environ").iter().filter_map(|pair| pair.split_once('=')));
-        command.env("LD_PRELOAD", library).env("CLOCK_FILE", &clock);
-        Self { child: command.spawn().unwrap(), clock, health: format!("http://{port}/health/worker") }
-    }
-
-    /// Its own time, and how many messages it has stored; absent until it listens.
-    async fn state(&self) -> Option<(jiff::Timestamp, u64)> {
-        let state: Value = reqwest::get(&self.health).await.ok()?.json().await.ok()?;
-        Some((state["timestamp"].as_str()?.parse().ok()?, state["worker"]["processedCount"].as_u64()?))
-    }
-
-    /// Sets its clock off by so many hours, and waits until it has worked on under that clock.
-    async fn set(&mut self, hours: i64) {
-        let file = std::fs::File::options().write(true).open(&self.clock).unwrap();
-        // Into the very page that the worker has mapped.
-        file.write_all_at(&(hours * 3_600).to_ne_bytes(), 0).unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        let mut since = None;
-        loop {
-            if let Some((now, stored)) = self.state().await {
-                let off = now.duration_since(jiff::Timestamp::now()).as_secs() - hours * 3_600;
-                let since = *since.get_or_insert(stored);
-                if off.abs() < 600 && stored > since + 50 {
-                    return;
-                }
-            }
-            if let Some(status) = self.child.try_wait().unwrap() {
-                let log = std::fs::read_to_string(self.clock.with_file_name("worker.log")).unwrap();
-                panic!("the worker ended ({status}) when its clock went {hours} h off:\n{}", tail(&log));
-            }
-            assert!(
-                Instant::now() < deadline,
-                "the worker does not work {hours} h off: {:?}",
-                self.state().await
-            );
-            tokio::time::sleep(Duration::from_millis(200)).await;
+/// Waits until enough has been acknowledged and stored since now.
+async fn goes_on(client: &Client, load: &Load, what: &str) {
+    let stored = || async { client.ask("SELECT count(*) FROM notifications").await.parse::<u64>().unwrap() };
+    let (acknowledged, rows) = (load.acknowledged() as u64, stored().await);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let more = (load.acknowledged() as u64 - acknowledged, stored().await - rows);
+        if more.0 >= UNDER_EACH && more.1 >= UNDER_EACH {
+            return;
         }
+        assert!(
+            Instant::now() < deadline,
+            "{what}: only {more:?} more were acknowledged and stored, {:?} were refused, and {:?}",
+            load.seen.refused,
+            load.seen.broken.lock().unwrap().first()
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
-/// The last lines of a log.
-fn tail(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
+/// Waits until a part says that its clock is off by so many hours.
+async fn notices(place: &Place, client: &Client, part: &str, hours: i64) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let now = match part {
+            "postgres" => {
+                client.ask("SELECT extract(epoch FROM clock_timestamp())::bigint").await.parse().ok()
+            }
+            "app-1" => timestamp(&format!("http://127.0.0.1:{}/health", 3_000 + place.offset)).await,
+            _ => timestamp(&format!("http://127.0.0.1:{}/health/worker", port(place, part))).await,
+        };
+        let off = now.map(|now: i64| now - jiff::Timestamp::now().as_second() - hours * 3_600);
+        if off.is_some_and(|off| off.abs() < 600) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{part}'s clock is not {hours} h off, but {off:?} s more");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The port that a part shows.
+fn port(place: &Place, part: &str) -> u16 {
+    let ps = place.json(&["ps"]);
+    let found = ps["parts"].as_array().unwrap().iter().find(|one| one["name"] == part);
+    let port = found.and_then(|one| u16::try_from(one["port"].as_u64()?).ok());
+    port.unwrap_or_else(|| panic!("{part} has no port: {ps}"))
+}
+
+/// A process' own time, in seconds since the epoch; absent until it answers.
+async fn timestamp(url: &str) -> Option<i64> {
+    let state: Value = reqwest::get(url).await.ok()?.json().await.ok()?;
+    Some(state["timestamp"].as_str()?.parse::<jiff::Timestamp>().ok()?.as_second())
+}
+
+/// Kafka takes no message from more than an hour ahead: an API of that clock acknowledges nothing.
+async fn refused_from_the_future(place: &Place, client: &Client, clocks: &Clocks) {
+    clocks.set("app-1", 2);
+    notices(place, client, "app-1", 2).await;
+    let body = json!({"userId": "u", "channel": "IN_APP", "type": "SYSTEM", "payload": {"title": "t"}});
+    let answer = client.post("/notifications", &body).await.unwrap();
+    assert_eq!((answer.status, answer.retry_after.is_some()), (503, true), "{answer:?}");
+    clocks.set("app-1", 0);
+    notices(place, client, "app-1", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_jumps_puts_nothing_off_and_doubles_nothing() {
+async fn clocks_that_jump_lose_nothing_and_double_nothing() {
     if in_containers() {
-        eprintln!("left out: a container's program cannot be started beside it");
+        eprintln!("left out: what preloads the clock would have to be in the images");
         return;
     }
     let place = stack(0.2, "");
-    let client = Arc::new(Client::of(&place).await);
-    let mut worker = Worker::start(&place);
+    // A token would have ended, or not begun.
+    let client = Arc::new(Client::of(&place).await.with_a_key().await);
+    let clocks = Clocks::start(&place).await;
+    healthy(&client).await;
     let load = Load::start(&client, 6, "clock");
-    for hours in [0, 2, -2, 0] {
-        worker.set(hours).await;
+    for (parts, jumps) in JUMPS {
+        for &hours in jumps {
+            for part in parts {
+                clocks.set(part, hours);
+            }
+            for part in parts {
+                notices(&place, &client, part, hours).await;
+            }
+            goes_on(&client, &load, &format!("{parts:?} {hours} h off")).await;
+        }
     }
+    refused_from_the_future(&place, &client, &clocks).await;
+    goes_on(&client, &load, "every clock of the service right again").await;
     let seen = load.end().await;
     seen.only_refusals("clock");
     reconcile(&client, &seen, "clock").await;
