@@ -96,7 +96,7 @@ impl Producer {
                     .topics()
                     .iter()
                     .any(|found| found.name() == topic && !found.partitions().is_empty());
-                anyhow::ensure!(known, "topic {topic} does not exist; `nsys kafka ensure-topics` creates it");
+                anyhow::ensure!(known, "topic {topic} does not exist; `nsys up` creates it");
             }
             anyhow::Ok(())
         })

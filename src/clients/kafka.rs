@@ -201,8 +201,8 @@ pub async fn lag(
             }
             Ok::<_, KafkaError>(list)
         };
-        let ends = consumer.offsets_for_times(list(Offset::End)?, timeout)?;
-        let starts = consumer.offsets_for_times(list(Offset::Beginning)?, timeout)?;
+        let ends = offsets::offsets(&consumer, list(Offset::End)?, timeout)?;
+        let starts = offsets::offsets(&consumer, list(Offset::Beginning)?, timeout)?;
         let committed = consumer.committed_offsets(list(Offset::Invalid)?, timeout)?;
         let at = |list: &TopicPartitionList, topic: &str, partition: i32| {
             list.find_partition(topic, partition).and_then(|found| match found.offset() {

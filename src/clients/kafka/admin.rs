@@ -1,5 +1,6 @@
 //! Topics and groups in detail, and more partitions.
 
+use super::offsets::offsets;
 use super::{Brokers, blocking, config, reason};
 use crate::domain::group::{Group, Member, read_assignment};
 use crate::error::{Error, Kind, Result};
@@ -134,7 +135,7 @@ pub async fn describe(brokers: &Brokers, topic: &str, timeout: Duration) -> Resu
             for one in found.partitions() {
                 list.add_partition_offset(&topic, one.id(), offset)?;
             }
-            consumer.offsets_for_times(list, timeout)
+            offsets(&consumer, list, timeout)
         };
         let (begins, ends) = (ask(Offset::Beginning)?, ask(Offset::End)?);
         let at = |list: &TopicPartitionList, partition| {

@@ -14,10 +14,12 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Times that a topic may vanish between two requests before that is reported.
 const TRIES: usize = 3;
+/// Between two requests for offsets of a partition whose leader has just come back.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// The group with its members, and its offsets on every topic that it committed to or owns.
 ///
@@ -112,13 +114,35 @@ fn look(consumer: &BaseConsumer, name: &str, timeout: Duration) -> KafkaResult<(
     Ok((group, found))
 }
 
-/// A request for no partition would be refused.
-fn offsets(
+/// What is asked for of each partition. A partition whose leader has just come back may be ahead of what the
+/// broker knows of it, and is asked for again until `timeout`.
+pub(super) fn offsets(
     consumer: &BaseConsumer,
     list: TopicPartitionList,
     timeout: Duration,
 ) -> KafkaResult<TopicPartitionList> {
-    if list.count() == 0 { Ok(list) } else { consumer.offsets_for_times(list, timeout) }
+    // A request for no partition would be refused.
+    if list.count() == 0 {
+        return Ok(list);
+    }
+    let deadline = Instant::now() + timeout;
+    loop {
+        let found = consumer.offsets_for_times(list.clone(), timeout)?;
+        let is_settled = found.elements().iter().all(|one| !one.error().is_err_and(is_for_a_moment));
+        if is_settled || Instant::now() > deadline {
+            return Ok(found);
+        }
+        std::thread::sleep(AGAIN);
+    }
+}
+
+/// Whether the same request may be answered a moment later.
+fn is_for_a_moment(cause: KafkaError) -> bool {
+    use RDKafkaErrorCode::{
+        FencedLeaderEpoch, LeaderNotAvailable, NotLeaderForPartition, UnknownLeaderEpoch,
+    };
+    let moments = [FencedLeaderEpoch, LeaderNotAvailable, NotLeaderForPartition, UnknownLeaderEpoch];
+    cause.rdkafka_error_code().is_some_and(|code| moments.contains(&code))
 }
 
 /// The offset in a list; absent when there is none, or the partition could not be asked.
