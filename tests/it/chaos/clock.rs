@@ -21,10 +21,12 @@ use tempfile::TempDir;
 
 /// The parts whose clocks are set.
 const PARTS: [&str; 3] = ["worker-1", "app-1", "postgres"];
-/// Whose clocks are off by how many hours, one after the other. When PostgreSQL's goes back, what waits for
-/// its time waits so much longer; it goes ahead again each time.
-const JUMPS: [(&[&str], &[i64]); 4] =
-    [(&["worker-1"], &[2, -2, 0]), (&["app-1"], &[-2, 0]), (&PARTS, &[-2, 0]), (&["postgres"], &[2])];
+/// Whose clocks are off by how many hours, one after the other.
+type Jumps = [(&'static [&'static str], &'static [i64]); 2];
+/// Those of the service alone: nothing that a clock of the service decided may wait for hours.
+const OF_THE_SERVICE: Jumps = [(&["worker-1"], &[2, -2, 0]), (&["app-1"], &[-2, 0])];
+/// When PostgreSQL's goes back, what waits for its time waits so much longer; it goes ahead again each time.
+const WITH_POSTGRES: Jumps = [(&PARTS, &[-2, 0]), (&["postgres"], &[2])];
 /// So many more have to be acknowledged, and as many stored, under each clock.
 const UNDER_EACH: u64 = 60;
 
@@ -43,7 +45,7 @@ impl Clocks {
         let specs = PARTS.map(|part| {
             std::fs::write(clocks.of(part), 0_i64.to_ne_bytes()).unwrap();
             std::fs::set_permissions(clocks.of(part), PermissionsExt::from_mode(0o644)).unwrap();
-            let mut spec = running(place, part);
+            let mut spec = spec_of(place, part);
             spec.env.push(("LD_PRELOAD".to_owned(), library.display().to_string()));
             spec.env.push(("CLOCK_FILE".to_owned(), clocks.of(part).display().to_string()));
             spec
@@ -78,7 +80,7 @@ fn library(dir: &Path) -> PathBuf {
 }
 
 /// How a part that runs was started.
-fn running(place: &Place, part: &str) -> Spec {
+fn spec_of(place: &Place, part: &str) -> Spec {
     let own = PathBuf::from(format!("/proc/{}", place.pid(part)));
     let list = |name: &str| -> Vec<String> {
         let bytes = std::fs::read(own.join(name)).expect("it runs");
@@ -172,6 +174,21 @@ async fn refused_from_the_future(place: &Place, client: &Client, clocks: &Clocks
     notices(place, client, "app-1", 0).await;
 }
 
+/// Sets clocks, one after the other; under each the load goes on.
+async fn jump(place: &Place, client: &Client, clocks: &Clocks, load: &Load, jumps: Jumps) {
+    for (parts, hours) in jumps {
+        for &hours in hours {
+            for part in parts {
+                clocks.set(part, hours);
+            }
+            for part in parts {
+                notices(place, client, part, hours).await;
+            }
+            goes_on(client, load, &format!("{parts:?} {hours} h off")).await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn clocks_that_jump_lose_nothing_and_double_nothing() {
     if in_containers() {
@@ -183,21 +200,18 @@ async fn clocks_that_jump_lose_nothing_and_double_nothing() {
     let client = Arc::new(Client::of(&place).await.with_a_key().await);
     let clocks = Clocks::start(&place).await;
     healthy(&client).await;
-    let load = Load::start(&client, 6, "clock");
-    for (parts, jumps) in JUMPS {
-        for &hours in jumps {
-            for part in parts {
-                clocks.set(part, hours);
-            }
-            for part in parts {
-                notices(&place, &client, part, hours).await;
-            }
-            goes_on(&client, &load, &format!("{parts:?} {hours} h off")).await;
-        }
-    }
+
+    let load = Load::start(&client, 6, "service-clocks");
+    jump(&place, &client, &clocks, &load, OF_THE_SERVICE).await;
     refused_from_the_future(&place, &client, &clocks).await;
-    goes_on(&client, &load, "every clock of the service right again").await;
+    goes_on(&client, &load, "every clock right again").await;
     let seen = load.end().await;
-    seen.only_refusals("clock");
-    reconcile(&client, &seen, "clock").await;
+    seen.only_refusals("service-clocks");
+    reconcile(&client, &seen, "service-clocks").await;
+
+    let load = Load::start(&client, 6, "clocks");
+    jump(&place, &client, &clocks, &load, WITH_POSTGRES).await;
+    let seen = load.end().await;
+    seen.only_refusals("clocks");
+    reconcile(&client, &seen, "clocks").await;
 }
