@@ -7,10 +7,9 @@ mod read;
 
 pub use admin::{Partition, create_partitions, describe, group, groups, topic_settings};
 pub use monitor::Monitor;
-pub use offsets::group_offsets;
+pub use offsets::{group_offsets, lag};
 pub use read::{Found, find, first_times, recent_keys};
 
-use crate::domain::lag::PartitionLag;
 use crate::error::{Error, Result};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -18,7 +17,6 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
 use std::time::Duration;
 
 /// Where the brokers are and how to be let in.
@@ -170,56 +168,4 @@ pub async fn ensure_topics(
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
-}
-
-/// Lag of every partition of these topics.
-///
-/// # Errors
-/// When the broker does not answer in time, or a partition has no leader.
-pub async fn lag(
-    brokers: &Brokers,
-    group: &str,
-    topics: &[String],
-    timeout: Duration,
-) -> Result<Vec<PartitionLag>> {
-    let mut config = config(brokers);
-    config.set("group.id", group).set("enable.auto.commit", "false");
-    // The end of the log, not of what transactions have settled.
-    config.set("isolation.level", "read_uncommitted");
-    let topics = topics.to_vec();
-    blocking(move || {
-        let consumer: BaseConsumer = config.create()?;
-        let metadata = consumer.fetch_metadata(None, timeout)?;
-        let list = |offset: Offset| {
-            let mut list = TopicPartitionList::new();
-            for topic in
-                metadata.topics().iter().filter(|topic| topics.iter().any(|name| name == topic.name()))
-            {
-                for partition in topic.partitions() {
-                    list.add_partition_offset(topic.name(), partition.id(), offset)?;
-                }
-            }
-            Ok::<_, KafkaError>(list)
-        };
-        let ends = offsets::offsets(&consumer, list(Offset::End)?, timeout)?;
-        let starts = offsets::offsets(&consumer, list(Offset::Beginning)?, timeout)?;
-        let committed = consumer.committed_offsets(list(Offset::Invalid)?, timeout)?;
-        let at = |list: &TopicPartitionList, topic: &str, partition: i32| {
-            list.find_partition(topic, partition).and_then(|found| match found.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
-            })
-        };
-        ends.elements()
-            .iter()
-            .map(|end| {
-                end.error()?;
-                let (topic, partition) = (end.topic(), end.partition());
-                let last = at(&ends, topic, partition).unwrap_or(0);
-                let first = at(&starts, topic, partition).unwrap_or(0);
-                Ok(PartitionLag::new(topic, partition, at(&committed, topic, partition), first, last))
-            })
-            .collect()
-    })
-    .await
 }

@@ -7,8 +7,9 @@
 use super::admin::members;
 use super::{Brokers, blocking, config};
 use crate::domain::group::Group;
-use crate::domain::lag::GroupOffsets;
+use crate::domain::lag::{GroupOffsets, PartitionLag};
 use crate::error::Result;
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
@@ -30,15 +31,35 @@ pub async fn group_offsets(
     group: &str,
     timeout: Duration,
 ) -> Result<(Group, Vec<GroupOffsets>)> {
-    let mut config = config(brokers);
-    config.set("group.id", group).set("enable.auto.commit", "false");
-    config.set("isolation.level", "read_uncommitted");
-    let name = group.to_owned();
+    let (config, name) = (of_group(brokers, group), group.to_owned());
+    blocking(move || look_again(&config.create()?, &name, timeout)).await
+}
+
+/// Lag of every partition of these topics.
+///
+/// # Errors
+/// When the broker does not answer in time, or a partition has no leader.
+pub async fn lag(
+    brokers: &Brokers,
+    group: &str,
+    topics: &[String],
+    timeout: Duration,
+) -> Result<Vec<PartitionLag>> {
+    let (config, topics) = (of_group(brokers, group), topics.to_vec());
     blocking(move || {
-        let consumer: BaseConsumer = config.create()?;
-        look_again(&consumer, &name, timeout)
+        let consumer = config.create()?;
+        until_nothing_vanishes(|| look_at(&consumer, &topics, timeout))
     })
     .await
+}
+
+/// Looks at a group without becoming a member.
+fn of_group(brokers: &Brokers, group: &str) -> ClientConfig {
+    let mut config = config(brokers);
+    config.set("group.id", group).set("enable.auto.commit", "false");
+    // The end of the log, not of what transactions have settled.
+    config.set("isolation.level", "read_uncommitted");
+    config
 }
 
 /// The same over a consumer of the group that is there already.
@@ -47,9 +68,14 @@ pub(super) fn look_again(
     group: &str,
     timeout: Duration,
 ) -> KafkaResult<(Group, Vec<GroupOffsets>)> {
+    until_nothing_vanishes(|| look(consumer, group, timeout))
+}
+
+/// Looks again when a topic vanished, or a partition came, between two requests.
+fn until_nothing_vanishes<T>(look: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
     let mut tries = 1;
     loop {
-        match look(consumer, group, timeout) {
+        match look() {
             Err(cause) if tries < TRIES && is_gone(&cause) => tries += 1,
             done => return done,
         }
@@ -112,6 +138,32 @@ fn look(consumer: &BaseConsumer, name: &str, timeout: Duration) -> KafkaResult<(
         .collect();
     found.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
     Ok((group, found))
+}
+
+fn look_at(consumer: &BaseConsumer, topics: &[String], timeout: Duration) -> KafkaResult<Vec<PartitionLag>> {
+    let metadata = consumer.fetch_metadata(None, timeout)?;
+    let list = |offset: Offset| {
+        let mut list = TopicPartitionList::new();
+        for topic in metadata.topics().iter().filter(|topic| topics.iter().any(|name| name == topic.name())) {
+            for partition in topic.partitions() {
+                list.add_partition_offset(topic.name(), partition.id(), offset)?;
+            }
+        }
+        Ok::<_, KafkaError>(list)
+    };
+    let ends = offsets(consumer, list(Offset::End)?, timeout)?;
+    let starts = offsets(consumer, list(Offset::Beginning)?, timeout)?;
+    let committed = consumer.committed_offsets(list(Offset::Invalid)?, timeout)?;
+    ends.elements()
+        .iter()
+        .map(|end| {
+            end.error()?;
+            let (topic, partition) = (end.topic(), end.partition());
+            let last = at(&ends, topic, partition).unwrap_or(0);
+            let first = at(&starts, topic, partition).unwrap_or(0);
+            Ok(PartitionLag::new(topic, partition, at(&committed, topic, partition), first, last))
+        })
+        .collect()
 }
 
 /// What is asked for of each partition. A partition whose leader has just come back may be ahead of what the
