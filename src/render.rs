@@ -3,6 +3,7 @@
 //! Data goes to stdout, talk (progress, hints, warnings) to stderr. A closed pipe ends the program
 //! quietly. Colour is by meaning and never the only carrier of it.
 
+pub mod clean;
 pub mod format;
 pub mod progress;
 pub mod style;
@@ -136,13 +137,13 @@ impl Out {
         self.line(&text)
     }
 
-    /// Writes one line (or block) of data.
+    /// Writes one line (or block) of data, control characters of strangers shown as escapes.
     ///
     /// # Errors
     /// When stdout cannot be written; a closed pipe is no error.
     pub fn line(&self, text: &str) -> Result<()> {
         let mut out = anstream::stdout().lock();
-        match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        match writeln!(out, "{}", clean::visible(text)).and_then(|()| out.flush()) {
             Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
                 Err(Error::failed(format!("cannot write to standard output: {cause}")))
             }
@@ -193,6 +194,6 @@ impl Out {
 
     fn talk(&self, text: &str) {
         // Nobody listens on a closed stderr, and there is no other place to complain.
-        let _ = writeln!(anstream::stderr().lock(), "{text}");
+        let _ = writeln!(anstream::stderr().lock(), "{}", clean::visible(text));
     }
 }

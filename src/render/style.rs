@@ -2,6 +2,7 @@
 //! (`NO_COLOR`, `--no-color`, not a terminal).
 
 use anstyle::{AnsiColor, Style};
+use std::sync::OnceLock;
 
 /// What a piece of text means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,18 @@ impl Tone {
             Self::Command => AnsiColor::Cyan.on_default(),
         }
     }
+}
+
+const TONES: [Tone; 6] = [Tone::Good, Tone::Warn, Tone::Bad, Tone::Dim, Tone::Strong, Tone::Command];
+
+/// The escape code of [`paint`] that text begins with; none of anybody else's.
+pub(super) fn code_at(text: &str) -> Option<&str> {
+    static CODES: OnceLock<Vec<String>> = OnceLock::new();
+    let codes = CODES.get_or_init(|| {
+        let ends = |tone: Tone| [tone.style().render().to_string(), tone.style().render_reset().to_string()];
+        TONES.into_iter().flat_map(ends).collect()
+    });
+    codes.iter().find(|code| text.starts_with(code.as_str())).map(|code| &text[..code.len()])
 }
 
 /// Wraps text in the escape codes of its meaning.

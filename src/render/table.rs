@@ -1,5 +1,6 @@
 //! Plain aligned tables for the terminal and Markdown tables for reports, from the same rows.
 
+use super::clean;
 use comfy_table::{CellAlignment, ContentArrangement, Table as Inner};
 
 /// A table under construction. Cells are text; columns named in [`Table::right`] align right.
@@ -24,9 +25,10 @@ impl Table {
         self
     }
 
-    /// Adds a row.
+    /// Adds a row. A control character in a cell is shown as an escape, so that no text forges a row.
     pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        self.rows.push(cells.into_iter().map(Into::into).collect());
+        let clean = |text: S| clean::cell(&text.into()).into_owned();
+        self.rows.push(cells.into_iter().map(clean).collect());
     }
 
     /// Whether there is no row.
@@ -47,7 +49,7 @@ impl Table {
         let widths: Vec<usize> = (0..self.header.len())
             .map(|column| {
                 let cells = self.rows.iter().filter_map(|row| row.get(column));
-                cells.chain(self.header.get(column)).map(|cell| visible_width(cell)).max().unwrap_or(0)
+                cells.chain(self.header.get(column)).map(|cell| clean::width(cell)).max().unwrap_or(0)
             })
             .collect();
         let header = self.header.iter().map(|name| name.to_uppercase()).collect::<Vec<_>>();
@@ -59,7 +61,7 @@ impl Table {
     fn text_line(&self, cells: &[String], widths: &[usize]) -> String {
         let mut line = String::new();
         for (column, cell) in cells.iter().enumerate() {
-            let pad = " ".repeat(widths[column].saturating_sub(visible_width(cell)));
+            let pad = " ".repeat(widths[column].saturating_sub(clean::width(cell)));
             if column > 0 {
                 line.push_str("  ");
             }
@@ -93,11 +95,6 @@ impl Table {
     }
 }
 
-/// The columns a cell takes on screen, escape codes left out.
-fn visible_width(cell: &str) -> usize {
-    anstream::adapter::strip_str(cell).to_string().chars().count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +106,14 @@ mod tests {
         table.row(["pg", "3"]);
         let plain = anstream::adapter::strip_str(&table.text()).to_string();
         assert_eq!(plain, "PART   LAG\nkafka   12\npg       3");
+    }
+
+    #[test]
+    fn wide_characters_and_line_breaks_shift_no_column() {
+        let mut table = Table::new(["name", "role"]);
+        table.row(["日本語テスト", "USER"]);
+        table.row(["a\nroot", "USER"]);
+        assert_eq!(table.text(), "NAME          ROLE\n日本語テスト  USER\na\\nroot       USER");
     }
 
     #[test]

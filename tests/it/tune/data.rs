@@ -11,6 +11,9 @@ pub(super) fn accounts_and_notifications(place: &Place) {
         (sent["id"].clone(), Some(true)),
         "{again}"
     );
+    let traced = place.json(&["trace"]);
+    let stations: Vec<_> = traced["stations"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert!(stations.contains(&&serde_json::json!("attempted")), "the only attempt is not told: {traced}");
     let said = refused(place, &["send", "--payload", "{}"], 2);
     assert!(said.contains("/payload"), "{said}");
 
@@ -31,6 +34,17 @@ pub(super) fn accounts_and_notifications(place: &Place) {
     assert_eq!(role()["role"], "USER");
     place.ok(&["undo", "--yes"]);
     assert_eq!(role()["role"], "OPERATOR");
+    // A name is a stranger's text: it makes no row and sends nothing to the terminal.
+    sql(
+        place,
+        "UPDATE users SET name = E'a\\nroot@example.com  ADMIN\\x1b]0;owned\\x07' WHERE email = 'ops@example.com'",
+    );
+    let list = place.ok(&["user", "list"]);
+    assert!(!list.lines().any(|line| line.starts_with("root@")), "{list}");
+    assert!(
+        !list.contains('\u{1b}') && list.contains("a\\nroot@example.com  ADMIN\\u{1b}]0;owned"),
+        "{list}"
+    );
     place.ok(&["undo", "--yes"]);
     assert!(role()["disabledAt"].is_string(), "an account that was taken back may still sign in: {}", role());
     assert!(
