@@ -116,8 +116,10 @@ impl Compose {
 }
 
 async fn read(from: impl AsyncRead + Unpin, to: tokio::sync::mpsc::Sender<String>) {
-    let mut lines = BufReader::new(from).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
+    // Split by bytes: a line that is no UTF-8 must not close the pipe of who writes it.
+    let mut lines = BufReader::new(from).split(b'\n');
+    while let Ok(Some(line)) = lines.next_segment().await {
+        let line = String::from_utf8_lossy(&line).into_owned();
         if !line.trim().is_empty() && to.send(line).await.is_err() {
             return;
         }

@@ -3,7 +3,7 @@
 use crate::domain::log::LogRequest;
 use crate::domain::pod::{Pod, Workload};
 use crate::error::{Context, Error, Kind, Result};
-use futures::{AsyncBufReadExt, TryStreamExt};
+use futures::AsyncBufReadExt;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1;
@@ -220,11 +220,17 @@ impl Cluster {
             ..LogParams::default()
         };
         let stream = api.log_stream(pod, &params).await.map_err(|cause| refused(pod, cause))?;
-        let mut stream = Box::pin(stream.lines());
-        while let Some(line) =
-            stream.try_next().await.with_context(|| format!("cannot read the log of {pod}"))?
+        let mut stream = Box::pin(stream);
+        let mut line = Vec::new();
+        // By bytes: a line that is no UTF-8 must not end the log.
+        while stream
+            .read_until(b'\n', &mut line)
+            .await
+            .with_context(|| format!("cannot read the log of {pod}"))?
+            > 0
         {
-            each(&line)?;
+            each(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']))?;
+            line.clear();
         }
         Ok(())
     }

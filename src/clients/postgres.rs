@@ -334,8 +334,9 @@ impl Postgres {
     /// # Errors
     /// When the server refuses, or pg_stat_statements is not there.
     pub async fn counters(&mut self) -> Result<ServerCounters> {
-        let row = sqlx::query(
-            "SELECT coalesce(sum(total_exec_time), 0)::float8, coalesce(sum(blk_read_time), 0)::float8,
+        let read_time = self.read_time_column().await?;
+        let sql = format!(
+            "SELECT coalesce(sum(total_exec_time), 0)::float8, coalesce(sum({read_time}), 0)::float8,
                     (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
                     (SELECT setting::int8 FROM pg_settings WHERE name = 'max_connections'),
                     (SELECT count(*) FROM notifications
@@ -345,10 +346,11 @@ impl Postgres {
              FROM pg_stat_statements
              WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
                AND query !~ 'pg_stat_|pg_locks|starts_with\\('",
-        )
-        .fetch_one(&mut self.connection)
-        .await
-        .context("cannot read the server's counters")?;
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .fetch_one(&mut self.connection)
+            .await
+            .context("cannot read the server's counters")?;
         Ok(ServerCounters {
             exec_ms: row.get(0),
             io_ms: row.get(1),
@@ -357,6 +359,19 @@ impl Postgres {
             undelivered: row.get(4),
             scans: (row.get(5), row.get(6)),
         })
+    }
+
+    /// The column of pg_stat_statements that holds the time spent reading blocks. PostgreSQL 17 renamed
+    /// `blk_read_time` to `shared_blk_read_time` (release notes of pg_stat_statements 1.11).
+    async fn read_time_column(&mut self) -> Result<&'static str> {
+        let row = sqlx::query(
+            "SELECT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('pg_stat_statements')
+                            AND attname = 'shared_blk_read_time' AND NOT attisdropped)",
+        )
+        .fetch_one(&mut self.connection)
+        .await
+        .context("cannot read the columns of pg_stat_statements")?;
+        Ok(if row.get(0) { "shared_blk_read_time" } else { "blk_read_time" })
     }
 
     /// Sessions that wait for a lock, and who holds it.

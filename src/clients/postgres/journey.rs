@@ -27,7 +27,7 @@ impl Postgres {
             "SELECT n.status, n.error_message, coalesce(a.attempt, 0)::int8, a.provider, a.duration_ms
              FROM notifications n
              LEFT JOIN LATERAL (
-                 SELECT attempt, provider, duration_ms FROM delivery_attempts
+                 SELECT attempt, provider, duration_ms FROM notification_attempts
                  WHERE notification_id = n.id ORDER BY attempt DESC LIMIT 1) a ON true
              WHERE n.id = $1",
         )

@@ -11,6 +11,7 @@ use crate::stack::up::{ground, loadtest_user, wait_ready};
 use crate::stack::{Stack, control, parts, prepare, replica};
 use process_wrap::tokio::{CommandWrap, ProcessSession};
 use std::io::{Read, Seek};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -262,7 +263,7 @@ pub(super) async fn logs(stack: &Stack, request: &LogRequest, each: &mut EachLin
     loop {
         tokio::time::sleep(Duration::from_millis(250)).await;
         for (name, place) in names.iter().zip(&mut places) {
-            for line in grown(stack, name, place).lines() {
+            for line in grown(&stack.layout.log(name), place).lines() {
                 each(name, line)?;
             }
         }
@@ -284,20 +285,35 @@ fn last_part(stack: &Stack, name: &str, lines: usize) -> std::io::Result<(String
     Ok((String::from_utf8_lossy(&bytes[first..]).into_owned(), end))
 }
 
-/// The whole lines that a log has got since `place`, which moves behind them.
-fn grown(stack: &Stack, name: &str, place: &mut u64) -> String {
-    let Ok(mut file) = std::fs::File::open(stack.layout.log(name)) else { return String::new() };
+/// The whole lines that a log has got since `place`, which moves behind them. What is no UTF-8 is shown
+/// with replacement characters.
+fn grown(log: &Path, place: &mut u64) -> String {
+    let Ok(mut file) = std::fs::File::open(log) else { return String::new() };
     if file.metadata().map_or(0, |data| data.len()) < *place {
         // It was rotated.
         *place = 0;
     }
-    let mut text = String::new();
-    if file.seek(std::io::SeekFrom::Start(*place)).is_err() || file.read_to_string(&mut text).is_err() {
+    let mut bytes = Vec::new();
+    if file.seek(std::io::SeekFrom::Start(*place)).is_err() || file.read_to_end(&mut bytes).is_err() {
         return String::new();
     }
     // A line that is still being written waits for its end.
-    let whole = text.rfind('\n').map_or(0, |end| end + 1);
-    text.truncate(whole);
-    *place += whole as u64;
-    text
+    bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+    *place += bytes.len() as u64;
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_that_is_no_utf8_does_not_end_a_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, mut place) = (dir.path().join("part.log"), 0);
+        std::fs::write(&log, b"bad \xff byte\nafter\nhalf \xe2\x82").unwrap();
+        assert_eq!(grown(&log, &mut place), "bad \u{fffd} byte\nafter\n");
+        std::fs::write(&log, b"bad \xff byte\nafter\nhalf \xe2\x82\xac\n").unwrap();
+        assert_eq!(grown(&log, &mut place), "half €\n");
+    }
 }
