@@ -3,6 +3,7 @@
 //! Names are a contract with scripts; adding is fine, renaming is not.
 
 mod change;
+mod changes;
 mod data;
 mod db;
 mod judge;
@@ -14,6 +15,7 @@ mod tune;
 mod watch;
 
 pub use change::*;
+pub use changes::{Asking, Change, Preview};
 pub use data::*;
 pub use db::*;
 pub use judge::*;

@@ -33,10 +33,7 @@ mod tune;
 mod verify;
 mod watch;
 
-use crate::cli::{
-    CacheCommand, Cli, Command, DbCommand, DlqCommand, ExportCommand, MetricsCommand, OutputChoice,
-    ReportForm, TuneCommand, UserCommand,
-};
+use crate::cli::{CacheCommand, Cli, Command, ExportCommand, MetricsCommand, OutputChoice, ReportForm};
 use crate::config::Loaded;
 use crate::error::{Error, Result};
 use crate::render::Out;
@@ -58,13 +55,10 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
     let loaded =
         Loaded::load(cli.global.config.as_deref(), cli.global.state_dir.as_deref(), std::env::vars())?;
     let read_only = cli.global.read_only;
-    let change = |what: &str| {
-        if read_only {
-            Err(Error::refused(format!("{what} changes the stack, and --read-only is set")))
-        } else {
-            Ok(())
-        }
-    };
+    if let Some(change) = cli.command.changes().filter(|_| read_only) {
+        let what = change.what;
+        return Err(Error::refused(format!("{what} changes the stack, and --read-only is set")));
+    }
     if let Command::Config(command) = &cli.command {
         return config::run(&loaded, command, out);
     }
@@ -77,102 +71,38 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
     }
     let says_itself = matches!(cli.command, Command::Next | Command::Watch(_));
     let outcome = match cli.command {
-        Command::Setup(args) => {
-            if !args.check {
-                change("setup")?;
-            }
-            stack::setup(args, out).await
-        }
-        Command::Up(args) => {
-            change("up")?;
-            stack::up(&stack, args, out).await
-        }
-        Command::Down(args) => {
-            change("down")?;
-            stack::down(&stack, args, out).await
-        }
+        Command::Setup(args) => stack::setup(args, out).await,
+        Command::Up(args) => stack::up(&stack, args, out).await,
+        Command::Down(args) => stack::down(&stack, args, out).await,
         Command::Ps => stack::ps(&stack, out).await,
         Command::Logs(args) => stack::logs(&stack, args, out).await,
-        Command::Restart(args) => {
-            change("restart")?;
-            stack::restart(&stack, args, out).await
-        }
-        Command::Scale(args) => {
-            change("scale")?;
-            stack::scale(&stack, args, out).await
-        }
+        Command::Restart(args) => stack::restart(&stack, args, out).await,
+        Command::Scale(args) => stack::scale(&stack, args, out).await,
         Command::Metrics(command) => look::metrics(&stack, command, choice, out).await,
-        Command::Db(command) => {
-            match command {
-                DbCommand::Migrate(_) => change("db migrate")?,
-                DbCommand::Seed(_) => change("db seed")?,
-                DbCommand::Reset(_) => change("db reset")?,
-                _ => {}
-            }
-            db::db(&stack, command, out).await
-        }
+        Command::Db(command) => db::db(&stack, command, out).await,
         Command::Stats(args) => repeat(args.watch, out, async || observe::stats(&stack, out).await).await,
         Command::Doctor(args) => observe::doctor(&stack, &args, out).await,
-        Command::Health(args) => {
-            repeat(args.watch, out, async || stack::health(&stack, args, out).await).await
-        }
+        Command::Health(args) => repeat(args.watch, out, async || stack::health(&stack, args, out).await).await,
         Command::Lag(args) => repeat(args.watch, out, async || lag::lag(&stack, &args, out).await).await,
-        Command::Dlq(command) => {
-            match command {
-                DlqCommand::Redrive { .. } => change("dlq redrive")?,
-                DlqCommand::Purge { .. } => change("dlq purge")?,
-                DlqCommand::List { .. } | DlqCommand::Show { .. } => {}
-            }
-            dlq::dlq(&stack, command, out).await
-        }
-        Command::User(command) => {
-            if !matches!(command, UserCommand::List { .. }) {
-                change("user")?;
-            }
-            account::user(&stack, command, out).await
-        }
+        Command::Dlq(command) => dlq::dlq(&stack, command, out).await,
+        Command::User(command) => account::user(&stack, command, out).await,
         Command::Token(args) => account::token(&stack, &args, out).await,
-        Command::Send(args) => {
-            change("send")?;
-            send::send(&stack, &args, out).await
-        }
+        Command::Send(args) => send::send(&stack, &args, out).await,
         Command::Export(ExportCommand::Notifications(args)) => send::export(&stack, &args, choice, out).await,
-        Command::Trace(args) => {
-            change("trace")?;
-            trace::trace(&stack, args, out).await
-        }
+        Command::Trace(args) => trace::trace(&stack, args, out).await,
         Command::Traces(args) => trace::traces(&stack, args, out).await,
         Command::Open(args) => open::open(&stack, args, out).await,
         Command::Profile(args) => profile::profile(&stack, args, out).await,
         Command::Watch(args) => watch::watch(&stack, args, read_only, out).await,
         Command::Kafka(command) => kafka::kafka(&stack, command, out).await,
-        Command::Cache(command) => {
-            if matches!(command, CacheCommand::Flush(_)) {
-                change("cache flush")?;
-            }
-            cache::cache(&stack, command, out).await
-        }
-        Command::Flush(args) => {
-            change("flush")?;
-            cache::cache(&stack, CacheCommand::Flush(args), out).await
-        }
-        Command::Tune(command) => {
-            if !matches!(command, TuneCommand::Export) {
-                change("tune")?;
-            }
-            tune::tune(&stack, command, out).await
-        }
+        Command::Cache(command) => cache::cache(&stack, command, out).await,
+        Command::Flush(args) => cache::cache(&stack, CacheCommand::Flush(args), out).await,
+        Command::Tune(command) => tune::tune(&stack, command, out).await,
         Command::History(args) => history::history(&stack, &args, out),
-        Command::Undo(args) => {
-            change("undo")?;
-            history::undo(&stack, &args, out).await
-        }
-        Command::Loadtest(command) => loadtest::loadtest(&stack, command, read_only, out).await,
+        Command::Undo(args) => history::undo(&stack, &args, out).await,
+        Command::Loadtest(command) => loadtest::loadtest(&stack, command, out).await,
         Command::Diagnose(args) => diagnose::diagnose(&stack, &args, out).await,
-        Command::Verify(args) => {
-            change("verify")?;
-            verify::verify(&stack, args, out).await
-        }
+        Command::Verify(args) => verify::verify(&stack, args, out).await,
         Command::Next => next::next(&stack, out).await,
         Command::Compare(args) => compare::compare(&stack, &args, out),
         Command::Report(mut args) => {

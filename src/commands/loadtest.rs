@@ -14,20 +14,8 @@ use crate::render::{Out, Tone, format, progress::Progress, style, table::Table};
 use crate::stack::Stack;
 use std::path::{Path, PathBuf};
 
-pub(super) async fn loadtest(
-    stack: &Stack,
-    command: LoadtestCommand,
-    read_only: bool,
-    out: Out,
-) -> Result<()> {
+pub(super) async fn loadtest(stack: &Stack, command: LoadtestCommand, out: Out) -> Result<()> {
     let settings = &stack.loaded.config.loadtest;
-    let offers = !matches!(
-        command,
-        LoadtestCommand::Plan { .. } | LoadtestCommand::List | LoadtestCommand::Show { .. }
-    );
-    if offers && read_only {
-        return Err(Error::refused("a load test writes to the stack, and --read-only is set"));
-    }
     let scenario = |scenario: Scenario, flags: &RunFlags| plan(scenario, flags, settings);
     let start = async |kind: Scenario, flags: &RunFlags| {
         let run = execute(stack, &scenario(kind, flags)?, out).await?;

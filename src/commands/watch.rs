@@ -1,12 +1,14 @@
 //! `nsys watch`: the dashboard on a terminal, one line a second elsewhere.
 
-use crate::cli::{Cli, OutputFormat, WatchArgs};
+use crate::cli::{Asking, Cli, OutputFormat, Preview, WatchArgs, translated};
 use crate::error::{Context, Result};
 use crate::render::Out;
 use crate::stack::Stack;
+use crate::tui::state::intent::{Intent, Question};
 use crate::tui::state::palette::Known;
 use crate::tui::{self, Options, ThemeName};
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
+use std::ffi::OsString;
 
 pub(super) async fn watch(stack: &Stack, args: WatchArgs, read_only: bool, out: Out) -> Result<()> {
     let settings = &stack.loaded.config.watch;
@@ -20,6 +22,7 @@ pub(super) async fn watch(stack: &Stack, args: WatchArgs, read_only: bool, out: 
         record: args.record,
         replay: args.replay,
         commands: commands(),
+        judge: Some(judge),
     };
     if out.can_show_screens() && out.format() == OutputFormat::Text {
         return tui::watch(stack, options).await;
@@ -46,6 +49,40 @@ fn of_background(told: Option<&str>) -> ThemeName {
         Some(7 | 9..) => ThemeName::Light,
         _ => ThemeName::Dark,
     }
+}
+
+/// What these words would change, as the command itself declares. Words that are no command run: they
+/// only say what is wrong with them.
+fn judge(words: &[String]) -> Intent {
+    let Some(change) = parsed(words).and_then(|cli| cli.command.changes()) else { return Intent::Runs };
+    if change.asking != Asking::Nobody {
+        return Intent::Runs;
+    }
+    Intent::Changes(Question {
+        words: words.to_vec(),
+        does: change.does,
+        preview: preview(words, change.preview),
+    })
+}
+
+fn parsed(words: &[String]) -> Option<Cli> {
+    let words = words.iter().map(OsString::from);
+    Cli::try_parse_from(translated([OsString::from("nsys")].into_iter().chain(words))).ok()
+}
+
+/// The words of a command that shows the same change. One that would itself change something is none.
+fn preview(words: &[String], by: Preview) -> Option<Vec<String>> {
+    let mut shows = words.to_vec();
+    match by {
+        Preview::DryRun => shows.push("--dry-run".into()),
+        Preview::LoadPlan => {
+            let place = shows.iter().position(|word| word == "loadtest")?;
+            shows.insert(place + 1, "plan".into());
+        }
+        Preview::Words => return None,
+    }
+    let change = parsed(&shows)?.command.changes();
+    change.is_none_or(|change| change.asking == Asking::DryRun).then_some(shows)
 }
 
 /// Every command of nsys with what it does: the palette offers what the command line has.
@@ -77,6 +114,31 @@ mod tests {
             assert!(known.iter().any(|one| one.name == name && !one.about.is_empty()), "{name}");
         }
         assert!(!known.iter().any(|one| one.name == "supervise"));
+    }
+
+    fn judged(line: &str) -> Intent {
+        judge(&line.split(' ').map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn whatever_changes_something_at_once_is_asked_for_and_shown_before() {
+        let shown = |line: &str| match judged(line) {
+            Intent::Changes(question) => question.preview.map(|words| words.join(" ")),
+            Intent::Runs => panic!("{line} would run unasked"),
+        };
+        assert_eq!(shown("down").as_deref(), Some("down --dry-run"));
+        assert_eq!(shown("-q scale app=2").as_deref(), Some("-q scale app=2 --dry-run"));
+        assert_eq!(shown("undo --yes").as_deref(), Some("undo --yes --dry-run"));
+        assert_eq!(
+            shown("loadtest incremental --quick").as_deref(),
+            Some("loadtest plan incremental --quick")
+        );
+        // What looks like a flag behind `--` is none: it would restart a part, not show it.
+        assert_eq!(shown("restart -- kafka"), None);
+        assert_eq!(shown("verify --against latest"), None);
+        for line in ["ps", "lag", "undo", "cache flush", "down --dry-run", "no such command"] {
+            assert_eq!(judged(line), Intent::Runs, "{line}");
+        }
     }
 
     #[test]

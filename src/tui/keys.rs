@@ -114,7 +114,7 @@ pub static BINDINGS: [Binding; 33] = [
     bind(Topic::Time, &[Char('-')], "-", Action::Widen, "longer window"),
     bind(Topic::Time, &[Char('m')], "m", Action::Mark, "put a marker"),
     bind(Topic::Acts, &[Char(':')], ":", Action::Palette, "run a command of nsys"),
-    bind(Topic::Acts, &[Press::Enter], "Enter", Action::Act, "what to do about this row"),
+    bind(Topic::Acts, &[Press::Enter], "Enter", Action::Detail, "the row in full"),
     bind(Topic::Acts, &[Char('y')], "y", Action::Copy, "copy the row"),
     bind(Topic::Acts, &[Char('e')], "e", Action::Export, "export the pane"),
     bind(Topic::Acts, &[Char('l')], "l", Action::Calls, "the calls it makes"),

@@ -8,6 +8,7 @@ mod session;
 mod terminal;
 
 use super::source::{self, now_s};
+use super::state::intent::Judge;
 use super::state::palette::Known;
 use super::state::{Bounds, Effect, Overlay, Pane, Setup, State, ThemeName, Zone};
 use super::update::{Mark, Stamped, Update};
@@ -54,6 +55,8 @@ pub struct Options {
     pub replay: Option<PathBuf>,
     /// The commands of nsys.
     pub commands: Vec<Known>,
+    /// Tells what a command would change.
+    pub judge: Option<Judge>,
 }
 
 /// Where updates come from.
@@ -93,6 +96,7 @@ pub(super) fn state_of(stack: &Stack, options: &Options) -> State {
             hit_rate: targets.cache_hit_rate,
         },
         commands: options.commands.clone(),
+        judge: options.judge,
         recording: options.record.is_some(),
         zone: Zone(jiff::tz::TimeZone::system()),
     })

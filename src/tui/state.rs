@@ -4,10 +4,12 @@ mod action;
 pub mod calls;
 pub mod charts;
 pub mod data;
+pub mod detail;
 pub mod export;
 pub mod filter;
 pub mod grid;
 pub mod history;
+pub mod intent;
 pub mod known;
 pub mod line;
 pub mod logs;
@@ -47,6 +49,8 @@ pub enum Overlay {
     Help,
     /// The calls that were made.
     Calls,
+    /// The chosen row in full, scrolled by so many lines.
+    Detail(usize),
     /// The forms of export.
     Export,
     /// A filter that is typed, and what is wrong with it.
@@ -90,6 +94,8 @@ pub struct State {
     pub filter: Option<Filter>,
     /// The commands of nsys.
     pub commands: Vec<Known>,
+    /// Tells what a command would change.
+    pub judge: Option<intent::Judge>,
     /// Lines that the log is scrolled back.
     pub log_back: usize,
     /// The column that rows are sorted by, for each pane; absent: their own order.
@@ -114,6 +120,7 @@ impl State {
             ascii: setup.ascii,
             bounds: setup.bounds,
             commands: setup.commands,
+            judge: setup.judge,
             ..Self::default()
         }
     }

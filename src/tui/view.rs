@@ -1,6 +1,7 @@
 //! Draws the state. Immutable: what is drawn changes nothing, and no client is named here.
 
 mod charts;
+mod detail;
 mod frame;
 mod overlay;
 mod panes;
@@ -119,6 +120,31 @@ fn cut(text: &str, width: usize) -> std::borrow::Cow<'_, str> {
         })
         .collect();
     (kept + "…").into()
+}
+
+/// The text in lines of so many columns, broken at blanks where that can be.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let width = width.max(1);
+    let mut lines = Vec::new();
+    for paragraph in text.lines() {
+        let mut line = String::new();
+        for word in paragraph.split_inclusive(' ') {
+            if !line.is_empty() && line.width() + word.trim_end().width() > width {
+                lines.push(std::mem::take(&mut line).trim_end().to_owned());
+            }
+            for one in word.chars() {
+                if line.width() + one.width().unwrap_or(0) > width {
+                    lines.push(std::mem::take(&mut line).trim_end().to_owned());
+                }
+                // A blank at the break is not seen and would only indent the next line.
+                if !(line.is_empty() && one == ' ' && !lines.is_empty()) {
+                    line.push(one);
+                }
+            }
+        }
+        lines.push(line.trim_end().to_owned());
+    }
+    lines
 }
 
 #[cfg(test)]

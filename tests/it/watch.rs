@@ -175,6 +175,9 @@ fn a_recording_is_steered_and_the_terminal_is_given_back() {
     let saved = std::fs::read_dir(place.dir.path()).unwrap().flatten();
     let saved: Vec<_> = saved.filter(|file| file.path().extension().is_some_and(|end| end == "md")).collect();
     assert!(std::fs::read_to_string(saved[0].path()).unwrap().contains("| notification-workers |"));
+    // A command would act on today's stack, not on the one that is shown.
+    terminal.press(":down\r");
+    terminal.until_shown("this is a recording");
     terminal.press("q");
     terminal.ends(true);
 }
@@ -191,7 +194,8 @@ fn every_way_out_gives_the_terminal_back() {
     let mut by_ctrl_c = open();
     by_ctrl_c.press("\x03");
     by_ctrl_c.ends(true);
-    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
+    use rustix::process::Signal;
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
         let mut by_signal = open();
         let pid = i32::try_from(by_signal.child.process_id().unwrap()).unwrap();
         rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
@@ -259,10 +263,37 @@ fn the_dashboard_follows_the_real_stack_through_its_deaths_and_changes() {
     assert!(history.to_string().contains("tune cache"), "{history}");
     terminal.press("1");
     terminal.until("the change is marked", |shown| shown.contains("▲c1"));
+    // What would go ahead at once is shown and asked for first, and no habit confirms it.
     terminal.press(":undo --yes\r");
+    terminal.until_shown("y does it");
+    terminal.press("y");
     terminal.until_shown("done; Esc closes");
     terminal.press("\x1b");
     assert!(place.json(&["history"]).to_string().contains("undone"));
+    let before = place.pid("postgres");
+    for command in [":down\r", ":restart postgres\r", ":up --scale app=2\r"] {
+        terminal.press(command);
+        terminal.until_shown("Nothing is done yet");
+        terminal.until_shown("y does it");
+        terminal.press("\r\r ");
+        terminal.press("\x1b");
+        terminal.until("the question is gone", |shown| !shown.contains("Nothing is done yet"));
+    }
+    assert_eq!(place.pid("postgres"), before);
+    assert!(!place.json(&["ps"]).to_string().contains("app-2"));
+    // Enter on a row shows it and prefills nothing.
+    terminal.press("6");
+    terminal.until_shown("worker-1");
+    terminal.press("\r");
+    terminal.until_shown("commands about it");
+    terminal.press("\r");
+    terminal.until("the detail is closed", |shown| !shown.contains("commands about it"));
+    terminal.press(":scale worker=2\r");
+    terminal.until_shown("y does it");
+    terminal.press("y");
+    terminal.until_shown("done; Esc closes");
+    terminal.press("\x1b");
+    terminal.until("the pane again", |shown| !shown.contains("Esc closes") && shown.contains("worker-2"));
     terminal.press("q");
     terminal.ends(true);
     // What was recorded can be shown again.

@@ -112,7 +112,7 @@ fn restore_on_panic() {
 }
 
 /// The signals that end the dashboard.
-pub(super) struct Signals([tokio::signal::unix::Signal; 3]);
+pub(super) struct Signals([tokio::signal::unix::Signal; 4]);
 
 impl Signals {
     pub(super) fn new() -> Result<Self> {
@@ -121,15 +121,17 @@ impl Signals {
             listen(SignalKind::terminate())?,
             listen(SignalKind::hangup())?,
             listen(SignalKind::interrupt())?,
+            listen(SignalKind::quit())?,
         ]))
     }
 
     pub(super) async fn next(&mut self) {
-        let [terminate, hangup, interrupt] = &mut self.0;
+        let [terminate, hangup, interrupt, quit] = &mut self.0;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = hangup.recv() => {}
             _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
         }
     }
 }

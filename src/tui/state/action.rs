@@ -35,8 +35,8 @@ pub enum Action {
     Mark,
     /// Type a command.
     Palette,
-    /// Type the command that helps with this row.
-    Act,
+    /// Show the row in full.
+    Detail,
     /// Copy the row.
     Copy,
     /// Export the pane.

@@ -46,12 +46,6 @@ pub enum Outcome {
 }
 
 impl Palette {
-    /// Opened with something typed already.
-    #[must_use]
-    pub fn with(text: &str) -> Self {
-        Self { line: Line::from(text), chosen: None }
-    }
-
     /// The commands that fit what is typed, best first. Once arguments are typed it is the command
     /// that they belong to.
     #[must_use]

@@ -1,11 +1,13 @@
 //! What a key does to the state, and what it asks the program to do.
 
+mod command;
+
 use super::super::keys::{self, Press};
 use super::filter::Filter;
 use super::grid::Grid;
 use super::line::Line;
-use super::palette::{Outcome, Palette, words};
-use super::{Action, Effect, Format, Overlay, Pane, State, ThemeName, tables};
+use super::palette::Palette;
+use super::{Action, Effect, Format, Overlay, Pane, State, ThemeName, detail, tables};
 use crate::render::Tone;
 
 /// Rows of one page.
@@ -20,6 +22,7 @@ impl State {
             Overlay::Filter(..) => self.press_in_filter(key),
             Overlay::Mark(_) => self.press_in_mark(key),
             Overlay::Export => self.press_in_export(key),
+            Overlay::Detail(_) => self.press_in_detail(key, now_s),
             Overlay::Help | Overlay::Calls | Overlay::None => self.press_bound(key, now_s),
         }
     }
@@ -54,10 +57,7 @@ impl State {
                 self.overlay = Overlay::Filter(Line::from(text), None);
             }
             Action::Palette => self.overlay = Overlay::Palette(Palette::default()),
-            Action::Act => {
-                let suggestion = tables::suggestion(self, self.time.at(now_s)).unwrap_or_default();
-                self.overlay = Overlay::Palette(Palette::with(&suggestion));
-            }
+            Action::Detail => self.open_detail(now_s),
             Action::Copy => return self.copy(now_s),
             Action::Mark => self.overlay = Overlay::Mark(Line::default()),
             Action::Export => self.toggle(Overlay::Export),
@@ -66,6 +66,17 @@ impl State {
             Action::Theme => self.next_theme(now_s),
         }
         Effect::None
+    }
+
+    /// Shows the chosen row in full; where calls are shown they are whole already.
+    fn open_detail(&mut self, now_s: f64) {
+        if matches!(self.overlay, Overlay::Calls) {
+            return;
+        }
+        match detail::of_chosen(self, self.time.at(now_s)) {
+            Some(_) => self.overlay = Overlay::Detail(0),
+            None => self.notify(now_s, Tone::Dim, "there is no row to show"),
+        }
     }
 
     fn open(&mut self, pane: Pane) {
@@ -211,92 +222,11 @@ impl State {
         let wanted = Format::ALL.into_iter().find(|(letter, ..)| key == Press::Char(*letter));
         wanted.map_or(Effect::None, |(_, format, _)| Effect::Save(format))
     }
-
-    fn press_in_palette(&mut self, key: Press, now_s: f64) -> Effect {
-        let Overlay::Palette(palette) = &mut self.overlay else { return Effect::None };
-        match palette.press(key, &self.commands) {
-            Outcome::Open => Effect::None,
-            Outcome::Left => {
-                self.overlay = Overlay::None;
-                Effect::None
-            }
-            Outcome::Run(text) => self.run(&text, now_s),
-        }
-    }
-
-    fn run(&mut self, text: &str, now_s: f64) -> Effect {
-        let text = text.strip_prefix("nsys ").unwrap_or(text);
-        let words = match words(text) {
-            Ok(words) => words,
-            Err(why) => {
-                self.notify(now_s, Tone::Bad, why);
-                return Effect::None;
-            }
-        };
-        self.overlay = Overlay::None;
-        match words.first().map(String::as_str) {
-            None => Effect::None,
-            Some("q" | "quit" | "exit") => Effect::Quit,
-            // The dashboard within the dashboard is only another pane.
-            Some("watch") => {
-                let pane = words.get(1).and_then(|name| Pane::ALL.into_iter().find(|one| one.name() == name));
-                self.open(pane.unwrap_or(self.pane));
-                Effect::None
-            }
-            Some(_) => {
-                let command = text.to_owned();
-                self.overlay = Overlay::Session(super::session::Session {
-                    command,
-                    ..super::session::Session::default()
-                });
-                Effect::Run(words)
-            }
-        }
-    }
-
-    fn press_in_session(&mut self, key: Press) -> Effect {
-        let Overlay::Session(session) = &self.overlay else { return Effect::None };
-        if session.ended.is_some() {
-            if matches!(key, Press::Esc | Press::Enter | Press::Char('q' | ' ') | Press::Ctrl('c')) {
-                self.overlay = Overlay::None;
-            }
-            return Effect::None;
-        }
-        match key {
-            // The way out of a command that does not end.
-            Press::Ctrl('\\' | '4') => Effect::EndSession,
-            key => Effect::Type(bytes(key)),
-        }
-    }
-}
-
-/// The bytes that a terminal sends for a key.
-fn bytes(key: Press) -> Vec<u8> {
-    let fixed: &[u8] = match key {
-        Press::Char(character) => return character.to_string().into_bytes(),
-        Press::Ctrl(letter @ 'a'..='z') => return vec![letter as u8 - b'a' + 1],
-        Press::Ctrl(_) => b"",
-        Press::Enter => b"\r",
-        Press::Esc => b"\x1b",
-        Press::Tab => b"\t",
-        Press::BackTab => b"\x1b[Z",
-        Press::Backspace => b"\x7f",
-        Press::Delete => b"\x1b[3~",
-        Press::Up => b"\x1b[A",
-        Press::Down => b"\x1b[B",
-        Press::Right => b"\x1b[C",
-        Press::Left => b"\x1b[D",
-        Press::Home => b"\x1b[H",
-        Press::End => b"\x1b[F",
-        Press::PageUp => b"\x1b[5~",
-        Press::PageDown => b"\x1b[6~",
-    };
-    fixed.to_vec()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Setup, session};
+    use super::super::Setup;
     use super::*;
     use crate::tui::state::palette::Known;
     use crate::tui::state::timeline::Replay;
@@ -339,39 +269,6 @@ mod tests {
         typed(&mut state, "/ab(");
         assert!(matches!(&state.overlay, Overlay::Filter(_, Some(_))));
         assert_eq!(state.filter.as_ref().map(|filter| filter.text.as_str()), Some("ab"));
-    }
-
-    #[test]
-    fn a_command_runs_only_when_it_is_entered() {
-        let mut state = state();
-        typed(&mut state, ":undo c1");
-        state.press(Press::Esc, 0.0);
-        typed(&mut state, ":nsys undo 'c 1'");
-        assert_eq!(state.press(Press::Enter, 0.0), Effect::Run(vec!["undo".into(), "c 1".into()]));
-        assert!(matches!(&state.overlay, Overlay::Session(session) if session.command == "undo 'c 1'"));
-    }
-
-    #[test]
-    fn keys_go_to_the_command_that_runs_and_close_it_when_it_ended() {
-        let mut state = state();
-        state.overlay = Overlay::Session(session::Session::default());
-        assert_eq!(state.press(Press::Char('q'), 0.0), Effect::Type(b"q".into()));
-        assert_eq!(state.press(Press::Ctrl('c'), 0.0), Effect::Type(vec![3]));
-        assert_eq!(state.press(Press::Ctrl('\\'), 0.0), Effect::EndSession);
-        state.overlay =
-            Overlay::Session(session::Session { ended: Some((true, "done".into())), ..Default::default() });
-        assert_eq!(state.press(Press::Char('q'), 0.0), Effect::None);
-        assert!(matches!(state.overlay, Overlay::None));
-    }
-
-    #[test]
-    fn watch_in_the_palette_opens_a_pane() {
-        let mut state = state();
-        typed(&mut state, ":watch db");
-        assert_eq!(state.press(Press::Enter, 0.0), Effect::None);
-        assert_eq!(state.pane, Pane::Db);
-        typed(&mut state, ":q");
-        assert_eq!(state.press(Press::Enter, 0.0), Effect::Quit);
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! A command that runs in the dashboard, as its terminal shows it.
+//! A command that runs in the dashboard, as its terminal shows it, or that is asked about first.
+
+use super::intent::Question;
 
 /// Text of one look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,4 +35,15 @@ pub struct Session {
     pub shown: Shown,
     /// How it ended, and whether well.
     pub ended: Option<(bool, String)>,
+    /// While it is asked whether it shall run; what is shown is then only its preview.
+    pub question: Option<Question>,
+}
+
+impl Session {
+    /// Whether its change was shown and can be made.
+    #[must_use]
+    pub fn can_be_confirmed(&self) -> bool {
+        let seen = self.ended.as_ref().is_some_and(|(well, _)| *well);
+        self.question.as_ref().is_some_and(|question| question.preview.is_none() || seen)
+    }
 }

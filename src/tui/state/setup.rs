@@ -1,5 +1,6 @@
 //! How the dashboard is set up: colours, objectives, time zone.
 
+use super::intent::Judge;
 use super::palette::Known;
 use super::pane::Pane;
 
@@ -76,6 +77,8 @@ pub struct Setup {
     pub bounds: Bounds,
     /// The commands of nsys.
     pub commands: Vec<Known>,
+    /// Tells what a command would change; without it every command counts as a change.
+    pub judge: Option<Judge>,
     /// Whether everything is recorded.
     pub recording: bool,
     /// The time zone of the clocks.

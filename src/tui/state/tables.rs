@@ -7,7 +7,7 @@ mod load;
 mod stack;
 
 use super::grid::{Cell, Column, Grid, Row};
-use super::{Overlay, Pane, State};
+use super::{Pane, State};
 use crate::render::{Tone, format};
 
 pub use cache::facts as cache_facts;
@@ -101,27 +101,6 @@ pub fn calls(state: &State) -> Grid {
         ],
         rows: state.data.calls.iter().map(row).collect(),
         empty: "no call was made yet".into(),
-    }
-}
-
-/// The command that helps with the chosen row, to begin the palette with.
-#[must_use]
-pub fn suggestion(state: &State, at_s: f64) -> Option<String> {
-    if matches!(state.overlay, Overlay::Calls) {
-        return None;
-    }
-    let grid = of_pane(state, at_s);
-    let key = grid.place(state.chosen()).map(|place| grid.rows[place].key.as_str());
-    match state.pane {
-        Pane::Lag => Some("tune kafka --partitions ".into()),
-        Pane::Db => Some("tune db --indexes ".into()),
-        Pane::Cache => key.map(|prefix| format!("cache flush --prefix {prefix} ")),
-        Pane::Stack => key.map(|part| format!("restart {part} ")),
-        Pane::Load => Some("loadtest incremental --quick ".into()),
-        Pane::Overview => {
-            let hint = super::verdict::worst(state, at_s).hint?;
-            Some(hint.trim_start_matches("nsys ").to_owned() + " ")
-        }
     }
 }
 

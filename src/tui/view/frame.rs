@@ -117,9 +117,18 @@ pub(super) fn footer(view: &View<'_>, row: Rect, buffer: &mut Buffer) {
         }
         Overlay::Mark(line) => Line::from(typed("mark: ", line, view)),
         Overlay::Palette(palette) => Line::from(typed(":", &palette.line, view)),
-        Overlay::Session(_) => {
-            Line::styled(" keys go to the command; Ctrl-C interrupts it, Ctrl-\\ ends it", theme.dim)
+        Overlay::Session(session) => {
+            let text = match (&session.question, &session.ended) {
+                (Some(_), _) => " nothing is done before y; Esc leaves it",
+                (None, Some(_)) => " it has ended; Esc closes it",
+                (None, None) => " keys go to the command; Ctrl-C interrupts it, Ctrl-\\ ends it",
+            };
+            Line::styled(text, theme.dim)
         }
+        Overlay::Detail(_) => Line::styled(
+            " ↑ ↓ rows   PgUp PgDn scroll   1-9 run a command   y copy   Esc closes",
+            theme.dim,
+        ),
         _ => match (state.notice(view.now_s), &state.filter) {
             (Some((tone, text)), _) => Line::styled(format!(" {text}"), theme.tone(Some(tone))),
             (None, Some(filter)) => Line::from(vec![

@@ -1,10 +1,11 @@
 //! What lies over a pane: help, calls, export, the palette, a command that runs.
 
 use super::super::keys::{BINDINGS, Topic};
+use super::super::state::intent::Question;
 use super::super::state::palette::Palette;
 use super::super::state::session::{Run, Session};
 use super::super::state::{Format, Overlay, tables};
-use super::{View, cut, put, put_line, table, width_of};
+use super::{View, cut, put, put_line, table, width_of, wrapped};
 use crate::render::Tone;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -26,11 +27,12 @@ pub(super) fn draw(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) {
         }
         Overlay::Palette(palette) => self::palette(view, palette, area, buffer),
         Overlay::Session(session) => self::session(view, session, area, buffer),
+        Overlay::Detail(top) => super::detail::draw(view, *top, area, buffer),
     }
 }
 
 /// A box with a title; its inside is empty.
-fn frame(view: &View<'_>, title: &str, area: Rect, buffer: &mut Buffer) -> Rect {
+pub(super) fn frame(view: &View<'_>, title: &str, area: Rect, buffer: &mut Buffer) -> Rect {
     use ratatui::widgets::{Block, BorderType, Clear, Widget};
     Clear.render(area, buffer);
     let title = Span::styled(format!(" {title} "), view.theme.accent);
@@ -93,7 +95,7 @@ fn palette(view: &View<'_>, palette: &Palette, area: Rect, buffer: &mut Buffer) 
     let place = Rect { y: area.y + area.height - height, height, ..area };
     let title = match view.state.read_only {
         true => "command of nsys; --read-only: changes are refused",
-        false => "command of nsys; changes show their plan and ask first",
+        false => "command of nsys; a change is shown and asked for first",
     };
     let inside = frame(view, title, place, buffer);
     if fitting.is_empty() {
@@ -119,28 +121,57 @@ fn palette(view: &View<'_>, palette: &Palette, area: Rect, buffer: &mut Buffer) 
     }
 }
 
-/// The terminal of a command that runs.
+/// The terminal of a command that runs, or the question whether it shall.
 fn session(view: &View<'_>, session: &Session, area: Rect, buffer: &mut Buffer) {
     let title = format!("nsys {}", session.command);
-    let inside = frame(view, &cut(&title, usize::from(area.width.saturating_sub(6))), area, buffer);
+    let mut inside = frame(view, &cut(&title, usize::from(area.width.saturating_sub(6))), area, buffer);
+    if let Some(question) = &session.question {
+        let used = self::question(view, question, inside, buffer);
+        inside = Rect { y: inside.y + used, height: inside.height - used, ..inside };
+    }
     let shown = &session.shown;
     for (row, line) in (inside.y..inside.y + inside.height).zip(&shown.lines) {
         let spans: Vec<_> = line.iter().map(|run| Span::styled(run.text.as_str(), look(view, run))).collect();
         put_line(buffer, inside.x, row, inside.width, &Line::from(spans));
     }
-    if let Some((row, column)) = shown.cursor.filter(|_| session.ended.is_none()) {
+    if let Some((row, column)) = shown.cursor.filter(|_| session.ended.is_none() && session.question.is_none()) {
         let place = (inside.x + column, inside.y + row);
         if inside.contains(place.into()) {
             buffer[place].set_style(Style::new().add_modifier(Modifier::REVERSED));
         }
     }
-    if let Some((well, how)) = &session.ended {
-        let tone = if *well { Tone::Good } else { Tone::Bad };
-        let text = format!(" {how}; Esc closes ");
+    if let Some((tone, text)) = outcome(session) {
+        let text = format!(" {text} ");
         let width = u16::try_from(width_of(&text)).unwrap_or(0).min(area.width);
         let y = area.y + area.height - 1;
         put(buffer, area.x + area.width - 1 - width, y, width, &text, view.theme.tone(Some(tone)));
     }
+}
+
+/// What it would do and to which stack, in words; the rows that this took.
+fn question(view: &View<'_>, question: &Question, area: Rect, buffer: &mut Buffer) -> u16 {
+    let text = format!("Stack {}: this {}. Nothing is done yet.", view.state.stack, question.does);
+    let lines = wrapped(&text, usize::from(area.width.saturating_sub(2)));
+    let used = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2).min(area.height);
+    for (row, line) in (area.y + 1..area.y + used).zip(&lines) {
+        put(buffer, area.x + 1, row, area.width.saturating_sub(1), line, view.theme.tone(Some(Tone::Warn)));
+    }
+    used
+}
+
+/// How it ended, or what the question waits for.
+fn outcome(session: &Session) -> Option<(Tone, String)> {
+    let ended = session.ended.as_ref();
+    if session.question.is_none() {
+        let (well, how) = ended?;
+        let tone = if *well { Tone::Good } else { Tone::Bad };
+        return Some((tone, format!("{how}; Esc closes")));
+    }
+    Some(match ended {
+        _ if session.can_be_confirmed() => (Tone::Warn, "y does it; Esc leaves it".to_owned()),
+        Some((_, how)) => (Tone::Bad, format!("it cannot be done ({how}); Esc closes")),
+        None => (Tone::Dim, "looking what it would do; Esc leaves it".to_owned()),
+    })
 }
 
 /// How a piece of the command's output looks. Colours are the command's own unless there are none.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::tui::bench::second;
 use crate::tui::keys::Press;
+use crate::tui::state::intent::Question;
 use crate::tui::state::palette::Known;
 use crate::tui::state::session::{Run, Session, Shown};
 use crate::tui::state::timeline::Replay;
@@ -156,8 +157,20 @@ fn what_lies_over_a_pane() {
             cursor: Some((1, 17)),
         },
         ended: Some((true, "done".into())),
+        question: None,
     });
     assert_snapshot!("session", screen(&state, 80, 24));
+    if let Overlay::Session(session) = &mut state.overlay {
+        session.question = Some(Question {
+            words: vec!["scale".into(), "app=2".into()],
+            does: "starts or stops replicas until 2 app run".into(),
+            preview: Some(vec!["scale".into(), "app=2".into(), "--dry-run".into()]),
+        });
+    }
+    assert_snapshot!("question", screen(&state, 80, 24));
+    state.pane = Pane::Db;
+    state.overlay = Overlay::Detail(0);
+    assert_snapshot!("detail", screen(&state, 80, 24));
 }
 
 #[test]
@@ -223,7 +236,13 @@ fn every_pane_draws_at_every_size_known_or_not() {
         for pane in Pane::ALL {
             state.pane = pane;
             for overlay in
-                [Overlay::None, Overlay::Help, Overlay::Calls, Overlay::Palette(Default::default())]
+                [
+                    Overlay::None,
+                    Overlay::Help,
+                    Overlay::Calls,
+                    Overlay::Detail(3),
+                    Overlay::Palette(Default::default()),
+                ]
             {
                 state.overlay = overlay;
                 for (width, height) in [(1, 1), (20, 5), (60, 16), (61, 17), (80, 24), (300, 16), (60, 120)] {
@@ -236,6 +255,14 @@ fn every_pane_draws_at_every_size_known_or_not() {
     too small: 20x5, nee
     ds 60x16
     ");
+}
+
+#[test]
+fn text_is_wrapped_at_blanks_and_nothing_is_lost() {
+    assert_eq!(wrapped("one two three", 8), ["one two", "three"]);
+    assert_eq!(wrapped("abcdefgh ij", 4), ["abcd", "efgh", "ij"]);
+    assert_eq!(wrapped("a\n\nb", 4), ["a", "", "b"]);
+    assert_eq!(wrapped("äöü漢字", 4), ["äöü", "漢字"]);
 }
 
 #[test]

@@ -1,0 +1,339 @@
+//! What each command changes: the one declaration that `--read-only` and the dashboard go by.
+//!
+//! The match has no wildcard, so that a new command cannot be left undecided.
+
+use super::{
+    CacheCommand, ChangeFlags, Command, DbCommand, DlqCommand, LoadtestCommand, PlanFlags, RestartArgs,
+    Scale, TuneCommand, UserCommand,
+};
+
+/// Who asks before a change is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// Nobody has to: with `--dry-run` nothing is changed.
+    DryRun,
+    /// The command itself, once it has shown its plan.
+    Itself,
+    /// Nobody: it goes ahead at once.
+    Nobody,
+}
+
+/// How a change can be shown before it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preview {
+    /// With `--dry-run`.
+    DryRun,
+    /// By `loadtest plan`.
+    LoadPlan,
+    /// In words alone.
+    Words,
+}
+
+/// What a command changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What it is called when it is refused: `db reset`.
+    pub what: &'static str,
+    /// What it does to whom, as people say it: `stops every part; the data stays`.
+    pub does: String,
+    /// Who asks first.
+    pub asking: Asking,
+    /// How it can be shown before.
+    pub preview: Preview,
+}
+
+fn change(what: &'static str, asking: Asking, preview: Preview, does: impl Into<String>) -> Change {
+    Change { what, does: does.into(), asking, preview }
+}
+
+impl ChangeFlags {
+    /// These commands never ask.
+    const fn asking(self) -> Asking {
+        if self.dry_run { Asking::DryRun } else { Asking::Nobody }
+    }
+
+    fn change(self, what: &'static str, does: impl Into<String>) -> Change {
+        change(what, self.asking(), Preview::DryRun, does)
+    }
+}
+
+impl PlanFlags {
+    /// These commands show their plan and ask, unless a flag has answered already.
+    const fn asking(&self) -> Asking {
+        if self.change.dry_run {
+            Asking::DryRun
+        } else if self.change.yes || self.confirm.is_some() {
+            Asking::Nobody
+        } else {
+            Asking::Itself
+        }
+    }
+
+    fn change(&self, what: &'static str, does: impl Into<String>) -> Change {
+        change(what, self.asking(), Preview::DryRun, does)
+    }
+}
+
+impl Command {
+    /// What this command changes in the stack, its data or its runs; none for one that only reads.
+    #[must_use]
+    pub fn changes(&self) -> Option<Change> {
+        Some(match self {
+            Self::Setup(args) if args.check => return None,
+            Self::Setup(args) => args.change.change("setup", "downloads and installs the tools that are missing"),
+            Self::Up(args) => args.change.change("up", "starts every part that is not there, and waits until all are ready"),
+            Self::Down(args) => args.change.change("down", match args.volumes {
+                true => "stops every part and deletes the data for good",
+                false => "stops every part; the data stays",
+            }),
+            Self::Restart(args) => args.change.change("restart", restarts(args)),
+            Self::Scale(args) => args.change.change("scale", scales(&args.scale)),
+            Self::Db(command) => return command.changes(),
+            Self::Dlq(command) => return command.changes(),
+            Self::User(command) => return command.changes(),
+            Self::Cache(command) => return command.changes(),
+            Self::Flush(args) => args.flags.change("flush", "removes cached entries"),
+            Self::Tune(command) => return command.changes(),
+            Self::Undo(args) => args.flags.change("undo", match &args.id {
+                Some(id) => format!("takes back the change {id}"),
+                None => "takes back the newest change".to_owned(),
+            }),
+            Self::Send(args) => {
+                let asking = if args.dry_run { Asking::DryRun } else { Asking::Nobody };
+                change("send", asking, Preview::DryRun, format!("sends a notification to {}", args.user_id))
+            }
+            Self::Trace(_) => {
+                change("trace", Asking::Nobody, Preview::Words, "sends a notification and follows it")
+            }
+            Self::Verify(args) => {
+                let first = if args.no_restart { "" } else { "restarts the service, then " };
+                let does = format!("{first}repeats the load of {}", args.against.join(", "));
+                change("verify", Asking::Nobody, Preview::Words, does)
+            }
+            Self::Loadtest(command) => return command.changes(),
+            Self::Ps
+            | Self::Logs(_)
+            | Self::Stats(_)
+            | Self::Doctor(_)
+            | Self::Health(_)
+            | Self::Lag(_)
+            | Self::Traces(_)
+            | Self::Open(_)
+            | Self::Profile(_)
+            | Self::Watch(_)
+            | Self::Kafka(_)
+            | Self::History(_)
+            | Self::Token(_)
+            | Self::Export(_)
+            | Self::Metrics(_)
+            | Self::Config(_)
+            | Self::Report(_)
+            | Self::Diagnose(_)
+            | Self::Compare(_)
+            | Self::Next
+            | Self::Completions(_)
+            | Self::Man
+            // Started by nsys itself, with what a command was allowed.
+            | Self::Generate(_)
+            | Self::Supervise(_) => return None,
+        })
+    }
+}
+
+fn restarts(args: &RestartArgs) -> String {
+    match args.parts.as_slice() {
+        [] => "restarts the service, one replica after the other".to_owned(),
+        parts => format!("restarts {}, one after the other", parts.join(", ")),
+    }
+}
+
+fn scales(scale: &[Scale]) -> String {
+    let each: Vec<_> = scale.iter().map(|one| format!("{} {}", one.replicas, one.part)).collect();
+    format!("starts or stops replicas until {} run", each.join(" and "))
+}
+
+impl DbCommand {
+    fn changes(&self) -> Option<Change> {
+        Some(match self {
+            Self::Migrate(flags) => flags.change("db migrate", "applies the migrations that are missing"),
+            Self::Seed(args) => args.flags.change("db seed", "adds seeded rows"),
+            Self::Reset(flags) => flags.change("db reset", "drops every table with its rows"),
+            Self::Slow { .. }
+            | Self::Pool
+            | Self::Size { .. }
+            | Self::Locks
+            | Self::Indexes { .. }
+            | Self::Snapshot { .. }
+            | Self::Status => return None,
+        })
+    }
+}
+
+impl DlqCommand {
+    fn changes(&self) -> Option<Change> {
+        Some(match self {
+            Self::Redrive { flags, .. } => flags.change("dlq redrive", "sends dead letters again"),
+            Self::Purge { flags, .. } => flags.change("dlq purge", "deletes dead letters for good"),
+            Self::List { .. } | Self::Show { .. } => return None,
+        })
+    }
+}
+
+impl UserCommand {
+    fn changes(&self) -> Option<Change> {
+        Some(match self {
+            Self::Add { email, flags, .. } => flags.change("user add", format!("creates the account {email}")),
+            Self::Role { email, role, flags } => {
+                flags.change("user role", format!("gives {email} the role {role}"))
+            }
+            Self::List { .. } => return None,
+        })
+    }
+}
+
+impl CacheCommand {
+    fn changes(&self) -> Option<Change> {
+        match self {
+            Self::Flush(args) => Some(args.flags.change("cache flush", "removes cached entries")),
+            Self::Stats { .. } | Self::Keys { .. } => None,
+        }
+    }
+}
+
+impl TuneCommand {
+    fn changes(&self) -> Option<Change> {
+        Some(match self {
+            Self::Db(args) => args.flags.change("tune db", "changes PostgreSQL"),
+            Self::Kafka(args) => args.flags.change("tune kafka", "changes Kafka"),
+            Self::Cache(args) => args.flags.change("tune cache", "changes how Redis is used"),
+            Self::Service(args) => args.flags.change("tune service", "changes the service"),
+            Self::Plan(args) => args.flags.change("tune plan", format!("makes the changes that {} asks for", args.run)),
+            Self::Experiment(args) => {
+                args.flags.change("tune experiment", "tries changes under load and keeps what helped")
+            }
+            Self::Export => return None,
+        })
+    }
+}
+
+impl LoadtestCommand {
+    fn changes(&self) -> Option<Change> {
+        let load = |name: &str| {
+            change("a load test", Asking::Nobody, Preview::LoadPlan, format!("offers the load of {name}"))
+        };
+        Some(match self {
+            Self::Smoke(_) => load("smoke"),
+            Self::Baseline(_) => load("baseline"),
+            Self::Incremental(_) => load("incremental"),
+            Self::Stress(_) => load("stress"),
+            Self::Spike(_) => load("spike"),
+            Self::Soak(_) => load("soak"),
+            Self::FindMax(_) => load("find-max"),
+            Self::All(_) => Change { preview: Preview::Words, ..load("every scenario in turn") },
+            Self::Resume { run, .. } => {
+                let does = format!("offers the load that {run} still lacks");
+                change("a load test", Asking::Nobody, Preview::Words, does)
+            }
+            Self::Calibrate(_) => {
+                change("a load test", Asking::Nobody, Preview::Words, "offers load to compare the engines")
+            }
+            Self::Rm { run, change: flags } => {
+                let asking = match flags.asking() {
+                    Asking::Nobody if !flags.yes => Asking::Itself,
+                    asking => asking,
+                };
+                Change { asking, ..flags.change("loadtest rm", format!("deletes the run {run}")) }
+            }
+            Self::Plan { .. } | Self::List | Self::Show { .. } => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use clap::{CommandFactory, Parser};
+
+    fn changes(line: &str) -> Option<Change> {
+        let words = ["nsys"].into_iter().chain(line.split(' '));
+        Cli::try_parse_from(words).unwrap_or_else(|cause| panic!("{line}: {cause}")).command.changes()
+    }
+
+    /// One line for each command that takes `--yes` or `--dry-run`.
+    const CHANGES: [&str; 27] = [
+        "setup",
+        "up",
+        "down",
+        "restart kafka",
+        "scale app=2",
+        "db migrate",
+        "db seed",
+        "db reset",
+        "dlq redrive",
+        "dlq purge",
+        "user add a@b.example",
+        "user role a@b.example ADMIN",
+        "cache flush",
+        "flush",
+        "tune db --indexes",
+        "tune kafka --partitions 6",
+        "tune cache --ttl user=5m",
+        "tune service --workers 2",
+        "tune plan",
+        "tune experiment",
+        "undo",
+        "send",
+        "loadtest rm latest",
+        "trace",
+        "verify --against latest",
+        "loadtest incremental",
+        "loadtest resume",
+    ];
+
+    #[test]
+    fn every_command_that_can_be_confirmed_or_only_shown_is_a_change() {
+        fn walk(command: &clap::Command, before: &str, into: &mut Vec<String>) {
+            let flag = |name: &str| command.get_arguments().any(|one| one.get_long() == Some(name));
+            if flag("yes") || flag("dry-run") {
+                into.push(before.trim_start().to_owned());
+            }
+            for sub in command.get_subcommands() {
+                walk(sub, &format!("{before} {}", sub.get_name()), into);
+            }
+        }
+        let mut known = Vec::new();
+        walk(&Cli::command(), "", &mut known);
+        assert!(known.len() > 20, "{known:?}");
+        for name in known {
+            let line = CHANGES.iter().find(|line| **line == name || line.starts_with(&format!("{name} ")));
+            let line = line.unwrap_or_else(|| panic!("{name} has no line here"));
+            assert!(changes(line).is_some(), "{name} changes something and does not say so");
+        }
+    }
+
+    #[test]
+    fn who_asks_follows_from_the_flags() {
+        for line in CHANGES {
+            let change = changes(line).unwrap_or_else(|| panic!("{line} says that it changes nothing"));
+            if change.preview == Preview::DryRun {
+                assert_eq!(changes(&format!("{line} --dry-run")).unwrap().asking, Asking::DryRun, "{line}");
+            }
+        }
+        for line in ["down", "restart kafka", "scale app=2", "up", "undo --yes", "loadtest smoke"] {
+            assert_eq!(changes(line).unwrap().asking, Asking::Nobody, "{line}");
+        }
+        assert_eq!(changes("undo").unwrap().asking, Asking::Itself);
+        assert_eq!(changes("cache flush --confirm shop").unwrap().asking, Asking::Nobody);
+        for line in ["ps", "lag", "setup --check", "loadtest plan smoke", "dlq list", "tune export", "watch"] {
+            assert_eq!(changes(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_change_says_what_it_does_to_whom() {
+        assert_eq!(changes("restart kafka redis").unwrap().does, "restarts kafka, redis, one after the other");
+        assert_eq!(changes("scale worker=2").unwrap().does, "starts or stops replicas until 2 worker run");
+        assert!(changes("down --volumes").unwrap().does.contains("for good"));
+    }
+}
