@@ -82,7 +82,9 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
         Command::Db(command) => db::db(&stack, command, out).await,
         Command::Stats(args) => repeat(args.watch, out, async || observe::stats(&stack, out).await).await,
         Command::Doctor(args) => observe::doctor(&stack, &args, out).await,
-        Command::Health(args) => repeat(args.watch, out, async || stack::health(&stack, args, out).await).await,
+        Command::Health(args) => {
+            repeat(args.watch, out, async || stack::health(&stack, args, out).await).await
+        }
         Command::Lag(args) => repeat(args.watch, out, async || lag::lag(&stack, &args, out).await).await,
         Command::Dlq(command) => dlq::dlq(&stack, command, out).await,
         Command::User(command) => account::user(&stack, command, out).await,

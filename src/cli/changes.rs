@@ -182,7 +182,9 @@ impl DlqCommand {
 impl UserCommand {
     fn changes(&self) -> Option<Change> {
         Some(match self {
-            Self::Add { email, flags, .. } => flags.change("user add", format!("creates the account {email}")),
+            Self::Add { email, flags, .. } => {
+                flags.change("user add", format!("creates the account {email}"))
+            }
             Self::Role { email, role, flags } => {
                 flags.change("user role", format!("gives {email} the role {role}"))
             }
@@ -207,7 +209,9 @@ impl TuneCommand {
             Self::Kafka(args) => args.flags.change("tune kafka", "changes Kafka"),
             Self::Cache(args) => args.flags.change("tune cache", "changes how Redis is used"),
             Self::Service(args) => args.flags.change("tune service", "changes the service"),
-            Self::Plan(args) => args.flags.change("tune plan", format!("makes the changes that {} asks for", args.run)),
+            Self::Plan(args) => {
+                args.flags.change("tune plan", format!("makes the changes that {} asks for", args.run))
+            }
             Self::Experiment(args) => {
                 args.flags.change("tune experiment", "tries changes under load and keeps what helped")
             }
@@ -325,14 +329,18 @@ mod tests {
         }
         assert_eq!(changes("undo").unwrap().asking, Asking::Itself);
         assert_eq!(changes("cache flush --confirm shop").unwrap().asking, Asking::Nobody);
-        for line in ["ps", "lag", "setup --check", "loadtest plan smoke", "dlq list", "tune export", "watch"] {
+        for line in ["ps", "lag", "setup --check", "loadtest plan smoke", "dlq list", "tune export", "watch"]
+        {
             assert_eq!(changes(line), None, "{line}");
         }
     }
 
     #[test]
     fn a_change_says_what_it_does_to_whom() {
-        assert_eq!(changes("restart kafka redis").unwrap().does, "restarts kafka, redis, one after the other");
+        assert_eq!(
+            changes("restart kafka redis").unwrap().does,
+            "restarts kafka, redis, one after the other"
+        );
         assert_eq!(changes("scale worker=2").unwrap().does, "starts or stops replicas until 2 worker run");
         assert!(changes("down --volumes").unwrap().does.contains("for good"));
     }

@@ -72,7 +72,8 @@ fn commands(state: &State, row: &Row, at_s: f64) -> Vec<String> {
 
 /// As one word of a command line.
 fn quoted(word: &str) -> String {
-    let plain = !word.is_empty() && !word.contains(|one: char| one.is_whitespace() || matches!(one, '"' | '\''));
+    let plain =
+        !word.is_empty() && !word.contains(|one: char| one.is_whitespace() || matches!(one, '"' | '\''));
     match (plain, word.contains('\'')) {
         (true, _) => word.to_owned(),
         (false, false) => format!("'{word}'"),
@@ -92,7 +93,10 @@ mod tests {
             second(f64::from(at), 2).into_iter().for_each(|stamped| state.update(stamped));
         }
         let detail = of_chosen(&state, 1_099.0).unwrap();
-        assert!(detail.facts.iter().any(|(name, cell)| name == "statement" && cell.text.len() > 40), "{detail:?}");
+        assert!(
+            detail.facts.iter().any(|(name, cell)| name == "statement" && cell.text.len() > 40),
+            "{detail:?}"
+        );
         state.pane = Pane::Stack;
         let detail = of_chosen(&state, 1_099.0).unwrap();
         assert_eq!(detail.commands, ["logs postgres", "restart postgres"]);

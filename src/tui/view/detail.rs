@@ -33,7 +33,8 @@ fn lines(view: &View<'_>, detail: &Detail, width: usize) -> Vec<(String, String,
     let label = detail.facts.iter().map(|(name, _)| width_of(name)).max().unwrap_or(0) + 2;
     let mut lines = Vec::new();
     for (name, cell) in &detail.facts {
-        let pieces = wrapped(if cell.text.is_empty() { "–" } else { &cell.text }, width.saturating_sub(label));
+        let pieces =
+            wrapped(if cell.text.is_empty() { "–" } else { &cell.text }, width.saturating_sub(label));
         for (place, piece) in pieces.into_iter().enumerate() {
             let name = if place == 0 { name.as_str() } else { "" };
             lines.push((format!("{name:<label$}"), piece, view.theme.tone(cell.tone)));

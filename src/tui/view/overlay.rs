@@ -134,7 +134,9 @@ fn session(view: &View<'_>, session: &Session, area: Rect, buffer: &mut Buffer) 
         let spans: Vec<_> = line.iter().map(|run| Span::styled(run.text.as_str(), look(view, run))).collect();
         put_line(buffer, inside.x, row, inside.width, &Line::from(spans));
     }
-    if let Some((row, column)) = shown.cursor.filter(|_| session.ended.is_none() && session.question.is_none()) {
+    if let Some((row, column)) =
+        shown.cursor.filter(|_| session.ended.is_none() && session.question.is_none())
+    {
         let place = (inside.x + column, inside.y + row);
         if inside.contains(place.into()) {
             buffer[place].set_style(Style::new().add_modifier(Modifier::REVERSED));

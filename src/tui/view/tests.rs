@@ -235,15 +235,13 @@ fn every_pane_draws_at_every_size_known_or_not() {
     for mut state in [busy(), State::default()] {
         for pane in Pane::ALL {
             state.pane = pane;
-            for overlay in
-                [
-                    Overlay::None,
-                    Overlay::Help,
-                    Overlay::Calls,
-                    Overlay::Detail(3),
-                    Overlay::Palette(Default::default()),
-                ]
-            {
+            for overlay in [
+                Overlay::None,
+                Overlay::Help,
+                Overlay::Calls,
+                Overlay::Detail(3),
+                Overlay::Palette(Default::default()),
+            ] {
                 state.overlay = overlay;
                 for (width, height) in [(1, 1), (20, 5), (60, 16), (61, 17), (80, 24), (300, 16), (60, 120)] {
                     screen(&state, width, height);

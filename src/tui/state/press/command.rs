@@ -290,7 +290,8 @@ mod tests {
         assert_eq!(state.press(Press::Char('q'), 0.0), Effect::Type(b"q".into()));
         assert_eq!(state.press(Press::Ctrl('c'), 0.0), Effect::Type(vec![3]));
         assert_eq!(state.press(Press::Ctrl('\\'), 0.0), Effect::EndSession);
-        state.overlay = Overlay::Session(Session { ended: Some((true, "done".into())), ..Default::default() });
+        state.overlay =
+            Overlay::Session(Session { ended: Some((true, "done".into())), ..Default::default() });
         assert_eq!(state.press(Press::Char('q'), 0.0), Effect::None);
         assert!(matches!(state.overlay, Overlay::None));
     }
