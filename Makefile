@@ -1,5 +1,5 @@
 # Developer commands; each body is one plain command.
-.PHONY: help demo diagnose-accuracy test test-docker test-kubernetes chaos bench bench-tui lint build release
+.PHONY: help demo diagnose-accuracy truth test test-docker test-kubernetes chaos bench bench-tui lint build release
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -38,3 +38,6 @@ release: ## Build what is shipped
 diagnose-accuracy: ## Inject known bottlenecks on the real stack; is each named first? As root, on a quiet machine
 	cargo build --workspace --locked
 	NSYS_ACCURACY=$${NSYS_ACCURACY:-all} cargo test --locked --test it -- --nocapture accuracy::
+
+truth: ## Compare what the load generators tell with servers whose behaviour is prescribed, on a quiet machine
+	NSYS_TRUTH=$${NSYS_TRUTH:-all} cargo test --locked --test it -- --nocapture truth::

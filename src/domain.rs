@@ -29,6 +29,7 @@ pub mod scenario;
 pub mod search;
 pub mod snapshot;
 pub mod spike;
+pub mod standstill;
 pub mod statistics;
 pub mod stop;
 pub mod stream;

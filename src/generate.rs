@@ -50,6 +50,11 @@ impl Shared {
         f64::from(rate) / f64::from(self.plan.of.max(1))
     }
 
+    /// When the last requests are given up.
+    fn deadline(&self) -> Instant {
+        self.begin + Duration::from_secs(self.plan.seconds() + self.plan.grace_s)
+    }
+
     /// Seconds since the start of the level.
     fn elapsed_s(&self) -> f64 {
         Instant::now().saturating_duration_since(self.begin).as_secs_f64()
@@ -137,8 +142,8 @@ fn collect(
 
 fn tick(second: &SecondCounts, began_s: f64) -> Tick {
     let ms = |q: f64| {
-        let there = !second.answers.is_empty();
-        there.then(|| second.answers.value_at_quantile(q) as f64 / 1_000.0)
+        let there = !second.times.is_empty();
+        there.then(|| second.times.value_at_quantile(q) as f64 / 1_000.0)
     };
     Tick {
         at_s: began_s + second.second as f64 + 1.0,

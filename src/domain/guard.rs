@@ -37,8 +37,9 @@ fn cpu_limit(bounds: Bounds, cpus: Option<usize>) -> f64 {
 /// Whether this second was offered in full; unknown where it was not measured.
 #[must_use]
 pub fn short(sample: &Sample, bounds: Bounds) -> Option<bool> {
+    // Failed requests are among those of the client.
     let (planned, got) = (sample.planned_rps?, sample.client_rps?);
-    Some(got + sample.client_errors_per_s.unwrap_or(0.0) < planned * bounds.offered_share)
+    Some(got < planned * bounds.offered_share)
 }
 
 /// Why the generator was the limit; empty when it was not.
@@ -68,8 +69,13 @@ pub fn reasons(level: &LevelResult, bounds: Bounds) -> Vec<String> {
     if let Some(planned) =
         planned(level).filter(|planned| level.throughput_rps < planned * bounds.offered_share)
     {
-        // A service that stalls for a moment uses all of them up, and the mean does not show it.
-        let spare = level.latency_ms.p99.is_none_or(|slow| planned * slow / 1_000.0 < f64::from(level.vus));
+        // A service that stalls for a moment uses all of them up, and the mean does not show it: neither
+        // does p99, when one request of each user is all that could be made meanwhile.
+        let uses_all = |slow: f64| planned * slow / 1_000.0 >= f64::from(level.vus);
+        let missing = (planned - level.throughput_rps) * level.steady_s as f64;
+        let stall =
+            level.latency_ms.max.is_some_and(|most| uses_all(most) && missing <= planned * most / 1_000.0);
+        let spare = !stall && level.latency_ms.p99.is_none_or(|slow| !uses_all(slow));
         let idle = |busy: &f64| spare && *busy < f64::from(level.vus) * BUSY_SHARE;
         if let Some(busy) = generator.busy_vus.filter(idle) {
             reasons.push(format!(

@@ -60,6 +60,12 @@ pub const STEADY: &str = "steady";
 /// The parts of a spike, in order.
 pub const SPIKE_STAGES: [&str; 3] = ["before", "spike", "after"];
 
+/// Longest time that a request may take, in seconds; then it has failed.
+pub const TIMEOUT_S: u64 = 30;
+/// Requests in progress when the load ends may take so long to end, in seconds; then they are given up
+/// and have failed, `unanswered`.
+pub const GRACE_S: u64 = 15;
+
 /// Longest warm-up, in seconds.
 const LONGEST_WARMUP_S: u64 = 30;
 

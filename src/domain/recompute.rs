@@ -1,7 +1,7 @@
 //! Computes the numbers of a run again from what was kept raw: the generator's own summary, the
 //! samples by second, the answers of the parts. Pure.
 
-use super::run::{LevelResult, Run, Sample};
+use super::run::{Latency, LevelResult, Run, Sample};
 use super::verdict::{self, Check, Verdict};
 use serde::Serialize;
 use serde_json::Value;
@@ -56,17 +56,8 @@ fn recomputed(raw: &LevelResult, summary: Option<&Value>) -> LevelResult {
     if let Some(counted) = summary.and_then(Counted::of) {
         level.requests = counted.requests;
         level.error_rate = counted.error_rate;
-        for (own, value) in [
-            (&mut level.latency_ms.min, "min"),
-            (&mut level.latency_ms.p50, "med"),
-            (&mut level.latency_ms.p90, "p(90)"),
-            (&mut level.latency_ms.p95, "p(95)"),
-            (&mut level.latency_ms.p99, "p(99)"),
-            (&mut level.latency_ms.p999, "p(99.9)"),
-            (&mut level.latency_ms.max, "max"),
-        ] {
-            *own = counted.latency(value);
-        }
+        level.latency_ms = counted.due;
+        level.success_ms = counted.succeeded;
     }
     level.throughput_rps = level.requests as f64 / level.steady_s.max(1) as f64;
     let mean = |of: fn(&Sample) -> Option<f64>| {
@@ -98,8 +89,9 @@ fn near(stored: Option<f64>, found: Option<f64>) -> Option<f64> {
 
 fn value_of(level: &LevelResult, check: &Check) -> Option<f64> {
     match check.metric.as_str() {
-        "p95_ms" => level.latency_ms.p95,
-        "p99_ms" => level.latency_ms.p99,
+        "p95_ms" => level.judged_ms(|one| one.p95),
+        "p99_ms" => level.judged_ms(|one| one.p99),
+        "standstill_s" => level.generator.standstill_s,
         "error_rate" => level.error_rate,
         "throughput_rps" => Some(level.throughput_rps),
         "service_cpu_pct" => level.service.cpu_pct,
@@ -121,27 +113,51 @@ fn steady(level: &LevelResult) -> impl Iterator<Item = &Sample> {
 }
 
 /// What k6's summary says of everything that was measured.
-struct Counted<'a> {
+struct Counted {
     requests: u64,
-    failed: u64,
     error_rate: Option<f64>,
-    durations: &'a Value,
+    due: Latency,
+    succeeded: Latency,
 }
 
-impl<'a> Counted<'a> {
-    fn of(summary: &'a Value) -> Option<Self> {
+impl Counted {
+    fn of(summary: &Value) -> Option<Self> {
         let values = |metric: &str| &summary["metrics"][metric]["values"];
-        let requests = values("http_reqs{measured:yes}")["count"].as_f64()? as u64;
-        // In this metric what "passes" are the failed requests.
-        let failed = values("http_req_failed{measured:yes}")["passes"].as_f64().unwrap_or(0.0) as u64;
-        let error_rate = (requests > 0).then(|| failed as f64 / requests as f64);
-        let durations = values("http_req_duration{expected_response:true,measured:yes}");
-        Some(Self { requests, failed, error_rate, durations })
+        let count = |metric: &str| Some(values(metric)["count"].as_f64()? as u64);
+        let share = |failed: u64, of: u64| (of > 0).then(|| failed as f64 / of as f64);
+        let Some(requests) = count("started{measured:yes}") else {
+            // Scripts of older versions kept the answer times of what succeeded alone.
+            let requests = count("http_reqs{measured:yes}")?;
+            // In this metric what "passes" are the failed requests.
+            let failed = values("http_req_failed{measured:yes}")["passes"].as_f64().unwrap_or(0.0) as u64;
+            let durations = values("http_req_duration{expected_response:true,measured:yes}");
+            let due = latency(durations, requests > failed);
+            let error_rate = share(failed, requests);
+            return Some(Self { requests, error_rate, due, succeeded: Latency::default() });
+        };
+        let times = |metric: &str| latency(values(metric), count(metric) > Some(0));
+        let unanswered = requests.saturating_sub(count("request_time{measured:yes}").unwrap_or(0));
+        let failed = count("failures{measured:yes}").unwrap_or(0) + unanswered;
+        Some(Self {
+            requests,
+            error_rate: share(failed, requests),
+            due: times("request_time{measured:yes}"),
+            succeeded: times("request_time{ok:yes,measured:yes}"),
+        })
     }
+}
 
-    fn latency(&self, key: &str) -> Option<f64> {
-        // Where nothing succeeded k6 shows zeros; there is no answer time.
-        self.durations[key].as_f64().filter(|_| self.requests > self.failed)
+/// Where there is nothing k6 shows zeros; there is no time then.
+fn latency(values: &Value, there: bool) -> Latency {
+    let at = |key: &str| values[key].as_f64().filter(|_| there);
+    Latency {
+        min: at("min"),
+        p50: at("med"),
+        p90: at("p(90)"),
+        p95: at("p(95)"),
+        p99: at("p(99)"),
+        p999: at("p(99.9)"),
+        max: at("max"),
     }
 }
 
@@ -180,6 +196,17 @@ mod tests {
 
     fn summary() -> Value {
         json!({"metrics": {
+            "started{measured:yes}": {"values": {"count": 30_000.0}},
+            "failures{measured:yes}": {"values": {"count": 0.0}},
+            "request_time{measured:yes}":
+                {"values": {"count": 30_000.0, "med": 5.0, "p(95)": 20.0, "p(99)": 40.0}},
+            "request_time{ok:yes,measured:yes}": {"values": {"count": 0.0, "med": 0.0}}
+        }})
+    }
+
+    /// As a script of an older version left it.
+    fn older_summary() -> Value {
+        json!({"metrics": {
             "http_reqs{measured:yes}": {"values": {"count": 30_000.0}},
             "http_req_failed{measured:yes}": {"values": {"passes": 0.0}},
             "http_req_duration{expected_response:true,measured:yes}": {"values": {"med": 5.0, "p(95)": 20.0, "p(99)": 40.0}}
@@ -202,7 +229,9 @@ mod tests {
     #[test]
     fn what_was_measured_is_found_again() {
         let same = measured();
-        assert_eq!(places(&same, &same, &summary()), Vec::<String>::new());
+        for summary in [summary(), older_summary()] {
+            assert_eq!(places(&same, &same, &summary), Vec::<String>::new());
+        }
     }
 
     #[test]
@@ -222,7 +251,7 @@ mod tests {
     fn an_altered_raw_value_is_found() {
         let said = measured();
         let mut other = summary();
-        other["metrics"]["http_reqs{measured:yes}"]["values"]["count"] = json!(29_000.0);
+        other["metrics"]["started{measured:yes}"]["values"]["count"] = json!(29_000.0);
         let found = places(&said, &said, &other);
         assert!(found.iter().any(|place| place.ends_with("requests")), "{found:?}");
         let mut raw = said.clone();

@@ -2,8 +2,8 @@
 
 pub use super::check::{Check, CheckStatus, Verdict};
 
-use super::guard;
-use super::run::LevelResult;
+use super::run::{Latency, LevelResult};
+use super::{guard, standstill};
 
 /// The objectives, apart from where they are configured.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,8 @@ pub struct Objectives {
     pub exact_per_cpu: f64,
     /// Whether successes must equal what the service counted.
     pub reconcile: bool,
+    /// Whether the generators tell what they do second by second; those of a cluster do not.
+    pub seconds_told: bool,
 }
 
 /// Fills in checks, the generator's state and the verdict of a level that ran to its end.
@@ -39,11 +41,20 @@ pub fn judge(level: &mut LevelResult, goals: Objectives) {
     let offered_target = guard::planned(level).map(|rate| rate * goals.min_offered_share);
     let k6 =
         if level.generator.engine == "native" { "native engine, steady window" } else { "k6, steady window" };
+    let percentile = |metric: &str, of: fn(&Latency) -> Option<f64>, target: f64| {
+        // Quick failures make the successful ones the slower of the two.
+        let whose = if of(&level.success_ms) > of(&level.latency_ms) { "successful" } else { "all" };
+        Check::new(metric, level.judged_ms(of), target, false, &format!("{k6}, {whose} requests"))
+    };
     let mut checks = vec![
-        Check::new("p95_ms", level.latency_ms.p95, goals.p95_ms, false, k6),
-        Check::new("p99_ms", level.latency_ms.p99, goals.p99_ms, false, k6),
+        percentile("p95_ms", |one| one.p95, goals.p95_ms),
+        percentile("p99_ms", |one| one.p99, goals.p99_ms),
         Check::new("error_rate", level.error_rate, goals.error_rate, false, k6),
     ];
+    checks.extend(standstill::bound(level, goals.error_rate).filter(|_| goals.seconds_told).map(|target| {
+        let source = "the generator's seconds without a successful answer";
+        Check::new("standstill_s", level.generator.standstill_s, target, false, source)
+    }));
     checks.extend(
         offered_target
             .map(|target| Check::new("throughput_rps", Some(level.throughput_rps), target, true, k6)),
@@ -101,7 +112,7 @@ pub fn judge(level: &mut LevelResult, goals: Objectives) {
         rate_per_cpu: goals.exact_per_cpu,
     };
     let mut reasons = guard::reasons(level, bounds);
-    let quick = level.latency_ms.p95.is_some_and(|p95| p95 <= goals.p95_ms);
+    let quick = level.judged_ms(|one| one.p95).is_some_and(|p95| p95 <= goals.p95_ms);
     if reasons.is_empty() && offered_target.is_some_and(|target| level.throughput_rps < target) && quick {
         reasons
             .push(format!("only {:.0}/s were offered although answers came in time", level.throughput_rps));
@@ -157,6 +168,7 @@ mod tests {
         min_offered_share: 0.95,
         exact_per_cpu: 4_000.0,
         reconcile: false,
+        seconds_told: true,
     };
 
     fn good() -> LevelResult {
@@ -183,6 +195,20 @@ mod tests {
         assert_eq!(judged(|_| ()), Verdict::Passed);
         assert_eq!(judged(|level| level.cache.hit_rate = None), Verdict::Unknown);
         assert_eq!(judged(|level| level.latency_ms.p95 = Some(101.0)), Verdict::Failed);
+    }
+
+    #[test]
+    fn neither_quick_failures_nor_a_standstill_pass() {
+        // Most answers are failures at once: the others are slow all the same.
+        assert_eq!(judged(|level| level.success_ms.p99 = Some(900.0)), Verdict::Failed);
+        // Twenty of three thousand requests have no answer: no percentile shows it.
+        assert_eq!(judged(|level| level.generator.standstill_s = Some(12.0)), Verdict::Failed);
+        assert_eq!(judged(|level| level.generator.standstill_s = None), Verdict::Unknown);
+        let mut level = good();
+        (level.error_rate, level.latency_ms.p95) = (Some(1.0), Some(1.0));
+        judge(&mut level, GOALS);
+        let p95 = level.checks.iter().find(|one| one.metric == "p95_ms").unwrap();
+        assert_eq!((p95.value, p95.status), (None, CheckStatus::Unknown), "nothing succeeded");
     }
 
     #[test]

@@ -10,25 +10,23 @@ use std::io::ErrorKind;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// Longest time one request may take, as in the k6 script.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// A connection of one virtual user.
 #[derive(Debug)]
 pub(super) struct Connection {
     authority: String,
+    timeout: Duration,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Connection {
-    /// A connection that is not open yet.
-    pub(super) fn new(authority: &str) -> Self {
-        Self { authority: authority.to_owned(), sender: None }
+    /// A connection that is not open yet; no request on it takes longer than `timeout`.
+    pub(super) fn new(authority: &str, timeout: Duration) -> Self {
+        Self { authority: authority.to_owned(), timeout, sender: None }
     }
 
     /// Sends one request and reads its answer to the end.
     pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> Ending {
-        let answer = tokio::time::timeout(PATIENCE, self.exchange(request)).await;
+        let answer = tokio::time::timeout(self.timeout, self.exchange(request)).await;
         let failed = |cause: &str| Ending::Failed(cause.to_owned());
         match answer {
             Ok(Ok(StatusCode::OK)) => Ending::Answered,
@@ -52,7 +50,11 @@ impl Connection {
         let status = answer.status();
         let mut body = answer.into_body();
         while let Some(frame) = body.frame().await {
-            frame.map_err(|cause| cause_of(&cause))?;
+            // A length was promised and not kept.
+            frame.map_err(|cause| match cause_of(&cause) {
+                "reset" | "other" => "incomplete",
+                cause => cause,
+            })?;
         }
         Ok(status)
     }

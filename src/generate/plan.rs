@@ -1,6 +1,6 @@
 //! What the generator is told: the same plan file that the k6 script reads.
 
-use crate::domain::level::{Model, Window};
+use crate::domain::level::{GRACE_S, Model, TIMEOUT_S, Window};
 use crate::error::{Context, Error, Result};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,12 @@ pub(super) struct Plan {
     /// One path that all requests read, instead of the mix.
     #[serde(default)]
     pub(super) path: Option<String>,
+    /// Longest time that a request may take, in seconds.
+    #[serde(default = "timeout_s")]
+    pub(super) timeout_s: u64,
+    /// So long after the load requests in progress are given up, in seconds.
+    #[serde(default = "grace_s")]
+    pub(super) grace_s: u64,
     /// Which of several generators this is, from 0.
     #[serde(default)]
     pub(super) share: u32,
@@ -37,6 +43,14 @@ pub(super) struct Plan {
 
 const fn one() -> u32 {
     1
+}
+
+const fn timeout_s() -> u64 {
+    TIMEOUT_S
+}
+
+const fn grace_s() -> u64 {
+    GRACE_S
 }
 
 /// Shares of the kinds of requests; the rest looks up by correlation id.

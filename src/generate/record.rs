@@ -18,6 +18,9 @@ pub(super) struct WindowCounts {
     pub(super) busy_us: u64,
     /// Answer times of what succeeded, from the intended start, in µs.
     pub(super) answers: Histogram<u64>,
+    /// How long everything that was due took or waited, whatever its end was, from the intended start, in
+    /// µs. Requests that were dropped after they had waited for an idle user are in here alone.
+    pub(super) due: Histogram<u64>,
 }
 
 /// Counts of one second.
@@ -28,7 +31,8 @@ pub(super) struct SecondCounts {
     pub(super) requests: u64,
     pub(super) failed: u64,
     pub(super) dropped: u64,
-    pub(super) answers: Histogram<u64>,
+    /// How long all took that ended in it, from the intended start, in µs.
+    pub(super) times: Histogram<u64>,
 }
 
 /// Everything that a thread counts.
@@ -59,7 +63,7 @@ pub(super) fn histogram() -> Result<Histogram<u64>> {
 
 impl SecondCounts {
     pub(super) fn new(second: u64) -> Result<Self> {
-        Ok(Self { second, requests: 0, failed: 0, dropped: 0, answers: histogram()? })
+        Ok(Self { second, requests: 0, failed: 0, dropped: 0, times: histogram()? })
     }
 
     /// Adds the same second of another thread.
@@ -67,13 +71,16 @@ impl SecondCounts {
         self.requests += other.requests;
         self.failed += other.failed;
         self.dropped += other.dropped;
-        self.answers.add(&other.answers).context("cannot add histograms")
+        self.times.add(&other.times).context("cannot add histograms")
     }
 }
 
 impl Counts {
     pub(super) fn new(windows: usize) -> Result<Self> {
-        let window = || Ok(WindowCounts { requests: 0, failed: 0, busy_us: 0, answers: histogram()? });
+        let window = || {
+            let (answers, due) = (histogram()?, histogram()?);
+            Ok(WindowCounts { requests: 0, failed: 0, busy_us: 0, answers, due })
+        };
         Ok(Self {
             windows: (0..windows).map(|_| window()).collect::<Result<_>>()?,
             accepted: 0,
@@ -88,16 +95,25 @@ impl Counts {
         let Some(counts) = self.windows.get_mut(window) else { return };
         counts.requests += 1;
         counts.busy_us += busy_us;
+        // Longer than the longest counts as the longest.
+        counts.due.saturating_record(answer_us);
         match ending {
             Ending::Failed(cause) => {
                 counts.failed += 1;
                 *self.errors.entry(cause.clone()).or_default() += 1;
             }
             Ending::Answered | Ending::Created => {
-                // Longer than the longest counts as the longest.
                 counts.answers.saturating_record(answer_us);
                 self.accepted += u64::from(*ending == Ending::Created);
             }
+        }
+    }
+
+    /// Counts one request that waited for an idle user and was never made.
+    pub(super) fn dropped(&mut self, window: usize, waited_us: u64) {
+        self.dropped += 1;
+        if let Some(counts) = self.windows.get_mut(window) {
+            counts.due.saturating_record(waited_us);
         }
     }
 
@@ -108,6 +124,7 @@ impl Counts {
             own.failed += more.failed;
             own.busy_us += more.busy_us;
             own.answers.add(&more.answers).context("cannot add histograms")?;
+            own.due.add(&more.due).context("cannot add histograms")?;
         }
         self.accepted += other.accepted;
         self.dropped += other.dropped;
@@ -123,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_have_no_answer_time_and_creations_are_counted() {
+    fn failures_have_waited_without_an_answer_and_creations_are_counted() {
         let mut counts = Counts::new(2).unwrap();
         counts.ended(1, 5_000, 4_000, &Ending::Created);
         counts.ended(1, 7_000, 6_000, &Ending::Answered);
@@ -131,10 +148,19 @@ mod tests {
         counts.ended(9, 1, 1, &Ending::Answered);
         let window = &counts.windows[1];
         assert_eq!((window.requests, window.failed, window.answers.len()), (3, 1, 2));
+        assert_eq!((window.due.len(), window.due.min()), (3, 1));
         assert_eq!((counts.accepted, counts.errors["refused"]), (1, 1));
         let mut sum = counts.clone();
         sum.add(&counts).unwrap();
         assert_eq!((sum.windows[1].answers.len(), sum.accepted), (4, 2));
         assert!(sum.windows[1].answers.value_at_quantile(0.5).abs_diff(5_000) <= 5);
+    }
+
+    #[test]
+    fn a_dropped_request_has_waited_and_is_no_request_that_was_made() {
+        let mut counts = Counts::new(1).unwrap();
+        counts.dropped(0, 30_000_000);
+        let window = &counts.windows[0];
+        assert_eq!((window.requests, window.failed, window.due.len(), counts.dropped), (0, 0, 1, 1));
     }
 }

@@ -1,6 +1,7 @@
 //! When each request of the open model is meant to start. Pure: seconds in, seconds out.
 
 use crate::domain::level::Window;
+use std::time::{Duration, Instant};
 
 /// One request to make.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -11,6 +12,13 @@ pub(super) struct Arrival {
     pub(super) window: usize,
     /// When it is meant to start, seconds from the start of the level.
     pub(super) at_s: f64,
+}
+
+impl Arrival {
+    /// When it is meant to start, for a level that began at `begin`.
+    pub(super) fn due(&self, begin: Instant) -> Instant {
+        begin + Duration::from_secs_f64(self.at_s)
+    }
 }
 
 /// The requests of a level in order, evenly spaced within each window. Several processes share one

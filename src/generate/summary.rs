@@ -41,6 +41,8 @@ pub struct Window {
     pub busy_us: u64,
     /// Answer times of what succeeded, in µs: an HdrHistogram (V2, deflated) in base64.
     pub answers: String,
+    /// How long everything that was due took or waited, whatever its end was, as [`Window::answers`].
+    pub due: String,
 }
 
 /// Writes the summary, all of it or nothing.
@@ -52,6 +54,7 @@ pub(super) fn write(path: &Path, plan: &Plan, began_s: f64, counts: &Counts) -> 
             failed: counts.failed,
             busy_us: counts.busy_us,
             answers: encode(&counts.answers)?,
+            due: encode(&counts.due)?,
         };
         Ok((told.name.clone(), window))
     };

@@ -16,8 +16,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::LocalSet;
 
-/// Requests in progress at the end may take so long to end, as in the k6 script.
-const GRACE: Duration = Duration::from_secs(15);
+/// Requests in progress may take so long to end when the load is stopped before its end.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+/// The cause of a request that had no answer when it was given up.
+const UNANSWERED: &str = "unanswered";
 /// A request that waited so long for an idle user is not made any more.
 const LONGEST_WAIT_S: f64 = 30.0;
 /// Requests taken from the pacing thread at once.
@@ -53,15 +55,17 @@ fn offer(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| Error::failed(format!("no runtime: {cause}")))?;
     let users = shared.plan.own_users();
-    let users = users / threads + usize::from(index < users % threads);
-    let core = Rc::new(Core::new(shared, index)?);
+    let users = (users / threads + usize::from(index < users % threads)).max(1);
+    let core = Rc::new(Core::new(shared, index, users)?);
     let local = LocalSet::new();
     let done: Result<()> = local.block_on(&runtime, async {
         let clock = tokio::task::spawn_local(tell_seconds(Rc::clone(&core), shared.begin, to.clone()));
         let authority = shared.plan.authority()?.to_owned();
         let (begin, closed) = (shared.begin, shared.plan.model == Model::Closed);
-        for _ in 0..users.max(1) {
-            tokio::task::spawn_local(use_it(Rc::clone(&core), Connection::new(&authority), begin, closed));
+        let timeout = Duration::from_secs(shared.plan.timeout_s);
+        for user in 0..users {
+            let connection = Connection::new(&authority, timeout);
+            tokio::task::spawn_local(use_it(Rc::clone(&core), user, connection, begin, closed));
         }
         if closed {
             wait_closed(shared).await;
@@ -69,15 +73,22 @@ fn offer(
             deal(&core, shared, work).await;
         }
         core.close();
-        let deadline = Instant::now() + GRACE;
-        while core.busy.get() > 0 && Instant::now() < deadline && !shared.stopped() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        core.wait_for_answers(shared).await;
+        core.give_up(begin);
         clock.abort();
         core.tell(to)
     });
     done?;
     Ok(core.counts.borrow().clone())
+}
+
+/// A request in progress.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    window: usize,
+    /// From here its answer time counts.
+    due: Instant,
+    started: Instant,
 }
 
 /// What the virtual users of a core share.
@@ -89,13 +100,15 @@ struct Core {
     /// Idle users, the last one first: its connection is warm.
     idle: RefCell<Vec<Waker>>,
     closed: Cell<bool>,
+    /// What each user asked and has no answer to.
+    asked: RefCell<Vec<Option<Asked>>>,
     busy: Cell<usize>,
     counts: RefCell<Counts>,
     second: RefCell<SecondCounts>,
 }
 
 impl Core {
-    fn new(shared: &Shared, index: usize) -> Result<Self> {
+    fn new(shared: &Shared, index: usize, users: usize) -> Result<Self> {
         let ends = shared.plan.windows.iter().enumerate();
         Ok(Self {
             traffic: Traffic::new(&shared.plan, index)?,
@@ -103,6 +116,7 @@ impl Core {
             waiting: RefCell::new(VecDeque::new()),
             idle: RefCell::new(Vec::new()),
             closed: Cell::new(false),
+            asked: RefCell::new(vec![None; users]),
             busy: Cell::new(0),
             counts: RefCell::new(Counts::new(shared.plan.windows.len())?),
             second: RefCell::new(SecondCounts::new(0)?),
@@ -145,19 +159,55 @@ impl Core {
         self.windows.iter().find(|(end, _)| at_s < *end).map(|(_, index)| *index)
     }
 
-    fn drop_one(&self) {
-        self.counts.borrow_mut().dropped += 1;
-        self.second.borrow_mut().dropped += 1;
+    fn drop_one(&self, window: usize, waited: Duration) {
+        self.counts.borrow_mut().dropped(window, us(waited));
+        let mut second = self.second.borrow_mut();
+        second.dropped += 1;
+        second.times.saturating_record(us(waited));
     }
 
-    fn ended(&self, window: usize, answer: Duration, busy: Duration, ending: &Ending) {
-        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        self.counts.borrow_mut().ended(window, us(answer), us(busy), ending);
+    fn ended(&self, asked: Asked, ending: &Ending) {
+        let now = Instant::now();
+        let answer = us(now.saturating_duration_since(asked.due));
+        let busy = us(now.saturating_duration_since(asked.started));
+        self.counts.borrow_mut().ended(asked.window, answer, busy, ending);
         let mut second = self.second.borrow_mut();
         second.requests += 1;
-        match ending {
-            Ending::Failed(_) => second.failed += 1,
-            Ending::Answered | Ending::Created => second.answers.saturating_record(us(answer)),
+        second.failed += u64::from(matches!(ending, Ending::Failed(_)));
+        second.times.saturating_record(answer);
+    }
+
+    /// Notes what a user has in progress.
+    fn asks(&self, user: usize, asked: Option<Asked>) {
+        let busy = self.busy.get();
+        self.busy.set(if asked.is_some() { busy + 1 } else { busy - 1 });
+        if let Some(slot) = self.asked.borrow_mut().get_mut(user) {
+            *slot = asked;
+        }
+    }
+
+    /// Waits until every request in progress has ended, as long as the grace lasts.
+    async fn wait_for_answers(&self, shared: &Shared) {
+        let mut deadline = shared.deadline();
+        while self.busy.get() > 0 && Instant::now() < deadline {
+            if shared.stopped() {
+                deadline = deadline.min(Instant::now() + STOP_GRACE);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Counts what has no answer as failed, and what was due and never made as dropped: both have waited
+    /// until now.
+    fn give_up(&self, begin: Instant) {
+        let waiting: Vec<_> = self.waiting.borrow_mut().drain(..).collect();
+        for (arrival, _) in waiting {
+            let waited = Instant::now().saturating_duration_since(arrival.due(begin));
+            self.drop_one(arrival.window, waited);
+        }
+        let asked = std::mem::take(&mut *self.asked.borrow_mut());
+        for asked in asked.into_iter().flatten() {
+            self.ended(asked, &Ending::Failed(UNANSWERED.into()));
         }
     }
 
@@ -181,7 +231,7 @@ async fn deal(core: &Core, shared: &Shared, mut work: Receiver<Arrival>) {
         batch.drain(..).for_each(|arrival| core.give(arrival));
     }
     // Those that still wait are made late, or not at all.
-    while !core.waiting.borrow().is_empty() && !shared.stopped() {
+    while !core.waiting.borrow().is_empty() && !shared.stopped() && Instant::now() < shared.deadline() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -194,42 +244,40 @@ async fn wait_closed(shared: &Shared) {
 }
 
 /// One virtual user.
-async fn use_it(core: Rc<Core>, mut connection: Connection, begin: Instant, closed: bool) {
+async fn use_it(core: Rc<Core>, user: usize, mut connection: Connection, begin: Instant, closed: bool) {
     if closed {
         tokio::time::sleep_until(begin.into()).await;
     }
     loop {
         let next = if closed { closed_next(&core, begin) } else { core.take().await };
         let Some((arrival, was_idle)) = next else { return };
-        let due = begin + Duration::from_secs_f64(arrival.at_s);
-        let started = Instant::now();
+        let (due, started) = (arrival.due(begin), Instant::now());
         let late = started.saturating_duration_since(due);
         if late.as_secs_f64() > LONGEST_WAIT_S {
-            core.drop_one();
+            core.drop_one(arrival.window, late);
             continue;
         }
         if was_idle {
-            let us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
-            core.counts.borrow_mut().late.saturating_record(us);
+            core.counts.borrow_mut().late.saturating_record(us(late));
         }
+        let asked = Asked { window: arrival.window, due: due.min(started), started };
+        core.asks(user, Some(asked));
         // A request that cannot be made is a mistake of this program, and is seen as one that failed.
         let ending = match core.traffic.next() {
-            Ok(request) => {
-                core.busy.set(core.busy.get() + 1);
-                let ending = connection.send(request).await;
-                core.busy.set(core.busy.get() - 1);
-                ending
+            Ok(request) => connection.send(request).await,
+            Err(error) => {
+                // Where nothing is waited for, others get their turn all the same.
+                tokio::task::yield_now().await;
+                Ending::Failed(error.message)
             }
-            Err(error) => Ending::Failed(error.message),
         };
-        let ended = Instant::now();
-        core.ended(
-            arrival.window,
-            ended.saturating_duration_since(due.min(started)),
-            ended.saturating_duration_since(started),
-            &ending,
-        );
+        core.asks(user, None);
+        core.ended(asked, &ending);
     }
+}
+
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// In the closed model the next request is due as soon as the user is free.

@@ -12,7 +12,7 @@ use super::environment;
 use super::interrupt::Interrupt;
 use crate::clients::{http, process};
 use crate::domain::calibration::{Client, Turn};
-use crate::domain::level::{Level, Model, WARMUP};
+use crate::domain::level::{GRACE_S, Level, Model, TIMEOUT_S, WARMUP};
 use crate::domain::scenario::{Engine, Place, Scenario};
 use crate::error::{Error, Result};
 use crate::render::format;
@@ -138,7 +138,7 @@ async fn turn(stack: &Stack, ask: &Ask, engine: Engine, model: Model, interrupt:
         requests: summary.measured.requests,
         throughput_rps: summary.measured.requests as f64 / measured.max(1) as f64,
         error_rate: summary.measured.error_rate(),
-        latency_ms: summary.measured.latency,
+        latency_ms: summary.measured.due.latency,
         cpu_pct: meter.pct(),
     })
 }
@@ -150,6 +150,7 @@ async fn offer(stack: &Stack, ask: &Ask, engine: Engine, model: Model) -> Result
         "rate": ask.level.rate, "vus": ask.level.vus, "windows": windows, "prefix": "calibrate",
         "seed_users": 1, "seed_notifications": 1, "path": ask.path,
         "mix": {"create": 0.0, "get": 0.0, "list": 0.0, "correlation": 0.0},
+        "timeout_s": TIMEOUT_S, "grace_s": GRACE_S,
     });
     let work = stack.layout.run();
     Ok(Offer {

@@ -143,6 +143,7 @@ pub(super) fn objectives(stack: &Stack, plan: &LoadPlan) -> Objectives {
             Engine::Native => load.native_exact_per_cpu,
         },
         reconcile: plan.reconcile,
+        seconds_told: plan.place != Place::Cluster,
     }
 }
 

@@ -8,7 +8,7 @@ use super::interrupt::Interrupt;
 use super::logs::Logs;
 use super::stream::Stream;
 use super::{collect, environment, prometheus, sampler, stabilise};
-use crate::domain::level::Level;
+use crate::domain::level::{GRACE_S, Level, TIMEOUT_S};
 use crate::domain::run::{Environment, LevelResult};
 use crate::domain::scenario::LoadPlan;
 use crate::domain::stream::Phase;
@@ -145,6 +145,7 @@ async fn make_offer(context: &Context<'_>, number: usize, level: &Level) -> Resu
         "seed_users": settings.seed_users, "seed_notifications": settings.seed_notifications,
         "mix": {"create": settings.mix_create, "get": settings.mix_get,
                 "list": settings.mix_list, "correlation": settings.mix_correlation},
+        "timeout_s": TIMEOUT_S, "grace_s": GRACE_S,
     });
     Ok(Offer {
         scenario: context.plan.scenario,

@@ -72,6 +72,7 @@ pub(super) fn remarks(level: &LevelResult) -> Vec<String> {
         .iter()
         .map(|reason| format!("level {}: generator-limited: {reason}", level.level))
         .collect();
+    remarks.extend(failures(level));
     for check in level.checks.iter().filter(|check| check.status != CheckStatus::Pass) {
         let relation = if check.at_least { "at least" } else { "at most" };
         let value =
@@ -82,6 +83,27 @@ pub(super) fn remarks(level: &LevelResult) -> Vec<String> {
         ));
     }
     remarks
+}
+
+/// What failed, by cause, and how long the others took.
+fn failures(level: &LevelResult) -> Option<String> {
+    if level.errors.is_empty() {
+        return None;
+    }
+    let causes: Vec<_> =
+        level.errors.iter().map(|(cause, count)| format!("{} {cause}", format::count(*count))).collect();
+    let of = |ms: Option<f64>| format::or_missing(ms, format::millis);
+    let own = &level.success_ms;
+    Some(format!(
+        "level {}: failed, warm-up included: {}; the successful ones of the steady window took p50 {}, p95 {}, \
+         p99 {}; the slowest request of all took or waited {}",
+        level.level,
+        causes.join(", "),
+        of(own.p50),
+        of(own.p95),
+        of(own.p99),
+        of(level.latency_ms.max)
+    ))
 }
 
 pub(super) fn reconciliation(run: &Run) -> Option<(u64, u64)> {
@@ -138,7 +160,7 @@ pub fn summary(run: &Run, markdown: bool) -> String {
         text += &format!("{} {remark}\n", if markdown { "-" } else { " " });
     }
     text + &format!(
-        "\n{}, {} CPUs, {} MiB; {} app, {} worker; {}; {}.\nPercentiles are {}, over the steady window of each level (warm-up left out).",
+        "\n{}, {} CPUs, {} MiB; {} app, {} worker; {}; {}.\nPercentiles are {}, of all requests that were due in the steady window of each level (warm-up left out); one that had no answer has waited.",
         environment.os,
         environment.cpus,
         environment.memory_mb,

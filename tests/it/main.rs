@@ -16,5 +16,6 @@ mod stack;
 mod support;
 mod terminal;
 mod tidy;
+mod truth;
 mod tune;
 mod watch;

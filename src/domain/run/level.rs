@@ -44,17 +44,22 @@ pub struct LevelResult {
     /// The parts of a level that changes its rate; empty when it does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<StageResult>,
-    /// Requests of the steady window.
+    /// Requests that were started in the steady window: answered, failed, or left without an answer.
     pub requests: u64,
     /// Requests per second of the steady window.
     pub throughput_rps: f64,
     /// Share of failed requests; null when there was none at all.
     pub error_rate: Option<f64>,
-    /// Failed requests by cause, warm-up included: `timeout`, `refused`, `reset`, `status 503`, …
+    /// Failed requests by cause, warm-up included: `unanswered` (no answer when the grace after the load was
+    /// over), `timeout`, `refused`, `reset`, `status 503`, …
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub errors: BTreeMap<String, u64>,
-    /// Answer times.
+    /// How long all requests took that were due, whatever their end was; one without an answer has waited
+    /// at least so long.
     pub latency_ms: Latency,
+    /// Answer times of the requests that succeeded. Runs of older versions have these in `latency_ms`.
+    #[serde(default)]
+    pub success_ms: Latency,
     /// Iterations the generator could not start in the steady window.
     pub dropped_iterations: u64,
     /// The load generator.
@@ -102,6 +107,16 @@ pub struct LevelResult {
     pub checks: Vec<Check>,
 }
 
+impl LevelResult {
+    /// A percentile as it is judged: the slower of all requests that were due and of those that succeeded,
+    /// so that neither quick failures nor missing answers flatter it. None where nothing succeeded.
+    #[must_use]
+    pub fn judged_ms(&self, of: fn(&Latency) -> Option<f64>) -> Option<f64> {
+        let both = [of(&self.latency_ms), of(&self.success_ms)];
+        both.into_iter().flatten().reduce(f64::max).filter(|_| self.error_rate != Some(1.0))
+    }
+}
+
 /// One part of a level that changes its rate.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StageResult {
@@ -116,8 +131,11 @@ pub struct StageResult {
     pub throughput_rps: f64,
     /// Share of failed requests; null when there was none at all.
     pub error_rate: Option<f64>,
-    /// Answer times.
+    /// How long all requests took that were due, whatever their end was.
     pub latency_ms: Latency,
+    /// Answer times of the requests that succeeded.
+    #[serde(default)]
+    pub success_ms: Latency,
     /// Iterations the generator could not start.
     pub dropped_iterations: u64,
 }
@@ -151,6 +169,10 @@ pub struct Generator {
     /// Seconds of the steady window in which less than the planned rate was offered.
     #[serde(default)]
     pub short_seconds: Option<u64>,
+    /// Longest time of the steady window in which nothing was answered, in whole seconds; absent where the
+    /// generator does not tell its seconds.
+    #[serde(default)]
+    pub standstill_s: Option<f64>,
     /// Whether it, not the service, was the limit.
     pub limited: bool,
     /// Why.

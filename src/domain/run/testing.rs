@@ -43,8 +43,9 @@ pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
                 p99: Some(p95 * 2.0),
                 ..Latency::default()
             },
+            success_ms: Latency::default(),
             dropped_iterations: 0,
-            generator: Generator { cpu_pct: Some(20.0), ..Generator::default() },
+            generator: Generator { cpu_pct: Some(20.0), standstill_s: Some(0.0), ..Generator::default() },
             service: Service { cpu_pct: Some(20.0), rss_mb: Some(60.0), ..Service::default() },
             db: Db { connections_max: Some(8), pool_size: 10, query_p95_ms: Some(2.0), ..Db::default() },
             kafka: Kafka {

@@ -1,12 +1,13 @@
 //! k6 as the generator: its script, its arguments, its summary.
 
 use super::live;
-use super::summary::{Histogram, Summary, WindowSummary};
+use super::summary::{Bucket, Histogram, Summary, Times, WindowSummary};
 use super::{Generator, News, Offer, plan_file, summary_file};
 use crate::domain::run::Latency;
 use crate::domain::scenario::Scenario;
 use crate::error::{Context, Result};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 use tokio::process::{Child, Command};
@@ -14,10 +15,8 @@ use tokio::sync::mpsc::Receiver;
 
 pub(super) const LEVEL: &str = include_str!("../../../load-tests/lib/level.js");
 
-/// Buckets of the script's histogram, each an eighth of a doubling wide.
-const BUCKETS: u32 = 160;
-/// Upper bound of the first one, in ms.
-const FIRST_BUCKET_MS: f64 = 0.05;
+/// From so many percentiles on a summary holds a whole distribution.
+const FEWEST_POINTS: usize = 50;
 
 const fn script(scenario: Scenario) -> &'static str {
     match scenario {
@@ -74,7 +73,7 @@ fn spawn(offer: &Offer, script: &Path, index: u32, dashboard: u16, log: &std::fs
     let (plan, summary) = (plan_file(&offer.work, index), summary_file(&offer.work, index));
     let _ = std::fs::remove_file(&summary);
     let mut told = offer.plan.clone();
-    (told["summary"], told["histogram"]) = (json!(summary), json!(offer.generators > 1));
+    (told["summary"], told["several"]) = (json!(summary), json!(offer.generators > 1));
     crate::stack::layout::write_private(&plan, &told.to_string())?;
     let mut command = Command::new(&offer.program);
     command
@@ -137,6 +136,13 @@ fn summary_of(data: &Value, windows: &[&str]) -> Summary {
         let count = metric["values"]["count"].as_f64()? as u64;
         (count > 0).then(|| (cause.replace('_', " "), count))
     });
+    let mut errors: BTreeMap<_, _> = errors.collect();
+    let requests = count(data, "started");
+    // Iterations that were cut because the level was stopped.
+    let cut = requests.saturating_sub(count(data, "request_time"));
+    if cut > 0 {
+        *errors.entry("unanswered".to_owned()).or_default() += cut;
+    }
     Summary {
         measured: window_of(data, "measured:yes"),
         windows: windows
@@ -144,52 +150,80 @@ fn summary_of(data: &Value, windows: &[&str]) -> Summary {
             .map(|name| ((*name).to_owned(), window_of(data, &format!("window:{name}"))))
             .collect(),
         began_s: data["setup_data"]["began_ms"].as_f64().map(|ms| ms / 1_000.0),
-        requests: count(data, "http_reqs"),
-        // In this metric what "passes" are the failed requests.
-        failed: value(data, "http_req_failed", "passes").unwrap_or(0.0) as u64,
+        requests,
+        failed: count(data, "failures") + cut,
         accepted: count(data, "accepted"),
         dropped: count(data, "dropped_iterations"),
-        errors: errors.collect(),
+        errors,
         late_p99_ms: None,
     }
 }
 
 fn window_of(data: &Value, tag: &str) -> WindowSummary {
-    let requests = count(data, &format!("http_reqs{{{tag}}}"));
-    let failed = value(data, &format!("http_req_failed{{{tag}}}"), "passes").unwrap_or(0.0) as u64;
-    let answers = format!("http_req_duration{{expected_response:true,{tag}}}");
-    // Where nothing succeeded k6 shows zeros; there is no answer time.
-    let [min, p50, p90, p95, p99, p999, max] = ["min", "med", "p(90)", "p(95)", "p(99)", "p(99.9)", "max"]
-        .map(|key| value(data, &answers, key).filter(|_| requests > failed));
-    let buckets = (0..BUCKETS).filter_map(|bucket| {
-        let count = count(data, &format!("answer_time{{measured:yes,bucket:{bucket}}}"));
-        let bound = FIRST_BUCKET_MS * (f64::from(bucket) / 8.0).exp2();
-        (count > 0).then_some((bound, count))
-    });
-    let buckets: Vec<_> = if tag == "measured:yes" { buckets.collect() } else { Vec::new() };
+    let requests = count(data, &format!("started{{{tag}}}"));
+    let all = format!("request_time{{{tag}}}");
+    let cut = requests.saturating_sub(count(data, &all));
     WindowSummary {
         requests,
-        failed,
-        latency: Latency { min, p50, p90, p95, p99, p999, max },
-        busy_ms: value(data, &format!("iteration_duration{{{tag}}}"), "avg").filter(|_| requests > 0),
-        histogram: (!buckets.is_empty()).then_some(Histogram { buckets }),
+        failed: count(data, &format!("failures{{{tag}}}")) + cut,
+        due: times_of(data, &all),
+        succeeded: times_of(data, &format!("request_time{{ok:yes,{tag}}}")),
+        busy_ms: value(data, &all, "avg").filter(|_| requests > cut),
     }
+}
+
+/// A trend of the script. Where nothing was counted k6 shows zeros; then there is nothing.
+fn times_of(data: &Value, metric: &str) -> Times {
+    let of = count(data, metric);
+    if of == 0 {
+        return Times::default();
+    }
+    let at = |key| value(data, metric, key);
+    let latency = Latency {
+        min: at("min"),
+        p50: at("med"),
+        p90: at("p(90)"),
+        p95: at("p(95)"),
+        p99: at("p(99)"),
+        p999: at("p(99.9)"),
+        max: at("max"),
+    };
+    let points = data["metrics"][metric]["values"].as_object().into_iter().flatten();
+    let points = points.filter_map(|(key, ms)| {
+        Some((key.strip_prefix("p(")?.strip_suffix(')')?.parse::<f64>().ok()? / 100.0, ms.as_f64()?))
+    });
+    let mut points: Vec<_> = points.collect();
+    // A few percentiles are no distribution.
+    let histogram = (points.len() > FEWEST_POINTS).then(|| {
+        points.extend(latency.min.map(|ms| (0.0, ms)).into_iter().chain(latency.max.map(|ms| (1.0, ms))));
+        points.sort_by(|one, two| one.0.total_cmp(&two.0).then(one.1.total_cmp(&two.1)));
+        let between = points.windows(2).map(|two| Bucket {
+            from_ms: two[0].1,
+            to_ms: two[1].1,
+            count: (two[1].0 - two[0].0) * of as f64,
+        });
+        Histogram { buckets: between.collect() }
+    });
+    Times { latency, histogram }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn data(failed: u64) -> Value {
+    /// 20 requests of the warm-up and 100 of the measured time, of which some failed; `cut` never ended.
+    fn data(failed: u64, cut: u64) -> Value {
+        let (ended, succeeded) = (100 - cut, 100 - cut - failed);
         json!({"metrics": {
-            "http_reqs": {"values": {"count": 120.0}},
-            "http_req_failed": {"values": {"passes": failed, "rate": 0.5}},
-            "http_reqs{measured:yes}": {"values": {"count": 100.0}},
-            "http_req_failed{measured:yes}": {"values": {"passes": failed}},
-            "http_req_duration{expected_response:true,measured:yes}":
-                {"values": {"min": 0.0, "med": 1.0, "p(95)": 2.0}},
-            "http_reqs{window:steady}": {"values": {"count": 100.0}},
-            "iteration_duration{window:steady}": {"values": {"avg": 3.0}},
+            "started": {"values": {"count": 120}},
+            "request_time": {"values": {"count": 120 - cut}},
+            "failures": {"values": {"count": failed}},
+            "started{measured:yes}": {"values": {"count": 100}},
+            "failures{measured:yes}": {"values": {"count": failed}},
+            "request_time{measured:yes}": {"values": {"count": ended, "min": 0.5, "med": 1.0, "max": 9.0}},
+            "request_time{ok:yes,measured:yes}": {"values": {"count": succeeded, "min": 0.0, "p(95)": 2.0}},
+            "started{window:steady}": {"values": {"count": 100}},
+            "request_time{window:steady}": {"values": {"count": ended, "avg": 3.0}},
             "failures{cause:status_503}": {"values": {"count": failed}},
             "failures{cause:refused}": {"values": {"count": 0}},
             "accepted": {"values": {"count": 60.0}}
@@ -197,20 +231,43 @@ mod tests {
     }
 
     #[test]
-    fn refused_connections_have_no_answer_time() {
-        assert_eq!(summary_of(&data(0), &["steady"]).measured.latency.p95, Some(2.0));
-        let refused = summary_of(&data(100), &["steady"]);
-        assert_eq!(refused.measured.latency.p95, None);
+    fn where_nothing_succeeded_there_is_no_answer_time_and_a_time_until_the_failure() {
+        assert_eq!(summary_of(&data(0, 0), &["steady"]).measured.succeeded.latency.p95, Some(2.0));
+        let refused = summary_of(&data(100, 0), &["steady"]);
+        assert_eq!(refused.measured.succeeded, Times::default());
+        assert_eq!(refused.measured.due.latency.max, Some(9.0));
         assert_eq!(refused.measured.error_rate(), Some(1.0));
         assert_eq!(refused.errors, [("status 503".to_owned(), 100)].into());
     }
 
     #[test]
     fn each_window_has_its_own_counts() {
-        let summary = summary_of(&data(7), &["warmup", "steady"]);
+        let summary = summary_of(&data(7, 0), &["warmup", "steady"]);
         assert_eq!((summary.requests, summary.failed, summary.accepted), (120, 7, 60));
         assert_eq!(summary.windows["steady"].busy_ms, Some(3.0));
         assert_eq!(summary.windows["warmup"].requests, 0);
+    }
+
+    #[test]
+    fn a_request_that_never_ended_has_failed() {
+        let summary = summary_of(&data(7, 3), &["steady"]);
+        assert_eq!((summary.requests, summary.failed), (120, 10));
+        assert_eq!((summary.measured.requests, summary.measured.failed), (100, 10));
+        assert_eq!(summary.errors, [("status 503".to_owned(), 7), ("unanswered".to_owned(), 3)].into());
+    }
+
+    #[test]
+    fn many_percentiles_are_a_distribution_and_a_few_are_none() {
+        let values: serde_json::Map<_, _> =
+            (1..200).map(|half| (format!("p({})", f64::from(half) / 2.0), json!(f64::from(half)))).collect();
+        let mut values = Value::Object(values);
+        (values["count"], values["min"], values["max"]) = (json!(1_000), json!(0.0), json!(200.0));
+        let times = times_of(&json!({"metrics": {"t": {"values": values}}}), "t");
+        let found = times.histogram.unwrap();
+        assert!((found.buckets.iter().map(|one| one.count).sum::<f64>() - 1_000.0).abs() < 1e-6);
+        assert!((found.quantile(0.5).unwrap() - 100.0).abs() < 0.1);
+        let few = json!({"metrics": {"t": {"values": {"count": 9, "p(95)": 1.0, "max": 2.0}}}});
+        assert_eq!(times_of(&few, "t").histogram, None);
     }
 
     #[test]

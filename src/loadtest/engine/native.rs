@@ -1,6 +1,6 @@
 //! nsys itself as the generator, as a process of its own: `nsys generate`.
 
-use super::summary::{Histogram, Summary, WindowSummary};
+use super::summary::{Bucket, Histogram, Summary, Times, WindowSummary};
 use super::{Generator, News, Offer, plan_file, summary_file};
 use crate::domain::run::Latency;
 use crate::error::{Context, Result};
@@ -63,9 +63,8 @@ pub(super) fn read_summary(offer: &Offer, index: u32) -> Result<Summary> {
 }
 
 fn summary_of(data: &generate::Summary) -> Result<Summary> {
-    let mut all = decode(&data.late)?;
-    let late_p99_ms = (!all.is_empty()).then(|| all.value_at_quantile(0.99) as f64 / 1_000.0);
-    all.clear();
+    let late = decode(&data.late)?;
+    let late_p99_ms = (!late.is_empty()).then(|| late.value_at_quantile(0.99) as f64 / 1_000.0);
     let mut summary = Summary {
         began_s: Some(data.began_s),
         accepted: data.accepted,
@@ -74,46 +73,82 @@ fn summary_of(data: &generate::Summary) -> Result<Summary> {
         late_p99_ms,
         ..Summary::default()
     };
-    let (mut requests, mut failed, mut busy_us) = (0, 0, 0);
+    let mut measured: Option<Counted> = None;
     for (name, window) in &data.windows {
-        let answers = decode(&window.answers)?;
+        let counted = Counted::of(window)?;
         summary.requests += window.requests;
         summary.failed += window.failed;
+        summary.windows.insert(name.clone(), counted.summary());
         if window.measured {
-            all.add(&answers).context("cannot add histograms")?;
-            (requests, failed) = (requests + window.requests, failed + window.failed);
-            busy_us += window.busy_us;
+            match &mut measured {
+                Some(sum) => sum.add(&counted)?,
+                None => measured = Some(counted),
+            }
         }
-        let found = window_of(window.requests, window.failed, window.busy_us, &answers);
-        summary.windows.insert(name.clone(), found);
     }
-    summary.measured = window_of(requests, failed, busy_us, &all);
+    summary.measured = measured.map(|counted| counted.summary()).unwrap_or_default();
     Ok(summary)
 }
 
-fn window_of(
+/// Counts of a window, or of several together.
+struct Counted {
     requests: u64,
     failed: u64,
     busy_us: u64,
-    answers: &hdrhistogram::Histogram<u64>,
-) -> WindowSummary {
-    let there = !answers.is_empty();
-    let at = |q: f64| there.then(|| answers.value_at_quantile(q) as f64 / 1_000.0);
-    let buckets = answers.iter_recorded();
-    let buckets = buckets.map(|one| (one.value_iterated_to() as f64 / 1_000.0, one.count_at_value()));
-    WindowSummary {
-        requests,
-        failed,
+    due: hdrhistogram::Histogram<u64>,
+    answers: hdrhistogram::Histogram<u64>,
+}
+
+impl Counted {
+    fn of(window: &generate::Window) -> Result<Self> {
+        Ok(Self {
+            requests: window.requests,
+            failed: window.failed,
+            busy_us: window.busy_us,
+            due: decode(&window.due)?,
+            answers: decode(&window.answers)?,
+        })
+    }
+
+    fn add(&mut self, other: &Self) -> Result<()> {
+        self.requests += other.requests;
+        self.failed += other.failed;
+        self.busy_us += other.busy_us;
+        self.due.add(&other.due).context("cannot add histograms")?;
+        self.answers.add(&other.answers).context("cannot add histograms")
+    }
+
+    fn summary(&self) -> WindowSummary {
+        WindowSummary {
+            requests: self.requests,
+            failed: self.failed,
+            due: times_of(&self.due),
+            succeeded: times_of(&self.answers),
+            busy_ms: (self.requests > 0).then(|| self.busy_us as f64 / 1_000.0 / self.requests as f64),
+        }
+    }
+}
+
+fn times_of(counts: &hdrhistogram::Histogram<u64>) -> Times {
+    if counts.is_empty() {
+        return Times::default();
+    }
+    let ms = |us: u64| us as f64 / 1_000.0;
+    let at = |q: f64| Some(ms(counts.value_at_quantile(q)));
+    let bucket = |one: hdrhistogram::iterators::IterationValue<u64>| {
+        let at = ms(one.value_iterated_to());
+        Bucket { from_ms: at, to_ms: at, count: one.count_at_value() as f64 }
+    };
+    Times {
         latency: Latency {
-            min: there.then(|| answers.min() as f64 / 1_000.0),
+            min: Some(ms(counts.min())),
             p50: at(0.5),
             p90: at(0.9),
             p95: at(0.95),
             p99: at(0.99),
             p999: at(0.999),
-            max: there.then(|| answers.max() as f64 / 1_000.0),
+            max: Some(ms(counts.max())),
         },
-        busy_ms: (requests > 0).then(|| busy_us as f64 / 1_000.0 / requests as f64),
-        histogram: Some(Histogram { buckets: buckets.collect() }),
+        histogram: Some(Histogram { buckets: counts.iter_recorded().map(bucket).collect() }),
     }
 }

@@ -122,7 +122,7 @@ pub(super) fn start(offer: &Offer, hosts: &[String]) -> Result<(Generator, Recei
 fn spawn(offer: &Offer, host: &str, index: u32, here: u16, there: u16) -> Result<(Child, PipeWriter)> {
     let mut told = offer.plan.clone();
     // Its summary is all that k6 says on standard output.
-    (told["summary"], told["histogram"]) = (json!("stdout"), json!(offer.generators > 1));
+    (told["summary"], told["several"]) = (json!("stdout"), json!(offer.generators > 1));
     let script = held_script(&offer.far.k6, &arguments(index, offer.generators), there);
     let tunnel = ["-L".to_owned(), format!("127.0.0.1:{here}:127.0.0.1:{there}")];
     let mut command = offer.far.command(&tunnel, host, &script)?;

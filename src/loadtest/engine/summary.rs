@@ -3,6 +3,11 @@
 use crate::domain::run::Latency;
 use std::collections::BTreeMap;
 
+/// Quantiles of merged distributions are exact to this share.
+const QUANTILE_ERROR: f64 = 1e-4;
+/// Sums of counts may be off by this much.
+const COUNT_ERROR: f64 = 1e-6;
+
 /// What matters of a generator's summary.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
@@ -29,68 +34,89 @@ pub struct Summary {
 /// What matters of one window.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WindowSummary {
-    /// Requests that were answered or failed.
+    /// Requests that were started: answered, failed, or left without an answer.
     pub requests: u64,
-    /// Those that failed.
+    /// Those that failed, those without an answer too.
     pub failed: u64,
-    /// Answer times; empty when nothing succeeded.
-    pub latency: Latency,
+    /// How long all that were due took or waited, whatever their end was.
+    pub due: Times,
+    /// Answer times of what succeeded; empty when nothing did.
+    pub succeeded: Times,
     /// Mean time that a virtual user was busy with one request, in ms.
     pub busy_ms: Option<f64>,
-    /// Counts of answer times, for merging.
+}
+
+/// A distribution of times, and what is told of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Times {
+    /// Its smallest, its percentiles, its largest.
+    pub latency: Latency,
+    /// All of it, for merging.
     pub histogram: Option<Histogram>,
 }
 
-/// Counts of answer times by upper bound of their bucket, in ms.
+/// Counts of times that lie evenly between two bounds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bucket {
+    /// Lower bound, in ms.
+    pub from_ms: f64,
+    /// Upper bound, in ms; the same where it is one value.
+    pub to_ms: f64,
+    /// How many lie here; a share of them where only quantiles are known.
+    pub count: f64,
+}
+
+/// A distribution as the counts of its buckets, which add up with those of others.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
-    /// Upper bound in ms and count, ascending.
-    pub buckets: Vec<(f64, u64)>,
+    /// In no order.
+    pub buckets: Vec<Bucket>,
 }
 
 impl Histogram {
-    /// The upper bound of the bucket that this share of the answers reaches, in ms.
+    /// The time within which this share of the requests had ended, in ms.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<f64> {
-        let total: u64 = self.buckets.iter().map(|(_, count)| count).sum();
-        let wanted = (total as f64 * share).ceil().max(1.0) as u64;
-        let mut seen = 0;
-        self.buckets.iter().find_map(|(bound, count)| {
-            seen += count;
-            (total > 0 && seen >= wanted).then_some(*bound)
-        })
-    }
-
-    /// Adds the counts of another one with the same bounds.
-    fn add(&mut self, other: &Self) {
-        for (bound, count) in &other.buckets {
-            match self.buckets.iter_mut().find(|(own, _)| own == bound) {
-                Some((_, own)) => *own += count,
-                None => self.buckets.push((*bound, *count)),
-            }
+        let wanted = self.buckets.iter().map(|one| one.count).sum::<f64>() * share;
+        let below = |ms: f64| -> f64 { self.buckets.iter().map(|one| one.below(ms)).sum() };
+        let mut low = self.buckets.iter().map(|one| one.from_ms).reduce(f64::min)?;
+        let mut high = self.buckets.iter().map(|one| one.to_ms).reduce(f64::max)?;
+        // The smallest time that the share has ended within, to a thousandth.
+        if below(low) >= wanted {
+            return Some(low);
         }
-        self.buckets.sort_by(|one, two| one.0.total_cmp(&two.0));
+        while high - low > (high * QUANTILE_ERROR).max(f64::MIN_POSITIVE) {
+            let middle = low.midpoint(high);
+            if below(middle) >= wanted - COUNT_ERROR { high = middle } else { low = middle }
+        }
+        Some(high)
     }
 }
 
-impl WindowSummary {
-    /// Share of failed requests; none when there was no request.
-    #[must_use]
-    pub fn error_rate(&self) -> Option<f64> {
-        (self.requests > 0).then(|| self.failed as f64 / self.requests as f64)
+impl Bucket {
+    /// How many of it lie at or below a time.
+    fn below(&self, ms: f64) -> f64 {
+        if ms >= self.to_ms {
+            self.count
+        } else if ms <= self.from_ms {
+            0.0
+        } else {
+            self.count * (ms - self.from_ms) / (self.to_ms - self.from_ms)
+        }
     }
+}
 
-    /// Both together. Percentiles come from the sum of the histograms and are absent without them:
-    /// they cannot be averaged.
+impl Times {
+    /// Both together. Percentiles come from the sum of the histograms and are absent without them: they
+    /// cannot be averaged.
     fn plus(&self, other: &Self) -> Self {
-        let histogram = self.histogram.clone().zip(other.histogram.as_ref()).map(|(mut sum, other)| {
-            sum.add(other);
-            sum
-        });
-        let fold = |one: Option<f64>, two: Option<f64>, pick: fn(f64, f64) -> f64| match (one, two) {
-            (Some(one), Some(two)) => Some(pick(one, two)),
-            (one, two) => one.or(two),
-        };
+        let nothing = Self::default();
+        if *self == nothing || *other == nothing {
+            return if *self == nothing { other.clone() } else { self.clone() };
+        }
+        let histogram = self.histogram.as_ref().zip(other.histogram.as_ref());
+        let histogram =
+            histogram.map(|(one, two)| Histogram { buckets: [&one.buckets[..], &two.buckets[..]].concat() });
         let at = |share| histogram.as_ref().and_then(|sum| sum.quantile(share));
         let latency = Latency {
             min: fold(self.latency.min, other.latency.min, f64::min),
@@ -101,12 +127,39 @@ impl WindowSummary {
             p999: at(0.999),
             max: fold(self.latency.max, other.latency.max, f64::max),
         };
+        Self { latency, histogram }
+    }
+}
+
+/// Both values as one, or the one that is there.
+fn fold(one: Option<f64>, two: Option<f64>, pick: fn(f64, f64) -> f64) -> Option<f64> {
+    match (one, two) {
+        (Some(one), Some(two)) => Some(pick(one, two)),
+        (one, two) => one.or(two),
+    }
+}
+
+impl WindowSummary {
+    /// Share of failed requests; none when there was no request.
+    #[must_use]
+    pub fn error_rate(&self) -> Option<f64> {
+        (self.requests > 0).then(|| self.failed as f64 / self.requests as f64)
+    }
+
+    /// Both together.
+    fn plus(&self, other: &Self) -> Self {
         let weighted = |one: &Self| one.busy_ms.map(|ms| ms * one.requests as f64);
         let requests = self.requests + other.requests;
         let busy_ms = fold(weighted(self), weighted(other), |one, two| one + two)
             .filter(|_| requests > 0)
             .map(|sum| sum / requests as f64);
-        Self { requests, failed: self.failed + other.failed, latency, busy_ms, histogram }
+        Self {
+            requests,
+            failed: self.failed + other.failed,
+            due: self.due.plus(&other.due),
+            succeeded: self.succeeded.plus(&other.succeeded),
+            busy_ms,
+        }
     }
 }
 
@@ -138,34 +191,62 @@ impl Summary {
 mod tests {
     use super::*;
 
-    fn window(buckets: &[(f64, u64)]) -> WindowSummary {
+    fn times(buckets: &[(f64, f64, f64)]) -> Times {
+        let buckets = buckets.iter().map(|&(from_ms, to_ms, count)| Bucket { from_ms, to_ms, count });
+        let histogram = Histogram { buckets: buckets.collect() };
+        Times { latency: Latency { p99: Some(1.0), ..Latency::default() }, histogram: Some(histogram) }
+    }
+
+    fn window(buckets: &[(f64, f64, f64)]) -> WindowSummary {
         WindowSummary {
-            requests: buckets.iter().map(|one| one.1).sum(),
+            requests: buckets.iter().map(|one| one.2 as u64).sum(),
             busy_ms: Some(2.0),
-            latency: Latency { p99: Some(1.0), ..Latency::default() },
-            histogram: Some(Histogram { buckets: buckets.to_vec() }),
+            due: times(buckets),
             ..WindowSummary::default()
         }
     }
 
+    fn near(value: Option<f64>, wanted: f64) -> bool {
+        value.is_some_and(|value| (value - wanted).abs() <= wanted * 2.0 * QUANTILE_ERROR)
+    }
+
     #[test]
     fn percentiles_of_several_generators_come_from_the_sum_of_their_counts() {
-        let quick = window(&[(1.0, 990), (2.0, 10)]);
-        let slow = window(&[(1.0, 500), (50.0, 500)]);
+        let quick = window(&[(1.0, 1.0, 990.0), (2.0, 2.0, 10.0)]);
+        let slow = window(&[(1.0, 1.0, 500.0), (50.0, 50.0, 500.0)]);
         let both = quick.plus(&slow);
-        assert_eq!((both.requests, both.latency.p50, both.latency.p99), (2_000, Some(1.0), Some(50.0)));
-        assert_eq!(both.busy_ms, Some(2.0));
+        assert_eq!((both.requests, both.busy_ms), (2_000, Some(2.0)));
+        assert!(
+            near(both.due.latency.p50, 1.0) && near(both.due.latency.p99, 50.0),
+            "{:?}",
+            both.due.latency
+        );
+    }
+
+    #[test]
+    fn between_two_quantiles_times_lie_evenly() {
+        let half = times(&[(10.0, 20.0, 50.0), (100.0, 200.0, 50.0)]).histogram.unwrap();
+        assert!(near(half.quantile(0.25), 15.0) && near(half.quantile(0.75), 150.0), "{half:?}");
+        assert!(near(half.quantile(1.0), 200.0) && near(half.quantile(0.0), 10.0), "{half:?}");
+        assert_eq!(Histogram::default().quantile(0.5), None);
     }
 
     #[test]
     fn without_counts_percentiles_are_not_made_up() {
-        let blind = WindowSummary { histogram: None, ..window(&[(1.0, 10)]) };
-        assert_eq!(blind.plus(&window(&[(1.0, 10)])).latency.p99, None);
+        let blind = Times { histogram: None, ..times(&[(1.0, 1.0, 10.0)]) };
+        assert_eq!(blind.plus(&times(&[(1.0, 1.0, 10.0)])).latency.p99, None);
+    }
+
+    #[test]
+    fn a_generator_that_has_no_answer_takes_nothing_from_the_others() {
+        let some = times(&[(1.0, 1.0, 10.0)]);
+        assert_eq!(Times::default().plus(&some), some);
+        assert_eq!(some.plus(&Times::default()), some);
     }
 
     #[test]
     fn one_generator_stays_as_it_is() {
-        let one = Summary { measured: window(&[(1.0, 10)]), accepted: 3, ..Summary::default() };
+        let one = Summary { measured: window(&[(1.0, 1.0, 10.0)]), accepted: 3, ..Summary::default() };
         assert_eq!(Summary::merge(vec![one.clone()]), Some(one));
         assert_eq!(Summary::merge(Vec::new()), None);
     }

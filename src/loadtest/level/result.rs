@@ -8,7 +8,7 @@ use crate::domain::run::{
 };
 use crate::domain::scenario::Scenario;
 use crate::domain::verdict::Verdict;
-use crate::domain::{guard, spike, trend};
+use crate::domain::{guard, spike, standstill, trend};
 use crate::loadtest::engine::{Offer, Summary};
 use crate::loadtest::prometheus::Window;
 use crate::render::format;
@@ -49,13 +49,15 @@ pub(super) fn assemble(
         throughput_rps,
         error_rate: summary.measured.error_rate(),
         errors: summary.errors.clone(),
-        latency_ms: summary.measured.latency,
+        latency_ms: summary.measured.due.latency,
+        success_ms: summary.measured.succeeded.latency,
         dropped_iterations: dropped(offer, summary),
         generator: Generator {
             engine: context.plan.engine.as_str().to_owned(),
             cpus: offered.cpus,
             late_p99_ms: summary.late_p99_ms,
             busy_vus: summary.measured.busy_ms.map(|ms| throughput_rps * ms / 1_000.0),
+            standstill_s: standstill::longest(&offered.ticks, steady_from_s, steady_from_s + steady_s as f64),
             exit: offered.exit,
             ..Generator::default()
         },
@@ -145,7 +147,8 @@ fn stages(level: &Level, offer: &Offer, summary: &Summary, began_s: f64) -> Vec<
             requests: found.requests,
             throughput_rps: found.requests as f64 / window.seconds.max(1) as f64,
             error_rate: found.error_rate(),
-            latency_ms: found.latency,
+            latency_ms: found.due.latency,
+            success_ms: found.succeeded.latency,
             dropped_iterations: planned.saturating_sub(found.requests).min(summary.dropped),
         }
     };

@@ -49,7 +49,10 @@ pub(super) fn a_run_whose_every_request_failed_says_so(place: &Place) {
             (Some("failed"), Some(1.0)),
             "{level}"
         );
-        assert!(level["requests"].as_u64().unwrap() > 0 && level["latency_ms"]["p95"].is_null(), "{level}");
+        assert!(level["requests"].as_u64().unwrap() > 0 && level["success_ms"]["p95"].is_null(), "{level}");
+        let checks = level["checks"].as_array().unwrap();
+        let p95 = checks.iter().find(|one| one["metric"] == "p95_ms").unwrap();
+        assert_eq!((&p95["value"], p95["status"].as_str()), (&serde_json::Value::Null, Some("unknown")));
         assert_eq!(level["generator"]["exit"], 0, "{engine} itself says that all is well");
         let causes: u64 =
             level["errors"].as_object().unwrap().values().filter_map(serde_json::Value::as_u64).sum();

@@ -1,0 +1,242 @@
+//! Plays a scenario with an engine, and what it told of it against what really happened.
+
+use super::scenario::{GRACE_S, Load, SECONDS, Scenario, TIMEOUT_S};
+use super::server::{End, Record, Server};
+use nsys::domain::level::{Model, Window};
+use nsys::domain::run::Latency;
+use nsys::domain::scenario::{Engine, Place, Scenario as Kind};
+use nsys::domain::standstill;
+use nsys::domain::stream::Tick;
+use nsys::loadtest::engine::{self, Far, News, Offer, Summary};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How far a percentile may be off.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tolerance {
+    /// As a share of it.
+    pub(super) share: f64,
+    /// In ms, whichever is more.
+    pub(super) ms: f64,
+}
+
+/// One number: what was told, what is true.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) play: String,
+    pub(super) number: String,
+    pub(super) told: String,
+    pub(super) truth: String,
+    pub(super) holds: bool,
+}
+
+/// Plays one scenario.
+pub(super) fn play(scenario: &Scenario, engine: Engine, generators: u32, tolerance: Tolerance) -> Vec<Row> {
+    let server = Server::start(scenario.script);
+    let dir = tempfile::tempdir().expect("a directory");
+    let offer = offer(scenario, engine, generators, server.port, dir.path().to_owned());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (exit, ticks) = runtime.block_on(run(&offer));
+    let name = format!("{}; {}, {generators}", scenario.name, engine.as_str());
+    let log = || std::fs::read_to_string(&offer.log).unwrap_or_default();
+    assert_eq!(exit, Some(0), "{name}: {}", log());
+    let summary = engine::read_summary(&offer).unwrap_or_else(|cause| panic!("{name}: {cause}: {}", log()));
+    compare(&name, scenario, &summary, &ticks, &server.records(), tolerance)
+}
+
+async fn run(offer: &Offer) -> (Option<i32>, Vec<Tick>) {
+    let (mut generator, mut news) = engine::start(offer).expect("the generators start");
+    let mut ticks: Vec<Tick> = Vec::new();
+    let mut told = |News::Second(tick)| match ticks
+        .iter_mut()
+        .rev()
+        .take(4)
+        .find(|one| (one.at_s - tick.at_s).abs() < 0.5)
+    {
+        Some(one) if offer.generators > 1 => *one = one.plus(&tick),
+        _ => ticks.push(tick),
+    };
+    let exit = loop {
+        tokio::select! {
+            exit = generator.wait() => break exit,
+            Some(second) = news.recv() => told(second),
+        }
+    };
+    while let Ok(Some(second)) = tokio::time::timeout(Duration::from_millis(200), news.recv()).await {
+        told(second);
+    }
+    (exit, ticks)
+}
+
+fn offer(scenario: &Scenario, engine: Engine, generators: u32, port: u16, work: PathBuf) -> Offer {
+    let (model, rate, vus) = match scenario.load {
+        Load::Open(rate) => (Model::Open, Some(rate), rate * 8),
+        Load::Closed(users) => (Model::Closed, None, users),
+    };
+    let windows = vec![Window { name: "steady".into(), rate, start_s: 0, seconds: SECONDS, measured: true }];
+    let plan = json!({
+        "base_url": format!("http://127.0.0.1:{port}"), "token": "t", "model": model, "rate": rate,
+        "vus": vus, "windows": windows, "prefix": "truth", "seed_users": 1, "seed_notifications": 1,
+        "path": "/truth", "mix": {"create": 0.0, "get": 0.0, "list": 0.0, "correlation": 0.0},
+        "timeout_s": TIMEOUT_S, "grace_s": GRACE_S,
+    });
+    Offer {
+        scenario: Kind::Baseline,
+        engine,
+        program: match engine {
+            Engine::K6 => nsys::stack::setup::k6().expect("k6"),
+            Engine::Native => env!("CARGO_BIN_EXE_nsys").into(),
+        },
+        generators,
+        place: Place::Here,
+        far: Far::default(),
+        windows,
+        plan,
+        log: work.join("log"),
+        work,
+    }
+}
+
+/// What a client must say of a request that ended so.
+fn cause(end: End, waited: Waited) -> Option<String> {
+    match (end, waited) {
+        (_, Waited::Timeout) => Some("timeout".into()),
+        (_, Waited::GivenUp) => Some("unanswered".into()),
+        (End::Status(200 | 201), _) => None,
+        (End::Status(status), _) => Some(format!("status {status}")),
+        (End::CutBody, _) => Some("incomplete".into()),
+        (End::Reset | End::ResetInHead | End::Close | End::Never | End::StalledBody, _) => {
+            Some("reset".into())
+        }
+    }
+}
+
+/// How long a request kept its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waited {
+    Answered,
+    Timeout,
+    GivenUp,
+}
+
+/// What really happened, as a client that makes no mistake sees it.
+struct Truth {
+    due_ms: Vec<f64>,
+    succeeded_ms: Vec<f64>,
+    causes: BTreeMap<String, u64>,
+    /// Longest time without a success, in seconds.
+    standstill_s: f64,
+}
+
+fn truth(records: &[Record]) -> Truth {
+    let begin = records.first().expect("a request").read;
+    let (timeout, end) = (Duration::from_secs(TIMEOUT_S), begin + Duration::from_secs(SECONDS));
+    let deadline = end + Duration::from_secs(GRACE_S);
+    let (mut due_ms, mut succeeded_ms, mut causes) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let mut successes = vec![begin];
+    for one in records {
+        let longest = timeout.min(deadline.saturating_duration_since(one.read));
+        let took = one.ended.map(|ended| ended.saturating_duration_since(one.read));
+        let (took, waited) = match took.filter(|took| *took <= longest) {
+            Some(took) => (took, Waited::Answered),
+            None if longest < timeout => (longest, Waited::GivenUp),
+            None => (longest, Waited::Timeout),
+        };
+        let ms = took.as_secs_f64() * 1_000.0;
+        due_ms.push(ms);
+        match cause(one.end, waited) {
+            Some(cause) => *causes.entry(cause).or_default() += 1,
+            None => {
+                succeeded_ms.push(ms);
+                successes.push((one.read + took).min(end));
+            }
+        }
+    }
+    successes.push(end);
+    successes.sort();
+    let gaps = successes.windows(2).map(|two| (two[1] - two[0]).as_secs_f64());
+    let standstill_s = gaps.fold(0.0, f64::max);
+    due_ms.sort_by(f64::total_cmp);
+    succeeded_ms.sort_by(f64::total_cmp);
+    Truth { due_ms, succeeded_ms, causes, standstill_s }
+}
+
+fn compare(
+    name: &str,
+    scenario: &Scenario,
+    told: &Summary,
+    ticks: &[Tick],
+    records: &[Record],
+    tolerance: Tolerance,
+) -> Vec<Row> {
+    let truth = truth(records);
+    let row = |number: &str, told: String, truth: String, holds: bool| Row {
+        play: name.to_owned(),
+        number: number.to_owned(),
+        told,
+        truth,
+        holds,
+    };
+    let mut rows = Vec::new();
+    let mut same = |number: &str, told: u64, truth: u64| {
+        rows.push(row(number, told.to_string(), truth.to_string(), told == truth));
+    };
+    same("requests", told.measured.requests, truth.due_ms.len() as u64);
+    same("failed", told.measured.failed, truth.causes.values().sum());
+    let none = 0;
+    let names: std::collections::BTreeSet<_> = told.errors.keys().chain(truth.causes.keys()).collect();
+    for cause in names {
+        let of = |all: &BTreeMap<String, u64>| *all.get(cause).unwrap_or(&none);
+        same(cause, of(&told.errors), of(&truth.causes));
+    }
+    if let Load::Open(rate) = scenario.load {
+        // k6 begins one more at the very end.
+        let planned = u64::from(rate) * SECONDS;
+        let offered = told.measured.requests + told.dropped;
+        let holds = (planned..=planned + 1).contains(&offered);
+        rows.push(row("requests and dropped", offered.to_string(), planned.to_string(), holds));
+    }
+    for (what, told, truth) in [
+        ("", &told.measured.due.latency, &truth.due_ms),
+        (" of successes", &told.measured.succeeded.latency, &truth.succeeded_ms),
+    ] {
+        for (number, of, share) in PERCENTILES {
+            let (text, holds) = near(of(told), truth, share, tolerance);
+            let told = of(told).map_or_else(|| "–".into(), |ms| format!("{ms:.1}"));
+            rows.push(row(&format!("{number}{what}"), told, text, holds));
+        }
+    }
+    // To whole seconds, of which the first and the last are cut.
+    let found = told.began_s.and_then(|began| standstill::longest(ticks, began, began + SECONDS as f64));
+    let holds = found.is_some_and(|found| found <= truth.standstill_s && found >= truth.standstill_s - 2.0);
+    let text = found.map_or_else(|| "–".into(), |found| format!("{found:.0} s"));
+    rows.push(row("standstill", text, format!("{:.2} s", truth.standstill_s), holds));
+    rows
+}
+
+type Percentile = (&'static str, fn(&Latency) -> Option<f64>, f64);
+const PERCENTILES: [Percentile; 6] = [
+    ("min", |one| one.min, 0.0),
+    ("p50", |one| one.p50, 0.5),
+    ("p90", |one| one.p90, 0.9),
+    ("p95", |one| one.p95, 0.95),
+    ("p99", |one| one.p99, 0.99),
+    ("max", |one| one.max, 1.0),
+];
+
+/// Whether a percentile is that of the true times. Between two requests any value is right, and which one
+/// is the n-th depends on how shares are rounded: both neighbours count.
+fn near(told: Option<f64>, truth: &[f64], share: f64, tolerance: Tolerance) -> (String, bool) {
+    let Some(last) = truth.len().checked_sub(1) else { return ("–".into(), told.is_none()) };
+    let at = |rank: f64| truth[(rank.max(0.0) as usize).min(last)];
+    let rank = share * last as f64;
+    // Several of k6 tell their distribution in steps of half a per cent.
+    let slack = 1.0 + last as f64 * 0.003;
+    let ends = share == 0.0 || share == 1.0;
+    let (low, high) = if ends { (at(rank), at(rank)) } else { (at(rank - slack), at((rank + slack).ceil())) };
+    let off = |ms: f64| (ms * tolerance.share).max(tolerance.ms);
+    let holds = told.is_some_and(|told| told >= low - off(low).min(5.0) && told <= high + off(high));
+    (format!("{low:.1} to {high:.1}"), holds)
+}
