@@ -113,7 +113,7 @@ async fn turn(stack: &Stack, ask: &Ask, engine: Engine, model: Model, interrupt:
     let exit = loop {
         tokio::select! {
             exit = generator.wait() => break exit,
-            Some(News::Second(second)) = news.recv() => if second.rate > 0.0 { meter.load_runs(warmup) },
+            Some(News::Second(_, second)) = news.recv() => if second.rate > 0.0 { meter.load_runs(warmup) },
             () = interrupt.wait() => {
                 drop(news);
                 generator.stop().await;

@@ -5,6 +5,7 @@ mod cluster;
 mod k6;
 mod live;
 mod native;
+mod seconds;
 mod ssh;
 mod summary;
 mod testrun;
@@ -12,6 +13,7 @@ mod testrun;
 pub use claim::{claim, recover, release};
 pub use cluster::{Where, drive, plan_of};
 pub use k6::{script_digest, version};
+pub use seconds::Seconds;
 pub use ssh::{Far, Machine, look};
 pub use summary::{Histogram, Summary, WindowSummary};
 
@@ -64,8 +66,8 @@ pub struct Generator {
 /// What a generator tells while it runs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum News {
-    /// One second of its work.
-    Second(Tick),
+    /// One second of the work of one of them, counted from 0.
+    Second(usize, Tick),
 }
 
 /// Starts the generators of a level.

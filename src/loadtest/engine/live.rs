@@ -16,13 +16,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Listens to the dashboards on these ports of this machine. Ends with them, or when nobody reads.
 pub(super) fn listen(ports: Vec<u16>) -> Receiver<News> {
     let (to, from) = channel(WAITING);
-    for port in ports {
-        tokio::spawn(follow(format!("http://127.0.0.1:{port}/events"), to.clone()));
+    for (generator, port) in ports.into_iter().enumerate() {
+        tokio::spawn(follow(generator, format!("http://127.0.0.1:{port}/events"), to.clone()));
     }
     from
 }
 
-async fn follow(url: String, to: Sender<News>) {
+async fn follow(generator: usize, url: String, to: Sender<News>) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     let mut events = loop {
         match Events::listen(&url, Duration::from_secs(5)).await {
@@ -42,22 +42,22 @@ async fn follow(url: String, to: Sender<News>) {
         if event.name == "stop" {
             return;
         }
-        if let Some(news) = decoder.take(&event)
-            && to.send(news).await.is_err()
+        if let Some(tick) = decoder.take(&event)
+            && to.send(News::Second(generator, tick)).await.is_err()
         {
             return;
         }
     }
 }
 
-/// Turns the dashboard's events into news: rows of numbers in the order of the metric names known so far.
+/// Turns the dashboard's events into seconds: rows of numbers in the order of the metric names known so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Decoder {
     names: BTreeSet<String>,
 }
 
 impl Decoder {
-    fn take(&mut self, event: &ServerEvent) -> Option<News> {
+    fn take(&mut self, event: &ServerEvent) -> Option<Tick> {
         let data: Value = serde_json::from_str(&event.data).ok()?;
         match event.name.as_str() {
             "metric" => {
@@ -65,7 +65,7 @@ impl Decoder {
                 None
             }
             // Seconds without a request come from before the load: k6 makes its virtual users first.
-            "snapshot" => self.second(&data).map(News::Second),
+            "snapshot" => self.second(&data),
             _ => None,
         }
     }
@@ -106,13 +106,13 @@ mod tests {
         assert_eq!(decoder.take(&event("start", "[[1795567666393]]")), None);
         decoder.take(&event("metric", r#"{"http_reqs": {}, "http_req_duration": {}, "failures": {}}"#));
         let row = "[[3,3],[5,90,4,1,20,30,80],[50,50],[1795567667395]]";
-        let Some(News::Second(tick)) = decoder.take(&event("snapshot", row)) else { panic!("no second") };
+        let Some(tick) = decoder.take(&event("snapshot", row)) else { panic!("no second") };
         assert_eq!((tick.rate, tick.errors, tick.dropped), (50.0, 3.0, 0.0));
         assert_eq!((tick.p50_ms, tick.p95_ms, tick.p99_ms), (Some(4.0), Some(30.0), Some(80.0)));
         // A counter without a change in this second is an empty row.
         decoder.take(&event("metric", r#"{"dropped_iterations": {}}"#));
         let row = "[[7,7],[],[0,0,0,0,0,0,0],[],[1795567668395]]";
-        let Some(News::Second(tick)) = decoder.take(&event("snapshot", row)) else { panic!("no second") };
+        let Some(tick) = decoder.take(&event("snapshot", row)) else { panic!("no second") };
         assert_eq!((tick.dropped, tick.rate, tick.p95_ms), (7.0, 0.0, None));
     }
 

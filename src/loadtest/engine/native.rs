@@ -23,7 +23,7 @@ pub(super) fn start(offer: &Offer) -> Result<(Generator, Receiver<News>)> {
     for index in 0..offer.generators {
         let mut child = spawn(offer, index, &log)?;
         if let Some(said) = child.stdout.take() {
-            tokio::spawn(follow(said, to.clone()));
+            tokio::spawn(follow(index as usize, said, to.clone()));
         }
         children.push(child);
     }
@@ -44,12 +44,12 @@ fn spawn(offer: &Offer, index: u32, log: &std::fs::File) -> Result<Child> {
 }
 
 /// Each line is one second.
-async fn follow(said: ChildStdout, to: Sender<News>) {
+async fn follow(generator: usize, said: ChildStdout, to: Sender<News>) {
     let mut lines = BufReader::new(said).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let Ok(tick) = serde_json::from_str(&line) else { continue };
         // The pipe is read to its end whoever listens: a full one would stop the generator.
-        let _ = to.send(News::Second(tick)).await;
+        let _ = to.send(News::Second(generator, tick)).await;
     }
 }
 

@@ -14,7 +14,7 @@ use crate::domain::stream::Phase;
 use crate::domain::stream::Tick;
 use crate::error::{Error, Result};
 use crate::loadtest::collect::{self, Counted};
-use crate::loadtest::engine::{self, Generator, News, Offer};
+use crate::loadtest::engine::{self, Generator, News, Offer, Seconds};
 use crate::loadtest::sampler::Sampler;
 use crate::loadtest::{now_s, sampler, view};
 use crate::render::progress::Line;
@@ -113,7 +113,7 @@ async fn watch(
                 watch.offered.exit = exit;
                 break;
             }
-            Some(News::Second(second)) = news.recv() => watch.told(second),
+            Some(News::Second(generator, second)) = news.recv() => watch.told(generator, second),
             () = context.interrupt.wait() => {
                 watch.offered.interrupted = true;
                 break;
@@ -144,6 +144,8 @@ struct Watch<'a> {
     phase: Phase,
     begun: Option<JoinHandle<(Counted, diagnose::Before)>>,
     ended: Option<JoinHandle<Option<Between>>>,
+    /// What the generators told.
+    seconds: Seconds,
     offered: Offered,
 }
 
@@ -172,20 +174,17 @@ impl<'a> Watch<'a> {
             phase: Phase::Warmup,
             begun: None,
             ended: None,
+            seconds: Seconds::default(),
             offered: Offered { cpus, ..Offered::default() },
         })
     }
 
-    /// Takes a second that a generator tells of. Several generators tell of the same one.
-    fn told(&mut self, tick: Tick) {
+    /// Takes a second that a generator tells of.
+    fn told(&mut self, generator: usize, tick: Tick) {
         if tick.rate > 0.0 {
             self.offered.began_s.get_or_insert(tick.at_s - 1.0);
         }
-        let same = self.offered.ticks.iter_mut().rev().take(4).find(|one| (one.at_s - tick.at_s).abs() < 0.5);
-        match same.filter(|_| self.context.plan.generators > 1) {
-            Some(one) => *one = one.plus(&tick),
-            None => self.offered.ticks.push(tick),
-        }
+        self.seconds.take(generator, tick);
     }
 
     /// Seconds since the load began.
@@ -200,7 +199,7 @@ impl<'a> Watch<'a> {
             *most = (*most).max(one.lag);
         }
         let elapsed = self.elapsed(sample.at_s);
-        if let Some(last) = self.offered.ticks.last().filter(|tick| sample.at_s - tick.at_s < FRESH_S) {
+        if let Some(last) = self.seconds.last().filter(|tick| sample.at_s - tick.at_s < FRESH_S) {
             put(&mut sample, last);
         }
         sample.planned_rps = elapsed.and_then(|at| planned(self.windows, at));
@@ -277,6 +276,7 @@ impl<'a> Watch<'a> {
         if let Some(ended) = self.ended.take().or_else(|| self.count_to_now()) {
             self.offered.counted = ended.await.ok().flatten();
         }
+        self.offered.ticks = std::mem::take(&mut self.seconds).into_ticks();
         assign(&mut self.offered.samples, &self.offered.ticks);
         Ok(self.offered)
     }

@@ -1,13 +1,13 @@
 //! Plays a scenario with an engine, and what it told of it against what really happened.
 
-use super::scenario::{GRACE_S, Load, SECONDS, Scenario, TIMEOUT_S};
+use super::scenario::{Load, SECONDS, Scenario};
 use super::server::{End, Record, Server};
 use nsys::domain::level::{Model, Window};
 use nsys::domain::run::Latency;
 use nsys::domain::scenario::{Engine, Place, Scenario as Kind};
 use nsys::domain::standstill;
 use nsys::domain::stream::Tick;
-use nsys::loadtest::engine::{self, Far, News, Offer, Summary};
+use nsys::loadtest::engine::{self, Far, News, Offer, Seconds, Summary};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,31 +43,26 @@ pub(super) fn play(scenario: &Scenario, engine: Engine, generators: u32, toleran
     let log = || std::fs::read_to_string(&offer.log).unwrap_or_default();
     assert_eq!(exit, Some(0), "{name}: {}", log());
     let summary = engine::read_summary(&offer).unwrap_or_else(|cause| panic!("{name}: {cause}: {}", log()));
+    // The server notices that its clients have gone.
+    std::thread::sleep(Duration::from_millis(500));
     compare(&name, scenario, &summary, &ticks, &server.records(), tolerance)
 }
 
 async fn run(offer: &Offer) -> (Option<i32>, Vec<Tick>) {
     let (mut generator, mut news) = engine::start(offer).expect("the generators start");
-    let mut ticks: Vec<Tick> = Vec::new();
-    let mut told = |News::Second(tick)| match ticks
-        .iter_mut()
-        .rev()
-        .take(4)
-        .find(|one| (one.at_s - tick.at_s).abs() < 0.5)
-    {
-        Some(one) if offer.generators > 1 => *one = one.plus(&tick),
-        _ => ticks.push(tick),
-    };
+    let mut seconds = Seconds::default();
     let exit = loop {
         tokio::select! {
             exit = generator.wait() => break exit,
-            Some(second) = news.recv() => told(second),
+            Some(News::Second(generator, tick)) = news.recv() => seconds.take(generator, tick),
         }
     };
-    while let Ok(Some(second)) = tokio::time::timeout(Duration::from_millis(200), news.recv()).await {
-        told(second);
+    while let Ok(Some(News::Second(generator, tick))) =
+        tokio::time::timeout(Duration::from_millis(200), news.recv()).await
+    {
+        seconds.take(generator, tick);
     }
-    (exit, ticks)
+    (exit, seconds.into_ticks())
 }
 
 fn offer(scenario: &Scenario, engine: Engine, generators: u32, port: u16, work: PathBuf) -> Offer {
@@ -80,7 +75,7 @@ fn offer(scenario: &Scenario, engine: Engine, generators: u32, port: u16, work: 
         "base_url": format!("http://127.0.0.1:{port}"), "token": "t", "model": model, "rate": rate,
         "vus": vus, "windows": windows, "prefix": "truth", "seed_users": 1, "seed_notifications": 1,
         "path": "/truth", "mix": {"create": 0.0, "get": 0.0, "list": 0.0, "correlation": 0.0},
-        "timeout_s": TIMEOUT_S, "grace_s": GRACE_S,
+        "timeout_s": scenario.timeout_s, "grace_s": scenario.grace_s,
     });
     Offer {
         scenario: Kind::Baseline,
@@ -121,6 +116,9 @@ enum Waited {
     GivenUp,
 }
 
+/// A client's clock starts a moment before the server has read a request.
+const SLACK: Duration = Duration::from_millis(100);
+
 /// What really happened, as a client that makes no mistake sees it.
 struct Truth {
     due_ms: Vec<f64>,
@@ -130,20 +128,20 @@ struct Truth {
     standstill_s: f64,
 }
 
-fn truth(records: &[Record]) -> Truth {
+fn truth(scenario: &Scenario, records: &[Record]) -> Truth {
     let begin = records.first().expect("a request").read;
-    let (timeout, end) = (Duration::from_secs(TIMEOUT_S), begin + Duration::from_secs(SECONDS));
-    let deadline = end + Duration::from_secs(GRACE_S);
+    let (timeout, end) = (Duration::from_secs(scenario.timeout_s), begin + Duration::from_secs(SECONDS));
     let (mut due_ms, mut succeeded_ms, mut causes) = (Vec::new(), Vec::new(), BTreeMap::new());
     let mut successes = vec![begin];
     for one in records {
-        let longest = timeout.min(deadline.saturating_duration_since(one.read));
-        let took = one.ended.map(|ended| ended.saturating_duration_since(one.read));
-        let (took, waited) = match took.filter(|took| *took <= longest) {
-            Some(took) => (took, Waited::Answered),
-            None if longest < timeout => (longest, Waited::GivenUp),
-            None => (longest, Waited::Timeout),
+        let ended = one.ended.unwrap_or_else(|| panic!("a request that never ended: {one:?}"));
+        let took = ended.saturating_duration_since(one.read);
+        let waited = match one.end {
+            _ if took + SLACK >= timeout => Waited::Timeout,
+            End::Never | End::StalledBody => Waited::GivenUp,
+            _ => Waited::Answered,
         };
+        let took = took.min(timeout);
         let ms = took.as_secs_f64() * 1_000.0;
         due_ms.push(ms);
         match cause(one.end, waited) {
@@ -171,7 +169,7 @@ fn compare(
     records: &[Record],
     tolerance: Tolerance,
 ) -> Vec<Row> {
-    let truth = truth(records);
+    let truth = truth(scenario, records);
     let row = |number: &str, told: String, truth: String, holds: bool| Row {
         play: name.to_owned(),
         number: number.to_owned(),
@@ -208,9 +206,9 @@ fn compare(
             rows.push(row(&format!("{number}{what}"), told, text, holds));
         }
     }
-    // To whole seconds, of which the first and the last are cut.
+    // To whole seconds, of which the first and the last are cut; several may have begun at several times.
     let found = told.began_s.and_then(|began| standstill::longest(ticks, began, began + SECONDS as f64));
-    let holds = found.is_some_and(|found| found <= truth.standstill_s && found >= truth.standstill_s - 2.0);
+    let holds = found.is_some_and(|found| (found - truth.standstill_s).abs() <= 2.0);
     let text = found.map_or_else(|| "–".into(), |found| format!("{found:.0} s"));
     rows.push(row("standstill", text, format!("{:.2} s", truth.standstill_s), holds));
     rows

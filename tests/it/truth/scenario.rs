@@ -9,6 +9,10 @@ pub(super) struct Scenario {
     pub(super) name: &'static str,
     pub(super) load: Load,
     pub(super) script: Script,
+    /// Longest time of a request, short so that a play is.
+    pub(super) timeout_s: u64,
+    /// So long after the load whatever is in progress is given up.
+    pub(super) grace_s: u64,
     /// Whether it is played in every run of the tests.
     pub(super) short: bool,
 }
@@ -24,10 +28,8 @@ pub(super) enum Load {
 
 /// Length of each load.
 pub(super) const SECONDS: u64 = 4;
-/// Longest time of a request, short so that a play is.
-pub(super) const TIMEOUT_S: u64 = 3;
-/// So long after the load whatever is in progress is given up.
-pub(super) const GRACE_S: u64 = 2;
+/// Longest time of a request where every one may take it.
+const TIMEOUT_S: u64 = 2;
 
 /// The middle of a play.
 const HALF: Duration = Duration::from_millis(SECONDS * 500);
@@ -86,11 +88,20 @@ fn growing(seen: Seen) -> Answer {
 /// Every play.
 pub(super) fn all() -> Vec<Scenario> {
     use Load::{Closed, Open};
-    let play = |name, load, script| Scenario { name, load, script, short: false };
-    let short = |name, load, script| Scenario { name, load, script, short: true };
+    let play = |name, load, script| Scenario {
+        name,
+        load,
+        script,
+        timeout_s: TIMEOUT_S,
+        grace_s: TIMEOUT_S + 1,
+        short: false,
+    };
+    let short = |name, load, script| Scenario { short: true, ..play(name, load, script) };
+    // Given up before the timeout.
+    let cut = |name, load, script| Scenario { timeout_s: 30, grace_s: 1, ..short(name, load, script) };
     let mut plays = vec![
-        short("stands still for half of the load, closed", Closed(20), script(stands_still)),
-        short("stands still for half of the load, open", Open(50), script(stands_still)),
+        cut("stands still for half of the load, closed", Closed(20), script(stands_still)),
+        cut("stands still for half of the load, open", Open(50), script(stands_still)),
         short(
             "every tenth is never answered",
             Open(50),

@@ -62,7 +62,7 @@ pub(super) struct Script {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
     pub(super) read: Instant,
-    /// Absent where it never ended here.
+    /// When it was answered, or the client of one that never is gave it up; absent while neither happened.
     pub(super) ended: Option<Instant>,
     pub(super) end: End,
 }
@@ -140,11 +140,9 @@ fn serve(shared: &Shared, mut client: TcpStream) -> std::io::Result<()> {
             records.len() - 1
         };
         std::thread::sleep(answer.after.saturating_sub(read.elapsed()));
-        let goes_on = end(shared, &mut client, answer.end)?;
-        if !matches!(answer.end, End::Never | End::StalledBody) {
-            let mut records = shared.records.lock().expect("no holder panics");
-            records[index].ended = Some(Instant::now());
-        }
+        // A client that has gone has gone now.
+        let goes_on = end(shared, &mut client, answer.end).unwrap_or(false);
+        shared.records.lock().expect("no holder panics")[index].ended = Some(Instant::now());
         if !goes_on {
             return Ok(());
         }
