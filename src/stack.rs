@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod endpoints;
 pub mod health;
 pub mod layout;
+pub mod log;
 pub mod parts;
 pub mod prepare;
 pub mod replica;

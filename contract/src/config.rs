@@ -137,6 +137,9 @@ pub struct Kafka {
     pub partitions: u32,
     /// Copies of each partition when nsys creates a topic.
     pub replication: u32,
+    /// How long the topics keep messages when nsys creates them; there is no limit in bytes.
+    #[serde(with = "span")]
+    pub retention: Duration,
     /// Codec of produced batches.
     pub compression: Compression,
     /// How long the producer waits to fill a batch; every accept waits that long too.
@@ -167,6 +170,7 @@ impl Default for Kafka {
             brokers: String::new(),
             partitions: 3,
             replication: 1,
+            retention: Duration::from_secs(7 * 86_400),
             compression: Compression::None,
             linger: Duration::ZERO,
             batch_size: 1_000_000,
@@ -416,6 +420,8 @@ pub struct Limits {
     pub max_streams: usize,
     /// Accepting stops when this many messages wait for the workers.
     pub max_backlog: u64,
+    /// Accepting stops when the messages that wait take this many bytes on the log.
+    pub max_backlog_bytes: u64,
     /// Password hashes computed at once per process; 0 means one per core.
     pub password_hashers: usize,
 }
@@ -431,6 +437,7 @@ impl Default for Limits {
             max_wait: Duration::from_secs(1),
             max_streams: 10_000,
             max_backlog: 10_000_000,
+            max_backlog_bytes: 10 << 30,
             password_hashers: 0,
         }
     }

@@ -39,6 +39,12 @@ pub const NOTIFICATION_PROCESSING_DURATION_SECONDS: &str = "notification_process
 pub const KAFKA_MESSAGES_PUBLISHED_TOTAL: &str = "kafka_messages_published_total";
 /// Counter of consumed messages {topic, consumer_group}.
 pub const KAFKA_MESSAGES_CONSUMED_TOTAL: &str = "kafka_messages_consumed_total";
+/// Counter of messages that were deleted from the log before a worker read them {topic, partition}.
+pub const KAFKA_MESSAGES_LOST_TOTAL: &str = "kafka_messages_lost_total";
+/// Gauge, 1 while the log may delete messages of a topic that nobody has read yet {topic}.
+pub const KAFKA_RETENTION_AT_RISK: &str = "kafka_retention_at_risk";
+/// Gauge, 1 while PostgreSQL answers this process.
+pub const DATABASE_UP: &str = "database_up";
 /// Gauge of lag in messages {topic, partition, consumer_group}.
 pub const KAFKA_CONSUMER_LAG: &str = "kafka_consumer_lag";
 /// Gauge of lag in seconds {topic, partition, consumer_group}.

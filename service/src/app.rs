@@ -47,6 +47,7 @@ impl App {
         let auth = Authenticator::open(&config.auth, &config.limits)?;
         auth.keyring.reload(&db).await;
         let ingestion = Ingestion::open(&config.kafka).context("Kafka")?;
+        ingestion.read_settings(&metrics).await;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let hashers =
             if config.limits.password_hashers == 0 { cores } else { config.limits.password_hashers };

@@ -10,6 +10,7 @@ mod insert;
 mod jobs;
 mod letters;
 mod lifecycle;
+mod log_gaps;
 mod notifications;
 mod preferences;
 mod repeats;
@@ -45,7 +46,7 @@ use replica::Replica;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::{Postgres, QueryBuilder, Row};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A failed query, as text that may be logged.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -83,9 +84,16 @@ fn member<T: std::str::FromStr<Err = nsys_contract::status::UnknownMember>>(
         .map_err(|cause| sqlx::Error::ColumnDecode { index: column.to_owned(), source: Box::new(cause) })
 }
 
+/// Longest wait for PostgreSQL where it is only asked whether it answers.
+const VITAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the connection for that is kept.
+const VITAL_IDLE: Duration = Duration::from_secs(60);
+
 /// The pool of one process.
 pub(crate) struct Db {
     pool: PgPool,
+    /// One connection of its own, so that a busy pool is not taken for a database that is away.
+    vital: PgPool,
     replica: Option<Replica>,
     metrics: Metrics,
     pool_size: u32,
@@ -98,6 +106,11 @@ impl Db {
         let options = options
             .application_name("notification-service")
             .options([("statement_timeout", settings.statement_timeout.as_millis().to_string())]);
+        let vital = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(VITAL_TIMEOUT)
+            .idle_timeout(VITAL_IDLE)
+            .connect_lazy_with(options.clone());
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool_size)
             .acquire_timeout(settings.pool_timeout)
@@ -105,7 +118,7 @@ impl Db {
             .await
             .context("it does not answer")?;
         let replica = Replica::watch(settings)?;
-        Ok(Self { pool, replica, metrics, pool_size: settings.pool_size, repeats: Repeats::default() })
+        Ok(Self { pool, vital, replica, metrics, pool_size: settings.pool_size, repeats: Repeats::default() })
     }
 
     /// What is known of the read replica, if there is one.
@@ -140,11 +153,24 @@ impl Db {
         Ok(())
     }
 
-    /// Whether a query gets through.
+    /// Whether PostgreSQL answers, on a connection of its own.
     pub(crate) async fn ping(&self) -> Result<(), DbError> {
-        let mut connection = self.acquire().await?;
-        sqlx::query("SELECT 1").execute(&mut *connection).await?;
-        Ok(())
+        let asked = async { sqlx::query("SELECT 1").execute(&self.vital).await };
+        let answer = tokio::time::timeout(VITAL_TIMEOUT, asked).await;
+        let answer = answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|_| ());
+        self.metrics.database_up(answer.is_ok());
+        Ok(answer?)
+    }
+
+    /// Messages of which workers have recorded in the last seven days that the log lost them.
+    pub(crate) async fn lost_messages(&self) -> Result<u64, DbError> {
+        let asked = sqlx::query_scalar::<_, i64>(
+            "SELECT coalesce(sum(next_offset - first_offset), 0)::int8 FROM log_gaps
+             WHERE found_at > now() - interval '7 days'",
+        )
+        .fetch_one(&self.vital);
+        let answer = tokio::time::timeout(VITAL_TIMEOUT, asked).await;
+        Ok(answer.unwrap_or(Err(sqlx::Error::PoolTimedOut))?.unsigned_abs())
     }
 
     /// (connections in use, connections open, most connections).

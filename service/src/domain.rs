@@ -1,5 +1,6 @@
 //! What a request means: validation, ids, fingerprints. Pure.
 
+pub(crate) mod backlog;
 pub(crate) mod breaker;
 pub(crate) mod csv;
 pub(crate) mod draft;

@@ -2,12 +2,14 @@
 //! refusing more while too much waits.
 
 use crate::app::App;
-use crate::queue::LogPosition;
+use crate::domain::backlog::{self, Excess, Waiting};
+use crate::queue::{LogPosition, Place, Sizes, TopicSettings};
+use crate::telemetry::Metrics;
 use nsys_contract::api::{LagReport, PartitionLag};
-use nsys_contract::config::Kafka;
-use nsys_contract::topics;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use nsys_contract::config::{Kafka, Limits};
+use nsys_contract::topics::{self, TopicRetention};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -18,24 +20,44 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 /// How often the backlog is looked at.
 const BACKLOG_EVERY: Duration = Duration::from_secs(1);
+/// How often the topics' configuration is read: somebody may change it at any time.
+const SETTINGS_EVERY: Duration = Duration::from_secs(10);
+
+/// What is known of the log beside how far the workers are, for `/health`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogState {
+    /// Messages that wait; `None` before the broker has answered.
+    pub(crate) waiting: Option<u64>,
+    /// Messages that are gone from the log although no worker has stored them.
+    pub(crate) gone: u64,
+    /// Why the log may delete what nobody has read; one line a topic. `None` when that was not told.
+    pub(crate) risks: Option<Vec<String>>,
+    /// What is kept of the topic that is accepted to.
+    kept: Option<TopicRetention>,
+}
 
 /// Knows how far the workers have got.
 pub(crate) struct Ingestion {
     position: LogPosition,
+    settings: TopicSettings,
     /// Rounds begun so far.
     begun: AtomicU64,
     /// The number of the last round that is over, and whether everything was stored.
     last: Mutex<(u64, bool)>,
-    overloaded: AtomicBool,
+    /// 0: no more than may wait; else one more than its place among [`Excess::ALL`].
+    excess: AtomicU8,
+    state: RwLock<LogState>,
 }
 
 impl Ingestion {
     pub(crate) fn open(kafka: &Kafka) -> anyhow::Result<Self> {
         Ok(Self {
             position: LogPosition::open(kafka)?,
+            settings: TopicSettings::open(kafka)?,
             begun: AtomicU64::new(0),
             last: Mutex::new((0, false)),
-            overloaded: AtomicBool::new(false),
+            excess: AtomicU8::new(0),
+            state: RwLock::default(),
         })
     }
 
@@ -71,7 +93,7 @@ impl Ingestion {
 
     /// How far the workers are behind, by partition. `None` when the broker does not answer.
     pub(crate) async fn lag(&self) -> Option<LagReport> {
-        let places = self.position.places().await?;
+        let places = self.position.places(None).await?;
         let partitions: Vec<_> = places
             .into_iter()
             .map(|place| PartitionLag {
@@ -86,24 +108,104 @@ impl Ingestion {
         Some(LagReport { group: topics::WORKER_GROUP.to_owned(), total, partitions })
     }
 
-    /// Whether more waits than may wait.
-    pub(crate) fn is_overloaded(&self) -> bool {
-        self.overloaded.load(Ordering::Relaxed)
+    /// Why no more is taken; `None` while it is.
+    pub(crate) fn excess(&self) -> Option<Excess> {
+        let index = usize::from(self.excess.load(Ordering::Relaxed)).checked_sub(1)?;
+        Excess::ALL.get(index).copied()
     }
+
+    /// What is known of the log.
+    pub(crate) fn state(&self) -> LogState {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut LogState)) {
+        change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Reads what the log keeps of the topics, and says loudly when that may lose something.
+    pub(crate) async fn read_settings(&self, metrics: &Metrics) {
+        let found = match self.settings.read().await {
+            Ok(found) => found,
+            Err(cause) => {
+                // What was read last is believed; before that, nothing is.
+                if self.state().risks.is_none() {
+                    tracing::warn!(%cause, "What the log keeps of the topics cannot be read, so nobody knows whether it deletes what was accepted. The service needs the right to describe the configuration of its topics.");
+                }
+                return;
+            }
+        };
+        let mut risks = Vec::new();
+        for (topic, kept) in &found {
+            let risk = kept.risk();
+            metrics.retention_at_risk(topic, risk.is_some());
+            risks.extend(risk.map(|why| format!("{topic}: {why}")));
+        }
+        let kept = found.into_iter().find(|(topic, _)| topic == topics::NOTIFICATIONS).map(|(_, kept)| kept);
+        if self.state().risks.as_ref() != Some(&risks) {
+            for risk in &risks {
+                tracing::error!("{risk}: accepted notifications can be lost. {REMEDY}");
+            }
+        }
+        self.change(|state| (state.risks, state.kept) = (Some(risks), kept));
+    }
+
+    /// Looks at what waits, and decides whether more is taken.
+    async fn look(&self, limits: &Limits, sizes: &Sizes) {
+        let kept = self.state().kept.unwrap_or_default();
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        let since = backlog::oldest(&kept).and_then(|age| i64::try_from(age.as_millis()).ok());
+        let since = since.map(|age| now_ms.saturating_sub(age).max(0));
+        let Some(places) = self.position.places(since).await else { return };
+        let waiting: Vec<_> = places.iter().map(|place| waiting(place, sizes)).collect();
+        sizes.pass(|partition| places.iter().any(|one| one.partition == partition && one.waiting() == 0));
+        let excess = backlog::excess(&waiting, limits, &kept);
+        let number = excess.and_then(|is| Excess::ALL.iter().position(|one| *one == is));
+        let number = number.and_then(|index| u8::try_from(index + 1).ok()).unwrap_or(0);
+        let messages: u64 = waiting.iter().map(|one| one.messages).sum();
+        if number != self.excess.swap(number, Ordering::Relaxed) {
+            match excess {
+                Some(excess) => tracing::warn!(
+                    messages,
+                    reason = excess.as_str(),
+                    "No more is accepted: {}.",
+                    excess.detail()
+                ),
+                None => {
+                    tracing::info!(
+                        messages,
+                        "The backlog is small enough again: notifications are accepted."
+                    );
+                }
+            }
+        }
+        let gone = places.iter().map(Place::gone).sum();
+        if gone > 0 && gone != self.state().gone {
+            tracing::error!(gone, "Messages were deleted from the log before a worker has read them.");
+        }
+        self.change(|state| (state.waiting, state.gone) = (Some(messages), gone));
+    }
+}
+
+/// What to do about a topic that loses messages.
+const REMEDY: &str = "`nsys up` corrects the topics of its own stack; elsewhere: kafka-configs.sh --alter --entity-type topics --entity-name TOPIC --add-config cleanup.policy=delete,retention.bytes=-1";
+
+fn waiting(place: &Place, sizes: &Sizes) -> Waiting {
+    let messages = place.waiting();
+    let bytes = sizes.mean(place.partition).map(|mean| mean.saturating_mul(messages));
+    Waiting { messages, bytes, is_old: place.is_old() }
 }
 
 /// Looks at the backlog until `stopping`.
 pub(crate) async fn watch(app: Arc<App>, stopping: CancellationToken) {
     let ingestion = &app.ingestion;
+    let mut read = Instant::now();
     while !stopping.is_cancelled() {
-        if let Some(ends) = ingestion.position.ends().await
-            && let Some(waiting) = ingestion.position.missing(&ends).await
-        {
-            let overloaded = waiting > app.config.limits.max_backlog;
-            if overloaded != ingestion.overloaded.swap(overloaded, Ordering::Relaxed) {
-                tracing::warn!(waiting, overloaded, "The backlog crossed limits.max_backlog.");
-            }
+        if read.elapsed() >= SETTINGS_EVERY {
+            ingestion.read_settings(&app.metrics).await;
+            read = Instant::now();
         }
+        ingestion.look(&app.config.limits, app.producer.sizes()).await;
         tokio::select! {
             () = stopping.cancelled() => {}
             () = tokio::time::sleep(BACKLOG_EVERY) => {}

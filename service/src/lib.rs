@@ -119,6 +119,7 @@ pub async fn run(
     let mut worker =
         options.role.works().then(|| tokio::spawn(worker::run(Arc::clone(&app), stopping.clone())));
     let keys = tokio::spawn(follow_keys(Arc::clone(&app)));
+    let database = tokio::spawn(watch_database(Arc::clone(&app)));
     let api = if options.role.serves() {
         let listener = listener(options.listen).await?;
         tracing::info!(address = ?listener.local_addr().ok(), "The API accepts requests.");
@@ -128,14 +129,15 @@ pub async fn run(
         None
     };
 
-    tokio::select! {
-        () = stop => {}
+    let failed = tokio::select! {
+        () = stop => None,
+        why = producer_failed(&app) => Some(why),
         // Whoever keeps this process alive starts it again; without its worker it would only seem alive.
         outcome = ended(worker.as_mut()) => {
             outcome.context("the worker ended abnormally")??;
             anyhow::bail!("the worker ended by itself");
         }
-    }
+    };
     tracing::info!("Stopping: draining what is in progress.");
     app.set_draining(true);
     if options.role.serves() {
@@ -156,9 +158,38 @@ pub async fn run(
     app.producer.flush(deadline);
     metrics_server.abort();
     keys.abort();
+    database.abort();
     match drained {
-        Ok(result) => result,
+        Ok(result) => result?,
         Err(_) => anyhow::bail!("still busy after {deadline:?}; ending anyway"),
+    }
+    match failed {
+        Some(why) => anyhow::bail!("nothing can be put on the log any more: {why}"),
+        None => Ok(()),
+    }
+}
+
+/// Resolves when the producer has failed for good: only another process can send then.
+async fn producer_failed(app: &App) -> String {
+    loop {
+        if let Some(why) = app.producer.fatal() {
+            return why;
+        }
+        tokio::time::sleep(PRODUCER_EVERY).await;
+    }
+}
+
+/// How often the producer is asked whether it still can send.
+const PRODUCER_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+/// How often it is measured whether PostgreSQL answers.
+const DATABASE_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Keeps the figure of whether PostgreSQL answers.
+async fn watch_database(app: Arc<App>) {
+    loop {
+        // The answer is in the metrics, and why in `/health`.
+        let _ = app.db.ping().await;
+        tokio::time::sleep(DATABASE_EVERY).await;
     }
 }
 

@@ -3,11 +3,15 @@
 mod consumer;
 mod feed;
 mod position;
+mod retention;
+mod sizes;
 mod waves;
 
-pub(crate) use consumer::{Consumer, Lag};
+pub(crate) use consumer::{Consumer, Gap, Lag};
 pub(crate) use feed::{Feed, Message};
-pub(crate) use position::LogPosition;
+pub(crate) use position::{LogPosition, Place};
+pub(crate) use retention::TopicSettings;
+pub(crate) use sizes::Sizes;
 
 use crate::domain::draft::Accepted;
 use crate::telemetry::{Metrics, Publishing, trace};
@@ -185,6 +189,16 @@ impl Producer {
     /// Messages that wait for their delivery report.
     pub(crate) fn waiting(&self) -> i64 {
         i64::try_from(self.inner.unreported()).unwrap_or(i64::MAX)
+    }
+
+    /// How large messages are.
+    pub(crate) fn sizes(&self) -> &Sizes {
+        self.inner.sizes()
+    }
+
+    /// Why nothing can be sent any more by this process; `None` while it can.
+    pub(crate) fn fatal(&self) -> Option<String> {
+        self.inner.fatal()
     }
 
     /// Waits until everything queued is sent.

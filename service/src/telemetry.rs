@@ -12,7 +12,7 @@ pub use logs::install as install_logs;
 pub(crate) use routes::{Publishing, RouteMetrics};
 pub use trace::{Exporter, install as install_traces};
 
-use crate::queue::Lag;
+use crate::queue::{Gap, Lag};
 use nsys_contract::metrics::{self as names, DURATION_BUCKETS};
 use nsys_contract::status::{Channel, NotificationType, Priority, Status};
 use nsys_contract::topics;
@@ -43,6 +43,7 @@ labels!(ProcessingLabels { channel: &'static str, status: &'static str });
 labels!(TopicLabels { topic: String });
 labels!(ConsumedLabels { topic: String, consumer_group: &'static str });
 labels!(LagLabels { topic: String, partition: i32, consumer_group: &'static str });
+labels!(PartitionLabels { topic: String, partition: i32 });
 labels!(PublishErrorLabels { topic: String, error_type: &'static str });
 labels!(QueryLabels { operation: &'static str, table: &'static str });
 labels!(QueryErrorLabels { operation: &'static str, error_type: &'static str });
@@ -84,6 +85,9 @@ struct Inner {
     consumed: Family<ConsumedLabels, Counter>,
     lag: Family<LagLabels, Gauge>,
     lag_seconds: Family<LagLabels, Gauge<f64, AtomicU64>>,
+    lost: Family<PartitionLabels, Counter>,
+    at_risk: Family<TopicLabels, Gauge>,
+    database_up: Gauge,
     publish_errors: Family<PublishErrorLabels, Counter>,
     publish_duration: Family<TopicLabels, Histogram, fn() -> Histogram>,
     broker_throttle: Gauge,
@@ -125,6 +129,9 @@ impl Default for Metrics {
             consumed: Family::default(),
             lag: Family::default(),
             lag_seconds: Family::default(),
+            lost: Family::default(),
+            at_risk: Family::default(),
+            database_up: Gauge::default(),
             publish_errors: Family::default(),
             publish_duration: Family::new_with_constructor(histogram),
             broker_throttle: Gauge::default(),
@@ -217,6 +224,17 @@ impl Inner {
             "Age of the oldest message not yet consumed",
             self.lag_seconds.clone(),
         );
+        r.register(
+            counter(names::KAFKA_MESSAGES_LOST_TOTAL),
+            "Messages deleted from the log before a worker read them",
+            self.lost.clone(),
+        );
+        r.register(
+            names::KAFKA_RETENTION_AT_RISK,
+            "Whether the log may delete messages that nobody has read yet",
+            self.at_risk.clone(),
+        );
+        r.register(names::DATABASE_UP, "Whether PostgreSQL answers", self.database_up.clone());
         r.register(
             counter(names::KAFKA_PUBLISH_ERRORS_TOTAL),
             "Sends that failed",
@@ -360,7 +378,27 @@ impl Metrics {
             };
             self.0.lag.get_or_create(&labels).set(lag.messages);
             self.0.lag_seconds.get_or_create(&labels).set(lag.seconds);
+            // There from the beginning, so that an increase can be told.
+            let _ =
+                self.0.lost.get_or_create(&PartitionLabels { topic: labels.topic, partition: lag.partition });
         }
+    }
+
+    /// Messages are missing from the log.
+    pub(crate) fn lost(&self, gap: &Gap) {
+        let labels = PartitionLabels { topic: gap.topic.clone(), partition: gap.partition };
+        self.0.lost.get_or_create(&labels).inc_by(gap.messages());
+    }
+
+    /// Whether the log may delete messages of a topic that nobody has read yet.
+    pub(crate) fn retention_at_risk(&self, topic: &str, is_at_risk: bool) {
+        let labels = TopicLabels { topic: topic.to_owned() };
+        self.0.at_risk.get_or_create(&labels).set(i64::from(is_at_risk));
+    }
+
+    /// Whether PostgreSQL answered just now.
+    pub(crate) fn database_up(&self, is_up: bool) {
+        self.0.database_up.set(i64::from(is_up));
     }
 
     pub(crate) fn redelivered(&self, count: u64) {

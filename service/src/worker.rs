@@ -18,7 +18,7 @@ pub(crate) use dispatcher::ChannelState;
 
 use crate::app::App;
 use crate::channels::Providers;
-use crate::queue::Consumer;
+use crate::queue::{Consumer, Gap};
 use dispatcher::Dispatcher;
 use lane::Lanes;
 use nsys_contract::api::DeadLetterFilter;
@@ -68,8 +68,9 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) -> anyhow::R
     let _ = app.worker.dispatcher.set(Arc::clone(&dispatcher));
     let last = CancellationToken::new();
     let recorder = tokio::spawn(recorder::run(Arc::clone(&app), unrecorded, last.clone()));
-    let (consumer, mut feeds) = Consumer::subscribe(&app.config.kafka, &app.config.worker)?;
-    let consumer = Arc::new(consumer);
+    let subscribed = Consumer::subscribe(&app.config.kafka, &app.config.worker)?;
+    let (consumer, mut feeds) = (Arc::new(subscribed.consumer), subscribed.feeds);
+    let gaps = tokio::spawn(keep_gaps(Arc::clone(&app), subscribed.gaps));
     let scheduler = tokio::spawn(scheduler::run(Arc::clone(&app), Arc::clone(&dispatcher), stopping.clone()));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app), stopping.clone()));
     let backlog = tokio::spawn(report_backlog(Arc::clone(&app)));
@@ -106,10 +107,25 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) -> anyhow::R
     }
     last.cancel();
     recorder.await?;
+    gaps.abort();
     Ok(())
 }
 
-/// Feeds the gauges once a second.
+/// Pause before a gap is recorded again.
+const GAP_PAUSE: Duration = Duration::from_secs(1);
+
+/// Counts and records what is missing from the log, as loudly as it deserves.
+async fn keep_gaps(app: Arc<App>, mut gaps: mpsc::UnboundedReceiver<Gap>) {
+    while let Some(gap) = gaps.recv().await {
+        app.metrics.lost(&gap);
+        tracing::error!(topic = %gap.topic, partition = gap.partition, first = gap.first, next = gap.next, lost = gap.messages(), "Accepted notifications were deleted from the log before a worker has read them: they are lost.");
+        while let Err(cause) = app.db.keep_gap(&gap).await {
+            tracing::warn!(%cause, "What the log has lost cannot be recorded; trying again.");
+            tokio::time::sleep(GAP_PAUSE).await;
+        }
+    }
+}
+
 /// How often what waits in the database is counted.
 const BACKLOG_EVERY: Duration = Duration::from_secs(15);
 

@@ -4,11 +4,13 @@ mod admin;
 mod monitor;
 mod offsets;
 mod read;
+mod retention;
 
 pub use admin::{Partition, create_partitions, describe, group, groups, topic_settings};
 pub use monitor::Monitor;
 pub use offsets::{group_offsets, lag};
 pub use read::{Found, find, first_times, recent_keys};
+pub use retention::{keep_by_time, retention};
 
 use crate::error::{Error, Result};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -125,7 +127,8 @@ pub async fn topics(brokers: &Brokers, timeout: Duration) -> Result<Vec<(String,
     topics.ok_or_else(|| Error::unreachable("kafka: the controller has not let the broker in yet"))
 }
 
-/// Creates the topics that are missing and waits until they can be used.
+/// Creates the topics that are missing, kept for `retention` and by no other bound, and waits until they can be
+/// used.
 ///
 /// # Errors
 /// When the broker refuses, or the topics cannot be used in time.
@@ -133,6 +136,7 @@ pub async fn ensure_topics(
     brokers: &Brokers,
     wanted: &[(&str, i32)],
     replication: i32,
+    retention: Duration,
     timeout: Duration,
 ) -> Result<()> {
     let there = topics(brokers, timeout).await?;
@@ -143,10 +147,12 @@ pub async fn ensure_topics(
     }
     let admin: AdminClient<DefaultClientContext> =
         config(brokers).create().map_err(|cause| Error::failed(format!("kafka: {}", reason(&cause))))?;
-    let new: Vec<_> = missing
-        .iter()
-        .map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(replication)))
-        .collect();
+    let settings = nsys_contract::topics::settings(retention);
+    let new = missing.iter().map(|(name, partitions)| {
+        let topic = NewTopic::new(name, *partitions, TopicReplication::Fixed(replication));
+        settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+    });
+    let new: Vec<_> = new.collect();
     let options = AdminOptions::new().operation_timeout(Some(timeout)).request_timeout(Some(timeout));
     let results = admin
         .create_topics(&new, &options)

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint, table::Table};
 use crate::stack::runtime::Choice;
 use crate::stack::spec::{self, Record, State};
-use crate::stack::{Runtime, Stack, Wanted, health as probes, setup as tools, up as rise};
+use crate::stack::{Runtime, Stack, Wanted, health as probes, log, setup as tools, up as rise};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -226,7 +226,9 @@ pub(super) async fn restart_service(stack: &Stack, out: Out) -> Result<()> {
 pub(super) async fn wait_until_ready(stack: &Stack, patience: Duration) -> Result<()> {
     let deadline = Instant::now() + patience;
     loop {
-        let components = probes::components(stack).await?;
+        let mut components = probes::components(stack).await?;
+        // What the log has lost stays lost: that is told, and not waited for.
+        components.retain(|one| one.name != log::NAME);
         if overall(&components) == Status::Ok {
             return Ok(());
         }

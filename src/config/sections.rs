@@ -77,7 +77,7 @@ pub struct Stack {
     pub kafka_heap_mb: u32,
     /// Most memory Redis uses, in MiB.
     pub redis_max_memory_mb: u32,
-    /// Most bytes kept per partition.
+    /// Most bytes kept per partition of topics that are not the service's.
     pub kafka_retention_bytes: u64,
     /// How often Prometheus scrapes.
     #[serde(with = "span")]

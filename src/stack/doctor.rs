@@ -1,6 +1,6 @@
 //! Named checks that the stack, and what is measured on it, can work.
 
-use super::{Stack, health, setup};
+use super::{Stack, health, log, setup};
 use crate::clients::{http, postgres::Postgres, process};
 use crate::error::Result;
 use serde::Serialize;
@@ -25,7 +25,7 @@ pub struct Check {
 }
 
 /// What each check is for.
-pub const EXPLANATIONS: [(&str, &str); 9] = [
+pub const EXPLANATIONS: [(&str, &str); 10] = [
     (
         "NSYS-D001",
         "The local stack runs PostgreSQL, Redis, Kafka on Java, Prometheus and k6 as programs of this machine. Each must be found.",
@@ -58,6 +58,10 @@ pub const EXPLANATIONS: [(&str, &str); 9] = [
     (
         "NSYS-D009",
         "The statements of each level come from pg_stat_statements; without it a slow statement stays unnamed.",
+    ),
+    (
+        "NSYS-D010",
+        "What was accepted lies on the log until a worker has stored it. A topic that is bounded by bytes (retention.bytes) or compacted (cleanup.policy) loses it in a long outage, without a word: the service's topics are kept by time alone.",
     ),
 ];
 
@@ -95,6 +99,7 @@ pub async fn run(stack: &Stack) -> Vec<Check> {
     checks.push(targets(stack, running.iter().filter(|one| one.role().is_some()).count()).await);
     checks.push(clock(stack).await);
     checks.push(statements(stack).await);
+    checks.push(retention(stack).await);
     checks
 }
 
@@ -221,6 +226,17 @@ async fn statements(stack: &Stack) -> Check {
     let ok = seen.is_ok();
     let detail = seen.unwrap_or_else(|error| error.message);
     Check { id: "NSYS-D009", name: "statements", ok, detail, mend: "nsys restart postgres" }
+}
+
+async fn retention(stack: &Stack) -> Check {
+    let found = log::risks(stack).await;
+    let ok = found.as_ref().is_ok_and(Vec::is_empty);
+    let detail = match found {
+        Ok(risks) if risks.is_empty() => "topics are kept by time alone".to_owned(),
+        Ok(risks) => risks.join("; "),
+        Err(error) => format!("not checked: {}", error.message),
+    };
+    Check { id: "NSYS-D010", name: "log", ok, detail, mend: log::remedy(stack) }
 }
 
 async fn clock(stack: &Stack) -> Check {

@@ -1,7 +1,7 @@
 //! Asks each part whether it can do its work, not whether its port is open.
 
 use super::spec::{Record, State};
-use super::{Stack, replica};
+use super::{Stack, log, replica};
 use crate::clients::{http, kafka, postgres::Postgres, redis};
 use crate::domain::health::{Component, Status};
 use crate::error::{Error, Result};
@@ -131,7 +131,9 @@ pub async fn components(stack: &Stack) -> Result<Vec<Component>> {
     }
     let probes =
         names.iter().map(|name| -> BoxFuture<'_, Component> { component(stack, name, &records).boxed() });
-    let mut components = join_all(probes).await;
+    let (mut components, log) = tokio::join!(join_all(probes), log::component(stack));
+    let after_topics = components.iter().position(|one| one.name == "topics").map_or(0, |at| at + 1);
+    components.insert(after_topics, log);
     if !names.iter().any(|name| name == "jaeger") && !stack.runtime.is_elsewhere() {
         components.push(Component::absent("jaeger"));
     }

@@ -2,7 +2,7 @@
 //! ground the service stands on; the load-test account.
 
 use super::spec::State;
-use super::{Stack, health};
+use super::{Stack, health, log};
 use crate::clients::{http, kafka, postgres::Postgres};
 use crate::error::{Error, Result};
 use crate::render::progress::Progress;
@@ -79,9 +79,11 @@ pub async fn ground(stack: &Stack, deadline: Instant) -> Result<()> {
         &brokers,
         &wanted,
         number(settings.replication),
+        settings.retention,
         left.min(Duration::from_secs(30)),
     );
-    tokio::try_join!(database, topics).map(|_| ())
+    tokio::try_join!(database, topics)?;
+    log::keep_by_time(stack).await
 }
 
 /// Logs the load-test account in, creating it on first use. Returns its token.

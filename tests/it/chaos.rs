@@ -8,6 +8,7 @@
 mod callers;
 mod clock;
 mod disk;
+mod retention;
 
 use crate::client::{Client, PATIENCE};
 use crate::support::{Place, kill_9, text};

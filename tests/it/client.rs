@@ -1,9 +1,12 @@
 //! Talks to a test stack's service, database and log the way other programs do.
 
 use crate::support::Place;
-use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
@@ -144,5 +147,32 @@ impl Client {
         }
         producer.send(record).map_err(|(cause, _)| cause).unwrap();
         producer.flush(Duration::from_secs(20)).unwrap();
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        ClientConfig::new().set("bootstrap.servers", &self.brokers).create().unwrap()
+    }
+
+    /// Replaces what a topic says itself of its configuration.
+    pub(crate) async fn configure_topic(&self, topic: &str, settings: &[(&str, &str)]) {
+        let of = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        let change = settings.iter().fold(of, |change, (key, value)| change.set(key, value));
+        let answers = self.admin().alter_configs([&change], &AdminOptions::new()).await.unwrap();
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    }
+
+    /// Deletes all but the last records of every partition of a topic.
+    pub(crate) async fn delete_records(&self, topic: &str, left: i64) {
+        let reader: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", &self.brokers).create().unwrap();
+        let timeout = Duration::from_secs(20);
+        let metadata = reader.fetch_metadata(Some(topic), timeout).unwrap();
+        let mut before = TopicPartitionList::new();
+        for one in metadata.topics()[0].partitions() {
+            let (begin, end) = reader.fetch_watermarks(topic, one.id(), timeout).unwrap();
+            let cut = Offset::Offset((end - left).max(begin));
+            before.add_partition_offset(topic, one.id(), cut).unwrap();
+        }
+        self.admin().delete_records(&before, &AdminOptions::new()).await.unwrap();
     }
 }

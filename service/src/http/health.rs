@@ -5,6 +5,7 @@ use super::error::Problem;
 use super::gate::Access;
 use crate::admission::Class;
 use crate::app::App;
+use crate::domain::backlog::Excess;
 use crate::worker::ChannelState;
 use axum::Json;
 use axum::extract::State;
@@ -23,7 +24,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     let json = super::endpoint::JSON;
     vec![
         get(paths::HEALTH, Access::Public, "Whether the service works")
-            .notes("200 also without Redis: the service is slower then, not wrong.")
+            .notes(
+                "200 also without Redis: the service is slower then, not wrong. `log` tells what waits there, \
+                 what it has lost, and whether its topics may lose something.",
+            )
             .gives_plain(200, "It works", json)
             .class(Class::Vital)
             .by(health),
@@ -40,7 +44,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .class(Class::Vital)
             .by(async || Json(json!({"status": "ok"}))),
         get(paths::READINESS, Access::Public, "Whether the process should get traffic")
-            .notes("503 while it drains, and while PostgreSQL does not answer.")
+            .notes(
+                "503 while it drains, and when it can put nothing on the log any more. PostgreSQL is not asked: \
+                 without it notifications are accepted all the same.",
+            )
             .gives_plain(200, "It should", json)
             .class(Class::Vital)
             .by(readiness),
@@ -57,7 +64,7 @@ fn status(ok: bool) -> (StatusCode, &'static str) {
 
 /// Redis away makes the service slower, not wrong: health stays 200 and says so.
 async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
-    let (database, cache) = tokio::join!(app.db.ping(), app.cache.ping());
+    let (database, cache, lost) = tokio::join!(app.db.ping(), app.cache.ping(), app.db.lost_messages());
     let (code, word) = status(database.is_ok());
     let body = json!({
         "status": word,
@@ -67,9 +74,24 @@ async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
             "database": {"status": if database.is_ok() { "up" } else { "down" }, "detail": database.err().map(|e| e.to_string())},
             "cache": {"status": if cache { "up" } else { "down" }},
             "producer": {"waiting": app.producer.waiting()},
+            "log": log(&app, lost.ok()),
         },
     });
     (code, Json(body))
+}
+
+/// What is known of the log. What was not told is null.
+fn log(app: &App, recorded: Option<u64>) -> Value {
+    let state = app.ingestion.state();
+    let excess = app.ingestion.excess();
+    let well = state.gone == 0 && recorded == Some(0) && state.risks.as_ref().is_some_and(Vec::is_empty);
+    json!({
+        "status": if well { "up" } else { "degraded" },
+        "waiting": state.waiting,
+        "refuses": excess.map(Excess::detail),
+        "lost": recorded.map(|recorded| recorded + state.gone),
+        "risks": state.risks,
+    })
 }
 
 async fn worker(State(app): State<Arc<App>>) -> Json<Value> {
@@ -117,10 +139,10 @@ async fn database(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
 }
 
 async fn readiness(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
-    let overloaded = app.ingestion.is_overloaded();
-    let ready = !app.is_draining() && !overloaded && app.db.ping().await.is_ok();
-    let (code, word) = status(ready);
-    (code, Json(json!({"status": word, "draining": app.is_draining(), "overloaded": overloaded})))
+    let (draining, failed) = (app.is_draining(), app.producer.fatal());
+    let (code, word) = status(!draining && failed.is_none());
+    let overloaded = app.ingestion.excess().is_some();
+    (code, Json(json!({"status": word, "draining": draining, "overloaded": overloaded, "producer": failed})))
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {

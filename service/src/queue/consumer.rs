@@ -16,7 +16,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -52,11 +52,51 @@ pub(crate) struct Lag {
     pub(crate) seconds: f64,
 }
 
+/// Messages of a partition that were deleted from the log before a worker read them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    /// The topic.
+    pub(crate) topic: String,
+    /// The partition.
+    pub(crate) partition: i32,
+    /// The first offset that is gone.
+    pub(crate) first: i64,
+    /// The first one that is not.
+    pub(crate) next: i64,
+}
+
+impl Gap {
+    /// How many messages are gone.
+    pub(crate) fn messages(&self) -> u64 {
+        u64::try_from(self.next - self.first).unwrap_or(0)
+    }
+}
+
+/// What a new member hands out: its partitions, each as a feed, and the gaps that it finds.
+pub(crate) struct Subscribed {
+    /// The member.
+    pub(crate) consumer: Consumer,
+    /// Every partition that has messages, once for each time it is assigned.
+    pub(crate) feeds: mpsc::UnboundedReceiver<Arc<Feed>>,
+    /// What is missing from the log.
+    pub(crate) gaps: mpsc::UnboundedReceiver<Gap>,
+}
+
 /// The feeds of the partitions this process has.
 type Feeds = Mutex<HashMap<(Box<str>, i32), Arc<Feed>>>;
 
+/// Where this process begins on partitions that were assigned and have no feed yet.
+type Starts = Mutex<HashMap<(Box<str>, i32), i64>>;
+
 struct Context {
     feeds: Arc<Feeds>,
+    starts: Starts,
+}
+
+impl Context {
+    fn starts(&self) -> MutexGuard<'_, HashMap<(Box<str>, i32), i64>> {
+        self.starts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ClientContext for Context {}
@@ -84,26 +124,58 @@ impl ConsumerContext for Context {
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(partitions) = rebalance
-            && let Err(cause) = commit_starts(consumer, partitions)
+            && let Err(cause) = self.commit_starts(consumer, partitions)
         {
             // The first batch of each partition commits anyway.
             tracing::debug!(%cause, "The starts of new partitions are not committed.");
         }
     }
+
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        for one in offsets.elements() {
+            let feed = feeds.get(&(one.topic().into(), one.partition()));
+            if let (Some(feed), Offset::Offset(offset)) = (feed, one.offset())
+                && (result.is_err() || one.error().is_err())
+            {
+                tracing::debug!(topic = %feed.topic, partition = feed.partition, offset, "An offset was not committed; trying again.");
+                feed.commit_failed(offset);
+            }
+        }
+    }
 }
 
-/// Commits where this process begins on partitions that the group never committed to. Their lag is
-/// known from then on, and nobody who takes them over begins anywhere else.
-fn commit_starts(consumer: &BaseConsumer<Context>, assigned: &TopicPartitionList) -> KafkaResult<()> {
-    let committed = consumer.committed_offsets(assigned.clone(), ANSWER)?;
-    let mut starts = TopicPartitionList::new();
-    for one in committed.elements().iter().filter(|one| one.offset() == Offset::Invalid) {
-        starts.add_partition_offset(one.topic(), one.partition(), Offset::Beginning)?;
+impl Context {
+    /// Commits where this process begins on partitions that the group never committed to. Their lag is
+    /// known from then on, and nobody who takes them over begins anywhere else. Where the group has committed,
+    /// what comes next is known too.
+    fn commit_starts(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList) -> KafkaResult<()> {
+        let committed = consumer.committed_offsets(assigned.clone(), ANSWER)?;
+        let mut starts = TopicPartitionList::new();
+        for one in committed.elements() {
+            match one.offset() {
+                Offset::Invalid => {
+                    starts.add_partition_offset(one.topic(), one.partition(), Offset::Beginning)?;
+                }
+                Offset::Offset(next) => {
+                    self.starts().insert((one.topic().into(), one.partition()), next);
+                }
+                _ => {}
+            }
+        }
+        if starts.count() == 0 {
+            return Ok(());
+        }
+        consumer.commit(&consumer.offsets_for_times(starts, ANSWER)?, CommitMode::Async)
     }
-    if starts.count() == 0 {
-        return Ok(());
-    }
-    consumer.commit(&consumer.offsets_for_times(starts, ANSWER)?, CommitMode::Async)
+}
+
+/// The offset that the group has committed; `None` where there is none, or the broker does not say.
+fn committed(consumer: &BaseConsumer<Context>, topic: &str, partition: i32) -> Option<i64> {
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition(topic, partition);
+    let found = consumer.committed_offsets(asked, ANSWER).ok()?;
+    found.find_partition(topic, partition)?.offset().to_raw().filter(|offset| *offset >= 0)
 }
 
 /// Lets the lanes finish their batch, then commits what they did.
@@ -123,7 +195,7 @@ fn hand_over(consumer: &BaseConsumer<Context>, going: &[Arc<Feed>]) {
 fn commit(consumer: &BaseConsumer<Context>, feeds: &[Arc<Feed>], mode: CommitMode) {
     let mut offsets = TopicPartitionList::new();
     for feed in feeds {
-        if let Some(next) = feed.uncommitted()
+        if let Some(next) = feed.uncommitted(matches!(mode, CommitMode::Sync))
             && let Err(cause) =
                 offsets.add_partition_offset(&feed.topic, feed.partition, Offset::Offset(next))
         {
@@ -143,17 +215,14 @@ fn commit(consumer: &BaseConsumer<Context>, feeds: &[Arc<Feed>], mode: CommitMod
 pub(crate) struct Consumer {
     inner: Arc<BaseConsumer<Context>>,
     feeds: Arc<Feeds>,
+    gaps: mpsc::UnboundedSender<Gap>,
     stopping: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<()>,
 }
 
 impl Consumer {
-    /// Joins the group. Every partition that has messages comes out of the receiver once for each
-    /// time it is assigned.
-    pub(crate) fn subscribe(
-        kafka: &Kafka,
-        worker: &Worker,
-    ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<Arc<Feed>>)> {
+    /// Joins the group.
+    pub(crate) fn subscribe(kafka: &Kafka, worker: &Worker) -> anyhow::Result<Subscribed> {
         let feeds = Arc::new(Feeds::default());
         let inner: BaseConsumer<Context> = client_config(kafka)
             .set("group.id", topics::WORKER_GROUP)
@@ -165,16 +234,19 @@ impl Consumer {
             .set("queued.max.messages.kbytes", "16384")
             .set("max.partition.fetch.bytes", FETCH_BYTES)
             .set("fetch.queue.backoff.ms", FETCH_PAUSE_MS)
-            .create_with_context(Context { feeds: Arc::clone(&feeds) })?;
+            .create_with_context(Context { feeds: Arc::clone(&feeds), starts: Starts::default() })?;
         inner.subscribe(&[topics::NOTIFICATIONS, topics::RETRY])?;
         let inner = Arc::new(inner);
         let stopping = Arc::new(AtomicBool::new(false));
         // As many as there are partitions, so it needs no bound of its own.
         let (opened, receiver) = mpsc::unbounded_channel();
+        // A gap is followed by a message, or by nothing: there are no more of them than messages.
+        let (gaps, found) = mpsc::unbounded_channel();
         let poller = Poller {
             consumer: Arc::clone(&inner),
             feeds: Arc::clone(&feeds),
             opened,
+            gaps: gaps.clone(),
             batch: worker.batch_size,
             stopping: Arc::clone(&stopping),
         };
@@ -182,7 +254,8 @@ impl Consumer {
             .name("consumer".to_owned())
             .spawn(move || poller.run())
             .map_err(|cause| anyhow!("cannot start the consumer's thread: {cause}"))?;
-        Ok((Self { inner, feeds, stopping, thread }, receiver))
+        let consumer = Self { inner, feeds, gaps, stopping, thread };
+        Ok(Subscribed { consumer, feeds: receiver, gaps: found })
     }
 
     /// Finishes the batches in progress, commits them, and leaves the group. Blocks.
@@ -203,9 +276,13 @@ impl Consumer {
                 return Ok(Vec::new());
             }
             let committed = self.inner.committed_offsets(assigned.clone(), Duration::from_secs(2))?;
-            let mut ends = assigned;
-            ends.set_all_offsets(Offset::End)?;
-            let ends = self.inner.offsets_for_times(ends, Duration::from_secs(2))?;
+            let at = |point| {
+                let mut asked = assigned.clone();
+                asked.set_all_offsets(point)?;
+                self.inner.offsets_for_times(asked, Duration::from_secs(2))
+            };
+            let (begins, ends) = (at(Offset::Beginning)?, at(Offset::End)?);
+            self.find_emptied(&committed, &begins, &ends);
             let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
             let elements = ends.elements();
             let lags = elements.iter().filter_map(|end| {
@@ -225,6 +302,46 @@ impl Consumer {
             Vec::new()
         })
     }
+
+    /// Partitions of which everything was deleted that the group had not read: no message comes by which that
+    /// would be noticed. Their ends are committed, or they would seem to lag for ever.
+    fn find_emptied(
+        &self,
+        committed: &TopicPartitionList,
+        begins: &TopicPartitionList,
+        ends: &TopicPartitionList,
+    ) {
+        let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut emptied = TopicPartitionList::new();
+        for one in committed.elements() {
+            let (topic, partition) = (one.topic(), one.partition());
+            let at = |list: &TopicPartitionList| {
+                let found = list.find_partition(topic, partition)?;
+                found.offset().to_raw().filter(|offset| *offset >= 0 && found.error().is_ok())
+            };
+            let (Some(first), Some(begin), Some(end)) = (at(committed), at(begins), at(ends)) else {
+                continue;
+            };
+            let feed = feeds.get(&(topic.into(), partition));
+            if begin != end || begin <= first || feed.is_some_and(|feed| !feed.is_idle()) {
+                continue;
+            }
+            if let Some(feed) = feed {
+                feed.skip_to(begin);
+            }
+            self.inner.context().starts().insert((topic.into(), partition), begin);
+            // Nobody listens any more only while the process ends.
+            let _ = self.gaps.send(Gap { topic: topic.to_owned(), partition, first, next: begin });
+            // An offset of the log is a valid one.
+            let _ = emptied.add_partition_offset(topic, partition, Offset::Offset(begin));
+        }
+        drop(feeds);
+        if emptied.count() > 0
+            && let Err(cause) = self.inner.commit(&emptied, CommitMode::Async)
+        {
+            tracing::warn!(%cause, "The ends of emptied partitions could not be committed.");
+        }
+    }
 }
 
 /// What the consumer's thread works with.
@@ -232,6 +349,7 @@ struct Poller {
     consumer: Arc<BaseConsumer<Context>>,
     feeds: Arc<Feeds>,
     opened: mpsc::UnboundedSender<Arc<Feed>>,
+    gaps: mpsc::UnboundedSender<Gap>,
     batch: usize,
     stopping: Arc<AtomicBool>,
 }
@@ -267,7 +385,7 @@ impl Poller {
     /// Puts a message into its partition's feed. While that is full, everything is paused: polling
     /// goes on, or the broker would take this member for dead.
     fn deal(&self, borrowed: &BorrowedMessage<'_>) {
-        let feed = self.feed(borrowed.topic(), borrowed.partition());
+        let feed = self.feed(borrowed);
         let Err(mut waiting) = feed.push(read(borrowed), PATIENCE) else { return };
         let paused = self.consumer.assignment().and_then(|assigned| {
             self.consumer.pause(&assigned)?;
@@ -276,7 +394,7 @@ impl Poller {
         while !self.stopping.load(Ordering::Relaxed) {
             // Nothing comes while paused, except from a partition assigned meanwhile.
             if let Some(Ok(other)) = self.consumer.poll(TICK) {
-                let feed = self.feed(other.topic(), other.partition());
+                let feed = self.feed(&other);
                 if feed.push(read(&other), PATIENCE).is_err() {
                     self.read_again(&other);
                 }
@@ -300,16 +418,44 @@ impl Poller {
         }
     }
 
-    fn feed(&self, topic: &str, partition: i32) -> Arc<Feed> {
-        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = feeds.entry((topic.into(), partition));
-        let feed = known.or_insert_with(|| {
-            let feed = Arc::new(Feed::new(topic, partition, self.batch));
+    /// The feed of a message's partition. Messages that are missing before it are told.
+    fn feed(&self, message: &BorrowedMessage<'_>) -> Arc<Feed> {
+        let feed = self.feed_of(message.topic(), message.partition());
+        if let Some(first) = feed.skipped(message.offset()) {
+            self.tell_gap(&feed, first, message.offset());
+        }
+        feed
+    }
+
+    fn feed_of(&self, topic: &str, partition: i32) -> Arc<Feed> {
+        let key = (topic.into(), partition);
+        let known = self.feeds.lock().unwrap_or_else(PoisonError::into_inner).get(&key).map(Arc::clone);
+        if let Some(feed) = known {
+            return feed;
+        }
+        // Only this thread adds feeds, so nobody does meanwhile.
+        let start = self.consumer.context().starts().remove(&key);
+        let start = start.or_else(|| committed(&self.consumer, topic, partition));
+        let feed = Arc::new(Feed::new(topic, partition, self.batch, start));
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&feed));
+        // Nobody listens any more only while the process ends.
+        let _ = self.opened.send(Arc::clone(&feed));
+        feed
+    }
+
+    /// Offsets may be left out by markers of transactions too: gone is what lies before the first one that the
+    /// log still has.
+    fn tell_gap(&self, feed: &Feed, first: i64, offset: i64) {
+        let next = match self.consumer.fetch_watermarks(&feed.topic, feed.partition, ANSWER) {
+            Ok((begin, _)) => begin.min(offset),
+            // Rather an alarm too many than one too few.
+            Err(_) => offset,
+        };
+        if next > first {
+            let (topic, partition) = (feed.topic.to_string(), feed.partition);
             // Nobody listens any more only while the process ends.
-            let _ = self.opened.send(Arc::clone(&feed));
-            feed
-        });
-        Arc::clone(feed)
+            let _ = self.gaps.send(Gap { topic, partition, first, next });
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! them, bounded, and how far the lane has got.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -31,6 +32,10 @@ const BATCHES_AHEAD: usize = 4;
 const MORE_ARE_COMING: usize = 8;
 /// So many waits at most.
 const WAITS: u32 = 4;
+/// Pause before an offset is committed again that the broker did not take.
+const COMMIT_PAUSE: Duration = Duration::from_millis(250);
+/// No offset.
+const UNKNOWN: i64 = -1;
 
 /// One partition.
 pub(crate) struct Feed {
@@ -40,6 +45,8 @@ pub(crate) struct Feed {
     pub(crate) partition: i32,
     /// Most messages of one batch.
     batch: usize,
+    /// The offset that comes next, as far as nothing is missing.
+    next: AtomicI64,
     state: Mutex<State>,
     arrived: Notify,
     /// Signalled when there is room again and when the lane has ended.
@@ -54,14 +61,18 @@ struct State {
     /// The next offset to read after everything that is finished.
     done: Option<i64>,
     committed: Option<i64>,
+    /// Nothing is committed before: the broker did not take the last one.
+    commit_after: Option<Instant>,
     closed: bool,
     ended: bool,
 }
 
 impl Feed {
-    /// With room for some batches of `batch` messages.
-    pub(super) fn new(topic: &str, partition: i32, batch: usize) -> Self {
+    /// With room for some batches of `batch` messages, of a partition whose first one is to have the offset
+    /// `next`.
+    pub(super) fn new(topic: &str, partition: i32, batch: usize, next: Option<i64>) -> Self {
         Self {
+            next: AtomicI64::new(next.unwrap_or(UNKNOWN)),
             topic: topic.into(),
             partition,
             batch: batch.max(1),
@@ -73,6 +84,17 @@ impl Feed {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells which offset comes now. The one that should have come, when it was an earlier one.
+    pub(super) fn skipped(&self, offset: i64) -> Option<i64> {
+        let due = self.next.swap(offset + 1, Ordering::Relaxed);
+        (due != UNKNOWN && due < offset).then_some(due)
+    }
+
+    /// Everything before this offset is accounted for.
+    pub(super) fn skip_to(&self, offset: i64) {
+        self.next.fetch_max(offset, Ordering::Relaxed);
     }
 
     /// Adds a message; gives it back when there is no room within `patience`.
@@ -164,14 +186,33 @@ impl Feed {
         true
     }
 
-    /// The offset to commit, when it is further than the one committed last.
-    pub(super) fn uncommitted(&self) -> Option<i64> {
+    /// The offset to commit, when it is further than the one committed last. One that the broker did not take
+    /// rests for a moment, unless it is the `last` chance.
+    pub(super) fn uncommitted(&self, last: bool) -> Option<i64> {
         let mut state = self.lock();
+        if !last && state.commit_after.is_some_and(|after| Instant::now() < after) {
+            return None;
+        }
         let due = state.done.filter(|done| state.committed.is_none_or(|committed| committed < *done));
         if due.is_some() {
             state.committed = due;
         }
         due
+    }
+
+    /// The broker did not take this offset: unless a later one is on its way, it is committed again.
+    pub(super) fn commit_failed(&self, offset: i64) {
+        let mut state = self.lock();
+        if state.committed == Some(offset) {
+            state.committed = None;
+            state.commit_after = Some(Instant::now() + COMMIT_PAUSE);
+        }
+    }
+
+    /// Whether everything that was read is finished.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = self.lock();
+        state.waiting.is_empty() && state.taken_ms.is_empty()
     }
 
     /// Timestamp of the oldest message that is not finished, in ms since the epoch.
@@ -199,7 +240,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_feed_gives_the_message_back_and_takes_it_after_a_batch() {
-        let feed = Feed::new("t", 0, 1);
+        let feed = Feed::new("t", 0, 1, None);
         for offset in 0..BATCHES_AHEAD as i64 {
             assert!(feed.push(message(offset), Duration::ZERO).is_ok());
         }
@@ -211,7 +252,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_whole_batch_does_not_wait_and_a_few_messages_wait_once() {
-        let feed = Feed::new("t", 0, 10);
+        let feed = Feed::new("t", 0, 10, None);
         for offset in 0..13 {
             assert!(feed.push(message(offset), Duration::ZERO).is_ok());
         }
@@ -222,18 +263,46 @@ mod tests {
 
     #[tokio::test]
     async fn only_what_is_finished_is_committed_and_only_once() {
-        let feed = Feed::new("t", 0, 10);
+        let feed = Feed::new("t", 0, 10, None);
         assert!(feed.push(message(4), Duration::ZERO).is_ok());
         let batch = feed.take(Duration::ZERO).await.unwrap();
-        assert_eq!(feed.uncommitted(), None);
+        assert_eq!(feed.uncommitted(false), None);
         feed.finish(batch[0].offset + 1);
-        assert_eq!(feed.uncommitted(), Some(5));
-        assert_eq!(feed.uncommitted(), None);
+        assert_eq!(feed.uncommitted(false), Some(5));
+        assert_eq!(feed.uncommitted(false), None);
+    }
+
+    #[tokio::test]
+    async fn an_offset_that_the_broker_did_not_take_is_committed_again() {
+        let feed = Feed::new("t", 0, 10, None);
+        feed.finish(5);
+        assert_eq!(feed.uncommitted(false), Some(5));
+        feed.commit_failed(5);
+        assert_eq!(feed.uncommitted(false), None, "it rests for a moment");
+        assert_eq!(feed.uncommitted(true), Some(5));
+        feed.finish(9);
+        assert_eq!(feed.uncommitted(true), Some(9));
+        feed.commit_failed(5);
+        assert_eq!(feed.uncommitted(true), None, "a later one is on its way");
+        feed.commit_failed(9);
+        tokio::time::sleep(COMMIT_PAUSE * 2).await;
+        assert_eq!(feed.uncommitted(false), Some(9));
+    }
+
+    #[test]
+    fn offsets_that_are_left_out_are_told_once() {
+        let feed = Feed::new("t", 0, 10, Some(3));
+        assert_eq!(feed.skipped(3), None);
+        assert_eq!(feed.skipped(7), Some(4));
+        assert_eq!(feed.skipped(7), None, "one that is read again leaves out nothing");
+        feed.skip_to(10);
+        assert_eq!(feed.skipped(10), None);
+        assert_eq!(Feed::new("t", 0, 10, None).skipped(10), None, "nobody knows what should have come");
     }
 
     #[tokio::test]
     async fn the_oldest_message_is_of_the_oldest_batch_in_progress() {
-        let feed = Feed::new("t", 0, 1);
+        let feed = Feed::new("t", 0, 1, None);
         for offset in 0..3 {
             assert!(feed.push(message(offset), Duration::ZERO).is_ok());
         }
@@ -248,13 +317,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_feed_drops_what_waits_and_ends_its_lane() {
-        let feed = Feed::new("t", 0, 10);
+        let feed = Feed::new("t", 0, 10, None);
         assert!(feed.push(message(0), Duration::ZERO).is_ok());
         feed.close();
         assert!(feed.take(Duration::ZERO).await.is_none());
         assert!(!feed.wait_ended(Instant::now()));
         feed.end();
         assert!(feed.wait_ended(Instant::now()));
-        assert_eq!(feed.uncommitted(), None);
+        assert_eq!(feed.uncommitted(false), None);
     }
 }

@@ -42,17 +42,17 @@ impl LogPosition {
     }
 
     fn ends_now(&self) -> KafkaResult<Offsets> {
-        let mut list = self.partitions()?;
-        list.set_all_offsets(Offset::End)?;
+        self.offsets_at(self.partitions()?, Offset::End)
+    }
+
+    /// What the log says of one point of each partition.
+    fn offsets_at(&self, mut list: TopicPartitionList, point: Offset) -> KafkaResult<Offsets> {
+        list.set_all_offsets(point)?;
         Ok(offsets(&self.inner.offsets_for_times(list, TIMEOUT)?))
     }
 
     fn committed_now(&self, of: &Offsets) -> KafkaResult<Offsets> {
-        let mut list = TopicPartitionList::new();
-        for partition in of.keys() {
-            list.add_partition(topics::NOTIFICATIONS, *partition);
-        }
-        Ok(offsets(&self.inner.committed_offsets(list, TIMEOUT)?))
+        Ok(offsets(&self.inner.committed_offsets(list(of), TIMEOUT)?))
     }
 
     /// Where the log ends, by partition. `None` when the broker does not answer.
@@ -69,31 +69,95 @@ impl LogPosition {
     }
 }
 
-/// Where one partition ends, and how far the group has got: `None` when it never committed.
+/// Where one partition begins and ends, and how far the group has got.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) partition: i32,
+    /// `None` when it never committed.
     pub(crate) committed: Option<i64>,
+    /// The first offset that is left.
+    pub(crate) begin: i64,
     pub(crate) end: i64,
+    /// Where the messages begin that are younger than was asked for; `None` when that was not asked, or not
+    /// told.
+    pub(crate) young: Option<i64>,
 }
 
-impl LogPosition {
-    /// Every partition's place, by number. `None` when the broker does not answer.
-    pub(crate) async fn places(&self) -> Option<Vec<Place>> {
-        let ends = self.ends().await?;
-        let (reader, of) = (self.clone(), ends.clone());
-        let committed = told(tokio::task::spawn_blocking(move || reader.committed_now(&of)).await.ok()?)?;
-        let place = |(partition, end): (i32, i64)| Place {
-            partition,
-            committed: committed.get(&partition).copied(),
-            end,
-        };
-        let mut places: Vec<_> = ends.into_iter().map(place).collect();
-        places.sort_by_key(|place| place.partition);
-        Some(places)
+impl Place {
+    /// Where the next message that is not stored lies, or lay.
+    fn next(&self) -> i64 {
+        self.committed.unwrap_or(self.begin)
+    }
+
+    /// Messages that wait.
+    pub(crate) fn waiting(&self) -> u64 {
+        u64::try_from(self.end - self.next().max(self.begin)).unwrap_or(0)
+    }
+
+    /// Whether one of those that wait is older than was asked for.
+    pub(crate) fn is_old(&self) -> bool {
+        self.waiting() > 0 && self.young.is_some_and(|young| self.next() < young)
+    }
+
+    /// Messages that are gone without having been stored.
+    pub(crate) fn gone(&self) -> u64 {
+        self.committed.and_then(|committed| u64::try_from(self.begin - committed).ok()).unwrap_or(0)
     }
 }
 
-fn told(read: KafkaResult<Offsets>) -> Option<Offsets> {
+impl LogPosition {
+    fn places_now(&self, since_ms: Option<i64>) -> KafkaResult<Vec<Place>> {
+        let ends = self.ends_now()?;
+        let committed = self.committed_now(&ends)?;
+        let begins = self.offsets_at(list(&ends), Offset::Beginning)?;
+        let young = match since_ms {
+            Some(at) => self.young_now(&ends, at)?,
+            None => Offsets::new(),
+        };
+        let place = |(partition, end): (i32, i64)| Place {
+            partition,
+            committed: committed.get(&partition).copied(),
+            begin: begins.get(&partition).copied().unwrap_or(0),
+            end,
+            young: young.get(&partition).copied(),
+        };
+        let mut places: Vec<_> = ends.into_iter().map(place).collect();
+        places.sort_by_key(|place| place.partition);
+        Ok(places)
+    }
+
+    /// Where the messages from an instant on begin; the end where there are none.
+    fn young_now(&self, ends: &Offsets, since_ms: i64) -> KafkaResult<Offsets> {
+        let mut asked = list(ends);
+        asked.set_all_offsets(Offset::Offset(since_ms))?;
+        let found = self.inner.offsets_for_times(asked, TIMEOUT)?;
+        let told = found.elements();
+        let told = told.iter().filter(|one| one.error().is_ok());
+        Ok(told
+            .filter_map(|one| {
+                let end = *ends.get(&one.partition())?;
+                Some((one.partition(), one.offset().to_raw().filter(|at| *at >= 0).unwrap_or(end)))
+            })
+            .collect())
+    }
+
+    /// Every partition's place, by number, and where messages from `since_ms` on begin. `None` when the broker
+    /// does not answer.
+    pub(crate) async fn places(&self, since_ms: Option<i64>) -> Option<Vec<Place>> {
+        let reader = self.clone();
+        told(tokio::task::spawn_blocking(move || reader.places_now(since_ms)).await.ok()?)
+    }
+}
+
+fn list(of: &Offsets) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for partition in of.keys() {
+        list.add_partition(topics::NOTIFICATIONS, *partition);
+    }
+    list
+}
+
+fn told<T>(read: KafkaResult<T>) -> Option<T> {
     read.inspect_err(|cause| tracing::debug!(%cause, "The log's position cannot be read.")).ok()
 }
 
@@ -118,5 +182,30 @@ mod tests {
         let from = Offsets::from([(0, 5), (2, 9)]);
         let to = Offsets::from([(0, 7), (1, 4), (2, 8)]);
         assert_eq!(distance(&from, &to), 2 + 4);
+    }
+
+    fn place(committed: Option<i64>, begin: i64, end: i64, young: Option<i64>) -> Place {
+        Place { partition: 0, committed, begin, end, young }
+    }
+
+    #[test]
+    fn what_was_deleted_unread_is_gone_and_waits_no_more() {
+        let cut = place(Some(5), 8, 20, None);
+        assert_eq!((cut.gone(), cut.waiting()), (3, 12));
+        let whole = place(Some(8), 5, 20, None);
+        assert_eq!((whole.gone(), whole.waiting()), (0, 12));
+        let untouched = place(None, 8, 20, None);
+        assert_eq!((untouched.gone(), untouched.waiting()), (0, 12));
+        let emptied = place(Some(5), 20, 20, None);
+        assert_eq!((emptied.gone(), emptied.waiting()), (15, 0));
+    }
+
+    #[test]
+    fn only_what_waits_is_old() {
+        assert!(place(Some(5), 0, 20, Some(6)).is_old());
+        assert!(!place(Some(6), 0, 20, Some(6)).is_old());
+        assert!(!place(Some(20), 0, 20, Some(20)).is_old());
+        assert!(place(Some(19), 0, 20, Some(20)).is_old());
+        assert!(!place(Some(5), 0, 20, None).is_old());
     }
 }

@@ -5,10 +5,10 @@
 //! fifth of a core, and a wake-up for each message besides. Messages that wait here cost nothing, and go
 //! as few large requests. A message that finds nothing under way does not wait.
 
-use super::SendError;
+use super::{SendError, Sizes};
 use crate::telemetry::Metrics;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::OwnedHeaders;
+use rdkafka::message::{Message as _, OwnedHeaders};
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext, Statistics};
@@ -74,6 +74,7 @@ impl Line {
 /// The client library's side: it says here what became of each message.
 struct Reports {
     metrics: Metrics,
+    sizes: Sizes,
     /// Longest wait for a wave: the log stands still, and who would go now would wait as long again.
     patience: Duration,
     line: Mutex<Line>,
@@ -132,6 +133,10 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = Box<Reporter>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, reporter: Box<Reporter>) {
+        if let Ok(message) = result {
+            let bytes = message.key_len() + message.payload_len();
+            self.sizes.note(message.partition(), bytes);
+        }
         let outcome = result.as_ref().map(|_| ()).map_err(|(cause, _)| SendError::Unknown(cause.to_string()));
         // First the next wave: those who wait for it have waited longer.
         self.ended();
@@ -181,7 +186,7 @@ impl Waves {
             // A wave is as long as the line was, and some go without a line.
             .set("queue.buffering.max.messages", limit.saturating_add(AT_ONCE).to_string());
         let (line, producer) = (Mutex::default(), OnceLock::new());
-        let reports = Reports { metrics, patience, line, producer };
+        let reports = Reports { metrics, sizes: Sizes::default(), patience, line, producer };
         let producer: Arc<BaseProducer<Reports>> = Arc::new(config.create_with_context(reports)?);
         // Weak: the library's side must not keep itself alive.
         let _ = producer.context().producer.set(Arc::downgrade(&producer));
@@ -224,6 +229,16 @@ impl Waves {
     /// Calls the broker for what it knows of its topics. Blocks.
     pub(super) fn metadata(&self, timeout: Duration) -> Result<Metadata, KafkaError> {
         self.producer.client().fetch_metadata(None, timeout)
+    }
+
+    pub(super) fn sizes(&self) -> &Sizes {
+        &self.producer.context().sizes
+    }
+
+    /// Why the client library sends nothing any more: an idempotent producer that cannot go on without breaking
+    /// its promise says so once and for all.
+    pub(super) fn fatal(&self) -> Option<String> {
+        self.producer.client().fatal_error().map(|(_, why)| why)
     }
 
     /// Messages without a report.

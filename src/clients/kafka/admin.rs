@@ -30,7 +30,7 @@ pub struct Partition {
     pub end: i64,
 }
 
-fn admin(brokers: &Brokers) -> Result<AdminClient<DefaultClientContext>> {
+pub(super) fn admin(brokers: &Brokers) -> Result<AdminClient<DefaultClientContext>> {
     config(brokers).create().map_err(|cause| Error::failed(format!("kafka: {}", reason(&cause))))
 }
 

@@ -7,6 +7,21 @@ use sqlx::Row;
 use std::collections::HashMap;
 
 impl Postgres {
+    /// Messages of which the workers have recorded in the last seven days that the log lost them.
+    ///
+    /// # Errors
+    /// When the server refuses, or the schema is older than that record.
+    pub async fn lost_messages(&mut self) -> Result<i64> {
+        let row = sqlx::query(
+            "SELECT coalesce(sum(next_offset - first_offset), 0)::int8 FROM log_gaps
+             WHERE found_at > now() - interval '7 days'",
+        )
+        .fetch_one(&mut self.connection)
+        .await
+        .context("cannot read what the log has lost")?;
+        Ok(row.get(0))
+    }
+
     /// Every statement of this database with its counters.
     ///
     /// # Errors

@@ -26,9 +26,9 @@ pub(super) async fn prepare<'a>(
     mut draft: Draft<'a>,
     now_ms: i64,
 ) -> Result<Accepted<'a>, Problem> {
-    if app.ingestion.is_overloaded() {
-        app.metrics.shed("backlog");
-        return Err(Problem::overloaded("too many notifications wait for the workers"));
+    if let Some(excess) = app.ingestion.excess() {
+        app.metrics.shed(excess.as_str());
+        return Err(Problem::overloaded(excess.detail()));
     }
     match &draft.tenant_id {
         Some(tenant) if !caller.may_use_tenant(Some(tenant)) => {

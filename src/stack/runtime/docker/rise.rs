@@ -9,6 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::render::progress::{Line, Progress};
 use crate::stack::Stack;
 use crate::stack::layout::write_private;
+use crate::stack::log;
 use crate::stack::runtime::{Choice, Runtime, Wanted};
 use crate::stack::spec::State;
 use crate::stack::up::{loadtest_user, wait_ready};
@@ -177,6 +178,7 @@ async fn lay_ground(stack: &Stack, compose: &Compose, deadline: Instant, progres
         return Err(culprit(stack, error).await);
     }
     ground_is_laid(stack, deadline).await?;
+    log::keep_by_time(stack).await?;
     line.finish("done");
     Ok(())
 }

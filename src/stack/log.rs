@@ -1,0 +1,150 @@
+//! The log: whether it keeps what nobody has read yet, and what it has lost.
+
+use super::Stack;
+use crate::clients::{kafka, postgres::Postgres};
+use crate::domain::health::{Component, Status};
+use crate::error::{Kind, Result};
+use nsys_contract::topics;
+use std::time::Duration;
+
+/// Its name among the components.
+pub const NAME: &str = "log";
+
+/// Longest wait for one answer.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Corrects the topics of a stack that nsys runs itself: none is bounded by bytes or compacted. Elsewhere nothing
+/// is changed; `health`, `doctor` and the service say what is wrong there.
+///
+/// # Errors
+/// When Kafka does not answer, or refuses.
+pub async fn keep_by_time(stack: &Stack) -> Result<()> {
+    if stack.runtime.is_elsewhere() {
+        return Ok(());
+    }
+    let (brokers, time) = (stack.endpoints.brokers(), stack.loaded.config.kafka.retention);
+    for topic in topics::ALL {
+        if let Some(why) = kafka::retention(&brokers, topic, TIMEOUT).await?.risk() {
+            tracing::warn!("{topic}: {why}; it is kept by time alone from now on");
+            kafka::keep_by_time(&brokers, topic, time, TIMEOUT).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Why the log may delete what nobody has read yet: one line for each topic.
+///
+/// # Errors
+/// When Kafka does not answer, or does not tell.
+pub async fn risks(stack: &Stack) -> Result<Vec<String>> {
+    let brokers = stack.endpoints.brokers();
+    let mut risks = Vec::new();
+    for topic in topics::ALL {
+        let risk = kafka::retention(&brokers, topic, TIMEOUT).await?.risk();
+        risks.extend(risk.map(|why| format!("{topic}: {why}")));
+    }
+    Ok(risks)
+}
+
+/// What corrects them.
+#[must_use]
+pub fn remedy(stack: &Stack) -> &'static str {
+    if stack.runtime.is_elsewhere() {
+        "kafka-configs.sh --alter --entity-type topics --entity-name TOPIC --add-config cleanup.policy=delete,retention.bytes=-1"
+    } else {
+        "nsys up"
+    }
+}
+
+/// Messages that are gone although the workers have not read them, as the log stands now.
+async fn gone(stack: &Stack) -> Result<i64> {
+    let brokers = stack.endpoints.brokers();
+    let read = [topics::NOTIFICATIONS, topics::RETRY].map(str::to_owned);
+    let lags = kafka::lag(&brokers, topics::WORKER_GROUP, &read, TIMEOUT).await?;
+    let mut gone = 0;
+    for topic in &read {
+        for one in kafka::describe(&brokers, topic, TIMEOUT).await?.unwrap_or_default() {
+            let of = lags.iter().find(|lag| lag.topic == *topic && lag.partition == one.partition);
+            let committed = of.and_then(|lag| lag.committed);
+            gone += committed.map_or(0, |committed| (one.begin - committed).max(0));
+        }
+    }
+    Ok(gone)
+}
+
+/// Messages of which the workers have recorded lately that they were gone.
+async fn recorded(stack: &Stack) -> Result<i64> {
+    Postgres::connect(&stack.database_url()?, TIMEOUT).await?.lost_messages().await
+}
+
+/// The log as a component of the stack.
+pub async fn component(stack: &Stack) -> Component {
+    let (risks, gone, recorded) = tokio::join!(risks(stack), gone(stack), recorded(stack));
+    judge(risks, gone, recorded, remedy(stack))
+}
+
+fn judge(risks: Result<Vec<String>>, gone: Result<i64>, recorded: Result<i64>, remedy: &str) -> Component {
+    let told = |status, detail: String, hint: Option<&str>| Component {
+        name: NAME.to_owned(),
+        status,
+        latency_ms: None,
+        detail,
+        hint: hint.map(str::to_owned),
+    };
+    let lost = |count: i64, when: &str| {
+        format!("{count} accepted notifications were deleted before a worker read them{when}")
+    };
+    match (&gone, &recorded) {
+        (Ok(gone @ 1..), _) => return told(Status::Degraded, lost(*gone, ""), Some("nsys lag")),
+        (_, Ok(recorded @ 1..)) => {
+            let detail = lost(*recorded, " in the last seven days");
+            let hint = "nsys logs worker --grep 'deleted from the log' says which; a row of log_gaps each";
+            return told(Status::Degraded, detail, Some(hint));
+        }
+        _ => {}
+    }
+    match (risks, gone.and(recorded)) {
+        (Ok(risks), _) if !risks.is_empty() => told(Status::Degraded, risks.join("; "), Some(remedy)),
+        (Ok(_), Ok(_)) => told(Status::Ok, "kept by time alone, nothing lost".into(), None),
+        // Only a part that does not answer leaves it open; that part says so itself.
+        (Err(error), _) | (_, Err(error)) if error.kind == Kind::Unreachable => {
+            told(Status::Unknown, error.message, None)
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            told(Status::Degraded, format!("not checked: {}", error.message), None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    fn judged(risks: Result<Vec<String>>, gone: Result<i64>, recorded: Result<i64>) -> (Status, String) {
+        let found = judge(risks, gone, recorded, "nsys up");
+        (found.status, found.detail)
+    }
+
+    #[test]
+    fn what_was_lost_comes_before_what_may_be() {
+        let risks = || Ok(vec!["notifications: retention.bytes = 1".to_owned()]);
+        let (status, detail) = judged(risks(), Ok(3), Ok(0));
+        assert_eq!(status, Status::Degraded);
+        assert!(detail.starts_with("3 accepted notifications"), "{detail}");
+        assert!(judged(risks(), Ok(0), Ok(5)).1.contains("in the last seven days"));
+        let (status, detail) = judged(risks(), Ok(0), Ok(0));
+        assert_eq!((status, detail.as_str()), (Status::Degraded, "notifications: retention.bytes = 1"));
+        assert_eq!(judged(Ok(Vec::new()), Ok(0), Ok(0)).0, Status::Ok);
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_not_ok() {
+        let away = || Error::unreachable("kafka: no broker answers");
+        assert_eq!(judged(Err(away()), Err(away()), Ok(0)).0, Status::Unknown);
+        let (status, detail) = judged(Err(Error::failed("not allowed")), Ok(0), Ok(0));
+        assert_eq!((status, detail.as_str()), (Status::Degraded, "not checked: not allowed"));
+        // A loss is told whatever else cannot be.
+        assert_eq!(judged(Err(Error::failed("not allowed")), Ok(2), Ok(0)).0, Status::Degraded);
+    }
+}
