@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub const DEFAULTS: &str = include_str!("../config.toml");
 
 /// Keys whose values are never shown unless asked for one by one.
-const SECRETS: [&str; 10] = [
+pub const SECRETS: [&str; 10] = [
     "db.url",
     "db.read_url",
     "cache.url",
@@ -91,8 +91,10 @@ impl Loaded {
         let mut below = settings.clone();
         layers::add_environment(&mut below, environment.iter().cloned())?;
         let overlay = state_dir.join(layers::build(&below)?.stack.name).join("tuned.toml");
-        if overlay.is_file() {
-            layers::add_file(&mut settings, &overlay, true)?;
+        for tuned in [&overlay, &overlay::secrets_of(&overlay)] {
+            if tuned.is_file() {
+                layers::add_file(&mut settings, tuned, true)?;
+            }
         }
         layers::add_environment(&mut settings, environment.into_iter())?;
         let config = layers::build(&settings)?;

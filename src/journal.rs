@@ -1,11 +1,15 @@
 //! What was changed, before and after, by whom. Append-only: the last line of an id tells.
 
 use crate::error::{Context, Error, Result};
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Revealed, Step};
+use crate::secret::CommandLine;
 use crate::stack::Layout;
+use crate::stack::layout::write_private;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 /// How far a change came.
@@ -46,8 +50,8 @@ pub struct Entry {
     pub id: String,
     /// When it began.
     pub at: jiff::Timestamp,
-    /// The command line, without the program.
-    pub command: String,
+    /// The command line, without the program and its secrets.
+    pub command: CommandLine,
     /// The operating system's user.
     pub user: String,
     /// What it was for.
@@ -79,13 +83,18 @@ pub fn last_took_ms(entries: &[Entry], step: &Step) -> Option<f64> {
 #[derive(Clone, Debug)]
 pub struct Journal {
     path: PathBuf,
+    /// What the journal itself must not show and undo needs: secrets, by change and step.
+    secrets: PathBuf,
 }
+
+/// Values by the number of their step, by change.
+type Kept = BTreeMap<String, BTreeMap<usize, Revealed>>;
 
 impl Journal {
     /// The journal of the stack with this layout.
     #[must_use]
     pub fn of(layout: &Layout) -> Self {
-        Self { path: layout.path("journal.jsonl") }
+        Self { path: layout.path("journal.jsonl"), secrets: layout.path("secrets").join("changes.json") }
     }
 
     /// Every change, oldest first.
@@ -93,11 +102,7 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub fn entries(&self) -> Result<Vec<Entry>> {
-        let text = match std::fs::read_to_string(&self.path) {
-            Ok(text) => text,
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(cause) => return Err(Error::failed(format!("cannot read {}: {cause}", self.path.display()))),
-        };
+        let text = self.text()?;
         let mut entries: Vec<Entry> = Vec::new();
         // A line that a crash cut off tells nothing; the one before it still does.
         for entry in text.lines().filter_map(|line| serde_json::from_str::<Entry>(line).ok()) {
@@ -106,7 +111,70 @@ impl Journal {
                 None => entries.push(entry),
             }
         }
+        self.restore(&mut entries)?;
         Ok(entries)
+    }
+
+    /// Ids of changes that another version wrote in a way that this one cannot read.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn unreadable(&self) -> Result<Vec<String>> {
+        let (text, known) = (self.text()?, self.entries()?);
+        let mut ids: Vec<_> = text.lines().filter_map(number).map(|number| format!("c{number}")).collect();
+        ids.retain(|id| !known.iter().any(|entry| entry.id == *id));
+        ids.dedup();
+        Ok(ids)
+    }
+
+    fn text(&self) -> Result<String> {
+        match std::fs::read_to_string(&self.path) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+            read => read.with_context(|| format!("cannot read {}", self.path.display())),
+        }
+    }
+
+    /// Puts back what was masked when it was written.
+    fn restore(&self, entries: &mut [Entry]) -> Result<()> {
+        let kept = self.kept()?;
+        for entry in entries {
+            let Some(values) = kept.get(&entry.id) else { continue };
+            for (index, done) in entry.steps.iter_mut().enumerate() {
+                if let (Step::Config(change), Some(values)) = (&mut done.step, values.get(&index)) {
+                    change.restore(values);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn kept(&self) -> Result<Kept> {
+        match std::fs::read_to_string(&self.secrets) {
+            Ok(text) => {
+                serde_json::from_str(&text).with_context(|| format!("{} is damaged", self.secrets.display()))
+            }
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(Kept::new()),
+            Err(cause) => Err(Error::failed(format!("cannot read {}: {cause}", self.secrets.display()))),
+        }
+    }
+
+    /// Keeps the values that an entry masks, so that it can be taken back.
+    fn keep(&self, entry: &Entry) -> Result<()> {
+        let hidden = entry.steps.iter().enumerate().filter_map(|(index, done)| match &done.step {
+            Step::Config(change) => Some((index, change.hidden()?)),
+            _ => None,
+        });
+        let hidden: BTreeMap<_, _> = hidden.collect();
+        let mut kept = self.kept()?;
+        if hidden.is_empty() || kept.get(&entry.id) == Some(&hidden) {
+            return Ok(());
+        }
+        kept.insert(entry.id.clone(), hidden);
+        let text = serde_json::to_string(&kept).context("cannot write what undo needs")?;
+        if let Some(dir) = self.secrets.parent() {
+            std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        }
+        write_private(&self.secrets, &text)
     }
 
     /// One change, or the newest that can be meant when no id is given.
@@ -139,9 +207,10 @@ impl Journal {
     /// When the journal cannot be written.
     pub fn begin(&self, plan: &Plan, undoes: Option<String>) -> Result<Entry> {
         let entry = Entry {
-            id: format!("c{}", self.entries()?.len() + 1),
+            // Past every id that was ever written, whoever can read its entry.
+            id: format!("c{}", self.text()?.lines().filter_map(number).max().unwrap_or(0) + 1),
             at: jiff::Timestamp::now(),
-            command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+            command: CommandLine::of_process(),
             user: std::env::var("SUDO_USER")
                 .or_else(|_| std::env::var("USER"))
                 .unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw())),
@@ -159,11 +228,13 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be written.
     pub fn write(&self, entry: &Entry) -> Result<()> {
+        self.keep(entry)?;
         let text = serde_json::to_string(entry).context("cannot write the journal")?;
         // Begins a line of its own even after one that a crash cut off.
         let line = format!("\n{text}\n");
         let write = || {
-            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.path)?;
+            let mut file =
+                std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path)?;
             file.write_all(line.as_bytes())?;
             file.sync_all()
         };
@@ -183,14 +254,24 @@ impl Journal {
     }
 }
 
+/// The number in the id of a line, whole or cut off, of this version or another.
+fn number(line: &str) -> Option<u64> {
+    let (_, id) = line.split_once("\"id\":\"c")?;
+    id.split('"').next()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{DbStep, Plan};
+    use crate::plan::{ConfigStep, DbStep, Plan, undo::plan_undo};
+    use crate::secret::Guarded;
 
     fn journal() -> (tempfile::TempDir, Journal) {
         let dir = tempfile::tempdir().unwrap();
-        let journal = Journal { path: dir.path().join("journal.jsonl") };
+        let journal = Journal {
+            path: dir.path().join("journal.jsonl"),
+            secrets: dir.path().join("secrets/changes.json"),
+        };
         (dir, journal)
     }
 
@@ -214,6 +295,51 @@ mod tests {
         assert_eq!(journal.entries().unwrap().len(), 1);
         journal.settle().unwrap();
         assert_eq!(journal.entries().unwrap()[0].outcome, Outcome::Interrupted);
+    }
+
+    #[test]
+    fn an_id_is_never_given_twice() {
+        let (_dir, journal) = journal();
+        journal.begin(&Plan::new("one"), None).unwrap();
+        // Of a later version, with a step that this one does not know.
+        let mut file = std::fs::OpenOptions::new().append(true).open(&journal.path).unwrap();
+        file.write_all(b"\n{\"id\":\"c2\",\"steps\":[{\"step\":{\"noun\":\"unheard-of\"}}]}\n").unwrap();
+        assert_eq!(journal.unreadable().unwrap(), ["c2"]);
+        assert_eq!(journal.begin(&Plan::new("three"), None).unwrap().id, "c3");
+        assert_eq!(journal.entries().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_secret_is_in_the_one_file_that_undo_reads_and_nowhere_else() {
+        use std::os::unix::fs::PermissionsExt;
+        let (dir, journal) = journal();
+        let secret = |text: &str| Guarded::new("db.read_url", format!("postgres://u:{text}@h/d").into());
+        let mut entry = journal.begin(&Plan::new("one"), None).unwrap();
+        let step = ConfigStep {
+            key: "db.read_url".into(),
+            before: Some(secret("first")),
+            after: Some(secret("second")),
+            effective: secret("first"),
+        };
+        entry.steps.push(Done {
+            step: Step::Config(step.clone()),
+            before: Value::Null,
+            after: Value::Null,
+            took_ms: 1.0,
+            error: None,
+        });
+        journal.write(&entry).unwrap();
+        let written = std::fs::read_to_string(&journal.path).unwrap();
+        assert!(!written.contains("first") && !written.contains("second"), "{written}");
+        let mode = std::fs::metadata(&journal.secrets).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let back = plan_undo("c1", &journal.entry(None).unwrap().made()).unwrap();
+        let Step::Config(back) = &back.steps[0] else { panic!("{back:?}") };
+        assert_eq!((&back.before, &back.after), (&step.after, &step.before));
+        // Without that file nothing wrong is written, and it is said why.
+        std::fs::remove_file(dir.path().join("secrets/changes.json")).unwrap();
+        let why = plan_undo("c1", &journal.entry(None).unwrap().made()).unwrap_err();
+        assert!(why.contains("db.read_url"), "{why}");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! - [`loadtest`]: offer, watch, drain, reconcile, judge; [`diagnose`]: what only a look around can tell
 //! - [`generate`]: the native load generator; [`report`]: what people read of a run
 //! - [`tui`]: the terminal dashboard
+//! - [`secret`]: what may be shown of a value, an address, a command line
 //! - [`render`]: the only way to standard output
 
 pub mod apply;
@@ -24,14 +25,27 @@ pub mod loadtest;
 pub mod plan;
 pub mod render;
 pub mod report;
+pub mod secret;
 pub mod stack;
 pub mod tui;
 
+use clap::Parser;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Open files that nsys, and every part that it starts, wants to be allowed. Shells give a plain user about
 /// a thousand; more than this nobody needs, and some programs walk through all that they are allowed.
 const OPEN_FILES: u64 = 65_536;
+
+/// Reads the command line and runs it.
+#[must_use]
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments = cli::translated(arguments);
+    match cli::Cli::try_parse_from(&arguments) {
+        Ok(cli) => run(cli),
+        Err(error) => render::command_line_error(&error, &arguments),
+    }
+}
 
 /// Runs one command.
 #[must_use]

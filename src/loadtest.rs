@@ -12,6 +12,7 @@ pub mod plan;
 pub mod preflight;
 pub mod prometheus;
 pub mod run;
+pub mod runs;
 pub mod sampler;
 mod stabilise;
 pub mod store;

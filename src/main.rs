@@ -1,8 +1,7 @@
 //! The `nsys` program.
 
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    nsys::run(nsys::cli::Cli::parse_from(nsys::cli::translated(std::env::args_os())))
+    nsys::main(std::env::args_os())
 }

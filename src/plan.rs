@@ -8,7 +8,9 @@ pub mod merge;
 pub mod partitions;
 pub mod undo;
 
-pub use steps::{CacheStep, ConfigStep, DataStep, DbStep, KafkaStep, Risk, ServiceStep, Step, Undo, shown};
+pub use steps::{
+    CacheStep, ConfigStep, DataStep, DbStep, KafkaStep, Revealed, Risk, ServiceStep, Step, Undo,
+};
 
 use serde::Serialize;
 

@@ -13,8 +13,10 @@ pub use style::Tone;
 
 use crate::cli::OutputFormat;
 use crate::error::{Error, Result};
+use crate::secret::{mask_text, mask_typed};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A value that a command answers with.
@@ -48,7 +50,39 @@ pub fn screen_is_taken() -> bool {
 /// Where logs of the drivers go: standard error, but nowhere while it would tear the dashboard.
 #[must_use]
 pub fn log_writer() -> Box<dyn Write + Send> {
-    if screen_is_taken() { Box::new(std::io::sink()) } else { Box::new(std::io::stderr()) }
+    if screen_is_taken() { Box::new(std::io::sink()) } else { Box::new(MaskedLog(std::io::stderr())) }
+}
+
+/// A log in which no address shows a password. Each write is a whole event.
+struct MaskedLog<W: Write>(W);
+
+impl<W: Write> Write for MaskedLog<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.0.write_all(mask_text(text).as_bytes())?,
+            Err(_) => self.0.write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Says what is wrong with a command line, or the help that it asked for.
+#[must_use]
+pub fn command_line_error(error: &clap::Error, arguments: &[std::ffi::OsString]) -> ExitCode {
+    // Nobody listens on a closed stream, and there is no other place to complain.
+    let _ = if error.use_stderr() {
+        // What is wrong with an argument is said with the argument.
+        let typed: Vec<_> = arguments.iter().map(|one| one.to_string_lossy().into_owned()).collect();
+        let text = mask_typed(&error.render().ansi().to_string(), &typed);
+        write!(anstream::stderr().lock(), "{text}")
+    } else {
+        error.print()
+    };
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 /// Writes reports and talk, as the global flags ask.
@@ -194,6 +228,6 @@ impl Out {
 
     fn talk(&self, text: &str) {
         // Nobody listens on a closed stderr, and there is no other place to complain.
-        let _ = writeln!(anstream::stderr().lock(), "{}", clean::visible(text));
+        let _ = writeln!(anstream::stderr().lock(), "{}", clean::visible(&mask_text(text)));
     }
 }

@@ -4,6 +4,7 @@ pub mod control;
 pub mod doctor;
 pub mod endpoints;
 pub mod health;
+mod identity;
 pub mod layout;
 pub mod log;
 pub mod parts;

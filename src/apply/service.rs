@@ -4,8 +4,9 @@ use super::both;
 use crate::clients::http;
 use crate::config::overlay;
 use crate::error::{Context, Error, Result};
-use crate::plan::{ConfigStep, ServiceStep, shown};
+use crate::plan::{ConfigStep, ServiceStep};
 use crate::render::progress::Progress;
+use crate::secret::Guarded;
 use crate::stack::runtime::Choice;
 use crate::stack::{Stack, Wanted, spec, up};
 use nsys_contract::api::paths;
@@ -21,11 +22,8 @@ pub(super) fn check(stack: &Stack, change: &ConfigStep) -> Result<()> {
     if now == change.before {
         return Ok(());
     }
-    let told = |value: &Option<toml::Value>| {
-        value.as_ref().map_or_else(
-            || "nothing".to_owned(),
-            |value| format!("{} = {}", change.key, shown(&change.key, value)),
-        )
+    let told = |value: &Option<Guarded>| {
+        value.as_ref().map_or_else(|| "nothing".to_owned(), |value| format!("{} = {value}", change.key))
     };
     Err(Error::refused(format!(
         "{} was changed since\n  then: {}\n  now:  {}",
@@ -44,8 +42,7 @@ pub(super) fn set(stack: &Stack, change: &ConfigStep) -> Result<(Value, Value)> 
         overlay::set(path, &change.key, change.before.as_ref())?;
         return Err(error);
     }
-    let mask = |value: &Option<toml::Value>| value.as_ref().map(|value| shown(&change.key, value));
-    Ok(both(mask(&change.before), mask(&change.after)))
+    Ok(both(&change.before, &change.after))
 }
 
 /// Replicas that a change of their number was planned for must still be those that run.

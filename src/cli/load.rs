@@ -135,8 +135,12 @@ pub enum LoadtestCommand {
         #[command(flatten)]
         run: RunFlags,
     },
-    /// List runs
-    List,
+    /// List the runs of this stack
+    List {
+        /// Those of other stacks too, each with its stack
+        #[arg(long)]
+        all: bool,
+    },
     /// Show one run
     Show {
         /// A directory, its name, latest or latest~1

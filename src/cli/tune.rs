@@ -43,6 +43,9 @@ pub struct TunePlanArgs {
     /// A directory, its name, latest or latest~1
     #[arg(long, default_value = "latest")]
     pub run: String,
+    /// Plan although the run is of another stack
+    #[arg(long, requires = "run")]
+    pub foreign: bool,
     /// Flags of changes by plan.
     #[command(flatten)]
     pub flags: PlanFlags,

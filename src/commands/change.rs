@@ -30,7 +30,7 @@ impl<'a> Shown<'a> {
             };
             let last_ms = crate::journal::last_took_ms(history, step);
             json!({"what": step.what(), "exact": step.exact(), "risk": step.risk(), "cost": step.cost(),
-                "last_took_ms": last_ms, "undo": undo, "step": step.masked()})
+                "last_took_ms": last_ms, "undo": undo, "step": step})
         };
         let (notes, warnings) = (&plan.notes, &plan.warnings);
         let irreversible = plan.irreversible();

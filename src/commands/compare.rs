@@ -1,19 +1,19 @@
 //! `nsys compare`: did it help.
 
-use super::context::{changes_between, keep_noise_floor, noise_floor};
+use super::context::{changes_between, keep_noise_floor, named, noise_floor};
 use crate::cli::{CompareArgs, OutputFormat};
 use crate::domain::compare::{self, Change, Comparison, Method, Metric, NoiseFloor};
 use crate::domain::run::Run;
 use crate::error::{Error, Kind, Result};
-use crate::loadtest::store;
+use crate::loadtest::runs::Runs;
 use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
 use crate::stack::Stack;
 
 pub(super) fn compare(stack: &Stack, args: &CompareArgs, out: Out) -> Result<()> {
-    let (before, after) = (load(stack, &args.before)?, load(stack, &args.after)?);
+    let (before, after) = (load(stack, &args.before, out)?, load(stack, &args.after, out)?);
     let noise = match &args.noise_from {
         Some(names) => measure_noise(stack, names, out)?,
-        None => noise_floor(stack),
+        None => noise_floor(stack, before.iter().chain(&after)),
     };
     let found = compared(stack, &before, &after, &noise)?;
     if args.markdown && out.format() == OutputFormat::Text {
@@ -57,13 +57,16 @@ pub(super) fn compared(
 }
 
 /// The runs that a name, or names with commas between them, mean.
-fn load(stack: &Stack, names: &str) -> Result<Vec<Run>> {
-    let results = stack.loaded.results_dir();
-    names.split(',').map(|name| store::load(&store::find(&results, name)?)).collect()
+fn load(stack: &Stack, names: &str, out: Out) -> Result<Vec<Run>> {
+    names.split(',').map(|name| Ok(named(stack, name, out)?.run)).collect()
 }
 
 fn measure_noise(stack: &Stack, names: &str, out: Out) -> Result<NoiseFloor> {
-    let runs = load(stack, names)?;
+    let runs = load(stack, names, out)?;
+    if let Some(other) = runs.iter().find(|run| !Runs::of(stack).is_own(run)) {
+        return Err(Error::refused(format!("{} is not of this stack, whose noise is asked for", other.id))
+            .hint("nsys loadtest calibrate"));
+    }
     let floor = NoiseFloor::measured(&runs.iter().collect::<Vec<_>>())
         .map_err(|why| Error::refused(format!("no noise floor: {why}")))?;
     keep_noise_floor(stack, &floor)?;

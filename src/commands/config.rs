@@ -1,15 +1,16 @@
 //! `nsys config`: effective values and where they came from.
 
 use crate::cli::ConfigCommand;
-use crate::config::{Loaded, is_secret};
+use crate::config::Loaded;
 use crate::error::{Error, Result};
 use crate::render::{Out, Report, table::Table};
+use crate::secret::Guarded;
 use serde::Serialize;
 
 #[derive(Serialize)]
 struct Line {
     key: String,
-    value: serde_json::Value,
+    value: Guarded,
     origin: String,
 }
 
@@ -45,19 +46,18 @@ pub(super) fn run(loaded: &Loaded, command: &ConfigCommand, out: Out) -> Result<
             Ok(())
         }
         ConfigCommand::Show { reveal: Some(key), .. } => match loaded.settings.get(key) {
-            Some(setting) => out.line(setting.value.as_str().unwrap_or(&setting.value.to_string())),
+            Some(setting) => {
+                let value = setting.value.reveal();
+                out.line(value.as_str().unwrap_or(&value.to_string()))
+            }
             None => Err(Error::usage(format!("there is no key {key}"))),
         },
         ConfigCommand::Show { prefix, .. } => {
             let wanted = |key: &str| prefix.as_deref().is_none_or(|prefix| key.starts_with(prefix));
-            let settings = loaded.settings.iter().filter(|(key, _)| wanted(key)).map(|(key, setting)| {
-                let masked = is_secret(key) && setting.value.as_str() != Some("");
-                let value = if masked {
-                    "(set, masked)".into()
-                } else {
-                    serde_json::to_value(&setting.value).unwrap_or(serde_json::Value::Null)
-                };
-                Line { key: key.clone(), value, origin: setting.origin.to_string() }
+            let settings = loaded.settings.iter().filter(|(key, _)| wanted(key)).map(|(key, setting)| Line {
+                key: key.clone(),
+                value: setting.value.clone(),
+                origin: setting.origin.to_string(),
             });
             out.report(&Shown { settings: settings.collect(), file })
         }

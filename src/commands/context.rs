@@ -5,12 +5,26 @@ use crate::domain::diagnosis::{Bounds, Diagnosis, diagnose};
 use crate::domain::run::Run;
 use crate::error::{Context as _, Result};
 use crate::journal::{Entry, Journal, Outcome};
+use crate::loadtest::runs::{Found, Runs};
 use crate::loadtest::store;
+use crate::render::Out;
 use crate::report::Context;
 use crate::report::context::{Change, FILE, Improvement};
 use crate::stack::Stack;
 use jiff::Timestamp;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// The run that is meant; that it is not this stack's is said.
+///
+/// # Errors
+/// When there is no such run, or it is damaged.
+pub(super) fn named(stack: &Stack, name: &str, out: Out) -> Result<Found> {
+    let found = Runs::of(stack).find(name)?;
+    if let Some(whose) = found.foreign() {
+        out.warn(whose);
+    }
+    Ok(found)
+}
 
 /// Runs looked back at, so that a report costs the same after a thousand runs.
 const LOOK_BACK: usize = 20;
@@ -26,18 +40,26 @@ pub(super) fn of_run(stack: &Stack, dir: &Path, run: &Run) -> Result<(Context, D
         Some(context) => context,
         None => {
             let context = make(stack, run)?;
+            if !Runs::of(stack).is_own(run) {
+                // Its own stack's journal is another one.
+                return Ok((context.clone(), judge(run, &context)));
+            }
             let text = serde_json::to_string_pretty(&context).context("cannot write the context")?;
             store::write(&path, &text)?;
             context
         }
     };
-    let found = diagnose(run, &Bounds::new(context.bounds.clone(), context.warn_share));
+    let found = judge(run, &context);
     Ok((context, found))
+}
+
+fn judge(run: &Run, context: &Context) -> Diagnosis {
+    diagnose(run, &Bounds::new(context.bounds.clone(), context.warn_share))
 }
 
 fn make(stack: &Stack, run: &Run) -> Result<Context> {
     let bounds = stack.loaded.config.bounds();
-    let journal = changes(stack)?;
+    let journal = if Runs::of(stack).is_own(run) { changes(stack)? } else { Vec::new() };
     let (start, end) = (time(&run.started_at), run.finished_at.as_deref().and_then(time));
     let within = |from: Option<Timestamp>, to: Option<Timestamp>| -> Vec<Change> {
         let Some(to) = to else { return Vec::new() };
@@ -45,7 +67,7 @@ fn make(stack: &Stack, run: &Run) -> Result<Context> {
         inside.map(|(_, change)| change.clone()).collect()
     };
     let chain = comparable_runs(stack, run);
-    let noise = noise_floor(stack);
+    let noise = noise_floor(stack, &chain);
     let mut improvements = Vec::new();
     for pair in chain.windows(2) {
         let between = within(time(&pair[0].started_at), time(&pair[1].started_at));
@@ -77,10 +99,11 @@ fn overall(improvements: &[Improvement], chain: &[Run], noise: &NoiseFloor) -> O
 /// Earlier runs that can be compared with this one, oldest first, and this one last.
 fn comparable_runs(stack: &Stack, run: &Run) -> Vec<Run> {
     let start = time(&run.started_at);
-    let mut runs: Vec<Run> = store::list(&stack.loaded.results_dir())
-        .iter()
-        .rev()
-        .filter_map(|dir| store::load(dir).ok())
+    let own = Runs::of(stack);
+    let mut runs: Vec<Run> = own
+        .own()
+        .map(|(_, other)| other)
+        .filter(|_| own.is_own(run))
         .filter(|other| other.id != run.id && time(&other.started_at) < start && other.state == "finished")
         .filter(|other| compare::obstacles(other, run).is_empty())
         .take(LOOK_BACK)
@@ -112,6 +135,10 @@ pub(super) fn changes_between(stack: &Stack, before: &Run, after: &Run) -> Resul
     let (Some(from), Some(to)) = (time(&before.started_at), time(&after.started_at)) else {
         return Ok(Vec::new());
     };
+    let runs = Runs::of(stack);
+    if !runs.is_own(before) || !runs.is_own(after) {
+        return Ok(Vec::new());
+    }
     let all = changes(stack)?;
     let between = all.iter().filter(|(at, _)| *at > from && *at < to);
     Ok(between.map(|(_, one)| format!("{} {} (nsys {})", one.id, one.title, one.command)).collect())
@@ -124,12 +151,19 @@ pub(super) fn changed_since(stack: &Stack, run: &Run) -> usize {
     all.iter().filter(|(at, _)| since.is_some_and(|since| *at > since)).count()
 }
 
-/// Name of the file of the measured noise floor, beside the runs.
-const NOISE: &str = "noise-floor.json";
+/// The file of this stack's measured noise floor, beside the runs.
+fn noise_file(stack: &Stack) -> PathBuf {
+    stack.loaded.results_dir().join(format!("noise-floor-{}.json", stack.identity().id))
+}
 
-/// The noise floor that equal runs showed, or the least one.
-pub(super) fn noise_floor(stack: &Stack) -> NoiseFloor {
-    let text = std::fs::read_to_string(stack.loaded.results_dir().join(NOISE)).ok();
+/// The noise floor that equal runs of this stack showed, or the least one; also where one of the runs
+/// is another stack's.
+pub(super) fn noise_floor<'a>(stack: &Stack, runs: impl IntoIterator<Item = &'a Run>) -> NoiseFloor {
+    let own = Runs::of(stack);
+    if runs.into_iter().any(|run| !own.is_own(run)) {
+        return NoiseFloor::default();
+    }
+    let text = std::fs::read_to_string(noise_file(stack)).ok();
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
@@ -139,7 +173,7 @@ pub(super) fn noise_floor(stack: &Stack) -> NoiseFloor {
 /// When it cannot be written.
 pub(super) fn keep_noise_floor(stack: &Stack, floor: &NoiseFloor) -> Result<()> {
     let text = serde_json::to_string_pretty(floor).context("cannot write the noise floor")?;
-    store::write(&stack.loaded.results_dir().join(NOISE), &text)
+    store::write(&noise_file(stack), &text)
 }
 
 fn time(text: &str) -> Option<Timestamp> {

@@ -1,11 +1,11 @@
 //! `nsys diagnose`: what gave way first, in a run or on the running stack.
 
+use super::context::named;
 use crate::cli::DiagnoseArgs;
 use crate::domain::diagnosis::{self, Diagnosis, Evidence, Finding, Role, Rule, Status};
 use crate::domain::run::Run;
 use crate::domain::usl;
 use crate::error::{Error, Result};
-use crate::loadtest::store;
 use crate::render::progress::Progress;
 use crate::render::{Out, Report, Tone, format, style::paint};
 use crate::stack::Stack;
@@ -27,8 +27,7 @@ pub(super) async fn diagnose(stack: &Stack, args: &DiagnoseArgs, out: Out) -> Re
         line.finish("done");
         return out.report(&diagnosis::diagnose_live(look, &stack.loaded.config.bounds()));
     }
-    let run = store::load(&store::find(&stack.loaded.results_dir(), &args.run)?)?;
-    out.report(&judged(stack, &run))
+    out.report(&judged(stack, &named(stack, &args.run, out)?.run))
 }
 
 /// The diagnosis of a run by the configured bounds.

@@ -7,12 +7,11 @@ use crate::domain::experiment::{Gain, Measured, Outcome, Verdict, judge as weigh
 use crate::domain::run::{LevelResult, Run, Sample};
 use crate::error::{Error, Result};
 use crate::journal::{Entry, Journal};
-use crate::loadtest::store;
+use crate::loadtest::runs::Runs;
 use crate::plan::{Plan, undo::plan_undo};
 use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
 use crate::stack::Stack;
 use serde::Serialize;
-use std::path::PathBuf;
 use std::process::Stdio;
 
 /// What one change came to.
@@ -121,7 +120,7 @@ fn lines(stack: &Stack, args: &ExperimentArgs) -> Result<Vec<String>> {
         };
         return Ok(given.into_iter().map(full).collect());
     }
-    let run = store::load(&store::find(&stack.loaded.results_dir(), "latest")?)?;
+    let run = Runs::of(stack).find("latest")?.run;
     let mut lines: Vec<String> = Vec::new();
     for mend in diagnose::mends(stack, &run) {
         if tune::as_change(&mend).is_some() && !lines.contains(&mend) {
@@ -213,8 +212,8 @@ impl Lab {
 
     /// One short load test, as a user would run it.
     async fn measure(&self, note: &str) -> Result<Measurement> {
-        let results = self.stack.loaded.results_dir();
-        let before = store::list(&results).len();
+        let runs = Runs::of(&self.stack);
+        let before = runs.newest().map(|run| run.id);
         let own = std::env::current_exe()
             .map_err(|cause| Error::failed(format!("cannot find nsys itself: {cause}")))?;
         let mut command = tokio::process::Command::new(own);
@@ -228,15 +227,13 @@ impl Lab {
         }
         let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().await;
         let status = status.map_err(|cause| Error::failed(format!("cannot start a load test: {cause}")))?;
-        let runs: Vec<PathBuf> = store::list(&results);
+        let run = runs.newest().filter(|run| Some(&run.id) != before.as_ref());
         // Objectives that were not met and a limited generator are results too.
-        match status.code() {
-            Some(0 | 10 | 11) if runs.len() > before => {}
-            Some(130) => return Err(Error::interrupted("the load test was interrupted")),
-            _ => return Err(Error::failed(format!("the load test ended with {status}"))),
+        match (status.code(), run) {
+            (Some(0 | 10 | 11), Some(run)) => Ok(Measurement { values: measured(&run), run: run.id }),
+            (Some(130), _) => Err(Error::interrupted("the load test was interrupted")),
+            _ => Err(Error::failed(format!("the load test ended with {status}"))),
         }
-        let run = store::load(&runs[runs.len() - 1])?;
-        Ok(Measurement { values: measured(&run), run: run.id })
     }
 }
 

@@ -70,13 +70,13 @@ impl Report for OneChange {
 
 pub(super) fn history(stack: &Stack, args: &HistoryArgs, out: Out) -> Result<()> {
     let journal = Journal::of(&stack.layout);
-    let masked = |mut entry: Entry| {
-        entry.steps.iter_mut().for_each(|done| done.step = done.step.masked());
-        entry
-    };
+    let unreadable = journal.unreadable()?;
+    if !unreadable.is_empty() {
+        out.warn(format!("{}: written by another nsys, which alone can read it", unreadable.join(", ")));
+    }
     match &args.id {
-        Some(id) => out.report(&OneChange(masked(journal.entry(Some(id))?))),
-        None => out.report(&History { changes: journal.entries()?.into_iter().map(masked).collect() }),
+        Some(id) => out.report(&OneChange(journal.entry(Some(id))?)),
+        None => out.report(&History { changes: journal.entries()? }),
     }
 }
 

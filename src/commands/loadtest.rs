@@ -1,6 +1,7 @@
 //! `nsys loadtest`.
 
 use super::calibrate::calibrate;
+use super::context::named;
 use super::report;
 use crate::cli::{AllArgs, ChangeFlags, LoadtestCommand, OutputFormat, RunFlags};
 use crate::domain::level::Level;
@@ -9,7 +10,9 @@ use crate::domain::run::Run;
 use crate::domain::scenario::{LoadPlan, Scenario};
 use crate::domain::verdict::Verdict;
 use crate::error::{Error, Kind, Result};
+use crate::loadtest::runs::{Listed, Runs};
 use crate::loadtest::{plan::plan, preflight, run, store};
+use crate::render::format::or_missing;
 use crate::render::{Out, Tone, format, progress::Progress, style, table::Table};
 use crate::stack::Stack;
 use std::path::{Path, PathBuf};
@@ -34,13 +37,10 @@ pub(super) async fn loadtest(stack: &Stack, command: LoadtestCommand, out: Out) 
             let plan = scenario(kind.into(), &flags)?;
             show_plan(&plan, &preflight::check(stack, &plan).await?, out)
         }
-        LoadtestCommand::List => list(stack, out),
-        LoadtestCommand::Show { run } => {
-            let dir = store::find(&stack.loaded.results_dir(), &run)?;
-            report::show(&store::load(&dir)?, out)
-        }
+        LoadtestCommand::List { all } => list(stack, all, out),
+        LoadtestCommand::Show { run } => report::show(&named(stack, &run, out)?.run, out),
         LoadtestCommand::Resume { run: name, force } => {
-            let dir = store::find(&stack.loaded.results_dir(), &name)?;
+            let dir = Runs::of(stack).find_begun(&name)?.dir;
             let (dir, run) = run::resume(stack, &dir, force, &Progress::new(out)).await?;
             conclude(stack, &dir, &run, out)?;
             outcome(&run, &dir)
@@ -133,9 +133,9 @@ fn show_plan(plan: &LoadPlan, findings: &[Finding], out: Out) -> Result<()> {
 }
 
 fn remove(stack: &Stack, name: &str, change: ChangeFlags, out: Out) -> Result<()> {
-    let dir = store::find(&stack.loaded.results_dir(), name)?;
-    let run = store::load(&dir)?;
-    if run.state == "running" {
+    let dir = Runs::of(stack).find_dir_begun(name)?;
+    // One that cannot be read can still be deleted.
+    if let Some(run) = store::load(&dir).ok().filter(|run| run.state == "running") {
         return Err(Error::refused(format!("{} is running", run.id)).hint("stop it with Ctrl-C first"));
     }
     let what = format!("{} ({})", dir.display(), format::bytes(store::size(&dir)));
@@ -152,7 +152,7 @@ fn remove(stack: &Stack, name: &str, change: ChangeFlags, out: Out) -> Result<()
         }
     }
     let freed = store::remove(&dir)?;
-    out.say(format!("deleted {} ({})", run.id, format::bytes(freed)));
+    out.say(format!("deleted {what}, {} freed", format::bytes(freed)));
     Ok(())
 }
 
@@ -179,28 +179,53 @@ fn outcome(run: &Run, dir: &Path) -> Result<()> {
     }
 }
 
-fn list(stack: &Stack, out: Out) -> Result<()> {
-    let runs: Vec<_> =
-        store::list(&stack.loaded.results_dir()).iter().filter_map(|dir| store::load(dir).ok()).collect();
-    if out.format() == OutputFormat::Json {
-        let short = |run: &Run| {
-            serde_json::json!({"id": run.id, "kind": run.kind, "state": run.state, "started_at": run.started_at,
-                "levels": run.levels.len(), "verdict": run.verdict})
-        };
-        return out.json(&runs.iter().map(short).collect::<Vec<_>>());
+fn list(stack: &Stack, all: bool, out: Out) -> Result<()> {
+    let (shown, others): (Vec<_>, Vec<_>) =
+        Runs::of(stack).all().into_iter().partition(|one| all || one.is_own != Some(false));
+    if !others.is_empty() {
+        let count = others.len();
+        out.say(format!("{count} more are not of this stack: nsys loadtest list --all"));
     }
-    let mut table = Table::new(["run", "state", "levels", "verdict"]).right(&[2]);
-    for run in &runs {
-        table.row([
-            run.id.clone(),
-            run.state.clone(),
-            run.levels.len().to_string(),
-            run.verdict.as_str().to_owned(),
-        ]);
+    if out.format() == OutputFormat::Json {
+        return out.json(&shown.iter().map(short).collect::<Vec<_>>());
+    }
+    let mut table = Table::new(["run", "stack", "state", "levels", "verdict"]).right(&[3]);
+    for one in &shown {
+        table.row(match &one.run {
+            Ok(run) => [
+                one.name.clone(),
+                or_missing(run.stack.as_ref(), |stack| stack.label()),
+                run.state.clone(),
+                run.levels.len().to_string(),
+                run.verdict.as_str().to_owned(),
+            ],
+            Err(_) => {
+                let missing = || format::MISSING.to_owned();
+                [one.name.clone(), missing(), "unreadable".into(), missing(), missing()]
+            }
+        });
+    }
+    for one in &shown {
+        if let Err(error) = &one.run {
+            let next = error.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
+            out.warn(format!("{}{next}", error.message));
+        }
     }
     if table.is_empty() {
         out.line("no runs yet; start one with: nsys loadtest incremental --quick")
     } else {
         out.line(&table.text())
+    }
+}
+
+/// A run of the list in a few fields.
+fn short(one: &Listed) -> serde_json::Value {
+    match &one.run {
+        Ok(run) => {
+            serde_json::json!({"id": one.name, "stack": run.stack, "kind": run.kind, "state": run.state,
+            "started_at": run.started_at, "levels": run.levels.len(), "verdict": run.verdict})
+        }
+        Err(error) => serde_json::json!({"id": one.name, "stack": null, "kind": null, "state": "unreadable",
+            "started_at": null, "levels": null, "verdict": null, "error": error.message}),
     }
 }

@@ -5,7 +5,7 @@ use crate::domain::compare;
 use crate::domain::next::{Last, Situation, Step, next as decide};
 use crate::domain::run::Run;
 use crate::error::Result;
-use crate::loadtest::store;
+use crate::loadtest::runs::Runs;
 use crate::render::{Out, Report, Tone, style::paint};
 use crate::stack::runtime::Runtime;
 use crate::stack::spec::State;
@@ -38,7 +38,7 @@ pub(super) async fn hint(stack: &Stack, out: Out) {
 async fn situation(stack: &Stack) -> Situation {
     let records = stack.records().await.unwrap_or_default();
     let broken = records.iter().filter(|one| one.state == State::Failed || one.state == State::Restarting);
-    let last = newest(stack);
+    let last = Runs::of(stack).newest();
     Situation {
         // Looking for programs takes a while, and what runs is not missing.
         missing: if records.is_empty() && stack.runtime == Runtime::Local { missing() } else { Vec::new() },
@@ -52,11 +52,6 @@ async fn situation(stack: &Stack) -> Situation {
 fn missing() -> Vec<String> {
     let tools = setup::survey(&[]);
     tools.iter().filter(|tool| tool.path.is_none()).map(|tool| tool.name.to_owned()).collect()
-}
-
-fn newest(stack: &Stack) -> Option<Run> {
-    let runs = store::list(&stack.loaded.results_dir());
-    runs.last().and_then(|dir| store::load(dir).ok())
 }
 
 fn about(stack: &Stack, run: Run) -> Last {
@@ -76,11 +71,10 @@ fn about(stack: &Stack, run: Run) -> Last {
 
 /// The newest earlier run of the same load, when changes lie between.
 fn before(stack: &Stack, run: &Run) -> Option<String> {
-    let runs = store::list(&stack.loaded.results_dir());
+    let runs = Runs::of(stack);
     let earlier = runs
-        .iter()
-        .rev()
-        .filter_map(|dir| store::load(dir).ok())
+        .own()
+        .map(|(_, run)| run)
         .find(|other| other.started_at < run.started_at && compare::obstacles(other, run).is_empty())?;
     let changes = context::changes_between(stack, &earlier, run).ok()?;
     (!changes.is_empty()).then_some(earlier.id)

@@ -1,11 +1,11 @@
 //! `nsys report`: writes the reports of a run, prints one, or computes them again from the raw data.
 
-use super::context;
+use super::context::{self, named};
 use crate::cli::{OutputFormat, ReportArgs, ReportForm};
 use crate::domain::recompute::{self, Difference};
 use crate::domain::run::Run;
 use crate::error::{Context as _, Error, Result};
-use crate::loadtest::store;
+use crate::loadtest::{runs::Found, store};
 use crate::render::{Out, Report};
 use crate::report;
 use crate::stack::Stack;
@@ -20,8 +20,7 @@ const RAW: &str = "raw.json";
 const DIGESTS: &str = "raw.sha256.json";
 
 pub(super) fn report(stack: &Stack, args: &ReportArgs, out: Out) -> Result<()> {
-    let dir = store::find(&stack.loaded.results_dir(), &args.run)?;
-    let run = store::load(&dir)?;
+    let Found { dir, run, .. } = named(stack, &args.run, out)?;
     if args.verify {
         return verify(stack, &dir, &run, out);
     }

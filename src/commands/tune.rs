@@ -7,12 +7,12 @@ use crate::cli::{
     Cli, Command, TuneCacheArgs, TuneCommand, TuneDbArgs, TuneKafkaArgs, TunePlanArgs, TuneServiceArgs,
 };
 use crate::clients::kafka::{self, Brokers};
-use crate::config::{is_secret, overlay};
-use crate::error::{Context, Error, Result};
-use crate::loadtest::store;
+use crate::config::overlay;
+use crate::error::{Error, Result};
+use crate::loadtest::runs::Runs;
 use crate::plan::index::{self, Wanted};
 use crate::plan::merge::merge;
-use crate::plan::{CacheStep, DbStep, Plan, Read, Step, config, partitions, shown};
+use crate::plan::{CacheStep, DbStep, Plan, Read, Step, config, partitions};
 use crate::render::Out;
 use crate::stack::{Stack, replica, spec};
 use clap::Parser;
@@ -52,20 +52,20 @@ pub(super) async fn planned(stack: &Stack, command: &TuneCommand) -> Result<Plan
 
 /// The tuned overlay, secrets left out.
 fn export(stack: &Stack, out: Out) -> Result<()> {
-    let path = &stack.loaded.overlay;
-    if !path.is_file() {
+    let tuned = overlay::all(&stack.loaded.overlay)?;
+    if tuned.is_empty() {
         out.say("nothing is tuned");
         return Ok(());
     }
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut table: Table = text.parse().with_context(|| format!("{} is not TOML", path.display()))?;
-    for (section, values) in &mut table {
-        for (key, value) in values.as_table_mut().into_iter().flatten() {
-            let full = format!("{section}.{key}");
-            if is_secret(&full) {
-                out.say(format!("{full} is a secret; show it with: nsys config show --reveal {full}"));
-                *value = shown(&full, value);
-            }
+    let mut table = Table::new();
+    for (full, value) in &tuned {
+        if value.is_masked() {
+            out.say(format!("{full} is a secret; show it with: nsys config show --reveal {full}"));
+        }
+        let (section, key) = full.split_once('.').unwrap_or(("", full));
+        let values = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+        if let Some(values) = values.as_table_mut() {
+            values.insert(key.to_owned(), value.shown());
         }
     }
     out.line(table.to_string().trim_end())
@@ -73,7 +73,13 @@ fn export(stack: &Stack, out: Out) -> Result<()> {
 
 /// What the findings of a run ask for, in their order, which is that of their worth.
 async fn evidence(stack: &Stack, args: &TunePlanArgs) -> Result<Plan> {
-    let run = store::load(&store::find(&stack.loaded.results_dir(), &args.run)?)?;
+    let found = Runs::of(stack).find(&args.run)?;
+    let foreign = found.foreign();
+    if let Some(whose) = foreign.as_ref().filter(|_| !args.foreign) {
+        return Err(Error::refused(format!("{whose}; what it asks for may be wrong for this one"))
+            .hint("run a load test on this stack, or plan from that run with --foreign"));
+    }
+    let run = found.run;
     let found = diagnose::judged(stack, &run);
     let (mut plans, mut notes, mut warnings, mut seen) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for finding in found.causes() {
@@ -97,6 +103,7 @@ async fn evidence(stack: &Stack, args: &TunePlanArgs) -> Result<Plan> {
     }
     let mut plan = merge(format!("what {} asks for", run.id), plans);
     plan.notes.splice(0..0, notes);
+    plan.warnings.extend(foreign);
     plan.warnings.extend(warnings);
     if seen.is_empty() {
         plan.notes.push(format!("nothing gave way in {}", run.id));

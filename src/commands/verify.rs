@@ -9,7 +9,7 @@ use crate::domain::scenario::{LoadPlan, Scenario};
 use crate::domain::verdict::Verdict;
 use crate::error::{Error, Kind, Result};
 use crate::loadtest::plan::plan;
-use crate::loadtest::{run as offer, store};
+use crate::loadtest::run as offer;
 use crate::render::{Out, Report, progress::Progress};
 use crate::stack::Stack;
 use serde::Serialize;
@@ -28,9 +28,8 @@ impl Report for Verified {
 }
 
 pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<()> {
-    let results = stack.loaded.results_dir();
     let load = |name: &String| {
-        let run = store::load(&store::find(&results, name)?)?;
+        let run = context::named(stack, name, out)?.run;
         Ok((again(&run)?, run))
     };
     let before: Vec<(LoadPlan, Run)> = args.against.iter().map(load).collect::<Result<_>>()?;
@@ -53,7 +52,8 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
     let mut comparisons = Vec::new();
     for (plan, run) in before {
         let after = once(stack, &plan, out).await?;
-        comparisons.push(compare::compared(stack, &[run], &[after], &context::noise_floor(stack))?);
+        let noise = context::noise_floor(stack, [&run, &after]);
+        comparisons.push(compare::compared(stack, &[run], &[after], &noise)?);
     }
     let regressed = comparisons.iter().any(Comparison::regressed);
     // A process that was just started uses less memory, whatever was changed.

@@ -2,6 +2,7 @@
 
 use super::{Config, DEFAULTS};
 use crate::error::{Context, Error, Result};
+use crate::secret::Guarded;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,7 +52,7 @@ impl fmt::Display for Origin {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
     /// The value.
-    pub value: Value,
+    pub value: Guarded,
     /// Where it came from.
     pub origin: Origin,
 }
@@ -64,7 +65,9 @@ pub(super) fn defaults() -> Result<Settings> {
     let mut settings = Settings::new();
     for (section, values) in table {
         for (key, value) in values.as_table().cloned().unwrap_or_default() {
-            settings.insert(format!("{section}.{key}"), Setting { value, origin: Origin::Default });
+            let key = format!("{section}.{key}");
+            let value = Guarded::new(&key, value);
+            settings.insert(key, Setting { value, origin: Origin::Default });
         }
     }
     Ok(settings)
@@ -79,7 +82,11 @@ pub(super) fn add_file(settings: &mut Settings, path: &Path, tuned: bool) -> Res
         let place = cause.span().map_or_else(|| path.display().to_string(), |span| at(span.start));
         Error::usage(format!("{place}: {}", cause.message()))
     })?;
-    let whole: Table = text.parse().map_err(|cause| Error::usage(format!("{}: {cause}", path.display())))?;
+    // The whole text of this error would show the line, whatever stands in it.
+    let whole: Table = text.parse().map_err(|cause: toml::de::Error| {
+        let place = cause.span().map_or_else(|| path.display().to_string(), |span| at(span.start));
+        Error::usage(format!("{place}: {}", cause.message()))
+    })?;
     for (section, values) in table.get_ref() {
         let name = section.get_ref().as_ref();
         let DeValue::Table(values) = values.get_ref() else {
@@ -98,7 +105,7 @@ pub(super) fn add_file(settings: &mut Settings, path: &Path, tuned: bool) -> Res
             let line = line_of(key.span().start);
             let path = path.to_owned();
             let origin = if tuned { Origin::Tuned { path, line } } else { Origin::File { path, line } };
-            let value = fitting(value, &current.value);
+            let value = Guarded::new(&full, fitting(value, current.value.reveal()));
             set(settings, &full, Setting { value, origin })
                 .map_err(|cause| Error::usage(format!("{place}: {full}: {cause}")))?;
         }
@@ -119,36 +126,41 @@ pub(super) fn add_environment(
         let Some(current) = settings.get(&full) else {
             return Err(unknown(settings, &full, &name));
         };
-        let value = typed(&text, &current.value)
-            .ok_or_else(|| Error::usage(format!("{name}={text:?}: {} is expected", kind(&current.value))))?;
+        let default = current.value.reveal();
+        let told = Guarded::new(&full, Value::from(text.as_str()));
+        let value = typed(&text, default)
+            .ok_or_else(|| Error::usage(format!("{name}={told}: {} is expected", kind(default))))?;
         let origin = Origin::Environment { name: name.clone() };
-        set(settings, &full, Setting { value, origin })
-            .map_err(|cause| Error::usage(format!("{name}={text:?}: {cause}")))?;
+        set(settings, &full, Setting { value: Guarded::new(&full, value), origin })
+            .map_err(|cause| Error::usage(format!("{name}={told}: {cause}")))?;
     }
     Ok(())
 }
 
 /// The typed configuration.
 pub(super) fn build(settings: &Settings) -> Result<Config> {
-    nested(settings.iter().map(|(key, setting)| (key.as_str(), &setting.value))).try_into().map_err(
+    nested(settings.iter().map(|(key, setting)| (key.as_str(), setting.value.reveal()))).try_into().map_err(
         |cause: toml::de::Error| Error::usage(format!("the configuration is wrong: {}", cause.message())),
     )
 }
 
 fn set(settings: &mut Settings, key: &str, setting: Setting) -> Result<(), String> {
+    // Whoever says why a value is wrong likes to repeat it.
+    let masked = setting.value.is_masked();
     let before = settings.insert(key.to_owned(), setting);
     // Only this key changed, so whatever does not fit now is this key's fault.
     match build_quietly(settings) {
         Ok(()) => Ok(()),
         Err(cause) => {
+            let expected = before.as_ref().map(|before| kind(before.value.reveal()));
             before.map(|before| settings.insert(key.to_owned(), before));
-            Err(cause)
+            Err(if masked { format!("{} is expected", expected.unwrap_or("another value")) } else { cause })
         }
     }
 }
 
 fn build_quietly(settings: &Settings) -> Result<(), String> {
-    nested(settings.iter().map(|(key, setting)| (key.as_str(), &setting.value)))
+    nested(settings.iter().map(|(key, setting)| (key.as_str(), setting.value.reveal())))
         .try_into::<Config>()
         .map(|_| ())
         .map_err(|cause| cause.message().trim().to_owned())

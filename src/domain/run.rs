@@ -29,6 +29,24 @@ use std::collections::BTreeMap;
 /// Name of the schema.
 pub const SCHEMA: &str = "nsys.run/1";
 
+/// The stack that a run measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackIdentity {
+    /// Its name; two stacks may have the same.
+    pub name: String,
+    /// A digest that no two stacks share and that stays the same when ports, credentials or replicas
+    /// change.
+    pub id: String,
+}
+
+impl StackIdentity {
+    /// In a few words.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("{} ({})", self.name, self.id)
+    }
+}
+
 /// A whole run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Run {
@@ -38,6 +56,9 @@ pub struct Run {
     pub kind: String,
     /// Name of its directory.
     pub id: String,
+    /// The stack that was measured; absent in runs of older versions, which are nobody's.
+    #[serde(default)]
+    pub stack: Option<StackIdentity>,
     /// `running`, `finished`, `stopped` (by a rule) or `interrupted`.
     pub state: String,
     /// RFC 3339.

@@ -4,7 +4,7 @@ use super::interrupt::Interrupt;
 use super::level::{self, Context};
 use super::stream::Stream;
 use super::{engine, environment, preflight, sampler, store};
-use crate::domain::run::{Environment, Run, SCHEMA, Seam};
+use crate::domain::run::{Environment, Run, SCHEMA, Seam, StackIdentity};
 use crate::domain::scenario::LoadPlan;
 use crate::domain::stream::Phase;
 use crate::domain::verdict::{Verdict, of_run};
@@ -28,6 +28,7 @@ pub async fn execute(stack: &Stack, plan: &LoadPlan, progress: &Progress) -> Res
         schema: SCHEMA.into(),
         kind: plan.scenario.as_str().into(),
         id,
+        stack: Some(stack.identity()),
         state: "running".into(),
         started_at: started.to_string(),
         finished_at: None,
@@ -70,7 +71,12 @@ pub async fn resume(stack: &Stack, dir: &Path, force: bool, progress: &Progress)
     // The level that was cut short is offered again, whole.
     run.levels.retain(|one| !level::interrupted(one));
     let now = environment::describe(stack, &plan).await?;
-    let differences = environment::differences(&run.environment, &now);
+    let mut differences = environment::differences(&run.environment, &now);
+    let own = stack.identity();
+    if run.stack.as_ref().is_none_or(|stack| stack.id != own.id) {
+        let was = run.stack.as_ref().map_or_else(|| "unknown".to_owned(), StackIdentity::label);
+        differences.insert(0, format!("stack: was {was}, is {}", own.label()));
+    }
     if !differences.is_empty() && !force {
         return Err(Error::refused(format!(
             "{} cannot go on as the same run: {}",

@@ -1,6 +1,6 @@
 //! Runs on disk: results.json is the truth, everything else is made from it.
 
-use crate::domain::run::Run;
+use crate::domain::run::{Run, SCHEMA};
 use crate::error::{Context, Error, Result};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -113,11 +113,22 @@ pub fn write(path: &Path, text: &str) -> Result<()> {
 /// Reads a run.
 ///
 /// # Errors
-/// When there is none, or it is damaged.
+/// When there is none, it is damaged, or it is of another schema.
 pub fn load(dir: &Path) -> Result<Run> {
     let path = dir.join("results.json");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let damaged = |error: Error| error.hint(format!("nsys loadtest rm {name}"));
+    let value: Value = serde_json::from_str(&text)
+        .with_context(|| format!("{} is damaged", path.display()))
+        .map_err(damaged)?;
+    // Later versions only add fields under this name; whatever has another one means something else.
+    let schema = value["schema"].as_str().unwrap_or_default();
+    if schema != SCHEMA {
+        return Err(Error::failed(format!("{} has the schema {schema:?}, not {SCHEMA:?}", path.display()))
+            .hint("read it with the nsys that wrote it"));
+    }
+    serde_json::from_value(value).with_context(|| format!("{} is damaged", path.display())).map_err(damaged)
 }
 
 /// The directories of all runs, oldest first.
@@ -131,31 +142,6 @@ pub fn list(results: &Path) -> Vec<PathBuf> {
         name.rsplit_once('-').map(|(_, stamp)| stamp.to_owned())
     });
     runs
-}
-
-/// The directory that `latest`, `latest~N`, a name or a path means.
-///
-/// # Errors
-/// When there is no such run.
-pub fn find(results: &Path, name: &str) -> Result<PathBuf> {
-    if let Some(rest) = name.strip_prefix("latest") {
-        let back = if rest.is_empty() {
-            Some(0)
-        } else {
-            rest.strip_prefix('~').and_then(|n| n.parse::<usize>().ok())
-        };
-        if let Some(back) = back {
-            let runs = list(results);
-            return runs.len().checked_sub(back + 1).map(|index| runs[index].clone()).ok_or_else(|| {
-                Error::failed(format!("there is no run {name}: {} runs in {}", runs.len(), results.display()))
-                    .hint("nsys loadtest incremental --quick")
-            });
-        }
-    }
-    [results.join(name), PathBuf::from(name)]
-        .into_iter()
-        .find(|dir| dir.join("results.json").is_file())
-        .ok_or_else(|| Error::failed(format!("there is no run {name}")).hint("nsys loadtest list"))
 }
 
 #[cfg(test)]
@@ -203,7 +189,17 @@ mod tests {
             let (_, made) = new_dir(dir.path(), kind, now).unwrap();
             save(&made, &test_run(&[1.0])).unwrap();
         }
-        let newest = find(dir.path(), "latest").unwrap();
+        let newest = list(dir.path()).pop().unwrap();
         assert!(newest.ends_with("find-max-20270115_080001"), "{}", newest.display());
+    }
+
+    #[test]
+    fn a_run_of_another_schema_is_not_taken_for_one_of_this() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = test_run(&[1.0]);
+        run.schema = "0".into();
+        save(dir.path(), &run).unwrap();
+        let error = load(dir.path()).unwrap_err();
+        assert!(error.message.contains("the schema \"0\""), "{}", error.message);
     }
 }

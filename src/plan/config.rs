@@ -1,6 +1,7 @@
 //! Plans changes of the configuration: edits of the tuned overlay and a rolling restart. Pure.
 
-use super::{ConfigStep, Plan, ServiceStep, Step, shown};
+use super::{ConfigStep, Plan, ServiceStep, Step};
+use crate::secret::Guarded;
 use std::collections::BTreeMap;
 use toml::Value;
 
@@ -8,9 +9,9 @@ use toml::Value;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Known {
     /// What the overlay holds.
-    pub tuned: Option<Value>,
+    pub tuned: Option<Guarded>,
     /// The effective value.
-    pub effective: Value,
+    pub effective: Guarded,
     /// Whether a layer above the overlay decides, and which: then a change would have no effect.
     pub overridden_by: Option<String>,
 }
@@ -28,17 +29,17 @@ pub fn plan_settings(
     let mut plan = Plan::new(title);
     for (key, value) in wanted {
         let now = known.get(*key).ok_or_else(|| format!("there is no key {key}"))?;
-        if now.effective == *value {
+        if now.effective.reveal() == value {
             continue;
         }
         if let Some(variable) = &now.overridden_by {
             return Err(format!("{key} is set by {variable}, which wins over the tuned overlay"));
         }
-        plan.notes.push(format!("{key} is {} now", shown(key, &now.effective)));
+        plan.notes.push(format!("{key} is {} now", now.effective));
         plan.steps.push(Step::Config(ConfigStep {
             key: (*key).to_owned(),
             before: now.tuned.clone(),
-            after: Some(value.clone()),
+            after: Some(Guarded::new(key, value.clone())),
             effective: now.effective.clone(),
         }));
     }
@@ -60,7 +61,8 @@ mod tests {
 
     fn known(effective: i64, overridden_by: Option<&str>) -> BTreeMap<String, Known> {
         let overridden_by = overridden_by.map(str::to_owned);
-        let one = Known { tuned: None, effective: effective.into(), overridden_by };
+        let one =
+            Known { tuned: None, effective: Guarded::new("db.pool_size", effective.into()), overridden_by };
         BTreeMap::from([("db.pool_size".to_owned(), one)])
     }
 

@@ -47,13 +47,14 @@ fn add(whole: &mut Plan, step: Step) {
 mod tests {
     use super::*;
     use crate::plan::{ConfigStep, DbStep};
+    use crate::secret::Guarded;
 
     fn set(value: i64) -> Step {
         Step::Config(ConfigStep {
             key: "db.pool_size".into(),
             before: None,
-            after: Some(value.into()),
-            effective: 10.into(),
+            after: Some(Guarded::new("db.pool_size", value.into())),
+            effective: Guarded::new("db.pool_size", 10.into()),
         })
     }
 

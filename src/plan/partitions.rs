@@ -94,7 +94,11 @@ mod tests {
     use super::*;
 
     fn known() -> BTreeMap<String, Known> {
-        let three = Known { tuned: None, effective: 3.into(), overridden_by: None };
+        let three = Known {
+            tuned: None,
+            effective: crate::secret::Guarded::new("stack.worker", 3.into()),
+            overridden_by: None,
+        };
         BTreeMap::from([("kafka.partitions".to_owned(), three)])
     }
 

@@ -4,7 +4,7 @@ mod data;
 
 pub use data::DataStep;
 
-use crate::config::is_secret;
+use crate::secret::Guarded;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use toml::Value;
@@ -129,17 +129,69 @@ pub enum CacheStep {
     },
 }
 
-/// A change of one key of the tuned overlay.
+/// A change of one key of the tuned overlay. Written down, its secrets are masked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "WrittenConfigStep")]
 pub struct ConfigStep {
     /// `section.key`.
     pub key: String,
     /// What the overlay held; absent when it held nothing.
-    pub before: Option<Value>,
+    pub before: Option<Guarded>,
     /// What the overlay will hold; absent to remove the key from it.
-    pub after: Option<Value>,
+    pub after: Option<Guarded>,
     /// The effective value before, whichever layer it came from.
-    pub effective: Value,
+    pub effective: Guarded,
+}
+
+/// A [`ConfigStep`] as it was written.
+#[derive(Deserialize)]
+struct WrittenConfigStep {
+    key: String,
+    before: Option<Value>,
+    after: Option<Value>,
+    effective: Value,
+}
+
+impl From<WrittenConfigStep> for ConfigStep {
+    fn from(step: WrittenConfigStep) -> Self {
+        let known = |value: Value| Guarded::written(&step.key, value);
+        Self {
+            before: step.before.map(known),
+            after: step.after.map(known),
+            effective: known(step.effective),
+            key: step.key,
+        }
+    }
+}
+
+/// The values of a [`ConfigStep`] as they are, for the one file that keeps them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Revealed {
+    before: Option<Value>,
+    after: Option<Value>,
+    effective: Value,
+}
+
+impl ConfigStep {
+    /// Its values, when they are not shown as they are.
+    #[must_use]
+    pub fn hidden(&self) -> Option<Revealed> {
+        let mut values = self.before.iter().chain(&self.after).chain([&self.effective]);
+        let open = |value: &Option<Guarded>| value.as_ref().map(|value| value.reveal().clone());
+        values.any(Guarded::is_masked).then(|| Revealed {
+            before: open(&self.before),
+            after: open(&self.after),
+            effective: self.effective.reveal().clone(),
+        })
+    }
+
+    /// Puts back what was masked when it was written.
+    pub fn restore(&mut self, kept: &Revealed) {
+        let known = |value: &Value| Guarded::new(&self.key, value.clone());
+        let (before, after) = (kept.before.as_ref().map(known), kept.after.as_ref().map(known));
+        let effective = known(&kept.effective);
+        (self.before, self.after, self.effective) = (before, after, effective);
+    }
 }
 
 /// A change to the service's replicas.
@@ -225,10 +277,10 @@ impl Step {
                 format!("read the newest {entries} notifications, so that they are cached")
             }
             Self::Config(ConfigStep { key, after: Some(value), .. }) => {
-                format!("set {key} to {}", shown(key, value))
+                format!("set {key} to {value}")
             }
             Self::Config(ConfigStep { key, before: Some(value), .. }) => {
-                format!("take {key} = {} out of the tuned overlay", shown(key, value))
+                format!("take {key} = {value} out of the tuned overlay")
             }
             Self::Config(change) => format!("leave {} as it is", change.key),
             Self::Data(change) => change.what(),
@@ -272,25 +324,12 @@ impl Step {
             Self::Cache(CacheStep::Flush { prefix, .. }) => format!("SCAN MATCH {prefix}* + UNLINK"),
             Self::Cache(CacheStep::Warm { entries }) => format!("GET /notifications/{{id}} x {entries}"),
             Self::Config(change) => match &change.after {
-                Some(value) => format!("tuned.toml: {} = {}", change.key, shown(&change.key, value)),
+                Some(value) => format!("tuned.toml: {} = {value}", change.key),
                 None => format!("tuned.toml: without {}", change.key),
             },
             Self::Service(ServiceStep::Roll { to, .. }) => format!("up app={} worker={}", to.0, to.1),
             Self::Data(change) => change.exact(),
         }
-    }
-
-    /// Itself with secrets left out, to be shown.
-    #[must_use]
-    pub fn masked(&self) -> Self {
-        let Self::Config(change) = self else { return self.clone() };
-        let mask = |value: &Value| shown(&change.key, value);
-        Self::Config(ConfigStep {
-            key: change.key.clone(),
-            before: change.before.as_ref().map(mask),
-            after: change.after.as_ref().map(mask),
-            effective: mask(&change.effective),
-        })
     }
 
     /// How much can go wrong.
@@ -399,6 +438,9 @@ impl Step {
             Self::Cache(CacheStep::Flush { .. }) => {
                 Undo::Impossible("removed keys cannot be brought back; reads cache them again".into())
             }
+            Self::Config(change) if change.before.as_ref().is_some_and(Guarded::is_lost) => {
+                Undo::Impossible(format!("the secret that {} was before is kept nowhere", change.key))
+            }
             Self::Config(change) => Undo::By(Box::new(Self::Config(ConfigStep {
                 key: change.key.clone(),
                 before: change.after.clone(),
@@ -411,12 +453,4 @@ impl Step {
             }
         }
     }
-}
-
-/// The value of a key as it may be shown.
-#[must_use]
-pub fn shown(key: &str, value: &Value) -> Value {
-    // What says that there is none gives nothing away.
-    let tells = !matches!(value.as_str(), Some("" | "none"));
-    if is_secret(key) && tells { Value::from("***") } else { value.clone() }
 }

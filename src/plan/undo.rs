@@ -28,13 +28,15 @@ pub fn plan_undo(id: &str, done: &[Step]) -> Result<Plan, String> {
 mod tests {
     use super::*;
     use crate::plan::{ConfigStep, DbStep, KafkaStep, ServiceStep};
+    use crate::secret::Guarded;
 
     fn set(before: Option<i64>, after: i64) -> Step {
+        let size = |value: i64| Guarded::new("db.pool_size", value.into());
         Step::Config(ConfigStep {
             key: "db.pool_size".into(),
-            before: before.map(Into::into),
-            after: Some(after.into()),
-            effective: before.unwrap_or(10).into(),
+            before: before.map(size),
+            after: Some(size(after)),
+            effective: size(before.unwrap_or(10)),
         })
     }
 
@@ -45,8 +47,9 @@ mod tests {
         let back = plan_undo("c1", &steps).unwrap();
         let forth = plan_undo("c2", &back.steps).unwrap();
         assert_eq!(forth.steps.len(), 2);
+        let size = |value: i64| Guarded::new("db.pool_size", value.into());
         let Step::Config(first) = &forth.steps[0] else { panic!("{forth:?}") };
-        assert_eq!((first.before.clone(), first.after.clone()), (Some(12.into()), Some(20.into())));
+        assert_eq!((first.before.clone(), first.after.clone()), (Some(size(12)), Some(size(20))));
     }
 
     #[test]

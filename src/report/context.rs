@@ -4,6 +4,7 @@
 //! same report whatever was changed since.
 
 use crate::domain::compare::Comparison;
+use crate::secret::CommandLine;
 use serde::{Deserialize, Serialize};
 
 /// Name of the file in the run's directory.
@@ -18,8 +19,8 @@ pub struct Change {
     pub at: String,
     /// What it was for.
     pub title: String,
-    /// The command line, without the program.
-    pub command: String,
+    /// The command line, without the program and its secrets.
+    pub command: CommandLine,
 }
 
 impl Change {

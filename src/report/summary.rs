@@ -1,6 +1,6 @@
 //! SUMMARY.md and what the terminal shows: one table, what was missed, where it was measured.
 
-use crate::domain::run::{LevelResult, Run, Seam};
+use crate::domain::run::{LevelResult, Run, Seam, StackIdentity};
 use crate::domain::scenario::Engine;
 use crate::domain::verdict::{CheckStatus, Verdict};
 use crate::render::{format, table::Table};
@@ -160,7 +160,8 @@ pub fn summary(run: &Run, markdown: bool) -> String {
         text += &format!("{} {remark}\n", if markdown { "-" } else { " " });
     }
     text + &format!(
-        "\n{}, {} CPUs, {} MiB; {} app, {} worker; {}; {}.\nPercentiles are {}, of all requests that were due in the steady window of each level (warm-up left out); one that had no answer has waited.",
+        "\nStack {}; {}, {} CPUs, {} MiB; {} app, {} worker; {}; {}.\nPercentiles are {}, of all requests that were due in the steady window of each level (warm-up left out); one that had no answer has waited.",
+        run.stack.as_ref().map_or_else(|| format::MISSING.to_owned(), StackIdentity::label),
         environment.os,
         environment.cpus,
         environment.memory_mb,

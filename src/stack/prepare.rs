@@ -246,7 +246,7 @@ pub fn service(stack: &Stack, helpers: Helpers) -> Result<PathBuf> {
     if helpers.traced && config.telemetry.otlp_url.is_empty() {
         config.telemetry.otlp_url = stack.endpoints.otlp_url();
     }
-    let path = stack.layout.run().join("service.toml");
+    let path = stack.layout.path("secrets").join("service.toml");
     write_private(&path, &toml::to_string(&config).context("cannot write the service's configuration")?)?;
     Ok(path)
 }

@@ -17,7 +17,11 @@ fn offer(place: &Place, args: &[&str]) -> (Output, Value) {
 }
 
 fn newest(place: &Place, output: &Output) -> Value {
-    let shown = place.run(&["loadtest", "show", "-o", "json"]);
+    shown(place.command(&["loadtest", "show", "-o", "json"]), output)
+}
+
+fn shown(mut command: std::process::Command, output: &Output) -> Value {
+    let shown = command.output().expect("nsys starts");
     let run = serde_json::from_slice(&shown.stdout);
     run.unwrap_or_else(|cause| panic!("{cause}: {}{}", text(output), text(&shown)))
 }

@@ -8,6 +8,8 @@ mod indexes;
 mod lag;
 mod partitions;
 mod replica;
+mod secrets;
+mod stacks;
 
 use crate::support::{Disk, Place, in_containers, kill_9, text};
 use std::process::{Child, Command, Stdio};
@@ -118,6 +120,8 @@ fn changes_of_a_running_service_are_proved_and_taken_back() {
     configuration::what_changed_at_the_prompt_is_refused(&place);
     configuration::everything_reversible_goes_back_to_the_first_state(&place);
     data::accounts_and_notifications(&place);
+    secrets::are_in_no_output(&place);
+    stacks::see_only_their_own_runs(&place);
     if !in_containers() {
         // The replica is a part of the local runtime.
         replica::takes_reads_and_gives_them_back(&place);

@@ -1,6 +1,6 @@
 //! Whether runs can be compared at all, and what is different around them.
 
-use crate::domain::run::{Environment, LevelResult, Run};
+use crate::domain::run::{Environment, LevelResult, Run, StackIdentity};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
@@ -71,6 +71,8 @@ pub fn differences(before: &Run, after: &Run) -> Vec<String> {
             found.push(format!("{what}: {one} -> {two}"));
         }
     };
+    let stack = |run: &Run| run.stack.as_ref().map_or_else(|| "unknown".into(), StackIdentity::label);
+    tell("stack", stack(before), stack(after));
     tell("app replicas", one.app.to_string(), two.app.to_string());
     tell("worker replicas", one.worker.to_string(), two.worker.to_string());
     tell("nsys", one.nsys.clone(), two.nsys.clone());

@@ -73,6 +73,7 @@ pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
         schema: SCHEMA.into(),
         kind: "incremental".into(),
         id: "incremental-20260101_000000".into(),
+        stack: None,
         state: "finished".into(),
         started_at: "2026-01-01T00:00:00Z".into(),
         finished_at: None,

@@ -1,6 +1,6 @@
 //! Who was the limit: nobody answered, the service was slow, or the generator had no time.
 
-use super::{newest, offer, results};
+use super::{newest, offer, results, shown};
 use crate::support::{Place, text};
 use crate::tune::{elsewhere, psql};
 use rustix::process::{Pid, Signal, kill_process};
@@ -42,7 +42,7 @@ pub(super) fn a_run_whose_every_request_failed_says_so(place: &Place) {
         let prometheus = format!("http://127.0.0.1:{}", 9_090 + place.offset);
         let output = command.env("NSYS_EXTERNAL__PROMETHEUS_URL", prometheus).output().unwrap();
         assert_eq!(output.status.code(), Some(10), "{engine}: {}", text(&output));
-        let run = newest(place, &output);
+        let run = shown(elsewhere(place, &["loadtest", "show", "-o", "json"]), &output);
         let level = &run["levels"][0];
         assert_eq!(
             (level["verdict"].as_str(), level["error_rate"].as_f64()),
