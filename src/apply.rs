@@ -13,7 +13,6 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::journal::{Done, Entry, Journal, Outcome};
 use crate::plan::{Plan, Step};
 use crate::render::progress::{Line, Progress};
-use crate::secret::mask_text;
 use crate::stack::Stack;
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -90,7 +89,7 @@ pub async fn apply(
             Err(error) => (Value::Null, Value::Null, Some(error)),
         };
         line.finish(if error.is_none() { "done" } else { "failed" });
-        let text = error.as_ref().map(|error| mask_text(&error.message));
+        let text = error.as_ref().map(|error| error.message.clone());
         entry.steps.push(Done { step: step.clone(), before, after, took_ms, error: text });
         if let Some(error) = error {
             entry.outcome =

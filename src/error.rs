@@ -2,6 +2,7 @@
 //!
 //! Messages are lowercase fragments that name the thing; hints are whole sentences or commands.
 
+use crate::secret::mask_text;
 use std::fmt::Display;
 use std::process::ExitCode;
 
@@ -61,7 +62,8 @@ pub struct Error {
 impl Error {
     /// A failure of the given kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None }
+        // Whoever fails likes to name the address at which it did.
+        Self { kind, message: mask_text(&message.into()), hint: None }
     }
 
     /// It was tried and did not work.
@@ -92,7 +94,7 @@ impl Error {
     /// Adds what to do now.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(mask_text(&hint.into()));
         self
     }
 

@@ -11,6 +11,7 @@ pub mod logs;
 pub mod plan;
 pub mod preflight;
 pub mod prometheus;
+pub mod provenance;
 pub mod run;
 pub mod runs;
 pub mod sampler;

@@ -90,7 +90,7 @@ async fn equal_runs(
     for number in 1..=args.runs {
         progress.note(&format!("equal run {number} of {}", args.runs));
         let (dir, run) = run::execute(stack, &plan, progress).await?;
-        report::write(stack, &dir, &run)?;
+        report::write(stack, &dir)?;
         if run.state != "finished" {
             return Err(Error::interrupted("the calibration was interrupted; no noise floor was kept"));
         }

@@ -35,7 +35,10 @@ const LOOK_BACK: usize = 20;
 /// When the journal cannot be read, or the context cannot be written.
 pub(super) fn of_run(stack: &Stack, dir: &Path, run: &Run) -> Result<(Context, Diagnosis)> {
     let path = dir.join(FILE);
-    let kept = std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let kept =
+        std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str::<Context>(&text).ok());
+    // Older versions did not write it down.
+    let kept = kept.filter(|kept| kept.finished_at.is_none() || kept.finished_at == run.finished_at);
     let context = match kept {
         Some(context) => context,
         None => {
@@ -83,6 +86,7 @@ fn make(stack: &Stack, run: &Run) -> Result<Context> {
         improvements,
         during: within(start, end),
         bounds: bounds.values().clone(),
+        finished_at: run.finished_at.clone(),
         warn_share: bounds.warn_share,
     })
 }

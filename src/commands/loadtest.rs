@@ -59,7 +59,7 @@ async fn execute(stack: &Stack, plan: &LoadPlan, out: Out) -> Result<(PathBuf, R
 
 /// Writes the reports and shows the summary.
 fn conclude(stack: &Stack, dir: &Path, run: &Run, out: Out) -> Result<()> {
-    report::write(stack, dir, run)?;
+    report::write(stack, dir)?;
     report::show(run, out)?;
     out.say(format!("\nReport: {}", dir.join("report.html").display()));
     Ok(())

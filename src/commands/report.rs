@@ -4,27 +4,21 @@ use super::context::{self, named};
 use crate::cli::{OutputFormat, ReportArgs, ReportForm};
 use crate::domain::recompute::{self, Difference};
 use crate::domain::run::Run;
-use crate::error::{Context as _, Error, Result};
-use crate::loadtest::{runs::Found, store};
+use crate::domain::verdict::Verdict;
+use crate::error::{Error, Result};
+use crate::loadtest::{provenance, runs::Found, store};
 use crate::render::{Out, Report};
 use crate::report;
 use crate::stack::Stack;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::path::Path;
-
-/// The run as it was when its report was first written.
-const RAW: &str = "raw.json";
-/// SHA-256 of every raw file.
-const DIGESTS: &str = "raw.sha256.json";
 
 pub(super) fn report(stack: &Stack, args: &ReportArgs, out: Out) -> Result<()> {
     let Found { dir, run, .. } = named(stack, &args.run, out)?;
     if args.verify {
         return verify(stack, &dir, &run, out);
     }
-    write(stack, &dir, &run)?;
+    write(stack, &dir)?;
     let (context, found) = context::of_run(stack, &dir, &run)?;
     match args.print {
         None => show(&run, out)?,
@@ -48,36 +42,15 @@ pub(super) fn show(run: &Run, out: Out) -> Result<()> {
     }
 }
 
-/// Writes the reports of a run; keeps its raw data apart the first time.
+/// Writes the reports of a run.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub(super) fn write(stack: &Stack, dir: &Path, run: &Run) -> Result<()> {
-    let raw = dir.join(RAW);
-    if !raw.exists() {
-        // As it is on disk, where samples are rounded, so that it can be compared to the last digit.
-        std::fs::copy(dir.join("results.json"), &raw)
-            .with_context(|| format!("cannot keep the raw data of {}", run.id))?;
-        let text = serde_json::to_string_pretty(&digests(dir)).context("cannot write the digests")?;
-        store::write(&dir.join(DIGESTS), &text)?;
-    }
+pub(super) fn write(stack: &Stack, dir: &Path) -> Result<()> {
     // From what is on disk: the same numbers, to the last digit, as a verification reads.
     let run = &store::load(dir)?;
     let (context, found) = context::of_run(stack, dir, run)?;
     report::write(dir, run, &found, &context)
-}
-
-/// The digest of every raw file: the run as measured, what the generator wrote, the context.
-fn digests(dir: &Path) -> BTreeMap<String, String> {
-    let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let raw = files.filter_map(|entry| {
-        let name = entry.file_name().into_string().ok()?;
-        let is_raw = name == RAW || name.starts_with("level-") && name.contains("-summary");
-        let text = std::fs::read(entry.path()).ok().filter(|_| is_raw)?;
-        let digest = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
-        Some((name, digest))
-    });
-    raw.collect()
 }
 
 /// What a verification found.
@@ -87,6 +60,8 @@ struct Verified {
     levels: usize,
     /// Levels whose generator's own summary was there to compute from.
     from_summaries: usize,
+    /// Levels that an interruption cut short, of which nothing is final.
+    cut_short: Vec<usize>,
     files: usize,
     differences: Vec<Difference>,
 }
@@ -99,28 +74,47 @@ impl Report for Verified {
         );
         let lines = self.differences.iter();
         let lines = lines.map(|one| format!("\n  {}: says {}, should be {}", one.place, one.said, one.found));
+        let cut =
+            self.cut_short.iter().map(|level| format!("; level {level} was cut short")).collect::<String>();
         let outcome = if self.differences.is_empty() { ": everything is as measured" } else { ":" };
-        checked + outcome + &lines.collect::<String>()
+        checked + &cut + outcome + &lines.collect::<String>()
     }
 }
 
 fn verify(stack: &Stack, dir: &Path, run: &Run, out: Out) -> Result<()> {
-    let text = std::fs::read_to_string(dir.join(RAW)).map_err(|_| {
-        Error::failed(format!("{} keeps no raw data: it was written by an older nsys", run.id))
-    })?;
-    let raw: Run = serde_json::from_str(&text).with_context(|| format!("{RAW} of {} is damaged", run.id))?;
-    let mut differences = altered(dir)?;
-    let mut from_summaries = 0;
-    for (said, raw) in run.levels.iter().zip(&raw.levels) {
-        let summary = summary(dir, raw.level);
-        from_summaries += usize::from(summary.is_some());
-        differences.extend(recompute::level(said, raw, summary.as_ref()));
+    let raw = provenance::kept(dir)?;
+    if raw.is_empty() {
+        return Err(Error::failed(format!(
+            "{} keeps no raw data, so nothing of it can be computed again",
+            run.id
+        ))
+        .hint("it was written by an older nsys, or no level of it came to its end"));
     }
-    if run.levels.len() != raw.levels.len() {
+    let mut differences = provenance::altered(dir)?;
+    let (mut from_summaries, mut computed) = (0, 0);
+    let mut cut_short = Vec::new();
+    for said in &run.levels {
+        match raw.get(&said.level) {
+            Some(raw) => {
+                let summary = summary(dir, raw.level);
+                computed += 1;
+                from_summaries += usize::from(summary.is_some());
+                differences.extend(recompute::level(said, raw, summary.as_ref()));
+            }
+            // It is offered again when the run goes on, and kept then.
+            None if said.verdict == Verdict::Interrupted => cut_short.push(said.level),
+            None => differences.push(Difference {
+                place: format!("results.json: level {}", said.level),
+                said: "measured".into(),
+                found: "no raw data".into(),
+            }),
+        }
+    }
+    for level in raw.keys().filter(|level| !run.levels.iter().any(|said| said.level == **level)) {
         differences.push(Difference {
-            place: "results.json: levels".into(),
-            said: run.levels.len().to_string(),
-            found: raw.levels.len().to_string(),
+            place: format!("results.json: level {level}"),
+            said: "not there".into(),
+            found: "measured".into(),
         });
     }
     differences.extend(recompute::run(run));
@@ -130,27 +124,13 @@ fn verify(stack: &Stack, dir: &Path, run: &Run, out: Out) -> Result<()> {
         differences.extend(rewritten(dir, name, wanted));
     }
     let wrong = differences.len();
-    let levels = run.levels.len();
-    out.report(&Verified { run: run.id.clone(), levels, from_summaries, files: files.len(), differences })?;
+    let (run_id, files) = (run.id.clone(), files.len());
+    out.report(&Verified { run: run_id, levels: computed, from_summaries, cut_short, files, differences })?;
     if wrong == 0 {
         return Ok(());
     }
     Err(Error::failed(format!("{wrong} values of {} are not what was measured", run.id))
         .hint("nsys report writes the reports again; nothing mends raw data that was changed"))
-}
-
-/// Raw files whose digest is another one than when they were written.
-fn altered(dir: &Path) -> Result<Vec<Difference>> {
-    let text =
-        std::fs::read_to_string(dir.join(DIGESTS)).with_context(|| format!("cannot read {DIGESTS}"))?;
-    let kept: BTreeMap<String, String> =
-        serde_json::from_str(&text).with_context(|| format!("{DIGESTS} is damaged"))?;
-    let now = digests(dir);
-    let differs = |(name, digest): (String, String)| {
-        let found = now.get(&name).cloned().unwrap_or_else(|| "missing".into());
-        (found != digest).then_some(Difference { place: name, said: found, found: digest })
-    };
-    Ok(kept.into_iter().filter_map(differs).collect())
 }
 
 /// The generator's own summary of a level, when one k6 offered it.

@@ -71,7 +71,7 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
 
 async fn once(stack: &Stack, plan: &LoadPlan, out: Out) -> Result<Run> {
     let (dir, run) = Box::pin(offer::execute(stack, plan, &Progress::new(out))).await?;
-    report::write(stack, &dir, &run)?;
+    report::write(stack, &dir)?;
     if run.state == "interrupted" {
         return Err(Error::interrupted("the verification was interrupted; what was measured is kept")
             .hint(format!("nsys report {}", run.id)));

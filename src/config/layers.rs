@@ -80,12 +80,12 @@ pub(super) fn add_file(settings: &mut Settings, path: &Path, tuned: bool) -> Res
     let at = |offset: usize| format!("{}:{}", path.display(), line_of(offset));
     let table = DeTable::parse(&text).map_err(|cause| {
         let place = cause.span().map_or_else(|| path.display().to_string(), |span| at(span.start));
-        Error::usage(format!("{place}: {}", cause.message()))
+        Error::usage(format!("{place}: what stands there is no value of TOML"))
     })?;
-    // The whole text of this error would show the line, whatever stands in it.
+    // What this error says repeats what stands there, which may be a secret.
     let whole: Table = text.parse().map_err(|cause: toml::de::Error| {
         let place = cause.span().map_or_else(|| path.display().to_string(), |span| at(span.start));
-        Error::usage(format!("{place}: {}", cause.message()))
+        Error::usage(format!("{place}: what stands there is no value of TOML"))
     })?;
     for (section, values) in table.get_ref() {
         let name = section.get_ref().as_ref();

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 /// Means of samples may differ by this share: samples are rounded when they are written.
 const ROUNDED: f64 = 0.005;
+/// Standard errors within which the mean of a part lies.
+const SURELY: f64 = 5.0;
 /// Everything else may differ by this share: text holds fewer digits than memory.
 const EXACT: f64 = 1e-9;
 
@@ -60,12 +62,12 @@ fn recomputed(raw: &LevelResult, summary: Option<&Value>) -> LevelResult {
         level.success_ms = counted.succeeded;
     }
     level.throughput_rps = level.requests as f64 / level.steady_s.max(1) as f64;
-    let mean = |of: fn(&Sample) -> Option<f64>| {
+    let again = |stored: Option<f64>, of: fn(&Sample) -> Option<f64>| {
         let values: Vec<_> = steady(raw).filter_map(of).collect();
-        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        near(stored, mean(&values), if is_thinned(raw) { uncertainty(&values) } else { 0.0 })
     };
-    level.generator.cpu_pct = near(raw.generator.cpu_pct, mean(|one| one.generator_cpu_pct));
-    level.service.cpu_pct = near(raw.service.cpu_pct, mean(|one| one.service_cpu_pct));
+    level.generator.cpu_pct = again(raw.generator.cpu_pct, |one| one.generator_cpu_pct);
+    level.service.cpu_pct = again(raw.service.cpu_pct, |one| one.service_cpu_pct);
     for check in &mut level.checks {
         let value = value_of(raw, check);
         *check = Check::new(&check.metric, value, check.target, check.at_least, &check.source);
@@ -76,10 +78,30 @@ fn recomputed(raw: &LevelResult, summary: Option<&Value>) -> LevelResult {
     level
 }
 
-/// What is stored, when it is what was found up to rounding; else what was found.
-fn near(stored: Option<f64>, found: Option<f64>) -> Option<f64> {
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Whether the samples are only some of those that were taken: of a long level every second, third, …
+/// is kept, while its means are those of all.
+fn is_thinned(level: &LevelResult) -> bool {
+    let times: Vec<_> = level.samples.iter().map(|one| one.at_s).collect();
+    let mut gaps: Vec<_> = times.windows(2).map(|two| two[1] - two[0]).collect();
+    gaps.sort_by(f64::total_cmp);
+    gaps.get(gaps.len() / 2).is_some_and(|usual| *usual > 1.5)
+}
+
+/// How far the mean of all may lie from that of a part of them, hardly ever further.
+fn uncertainty(values: &[f64]) -> f64 {
+    let (Some(mean), count) = (mean(values), values.len() as f64) else { return 0.0 };
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    SURELY * (squares / (count - 1.0).max(1.0) / count).sqrt()
+}
+
+/// What is stored, when it is what was found up to rounding and `apart`; else what was found.
+fn near(stored: Option<f64>, found: Option<f64>, apart: f64) -> Option<f64> {
     match (stored, found) {
-        (Some(stored), Some(found)) if (stored - found).abs() <= ROUNDED * stored.abs().max(1.0) => {
+        (Some(stored), Some(found)) if (stored - found).abs() <= ROUNDED * stored.abs().max(1.0) + apart => {
             Some(stored)
         }
         (stored, None) => stored,
@@ -245,6 +267,29 @@ mod tests {
         for wanted in ["latency_ms.p95", "facts.cache_mean_ms", "checks[0].status"] {
             assert!(found.iter().any(|place| place.ends_with(wanted)), "{wanted}: {found:?}");
         }
+    }
+
+    #[test]
+    fn a_long_level_is_not_accused_for_the_samples_it_no_longer_has() {
+        let mut said = measured();
+        let first = said.samples[0].clone();
+        // Every fourth of an hour's samples, of a value that wavers much.
+        let waver = |second: u32| 20.0 + 15.0 * f64::from((second * 7_919) % 101) / 101.0;
+        let all: Vec<f64> = (0..3_600).map(waver).collect();
+        let sample = |second: u32| Sample {
+            at_s: 1_000.0 + f64::from(second),
+            service_cpu_pct: Some(waver(second)),
+            ..first.clone()
+        };
+        said.samples = (0..3_600).step_by(4).map(sample).collect();
+        (said.steady_s, said.requests) = (3_600, 30_000);
+        said.throughput_rps = 30_000.0 / 3_600.0;
+        said.service.cpu_pct = mean(&all);
+        let found = places(&said, &said, &summary());
+        assert!(!found.iter().any(|place| place.contains("cpu_pct")), "{found:?}");
+        said.service.cpu_pct = mean(&all).map(|mean| mean * 1.2);
+        let found = places(&said, &said, &summary());
+        assert!(found.iter().any(|place| place.ends_with("service.cpu_pct")), "{found:?}");
     }
 
     #[test]

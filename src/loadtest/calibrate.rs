@@ -46,11 +46,13 @@ pub fn level(rate: u32, seconds: u64) -> Level {
 /// # Errors
 /// When the stack does not answer, a load test runs already, an engine cannot be started, or Ctrl-C.
 pub async fn turns(stack: &Stack, ask: &Ask, progress: &Progress) -> Result<Vec<Turn>> {
-    begin(stack).await?;
+    let interrupt = Interrupt::listen();
+    let _lock = engine::LoadLock::take(&stack.layout.run())?;
+    interrupt.or(begin(stack), BEFORE_LOAD).await?;
     let url = format!("{}{}", stack.endpoints.api_url(), ask.path);
     let oha_can = Other::Oha.installed() && asks_for_no_token(&url).await;
     let clients = Client::at(ask.level.rate.unwrap_or(0), oha_can);
-    let (interrupt, mut turns) = (Interrupt::listen(), Vec::new());
+    let mut turns = Vec::new();
     for round in 1..=ask.rounds {
         for client in clients.iter().copied() {
             let line = progress.line(&format!("{} {round}/{}", client.as_str(), ask.rounds));
@@ -91,6 +93,9 @@ async fn other_turn(url: &str, level: &Level, interrupt: &Interrupt) -> Result<T
         cpu_pct: done.cores.map(|cores| cores * 100.0),
     })
 }
+
+/// What an interruption before the first request leaves.
+const BEFORE_LOAD: &str = "before any load was offered";
 
 /// Nothing else offers load while generators are compared.
 async fn begin(stack: &Stack) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Where a run is measured: program versions, machine, replicas, settings.
 
 use super::{engine, sampler};
-use crate::config::is_secret;
+use crate::config::{Loaded, is_secret};
 use crate::diagnose;
 use crate::domain::run::Environment;
 use crate::domain::scenario::{Engine, LoadPlan, Place};
@@ -10,10 +10,29 @@ use crate::error::{Context, Result};
 use crate::stack::spec::replicas;
 use crate::stack::{Stack, setup};
 use nsys_contract::schema;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Sections that are nsys' own; the others are the service's.
-const OWN_SECTIONS: [&str; 6] = ["external.", "stack.", "loadtest.", "targets.", "tune.", "diagnose."];
+/// Keys of `[stack]` that make a part another one to measure; the others say where it is, or how many
+/// replicas there are, which a run records by themselves.
+const STACK_KEYS: [&str; 4] = [
+    "stack.kafka_heap_mb",
+    "stack.kafka_retention_bytes",
+    "stack.redis_max_memory_mb",
+    "stack.scrape_interval",
+];
+
+/// What of the configuration another value makes another measurement: all that the service is told, and
+/// what the parts under it are started with. Secrets are left out.
+fn of_measurement(loaded: &Loaded) -> BTreeMap<String, String> {
+    let service = toml::Table::try_from(loaded.config.service_config()).unwrap_or_default();
+    let counts = |key: &str| {
+        let section = key.split('.').next().unwrap_or_default();
+        !is_secret(key) && (service.contains_key(section) || STACK_KEYS.contains(&key))
+    };
+    let settings = loaded.settings.iter().filter(|(key, _)| counts(key));
+    settings.map(|(key, setting)| (key.clone(), setting.value.to_string())).collect()
+}
 
 /// The generator's program.
 ///
@@ -65,9 +84,6 @@ async fn version(stack: &Stack, plan: &LoadPlan) -> Result<String> {
 pub(super) async fn describe(stack: &Stack, plan: &LoadPlan) -> Result<Environment> {
     let (app, worker) = replicas(&stack.records().await?);
     let settings = &stack.loaded.settings;
-    let of_service = settings
-        .iter()
-        .filter(|(key, _)| !OWN_SECTIONS.iter().any(|section| key.starts_with(section)) && !is_secret(key));
     let told = settings.iter().filter(|(key, _)| {
         ["loadtest.mix_", "loadtest.seed_", "loadtest.warmup_share"].iter().any(|own| key.starts_with(own))
     });
@@ -92,7 +108,7 @@ pub(super) async fn describe(stack: &Stack, plan: &LoadPlan) -> Result<Environme
         versions: around.versions,
         script: engine::script_digest(&told),
         rows,
-        settings: of_service.map(|(key, setting)| (key.clone(), setting.value.to_string())).collect(),
+        settings: of_measurement(&stack.loaded),
     })
 }
 
@@ -150,6 +166,38 @@ pub(super) fn objectives(stack: &Stack, plan: &LoadPlan) -> Objectives {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_changes_a_measurement_is_recorded_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("config.toml");
+        std::fs::write(&config, "").unwrap();
+        let with = |name: &str, value: &str| {
+            let variable = std::iter::once((name.to_owned(), value.to_owned()));
+            of_measurement(&Loaded::load(Some(&config), Some(dir.path()), variable).unwrap())
+        };
+        let usual = with("NSYS_STACK__NAME", "nsys");
+        for (name, value) in [
+            ("NSYS_WATCH__ASCII", "true"),
+            ("NSYS_STACK__PORT_OFFSET", "400"),
+            ("NSYS_STACK__PROTECTED", "true"),
+            ("NSYS_DOCKER__NSYS_IMAGE", "other"),
+            ("NSYS_KUBERNETES__NAMESPACE", "other"),
+            ("NSYS_TARGETS__P95_MS", "7"),
+            ("NSYS_KAFKA__SASL_PASSWORD", "secret"),
+        ] {
+            assert_eq!(with(name, value), usual, "{name} is no other measurement");
+        }
+        for (name, value) in [
+            ("NSYS_STACK__REDIS_MAX_MEMORY_MB", "64"),
+            ("NSYS_STACK__KAFKA_HEAP_MB", "512"),
+            ("NSYS_STACK__KAFKA_RETENTION_BYTES", "1000000000"),
+            ("NSYS_STACK__SCRAPE_INTERVAL", "5s"),
+            ("NSYS_DB__POOL_SIZE", "7"),
+        ] {
+            assert_ne!(with(name, value), usual, "{name} is another measurement");
+        }
+    }
 
     #[test]
     fn another_setting_or_replica_count_is_a_difference() {

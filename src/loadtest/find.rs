@@ -1,7 +1,7 @@
 //! Searches the highest rate that keeps the objectives: each probe is a level of the run.
 
 use super::level::{self, Context};
-use super::store;
+use super::{provenance, store};
 use crate::domain::level::Level;
 use crate::domain::run::{LevelResult, Run};
 use crate::domain::search::{Next, Outcome, Searcher};
@@ -36,6 +36,9 @@ pub(super) async fn search(context: &Context<'_>, run: &mut Run) -> Result<bool>
         searcher.take(next, outcome(&result, &broken));
         if searcher.result().broke_at_rps == Some(rate) {
             gave_way = broken;
+        }
+        if whole {
+            provenance::keep(context.dir, &result)?;
         }
         run.levels.push(result);
         let mut found = searcher.result();

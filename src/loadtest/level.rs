@@ -125,7 +125,9 @@ async fn prepare(context: &Context<'_>, number: usize, line: &Line) -> Result<()
     line.update(&format!("runs: {command}"));
     let mut shell = tokio::process::Command::new("sh");
     shell.args(["-c", command]).env("NSYS_LEVEL", number.to_string()).stdin(std::process::Stdio::null());
-    let output = shell.output().await.context("cannot start sh")?;
+    shell.kill_on_drop(true);
+    let run = async { shell.output().await.context("cannot start sh") };
+    let output = context.interrupt.or(run, "while --before-level ran").await?;
     if output.status.success() {
         return Ok(());
     }

@@ -3,12 +3,12 @@
 use super::interrupt::Interrupt;
 use super::level::{self, Context};
 use super::stream::Stream;
-use super::{engine, environment, preflight, sampler, store};
+use super::{engine, environment, preflight, provenance, sampler, store};
 use crate::domain::run::{Environment, Run, SCHEMA, Seam, StackIdentity};
 use crate::domain::scenario::LoadPlan;
 use crate::domain::stream::Phase;
 use crate::domain::verdict::{Verdict, of_run};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::render::progress::Progress;
 use crate::render::table::Table;
 use crate::render::{format, format::or_missing};
@@ -16,12 +16,17 @@ use crate::stack::Stack;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// What an interruption before the first request leaves.
+const BEFORE_LOAD: &str = "before any load was offered";
+
 /// Runs a plan. Returns the directory and what was found, also when it was interrupted.
 ///
 /// # Errors
 /// When the stack does not answer, the load cannot be offered, or a result cannot be written.
 pub async fn execute(stack: &Stack, plan: &LoadPlan, progress: &Progress) -> Result<(PathBuf, Run)> {
-    ready(stack, plan, progress).await?;
+    let interrupt = Interrupt::listen();
+    let _lock = engine::LoadLock::take(&stack.layout.run())?;
+    interrupt.or(ready(stack, plan, progress), BEFORE_LOAD).await?;
     let started = jiff::Timestamp::now();
     let (id, dir) = store::new_dir(&stack.loaded.results_dir(), plan.scenario.as_str(), started)?;
     let run = Run {
@@ -40,7 +45,7 @@ pub async fn execute(stack: &Stack, plan: &LoadPlan, progress: &Progress) -> Res
         seams: Vec::new(),
         stopped_by: None,
         search: None,
-        environment: environment::describe(stack, plan).await?,
+        environment: interrupt.or(environment::describe(stack, plan), BEFORE_LOAD).await?,
         targets: serde_json::to_value(&stack.loaded.config.targets).context("cannot write the targets")?,
         levels: Vec::new(),
         verdict: Verdict::Unknown,
@@ -67,10 +72,12 @@ pub async fn resume(stack: &Stack, dir: &Path, force: bool, progress: &Progress)
         return Err(Error::refused(format!("{} is a search, which begins anew", run.id))
             .hint("nsys loadtest find-max"));
     }
-    ready(stack, &plan, progress).await?;
+    let interrupt = Interrupt::listen();
+    let _lock = engine::LoadLock::take(&stack.layout.run())?;
+    interrupt.or(ready(stack, &plan, progress), BEFORE_LOAD).await?;
     // The level that was cut short is offered again, whole.
     run.levels.retain(|one| !level::interrupted(one));
-    let now = environment::describe(stack, &plan).await?;
+    let now = interrupt.or(environment::describe(stack, &plan), BEFORE_LOAD).await?;
     let mut differences = environment::differences(&run.environment, &now);
     let own = stack.identity();
     if run.stack.as_ref().is_none_or(|stack| stack.id != own.id) {
@@ -167,13 +174,21 @@ async fn steps(
     let line = progress.line("seed");
     line.update("test data");
     let settings = &stack.loaded.config.loadtest;
-    let added = sampler::connect(stack).await?.seed(settings.seed_users, settings.seed_notifications).await?;
+    let interrupt = Interrupt::listen();
+    let seed =
+        async { sampler::connect(stack).await?.seed(settings.seed_users, settings.seed_notifications).await };
+    let added = match interrupt.or(seed, BEFORE_LOAD).await {
+        Err(error) if error.kind == Kind::Interrupted => {
+            line.finish("interrupted");
+            return Ok(false);
+        }
+        added => added?,
+    };
     line.finish(&format!("{} notifications ({added} new)", settings.seed_notifications));
     // The volume that reads meet is that after seeding: a later run is compared with it.
     let seeded = i64::try_from(added).unwrap_or(i64::MAX);
     run.environment.rows = run.environment.rows.map(|rows| rows.saturating_add(seeded));
     let (environment, id) = (run.environment.clone(), run.id.clone());
-    let interrupt = Interrupt::listen();
     let context = Context {
         interrupt: &interrupt,
         stack,
@@ -192,9 +207,15 @@ async fn steps(
     let done = run.levels.len();
     for (index, level) in plan.levels.iter().enumerate().skip(done) {
         let name = format!("level {}/{}", index + 1, plan.levels.len());
-        let result = Box::pin(level::run(&context, index + 1, level, &name)).await?;
+        let result = match Box::pin(level::run(&context, index + 1, level, &name)).await {
+            Err(error) if error.kind == Kind::Interrupted => return Ok(false),
+            result => result?,
+        };
         stream.level(&result);
         let (whole, stopped) = (!level::interrupted(&result), result.stopped_by.clone());
+        if whole {
+            provenance::keep(dir, &result)?;
+        }
         run.levels.push(result);
         run.verdict = of_run(&run.levels);
         store::save(dir, run)?;

@@ -1,6 +1,6 @@
 //! Runs on disk: results.json is the truth, everything else is made from it.
 
-use crate::domain::run::{Run, SCHEMA};
+use crate::domain::run::{LevelResult, Run, SCHEMA};
 use crate::error::{Context, Error, Result};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,16 @@ fn text_of(run: &Run) -> Result<String> {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// A level as [`save`] writes it: the numbers of its samples rounded.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub(super) fn level_text(level: &LevelResult) -> Result<String> {
+    let mut value = serde_json::to_value(level).context("cannot write the level")?;
+    value["samples"].as_array_mut().into_iter().flatten().for_each(round);
+    serde_json::to_string(&value).context("cannot write the level")
 }
 
 /// Thousandths are finer than anything that is measured.

@@ -53,6 +53,9 @@ pub struct Context {
     pub overall: Option<Comparison>,
     /// The bounds of the diagnosis when the report was first written.
     pub bounds: std::collections::BTreeMap<String, f64>,
+    /// When the run ended that this was made for; one that was gone on with since has another context.
+    #[serde(default)]
+    pub finished_at: Option<String>,
     /// Share of a bound from which on a value is near it.
     pub warn_share: f64,
 }

@@ -32,7 +32,7 @@ pub(crate) fn sql(place: &Place, statement: &str) -> String {
 }
 
 /// A session that holds something until it is killed.
-fn hold(place: &Place, statement: &str) -> Child {
+pub(crate) fn hold(place: &Place, statement: &str) -> Child {
     let script = format!("SET application_name = 'holder'; BEGIN; {statement}; SELECT pg_sleep(120)");
     let child =
         psql(place).args(["-c", &script]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -42,7 +42,7 @@ fn hold(place: &Place, statement: &str) -> Child {
     child
 }
 
-fn release(place: &Place, mut child: Child) {
+pub(crate) fn release(place: &Place, mut child: Child) {
     sql(place, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder'");
     child.wait().unwrap();
 }

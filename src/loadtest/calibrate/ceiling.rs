@@ -1,11 +1,12 @@
 //! What each generator of this machine makes of a second of CPU time, each as fast as it can in turn.
 
 use super::other::{CONNECTIONS, Other};
-use super::{Ask, begin, turn};
+use super::{Ask, BEFORE_LOAD, begin, turn};
 use crate::domain::calibration::{Ceiling, ceiling};
 use crate::domain::level::{Level, Model};
 use crate::domain::scenario::Engine;
 use crate::error::Result;
+use crate::loadtest::engine::LoadLock;
 use crate::loadtest::interrupt::Interrupt;
 use crate::render::format;
 use crate::render::progress::Progress;
@@ -23,8 +24,9 @@ pub async fn ceilings(
     rounds: u32,
     progress: &Progress,
 ) -> Result<Vec<Ceiling>> {
-    begin(stack).await?;
     let interrupt = Interrupt::listen();
+    let _lock = LoadLock::take(&stack.layout.run())?;
+    interrupt.or(begin(stack), BEFORE_LOAD).await?;
     let level = Level { vus: CONNECTIONS, rate: None, seconds, stages: Vec::new() };
     let ask = Ask { path: path.to_owned(), level, rounds };
     let url = format!("{}{path}", stack.endpoints.api_url());

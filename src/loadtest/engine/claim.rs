@@ -18,6 +18,41 @@ struct Claim {
     run: PathBuf,
 }
 
+/// Held while a load test runs on a stack, from before its preflight on: two at once would measure each
+/// other. The kernel gives it back however its nsys ends.
+#[derive(Debug)]
+pub struct LoadLock {
+    _file: std::fs::File,
+}
+
+impl LoadLock {
+    /// Takes the lock of the stack whose run-time files lie in `work`.
+    ///
+    /// # Errors
+    /// Refused while another nsys holds it.
+    pub fn take(work: &Path) -> Result<Self> {
+        std::fs::create_dir_all(work).with_context(|| format!("cannot create {}", work.display()))?;
+        let file = std::fs::File::create(work.join("loadtest.lock"))
+            .context("cannot create the lock of the load test")?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(std::fs::TryLockError::WouldBlock) => Err(running(work)),
+            Err(std::fs::TryLockError::Error(cause)) => {
+                Err(cause).context("cannot lock the stack for the load test")
+            }
+        }
+    }
+}
+
+/// Why no load test can begin, with who runs one as far as it tells.
+fn running(work: &Path) -> Error {
+    let text = std::fs::read_to_string(claim_file(work)).ok();
+    let claim = text.and_then(|text| serde_json::from_str::<Claim>(&text).ok());
+    let who = claim.map(|claim| format!(" (pid {}): {}", claim.owner.pid, claim.run.display()));
+    Error::refused(format!("a load test runs on this stack already{}", who.unwrap_or_default()))
+        .hint("wait for it, look at it with nsys watch load, or stop it with Ctrl-C")
+}
+
 fn claim_file(work: &Path) -> PathBuf {
     work.join("loadtest.json")
 }
@@ -31,12 +66,7 @@ pub async fn recover(work: &Path) -> Result<Option<PathBuf>> {
     let Ok(claim) = serde_json::from_str::<Claim>(&text) else { return Ok(None) };
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     if claim.owner.runs() && claim.owner.pid != own {
-        return Err(Error::refused(format!(
-            "a load test runs already (pid {}): {}",
-            claim.owner.pid,
-            claim.run.display()
-        ))
-        .hint("nsys watch load"));
+        return Err(running(work));
     }
     for generator in claim.generator.iter().chain(&claim.more) {
         generator.end(Duration::from_secs(5)).await;

@@ -2,6 +2,7 @@
 
 use super::{newest, results};
 use crate::support::{Place, kill_9, text};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -42,11 +43,17 @@ fn lives(pid: i32) -> bool {
     stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
 }
 
-fn measures(place: &Place, level: u64) -> bool {
+/// What the run in progress told so far.
+pub(super) fn events(place: &Place) -> Vec<Value> {
     let path = place.state().join("run/loadtest.ndjson");
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    events.into_iter().any(|one| one["event"] == "phase" && one["phase"] == "steady" && one["level"] == level)
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+fn measures(place: &Place, level: u64) -> bool {
+    events(place)
+        .iter()
+        .any(|one| one["event"] == "phase" && one["phase"] == "steady" && one["level"] == level)
 }
 
 pub(super) fn goes_on_after_a_kill_where_it_stopped(place: &Place) {
@@ -73,20 +80,36 @@ pub(super) fn goes_on_after_a_kill_where_it_stopped(place: &Place) {
     let refused = other.env("NSYS_DB__POOL_SIZE", "17").output().unwrap();
     assert_eq!(refused.status.code(), Some(4), "{}", text(&refused));
     assert!(text(&refused).contains("db.pool_size: was 10, is 17"), "{}", text(&refused));
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while lives(orphan) {
         assert!(Instant::now() < deadline, "the orphan still offers load");
         std::thread::sleep(Duration::from_millis(50));
     }
 
+    // Interrupted once more, it can be held against its raw data, whatever was cut short in it.
+    std::fs::remove_file(place.state().join("run/loadtest.ndjson")).unwrap();
+    let mut resumed = place.command(&["loadtest", "resume", "-q"]).spawn().unwrap();
+    while !measures(place, 2) {
+        assert!(
+            resumed.try_wait().unwrap().is_none() && Instant::now() < deadline,
+            "level 2 never began again"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    kill_process(Pid::from_child(&resumed), Signal::INT).unwrap();
+    assert_eq!(resumed.wait().unwrap().code(), Some(130));
+    let said = place.ok(&["report", "--verify"]);
+    assert!(said.contains("1 levels computed again") && said.contains("level 2 was cut short"), "{said}");
+
     let resumed = place.run(&["loadtest", "resume", "-q"]);
+    assert!(place.ok(&["report", "--verify"]).contains("4 levels computed again"));
     let after = read();
     assert_eq!(after["state"], "finished", "{}", text(&resumed));
     let levels = after["levels"].as_array().unwrap();
     assert_eq!(levels.len(), 4, "{}", text(&resumed));
     assert_eq!(levels[0], before["levels"][0], "the first level was touched");
     assert!(levels.iter().all(|one| one["requests"].as_u64().unwrap() > 0), "{after}");
-    assert_eq!((after["seams"][0]["level"].as_u64(), after["seams"].as_array().unwrap().len()), (Some(2), 1));
+    assert_eq!((after["seams"][0]["level"].as_u64(), after["seams"].as_array().unwrap().len()), (Some(2), 2));
     let report = std::fs::read_to_string(dir.join("PERFORMANCE_REPORT.md")).unwrap();
     assert!(report.to_lowercase().contains("interrupted"), "the seam is not in the report");
     let again = place.run(&["loadtest", "resume"]);

@@ -32,7 +32,8 @@ fn marked(key: &str) -> String {
         _ if key.ends_with("url") => "http",
         _ => return secret,
     };
-    format!("{scheme}://u:{secret}@127.0.0.1:9/x")
+    let path = if scheme == "redis" { "0" } else { "x" };
+    format!("{scheme}://u:{secret}@127.0.0.1:9/{path}")
 }
 
 /// nsys with a secret in every key but those that this change is about.
@@ -164,6 +165,7 @@ fn mistakes(place: &Place) {
             format!("\"{MARK}"),
             format!("{NUMBER}{NUMBER}{NUMBER}"),
             format!("{{ {MARK} = 1 }}"),
+            MARK.to_owned(),
         ] {
             std::fs::write(&file, format!("[{section}]\n{name} = {wrong}\n")).unwrap();
             let (code, said) =
