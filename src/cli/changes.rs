@@ -248,7 +248,7 @@ impl LoadtestCommand {
                 };
                 Change { asking, ..flags.change("loadtest rm", format!("deletes the run {run}")) }
             }
-            Self::Plan { .. } | Self::List | Self::Show { .. } => return None,
+            Self::Plan { .. } | Self::List { .. } | Self::Show { .. } => return None,
         })
     }
 }
