@@ -12,5 +12,6 @@ pub mod kubernetes;
 pub mod machine;
 pub mod postgres;
 pub mod process;
+pub mod program;
 pub mod prometheus;
 pub mod redis;

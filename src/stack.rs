@@ -1,5 +1,6 @@
 //! The stack: where it runs, where its files are, its parts, how they come up, and who keeps them alive.
 
+pub mod capacity;
 pub mod control;
 pub mod doctor;
 pub mod endpoints;

@@ -79,7 +79,7 @@ pub(super) async fn roll(stack: &Stack, change: &ServiceStep, progress: &Progres
     let stack = Stack::new(stack.loaded.reload()?);
     let timeout = Duration::from_secs(180);
     let choice = Choice::as_running(&stack.records().await?);
-    let wanted = Wanted { app, worker, timeout, choice };
+    let wanted = Wanted { app, worker, timeout, choice, restart: Vec::new() };
     stack.up(wanted, progress).await?;
     let expected = serde_json::to_value(stack.loaded.config.service_config())
         .context("cannot write the configuration")?;

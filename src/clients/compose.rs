@@ -1,5 +1,6 @@
 //! Drives Docker Compose through its command line: what is up to Compose, Compose does.
 
+use super::program::{ChildEnvironment, Purpose, command};
 use crate::error::{Context, Error, Result};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -55,12 +56,15 @@ impl Compose {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.program[0]);
+        let variables = self.variables.iter();
+        let environment = variables
+            .fold(ChildEnvironment::new(Purpose::Engine), |all, (name, value)| all.with(name, value));
+        let mut command = environment.command(&self.program[0]);
         command.args(&self.program[1..]).args(["--project-name", &self.project]);
         for file in &self.files {
             command.arg("--file").arg(file);
         }
-        command.args(args).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.args(args);
         // Ctrl-C ends nsys, and with it what it started.
         command.stdin(Stdio::null()).kill_on_drop(true);
         command
@@ -127,7 +131,7 @@ async fn read(from: impl AsyncRead + Unpin, to: tokio::sync::mpsc::Sender<String
 }
 
 async fn version_of(program: &[String]) -> Option<String> {
-    let mut ask = Command::new(program.first()?);
+    let mut ask = command(Purpose::Engine, program.first()?);
     ask.args(&program[1..]).args(["version", "--short"]).stdin(Stdio::null());
     let output = ask.output().await.ok().filter(|output| output.status.success())?;
     let said = String::from_utf8_lossy(&output.stdout).trim().trim_start_matches('v').to_owned();

@@ -1,5 +1,6 @@
 //! The only place that names bollard: containers of a project, their figures, logs and endings.
 
+use super::program::{Purpose, command};
 use crate::domain::container::{Container, Counters, Phase, Verdict};
 use crate::domain::log::LogRequest;
 use crate::error::{Error, Result};
@@ -146,7 +147,7 @@ async fn address() -> String {
     if let Some(host) = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()) {
         return host;
     }
-    let mut ask = tokio::process::Command::new("docker");
+    let mut ask = command(Purpose::Engine, "docker");
     ask.args(["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]);
     let said = ask.output().await.ok().filter(|output| output.status.success());
     said.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -3,6 +3,7 @@
 use super::change::{confirm, make};
 use super::{diagnose, tune};
 use crate::cli::{ExperimentArgs, OutputFormat, TuneCommand};
+use crate::clients::program::{Purpose, command};
 use crate::domain::experiment::{Gain, Measured, Outcome, Verdict, judge as weigh};
 use crate::domain::run::{LevelResult, Run, Sample};
 use crate::error::{Error, Result};
@@ -216,7 +217,7 @@ impl Lab {
         let before = runs.newest().map(|run| run.id);
         let own = std::env::current_exe()
             .map_err(|cause| Error::failed(format!("cannot find nsys itself: {cause}")))?;
-        let mut command = tokio::process::Command::new(own);
+        let mut command = command(Purpose::User, own);
         command.args(["loadtest", "incremental", "--rates", &self.rates, "--note"]);
         command.arg(format!("experiment: {note}")).arg("--state-dir").arg(&self.stack.loaded.state_dir);
         if let Some(file) = &self.stack.loaded.file {

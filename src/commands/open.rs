@@ -1,10 +1,11 @@
 //! `nsys open`: the addresses of the stack's pages.
 
 use crate::cli::{OpenArgs, Page};
+use crate::clients::program::{Purpose, blocking};
 use crate::error::{Error, Result};
 use crate::render::Out;
 use crate::stack::{Stack, setup};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// Prints the address, and opens it where there is something to open it with.
 pub(super) async fn open(stack: &Stack, args: OpenArgs, out: Out) -> Result<()> {
@@ -17,7 +18,7 @@ pub(super) async fn open(stack: &Stack, args: OpenArgs, out: Out) -> Result<()> 
         out.say("there is no browser to open it with; the address is above");
         return Ok(());
     };
-    let mut command = Command::new(&opener);
+    let mut command = blocking(Purpose::User, &opener);
     command.arg(&url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
         .spawn()

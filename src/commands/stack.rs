@@ -5,7 +5,7 @@ use crate::domain::health::{Component, Status, overall};
 use crate::domain::log::LogRequest;
 use crate::error::{Error, Result};
 use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint, table::Table};
-use crate::stack::runtime::Choice;
+use crate::stack::runtime::{Choice, Restart};
 use crate::stack::spec::{self, Record, State};
 use crate::stack::{Runtime, Stack, Wanted, health as probes, log, setup as tools, up as rise};
 use serde::Serialize;
@@ -120,11 +120,12 @@ pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
         args.scale.iter().find(|scale| scale.part == part).map_or(default, |scale| scale.replicas)
     };
     let config = &stack.loaded.config.stack;
-    let wanted = Wanted {
+    let mut wanted = Wanted {
         app: replicas("app", config.app),
         worker: replicas("worker", config.worker),
         timeout: args.timeout,
         choice: Choice { only: args.only, with: args.with, without: args.without },
+        restart: Vec::new(),
     };
     let progress = Progress::new(out);
     let word = args.runtime.as_deref().unwrap_or(&stack.loaded.config.stack.runtime);
@@ -142,13 +143,47 @@ pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
             .hint("stop it first with nsys down, or give this one another stack.name and port_offset"));
     }
     stack.attach().await?;
+    let restarts = stack.restarts(&wanted).await?;
     if args.change.dry_run {
-        return out.line(&stack.intent(&wanted).await?);
+        return out.line(&[stack.intent(&wanted).await?, told_of(&restarts)].concat());
     }
+    wanted.restart = allowed(&restarts, args.change.yes, out)?;
     let records = stack.up(wanted, &progress).await?;
     out.report(&Parts::new(stack.runtime, records))?;
     out.say(format!("The API is at {}", stack.endpoints.api_url()));
     Ok(())
+}
+
+/// The restarts, one a line, each behind a line break.
+fn told_of(restarts: &[Restart]) -> String {
+    let one = |restart: &Restart| {
+        let effect = if restart.holds_data { "the stack is out meanwhile; " } else { "" };
+        format!("\n  restarts {}: {effect}{}", restart.part, restart.why)
+    };
+    restarts.iter().map(one).collect()
+}
+
+/// The parts with data that may be restarted, after that was shown and asked for.
+fn allowed(restarts: &[Restart], yes: bool, out: Out) -> Result<Vec<String>> {
+    if !restarts.is_empty() {
+        out.say(format!("plan:{}", told_of(restarts)));
+    }
+    let names: Vec<_> = restarts.iter().filter(|one| one.holds_data).map(|one| one.part.clone()).collect();
+    if names.is_empty() || yes {
+        return Ok(names);
+    }
+    let which = names.join(", ");
+    if !out.can_ask() {
+        return Err(Error::refused(format!(
+            "this restarts {which}, and there is no terminal to ask:{}",
+            told_of(restarts)
+        ))
+        .hint("nsys up --yes restarts them; what was changed may be changed back instead"));
+    }
+    match out.ask("type y to restart them: ")?.as_str() {
+        "y" => Ok(names),
+        _ => Err(Error::refused("not confirmed; nothing was changed")),
+    }
 }
 
 pub(super) async fn down(stack: &Stack, args: DownArgs, out: Out) -> Result<()> {
@@ -254,6 +289,7 @@ pub(super) async fn scale(stack: &Stack, args: ScaleArgs, out: Out) -> Result<()
         worker: asked("worker").unwrap_or(worker),
         timeout: Duration::from_secs(120),
         choice: Choice::as_running(&records),
+        restart: Vec::new(),
     };
     if args.change.dry_run {
         return out.line(&format!("would run {} app and {} worker", wanted.app, wanted.worker));

@@ -8,6 +8,7 @@ use super::interrupt::Interrupt;
 use super::logs::Logs;
 use super::stream::Stream;
 use super::{collect, environment, prometheus, sampler, stabilise};
+use crate::clients::program;
 use crate::domain::level::{GRACE_S, Level, TIMEOUT_S};
 use crate::domain::run::{Environment, LevelResult};
 use crate::domain::scenario::LoadPlan;
@@ -123,7 +124,7 @@ async fn prepare(context: &Context<'_>, number: usize, line: &Line) -> Result<()
     let Some(command) = &context.plan.before_level else { return Ok(()) };
     context.stream.phase(number, Phase::Before, None);
     line.update(&format!("runs: {command}"));
-    let mut shell = tokio::process::Command::new("sh");
+    let mut shell = program::command(program::Purpose::User, "sh");
     shell.args(["-c", command]).env("NSYS_LEVEL", number.to_string()).stdin(std::process::Stdio::null());
     shell.kill_on_drop(true);
     let run = async { shell.output().await.context("cannot start sh") };

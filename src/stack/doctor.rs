@@ -1,5 +1,6 @@
 //! Named checks that the stack, and what is measured on it, can work.
 
+use super::capacity::{ADVISED_DISK, ADVISED_FILES, ADVISED_MEMORY_MB, Capacity};
 use super::{Stack, health, log, setup};
 use crate::clients::{http, postgres::Postgres, process};
 use crate::error::Result;
@@ -106,7 +107,10 @@ pub async fn run(stack: &Stack) -> Vec<Check> {
 fn tools() -> Check {
     let missing: Vec<_> =
         setup::survey(&[]).iter().filter(|tool| tool.path.is_none()).map(|tool| tool.name).collect();
-    let detail = if missing.is_empty() {
+    let java = setup::need_java().err().filter(|error| !error.message.ends_with("missing"));
+    let detail = if let Some(old) = java {
+        old.message
+    } else if missing.is_empty() {
         setup::versions().join(", ")
     } else {
         format!("missing: {}", missing.join(", "))
@@ -145,12 +149,9 @@ fn ports(stack: &Stack, running: bool) -> Check {
 }
 
 fn memory() -> Check {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let available = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    let detail =
-        available.map_or_else(|| "unknown".to_owned(), |kib| format!("{} MiB available", kib / 1024));
-    let ok = available.is_some_and(|kib| kib > 3 << 20);
+    let available = process::available_memory_mb();
+    let detail = available.map_or_else(|| "unknown".to_owned(), |mib| format!("{mib:.0} MiB available"));
+    let ok = available.is_some_and(|mib| mib > ADVISED_MEMORY_MB);
     Check {
         id: "NSYS-D003",
         name: "memory",
@@ -161,13 +162,16 @@ fn memory() -> Check {
 }
 
 fn disk(stack: &Stack) -> Check {
-    let place = stack.loaded.state_dir.ancestors().find(|dir| dir.exists()).map(std::path::Path::to_owned);
-    let free = place.and_then(|dir| process::free_disk(&dir));
-    let detail = free.map_or_else(|| "unknown".to_owned(), |bytes| format!("{} MiB free", bytes >> 20));
+    let capacity = Capacity::measure(stack);
+    let fullest = capacity.fullest();
+    let detail = fullest.map_or_else(
+        || "unknown".to_owned(),
+        |(dir, bytes)| format!("{} MiB free in {}", bytes >> 20, dir.display()),
+    );
     Check {
         id: "NSYS-D004",
         name: "disk",
-        ok: free.is_some_and(|bytes| bytes > 2 << 30),
+        ok: fullest.is_some_and(|(_, bytes)| bytes > ADVISED_DISK),
         detail,
         mend: "free some disk, or choose another --state-dir",
     }
@@ -179,7 +183,7 @@ fn files() -> Check {
     Check {
         id: "NSYS-D005",
         name: "open files",
-        ok: limit.is_none_or(|limit| limit >= 4_096),
+        ok: limit.is_none_or(|limit| limit >= ADVISED_FILES),
         detail,
         mend: "ulimit -n 20000",
     }

@@ -57,6 +57,43 @@ impl Layout {
         }
     }
 
+    /// Data of earlier stacks of this name that was kept beside this one's.
+    #[must_use]
+    pub fn set_aside(&self, as_root: bool) -> Vec<PathBuf> {
+        let home = self.postgres_home(as_root);
+        let (Some(parent), Some(name)) = (home.parent(), home.file_name()) else { return Vec::new() };
+        let prefix = format!("{}.left-", name.to_string_lossy());
+        let beside = std::fs::read_dir(parent).into_iter().flatten().flatten();
+        let mut kept: Vec<_> = beside
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+            .map(|entry| entry.path())
+            .collect();
+        kept.sort();
+        kept
+    }
+
+    /// Refuses a place that the parts could not be told of. Every other character is one that no
+    /// configuration has to name: parts run in this directory and know paths below it.
+    ///
+    /// # Errors
+    /// Usage, naming the character.
+    pub fn check(&self) -> Result<()> {
+        let odd = match self.root.to_str() {
+            None => Some("bytes that are no UTF-8".to_owned()),
+            Some(text) => {
+                text.chars().find(|sign| sign.is_control()).map(|sign| format!("the character {sign:?}"))
+            }
+        };
+        match odd {
+            Some(odd) => Err(Error::usage(format!(
+                "the state directory {:?} holds {odd}, which parts cannot take",
+                self.root
+            ))
+            .hint("give another one: --state-dir DIR")),
+            None => Ok(()),
+        }
+    }
+
     /// Makes the directories; the state is nobody else's business.
     ///
     /// # Errors
@@ -143,4 +180,27 @@ pub fn tools_dir() -> PathBuf {
         || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".local/share");
     let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     base.unwrap_or_else(home).join("nsys")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn a_place_that_parts_cannot_be_told_of_is_refused_with_the_character() {
+        let check = |dir: &[u8]| Layout::new(Path::new(OsStr::from_bytes(dir)), "test").check();
+        for fine in
+            ["/my dir \u{fc}", "/o'brien", "/[work]", "/a, b", "/\"quoted\"", "/50%", "/a:b", "/\\back"]
+        {
+            assert!(check(fine.as_bytes()).is_ok(), "{fine}");
+        }
+        let line = check(b"/two\nlines").unwrap_err();
+        assert!(
+            line.kind == crate::error::Kind::Usage && line.message.contains(r"the character '\n'"),
+            "{line}"
+        );
+        assert!(check(b"/latin \xfc").unwrap_err().message.contains("no UTF-8"));
+    }
 }

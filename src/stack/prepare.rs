@@ -1,12 +1,12 @@
 //! Makes what the parts need before their first start: data directories and generated configurations.
 
-use super::{Endpoints, Layout, Stack, layout::write_private, setup};
+use super::{Layout, Stack, layout::write_private, setup};
+use crate::clients::program::{Purpose, command};
 use crate::error::{Context, Error, Result};
 use nsys_contract::config::ServiceConfig;
 use sha2::{Digest, Sha256};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use tokio::process::Command;
 
 /// The user PostgreSQL runs as when nsys is root.
 ///
@@ -28,48 +28,55 @@ pub fn postgres_user() -> Result<Option<(u32, u32)>> {
     })
 }
 
-/// Creates the database cluster on first use. Returns its data directory.
+/// Where the database cluster is.
+#[must_use]
+pub fn postgres_data(layout: &Layout) -> PathBuf {
+    layout.postgres_home(rustix::process::geteuid().is_root()).join("data")
+}
+
+/// Creates the database cluster on first use.
 ///
 /// # Errors
 /// When initdb fails.
-pub async fn postgres(layout: &Layout) -> Result<PathBuf> {
+pub async fn postgres(layout: &Layout) -> Result<()> {
     let user = postgres_user()?;
     let home = layout.postgres_home(user.is_some());
-    let data = home.join("data");
+    // A cluster that was cut short while it was made must not be taken for a whole one.
+    let (data, part) = (postgres_data(layout), home.join("data.part"));
     let (owner, own) = (home.join("owner"), fingerprint(&layout.secret("postgres")?));
     if data.join("PG_VERSION").is_file() {
         // As root the cluster lies outside the state directory. When that was deleted and made anew,
         // nobody knows the cluster's password any more: it is kept, but not used.
         match std::fs::read_to_string(&owner) {
             Ok(known) if known != own => set_aside(&home)?,
-            Ok(_) => return Ok(data),
-            Err(_) => {
-                write_private(&owner, &own)?;
-                return Ok(data);
-            }
+            Ok(_) => return Ok(()),
+            Err(_) => return write_private(&owner, &own),
         }
     }
     std::fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
     let password_file = home.join("initial-password");
     write_private(&password_file, &layout.secret("postgres")?)?;
-    let mut initdb = Command::new(setup::need(setup::postgres("initdb"), "initdb")?);
+    let _ = std::fs::remove_dir_all(&part);
+    let mut initdb = command(Purpose::Part, setup::need(setup::postgres("initdb"), "initdb")?);
     if let Some((user, group)) = user {
         hand_to_postgres(&home, (user, group))?;
         hand_to_postgres(&password_file, (user, group))?;
         initdb.uid(user).gid(group).current_dir("/");
     }
-    initdb.args(["-U", "nsys", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "-D"]).arg(&data);
-    let output = initdb.arg(format!("--pwfile={}", password_file.display())).output().await;
+    initdb.args(["-U", "nsys", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "-D"]).arg(&part);
+    let output =
+        initdb.kill_on_drop(true).arg(format!("--pwfile={}", password_file.display())).output().await;
     let _ = std::fs::remove_file(&password_file);
     let output = output.context("cannot start initdb")?;
-    if output.status.success() {
-        write_private(&owner, &own)?;
-        Ok(data)
-    } else {
-        // A half-made cluster would be taken for a whole one.
-        let _ = std::fs::remove_dir_all(&data);
-        Err(Error::failed(format!("initdb failed: {}", String::from_utf8_lossy(&output.stderr).trim())))
+    if !output.status.success() {
+        let _ = std::fs::remove_dir_all(&part);
+        return Err(Error::failed(format!(
+            "initdb failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        )));
     }
+    write_private(&owner, &own)?;
+    std::fs::rename(&part, &data).with_context(|| format!("cannot move {} into place", data.display()))
 }
 
 /// Makes the server's user the owner of a path below the directory that everybody may enter.
@@ -96,104 +103,136 @@ fn set_aside(home: &Path) -> Result<()> {
     std::fs::create_dir_all(home).with_context(|| format!("cannot create {}", home.display()))
 }
 
-/// Formats the broker's storage on first use. Returns its configuration file.
+/// Directories and files below the stack's own directory, in which its parts run: no part has to be told
+/// of a path that holds characters its configuration means something else by.
+pub const KAFKA_SETTINGS: &str = "run/kafka.properties";
+const KAFKA_DATA: &str = "data/kafka";
+const LOG4J_FILE: &str = "run/log4j2.properties";
+/// Prometheus' configuration; its patterns are relative to it.
+pub const PROMETHEUS_SETTINGS: &str = "run/prometheus.yml";
+/// Jaeger's configuration.
+pub const JAEGER_SETTINGS: &str = "run/jaeger.yaml";
+const LOG4J: &str = "appender.out.type=Console\nappender.out.name=out\nappender.out.layout.type=PatternLayout\n\
+    appender.out.layout.pattern=%d{ISO8601} %p %m (%c)%n\nrootLogger.level=WARN\nrootLogger.appenderRef.out.ref=out\n";
+
+/// Makes what a part needs before it starts: its configuration, and its data on first use.
 ///
 /// # Errors
-/// When the storage tool fails.
-pub async fn kafka(stack: &Stack) -> Result<PathBuf> {
-    let data = stack.layout.path("data/kafka");
-    let settings = stack.layout.run().join("kafka.properties");
-    write_private(
-        &settings,
-        &kafka_settings(&stack.endpoints, &data, stack.loaded.config.stack.kafka_retention_bytes),
-    )?;
-    let log4j = stack.layout.run().join("log4j2.properties");
-    write_private(
-        &log4j,
-        "appender.out.type=Console\nappender.out.name=out\nappender.out.layout.type=PatternLayout\n\
-         appender.out.layout.pattern=%d{ISO8601} %p %m (%c)%n\nrootLogger.level=WARN\nrootLogger.appenderRef.out.ref=out\n",
-    )?;
+/// When a file cannot be written, or the tool that makes the data fails.
+pub async fn part(stack: &Stack, name: &str, program: &Path) -> Result<()> {
+    for (file, text) in files(stack, name) {
+        write_private(&stack.layout.path(file), &text)?;
+    }
+    match name {
+        "postgres" => postgres(&stack.layout).await,
+        "redis" => {
+            let data = stack.layout.path("data/redis");
+            std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))
+        }
+        "kafka" => format_kafka(stack, program).await,
+        _ => Ok(()),
+    }
+}
+
+/// The configuration files of a part, as it is to have them.
+#[must_use]
+pub fn files(stack: &Stack, name: &str) -> Vec<(&'static str, String)> {
+    match name {
+        "kafka" => vec![(KAFKA_SETTINGS, kafka_settings(stack)), (LOG4J_FILE, LOG4J.to_owned())],
+        "prometheus" => {
+            let rules = RULES.map(|(file, text)| (file, text.to_owned()));
+            rules.into_iter().chain([(PROMETHEUS_SETTINGS, prometheus_settings(stack))]).collect()
+        }
+        "jaeger" => vec![(JAEGER_SETTINGS, jaeger_settings(stack))],
+        _ => Vec::new(),
+    }
+}
+
+/// Formats the broker's storage on first use.
+async fn format_kafka(stack: &Stack, java: &Path) -> Result<()> {
+    let data = stack.layout.path(KAFKA_DATA);
     if data.join("meta.properties").is_file() {
-        return Ok(settings);
+        return Ok(());
     }
     let _ = std::fs::remove_dir_all(&data);
     let id = base64::Engine::encode(
         &base64::engine::general_purpose::URL_SAFE_NO_PAD,
         uuid::Uuid::new_v4().as_bytes(),
     );
-    let java = setup::need(setup::on_path("java"), "java")?;
-    let mut format = Command::new(java);
-    format.args(kafka_jvm(&stack.layout, 256)).args([
+    let mut format = command(Purpose::Part, java);
+    format.current_dir(stack.layout.path("")).kill_on_drop(true);
+    format.args(kafka_jvm(&setup::jars_dir(), 256)).args([
         "kafka.tools.StorageTool",
         "format",
         "--standalone",
         // As one argument: an id may begin with a dash.
         &format!("--cluster-id={id}"),
         "-c",
+        KAFKA_SETTINGS,
     ]);
-    let output = format.arg(&settings).output().await.context("cannot start Kafka's storage tool")?;
+    let output = format.output().await.context("cannot start Kafka's storage tool")?;
     if output.status.success() {
-        Ok(settings)
-    } else {
-        let text = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-        Err(Error::failed(format!("cannot format Kafka's storage: {}", text.trim())))
+        return Ok(());
     }
+    let text = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    // A trace says in its first line what happened, and below it where.
+    let told = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it said nothing");
+    tracing::debug!(%text, "Kafka's storage tool");
+    Err(Error::failed(format!("cannot format Kafka's storage in {}: {told}", data.display()))
+        .hint("nsys doctor"))
 }
 
 /// Arguments of the JVM up to the class to run.
 #[must_use]
-pub fn kafka_jvm(layout: &Layout, heap_mb: u32) -> Vec<String> {
+pub fn kafka_jvm(jars: &Path, heap_mb: u32) -> Vec<String> {
     vec![
         format!("-Xmx{heap_mb}m"),
         format!("-Xms{}m", heap_mb.min(256)),
         "-XX:+UseG1GC".into(),
-        format!("-Dlog4j2.configurationFile={}", layout.run().join("log4j2.properties").display()),
+        format!("-Dlog4j2.configurationFile={LOG4J_FILE}"),
         "-cp".into(),
-        format!("{}/*", setup::jars_dir().display()),
+        format!("{}/*", jars.display()),
     ]
 }
 
-fn kafka_settings(endpoints: &Endpoints, data: &Path, retention_bytes: u64) -> String {
-    let (broker, controller) = (endpoints.kafka(), endpoints.kafka_controller());
+fn kafka_settings(stack: &Stack) -> String {
+    let (broker, controller) = (stack.endpoints.kafka(), stack.endpoints.kafka_controller());
+    let retention_bytes = stack.loaded.config.stack.kafka_retention_bytes;
     // One broker: its own copies are all there are. The short session lets it back in 5 s after a kill.
     format!(
         "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
          listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}\n\
          advertised.listeners=PLAINTEXT://127.0.0.1:{broker}\ncontroller.listener.names=CONTROLLER\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\nlog.dirs={}\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\nlog.dirs={KAFKA_DATA}\n\
          auto.create.topics.enable=false\nmin.insync.replicas=1\noffsets.topic.replication.factor=1\n\
          offsets.topic.num.partitions=10\ntransaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
          share.coordinator.state.topic.replication.factor=1\nshare.coordinator.state.topic.min.isr=1\n\
          group.initial.rebalance.delay.ms=0\nbroker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500\n\
-         log.retention.bytes={retention_bytes}\nlog.segment.bytes=134217728\n",
-        data.display()
+         log.retention.bytes={retention_bytes}\nlog.segment.bytes=134217728\n"
     )
 }
 
 /// What Prometheus computes and when somebody has to look, on every runtime.
 const RULES: [(&str, &str); 2] = [
-    ("recording.rules.yml", include_str!("../../compose/prometheus/recording.rules.yml")),
-    ("alerts.rules.yml", include_str!("../../compose/prometheus/alerts.rules.yml")),
+    ("run/recording.rules.yml", include_str!("../../compose/prometheus/recording.rules.yml")),
+    ("run/alerts.rules.yml", include_str!("../../compose/prometheus/alerts.rules.yml")),
 ];
 
-/// Writes Prometheus' configuration and the list of replicas it scrapes.
+fn prometheus_settings(stack: &Stack) -> String {
+    let interval = stack.loaded.config.stack.scrape_interval.as_millis();
+    // Its paths are relative to where this file lies.
+    format!(
+        "rule_files: ['*.rules.yml']\nglobal:\n  scrape_interval: {interval}ms\n  scrape_timeout: {interval}ms\n\
+         scrape_configs:\n  - job_name: notification-service\n    \
+         file_sd_configs:\n      - files: ['targets.json']\n        refresh_interval: 2s\n"
+    )
+}
+
+/// Writes the list of replicas that Prometheus scrapes.
 ///
 /// # Errors
-/// When a file cannot be written.
-pub fn prometheus(stack: &Stack, replicas: &[(&str, u32)]) -> Result<PathBuf> {
-    let run = stack.layout.run();
-    let interval = stack.loaded.config.stack.scrape_interval.as_millis();
-    for (name, rules) in RULES {
-        write_private(&run.join(name), rules)?;
-    }
-    let config = format!(
-        "rule_files: ['{}']\nglobal:\n  scrape_interval: {interval}ms\n  scrape_timeout: {interval}ms\nscrape_configs:\n  - job_name: notification-service\n    \
-         file_sd_configs:\n      - files: ['{}']\n        refresh_interval: 2s\n",
-        run.join("*.rules.yml").display(),
-        run.join("targets.json").display()
-    );
-    let path = run.join("prometheus.yml");
-    write_private(&path, &config)?;
+/// When it cannot be written.
+pub fn targets(stack: &Stack, replicas: &[(&str, u32)]) -> Result<()> {
     let targets: Vec<_> = replicas
         .iter()
         .map(|(role, index)| {
@@ -201,22 +240,15 @@ pub fn prometheus(stack: &Stack, replicas: &[(&str, u32)]) -> Result<PathBuf> {
             serde_json::json!({"targets": [address], "labels": {"role": role, "replica": format!("{role}-{index}")}})
         })
         .collect();
-    write_private(&run.join("targets.json"), &serde_json::Value::from(targets).to_string())?;
-    Ok(path)
+    write_private(&stack.layout.run().join("targets.json"), &serde_json::Value::from(targets).to_string())
 }
 
-/// Writes Jaeger's configuration: traces in memory, everything on the loopback. Returns its path.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn jaeger(stack: &Stack) -> Result<PathBuf> {
+/// Traces in memory, everything on the loopback.
+fn jaeger_settings(stack: &Stack) -> String {
     let (query, otlp) = (stack.endpoints.jaeger(), stack.endpoints.otlp_http());
-    let config = include_str!("jaeger.yaml")
+    include_str!("jaeger.yaml")
         .replace("QUERY", &format!("127.0.0.1:{query}"))
-        .replace("OTLP", &format!("127.0.0.1:{otlp}"));
-    let path = stack.layout.run().join("jaeger.yaml");
-    write_private(&path, &config)?;
-    Ok(path)
+        .replace("OTLP", &format!("127.0.0.1:{otlp}"))
 }
 
 /// Optional parts of ours that the service uses when they run.
@@ -228,11 +260,11 @@ pub struct Helpers {
     pub traced: bool,
 }
 
-/// Writes the service's effective configuration. Returns its path.
+/// Writes the service's effective configuration. Returns its path and its text.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn service(stack: &Stack, helpers: Helpers) -> Result<PathBuf> {
+pub fn service(stack: &Stack, helpers: Helpers) -> Result<(PathBuf, String)> {
     let mut config: ServiceConfig = stack.loaded.config.service_config();
     config.db.url = stack.database_url()?;
     if helpers.replicated && config.db.read_url.is_empty() {
@@ -247,6 +279,7 @@ pub fn service(stack: &Stack, helpers: Helpers) -> Result<PathBuf> {
         config.telemetry.otlp_url = stack.endpoints.otlp_url();
     }
     let path = stack.layout.path("secrets").join("service.toml");
-    write_private(&path, &toml::to_string(&config).context("cannot write the service's configuration")?)?;
-    Ok(path)
+    let text = toml::to_string(&config).context("cannot write the service's configuration")?;
+    write_private(&path, &text)?;
+    Ok((path, text))
 }

@@ -2,9 +2,9 @@
 
 use super::prepare::{hand_to_postgres, postgres_user};
 use super::{Stack, setup};
+use crate::clients::program::{ChildEnvironment, Purpose};
 use crate::error::{Context, Error, Result};
 use std::path::PathBuf;
-use tokio::process::Command;
 
 /// The part's name.
 pub const PART: &str = "replica";
@@ -30,13 +30,14 @@ pub async fn copy(stack: &Stack) -> Result<()> {
         std::fs::remove_dir_all(&home).with_context(|| format!("cannot remove {}", home.display()))?;
     }
     std::fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
-    let mut command = Command::new(setup::need(setup::postgres("pg_basebackup"), "pg_basebackup")?);
+    // The password goes by the environment: a command line can be read by everybody.
+    let environment =
+        ChildEnvironment::new(Purpose::Part).with("PGPASSWORD", stack.layout.secret("postgres")?);
+    let mut command = environment.command(setup::need(setup::postgres("pg_basebackup"), "pg_basebackup")?);
     if let Some((user, group)) = user {
         hand_to_postgres(&home, (user, group))?;
         command.uid(user).gid(group).current_dir("/");
     }
-    // The password goes by the environment: a command line can be read by everybody.
-    command.env("PGPASSWORD", stack.layout.secret("postgres")?);
     command.args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-password"]);
     command.args(["--host=127.0.0.1", "--username=nsys"]);
     command.arg(format!("--port={}", stack.endpoints.postgres())).arg("--pgdata").arg(&data);

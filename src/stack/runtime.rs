@@ -40,6 +40,20 @@ pub struct Wanted {
     pub timeout: Duration,
     /// Which parts.
     pub choice: Choice,
+    /// Parts with data that may be restarted when they run otherwise than they are to; others of them
+    /// are left as they run.
+    pub restart: Vec<String>,
+}
+
+/// A part that runs and that `up` would restart.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Restart {
+    /// Its name.
+    pub part: String,
+    /// In what it differs from what it is to be.
+    pub why: String,
+    /// Whether the stack is out while it restarts.
+    pub holds_data: bool,
 }
 
 /// Which parts shall run, by name.
@@ -228,19 +242,46 @@ impl Stack {
     /// When a tool is missing, a port is taken, or a part is not ready in time; the message says which and why.
     pub async fn up(&self, wanted: Wanted, progress: &Progress) -> Result<Vec<Record>> {
         let deadline = Instant::now() + wanted.timeout;
+        self.layout.check()?;
         self.layout.create()?;
         let lock = std::fs::File::create(self.layout.run().join("up.lock"))
             .map_err(|cause| Error::failed(format!("cannot create the lock: {cause}")))?;
-        lock.try_lock().map_err(|_| Error::refused("another nsys is bringing this stack up"))?;
-        // Before anything is started: also what comes up half is to be found, and taken down, there.
-        self.runtime.remember(&self.layout)?;
-        match self.runtime {
-            Runtime::Local => local::up(self, &wanted, deadline, progress).await?,
-            Runtime::Docker => docker::up(self, &wanted, deadline, progress).await?,
-            Runtime::External => external::up(self, &wanted.choice, deadline, progress).await?,
-            Runtime::Kubernetes => kubernetes::up(self, &wanted, deadline, progress).await?,
+        lock.try_lock().map_err(|_| {
+            Error::refused("another nsys is bringing this stack up").hint("nsys ps shows how far it is")
+        })?;
+        let risen = tokio::select! {
+            risen = self.rise(&wanted, deadline, progress) => risen,
+            _ = tokio::signal::ctrl_c() => Err(Error::interrupted("interrupted; what was started goes on running")
+                .hint("nsys up goes on with it, nsys down stops it")),
+        };
+        if risen.is_err() && self.runtime == Runtime::Local {
+            local::end_idle_supervisor(self).await;
         }
+        risen?;
         self.records().await
+    }
+
+    /// Each runtime remembers itself right before it starts the first part: what comes up half is to be
+    /// found, and taken down, there; what never began is no runtime of this stack.
+    async fn rise(&self, wanted: &Wanted, deadline: Instant, progress: &Progress) -> Result<()> {
+        match self.runtime {
+            Runtime::Local => local::up(self, wanted, deadline, progress).await,
+            Runtime::Docker => docker::up(self, wanted, deadline, progress).await,
+            Runtime::External => external::up(self, &wanted.choice, deadline, progress).await,
+            Runtime::Kubernetes => kubernetes::up(self, wanted, deadline, progress).await,
+        }
+    }
+
+    /// Parts that run and that [`Stack::up`] would restart. Containers and pods are compared by Compose
+    /// and by the cluster, which tell nothing beforehand.
+    ///
+    /// # Errors
+    /// When a program is missing, or the supervisor does not answer.
+    pub async fn restarts(&self, wanted: &Wanted) -> Result<Vec<Restart>> {
+        match self.runtime {
+            Runtime::Local => local::restarts(self, wanted).await,
+            Runtime::Docker | Runtime::External | Runtime::Kubernetes => Ok(Vec::new()),
+        }
     }
 
     /// What `up` would do.

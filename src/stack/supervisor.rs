@@ -5,11 +5,13 @@ use super::control::SocketDir;
 use super::layout::log_aside;
 use super::spec::{Record, Reply, Request, Spec, State};
 use crate::clients::process::Identity;
+use crate::clients::program::ChildEnvironment;
 use crate::error::{Context, Error, Result};
 use futures::future::join_all;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -17,13 +19,15 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixListener;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot};
 
 /// A log longer than this is moved aside.
 const LOG_LIMIT_BYTES: u64 = 20 << 20;
 /// A part that ran this long has proved itself; its restarts count anew.
 const PROVED: Duration = Duration::from_secs(60);
+/// Tries to get the lock, 50 ms apart.
+const LOCK_TRIES: u32 = 20;
 /// Connections the kernel queues while every replica is busy.
 const BACKLOG: i32 = 4_096;
 
@@ -56,8 +60,7 @@ struct Supervisor {
 /// When another supervisor holds the lock, or the socket cannot be made.
 pub async fn run(root: &Path) -> Result<()> {
     let dir = root.join("run");
-    let lock = std::fs::File::create(dir.join("supervisor.lock")).context("cannot create the lock")?;
-    lock.try_lock().map_err(|_| Error::refused("another supervisor keeps this stack"))?;
+    let lock = take_lock(&dir).await?;
     let held = SocketDir::open(&dir)?;
     let socket = held.socket();
     // Under the lock, a socket that is there belongs to a supervisor that was killed.
@@ -83,7 +86,7 @@ pub async fn run(root: &Path) -> Result<()> {
                     let _ = std::fs::remove_file(&socket);
                     // Whoever is told may start the next one at once: it finds ports and lock free.
                     drop(lock);
-                    let _ = reply.send(Reply { error: None, parts: Vec::new() });
+                    let _ = reply.send(Reply::default());
                     // The answer must leave before the process does.
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     return Ok(());
@@ -101,8 +104,37 @@ pub async fn run(root: &Path) -> Result<()> {
     }
 }
 
+/// Holds the stack for this process and says in the lock which one it is. Whoever only asks whether
+/// somebody holds it does so for a moment.
+async fn take_lock(dir: &Path) -> Result<std::fs::File> {
+    let mut lock = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(dir.join("supervisor.lock"))
+        .context("cannot create the lock")?;
+    for _ in 0..LOCK_TRIES {
+        if lock.try_lock().is_ok() {
+            let told = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
+            told.context("cannot write the lock")?;
+            return Ok(lock);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Err(Error::refused("another supervisor keeps this stack"))
+}
+
 async fn serve(listener: UnixListener, events: mpsc::Sender<Event>) {
-    while let Ok((stream, _)) = listener.accept().await {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(cause) => {
+                // Too many open files, for instance: the next one may find it better.
+                tracing::warn!(%cause, "cannot take a request");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
         let events = events.clone();
         tokio::spawn(async move {
             let (read, mut write) = stream.into_split();
@@ -116,7 +148,7 @@ async fn serve(listener: UnixListener, events: mpsc::Sender<Event>) {
                     let _ = events.send(Event::Asked { request, reply }).await;
                     answer.await.ok()
                 }
-                Err(cause) => Some(Reply { error: Some(format!("no request: {cause}")), parts: Vec::new() }),
+                Err(cause) => Some(Reply { error: Some(format!("no request: {cause}")), ..Reply::default() }),
             };
             let text = reply.and_then(|reply| serde_json::to_string(&reply).ok()).unwrap_or_default();
             // The asker may have left; that is its affair.
@@ -139,9 +171,13 @@ impl Supervisor {
                 }
             }
             Event::Asked { request, reply } => {
+                let wants_specs = matches!(request, Request::Specs);
                 let error = self.obey(request).await.err().map(|error| error.message);
+                self.forgive();
+                let specs = self.parts.values().filter(|_| wants_specs).map(|part| part.spec.clone());
+                let specs = specs.collect();
                 let parts = self.parts.values().map(|part| part.record.clone()).collect();
-                let _ = reply.send(Reply { error, parts });
+                let _ = reply.send(Reply { error, parts, specs });
             }
         }
         self.save();
@@ -149,7 +185,7 @@ impl Supervisor {
 
     async fn obey(&mut self, request: Request) -> Result<()> {
         match request {
-            Request::Ps | Request::Shutdown => Ok(()),
+            Request::Ps | Request::Specs | Request::Shutdown => Ok(()),
             Request::Start { specs } => {
                 for spec in specs {
                     let same = self
@@ -171,6 +207,7 @@ impl Supervisor {
             }
             Request::Stop { names } => {
                 self.stop(&names).await;
+                self.close_unused();
                 Ok(())
             }
             Request::Restart { names } => {
@@ -216,6 +253,20 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Closes the sockets that no part is there for. A caller is then refused at once, instead of
+    /// waiting in a queue that nobody serves.
+    fn close_unused(&mut self) {
+        let used: Vec<_> = self.parts.values().filter_map(|part| part.spec.listen).collect();
+        self.listeners.retain(|address, _| used.contains(address));
+    }
+
+    /// Forgets the restarts of parts that have proved themselves since.
+    fn forgive(&mut self) {
+        for part in self.parts.values_mut() {
+            part.record.restarts = counted(part.record.restarts, part.record.state, part.since.elapsed());
+        }
+    }
+
     fn start(&mut self, name: &str) {
         self.runs += 1;
         let run = self.runs;
@@ -247,8 +298,10 @@ impl Supervisor {
             Some(listener) => Stdio::from(OwnedFd::from(listener.try_clone()?)),
             None => Stdio::null(),
         };
-        let mut command = Command::new(&spec.program);
-        command.args(&spec.args).env_clear().envs(spec.env.iter().map(|(name, value)| (name, value)));
+        let mut command = ChildEnvironment::exactly(&spec.env).command(&spec.program);
+        // Below its own directory a part's configuration names no path of the user's, whatever the
+        // characters in that.
+        command.args(&spec.args).current_dir(&self.root);
         command.stdin(input).stdout(log.try_clone()?).stderr(log).process_group(0);
         if let Some((user, group)) = spec.user {
             command.uid(user).gid(group).current_dir("/");
@@ -261,9 +314,7 @@ impl Supervisor {
         part.record.process = None;
         part.record.last_exit = Some(format!("{how} at {}", jiff::Timestamp::now().strftime("%H:%M:%S UTC")));
         part.stop = None;
-        if part.since.elapsed() > PROVED {
-            part.record.restarts = 0;
-        }
+        part.record.restarts = counted(part.record.restarts, part.record.state, part.since.elapsed());
         if part.record.restarts >= part.spec.restart_limit {
             part.record.state = State::Failed;
             return;
@@ -341,6 +392,11 @@ impl Supervisor {
     }
 }
 
+/// The restarts that still count for a part that has been in this state for so long.
+fn counted(restarts: u32, state: State, since: Duration) -> u32 {
+    if state == State::Running && since > PROVED { 0 } else { restarts }
+}
+
 /// Owns one process to its end, so that a signal never goes to a pid that was reaped.
 async fn watch(
     mut child: Child,
@@ -368,3 +424,6 @@ async fn watch(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

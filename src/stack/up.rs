@@ -2,7 +2,7 @@
 //! ground the service stands on; the load-test account.
 
 use super::spec::State;
-use super::{Stack, health, log};
+use super::{Runtime, Stack, health, log};
 use crate::clients::{http, kafka, postgres::Postgres};
 use crate::error::{Error, Result};
 use crate::render::progress::Progress;
@@ -28,6 +28,13 @@ pub async fn wait_ready(stack: &Stack, part: &str, deadline: Instant, progress: 
             Err(error) => error.message,
         };
         let record = stack.records().await?.into_iter().find(|record| record.name == part);
+        if record.is_none() && stack.runtime == Runtime::Local {
+            // It was just started by this supervisor.
+            line.finish("stopped");
+            return Err(
+                Error::refused(format!("{part} was stopped meanwhile, by another nsys")).hint("nsys up")
+            );
+        }
         let failed = record.as_ref().is_some_and(|record| record.state == State::Failed);
         if failed || Instant::now() > deadline {
             let how = record.and_then(|record| record.last_exit).map(|how| format!("; it ended with {how}"));

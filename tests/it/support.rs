@@ -15,6 +15,8 @@ pub(crate) struct Place {
     pub(crate) offset: u16,
     /// Name of the stack.
     pub(crate) name: String,
+    /// Name of the state directory.
+    state_dir: &'static str,
 }
 
 static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
@@ -35,12 +37,20 @@ impl Place {
         let offset = offset.expect("free ports");
         // An engine's projects are the machine's, not the directory's.
         let name = if in_containers() { format!("test{offset}") } else { "test".to_owned() };
-        Self { dir, offset, name }
+        Self { dir, offset, name, state_dir: "state" }
+    }
+
+    /// A place whose directory holds what configurations mean something else by.
+    pub(crate) fn awkward() -> Self {
+        let state_dir = if in_containers() { "state" } else { "o'st [a-z]{1} ä, \"#%20;\\ *" };
+        let mut place = Self::new();
+        place.state_dir = state_dir;
+        place
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nsys"));
-        command.args(args).arg("--state-dir").arg(self.dir.path().join("state"));
+        command.args(args).arg("--state-dir").arg(self.dir.path().join(self.state_dir));
         command.current_dir(self.dir.path()).env("NO_COLOR", "1");
         command
             .env("XDG_CONFIG_HOME", self.dir.path().join("none"))
@@ -84,7 +94,7 @@ impl Place {
 
     /// Where nsys keeps what it knows of this stack.
     pub(crate) fn state(&self) -> PathBuf {
-        self.dir.path().join("state").join(&self.name)
+        self.dir.path().join(self.state_dir).join(&self.name)
     }
 
     /// A secret that nsys made for this stack.

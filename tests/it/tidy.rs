@@ -52,6 +52,21 @@ fn each_driver_is_named_in_one_file() {
 }
 
 #[test]
+fn programs_are_started_with_a_chosen_environment() {
+    for (name, text) in sources("src") {
+        // The command line's own type has the same name; a child of the dashboard is nsys itself.
+        let starts = text.lines().filter(|line| {
+            ["Command::new(", "CommandWrap::with_new(", "CommandBuilder::new("]
+                .iter()
+                .any(|word| line.contains(word))
+                && !line.contains("clap::Command::new(")
+        });
+        let allowed = name == "src/clients/program.rs" || name.starts_with("src/tui/screen/");
+        assert!(allowed || starts.count() == 0, "{name} starts a program; clients/program.rs does");
+    }
+}
+
+#[test]
 fn only_apply_changes_a_part() {
     for word in [
         "create_partitions(",

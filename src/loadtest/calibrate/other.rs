@@ -1,6 +1,7 @@
 //! Programs of somebody else's that the engines are held against, where they are installed.
 
 use super::Meter;
+use crate::clients::program::{Purpose, command};
 use crate::domain::run::Latency;
 use crate::error::{Context, Error, Result};
 use crate::loadtest::interrupt::Interrupt;
@@ -46,7 +47,7 @@ impl Other {
 
     /// As fast as it can; oha at a rate where one is given, with answer times from the planned start.
     fn command(self, url: &str, seconds: u64, rate: Option<u32>) -> Command {
-        let (mut command, connections) = (Command::new(self.name()), CONNECTIONS.to_string());
+        let (mut command, connections) = (command(Purpose::Load, self.name()), CONNECTIONS.to_string());
         match self {
             Self::Oha => {
                 command.args(["--no-tui", "--output-format", "json", "-c", &connections]);

@@ -3,6 +3,7 @@
 use super::testrun::{Objects, name_of, runners};
 use super::{Generator, News, Offer, plan_file, summary_file};
 use crate::clients::kubernetes::Cluster;
+use crate::clients::program::{Purpose, command};
 use crate::domain::log::LogRequest;
 use crate::error::{Context, Error, Kind, Result};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,6 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::process::Command;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::Instant;
 
@@ -65,7 +65,7 @@ pub(super) fn start(offer: &Offer) -> Result<(Generator, Receiver<News>)> {
     let log = std::fs::File::create(&offer.log)
         .with_context(|| format!("cannot create {}", offer.log.display()))?;
     let own = std::env::current_exe().context("cannot find nsys itself")?;
-    let mut command = Command::new(&own);
+    let mut command = command(Purpose::User, &own);
     command.arg("generate").arg("--plan").arg(&file).stdin(Stdio::null()).stdout(Stdio::null());
     let child = command.stderr(log).process_group(0).spawn();
     let child = child.with_context(|| format!("cannot start {}", own.display()))?;

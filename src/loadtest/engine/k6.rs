@@ -3,14 +3,15 @@
 use super::live;
 use super::summary::{Bucket, Histogram, Summary, Times, WindowSummary};
 use super::{Generator, News, Offer, plan_file, summary_file};
+use crate::clients::program::{ChildEnvironment, Purpose, command};
 use crate::domain::run::Latency;
 use crate::domain::scenario::Scenario;
 use crate::error::{Context, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::mpsc::Receiver;
 
 pub(super) const LEVEL: &str = include_str!("../../../load-tests/lib/level.js");
@@ -43,7 +44,7 @@ pub fn script_digest(told: &str) -> String {
 /// # Errors
 /// When it cannot be started.
 pub async fn version(k6: &Path) -> Result<String> {
-    let output = Command::new(k6).arg("version").output().await;
+    let output = command(Purpose::Load, k6).arg("version").output().await;
     let output = output.with_context(|| format!("cannot start {}", k6.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(text.lines().next().unwrap_or("unknown").trim().to_owned())
@@ -51,7 +52,7 @@ pub async fn version(k6: &Path) -> Result<String> {
 
 /// Starts the k6 processes of a level; each takes its segment of it.
 pub(super) fn start(offer: &Offer) -> Result<(Generator, Receiver<News>)> {
-    let scripts = offer.work.join("k6");
+    let scripts = scripts_dir(&offer.work);
     std::fs::create_dir_all(scripts.join("lib"))
         .with_context(|| format!("cannot create {}", scripts.display()))?;
     let file = scripts.join(format!("{}.js", offer.scenario.as_str()));
@@ -75,18 +76,33 @@ fn spawn(offer: &Offer, script: &Path, index: u32, dashboard: u16, log: &std::fs
     let mut told = offer.plan.clone();
     (told["summary"], told["several"]) = (json!(summary), json!(offer.generators > 1));
     crate::stack::layout::write_private(&plan, &told.to_string())?;
-    let mut command = Command::new(&offer.program);
+    let mut command = environment(&scripts_dir(&offer.work), &plan, dashboard).command(&offer.program);
     command
         .args(arguments(index, offer.generators))
         .args(["--address", &format!("127.0.0.1:{}", free_port()?)]);
-    command.arg(script).env("NSYS_PLAN", &plan).env("K6_NO_USAGE_REPORT", "true");
-    // Its built-in dashboard tells each second while it runs. On one address only: by default it
-    // listens on all of them.
-    command.env("K6_WEB_DASHBOARD", "true").env("K6_WEB_DASHBOARD_PERIOD", "1s");
-    command.env("K6_WEB_DASHBOARD_HOST", "127.0.0.1").env("K6_WEB_DASHBOARD_PORT", dashboard.to_string());
+    command.arg(script);
     let share = |log: &std::fs::File| log.try_clone().context("cannot share the log");
     command.stdin(Stdio::null()).stdout(share(log)?).stderr(share(log)?).process_group(0);
     command.spawn().with_context(|| format!("cannot start {}", offer.program.display()))
+}
+
+/// All that k6 is told by its environment. Its variables and the config.json of its home are stronger
+/// than the script, so neither is the user's: its home is where its scripts are.
+fn environment(home: &Path, plan: &Path, dashboard: u16) -> ChildEnvironment {
+    ChildEnvironment::new(Purpose::Load)
+        .with("HOME", home)
+        .with("NSYS_PLAN", plan)
+        .with("K6_NO_USAGE_REPORT", "true")
+        // Its built-in dashboard tells each second while it runs. On one address only: by default it
+        // listens on all of them.
+        .with("K6_WEB_DASHBOARD", "true")
+        .with("K6_WEB_DASHBOARD_PERIOD", "1s")
+        .with("K6_WEB_DASHBOARD_HOST", "127.0.0.1")
+        .with("K6_WEB_DASHBOARD_PORT", dashboard.to_string())
+}
+
+fn scripts_dir(work: &Path) -> PathBuf {
+    work.join("k6")
 }
 
 /// Arguments of the `index`-th of several k6, each with its segment of the whole.
@@ -268,6 +284,15 @@ mod tests {
         assert!((found.quantile(0.5).unwrap() - 100.0).abs() < 0.1);
         let few = json!({"metrics": {"t": {"values": {"count": 9, "p(95)": 1.0, "max": 2.0}}}});
         assert_eq!(times_of(&few, "t").histogram, None);
+    }
+
+    #[test]
+    fn nothing_of_the_users_k6_reaches_it() {
+        let pairs = environment(Path::new("/work/k6"), Path::new("/work/plan.json"), 99).pairs();
+        let of_k6: Vec<_> = pairs.iter().filter(|(name, _)| name.starts_with("K6_")).collect();
+        assert_eq!(of_k6.len(), 5, "{pairs:?}");
+        let home = |name: &str| pairs.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str());
+        assert_eq!((home("HOME"), home("XDG_CONFIG_HOME")), (Some("/work/k6"), None));
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use super::summary::{Bucket, Histogram, Summary, Times, WindowSummary};
 use super::{Generator, News, Offer, plan_file, summary_file};
+use crate::clients::program::{Purpose, command};
 use crate::domain::run::Latency;
 use crate::error::{Context, Result};
 use crate::generate::{self, decode};
 use serde_json::json;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdout};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// News that wait to be read.
@@ -36,7 +37,7 @@ fn spawn(offer: &Offer, index: u32, log: &std::fs::File) -> Result<Child> {
     let mut told = offer.plan.clone();
     (told["summary"], told["share"], told["of"]) = (json!(summary), json!(index), json!(offer.generators));
     crate::stack::layout::write_private(&plan, &told.to_string())?;
-    let mut command = Command::new(&offer.program);
+    let mut command = command(Purpose::Load, &offer.program);
     command.arg("generate").arg("--plan").arg(&plan);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
     command.stderr(log.try_clone().context("cannot share the log")?);

@@ -3,6 +3,7 @@
 
 use super::k6::{LEVEL, arguments, free_port};
 use super::{Generator, News, Offer, Where, live, summary_file};
+use crate::clients::program::{Purpose, command};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use base64::Engine as _;
@@ -46,7 +47,7 @@ impl Far {
     fn command(&self, options: &[String], host: &str, script: &str) -> Result<Command> {
         let (program, own) =
             self.ssh.split_first().ok_or_else(|| Error::usage("loadtest.ssh names no program"))?;
-        let mut command = Command::new(program);
+        let mut command = command(Purpose::User, program);
         // Nobody is there to type a password.
         command.args(own).args(["-o", "BatchMode=yes", "-T"]).args(options).args(["--", host, script]);
         Ok(command)
@@ -176,6 +177,7 @@ trap 'rm -rf "$dir"' EXIT
 IFS= read -r plan && printf '%s' "$plan" > plan.json
 IFS= read -r script && printf '%s' "$script" | base64 -d > level.js
 exec 3<&0
+env -i PATH="$PATH" HOME="$dir" LC_ALL=C.UTF-8 TZ=UTC \
 NSYS_PLAN="$dir/plan.json" K6_NO_USAGE_REPORT=true K6_WEB_DASHBOARD=true K6_WEB_DASHBOARD_PERIOD=1s \
 K6_WEB_DASHBOARD_HOST=127.0.0.1 K6_WEB_DASHBOARD_PORT={dashboard} \
 {k6} {} --address 127.0.0.1:0 level.js </dev/null 3<&- &

@@ -112,5 +112,6 @@ pub(super) async fn up(stack: &Stack, choice: &Choice, deadline: Instant, progre
     }
     let last: &[_] =
         if stack.endpoints.prometheus_url().is_empty() { &["api"] } else { &["api", "prometheus"] };
-    wait(last).await
+    wait(last).await?;
+    stack.runtime.remember(&stack.layout)
 }

@@ -117,6 +117,7 @@ pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progre
     let cluster = cluster(stack).await?;
     let objects = manifests::objects(stack, wanted.app, wanted.worker)?;
     let addresses = manifests::addresses(stack)?;
+    stack.runtime.remember(&stack.layout)?;
     let line = progress.line("objects");
     for object in &objects {
         let (kind, name) = kind_and_name(object);

@@ -1,14 +1,20 @@
 //! Processes of this machine under one supervisor.
 
-use super::{EachLine, Runtime, Wanted};
+mod draft;
+
+use super::{EachLine, Restart, Runtime, Wanted};
 use crate::clients::process;
+use crate::clients::program::{Purpose, command};
 use crate::domain::log::{self, LogRequest};
 use crate::domain::usage::Usage;
 use crate::error::{Context, Error, Result};
 use crate::render::progress::Progress;
+use crate::stack::capacity::Capacity;
+use crate::stack::parts::Known;
 use crate::stack::spec::{Record, Request};
 use crate::stack::up::{ground, loadtest_user, wait_ready};
 use crate::stack::{Stack, control, parts, prepare, replica};
+use draft::Draft;
 use process_wrap::tokio::{CommandWrap, ProcessSession};
 use std::io::{Read, Seek};
 use std::path::Path;
@@ -17,7 +23,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub(super) async fn records(stack: &Stack) -> Result<Vec<Record>> {
-    let mut records = control::list(&stack.layout).await?;
+    let Some(mut records) = control::ask(&stack.layout, &Request::Ps).await? else {
+        return match control::leftovers(&stack.layout)?.len() {
+            0 => Ok(Vec::new()),
+            left => Err(Error::unreachable(format!(
+                "the supervisor of this stack was killed; {left} of its processes still run"
+            ))
+            .hint("nsys up starts them anew, nsys down ends them")),
+        };
+    };
     for record in &mut records {
         if let Some((role, index)) = record.role().zip(record.name.rsplit_once('-')) {
             let port = stack.endpoints.metrics(role, index.1.parse().unwrap_or(1));
@@ -35,6 +49,11 @@ pub(super) fn usage(records: &[Record]) -> Vec<Option<Usage>> {
 /// The parts that `up` may be told to start or to leave out.
 const PARTS: [&str; 8] = ["postgres", "replica", "redis", "kafka", "prometheus", "jaeger", "app", "worker"];
 
+/// Parts that run and that `up` would restart.
+pub(super) async fn restarts(stack: &Stack, wanted: &Wanted) -> Result<Vec<Restart>> {
+    Ok(Draft::new(stack, wanted).await?.restarts())
+}
+
 pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progress: &Progress) -> Result<()> {
     wanted.choice.check(Runtime::Local, &PARTS)?;
     let chosen = |part: &str| wanted.choice.wants(part, !parts::OPTIONAL.contains(&part));
@@ -43,29 +62,20 @@ pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progre
         .chain((1..=wanted.worker).map(|index| ("worker", index)))
         .filter(|(role, _)| chosen(role))
         .collect();
-    prepare::prometheus(stack, &replicas)?;
-    let running = match control::ask(&stack.layout, &Request::Ps).await? {
-        Some(running) => running,
+    let draft = Draft::new(stack, wanted).await?;
+    if draft.starts_something() {
+        for note in Capacity::measure(stack).check()? {
+            progress.line("machine").finish(&note);
+        }
+    }
+    let running = match &draft.running {
+        Some(running) => running.clone(),
         None => start_supervisor(stack).await?,
     };
     check_ports(stack, &running, &replicas, |part| {
         wanted.choice.wants(part, part != replica::PART && !parts::OPTIONAL.contains(&part))
     })?;
-    let line = progress.line("prepare");
-    line.update("data directories");
-    let ground_parts: Vec<_> =
-        parts::INFRASTRUCTURE.into_iter().chain(parts::OPTIONAL).filter(|part| chosen(part)).collect();
-    let specs = parts::infrastructure(stack, &ground_parts).await?;
-    for spec in &specs {
-        tracing::info!(part = spec.name, program = %spec.program.display(), args = spec.args.join(" "), "part");
-    }
-    line.finish("ready");
-    send(stack, Request::Start { specs }).await?;
-    let waits = ground_parts.iter().map(|part| wait_ready(stack, part, deadline, progress));
-    futures::future::try_join_all(waits).await?;
-    if chosen("postgres") && chosen("kafka") {
-        ground(stack, deadline).await?;
-    }
+    lay_ground(stack, wanted, &draft, &replicas, deadline, progress).await?;
 
     // An optional part that an earlier `up` started stays until it is left out by name.
     let left_out = |name: &str| wanted.choice.without.iter().any(|part| part == name);
@@ -73,8 +83,8 @@ pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progre
     stop(stack, unwanted.collect()).await?;
     let traced =
         chosen("jaeger") || running.iter().any(|record| record.name == "jaeger" && !left_out(&record.name));
-    let replicated = follow(stack, wanted, &running, deadline, progress).await?;
-    let config = prepare::service(stack, prepare::Helpers { replicated, traced })?;
+    let replicated = follow(stack, wanted, &draft, deadline, progress).await?;
+    let (file, config) = prepare::service(stack, prepare::Helpers { replicated, traced })?;
     let names: Vec<_> = replicas.iter().map(|(role, index)| format!("{role}-{index}")).collect();
     let surplus: Vec<_> = running
         .iter()
@@ -84,7 +94,8 @@ pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progre
     stop(stack, surplus).await?;
     // One after the other: while one restarts with a new configuration, its siblings serve.
     for (role, index) in &replicas {
-        send(stack, Request::Start { specs: vec![parts::replica(stack, role, *index, &config)?] }).await?;
+        let spec = parts::replica(stack, role, *index, (&file, &config), Known(&draft.known))?;
+        send(stack, Request::Start { specs: vec![spec] }).await?;
         wait_ready(stack, &format!("{role}-{index}"), deadline, progress).await?;
     }
     if replicas.iter().any(|(role, _)| *role == "app") {
@@ -93,28 +104,65 @@ pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progre
     Ok(())
 }
 
+/// Starts what the service stands on, and makes schema and topics.
+async fn lay_ground(
+    stack: &Stack,
+    wanted: &Wanted,
+    draft: &Draft,
+    replicas: &[(&str, u32)],
+    deadline: Instant,
+    progress: &Progress,
+) -> Result<()> {
+    let line = progress.line("prepare");
+    line.update("data directories");
+    prepare::targets(stack, replicas)?;
+    let specs: Vec<_> = draft.ground.iter().filter(|spec| !draft.stays(spec, wanted)).cloned().collect();
+    let make = specs.iter().map(|spec| prepare::part(stack, &spec.name, &spec.program));
+    futures::future::try_join_all(make).await?;
+    for spec in &specs {
+        tracing::info!(part = spec.name, program = %spec.program.display(), args = spec.args.join(" "), "part");
+    }
+    line.finish("ready");
+    stack.runtime.remember(&stack.layout)?;
+    send(stack, Request::Start { specs }).await?;
+    let names: Vec<_> = draft.ground.iter().map(|spec| spec.name.as_str()).collect();
+    let waits = names.iter().map(|part| wait_ready(stack, part, deadline, progress));
+    futures::future::try_join_all(waits).await?;
+    if names.contains(&"postgres") && names.contains(&"kafka") {
+        ground(stack, deadline).await?;
+    }
+    Ok(())
+}
+
 /// Starts the replica of PostgreSQL when it was asked for, and keeps one that runs. Tells whether one runs.
 async fn follow(
     stack: &Stack,
     wanted: &Wanted,
-    running: &[Record],
+    draft: &Draft,
     deadline: Instant,
     progress: &Progress,
 ) -> Result<bool> {
-    let there = running.iter().any(|record| record.name == replica::PART);
-    let left_out = wanted.choice.without.iter().any(|part| part == replica::PART);
-    if left_out || !there && !wanted.choice.wants(replica::PART, false) {
-        return Ok(false);
-    }
-    if !there {
+    let Some(spec) = &draft.replica else { return Ok(false) };
+    if !draft.running.iter().flatten().any(|record| record.name == replica::PART) {
         let line = progress.line(replica::PART);
         line.update("copies the database");
         replica::copy(stack).await?;
         line.finish("copied");
     }
-    send(stack, Request::Start { specs: vec![parts::database_replica(stack)?] }).await?;
+    if !draft.stays(spec, wanted) {
+        send(stack, Request::Start { specs: vec![spec.clone()] }).await?;
+    }
     wait_ready(stack, replica::PART, deadline, progress).await?;
     Ok(true)
+}
+
+/// Ends a supervisor that keeps nothing: what an `up` that failed early leaves.
+pub(super) async fn end_idle_supervisor(stack: &Stack) {
+    let asked = control::ask(&stack.layout, &Request::Ps).await;
+    if asked.is_ok_and(|parts| parts.is_some_and(|parts| parts.is_empty())) {
+        // The failure that came before is what is told.
+        let _ = control::ask(&stack.layout, &Request::Shutdown).await;
+    }
 }
 
 async fn stop(stack: &Stack, names: Vec<String>) -> Result<()> {
@@ -136,17 +184,10 @@ async fn start_supervisor(stack: &Stack) -> Result<Vec<Record>> {
     let log = std::fs::File::create(stack.layout.log("supervisor"))
         .context("cannot create the supervisor's log")?;
     let own = std::env::current_exe().context("cannot find nsys itself")?;
-    let root = stack.layout.path("");
-    let mut command = CommandWrap::with_new(own, |command| {
-        command
-            .arg("supervise")
-            .arg("--root")
-            .arg(&root)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .current_dir("/");
-    });
+    let mut command = command(Purpose::Part, own);
+    command.arg("supervise").arg("--root").arg(stack.layout.path("")).current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    let mut command = CommandWrap::from(command);
     // Its own session: neither Ctrl-C nor the end of this terminal reaches it.
     let mut child = command.wrap(ProcessSession).spawn().context("cannot start the supervisor")?;
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -225,6 +266,12 @@ pub(super) async fn down(stack: &Stack, volumes: bool) -> Result<String> {
             }
         }
         told.push_str("; the data is gone");
+        for kept in stack.layout.set_aside(root) {
+            told.push_str(&format!(
+                "; the data of an earlier stack of this name is still in {}",
+                kept.display()
+            ));
+        }
     }
     Ok(told)
 }
@@ -243,7 +290,8 @@ pub(super) async fn logs(stack: &Stack, request: &LogRequest, each: &mut EachLin
     if names.is_empty() {
         return Err(Error::usage(format!("there is no log of {}", request.parts.join(", "))));
     }
-    let zone = jiff::tz::TimeZone::system();
+    // Parts are told to write UTC.
+    let zone = jiff::tz::TimeZone::UTC;
     let mut places = Vec::new();
     for name in &names {
         let (text, end) = last_part(stack, name, request.lines)

@@ -54,6 +54,7 @@ pub(in crate::stack::runtime) async fn up(
     let there = engine.containers(&project(stack)).await?;
     check_ports(stack, &services, &there)?;
     images(stack, &engine, &compose, &progress.line("images")).await?;
+    stack.runtime.remember(&stack.layout)?;
     let mut rolls = Vec::new();
     for role in ["app", "worker"] {
         if has(role) {
