@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod endpoints;
 pub mod health;
 mod identity;
+pub mod index_ages;
 pub mod layout;
 pub mod log;
 pub mod parts;

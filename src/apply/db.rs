@@ -66,6 +66,10 @@ pub(super) async fn make(stack: &Stack, change: &DbStep, line: &Line) -> Result<
         }
         DbStep::DropInvalid { name } => {
             let before = find(&mut database, name).await?;
+            if let Some(pid) = before.as_ref().and_then(|index| index.built_by) {
+                return Err(Error::refused(format!("{name} is being built by pid {pid}"))
+                    .hint("wait until that build has ended: nsys db indexes"));
+            }
             if before.as_ref().is_some_and(|index| index.valid) {
                 return Err(Error::refused(format!("{name} is valid by now")).hint("run the command again"));
             }
@@ -74,7 +78,7 @@ pub(super) async fn make(stack: &Stack, change: &DbStep, line: &Line) -> Result<
         }
         DbStep::Analyze { table } => {
             let budget = stack.loaded.config.tune.build_timeout;
-            database.run_within(&format!("ANALYZE \"{table}\""), budget).await?;
+            database.run_within(&format!("ANALYZE {table}"), budget).await?;
             Ok(both(Value::Null, Value::Null))
         }
         DbStep::Migrate { from, to, .. } => {
@@ -156,7 +160,7 @@ async fn clear_leftover(stack: &Stack, name: &str) -> Result<()> {
 }
 
 async fn drop_index(database: &mut Postgres, name: &str, budget: Duration) -> Result<()> {
-    database.run_within(&format!("DROP INDEX CONCURRENTLY IF EXISTS \"{name}\""), budget).await?;
+    database.run_within(&format!("DROP INDEX CONCURRENTLY IF EXISTS {name}"), budget).await?;
     match find(database, name).await? {
         None => Ok(()),
         Some(_) => Err(Error::failed(format!("{name} is still there after it was dropped"))),

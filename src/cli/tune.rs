@@ -2,6 +2,7 @@
 
 use super::PlanFlags;
 use clap::{Args, Subcommand};
+use std::time::Duration;
 
 /// `nsys tune …`
 #[derive(Clone, Debug, Subcommand)]
@@ -87,6 +88,9 @@ pub struct TuneDbArgs {
     /// Drop indexes that no read used since the statistics began
     #[arg(long, conflicts_with_all = ["indexes", "suggest"])]
     pub drop_unused: bool,
+    /// How long an index must have been unused, by the primary and by a replica that serves reads
+    #[arg(long, value_name = "DURATION", value_parser = super::parse_duration, default_value = "168h", requires = "drop_unused")]
+    pub unused_for: Duration,
     /// Most connections each process of the service opens
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub pool_size: Option<u32>,

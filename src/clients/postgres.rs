@@ -11,6 +11,7 @@ mod statistics;
 pub use hypothetical::Planned;
 pub use index::{BuildProgress, Execution};
 pub use journey::Progress;
+pub use schema::own_indexes;
 
 use crate::domain::database::{Connections, LockWait, TableSize};
 use crate::domain::run::Statement;
@@ -290,10 +291,11 @@ impl Postgres {
     /// When the server refuses.
     pub async fn table_sizes(&mut self) -> Result<Vec<TableSize>> {
         let rows = sqlx::query(
-            "SELECT s.relname::text, pg_total_relation_size(s.relid), pg_indexes_size(s.relid), s.n_live_tup, s.n_dead_tup,
+            "SELECT s.relid::regclass::text, pg_total_relation_size(s.relid), pg_indexes_size(s.relid), s.n_live_tup, s.n_dead_tup,
                     CASE WHEN c.reltuples >= 0 AND width.bytes IS NOT NULL THEN greatest(0, pg_relation_size(s.relid)
                         - ceil(greatest(c.reltuples, s.n_live_tup) * (28 + ceil(width.bytes / 8) * 8)
-                            / ((page.bytes - 24) * coalesce(fill.pct, 100) / 100)) * page.bytes)::int8 END
+                            / ((page.bytes - 24) * coalesce(fill.pct, 100) / 100)) * page.bytes)::int8 END,
+                    CASE WHEN c.relispartition THEN pg_partition_root(s.relid)::regclass::text END
              FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid
              CROSS JOIN (SELECT current_setting('block_size')::float8 AS bytes) page
              LEFT JOIN LATERAL (SELECT sum((1 - null_frac) * avg_width)::float8 AS bytes FROM pg_stats p
@@ -312,6 +314,7 @@ impl Postgres {
             live_rows: row.get(3),
             dead_rows: row.get(4),
             bloat_bytes: row.get(5),
+            partition_of: row.get(6),
         };
         Ok(rows.iter().map(of).collect())
     }

@@ -8,7 +8,7 @@ use crate::domain::index::{self, Finding};
 use crate::domain::snapshot::{self, Snapshot};
 use crate::error::{Context, Error, Result};
 use crate::render::{Out, format, table::Table};
-use crate::stack::Stack;
+use crate::stack::{Stack, index_ages};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -135,6 +135,7 @@ async fn locks(stack: &Stack, out: Out) -> Result<()> {
 fn remark(finding: &Finding) -> String {
     match finding {
         Finding::Invalid => "INVALID: an interrupted build left it; nsys tune db --indexes rebuilds".into(),
+        Finding::Building { pid } => format!("being built by pid {pid}"),
         Finding::Duplicate { of } => format!("the same as {of}"),
         Finding::CoveredBy { other } => format!("{other} serves the same reads"),
         Finding::Unused => "never used".into(),
@@ -144,6 +145,7 @@ fn remark(finding: &Finding) -> String {
 async fn indexes(stack: &Stack, since: Option<&str>, out: Out) -> Result<()> {
     let mut database = connect(stack).await?;
     let (indexes, use_since) = (database.indexes().await?, database.statistics_since().await?);
+    index_ages::note(stack, &indexes)?;
     let earlier = since.map(|name| kept(stack, name)).transpose()?;
     let mut head = vec!["index", "table", "size", "scans"];
     head.extend(earlier.is_some().then_some("since"));

@@ -7,7 +7,7 @@ use crate::domain::advice::{self, Candidate, Gain, Suggestion};
 use crate::domain::index::same_definition;
 use crate::domain::snapshot;
 use crate::error::Result;
-use crate::plan::index::{Wanted, plan_indexes, statement};
+use crate::plan::index::{Wanted, plan_indexes, spelled, statement};
 use crate::plan::{Plan, Read};
 use crate::render::format;
 use crate::stack::Stack;
@@ -31,10 +31,11 @@ pub(super) async fn plan(stack: &Stack, since: Option<&str>) -> Result<Plan> {
     }
     let statements = snapshot::slowest(counted, 0.0, STATEMENTS);
     let tables = database.table_sizes().await?;
+    let names = database.table_names().await?;
     let rows = tables.iter().map(|one| (one.table.clone(), one.live_rows)).collect();
 
     database.begin_supposing().await?;
-    let looked = look(&mut database, &statements, &rows).await;
+    let looked = look(&mut database, &statements, &rows, &names).await;
     database.end_supposing().await?;
     let (found, tried) = looked?;
     let suggestions = advice::merge(found);
@@ -44,7 +45,7 @@ pub(super) async fn plan(stack: &Stack, since: Option<&str>) -> Result<Plan> {
     analyze.sort_unstable();
     analyze.dedup();
     let mut plan = plan_indexes(&database.indexes().await?, &wanted, &analyze, &tables)
-        .map_err(super::tune::another_definition)?;
+        .map_err(super::tune::conflict)?;
     plan.title = "suggested indexes".into();
     let gains = suggestions.iter().flat_map(|one| &one.gains);
     plan.reads.extend(gains.map(|gain| Read {
@@ -72,13 +73,14 @@ async fn look(
     database: &mut Postgres,
     statements: &[snapshot::Counted],
     rows: &HashMap<String, i64>,
+    names: &advice::TableNames,
 ) -> Result<(Found, bool)> {
     let can_try = database.can_suppose().await?;
     let mut distinct: HashMap<String, HashMap<String, f64>> = HashMap::new();
     let mut found = Vec::new();
     for one in statements {
         let Some(planned) = database.generic_plan(&one.query).await? else { continue };
-        for scan in advice::scans(&planned.plan) {
+        for scan in advice::scans(&planned.plan, names) {
             if rows.get(&scan.table).copied().unwrap_or(0) < LEAST_ROWS {
                 continue;
             }
@@ -150,7 +152,12 @@ fn wanted(suggestion: &Suggestion) -> Wanted {
     }
     match known {
         Some(known) => Wanted { serves, ..known },
-        None => Wanted { name: index.name(), table: index.table.clone(), sql: own, serves },
+        None => Wanted {
+            name: spelled(&index.name(), &index.table),
+            table: index.table.clone(),
+            sql: own,
+            serves,
+        },
     }
 }
 

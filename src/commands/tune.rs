@@ -7,6 +7,7 @@ use crate::cli::{
     Cli, Command, TuneCacheArgs, TuneCommand, TuneDbArgs, TuneKafkaArgs, TunePlanArgs, TuneServiceArgs,
 };
 use crate::clients::kafka::{self, Brokers};
+use crate::clients::postgres::{Postgres, own_indexes};
 use crate::config::overlay;
 use crate::error::{Error, Result};
 use crate::loadtest::runs::Runs;
@@ -14,7 +15,7 @@ use crate::plan::index::{self, Wanted};
 use crate::plan::merge::merge;
 use crate::plan::{CacheStep, DbStep, Plan, Read, Step, config, partitions};
 use crate::render::Out;
-use crate::stack::{Stack, replica, spec};
+use crate::stack::{Stack, index_ages, replica, spec};
 use clap::Parser;
 use nsys_contract::{schema, topics};
 use std::time::Duration;
@@ -143,9 +144,7 @@ async fn database(stack: &Stack, args: &TuneDbArgs) -> Result<Plan> {
         plans.push(suggest::plan(stack, args.since.as_deref()).await?);
     }
     if args.drop_unused {
-        let mut database = connect(stack).await?;
-        let since = database.statistics_since().await?;
-        plans.push(index::plan_drop_unused(&database.indexes().await?, &since));
+        plans.push(unused_indexes(stack, args.unused_for).await?);
     }
     let mut wanted = Vec::new();
     wanted.extend(args.pool_size.map(|size| ("db.pool_size", Value::from(i64::from(size)))));
@@ -185,8 +184,8 @@ async fn guide_indexes(stack: &Stack, args: &TuneDbArgs) -> Result<Plan> {
     if let Some(lacks) = wanted.iter().find(|one| !tables.iter().any(|table| table.table == one.table)) {
         return Err(Error::failed(format!("there is no table {}", lacks.table)).hint("nsys db migrate"));
     }
-    let mut plan = index::plan_indexes(&present, &wanted, &schema::ANALYZE_TABLES, &tables)
-        .map_err(another_definition)?;
+    let mut plan =
+        index::plan_indexes(&present, &wanted, &schema::ANALYZE_TABLES, &tables).map_err(conflict)?;
     if plan.is_empty() && args.analyze {
         let analyze = schema::ANALYZE_TABLES.map(|table| Step::Db(DbStep::Analyze { table: table.into() }));
         plan.steps.extend(analyze);
@@ -202,8 +201,48 @@ async fn guide_indexes(stack: &Stack, args: &TuneDbArgs) -> Result<Plan> {
     Ok(plan)
 }
 
-pub(super) fn another_definition(why: String) -> Error {
-    Error::refused(why).hint("drop or rename that index, or leave it out with --only NAME")
+pub(super) fn conflict(why: index::IndexConflict) -> Error {
+    Error::refused(why.to_string()).hint(why.hint())
+}
+
+async fn unused_indexes(stack: &Stack, unused_for: Duration) -> Result<Plan> {
+    let mut database = connect(stack).await?;
+    let present = database.indexes().await?;
+    let replica = match replica_url(stack).await? {
+        None => None,
+        Some(url) => {
+            let asked = async { Postgres::connect(&url, PATIENCE).await?.indexes().await };
+            let indexes = asked.await.map_err(|error| {
+                Error::refused(format!("the replica cannot be asked what it uses: {}", error.message))
+                    .hint("reads may go there: an index unused on the primary is not unused")
+            });
+            Some(indexes?)
+        }
+    };
+    let evidence = index::UsageEvidence {
+        since: &database.statistics_since().await?,
+        counted_for: database.counted_for().await?,
+        known_for: &index_ages::note(stack, &present)?,
+        unused_for,
+        own: &own_indexes(),
+        replica: replica.as_deref(),
+    };
+    Ok(index::plan_drop_unused(&present, &evidence))
+}
+
+/// Where reads go beside the primary.
+async fn replica_url(stack: &Stack) -> Result<Option<String>> {
+    let configured = &stack.loaded.config.db.read_url;
+    if configured == "none" {
+        return Ok(None);
+    }
+    if !configured.is_empty() {
+        return Ok(Some(configured.clone()));
+    }
+    if stack.records().await?.iter().any(|part| part.name == replica::PART) {
+        return Ok(Some(stack.endpoints.replica_url(&stack.layout.secret("postgres")?)));
+    }
+    Ok(None)
 }
 
 async fn broker(stack: &Stack, args: &TuneKafkaArgs) -> Result<Plan> {

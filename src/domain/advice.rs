@@ -6,6 +6,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
 /// An index is suggested when it takes at least this share of a statement's cost away: what it costs
@@ -14,10 +15,13 @@ const LEAST_SAVING: f64 = 0.5;
 /// Names of PostgreSQL are cut at 63 bytes.
 const LONGEST_NAME: usize = 63;
 
+/// How SQL spells each table, by schema and name.
+pub type TableNames = HashMap<(String, String), String>;
+
 /// One scan of a plan: what it compares, and in which order its rows are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scan {
-    /// The table.
+    /// The table as SQL spells it.
     pub table: String,
     /// Whether it reads the whole table.
     pub whole: bool,
@@ -42,9 +46,17 @@ impl Candidate {
     /// A name that says what it is for.
     #[must_use]
     pub fn name(&self) -> String {
-        let columns: Vec<_> = self.columns.iter().map(|column| column.replace(' ', "_")).collect();
-        let mut name = format!("idx_{}_{}", self.table, columns.join("_")).to_lowercase();
-        name.truncate(LONGEST_NAME);
+        let words = format!("idx_{}_{}", self.table, self.columns.join("_"));
+        let words = words.replace('"', "").replace(" DESC", "_desc");
+        let plain = |one: char| if one.is_ascii_alphanumeric() { one.to_ascii_lowercase() } else { '_' };
+        let mut name: String = words.chars().map(plain).collect();
+        // What does not fit, or differs by more than this name can tell, is told apart by a digest.
+        let faithful = words.chars().all(|one| plain(one) == one || one == '.');
+        if name.len() > LONGEST_NAME || !faithful {
+            let digest = Sha256::digest(format!("{} ({})", self.table, self.columns.join(", ")));
+            name.truncate(LONGEST_NAME - 7);
+            name.push_str(&format!("_{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2]));
+        }
         name
     }
 
@@ -128,15 +140,15 @@ pub fn merge(found: Vec<(Candidate, Option<i64>, Gain)>) -> Vec<Suggestion> {
 }
 
 /// The scans of a plan, as `EXPLAIN (VERBOSE, FORMAT JSON)` writes it, that compare or sort something
-/// of a table of the service.
+/// of one of these tables.
 #[must_use]
-pub fn scans(plan: &Value) -> Vec<Scan> {
+pub fn scans(plan: &Value, tables: &TableNames) -> Vec<Scan> {
     let mut found = Vec::new();
-    walk(plan, &[], &mut found);
+    walk(plan, &[], tables, &mut found);
     found
 }
 
-fn walk(node: &Value, sort: &[String], found: &mut Vec<Scan>) {
+fn walk(node: &Value, sort: &[String], tables: &TableNames, found: &mut Vec<Scan>) {
     let kind = node["Node Type"].as_str().unwrap_or_default();
     let own: Vec<String> = node["Sort Key"]
         .as_array()
@@ -150,9 +162,10 @@ fn walk(node: &Value, sort: &[String], found: &mut Vec<Scan>) {
         "Limit" | "Gather" | "Gather Merge" | "Result" | "LockRows" => sort,
         _ => &[],
     };
-    let own_table = node["Schema"].as_str().is_none_or(|schema| schema == "public");
-    if let Some(table) = node["Relation Name"].as_str().filter(|_| own_table) {
-        let mut scan = Scan { table: table.to_owned(), whole: kind == "Seq Scan", ..Scan::default() };
+    let name = |table: &str| (node["Schema"].as_str().unwrap_or("public").to_owned(), table.to_owned());
+    let table = node["Relation Name"].as_str().and_then(|table| tables.get(&name(table)));
+    if let Some(table) = table {
+        let mut scan = Scan { table: table.clone(), whole: kind == "Seq Scan", ..Scan::default() };
         scan.sort = sort.to_vec();
         for condition in ["Filter", "Index Cond", "Recheck Cond"] {
             for part in conjuncts(node[condition].as_str().unwrap_or_default()) {
@@ -164,7 +177,7 @@ fn walk(node: &Value, sort: &[String], found: &mut Vec<Scan>) {
         }
     }
     for child in node["Plans"].as_array().into_iter().flatten() {
-        walk(child, handed_on, found);
+        walk(child, handed_on, tables, found);
     }
 }
 
@@ -260,14 +273,29 @@ fn compare(part: &str, scan: &mut Scan) {
     }
 }
 
-/// The column that a side of a comparison is, if it is nothing else: without qualifier and cast.
+/// The column that a side of a comparison is, if it is nothing else: without qualifier and cast, in
+/// quotes where the server writes it so.
 fn column(text: &str) -> Option<String> {
     let text = peel(text.trim());
     let text = text.split_once("::").map_or(text, |(before, _)| peel(before));
-    let bare = text.rsplit_once('.').map_or(text, |(_, name)| name).trim_matches('"');
-    let first_fits = bare.starts_with(|one: char| one.is_ascii_lowercase() || one == '_');
-    let all_fit = bare.bytes().all(|one| one.is_ascii_lowercase() || one.is_ascii_digit() || one == b'_');
-    (first_fits && all_fit).then(|| bare.to_owned())
+    let (first, rest) = identifier(text)?;
+    let (bare, rest) = match rest.strip_prefix('.') {
+        Some(qualified) => identifier(qualified)?,
+        None => (first, rest),
+    };
+    rest.is_empty().then(|| bare.to_owned())
+}
+
+/// The identifier that text begins with, quotes included, and what follows it.
+fn identifier(text: &str) -> Option<(&str, &str)> {
+    let end = if let Some(quoted) = text.strip_prefix('"') {
+        quoted.find('"').filter(|length| *length > 0).map(|length| length + 2)?
+    } else {
+        let fits = |one: char| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '_';
+        text.find(|one| !fits(one)).unwrap_or(text.len())
+    };
+    let starts = text.starts_with(|one: char| one.is_ascii_lowercase() || one == '_' || one == '"');
+    starts.then(|| text.split_at(end))
 }
 
 fn sort_column(key: &str) -> Option<String> {
@@ -282,6 +310,16 @@ fn sort_column(key: &str) -> Option<String> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    fn scans(plan: &Value) -> Vec<Scan> {
+        let name = |schema: &str, table: &str| (schema.to_owned(), table.to_owned());
+        let tables = HashMap::from([
+            (name("public", "t"), "t".to_owned()),
+            (name("public", "notifications"), "notifications".to_owned()),
+            (name("shop", "UserEvents"), "shop.\"UserEvents\"".to_owned()),
+        ]);
+        super::scans(plan, &tables)
+    }
 
     fn list_of_a_user() -> Value {
         json!({"Node Type": "Limit", "Plans": [{"Node Type": "Gather Merge", "Plans": [{
@@ -319,6 +357,23 @@ mod tests {
         let found = scans(&plan);
         assert_eq!(found[0].equal, ["a", "b"]);
         assert_eq!(found[0].range, ["c", "d", "g"]);
+    }
+
+    #[test]
+    fn names_that_need_quotes_keep_them() {
+        let plan = json!({"Node Type": "Seq Scan", "Schema": "shop", "Relation Name": "UserEvents", "Filter":
+            "((\"UserEvents\".\"userId\" = $1) AND ((kind)::text = 'x'::text))", "Alias": "UserEvents"});
+        let found = scans(&plan);
+        assert_eq!(
+            (found[0].table.as_str(), found[0].equal.join(" ")),
+            ("shop.\"UserEvents\"", "\"userId\" kind".into())
+        );
+        let name =
+            |column: &str| Candidate { table: found[0].table.clone(), columns: vec![column.into()] }.name();
+        assert!(name("\"userId\"").starts_with("idx_shop_userevents_userid_"));
+        assert_ne!(name("\"userId\""), name("userid"));
+        let foreign = json!({"Node Type": "Seq Scan", "Schema": "pg_catalog", "Relation Name": "pg_class", "Filter": "(relname = $1)"});
+        assert!(scans(&foreign).is_empty());
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub struct Connections {
 /// Size of one table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableSize {
-    /// Its name.
+    /// Its name as SQL spells it: quoted where it must be, with its schema unless that is `public`.
     pub table: String,
     /// With indexes and TOAST.
     pub total_bytes: i64,
@@ -32,6 +32,9 @@ pub struct TableSize {
     /// statistics of column widths; absent before the first `ANALYZE`.
     #[serde(default)]
     pub bloat_bytes: Option<i64>,
+    /// The partitioned table that it is a part of.
+    #[serde(default)]
+    pub partition_of: Option<String>,
 }
 
 /// One migration of the schema.

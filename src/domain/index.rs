@@ -1,13 +1,16 @@
 //! Indexes of PostgreSQL: what they are, whether two are the same, which one is superfluous.
 
+mod shape;
+
 use serde::{Deserialize, Serialize};
+use shape::Shape;
 
 /// One index as the catalogue has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
-    /// Its name.
+    /// Its name as SQL spells it: quoted where it must be, with its schema unless that is `public`.
     pub name: String,
-    /// Its table.
+    /// Its table, spelled so too.
     pub table: String,
     /// `CREATE INDEX …`, as the server writes it.
     pub definition: String,
@@ -19,6 +22,9 @@ pub struct Index {
     pub bytes: i64,
     /// Times it was used since the statistics began.
     pub scans: i64,
+    /// The backend that is building it right now.
+    #[serde(default)]
+    pub built_by: Option<i32>,
 }
 
 /// What is said about an index in a list.
@@ -27,6 +33,11 @@ pub struct Index {
 pub enum Finding {
     /// An interrupted build left it.
     Invalid,
+    /// A session is building it.
+    Building {
+        /// Its backend.
+        pid: i32,
+    },
     /// Another index is the same.
     Duplicate {
         /// Its name.
@@ -62,15 +73,18 @@ pub fn findings(indexes: &[Index]) -> Vec<Vec<Finding>> {
     let about = |position: usize| {
         let (index, shape) = (&indexes[position], &shapes[position]);
         let mut found = Vec::new();
-        if !index.valid {
-            found.push(Finding::Invalid);
+        match index.built_by {
+            Some(pid) => found.push(Finding::Building { pid }),
+            None if !index.valid => found.push(Finding::Invalid),
+            None => {}
         }
         if !index.constraint {
             let others = || (0..indexes.len()).filter(|other| *other != position);
             // Of two equal ones the later is superfluous, unless the other holds a rule.
-            let twin = others()
-                .find(|other| shapes[*other] == *shape && (*other < position || indexes[*other].constraint));
-            let wider = others().find(|other| shapes[*other].covers(shape));
+            let twin = others().find(|other| {
+                shapes[*other].serving == shape.serving && (*other < position || indexes[*other].constraint)
+            });
+            let wider = others().find(|other| shapes[*other].serving.covers(&shape.serving));
             if let Some(twin) = twin {
                 found.push(Finding::Duplicate { of: indexes[twin].name.clone() });
             } else if let Some(wider) = wider {
@@ -83,75 +97,6 @@ pub fn findings(indexes: &[Index]) -> Vec<Vec<Finding>> {
         found
     };
     (0..indexes.len()).map(about).collect()
-}
-
-/// The parts of a definition that decide what an index can serve.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Shape {
-    table: String,
-    method: String,
-    columns: Vec<String>,
-    predicate: String,
-}
-
-impl Shape {
-    fn read(definition: &str) -> Self {
-        let text = definition.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-        let (head, rest) = text.split_once('(').unwrap_or((&text, ""));
-        let (columns, tail) = closing(rest);
-        let table = head.split(" on ").nth(1).unwrap_or(head);
-        let (table, method) = table.split_once(" using ").unwrap_or((table, "btree"));
-        let plain = |text: &str| text.replace("::text", "").replace(['(', ')', '"'], "").trim().to_owned();
-        Self {
-            table: plain(table.trim().trim_start_matches("only ").trim_start_matches("public.")),
-            method: method.trim().to_owned(),
-            columns: top_level(columns).into_iter().map(plain).collect(),
-            predicate: tail.split_once(" where ").map_or_else(String::new, |(_, condition)| plain(condition)),
-        }
-    }
-
-    /// Whether every read that `other` serves is served by this one too.
-    fn covers(&self, other: &Self) -> bool {
-        self.table == other.table
-            && self.method == other.method
-            && self.predicate == other.predicate
-            && self.columns.len() > other.columns.len()
-            && self.columns.starts_with(&other.columns)
-    }
-}
-
-/// Splits after the bracket that closes the one already open.
-fn closing(text: &str) -> (&str, &str) {
-    let mut depth = 1;
-    for (place, character) in text.char_indices() {
-        match character {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return (&text[..place], &text[place + 1..]);
-        }
-    }
-    (text, "")
-}
-
-/// Splits at commas that are not inside brackets.
-fn top_level(text: &str) -> Vec<&str> {
-    let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
-    for (place, character) in text.char_indices() {
-        match character {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            ',' if depth == 0 => {
-                parts.push(&text[start..place]);
-                start = place + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[start..]);
-    parts
 }
 
 #[cfg(test)]
@@ -194,6 +139,54 @@ mod tests {
         let partial = index("partial", "CREATE INDEX p ON t USING btree (a, b) WHERE (a > 1)");
         assert_eq!(findings(&[narrow.clone(), wide])[0], [Finding::CoveredBy { other: "wide".into() }]);
         assert!(findings(&[narrow, partial])[0].is_empty());
+    }
+
+    #[test]
+    fn included_columns_are_no_keys() {
+        let plain = index("plain", "CREATE INDEX plain ON public.d USING btree (a)");
+        let covering = index("covering", "CREATE INDEX covering ON public.d USING btree (a) INCLUDE (b)");
+        let found = findings(&[plain, covering]);
+        assert_eq!(found, [vec![Finding::CoveredBy { other: "covering".into() }], vec![]]);
+    }
+
+    #[test]
+    fn conditions_that_only_look_alike_are_two() {
+        let on = |condition: &str| format!("CREATE INDEX x ON d USING btree (b) WHERE {condition}");
+        assert!(!same_definition(&on("(s = 'Active'::text)"), &on("(s = 'active'::text)")));
+        let either = on("(((a = 1) OR (a = 2)) AND (b > 0))");
+        assert!(!same_definition(&either, &on("((a = 1) OR ((a = 2) AND (b > 0)))")));
+        assert!(same_definition(&either, &on("(a = 1 OR a = 2) AND b > 0")));
+        assert!(same_definition(&on("((s)::text = 'x'::text)"), &on("s = 'x'")));
+        assert!(!same_definition(&on("(lower(s) = 'x'::text)"), &on("s = 'x'")));
+    }
+
+    #[test]
+    fn quoted_names_keep_their_case() {
+        let quoted = "CREATE INDEX x ON \"UserEvents\" (\"userId\")";
+        let server = "CREATE INDEX x ON public.\"UserEvents\" USING btree (\"userId\")";
+        assert!(same_definition(quoted, server));
+        assert!(!same_definition(quoted, "CREATE INDEX x ON userevents (userid)"));
+        assert!(same_definition(
+            "CREATE INDEX x ON t (\"a\" ASC)",
+            "CREATE INDEX x ON public.t USING btree (a)"
+        ));
+    }
+
+    #[test]
+    fn what_admits_other_rows_is_another_index() {
+        let plain = "CREATE INDEX x ON t (a)";
+        assert!(!same_definition(plain, "CREATE UNIQUE INDEX x ON t (a)"));
+        assert!(!same_definition(
+            "CREATE UNIQUE INDEX x ON t (a)",
+            "CREATE UNIQUE INDEX x ON t USING btree (a) NULLS NOT DISTINCT"
+        ));
+    }
+
+    #[test]
+    fn an_index_that_is_being_built_is_no_leftover() {
+        let building =
+            Index { valid: false, built_by: Some(7), ..index("b", "CREATE INDEX b ON t USING btree (a)") };
+        assert_eq!(findings(&[building])[0], [Finding::Building { pid: 7 }]);
     }
 
     #[test]

@@ -301,9 +301,9 @@ impl Step {
         match self {
             Self::Db(DbStep::BuildIndex { sql, .. }) => sql.clone(),
             Self::Db(DbStep::DropIndex { name, .. } | DbStep::DropInvalid { name }) => {
-                format!("DROP INDEX CONCURRENTLY IF EXISTS \"{name}\"")
+                format!("DROP INDEX CONCURRENTLY IF EXISTS {name}")
             }
-            Self::Db(DbStep::Analyze { table }) => format!("ANALYZE \"{table}\""),
+            Self::Db(DbStep::Analyze { table }) => format!("ANALYZE {table}"),
             Self::Db(DbStep::Migrate { names, .. }) => {
                 names.iter().map(|name| format!("migrations/{name}.sql")).collect::<Vec<_>>().join(" + ")
             }

@@ -136,6 +136,7 @@ fn database(at_s: f64) -> Database {
                 live_rows: 2_345_678,
                 dead_rows: 12_345,
                 bloat_bytes: None,
+                partition_of: None,
             },
             sequential_scans: 12,
             index_scans: 4_567_890,

@@ -107,6 +107,7 @@ fn indexes_are_proved_and_taken_back_whatever_happens() {
     indexes::without_the_table_the_right_the_disk_or_the_server(&place);
     database::looks_with_deltas(&place);
     database::suggests_what_the_statements_ask_for(&place);
+    database::knows_every_table_by_its_name(&place);
     cache::is_flushed_with_care(&place);
     cache::of_a_cluster_is_refused(&place);
 }

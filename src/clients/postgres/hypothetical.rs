@@ -93,7 +93,7 @@ impl Postgres {
     /// When the server refuses.
     pub async fn suppose(&mut self, candidate: &Candidate) -> Result<i64> {
         self.execute("SELECT hypopg_reset()").await.context("cannot forget a hypothetical index")?;
-        let sql = format!("CREATE INDEX ON \"{}\" ({})", candidate.table, candidate.columns.join(", "));
+        let sql = format!("CREATE INDEX ON {} ({})", candidate.table, candidate.columns.join(", "));
         let row = sqlx::query("SELECT hypopg_relation_size(indexrelid) FROM hypopg_create_index($1)")
             .bind(sql)
             .fetch_one(&mut self.connection)

@@ -29,18 +29,21 @@ pub struct Execution {
 }
 
 impl Postgres {
-    /// The user's indexes, by table and name.
+    /// The user's indexes in every schema, by table and name.
     ///
     /// # Errors
     /// When the server refuses.
     pub async fn indexes(&mut self) -> Result<Vec<Index>> {
         let rows = sqlx::query(
-            "SELECT c.relname::text AS name, t.relname::text AS tab, pg_get_indexdef(i.indexrelid) AS definition, i.indisvalid AND i.indisready AS valid,
-                    i.indisunique OR i.indisprimary OR i.indisexclusion AS rule,
-                    pg_relation_size(i.indexrelid) AS bytes, coalesce(s.idx_scan, 0) AS scans
+            "SELECT c.oid::regclass::text AS name, t.oid::regclass::text AS tab, pg_get_indexdef(i.indexrelid) AS definition,
+                    i.indisvalid AND i.indisready AS valid,
+                    -- An index of a partitioned table, or a part of one, cannot go by itself.
+                    i.indisunique OR i.indisprimary OR i.indisexclusion OR c.relkind = 'I' OR c.relispartition AS rule,
+                    pg_relation_size(i.indexrelid) AS bytes, coalesce(s.idx_scan, 0) AS scans, p.pid AS built_by
              FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
              JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_stat_user_indexes s USING (indexrelid)
-             WHERE n.nspname = 'public' ORDER BY 2, 1",
+             LEFT JOIN pg_stat_progress_create_index p ON p.index_relid = i.indexrelid AND p.datname = current_database()
+             WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)' ORDER BY 2, 1",
         )
         .fetch_all(&mut self.connection)
         .await
@@ -53,6 +56,7 @@ impl Postgres {
             constraint: row.get("rule"),
             bytes: row.get("bytes"),
             scans: row.get("scans"),
+            built_by: row.get("built_by"),
         };
         Ok(rows.iter().map(of).collect())
     }
@@ -70,6 +74,21 @@ impl Postgres {
         .await
         .context("cannot read the statistics' age")?;
         Ok(row.get(0))
+    }
+
+    /// How long use has been counted.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn counted_for(&mut self) -> Result<Duration> {
+        let row = sqlx::query(
+            "SELECT extract(epoch FROM now() - coalesce(stats_reset, pg_postmaster_start_time()))::float8
+             FROM pg_stat_database WHERE datname = current_database()",
+        )
+        .fetch_one(&mut self.connection)
+        .await
+        .context("cannot read the statistics' age")?;
+        Ok(Duration::from_secs_f64(row.get::<f64, _>(0).max(0.0)))
     }
 
     /// Our backend's pid.
@@ -91,7 +110,7 @@ impl Postgres {
     /// When the lock is not to be had in time, which names who holds it, or the table is missing.
     pub async fn probe_table_lock(&mut self, table: &str, patience: Duration) -> Result<()> {
         let sql = format!(
-            "BEGIN; SET LOCAL lock_timeout = '{}ms'; LOCK TABLE \"{table}\" IN SHARE UPDATE EXCLUSIVE MODE",
+            "BEGIN; SET LOCAL lock_timeout = '{}ms'; LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE",
             patience.as_millis()
         );
         let tried = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut self.connection).await;
@@ -225,7 +244,7 @@ impl Postgres {
     /// When the server refuses.
     pub async fn builds(&mut self) -> Result<i64> {
         let row = sqlx::query(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nsys-tune' AND state = 'active' AND query LIKE 'CREATE INDEX%'",
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nsys-tune' AND datname = current_database() AND state = 'active' AND query LIKE 'CREATE INDEX%'",
         )
         .fetch_one(&mut self.connection)
         .await
@@ -239,7 +258,7 @@ impl Postgres {
     /// When the server refuses.
     pub async fn cancel_builds(&mut self) -> Result<()> {
         sqlx::query(
-            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'nsys-tune' AND query LIKE 'CREATE INDEX%'",
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'nsys-tune' AND datname = current_database() AND query LIKE 'CREATE INDEX%'",
         )
         .execute(&mut self.connection)
         .await

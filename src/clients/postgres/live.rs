@@ -77,6 +77,7 @@ impl Postgres {
                 dead_rows: row.get(4),
                 // An estimate costs a look at the statistics of every column; nobody watches it.
                 bloat_bytes: None,
+                partition_of: None,
             },
             sequential_scans: row.get(5),
             index_scans: row.get(6),

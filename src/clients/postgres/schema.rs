@@ -7,6 +7,22 @@ use sqlx::Row;
 use std::collections::HashMap;
 use std::time::Duration;
 
+/// Names of the indexes that the migrations make: they belong to the schema, whoever uses them.
+#[must_use]
+pub fn own_indexes() -> Vec<String> {
+    MIGRATIONS.iter().flat_map(|one| indexes_of(one.sql.as_str())).collect()
+}
+
+fn indexes_of(sql: &str) -> Vec<String> {
+    let words: Vec<_> = sql.split_whitespace().collect();
+    let after = |at: usize| {
+        let mut rest = words[at + 1..].iter();
+        rest.find(|word| !["CONCURRENTLY", "IF", "NOT", "EXISTS"].contains(&word.to_uppercase().as_str()))
+    };
+    let indexes = (0..words.len()).filter(|at| words[*at].eq_ignore_ascii_case("index"));
+    indexes.filter_map(after).map(|name| name.trim_matches(['"', ';']).to_owned()).collect()
+}
+
 impl Postgres {
     /// Every migration that this nsys knows or the database has, in order.
     ///
@@ -109,5 +125,19 @@ impl Postgres {
             });
         }
         self.migrate().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schemas_own_indexes_are_known() {
+        let own = own_indexes();
+        for name in ["events_created_at_brin", "notifications_due_idx", "dead_letters_log_key"] {
+            assert!(own.iter().any(|one| one == name), "{name} is missing: {own:?}");
+        }
+        assert_eq!(indexes_of("CREATE INDEX CONCURRENTLY IF NOT EXISTS \"a\" ON t (b);"), ["a"]);
     }
 }

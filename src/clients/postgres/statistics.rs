@@ -1,6 +1,7 @@
 //! Counters that can be compared with a later look: statements, tables, indexes.
 
 use super::Postgres;
+use crate::domain::advice::TableNames;
 use crate::domain::snapshot::{Counted, Snapshot};
 use crate::error::{Context, Result};
 use sqlx::Row;
@@ -83,16 +84,35 @@ impl Postgres {
         })
     }
 
-    /// How many distinct values the columns of a table have, as far as the statistics know.
+    /// How SQL spells each table, by schema and name: quoted where it must be, with its schema unless
+    /// that is `public`.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn table_names(&mut self) -> Result<TableNames> {
+        let rows = sqlx::query(
+            "SELECT n.nspname::text, c.relname::text, c.oid::regclass::text
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')",
+        )
+        .fetch_all(&mut self.connection)
+        .await
+        .context("cannot list tables")?;
+        Ok(rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect())
+    }
+
+    /// How many distinct values the columns of a table have, as far as the statistics know. Table and
+    /// columns are spelled as SQL spells them.
     ///
     /// # Errors
     /// When the server refuses.
     pub async fn distinct_values(&mut self, table: &str) -> Result<HashMap<String, f64>> {
         // Negative numbers are shares of the rows.
         let rows = sqlx::query(
-            "SELECT s.attname::text, CASE WHEN s.n_distinct < 0 THEN -s.n_distinct * greatest(c.reltuples, 1) ELSE s.n_distinct END::float8
-             FROM pg_stats s JOIN pg_class c ON c.relname = s.tablename AND c.relnamespace = 'public'::regnamespace
-             WHERE s.schemaname = 'public' AND s.tablename = $1",
+            "SELECT quote_ident(s.attname), CASE WHEN s.n_distinct < 0 THEN -s.n_distinct * greatest(c.reltuples, 1) ELSE s.n_distinct END::float8
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             JOIN pg_stats s ON s.schemaname = n.nspname AND s.tablename = c.relname
+             WHERE c.oid = to_regclass($1)",
         )
         .bind(table)
         .fetch_all(&mut self.connection)

@@ -56,6 +56,39 @@ pub(super) fn suggests_what_the_statements_ask_for(place: &Place) {
     assert_eq!(schema(place), first);
 }
 
+/// Names with capitals and tables of other schemas are seen, and built as they are spelled; what nobody used
+/// is dropped only when that is known for long enough.
+pub(super) fn knows_every_table_by_its_name(place: &Place) {
+    sql(
+        place,
+        "CREATE SCHEMA shop; CREATE TABLE shop.\"UserEvents\" (id bigserial PRIMARY KEY, kind text, \"userId\" text);
+         INSERT INTO shop.\"UserEvents\" (kind, \"userId\") SELECT md5(i::text), md5((i * 7)::text) FROM generate_series(1, 20000) i;
+         ANALYZE shop.\"UserEvents\"; SELECT pg_stat_statements_reset()",
+    );
+    for number in 0..5 {
+        sql(place, &format!("SELECT * FROM shop.\"UserEvents\" WHERE kind = 'k{number}'"));
+        sql(place, &format!("SELECT * FROM shop.\"UserEvents\" WHERE \"userId\" = 'u{number}'"));
+    }
+    let said = place.ok(&["tune", "db", "--suggest", "--yes"]);
+    let built = "SELECT string_agg(pg_get_indexdef(indexrelid), ';') FROM pg_index
+                 WHERE indrelid = 'shop.\"UserEvents\"'::regclass AND NOT indisprimary";
+    let built = sql(place, built);
+    assert!(built.contains("(\"userId\")") && built.contains("(kind)"), "{built}: {said}");
+    let listed = place.ok(&["db", "indexes"]);
+    assert!(listed.contains("shop.\"UserEvents\""), "{listed}");
+
+    // Seconds old, and of the schema itself: nothing goes, and it is said why.
+    sql(place, "CREATE INDEX by_hand ON notifications (channel)");
+    let plan = place.json(&["tune", "db", "--drop-unused", "--dry-run"]);
+    assert_eq!(plan["steps"].as_array().unwrap().len(), 0, "{plan}");
+    assert!(plan["notes"].to_string().contains("by_hand stays: its use is known for 0 of 168 h"), "{plan}");
+    let plan = place.json(&["tune", "db", "--drop-unused", "--unused-for", "0s", "--dry-run"]);
+    assert!(plan["steps"].to_string().contains("by_hand"), "{plan}");
+    assert!(!plan["steps"].to_string().contains("created_at_brin"), "the schema's own index: {plan}");
+    place.ok(&["undo", "--yes"]);
+    sql(place, "DROP INDEX by_hand; DROP SCHEMA shop CASCADE");
+}
+
 pub(super) fn resets(place: &Place) {
     let holder = hold(place, "LOCK TABLE notifications IN SHARE MODE");
     assert!(refused(place, &["db", "reset", "--yes"], 4).contains("(holder) holds ShareLock"));

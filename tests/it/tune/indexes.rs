@@ -51,8 +51,14 @@ pub(super) fn bad_days_of_a_build(place: &Place) {
     let mut child = place.command(&build).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let waits = "SELECT count(*) FROM pg_stat_progress_create_index";
     wait(|| sql(place, waits) == "1", "the build did not begin");
-    let second = refused(place, &build, 4);
+    let other = ["tune", "db", "--indexes", "--only", "idx_notifications_scheduled", "--yes"];
+    let second = refused(place, &other, 4);
     assert!(second.contains("another nsys"), "{second}");
+    // It is no leftover: whoever looks is told who builds it, and nothing plans to drop it.
+    let listed = place.ok(&["db", "indexes"]);
+    assert!(listed.contains("being built by pid") && !listed.contains("INVALID"), "{listed}");
+    let said = refused(place, &["tune", "db", "--indexes", "--dry-run"], 4);
+    assert!(said.contains("being built by pid"), "{said}");
     kill_9(i32::try_from(child.id()).unwrap());
     child.wait().unwrap();
     release(place, holder);
