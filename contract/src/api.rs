@@ -28,7 +28,7 @@ pub use notification::{
     Notification, NotificationEvent, NotificationPage, Reschedule, StatusEvent,
 };
 pub use preferences::{Mute, Preferences, PreferencesUpdate, QuietHours};
-pub use problem::{FieldError, Problem};
+pub use problem::{FieldError, Problem, UnreadableRow};
 pub use template::{NewTemplate, RenderRequest, RenderedTemplate, Template, TemplateList, TemplateUpdate};
 
 /// `skip_serializing_if` of flags that are rarely set.

@@ -422,6 +422,8 @@ pub struct Limits {
     pub max_backlog: u64,
     /// Accepting stops when the messages that wait take this many bytes on the log.
     pub max_backlog_bytes: u64,
+    /// Largest payload of a notification or a template, in bytes, with its numbers written out in full.
+    pub max_payload_bytes: usize,
     /// Password hashes computed at once per process; 0 means one per core.
     pub password_hashers: usize,
 }
@@ -438,6 +440,7 @@ impl Default for Limits {
             max_streams: 10_000,
             max_backlog: 10_000_000,
             max_backlog_bytes: 10 << 30,
+            max_payload_bytes: 64 << 10,
             password_hashers: 0,
         }
     }

@@ -1,5 +1,22 @@
 //! PostgreSQL: the only SQL of the service.
 
+/// A notification's row as the message on the log that it came by, as bytes.
+macro_rules! envelope_sql {
+    () => {
+        "convert_to(
+             (jsonb_strip_nulls(jsonb_build_object(
+                 'id', id, 'version', '1.0.0',
+                 'timestamp', CASE WHEN isfinite(created_at) THEN (extract(epoch FROM created_at) * 1000)::bigint END,
+                 'idempotencyKey', idempotency_key, 'requestHash', request_hash, 'userId', user_id,
+                 'tenantId', tenant_id, 'type', type, 'channel', channel, 'priority', priority, 'status', status,
+                 'scheduledFor', CASE WHEN isfinite(scheduled_for) THEN (extract(epoch FROM scheduled_for) * 1000)::bigint END,
+                 'expiresAt', CASE WHEN isfinite(expires_at) THEN (extract(epoch FROM expires_at) * 1000)::bigint END,
+                 'correlationId', correlation_id, 'causationId', causation_id, 'retryCount', retry_count))
+                 -- Apart, because an empty value inside the payload is not to be stripped.
+                 || jsonb_build_object('payload', payload))::text, 'UTF8')"
+    };
+}
+
 mod api_keys;
 mod audit;
 mod dead_letters;
@@ -15,6 +32,7 @@ mod notifications;
 mod preferences;
 mod repeats;
 mod replica;
+mod rows;
 mod signing_keys;
 mod stats;
 mod templates;
@@ -22,14 +40,15 @@ mod users;
 
 pub(crate) use audit::{Act, AuditFilter};
 pub(crate) use dead_letters::{Letter, Undecodable};
-pub(crate) use delivery::{AttemptMade, Claimed, Due, Ended, RowState};
-pub(crate) use events::EventFilter;
+pub(crate) use delivery::{AttemptMade, Claimed, Due, Ended, Poison, Room, RowState};
+pub(crate) use events::{EventFilter, Happened, StretchLimit};
 pub(crate) use export::ExportFilter;
 pub(crate) use insert::{Insertion, NewRow};
 pub(crate) use lifecycle::Change;
 pub(crate) use notifications::ListFilter;
 pub(crate) use preferences::RecipientKey;
 pub(crate) use replica::Standing;
+pub(crate) use rows::{Read, parted};
 pub(crate) use signing_keys::SigningKeyRow;
 pub(crate) use templates::Existing;
 pub(crate) use users::{NewUser, RegisterError, UserFilter};
@@ -53,13 +72,29 @@ use std::time::{Duration, Instant};
 #[error("{text}")]
 pub(crate) struct DbError {
     text: String,
-    is_data: bool,
+    kind: Kind,
+}
+
+/// Whose fault it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The values': the same statement would fail again.
+    Data,
+    /// What is stored is not what this build reads.
+    Unreadable,
+    /// The database is away, or too slow.
+    Away,
 }
 
 impl DbError {
     /// Whether the values were the fault: the same statement would fail again.
     pub(crate) const fn is_data(&self) -> bool {
-        self.is_data
+        matches!(self.kind, Kind::Data)
+    }
+
+    /// Whether the database answered with what this build cannot read: asking again would not help.
+    pub(crate) const fn is_unreadable(&self) -> bool {
+        matches!(self.kind, Kind::Unreadable)
     }
 }
 
@@ -70,7 +105,15 @@ impl From<sqlx::Error> for DbError {
             .as_database_error()
             .and_then(|error| error.code())
             .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)));
-        Self { text: cause.to_string(), is_data }
+        let is_unreadable = matches!(cause, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_));
+        let kind = if is_data {
+            Kind::Data
+        } else if is_unreadable {
+            Kind::Unreadable
+        } else {
+            Kind::Away
+        };
+        Self { text: cause.to_string(), kind }
     }
 }
 

@@ -8,11 +8,13 @@ pub(crate) mod horizon;
 pub(crate) mod limit;
 pub(crate) mod lines;
 pub(crate) mod payload;
+pub(crate) mod pointer;
 pub(crate) mod preferences;
 pub(crate) mod recipient;
 pub(crate) mod retry;
 pub(crate) mod scope;
 pub(crate) mod shown;
+pub(crate) mod stored;
 pub(crate) mod template;
 pub(crate) mod text;
 

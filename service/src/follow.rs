@@ -4,8 +4,8 @@
 //! them themselves.
 
 use crate::app::App;
+use crate::db::{Happened, StretchLimit};
 use crate::domain::horizon::Horizon;
-use nsys_contract::api::StatusEvent;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often new events are looked for.
 const EVERY: Duration = Duration::from_millis(200);
-/// Events of one page.
-const PAGE: i64 = 2_000;
+/// Events of one page, and bytes of their texts.
+const PAGE: StretchLimit = StretchLimit { events: 2_000, bytes: 4 << 20 };
 /// Pages that wait for a slow client; then it reads from the database itself.
 const PAGES: usize = 16;
 /// Most clients of one process.
@@ -24,7 +24,7 @@ const MAX_CLIENTS: usize = 10_000;
 pub(crate) struct Page {
     pub(crate) after: i64,
     pub(crate) last: i64,
-    pub(crate) events: Vec<StatusEvent>,
+    pub(crate) events: Vec<Happened>,
 }
 
 /// Where clients listen.
@@ -51,8 +51,7 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
             reader.last = None;
         } else {
             match reader.page(&app).await {
-                Ok(Some(page)) => {
-                    let full = page.events.len() as u64 == PAGE.unsigned_abs();
+                Ok(Some((page, full))) => {
                     // Nobody listens any more when this fails.
                     let _ = app.follower.0.send(Arc::new(page));
                     if full {
@@ -80,18 +79,23 @@ struct Reader {
 }
 
 impl Reader {
-    /// The next page, empty when nothing happened; `None` before it is known where to begin.
-    async fn page(&mut self, app: &App) -> Result<Option<Page>, crate::db::DbError> {
+    /// The next page, empty when nothing happened, and whether there is more; `None` before it is known
+    /// where to begin.
+    async fn page(&mut self, app: &App) -> Result<Option<(Page, bool)>, crate::db::DbError> {
         let safe = self.horizon.observe(app.db.event_moment().await?);
         if safe == 0 {
             return Ok(None);
         }
         let after = *self.last.get_or_insert(safe);
-        let events =
-            if safe > after { app.db.list_status_events(after, safe, None, PAGE).await? } else { Vec::new() };
-        let full = events.len() as u64 == PAGE.unsigned_abs();
-        let last = if full { events.last().map_or(safe, |event| event.id) } else { safe.max(after) };
-        self.last = Some(last);
-        Ok(Some(Page { after, last, events }))
+        let mut page = Page { after, last: safe.max(after), events: Vec::new() };
+        let mut more = false;
+        if safe > after {
+            let read = app.db.list_status_events(after, safe, None, PAGE).await?;
+            more = read.more_after.is_some();
+            page.last = read.more_after.unwrap_or(page.last);
+            page.events = read.events;
+        }
+        self.last = Some(page.last);
+        Ok(Some((page, more)))
     }
 }

@@ -73,6 +73,24 @@ impl Client {
         self.send(self.http.get(format!("{}{path}", self.base))).await
     }
 
+    /// What a path answers, as text.
+    pub(crate) async fn text(&self, path: &str) -> String {
+        let request = self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token);
+        request.send().await.expect("the service answers").text().await.expect("text")
+    }
+
+    /// The first event that a path sends after the one named.
+    pub(crate) async fn first_event(&self, path: &str, after: &str) -> String {
+        let request = self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token);
+        let mut answer = request.header("last-event-id", after).send().await.expect("the service answers");
+        let mut text = String::new();
+        while !text.contains("\ndata: ") || !text.ends_with('\n') {
+            let piece = answer.chunk().await.expect("the stream goes on").expect("an event comes");
+            text.push_str(&String::from_utf8_lossy(&piece));
+        }
+        text
+    }
+
     async fn send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
         let answer = request.bearer_auth(&self.token).send().await?;
         let retry_after = answer.headers().get("retry-after");

@@ -1,5 +1,6 @@
 //! Dead letters: what could not be decoded or delivered.
 
+use super::problem::UnreadableRow;
 use crate::status::Channel;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -106,6 +107,9 @@ pub struct DeadLetterPage {
     pub next_cursor: Option<String>,
     /// Whether there is a next page.
     pub has_more: bool,
+    /// Those that cannot be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnreadableRow>,
 }
 
 /// Body of `POST /dlq/redrive`.

@@ -1,6 +1,7 @@
 //! Notifications: created, shown, listed, changed, exported.
 
 use super::is_false;
+use super::problem::UnreadableRow;
 use crate::status::{Channel, NotificationType, Priority, Status};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -140,6 +141,9 @@ pub struct NotificationPage {
     pub next_cursor: Option<String>,
     /// Whether there is a next page.
     pub has_more: bool,
+    /// Those that cannot be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnreadableRow>,
 }
 
 /// Body of `PATCH /notifications/{id}`: what to change of one that still waits for its time.

@@ -29,3 +29,14 @@ pub struct FieldError {
     /// Why.
     pub detail: String,
 }
+
+/// Something stored that this build of the service cannot read: it is left out where it would stand, and
+/// told here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UnreadableRow {
+    /// Its id.
+    pub id: String,
+    /// What is wrong with it.
+    pub error: String,
+}

@@ -1,5 +1,6 @@
 //! Templates: stored payloads with places to fill.
 
+use super::problem::UnreadableRow;
 use crate::status::Channel;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,9 @@ pub struct TemplateUpdate {
 pub struct TemplateList {
     /// The templates.
     pub data: Vec<Template>,
+    /// Those that cannot be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnreadableRow>,
 }
 
 /// Body of `POST /templates/{id}/render`.

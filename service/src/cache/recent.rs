@@ -66,7 +66,7 @@ mod tests {
     fn view() -> Notification {
         let text = r#"{"userId": "u", "channel": "IN_APP", "type": "SYSTEM", "payload": {"title": "t"}}"#;
         let draft: Draft<'_> = serde_json::from_str(text).unwrap();
-        draft.accept(None, 0).unwrap().view()
+        draft.accept(None, 65_536, 0).unwrap().view()
     }
 
     #[test]

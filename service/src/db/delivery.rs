@@ -6,12 +6,14 @@
 //! Every statement takes a batch. What is final stays as it is, so that a message or an attempt that
 //! comes again takes effect once.
 
+use super::rows::unreadable;
 use super::{Db, DbError, member};
+use crate::domain::stored::measure;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use nsys_contract::event::{Envelope, SCHEMA_VERSION};
 use nsys_contract::schema;
-use nsys_contract::status::{Channel, Status};
+use nsys_contract::status::{Channel, NotificationType, Priority, Status};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Row};
 use std::time::Duration;
@@ -95,6 +97,39 @@ pub(crate) struct Claimed {
     pub(crate) first_attempt: u32,
     /// How long ago it was accepted or, where a time was chosen, that time came.
     pub(crate) age: Duration,
+    /// Bytes of its payload, and those that it takes in memory, about.
+    pub(crate) bytes: usize,
+    pub(crate) memory: usize,
+}
+
+/// Largest payload that a worker reads, in bytes: what was accepted before payloads were bounded may have
+/// grown in the table.
+pub(crate) const MAX_PAYLOAD_BYTES: usize = 4 << 20;
+
+/// How much of a channel is claimed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) channel: Channel,
+    /// Rows at most.
+    pub(crate) free: usize,
+    /// Bytes of payload at most, but for the first row.
+    pub(crate) bytes: usize,
+}
+
+/// Rows that a worker took.
+#[derive(Default)]
+pub(crate) struct Claims {
+    pub(crate) due: Vec<Claimed>,
+    /// Those that cannot be read.
+    pub(crate) poison: Vec<Poison>,
+}
+
+/// A row that a worker holds and cannot read.
+pub(crate) struct Poison {
+    pub(crate) id: Uuid,
+    pub(crate) error: String,
+    /// What it is, as far as it can be told: channel, type, priority, and when it was accepted, in ms.
+    pub(crate) about: Option<(Channel, NotificationType, Priority, i64)>,
 }
 
 /// The end of an attempt, or of a look at a row.
@@ -107,7 +142,8 @@ const FINAL: &str = "('SENT', 'DELIVERED', 'FAILED', 'CANCELLED', 'EXPIRED')";
 
 /// Writes what a failed attempt leaves beside the row: the attempt, the event, the dead letter.
 /// `$1` ids, `$2` attempt numbers, `$3` providers, `$4` ms, `$5` errors, `$6` reasons.
-const HISTORY: &str = "WITH tried AS (
+const HISTORY: &str = concat!(
+    "WITH tried AS (
          SELECT n.*, t.attempt, t.by_provider, t.took_ms, t.error, t.reason
          FROM UNNEST($1::uuid[], $2::int[], $3::text[], $4::real[], $5::text[], $6::text[])
              AS t(tried_id, attempt, by_provider, took_ms, error, reason)
@@ -122,18 +158,12 @@ const HISTORY: &str = "WITH tried AS (
          WHERE status IN ('RETRYING', 'SCHEDULED')
      )
      INSERT INTO dead_letters (notification_id, tenant_id, user_id, channel, attempts, reason, error, raw)
-     SELECT id, tenant_id, user_id, channel, retry_count + 1, reason, coalesce(error, ''), convert_to(
-         (jsonb_strip_nulls(jsonb_build_object(
-             'id', id, 'version', '1.0.0', 'timestamp', (extract(epoch FROM created_at) * 1000)::bigint,
-             'idempotencyKey', idempotency_key, 'requestHash', request_hash, 'userId', user_id, 'tenantId', tenant_id,
-             'type', type, 'channel', channel, 'priority', priority, 'status', status,
-             'scheduledFor', (extract(epoch FROM scheduled_for) * 1000)::bigint,
-             'expiresAt', (extract(epoch FROM expires_at) * 1000)::bigint,
-             'correlationId', correlation_id, 'causationId', causation_id, 'retryCount', retry_count))
-             -- Apart, because an empty value inside the payload is not to be stripped.
-             || jsonb_build_object('payload', payload))::text, 'UTF8')
+     SELECT id, tenant_id, user_id, channel, retry_count + 1, reason, coalesce(error, ''), ",
+    envelope_sql!(),
+    "
      FROM tried WHERE status = 'FAILED'
-     ON CONFLICT (notification_id) WHERE notification_id IS NOT NULL AND redriven_at IS NULL DO NOTHING";
+     ON CONFLICT (notification_id) WHERE notification_id IS NOT NULL AND redriven_at IS NULL DO NOTHING"
+);
 
 impl Db {
     /// Looks at messages whose rows were there already. A row that an earlier worker left behind
@@ -181,33 +211,48 @@ impl Db {
     }
 
     /// Takes rows that are due (scheduled, retrying, waiting for room, or left behind by a worker that
-    /// died), up to a number for each channel, and holds them for `lease`. Two workers never get the
-    /// same row.
-    pub(crate) async fn claim_due(
-        &self,
-        room: &[(Channel, usize)],
-        lease: Duration,
-    ) -> Result<Vec<Claimed>, DbError> {
+    /// died), up to a number and so many bytes of payload for each channel, and holds them for `lease`. Two
+    /// workers never get the same row. The first row of a channel is taken whatever its size, up to
+    /// [`MAX_PAYLOAD_BYTES`]; a larger one cannot be read.
+    pub(crate) async fn claim_due(&self, room: &[Room], lease: Duration) -> Result<Claims, DbError> {
         let mut connection = self.acquire().await?;
         let query = sqlx::query(
-            "UPDATE notifications SET status = 'PROCESSING', next_attempt_at = now() + make_interval(secs => $3),
-                 updated_at = now()
-             WHERE id IN (
-                 SELECT due.id FROM UNNEST($1::text[], $2::bigint[]) AS room(channel, free), LATERAL (
-                     SELECT id FROM notifications n
+            "WITH due AS MATERIALIZED (
+                 SELECT one.id, one.next_attempt_at, one.bytes, room.channel, room.bytes AS most
+                 FROM UNNEST($1::text[], $2::bigint[], $3::bigint[]) AS room(channel, free, bytes), LATERAL (
+                     SELECT id, next_attempt_at, octet_length(payload::text) AS bytes FROM notifications n
                      WHERE n.channel = room.channel AND next_attempt_at <= now()
                          AND status IN ('PENDING', 'SCHEDULED', 'RETRYING', 'PROCESSING')
-                     ORDER BY next_attempt_at LIMIT room.free FOR UPDATE SKIP LOCKED) AS due)
-             RETURNING id, user_id, tenant_id, channel, type, priority, payload, retry_count, first_attempt,
+                     ORDER BY next_attempt_at LIMIT room.free FOR UPDATE SKIP LOCKED) AS one
+             ), taken AS (
+                 SELECT id, bytes FROM (
+                     SELECT id, bytes, most, sum(bytes) OVER (PARTITION BY channel ORDER BY next_attempt_at, id) AS upto
+                     FROM due) AS sized
+                 WHERE upto - bytes < most
+             )
+             UPDATE notifications n SET status = 'PROCESSING', next_attempt_at = now() + make_interval(secs => $4),
+                 updated_at = now()
+             FROM taken WHERE n.id = taken.id
+             RETURNING n.id, user_id, tenant_id, channel, type, priority, retry_count, first_attempt,
+                 CASE WHEN taken.bytes <= $5 THEN payload::text END AS payload, taken.bytes,
                  scheduled_for, expires_at, created_at, correlation_id, causation_id, idempotency_key, request_hash,
                  extract(epoch FROM now() - greatest(created_at, scheduled_for))::float8 AS age_s",
         )
-        .bind(room.iter().map(|(channel, _)| channel.as_str()).collect::<Vec<_>>())
-        .bind(room.iter().map(|(_, free)| i64::try_from(*free).unwrap_or(i64::MAX)).collect::<Vec<_>>())
+        .bind(room.iter().map(|room| room.channel.as_str()).collect::<Vec<_>>())
+        .bind(room.iter().map(|room| whole(room.free)).collect::<Vec<_>>())
+        .bind(room.iter().map(|room| whole(room.bytes)).collect::<Vec<_>>())
         .bind(lease.as_secs_f64())
+        .bind(whole(MAX_PAYLOAD_BYTES))
         .fetch_all(&mut *connection);
         let rows = self.timed("update", schema::NOTIFICATIONS, query).await?;
-        rows.iter().map(claimed).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)
+        let mut claims = Claims::default();
+        for row in &rows {
+            match claimed(row) {
+                Ok(one) => claims.due.push(one),
+                Err(cause) => claims.poison.push(poison(row, &cause)),
+            }
+        }
+        Ok(claims)
     }
 
     /// Lets go of rows that were claimed but not tried, so that another worker may take them now.
@@ -288,12 +333,46 @@ pub(super) async fn write_history(
         .map(|_| ())
 }
 
+fn whole(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// What can be told of a row that cannot be read.
+fn poison(row: &PgRow, cause: &sqlx::Error) -> Poison {
+    let about = || {
+        let accepted = row.try_get::<jiff_sqlx::Timestamp, _>("created_at").ok()?.to_jiff().as_millisecond();
+        let (kind, priority) = (member(row, "type").ok()?, member(row, "priority").ok()?);
+        Some((member(row, "channel").ok()?, kind, priority, accepted))
+    };
+    let told = unreadable(schema::NOTIFICATIONS, row, cause);
+    // It was found by this id.
+    Poison {
+        id: row.try_get("id").unwrap_or_default(),
+        error: format!("it cannot be read: {}", told.error),
+        about: about(),
+    }
+}
+
+/// The text of a payload, and what it says.
+fn payload(row: &PgRow) -> Result<(&str, serde_json::Value), sqlx::Error> {
+    let wrong = |source: Box<dyn std::error::Error + Send + Sync>| sqlx::Error::ColumnDecode {
+        index: "payload".to_owned(),
+        source,
+    };
+    let Some(text) = row.try_get::<Option<&str>, _>("payload")? else {
+        let bytes: i32 = row.try_get("bytes")?;
+        return Err(wrong(format!("{bytes} bytes are more than {MAX_PAYLOAD_BYTES}").into()));
+    };
+    serde_json::from_str(text).map(|value| (text, value)).map_err(|cause| wrong(cause.into()))
+}
+
 fn claimed(row: &PgRow) -> Result<Claimed, sqlx::Error> {
     let ms = |column: &str| {
         row.try_get::<Option<jiff_sqlx::Timestamp>, _>(column)
             .map(|at| at.map(|at| at.to_jiff().as_millisecond()))
     };
     let number = |column: &str| row.try_get::<i32, _>(column).map(i32::unsigned_abs);
+    let (text, payload) = payload(row)?;
     let envelope = Envelope {
         id: row.try_get("id")?,
         version: SCHEMA_VERSION.to_owned(),
@@ -308,12 +387,13 @@ fn claimed(row: &PgRow) -> Result<Claimed, sqlx::Error> {
         status: Status::Processing,
         scheduled_for: ms("scheduled_for")?,
         expires_at: ms("expires_at")?,
-        payload: row.try_get("payload")?,
+        payload,
         correlation_id: row.try_get("correlation_id")?,
         causation_id: row.try_get("causation_id")?,
         retry_count: number("retry_count")?,
     };
     // By an API whose clock is ahead it was accepted in the future: it has not waited yet.
     let age = Duration::try_from_secs_f64(row.try_get("age_s")?).unwrap_or_default();
-    Ok(Claimed { envelope, first_attempt: number("first_attempt")?, age })
+    let (bytes, memory) = (text.len(), measure(text).memory());
+    Ok(Claimed { envelope, first_attempt: number("first_attempt")?, age, bytes, memory })
 }

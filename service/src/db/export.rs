@@ -2,6 +2,7 @@
 //! the size of the table.
 
 use super::notifications::{COLUMNS, notification};
+use super::rows::{Read, each};
 use super::{Db, DbError, push_scope};
 use crate::domain::scope::Scope;
 use jiff::Timestamp;
@@ -31,7 +32,7 @@ impl Db {
         filter: &ExportFilter,
         after: Uuid,
         limit: i64,
-    ) -> Result<Vec<Notification>, DbError> {
+    ) -> Result<Vec<Read<Notification>>, DbError> {
         if let Some(connection) = self.replica_connection() {
             match self.export_page_on(connection, filter, after, limit).await {
                 Ok(found) => return Ok(found),
@@ -47,7 +48,7 @@ impl Db {
         filter: &ExportFilter,
         after: Uuid,
         limit: i64,
-    ) -> Result<Vec<Notification>, DbError> {
+    ) -> Result<Vec<Read<Notification>>, DbError> {
         let mut sql = QueryBuilder::new(format!("SELECT {COLUMNS} FROM notifications WHERE id > "));
         sql.push_bind(after);
         push_scope(&mut sql, "tenant_id", &filter.scope);
@@ -69,6 +70,6 @@ impl Db {
         sql.push(" ORDER BY id LIMIT ").push_bind(limit);
         let query = sql.build();
         let rows = self.timed("select", schema::NOTIFICATIONS, query.fetch_all(&mut *connection)).await?;
-        rows.iter().map(notification).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)
+        Ok(each(schema::NOTIFICATIONS, &rows, notification))
     }
 }

@@ -1,6 +1,7 @@
 //! Dead letters as operators see them: listed, shown, sent again by filter, deleted.
 
 use super::lifecycle::REVIVE;
+use super::rows::{Read, each};
 use super::{Db, DbError, member};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -27,7 +28,7 @@ impl Db {
         all: bool,
         before: Option<i64>,
         limit: i64,
-    ) -> Result<Vec<DeadLetter>, DbError> {
+    ) -> Result<Vec<Read<DeadLetter>>, DbError> {
         let mut sql = QueryBuilder::<Postgres>::new(format!("SELECT {COLUMNS} FROM dead_letters WHERE true"));
         fitting(&mut sql, filter);
         if !all {
@@ -40,7 +41,7 @@ impl Db {
         let mut connection = self.acquire().await?;
         let rows =
             self.timed("select", schema::DEAD_LETTERS, sql.build().fetch_all(&mut *connection)).await?;
-        rows.iter().map(letter).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)
+        Ok(each(schema::DEAD_LETTERS, &rows, letter))
     }
 
     /// One letter with its message.

@@ -1,5 +1,6 @@
 //! Reading notifications: one, and keyset pages.
 
+use super::rows::{Read, each};
 use super::{Db, DbError, member, push_scope};
 use crate::domain::scope::Scope;
 use jiff::Timestamp;
@@ -15,7 +16,8 @@ use uuid::Uuid;
 pub(super) const COLUMNS: &str = "id, user_id, tenant_id, channel, type, priority, status, scheduled_for, expires_at, \
     created_at, updated_at, correlation_id, idempotency_key";
 
-/// Which notifications a list shows. `after` is the last (created_at, id) of the page before.
+/// Which notifications a list shows. `after` is the last (created_at, id) of the page
+/// before; of one that cannot be read the id alone.
 #[derive(Clone, Debug)]
 pub(crate) struct ListFilter {
     pub(crate) scope: Scope,
@@ -27,7 +29,7 @@ pub(crate) struct ListFilter {
     pub(crate) correlation_id: Option<String>,
     pub(crate) from: Option<Timestamp>,
     pub(crate) to: Option<Timestamp>,
-    pub(crate) after: Option<(Timestamp, Uuid)>,
+    pub(crate) after: Option<(Option<Timestamp>, Uuid)>,
     pub(crate) limit: i64,
     pub(crate) skip: i64,
 }
@@ -93,7 +95,10 @@ impl Db {
     }
 
     /// One page of notifications, newest first.
-    pub(crate) async fn list_notifications(&self, filter: &ListFilter) -> Result<Vec<Notification>, DbError> {
+    pub(crate) async fn list_notifications(
+        &self,
+        filter: &ListFilter,
+    ) -> Result<Vec<Read<Notification>>, DbError> {
         if let Some(connection) = self.replica_connection() {
             match self.list_notifications_on(connection, filter).await {
                 Ok(found) => return Ok(found),
@@ -107,7 +112,7 @@ impl Db {
         &self,
         mut connection: PoolConnection<Postgres>,
         filter: &ListFilter,
-    ) -> Result<Vec<Notification>, DbError> {
+    ) -> Result<Vec<Read<Notification>>, DbError> {
         let mut sql =
             sqlx::QueryBuilder::<Postgres>::new(format!("SELECT {COLUMNS} FROM notifications WHERE true"));
         push_scope(&mut sql, "tenant_id", &filter.scope);
@@ -136,7 +141,13 @@ impl Db {
             sql.push(" AND correlation_id = ").push_bind(correlation);
         }
         if let Some((created_at, id)) = filter.after {
-            sql.push(" AND (created_at, id) < (").push_bind(created_at.to_sqlx());
+            match created_at {
+                Some(at) => sql.push(" AND (created_at, id) < (").push_bind(at.to_sqlx()),
+                None => sql
+                    .push(" AND (created_at, id) < ((SELECT created_at FROM notifications WHERE id = ")
+                    .push_bind(id)
+                    .push(")"),
+            };
             sql.push(", ").push_bind(id).push(")");
         }
         sql.push(" ORDER BY created_at DESC, id DESC LIMIT ").push_bind(filter.limit);
@@ -145,6 +156,6 @@ impl Db {
         }
         let query = sql.build();
         let rows = self.timed("select", schema::NOTIFICATIONS, query.fetch_all(&mut *connection)).await?;
-        rows.iter().map(notification).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)
+        Ok(each(schema::NOTIFICATIONS, &rows, notification))
     }
 }

@@ -1,5 +1,6 @@
 //! Templates.
 
+use super::rows::{Read, each};
 use super::{Db, DbError, push_scope_or_empty};
 use crate::domain::scope::Scope;
 use nsys_contract::api::Template;
@@ -53,14 +54,14 @@ impl Db {
         row.as_ref().map(template).transpose().map_err(DbError::from)
     }
 
-    pub(crate) async fn list_templates(&self, scope: &Scope) -> Result<Vec<Template>, DbError> {
+    pub(crate) async fn list_templates(&self, scope: &Scope) -> Result<Vec<Read<Template>>, DbError> {
         let mut sql = QueryBuilder::new(format!("SELECT {COLUMNS} FROM templates WHERE true"));
         push_scope_or_empty(&mut sql, "tenant_id", scope);
         sql.push(" ORDER BY tenant_id, id LIMIT 1000");
         let mut connection = self.acquire().await?;
         let query = sql.build();
         let rows = self.timed("select", schema::TEMPLATES, query.fetch_all(&mut *connection)).await?;
-        rows.iter().map(template).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)
+        Ok(each(schema::TEMPLATES, &rows, template))
     }
 
     /// Writes a template; `None` when the one that is there stays.

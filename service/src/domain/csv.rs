@@ -33,12 +33,27 @@ pub(crate) fn line(into: &mut String, shown: &Notification) {
     into.push_str("\r\n");
 }
 
+/// A row that cannot be read: its id, and in place of its status what is wrong with it.
+pub(crate) fn unreadable(into: &mut String, id: &str, error: &str) {
+    into.push_str(id);
+    into.push_str(",,,,,,");
+    quoted(into, &format!("UNREADABLE: {error}"));
+    into.push_str(",,,,,,\r\n");
+}
+
+/// What a spreadsheet takes for a formula when a field begins with it.
+const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// Writes a field. One that a spreadsheet would run is marked as text by an apostrophe before it, which
+/// spreadsheets do not show.
 fn quoted(into: &mut String, field: &str) {
-    if !field.contains([',', '"', '\r', '\n']) {
+    let mark = if field.starts_with(FORMULA) { "'" } else { "" };
+    if mark.is_empty() && !field.contains([',', '"', '\r', '\n']) {
         into.push_str(field);
         return;
     }
     into.push('"');
+    into.push_str(mark);
     into.push_str(&field.replace('"', "\"\""));
     into.push('"');
 }
@@ -55,6 +70,28 @@ mod tests {
             text.push(';');
         }
         assert_eq!(text, "plain;\"a,b\";\"say \"\"hi\"\"\";\"two\nlines\";;");
+    }
+
+    #[test]
+    fn what_a_spreadsheet_would_run_is_text() {
+        for formula in ["=cmd|' /C calc'!A0", "+1+1", "-2", "@SUM(A1)", "\t=1", "\r=1"] {
+            let mut text = String::new();
+            quoted(&mut text, formula);
+            assert!(text.starts_with("\"'") && text[2..].starts_with(&formula[..1]), "{text:?}");
+        }
+        let mut text = String::new();
+        for plain in ["a=b", "1-2", "user@example.com"] {
+            quoted(&mut text, plain);
+        }
+        assert_eq!(text, "a=b1-2user@example.com");
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_has_a_line() {
+        let mut text = String::new();
+        unreadable(&mut text, "7", "a, b");
+        assert_eq!(text, "7,,,,,,\"UNREADABLE: a, b\",,,,,,\r\n");
+        assert_eq!(text.matches(',').count() - 1, HEADER.matches(',').count());
     }
 
     #[test]

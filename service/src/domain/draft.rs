@@ -70,10 +70,12 @@ pub(crate) struct Accepted<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Checks the draft. `rendered` is the payload made from its template, when it names one.
+    /// Checks the draft. `rendered` is the payload made from its template, when it names one; a payload has
+    /// at most `max_payload` bytes.
     pub(crate) fn accept(
         self,
         rendered: Option<Map<String, Value>>,
+        max_payload: usize,
         now_ms: i64,
     ) -> Result<Accepted<'a>, Vec<Violation>> {
         let request_hash = self.idempotency_key.is_some().then(|| self.fingerprint());
@@ -81,7 +83,7 @@ impl<'a> Draft<'a> {
             (None, Some(payload)) => Cow::Borrowed(payload),
             (rendered, _) => Cow::Owned(raw(rendered.unwrap_or_default())),
         };
-        let violations = self.violations(payload.get(), now_ms);
+        let violations = self.violations(payload.get(), max_payload, now_ms);
         if !violations.is_empty() {
             return Err(violations);
         }
@@ -129,7 +131,7 @@ impl<'a> Draft<'a> {
         })
     }
 
-    fn violations(&self, payload: &str, now_ms: i64) -> Vec<Violation> {
+    fn violations(&self, payload: &str, max_payload: usize, now_ms: i64) -> Vec<Violation> {
         let mut found = Vec::new();
         let id_fields = [
             ("/userId", Some(&self.user_id)),
@@ -142,9 +144,7 @@ impl<'a> Draft<'a> {
                 found.push(Violation::new(pointer, detail));
             }
         }
-        if let Some((pointer, detail)) = payload::violation(self.channel, payload) {
-            found.push(Violation::new(pointer, detail));
-        }
+        found.extend(payload::violation(self.channel, payload, max_payload));
         if self.template_data.is_some() && self.template_id.is_none() {
             found.push(Violation::new("/templateData", "needs a templateId"));
         }
@@ -266,6 +266,8 @@ mod tests {
     use nsys_contract::api::CreateNotification;
     use nsys_contract::event::Envelope;
 
+    /// Bytes of a payload.
+    const MAX: usize = 65_536;
     const FULL: &str = r#"{"userId": "user-1", "tenantId": "t\n1", "channel": "EMAIL", "type": "SYSTEM",
         "priority": "HIGH", "payload": {"to": "a@example.com", "n": 1.50}, "scheduledFor": "2100-01-01T00:00:00Z",
         "expiresAt": "2100-01-02T00:00:00Z", "idempotencyKey": "k", "correlationId": "c"}"#;
@@ -276,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_message_is_an_envelope_of_the_contract() {
-        let accepted = draft(FULL).accept(None, 1_700_000_000_000).unwrap();
+        let accepted = draft(FULL).accept(None, MAX, 1_700_000_000_000).unwrap();
         let envelope: Envelope = serde_json::from_slice(&accepted.message().unwrap()).unwrap();
         assert_eq!((envelope.id, envelope.timestamp), (accepted.id, 1_700_000_000_000));
         assert_eq!((envelope.user_id.as_str(), envelope.tenant_id.as_deref()), ("user-1", Some("t\n1")));
@@ -291,7 +293,7 @@ mod tests {
     fn a_draft_has_the_fields_of_the_contract() {
         let full: CreateNotification = serde_json::from_str(FULL).unwrap();
         let text = serde_json::to_string(&full).unwrap();
-        assert!(draft(&text).accept(None, 0).is_ok());
+        assert!(draft(&text).accept(None, MAX, 0).is_ok());
         let unknown = FULL.replacen("userId", "userid", 1);
         assert!(serde_json::from_str::<Draft<'_>>(&unknown).is_err());
     }
@@ -302,7 +304,7 @@ mod tests {
             let text = format!(
                 r#"{{"userId": "u", "channel": "IN_APP", "type": "SYSTEM", "idempotencyKey": "k", "payload": {payload}}}"#
             );
-            draft(&text).accept(None, 0).unwrap().request_hash.unwrap()
+            draft(&text).accept(None, MAX, 0).unwrap().request_hash.unwrap()
         };
         assert_eq!(with(r#"{"title": "a", "body": "b"}"#), with(r#"{ "body": "b", "title": "a" }"#));
         assert_ne!(with(r#"{"title": "a"}"#), with(r#"{"title": "c"}"#));
@@ -311,7 +313,7 @@ mod tests {
     #[test]
     fn wrong_fields_are_all_named() {
         let text = r#"{"userId": "", "channel": "IN_APP", "type": "SYSTEM", "expiresAt": "1970-01-01T00:00:00Z", "templateData": {}}"#;
-        let wrong = draft(text).accept(None, 1_000).unwrap_err();
+        let wrong = draft(text).accept(None, MAX, 1_000).unwrap_err();
         let pointers: Vec<_> = wrong.into_iter().map(|v| v.pointer).collect();
         assert_eq!(pointers, ["/userId", "/payload/message", "/templateData", "/expiresAt"]);
     }
@@ -320,6 +322,6 @@ mod tests {
     fn a_past_schedule_is_due_now() {
         let text = r#"{"userId": "u", "channel": "IN_APP", "type": "SYSTEM", "payload": {"title": "t"},
             "scheduledFor": "1970-01-01T00:00:00Z"}"#;
-        assert_eq!(draft(text).accept(None, 1_000).unwrap().status, Status::Pending);
+        assert_eq!(draft(text).accept(None, MAX, 1_000).unwrap().status, Status::Pending);
     }
 }

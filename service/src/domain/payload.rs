@@ -1,80 +1,110 @@
 //! Looks a payload over without building it: what its channel needs is there, and PostgreSQL can
 //! store it. Pure.
 
+use super::stored::{self, Measure};
+use super::{Violation, pointer};
 use nsys_contract::status::Channel;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::cell::Cell;
 use std::fmt;
 
-/// What a channel needs: one of these fields, else this is wrong.
+/// What a channel needs: one of these fields, in this form, else this is wrong.
 struct Need {
     names: &'static [&'static str],
+    form: Form,
     pointer: &'static str,
     detail: &'static str,
+}
+
+/// What a field has to hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// A text that is not empty.
+    Text,
+    /// One such text, or some.
+    Texts,
+    /// Anything that is not empty.
+    Anything,
 }
 
 /// The original's field names are all accepted.
 const fn need(channel: Channel) -> Need {
     match channel {
-        Channel::Email => {
-            Need { names: &["to"], pointer: "/payload/to", detail: "an e-mail needs a recipient" }
-        }
+        Channel::Email => Need {
+            names: &["to"],
+            form: Form::Texts,
+            pointer: "/payload/to",
+            detail: "an e-mail needs a recipient, or a list of them",
+        },
         Channel::Sms => Need {
             names: &["to", "phoneNumber"],
+            form: Form::Text,
             pointer: "/payload/to",
-            detail: "a text message needs a number",
+            detail: "a text message needs a number, as a text",
         },
         Channel::Push => Need {
             names: &["deviceToken", "token", "topic"],
+            form: Form::Texts,
             pointer: "/payload/deviceToken",
-            detail: "a push message needs a device token or a topic",
+            detail: "a push message needs a device token or a topic, as a text",
         },
-        Channel::Webhook => {
-            Need { names: &["url"], pointer: "/payload/url", detail: "a webhook needs a URL" }
-        }
+        Channel::Webhook => Need {
+            names: &["url"],
+            form: Form::Text,
+            pointer: "/payload/url",
+            detail: "a webhook needs a URL, as a text",
+        },
         Channel::InApp => Need {
             names: &["title", "message", "body"],
+            form: Form::Anything,
             pointer: "/payload/message",
             detail: "an in-app message needs a title or a message",
         },
     }
 }
 
-/// What is wrong with a payload, as a pointer and a reason.
-pub(crate) fn violation(channel: Channel, raw: &str) -> Option<(&'static str, String)> {
+/// What is wrong with a payload of at most `max_bytes`.
+pub(crate) fn violation(channel: Channel, raw: &str, max_bytes: usize) -> Option<Violation> {
     let need = need(channel);
-    let look = Look { names: need.names, found: Cell::new(false), zero: Cell::new(false) };
-    let mut reader = serde_json::Deserializer::from_str(raw);
-    match (Top(&look)).deserialize(&mut reader) {
+    if let Some(wrong) = stored::violation("/payload", raw, max_bytes) {
+        return Some(wrong);
+    }
+    let look = Look { need: Some(&need), found: Cell::new(0), zero: Cell::new(false) };
+    let read = Top(&look).deserialize(&mut serde_json::Deserializer::from_str(raw));
+    match read {
         Err(cause) => {
-            let message = cause.to_string();
-            let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(text, _)| text);
-            Some(("/payload", message.to_owned()))
+            // What is no object has no place within.
+            let whole = || Violation::new("/payload", pointer::without_place(&cause.to_string()));
+            Some(stored::locate("/payload", raw).unwrap_or_else(whole))
         }
-        // PostgreSQL text cannot hold a zero byte.
-        Ok(()) if look.zero.get() => Some(("/payload", "must not contain a zero byte".to_owned())),
-        Ok(()) if !look.found.get() => Some((need.pointer, need.detail.to_owned())),
+        Ok(()) if look.found.get() == 0 => Some(Violation::new(need.pointer, need.detail)),
         Ok(()) => None,
     }
 }
 
-/// Whether a text of a JSON value holds a zero byte. A value without the escape is not read.
-pub(crate) fn holds_zero_byte(raw: &str) -> bool {
-    if !raw.contains("\\u0000") {
-        return false;
+/// What keeps a text of a JSON value, which was measured, from being stored and read again. One without a
+/// doubtful escape is not read here.
+pub(crate) fn unstorable(raw: &str, measure: Measure) -> Option<&'static str> {
+    if !measure.numbers_fit {
+        return Some("it holds a number that is too long");
     }
-    let look = Look { names: &[], found: Cell::new(false), zero: Cell::new(false) };
+    if !raw.contains("\\u0000") {
+        return None;
+    }
+    let look = Look { need: None, found: Cell::new(0), zero: Cell::new(false) };
     let read = Any(&look).deserialize(&mut serde_json::Deserializer::from_str(raw));
-    read.is_err() || look.zero.get()
+    (read.is_err() || look.zero.get()).then_some("it holds a zero byte")
 }
 
-struct Look {
-    names: &'static [&'static str],
-    found: Cell<bool>,
+struct Look<'n> {
+    need: Option<&'n Need>,
+    /// One bit for each name of what is needed: whether it is filled. Of a key that comes twice PostgreSQL
+    /// keeps the last.
+    found: Cell<u8>,
     zero: Cell<bool>,
 }
 
-impl Look {
+impl Look<'_> {
     fn text(&self, text: &str) {
         if text.as_bytes().contains(&0) {
             self.zero.set(true);
@@ -83,7 +113,7 @@ impl Look {
 }
 
 /// The payload itself, which must be an object.
-struct Top<'l>(&'l Look);
+struct Top<'l>(&'l Look<'l>);
 
 impl<'de> DeserializeSeed<'de> for Top<'_> {
     type Value = ();
@@ -102,46 +132,67 @@ impl<'de> Visitor<'de> for Top<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(wanted) = map.next_key_seed(Key(self.0))? {
-            let filled = map.next_value_seed(Any(self.0))?;
-            if wanted && filled {
-                self.0.found.set(true);
+            let held = map.next_value_seed(Any(self.0))?;
+            if let (Some(place), Some(need)) = (wanted, self.0.need) {
+                let (found, bit) = (self.0.found.get(), 1 << place);
+                self.0.found.set(if held.fits(need.form) { found | bit } else { found & !bit });
             }
         }
         Ok(())
     }
 }
 
-/// A key: whether it is one of the wanted names.
-struct Key<'l>(&'l Look);
+/// What a value holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Nothing,
+    Text,
+    /// Texts that are not empty, and nothing else.
+    Texts,
+    Other,
+}
+
+impl Held {
+    fn fits(self, form: Form) -> bool {
+        match form {
+            Form::Text => self == Self::Text,
+            Form::Texts => matches!(self, Self::Text | Self::Texts),
+            Form::Anything => self != Self::Nothing,
+        }
+    }
+}
+
+/// A key: which of the wanted names it is.
+struct Key<'l>(&'l Look<'l>);
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = bool;
+    type Value = Option<usize>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
 impl Visitor<'_> for Key<'_> {
-    type Value = bool;
+    type Value = Option<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<bool, E> {
+    fn visit_str<E: Error>(self, text: &str) -> Result<Option<usize>, E> {
         self.0.text(text);
-        Ok(self.0.names.contains(&text))
+        Ok(self.0.need.and_then(|need| need.names.iter().position(|name| *name == text)))
     }
 }
 
-/// Any value: whether there is something in it.
-struct Any<'l>(&'l Look);
+/// Any value: what it holds.
+struct Any<'l>(&'l Look<'l>);
 
 impl<'de> DeserializeSeed<'de> for Any<'_> {
-    type Value = bool;
+    type Value = Held;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Held, D::Error> {
         // Numbers and strings are really read: one that is out of range or half a surrogate pair
         // could not be stored.
         deserializer.deserialize_any(self)
@@ -149,47 +200,53 @@ impl<'de> DeserializeSeed<'de> for Any<'_> {
 }
 
 impl<'de> Visitor<'de> for Any<'_> {
-    type Value = bool;
+    type Value = Held;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<bool, E> {
-        Ok(true)
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Held, E> {
+        Ok(Held::Other)
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<bool, E> {
-        Ok(true)
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Held, E> {
+        Ok(Held::Other)
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<bool, E> {
-        Ok(true)
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Held, E> {
+        Ok(Held::Other)
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<bool, E> {
-        Ok(true)
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Held, E> {
+        Ok(Held::Other)
     }
 
-    fn visit_unit<E: Error>(self) -> Result<bool, E> {
-        Ok(false)
+    fn visit_unit<E: Error>(self) -> Result<Held, E> {
+        Ok(Held::Nothing)
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<bool, E> {
+    fn visit_str<E: Error>(self, text: &str) -> Result<Held, E> {
         self.0.text(text);
-        Ok(!text.is_empty())
+        Ok(if text.is_empty() { Held::Nothing } else { Held::Text })
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<bool, A::Error> {
-        while items.next_element_seed(Any(self.0))?.is_some() {}
-        Ok(true)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Held, A::Error> {
+        let mut held = Held::Nothing;
+        while let Some(item) = items.next_element_seed(Any(self.0))? {
+            held = match (held, item) {
+                (Held::Nothing | Held::Texts, Held::Text) => Held::Texts,
+                _ => Held::Other,
+            };
+        }
+        Ok(held)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Held, A::Error> {
         while map.next_key_seed(Key(self.0))?.is_some() {
             map.next_value_seed(Any(self.0))?;
         }
-        Ok(true)
+        Ok(Held::Other)
     }
 }
 
@@ -197,33 +254,76 @@ impl<'de> Visitor<'de> for Any<'_> {
 mod tests {
     use super::*;
 
+    fn place(channel: Channel, raw: &str) -> Option<String> {
+        violation(channel, raw, 65_536).map(|wrong| wrong.pointer.into_owned())
+    }
+
     #[test]
     fn what_a_channel_needs_must_be_there_and_filled() {
-        assert_eq!(violation(Channel::Email, r#"{"to": "a@example.com"}"#), None);
-        for raw in ["{}", r#"{"to": ""}"#, r#"{"to": null}"#, r#"{"nested": {"to": "a"}}"#] {
-            assert_eq!(
-                violation(Channel::Email, raw).map(|(pointer, _)| pointer),
-                Some("/payload/to"),
-                "{raw}"
-            );
+        assert_eq!(place(Channel::Email, r#"{"to": "a@example.com"}"#), None);
+        assert_eq!(place(Channel::Email, r#"{"to": ["a@example.com", "b@example.com"]}"#), None);
+        let wrong = [
+            "{}",
+            r#"{"to": ""}"#,
+            r#"{"to": null}"#,
+            r#"{"nested": {"to": "a"}}"#,
+            r#"{"to": 5}"#,
+            r#"{"to": {}}"#,
+            r#"{"to": true}"#,
+            r#"{"to": []}"#,
+            r#"{"to": ["a", ""]}"#,
+            r#"{"to": ["a", 5]}"#,
+            r#"{"to": [5, "a"]}"#,
+        ];
+        for raw in wrong {
+            assert_eq!(place(Channel::Email, raw).as_deref(), Some("/payload/to"), "{raw}");
         }
-        assert_eq!(violation(Channel::Sms, r#"{"phoneNumber": "+49"}"#), None);
+        assert_eq!(place(Channel::Sms, r#"{"phoneNumber": "+49"}"#), None);
+        assert_eq!(place(Channel::Sms, r#"{"to": 49}"#).as_deref(), Some("/payload/to"));
+        assert_eq!(place(Channel::InApp, r#"{"body": {"blocks": []}}"#), None, "a message may have parts");
+    }
+
+    #[test]
+    fn of_a_key_that_comes_twice_the_last_counts() {
+        let twice = r#"{"title": "x", "title": ""}"#;
+        assert_eq!(place(Channel::InApp, twice).as_deref(), Some("/payload/message"));
+        assert_eq!(place(Channel::InApp, r#"{"title": "", "title": "x"}"#), None);
+        assert_eq!(place(Channel::InApp, r#"{"title": "x", "body": ""}"#), None, "one of them is enough");
+    }
+
+    #[test]
+    fn a_payload_is_bounded_as_postgresql_writes_it() {
+        let numbers = format!(r#"{{"title": "t", "n": [{}]}}"#, ["1e60"; 20].join(","));
+        assert!(numbers.len() < 200);
+        let wrong = violation(Channel::InApp, &numbers, 1_000).unwrap();
+        assert!(
+            wrong.pointer == "/payload" && wrong.detail.starts_with("must be at most 1000 bytes"),
+            "{wrong:?}"
+        );
+        assert_eq!(violation(Channel::InApp, &numbers, 2_000), None);
+        let spaces = format!(r#"{{"title": "t"{}}}"#, " ".repeat(2_000));
+        assert!(violation(Channel::InApp, &spaces, 1_000).is_some(), "the log holds the spaces too");
     }
 
     #[test]
     fn what_postgresql_cannot_store_is_refused() {
         let wrong = [
-            r#"{"to": "a\u0000"}"#,
-            r#"{"to": "a", "n": {"\u0000": 1}}"#,
-            r#"{"to": "a", "n": 1e999999}"#,
-            r#"{"to": "\ud800"}"#,
-            "[]",
-            "5",
+            (r#"{"to": "a\u0000"}"#, "/payload/to"),
+            (r#"{"to": "a", "n": {"\u0000": 1}}"#, "/payload/n"),
+            (r#"{"to": "a", "n": 1e999999}"#, "/payload/n"),
+            (r#"{"to": "a", "n": [1.7976931348623157e308]}"#, "/payload/n/0"),
+            (r#"{"to": "a", "n": 0e-16383}"#, "/payload/n"),
+            (r#"{"to": "\ud800"}"#, "/payload/to"),
+            ("[]", "/payload"),
+            ("5", "/payload"),
         ];
-        for raw in wrong {
-            assert_eq!(violation(Channel::Email, raw).map(|(pointer, _)| pointer), Some("/payload"), "{raw}");
+        for (raw, pointer) in wrong {
+            assert_eq!(place(Channel::Email, raw).as_deref(), Some(pointer), "{raw}");
         }
-        assert_eq!(violation(Channel::Email, r#"{"to": "a\\u0000", "n": [1.5, true, null]}"#), None);
-        assert!(holds_zero_byte(r#"{"to": "a\u0000"}"#) && !holds_zero_byte(r#"{"to": "a\\u0000"}"#));
+        assert_eq!(place(Channel::Email, r#"{"to": "a\\u0000", "n": [1.5, true, null]}"#), None);
+        let unstorable = |raw: &str| unstorable(raw, stored::measure(raw));
+        assert_eq!(unstorable(r#"{"to": "a\u0000"}"#), Some("it holds a zero byte"));
+        assert_eq!(unstorable(r#"{"n": 1e308}"#), Some("it holds a number that is too long"));
+        assert_eq!(unstorable(r#"{"to": "a\\u0000 1e308", "n": 1e30}"#), None);
     }
 }

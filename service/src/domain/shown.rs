@@ -65,7 +65,7 @@ mod tests {
     fn text_and_notification_are_the_same() {
         let text = r#"{"userId": "u", "tenantId": "t\"1", "channel": "IN_APP", "type": "SYSTEM", "payload": {"title": "t"}}"#;
         let draft: Draft<'_> = serde_json::from_str(text).unwrap();
-        let notification = draft.accept(None, 1_700_000_000_123).unwrap().view();
+        let notification = draft.accept(None, 65_536, 1_700_000_000_123).unwrap().view();
         let shown = Shown::new(&notification);
         assert_eq!(shown.notification().unwrap(), notification);
         let again = Shown::from_text(shown.text()).unwrap();

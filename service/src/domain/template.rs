@@ -1,9 +1,12 @@
 //! Templates: which ones are allowed, and what they give. Pure, and bounded in time and memory.
 //!
-//! Steps are bounded by fuel and output by a counting writer. What could grow a text out of sight of
-//! both (`set`, macros, `~`, `+`, `*`, arbitrary calls) is refused when the template is stored.
+//! Steps are bounded by fuel and output by a counting writer, each for the payload as a whole. What could
+//! grow a text out of sight of both (`set`, macros, `~`, `+`, `*`, arbitrary calls) is refused when the
+//! template is stored. How deep a text nests is bounded before it is parsed, each time it is: the parser
+//! and everything behind it go down by recursion.
 
-use super::Violation;
+use super::{Violation, pointer, stored};
+use minijinja::machinery::Token;
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Stmt};
 use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value, filters};
@@ -14,9 +17,15 @@ use std::io;
 pub(crate) const MAX_SOURCE_BYTES: usize = 16 * 1024;
 /// Largest `templateData` as JSON, in bytes.
 pub(crate) const MAX_DATA_BYTES: usize = 64 * 1024;
-/// Longest text that one field may give, in bytes.
-pub(crate) const MAX_OUTPUT_BYTES: usize = 64 * 1024;
-/// Steps that one field may take.
+/// Most texts of a template.
+pub(crate) const MAX_TEXTS: usize = 256;
+/// Most tokens of one `{{ … }}` or `{% … %}`: no expression nests deeper than that.
+const MAX_TOKENS: usize = 128;
+/// Most blocks (`if`, `elif`, `for`) within each other.
+const MAX_BLOCKS: usize = 32;
+/// Longest text that a filter may make, in bytes.
+const MAX_JOINED_BYTES: usize = 64 * 1024;
+/// Steps that a payload may take; making a text counts by its length.
 const FUEL: u64 = 20_000;
 /// How deep payloads may nest.
 const MAX_DEPTH: usize = 16;
@@ -74,16 +83,27 @@ impl Default for Renderer {
 }
 
 impl Renderer {
-    /// What is wrong with a payload of templates; empty when it may be stored.
-    pub(crate) fn check(&self, payload: &Map<String, Json>) -> Vec<Violation> {
-        let mut wrong = Vec::new();
+    /// What is wrong with a payload of templates of at most `max_bytes`; empty when it may be stored.
+    pub(crate) fn check(&self, payload: &Map<String, Json>, max_bytes: usize) -> Vec<Violation> {
+        let text = serde_json::to_string(payload).unwrap_or_default();
+        if let Some(wrong) = stored::violation("/payload", &text, max_bytes) {
+            return vec![wrong];
+        }
+        let (mut wrong, mut texts) = (Vec::new(), 0);
         let outcome = each_text(payload, |pointer, source| {
+            texts += 1;
             if let Err(detail) = self.check_text(source) {
                 wrong.push(Violation::at(format!("/payload{pointer}"), detail));
             }
             Ok(Json::Null)
         });
         wrong.extend(outcome.err());
+        if texts > MAX_TEXTS {
+            wrong.push(Violation::new(
+                "/payload",
+                format!("must have at most {MAX_TEXTS} texts, and has {texts}"),
+            ));
+        }
         wrong
     }
 
@@ -91,39 +111,108 @@ impl Renderer {
         if source.len() > MAX_SOURCE_BYTES {
             return Err(format!("must be at most {MAX_SOURCE_BYTES} bytes"));
         }
+        is_shallow(source)?;
         let parsed = minijinja::machinery::parse(source, "field", minijinja::syntax::SyntaxConfig::default());
         allowed(&parsed.map_err(|cause| told(&cause))?)?;
         self.environment.template_from_str(source).map(drop).map_err(|cause| told(&cause))
     }
 
-    /// Fills every text of the payload with the data.
+    /// Fills every text of the payload with the data. Together they give at most `max_bytes`.
+    ///
+    /// This works for as long as the fuel lasts, and does not yield.
     pub(crate) fn render(
         &self,
         payload: &Map<String, Json>,
         data: &Map<String, Json>,
+        max_bytes: usize,
     ) -> Result<Map<String, Json>, Violation> {
         let context = Value::from(Serde(data));
+        let mut budget = Budget { environment: self.environment.clone(), fuel: FUEL, bytes: max_bytes };
         each_text(payload, |pointer, source| {
-            if !source.contains('{') {
-                return Ok(Json::from(source));
-            }
-            self.render_text(source, &context).map(Json::from).map_err(|detail| {
-                Violation::at("/templateData".to_owned(), format!("payload{pointer}: {detail}"))
-            })
+            let text =
+                if source.contains('{') { budget.render(source, &context) } else { budget.copy(source) };
+            text.map(Json::from).map_err(|why| why.at(pointer, max_bytes))
         })
     }
+}
 
-    fn render_text(&self, source: &str, context: &Value) -> Result<String, String> {
-        let template = self.environment.template_from_str(source).map_err(|cause| told(&cause))?;
-        let mut output = Bounded(Vec::new());
-        match template.render_captured_to(context.clone(), &mut output) {
-            Ok(_) => String::from_utf8(output.0).map_err(|_| "the text is not UTF-8".to_owned()),
-            Err(cause) if cause.kind() == ErrorKind::WriteFailure => {
-                Err(format!("the text is longer than {MAX_OUTPUT_BYTES} bytes"))
+/// What is left for the texts of a payload that were not filled yet.
+struct Budget {
+    environment: Environment<'static>,
+    fuel: u64,
+    bytes: usize,
+}
+
+/// Why a text is not filled.
+enum Unfilled {
+    /// The texts together are longer than they may be.
+    TooLong,
+    /// The template, or the data, does not do.
+    Wrong(String),
+}
+
+impl Unfilled {
+    fn at(self, pointer: &str, max_bytes: usize) -> Violation {
+        let detail = match self {
+            Self::TooLong => format!("the texts of the payload are longer than {max_bytes} bytes"),
+            Self::Wrong(detail) => format!("payload{pointer}: {detail}"),
+        };
+        Violation::new("/templateData", detail)
+    }
+}
+
+impl Budget {
+    fn copy(&mut self, source: &str) -> Result<String, Unfilled> {
+        self.bytes = self.bytes.checked_sub(source.len()).ok_or(Unfilled::TooLong)?;
+        Ok(source.to_owned())
+    }
+
+    fn render(&mut self, source: &str, context: &Value) -> Result<String, Unfilled> {
+        let wrong = |cause: minijinja::Error| Unfilled::Wrong(told(&cause));
+        // What was stored before there was a bound is not parsed either.
+        is_shallow(source).map_err(Unfilled::Wrong)?;
+        self.environment.set_fuel(Some(self.fuel));
+        let template = self.environment.template_from_str(source).map_err(wrong)?;
+        let mut output = Bounded { text: Vec::new(), left: self.bytes };
+        let fuel = match template.render_captured_to(context.clone(), &mut output) {
+            Ok(rendered) => rendered.state().fuel_levels().map_or(self.fuel, |(_, left)| left),
+            Err(cause) if cause.kind() == ErrorKind::WriteFailure => return Err(Unfilled::TooLong),
+            Err(cause) => return Err(wrong(cause)),
+        };
+        (self.fuel, self.bytes) = (fuel, output.left);
+        String::from_utf8(output.text).map_err(|_| Unfilled::Wrong("the text is not UTF-8".to_owned()))
+    }
+}
+
+/// Refuses what nests too deep to be parsed: by its tokens alone, which are read one after the other.
+fn is_shallow(source: &str) -> Result<(), String> {
+    // How many `elif` each open block has.
+    let mut blocks: Vec<usize> = Vec::new();
+    let (mut tokens, mut is_keyword) = (0, false);
+    for token in minijinja::machinery::tokenize(source, false, minijinja::syntax::SyntaxConfig::default()) {
+        let (token, _) = token.map_err(|cause| told(&cause))?;
+        tokens += 1;
+        match token {
+            Token::TemplateData(_) | Token::VariableStart | Token::VariableEnd | Token::BlockEnd => {
+                tokens = 0;
             }
-            Err(cause) => Err(told(&cause)),
+            Token::BlockStart => tokens = 0,
+            Token::Ident("if" | "for") if is_keyword => blocks.push(0),
+            Token::Ident("elif") if is_keyword => {
+                blocks.iter_mut().next_back().into_iter().for_each(|more| *more += 1);
+            }
+            Token::Ident("endif" | "endfor") if is_keyword => drop(blocks.pop()),
+            _ => {}
+        }
+        is_keyword = matches!(token, Token::BlockStart);
+        if tokens > MAX_TOKENS {
+            return Err(format!("an expression must have at most {MAX_TOKENS} parts"));
+        }
+        if blocks.len() + blocks.iter().sum::<usize>() > MAX_BLOCKS {
+            return Err(format!("at most {MAX_BLOCKS} blocks can stand within each other"));
         }
     }
+    Ok(())
 }
 
 /// Whether a name can be a template's: it stands in paths.
@@ -139,19 +228,16 @@ fn each_text(
 ) -> Result<Map<String, Json>, Violation> {
     fn walk(
         value: &Json,
-        pointer: &str,
+        place: &str,
         depth: usize,
         change: &mut impl FnMut(&str, &str) -> Result<Json, Violation>,
     ) -> Result<Json, Violation> {
         if depth > MAX_DEPTH {
-            return Err(Violation::at(
-                format!("/payload{pointer}"),
-                format!("nests deeper than {MAX_DEPTH}"),
-            ));
+            return Err(Violation::at(format!("/payload{place}"), format!("nests deeper than {MAX_DEPTH}")));
         }
-        let below = |key: &str| format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
+        let below = |key: &str| format!("{place}/{}", pointer::escaped(key));
         Ok(match value {
-            Json::String(text) => change(pointer, text)?,
+            Json::String(text) => change(place, text)?,
             Json::Array(items) => items
                 .iter()
                 .enumerate()
@@ -168,8 +254,8 @@ fn each_text(
     payload
         .iter()
         .map(|(key, value)| {
-            let pointer = format!("/{}", key.replace('~', "~0").replace('/', "~1"));
-            Ok((key.clone(), walk(value, &pointer, 0, &mut change)?))
+            let place = format!("/{}", pointer::escaped(key));
+            Ok((key.clone(), walk(value, &place, 0, &mut change)?))
         })
         .collect()
 }
@@ -199,7 +285,7 @@ fn join(value: &Value, separator: Option<&str>) -> Result<String, minijinja::Err
             ));
         }
         text.push_str(&item.to_string());
-        if text.len() > MAX_OUTPUT_BYTES {
+        if text.len() > MAX_JOINED_BYTES {
             return Err(minijinja::Error::new(ErrorKind::WriteFailure, "too long"));
         }
     }
@@ -207,14 +293,16 @@ fn join(value: &Value, separator: Option<&str>) -> Result<String, minijinja::Err
 }
 
 /// Takes so many bytes and no more.
-struct Bounded(Vec<u8>);
+struct Bounded {
+    text: Vec<u8>,
+    left: usize,
+}
 
 impl io::Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > MAX_OUTPUT_BYTES {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the text is too long"));
-        }
-        self.0.extend_from_slice(bytes);
+        let too_long = || io::Error::new(io::ErrorKind::FileTooLarge, "the text is too long");
+        self.left = self.left.checked_sub(bytes.len()).ok_or_else(too_long)?;
+        self.text.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -305,13 +393,20 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    /// Bytes of a payload.
+    const MAX: usize = 65_536;
+
     fn object(value: Json) -> Map<String, Json> {
         value.as_object().cloned().unwrap()
     }
 
+    fn checked(source: &str) -> Vec<Violation> {
+        Renderer::default().check(&object(json!({ "body": source })), MAX)
+    }
+
     fn rendered(source: &str, data: Json) -> Result<String, String> {
         let payload = object(json!({ "body": source }));
-        let filled = Renderer::default().render(&payload, &object(data));
+        let filled = Renderer::default().render(&payload, &object(data), MAX);
         filled.map(|filled| filled["body"].as_str().unwrap().to_owned()).map_err(|wrong| wrong.detail)
     }
 
@@ -319,7 +414,8 @@ mod tests {
     fn texts_are_filled_wherever_they_stand() {
         let payload =
             object(json!({"subject": "Hi {{ name }}", "data": {"list": ["{{ n }}", 5]}, "plain": "a { b"}));
-        let filled = Renderer::default().render(&payload, &object(json!({"name": "Ada", "n": 3}))).unwrap();
+        let filled =
+            Renderer::default().render(&payload, &object(json!({"name": "Ada", "n": 3})), MAX).unwrap();
         assert_eq!(
             Json::from(filled),
             json!({"subject": "Hi Ada", "data": {"list": ["3", 5]}, "plain": "a { b"})
@@ -330,7 +426,7 @@ mod tests {
     fn conditions_loops_and_filters_work() {
         let source = "{% for item in items %}{{ loop.index }}:{{ item.name|upper }} {% endfor %}{{ tags|join(', ') }}{% if vip %}!{% endif %}";
         let data = json!({"items": [{"name": "a"}, {"name": "b"}], "tags": ["x", "y"], "vip": true});
-        assert!(Renderer::default().check(&object(json!({ "body": source }))).is_empty());
+        assert!(checked(source).is_empty());
         assert_eq!(rendered(source, data).unwrap(), "1:A 2:B x, y!");
     }
 
@@ -360,7 +456,7 @@ mod tests {
             "{% filter upper %}a{% endfilter %}",
         ];
         for source in sources {
-            let wrong = Renderer::default().check(&object(json!({ "body": source })));
+            let wrong = checked(source);
             assert_eq!(wrong.len(), 1, "{source}");
             assert_eq!(wrong[0].pointer, "/payload/body");
         }
@@ -375,6 +471,81 @@ mod tests {
         let long = "{% for a in items %}{{ text }}{% endfor %}";
         let data = json!({"items": items, "text": "x".repeat(1_000)});
         assert!(rendered(long, data).unwrap_err().contains("longer than"));
+    }
+
+    #[test]
+    fn depth_is_refused_before_it_is_parsed() {
+        let filters = format!("{{{{ x{} }}}}", "|abs".repeat(1_000));
+        let brackets = format!("{{{{ {}x{} }}}}", "(".repeat(5_000), ")".repeat(5_000));
+        let blocks = format!("{}x{}", "{% if x %}".repeat(500), "{% endif %}".repeat(500));
+        let loops = format!("{}x{}", "{% for x in y %}".repeat(500), "{% endfor %}".repeat(500));
+        let branches = format!("{{% if x %}}{}{{% endif %}}", "{% elif x %}".repeat(500));
+        let open = "{% if x %}".repeat(500);
+        let deep = [
+            format!("{{{{ {}1 }}}}", "-".repeat(9_000)),
+            format!("{{{{ x{} }}}}", ".a".repeat(8_000)),
+            format!("{{{{ x{} }}}}", "[0]".repeat(4_000)),
+            format!("{{{{ {}x }}}}", "not ".repeat(4_000)),
+            format!("{{{{ 1{} }}}}", "-1".repeat(8_000)),
+            format!("{{{{ x{} }}}}", " if x else x".repeat(1_000)),
+            format!("{{% if x{} %}}{{% endif %}}", ".a".repeat(8_000)),
+            filters,
+            brackets,
+            blocks,
+            loops,
+            branches,
+            open,
+        ];
+        for source in &deep {
+            let wrong = checked(source);
+            assert_eq!(wrong.len(), 1, "{}", &source[..40]);
+            assert!(
+                ["parts", "within each other", "bytes"].iter().any(|why| wrong[0].detail.contains(why)),
+                "{wrong:?}"
+            );
+            // It may have been stored before there was a bound.
+            assert!(rendered(source, json!({"x": 1, "y": []})).is_err(), "{}", &source[..40]);
+        }
+        let long = format!("{}{}", "{{ x }}".repeat(500), "{% if x %}{% endif %}".repeat(200));
+        assert_eq!(checked(&long), [], "what stands side by side is not deep");
+        let widest = format!("{{{{ {}1 }}}}", "-".repeat(MAX_TOKENS - 1));
+        assert_eq!(checked(&widest), []);
+        let deepest = format!("{}x{}", "{% if x %}".repeat(MAX_BLOCKS), "{% endif %}".repeat(MAX_BLOCKS));
+        assert_eq!(checked(&deepest), []);
+    }
+
+    #[test]
+    fn a_payload_is_bounded_as_a_whole() {
+        let many = |count: usize, source: &str| -> Map<String, Json> {
+            (0..count).map(|number| (format!("f{number}"), Json::from(source))).collect()
+        };
+        let renderer = Renderer::default();
+        assert!(renderer.check(&many(MAX_TEXTS, "{{ x }}"), MAX).is_empty());
+        let wrong = renderer.check(&many(MAX_TEXTS + 1, "{{ x }}"), MAX);
+        assert!(wrong[0].detail.contains("at most 256 texts"), "{wrong:?}");
+        // Each of them alone would do.
+        let data = object(json!({"x": "y".repeat(1_000), "list": (0..300).collect::<Vec<u32>>()}));
+        let wrong = renderer.render(&many(200, "{{ x }}"), &data, MAX).unwrap_err();
+        assert!(wrong.pointer == "/templateData" && wrong.detail.contains("longer than 65536"), "{wrong:?}");
+        let wrong = renderer.render(&many(100, &"z".repeat(1_000)), &data, MAX).unwrap_err();
+        assert!(wrong.detail.contains("longer than"), "{wrong:?}");
+        let looped = "{% for a in list %}{% if a %}{% endif %}{% endfor %}";
+        assert!(renderer.render(&many(1, looped), &data, MAX).is_ok());
+        let wrong = renderer.render(&many(100, looped), &data, MAX).unwrap_err();
+        assert!(wrong.detail.contains("too many steps"), "{wrong:?}");
+    }
+
+    #[test]
+    fn what_the_table_could_not_give_back_is_not_stored() {
+        let check = |payload: Json| Renderer::default().check(&object(payload), MAX);
+        let wrong = check(json!({"title": "x", "n": [1, f64::MAX]}));
+        assert_eq!((wrong.len(), &*wrong[0].pointer), (1, "/payload/n/1"));
+        assert_eq!(check(json!({"title": "a\0"}))[0].pointer, "/payload/title");
+        assert!(
+            check(json!({"title": "x".repeat(15_000), "a": "y".repeat(15_000), "b": "z".repeat(40_000)}))[0]
+                .detail
+                .contains("65536")
+        );
     }
 
     #[test]

@@ -14,12 +14,14 @@ use uuid::Uuid;
 
 /// When the benches' requests come, in ms since the epoch.
 const NOW_MS: i64 = 1_767_323_000_000;
+/// Bytes of a payload at most.
+const MAX_PAYLOAD: usize = 65_536;
 
 /// Reads one notification, checks it and writes its message; the message's bytes, `None` when it is wrong.
 #[must_use]
 pub fn message(body: &[u8]) -> Option<usize> {
     let draft: Draft<'_> = read_json(body).ok()?;
-    draft.accept(None, NOW_MS).ok()?.message().ok().map(|message| message.len())
+    draft.accept(None, MAX_PAYLOAD, NOW_MS).ok()?.message().ok().map(|message| message.len())
 }
 
 /// The same for a batch, and its results as JSON; the bytes of the answer, `None` when it is no batch.
@@ -29,7 +31,7 @@ pub fn batch(body: &[u8]) -> Option<usize> {
     let mut results = Vec::with_capacity(RESULT_BYTES * notifications.len());
     for (index, raw) in notifications.iter().enumerate() {
         let draft: Draft<'_> = read_json(raw.get().as_bytes()).ok()?;
-        let accepted = draft.accept(None, NOW_MS).ok()?;
+        let accepted = draft.accept(None, MAX_PAYLOAD, NOW_MS).ok()?;
         accepted.message().ok()?;
         write_result(&mut results, index as u64, &Ok(accepted.id));
     }

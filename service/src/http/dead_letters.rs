@@ -7,6 +7,7 @@ use super::extract::{Body, Id, Query};
 use super::gate::{Access, Caller};
 use crate::app::App;
 use crate::auth::Principal;
+use crate::db::{Read, parted};
 use crate::domain::scope::Scope;
 use axum::Json;
 use axum::extract::State;
@@ -28,7 +29,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get(paths::DEAD_LETTERS, Access::Operator, "List dead letters")
             .notes(
                 "Newest first, without their messages. Those that were sent again are left out unless `redriven` \
-                 is true. Operators see their tenant's; what could not be decoded has no tenant.",
+                 is true. Operators see their tenant's; a message that could not be decoded has no tenant.",
             )
             .query::<DeadLetterQuery>()
             .gives::<DeadLetterPage>(200, "One page")
@@ -91,8 +92,13 @@ async fn list(
     let before = query.cursor.as_deref().map(|text| page::read_cursor(text).and_then(|id| id.parse().ok()));
     let before = before.map(|id| id.ok_or_else(bad_cursor)).transpose()?;
     let read = app.db.list_dead_letters(&filter, query.redriven == Some(true), before, limit + 1).await?;
-    let (data, next_cursor) = page::cut(read, limit, |letter: &DeadLetter| letter.id.to_string());
-    Ok(Json(DeadLetterPage { has_more: next_cursor.is_some(), data, next_cursor }))
+    let id = |letter: &Read<DeadLetter>| match letter {
+        Ok(letter) => letter.id.to_string(),
+        Err(letter) => letter.id.clone(),
+    };
+    let (rows, next_cursor) = page::cut(read, limit, id);
+    let (data, unreadable) = parted(rows);
+    Ok(Json(DeadLetterPage { has_more: next_cursor.is_some(), data, next_cursor, unreadable }))
 }
 
 /// A letter within the caller's reach.

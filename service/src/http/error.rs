@@ -115,6 +115,10 @@ impl From<DbError> for Problem {
             tracing::debug!(%cause, "The database refused a value.");
             return Self::bad_request("the request holds a value that the database cannot take");
         }
+        if cause.is_unreadable() {
+            tracing::error!(%cause, "What is stored cannot be read.");
+            return Self::internal("what is stored cannot be read by this version of the service");
+        }
         tracing::warn!(%cause, "The database failed.");
         Self::unavailable("the database does not answer")
     }

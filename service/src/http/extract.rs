@@ -2,7 +2,7 @@
 
 use super::error::Problem;
 use super::patience::within;
-use crate::domain::Violation;
+use crate::domain::{Violation, pointer};
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
@@ -80,32 +80,12 @@ pub(crate) fn read_json<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Resul
         let mut reader = serde_json::Deserializer::from_slice(bytes);
         match serde_path_to_error::deserialize::<_, T>(&mut reader) {
             Err(wrong) => {
-                let (pointer, detail) = (pointer(wrong.path()), wrong.into_inner());
-                Problem::invalid(vec![Violation::at(pointer, without_place(&detail.to_string()))])
+                let (pointer, detail) = (pointer::of(wrong.path()), wrong.into_inner());
+                Problem::invalid(vec![Violation::at(pointer, pointer::without_place(&detail.to_string()))])
             }
             Ok(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, cause.to_string()),
         }
     })
-}
-
-/// A path into the body as a JSON pointer (RFC 6901).
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    path.iter().fold(String::new(), |mut pointer, segment| {
-        pointer.push('/');
-        match segment {
-            Segment::Seq { index } => pointer.push_str(&index.to_string()),
-            Segment::Map { key } => pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
-            Segment::Enum { variant } => pointer.push_str(variant),
-            Segment::Unknown => pointer.push('?'),
-        }
-        pointer
-    })
-}
-
-/// The pointer tells the place better than the line and column of a one-line body.
-fn without_place(message: &str) -> String {
-    message.rsplit_once(" at line ").map_or(message, |(text, _)| text).to_owned()
 }
 
 /// The query string.

@@ -141,7 +141,7 @@ fn operation(section: &str, route: &Route) -> utoipa::openapi::path::Operation {
 /// What a route can fail with: what follows from its shape, and what it says itself.
 fn failures(route: &Route) -> BTreeSet<u16> {
     let mut statuses: BTreeSet<u16> = route.failures.iter().copied().collect();
-    statuses.extend([503, 504]);
+    statuses.extend([500, 503, 504]);
     if route.access != Access::Public {
         statuses.extend([401, 429]);
     }

@@ -6,9 +6,10 @@ use super::error::Problem;
 use super::extract::{Body, Id, OptionalBody, Query};
 use super::gate::{Access, Caller};
 use crate::app::App;
-use crate::db::Existing;
+use crate::db::{DbError, Existing, parted};
 use crate::domain::Violation;
 use crate::domain::template::name_fits;
+use crate::templates::FillError;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
@@ -16,7 +17,6 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use nsys_contract::api::{
     NewTemplate, RenderRequest, RenderedTemplate, Template, TemplateList, TemplateUpdate, TenantQuery, paths,
 };
-use serde_json::Map;
 use std::sync::Arc;
 
 type Tagged = ([(HeaderName, String); 1], Json<Template>);
@@ -31,7 +31,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         post(paths::TEMPLATES, Access::Operator, "Create a template")
             .notes(
                 "Every text of the payload is a template in Jinja's syntax: `{{ name }}`, `{% if %}`, `{% for %}` \
-                 and a few filters. Steps and output are bounded.",
+                 and a few filters. Steps, depth and output are bounded, for the payload as a whole.",
             )
             .takes::<NewTemplate>()
             .gives::<Template>(201, "The template")
@@ -40,7 +40,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get(paths::TEMPLATE, Access::User, "Show a template")
             .query::<TenantQuery>()
             .gives::<Template>(200, "The template; `ETag` is its version")
-            .fails(&[403])
+            .fails(&[403, 409])
             .by(show),
         put(paths::TEMPLATE, Access::Operator, "Create or replace a template")
             .notes("With `If-Match` only the version named there is replaced, with `If-None-Match: *` none.")
@@ -57,13 +57,21 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .query::<TenantQuery>()
             .may_take::<RenderRequest>()
             .gives::<RenderedTemplate>(200, "The payload with every place filled")
-            .fails(&[403])
+            .fails(&[403, 409])
             .by(render),
     ]
 }
 
 fn absent(id: &str) -> Problem {
     Problem::not_found(format!("there is no template {id}"))
+}
+
+/// A template that cannot be read is the tenant's to replace; anything else is ours.
+fn unreadable(id: &str, cause: DbError) -> Problem {
+    if cause.is_unreadable() {
+        return Problem::conflict(format!("the template {id} cannot be read; replace or delete it: {cause}"));
+    }
+    cause.into()
 }
 
 fn tagged(template: Template) -> Tagged {
@@ -76,7 +84,8 @@ async fn list(
     Query(query): Query<TenantQuery>,
 ) -> Result<Json<TemplateList>, Problem> {
     let scope = super::admin::narrowed(&caller, query.tenant_id.as_deref())?;
-    Ok(Json(TemplateList { data: app.db.list_templates(&scope).await? }))
+    let (data, unreadable) = parted(app.db.list_templates(&scope).await?);
+    Ok(Json(TemplateList { data, unreadable }))
 }
 
 async fn create(
@@ -85,7 +94,7 @@ async fn create(
     Body(request): Body<NewTemplate>,
 ) -> Result<(StatusCode, Tagged), Problem> {
     let tenant = tenant_of(&caller, request.tenant_id)?;
-    let mut wrong = app.templates.renderer.check(&request.payload);
+    let mut wrong = app.templates.renderer.check(&request.payload, app.config.limits.max_payload_bytes);
     if !name_fits(&request.id) {
         wrong.push(Violation::new("/id", "must be 1 to 64 letters, digits, `-`, `_` or `.`"));
     }
@@ -114,7 +123,9 @@ async fn show(
     Query(query): Query<TenantQuery>,
 ) -> Result<Tagged, Problem> {
     let tenant = tenant_of(&caller, query.tenant_id)?;
-    app.db.fetch_template(tenant.as_deref(), &id).await?.map(tagged).ok_or_else(|| absent(&id))
+    let found =
+        app.db.fetch_template(tenant.as_deref(), &id).await.map_err(|cause| unreadable(&id, cause))?;
+    found.map(tagged).ok_or_else(|| absent(&id))
 }
 
 async fn replace(
@@ -129,7 +140,7 @@ async fn replace(
     if !name_fits(&id) {
         return Err(absent(&id));
     }
-    let wrong = app.templates.renderer.check(&update.payload);
+    let wrong = app.templates.renderer.check(&update.payload, app.config.limits.max_payload_bytes);
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));
     }
@@ -179,8 +190,12 @@ async fn render(
     OptionalBody(request): OptionalBody<RenderRequest>,
 ) -> Result<Json<RenderedTemplate>, Problem> {
     let tenant = tenant_of(&caller, query.tenant_id)?;
-    let over = Map::new();
-    let filled = app.templates.fill(&app.db, tenant.as_deref(), &id, &request.template_data, &over).await?;
+    let max_bytes = app.config.limits.max_payload_bytes;
+    let filled = app.templates.fill(&app.db, tenant.as_deref(), &id, &request.template_data, max_bytes).await;
+    let filled = filled.map_err(|cause| match cause {
+        FillError::Db(cause) => unreadable(&id, cause),
+        other => other.into(),
+    })?;
     let (channel, payload) = filled.ok_or_else(|| absent(&id))?;
     Ok(Json(RenderedTemplate { channel, payload }))
 }

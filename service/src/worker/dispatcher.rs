@@ -38,7 +38,15 @@ pub(crate) struct Job {
     pub(crate) age: Duration,
     /// The trace it belongs to; empty when that is not recorded.
     pub(crate) trace: Context,
+    /// Bytes of memory that its payload takes, about.
+    pub(crate) memory: usize,
 }
+
+/// Memory that the payloads of one channel take at most, in bytes, but for what the last batch or claim
+/// brought.
+const IN_HAND_BYTES: usize = 16 << 20;
+/// Bytes of payloads that one claim of a channel brings, but for the first row.
+const CLAIM_BYTES: usize = 1 << 20;
 
 impl Job {
     pub(crate) fn new(claimed: Claimed, at: Instant) -> Self {
@@ -48,6 +56,7 @@ impl Job {
             claimed: at,
             age: claimed.age,
             trace: Context::new(),
+            memory: claimed.memory,
         }
     }
 
@@ -69,12 +78,15 @@ struct Queue {
     /// Jobs that were not begun.
     queued: usize,
     running: usize,
+    /// Memory of the payloads of all of them.
+    memory: usize,
     closed: bool,
 }
 
 impl Queue {
     fn push(&mut self, job: Job) {
         self.queued += 1;
+        self.memory += job.memory;
         match self.lines.entry(job.line()) {
             Entry::Occupied(line) => line.into_mut().push_back(job),
             Entry::Vacant(line) => {
@@ -92,7 +104,8 @@ impl Queue {
     }
 
     /// The job of a line has ended: the next of it may begin.
-    fn release(&mut self, line: Line) {
+    fn release(&mut self, line: Line, memory: usize) {
+        self.memory = self.memory.saturating_sub(memory);
         let Entry::Occupied(mut entry) = self.lines.entry(line) else { return };
         match entry.get_mut().pop_front() {
             Some(next) => self.heads[next.envelope.priority as usize].push_front(next),
@@ -166,6 +179,12 @@ impl Dispatcher {
         if queue.closed { 0 } else { limit.saturating_sub(queue.queued + queue.running) }
     }
 
+    /// How many more bytes of payloads of a channel are taken: as they are in memory, and never more than
+    /// one claim brings.
+    pub(crate) fn bytes_left(&self, channel: Channel) -> usize {
+        IN_HAND_BYTES.saturating_sub(self.queue(channel).memory).min(CLAIM_BYTES)
+    }
+
     /// Takes jobs. There has to be room for them.
     pub(crate) fn submit(self: &Arc<Self>, jobs: Vec<Job>) {
         for job in jobs {
@@ -184,17 +203,19 @@ impl Dispatcher {
     /// Delivers one job after the other until there is none.
     async fn run(self: Arc<Self>, channel: Channel, mut job: Job) {
         loop {
-            let line = job.line();
+            let (line, memory) = (job.line(), job.memory);
             // A job behind its lease is dropped: whoever claims the row next delivers it.
             let handled = self.handle(&job).with_context(job.trace.clone());
             if let Some(state) = handled.await {
                 let ended = Ended { id: job.envelope.id, state };
+                // Ends may wait for PostgreSQL, and nobody needs their payloads.
+                job.envelope.payload = serde_json::Value::Null;
                 if self.ended.send((ended, job.envelope)).await.is_err() {
                     tracing::error!("The recorder has ended before the last delivery.");
                 }
             }
             let mut queue = self.queue(channel);
-            queue.release(line);
+            queue.release(line, memory);
             match queue.next().filter(|_| !queue.closed) {
                 Some(next) => job = next,
                 None => {
@@ -316,7 +337,7 @@ mod tests {
         envelope.priority = priority;
         envelope.id = Uuid::from_u128(number);
         let (claimed, age, trace) = (Instant::now(), Duration::ZERO, Context::new());
-        Job { envelope, first_attempt: 1, claimed, age, trace }
+        Job { envelope, first_attempt: 1, claimed, age, trace, memory: 10 }
     }
 
     fn next(queue: &mut Queue) -> Option<(u128, Line)> {
@@ -342,7 +363,7 @@ mod tests {
         // 2 has to wait for 1, so 3 goes.
         assert_eq!(next(&mut queue).unwrap().0, 3);
         assert_eq!(next(&mut queue), None);
-        queue.release(line);
+        queue.release(line, 10);
         assert_eq!(next(&mut queue).unwrap().0, 2);
         assert_eq!(queue.queued, 0);
     }
@@ -355,12 +376,12 @@ mod tests {
         for number in 2..4 {
             queue.push(job("a", Priority::Medium, number));
         }
-        queue.release(line.clone());
+        queue.release(line.clone(), 10);
         queue.push(job("a", Priority::Medium, 4));
         for number in 2..5 {
             assert_eq!(next(&mut queue).unwrap().0, number);
             assert_eq!(next(&mut queue), None);
-            queue.release(line.clone());
+            queue.release(line.clone(), 10);
         }
         assert!(queue.lines.is_empty(), "an idle line is kept");
     }

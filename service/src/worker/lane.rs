@@ -202,13 +202,17 @@ impl Lanes {
 
     /// The state of a notification that has to be handed to its provider: held by this process while
     /// there is room, else left to the scheduler of whichever worker has some.
-    fn hold(&self, one: &Incoming<'_>, room: &mut HashMap<Channel, usize>) -> RowState {
-        let free = room.entry(one.channel()).or_insert_with(|| self.dispatcher.room(one.channel()));
+    fn hold(&self, one: &Incoming<'_>, room: &mut HashMap<Channel, (usize, usize)>) -> RowState {
+        let channel = one.channel();
+        let (free, bytes) = room
+            .entry(channel)
+            .or_insert_with(|| (self.dispatcher.room(channel), self.dispatcher.bytes_left(channel)));
         let retry_count = one.retry_count();
-        if *free == 0 {
+        if *free == 0 || *bytes == 0 {
             return RowState { retry_count, ..RowState::new(Status::Pending, Some(Due::In(Duration::ZERO))) };
         }
         *free -= 1;
+        *bytes = bytes.saturating_sub(one.memory());
         RowState { retry_count, ..RowState::new(Status::Processing, None) }
     }
 
@@ -229,6 +233,7 @@ impl Lanes {
                 claimed,
                 age: Duration::ZERO,
                 trace: trace.clone().unwrap_or_default(),
+                memory: one.memory(),
             })
             .collect();
         self.dispatcher.submit(jobs);

@@ -2,6 +2,7 @@
 
 use crate::db::{NewRow, RowState};
 use crate::domain::payload;
+use crate::domain::stored::{self, Measure};
 use crate::domain::text::Text;
 use crate::queue::Message;
 use jiff::Timestamp;
@@ -47,6 +48,8 @@ struct Wire<'a> {
 /// One accepted notification, as its message tells it.
 pub(crate) struct Incoming<'a> {
     wire: Wire<'a>,
+    /// Of its payload.
+    measure: Measure,
     pub(crate) created_at: Timestamp,
     pub(crate) scheduled_for: Option<Timestamp>,
     pub(crate) expires_at: Option<Timestamp>,
@@ -64,9 +67,12 @@ impl<'a> Incoming<'a> {
         let texts = [&wire.idempotency_key, &wire.request_hash, &wire.tenant_id, &wire.correlation_id];
         let texts = texts.into_iter().chain([&wire.causation_id]).flatten().chain([&wire.user_id]);
         // PostgreSQL holds no zero byte, neither in text nor in JSON.
-        if texts.into_iter().any(|text| text.0.contains('\0')) || payload::holds_zero_byte(wire.payload.get())
-        {
+        if texts.into_iter().any(|text| text.0.contains('\0')) {
             return Err("it holds a zero byte".to_owned());
+        }
+        let measure = stored::measure(wire.payload.get());
+        if let Some(why) = payload::unstorable(wire.payload.get(), measure) {
+            return Err(why.to_owned());
         }
         let instant = |ms: i64| Timestamp::from_millisecond(ms).map_err(|_| format!("{ms} ms is no instant"));
         let retry_at = message.delay_ms.map(|delay| message.timestamp_ms.saturating_add(delay));
@@ -75,6 +81,7 @@ impl<'a> Incoming<'a> {
             scheduled_for: wire.scheduled_for.map(instant).transpose()?,
             expires_at: wire.expires_at.map(instant).transpose()?,
             retry_at: retry_at.map(instant).transpose()?,
+            measure,
             wire,
         })
     }
@@ -110,6 +117,11 @@ impl<'a> Incoming<'a> {
 
     pub(crate) fn request_hash(&self) -> Option<&str> {
         text(&self.wire.request_hash)
+    }
+
+    /// Bytes of memory that its payload takes once it is read, about.
+    pub(crate) const fn memory(&self) -> usize {
+        self.measure.memory()
     }
 
     /// The row to insert.
@@ -204,6 +216,7 @@ mod tests {
         };
         assert!(with("userId", json!("a\0b")).contains("zero byte"));
         assert!(with("payload", json!({"a": "\0"})).contains("zero byte"));
+        assert!(with("payload", json!({"a": f64::MAX})).contains("number that is too long"));
         assert!(with("timestamp", json!(i64::MAX)).contains("no instant"));
         assert!(with("version", json!("2.0.0")).contains("2.0.0"));
         assert!(with("channel", json!("FAX")).contains("FAX"));

@@ -50,7 +50,7 @@ pub(super) async fn every_mistake_is_told_as_a_problem(api: &Api) {
         let errors = answer.body["errors"].as_array().cloned().unwrap_or_default();
         errors.iter().filter_map(|one| one["pointer"].as_str().map(str::to_owned)).collect()
     };
-    let wrong: [(Value, &[&str]); 5] = [
+    let wrong: [(Value, &[&str]); 9] = [
         (json!({"userId": "u", "channel": "PIGEON", "type": "SYSTEM"}), &["/channel"]),
         (
             json!({"userId": "", "channel": "EMAIL", "type": "SYSTEM", "payload": {}}),
@@ -58,7 +58,7 @@ pub(super) async fn every_mistake_is_told_as_a_problem(api: &Api) {
         ),
         (
             json!({"userId": "u\u{0}", "channel": "IN_APP", "type": "SYSTEM", "payload": {"title": "\u{0}"}}),
-            &["/userId", "/payload"],
+            &["/userId", "/payload/title"],
         ),
         (
             json!({"userId": "u", "channel": "IN_APP", "type": "SYSTEM", "payload": {"title": "t"}, "scheduledFor": "tomorrow"}),
@@ -68,12 +68,38 @@ pub(super) async fn every_mistake_is_told_as_a_problem(api: &Api) {
             json!({"userId": "u", "channel": "IN_APP", "type": "SYSTEM", "payload": {"title": "t"}, "templateId": "none"}),
             &["/templateId"],
         ),
+        (
+            json!({"userId": "u", "channel": "IN_APP", "type": "SYSTEM", "payload": {"title": "t", "n": [f64::MAX]}}),
+            &["/payload/n/0"],
+        ),
+        (
+            json!({"userId": "u", "channel": "IN_APP", "type": "SYSTEM", "payload": {"title": "x".repeat(70_000)}}),
+            &["/payload"],
+        ),
+        // More than the client of the log takes, and less than a body may have.
+        (
+            json!({"userId": "u", "channel": "IN_APP", "type": "SYSTEM", "payload": {"title": "x".repeat(1_010_000)}}),
+            &["/payload"],
+        ),
+        (json!({"userId": "u", "channel": "SMS", "type": "SYSTEM", "payload": {"to": 5}}), &["/payload/to"]),
     ];
     for (body, expected) in wrong {
         let answer = api.post("/notifications", &body).await;
         is_problem(&body.to_string(), &answer, 422);
         assert_eq!(pointers(&answer), expected, "{}", answer.body);
+        assert_eq!(answer.header("retry-after"), "", "it would never do");
     }
+    let title = |extra: &str| {
+        format!(r#"{{"userId":"u","channel":"IN_APP","type":"SYSTEM","payload":{{"title":"x"{extra}}}}}"#)
+    };
+    for extra in [r#","n":0e-16383"#, r#","n":1e-400"#, r#","title":"""#] {
+        is_problem(extra, &post("application/json", title(extra).into_bytes()).await, 422);
+    }
+    let long =
+        json!({"userId": "u", "channel": "IN_APP", "type": "SYSTEM", "templateId": "x".repeat(300_000)});
+    let answer = api.post("/notifications", &long).await;
+    is_problem("a template's name without end", &answer, 422);
+    assert!(answer.body.to_string().len() < 1_000, "it is repeated whole");
     let unknown = api
         .post("/notifications", &json!({"userId": "u", "channel": "IN_APP", "type": "SYSTEM", "color": 1}))
         .await;

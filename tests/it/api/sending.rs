@@ -172,6 +172,7 @@ pub(super) async fn templates_are_filled_and_bounded(api: &Api) {
             "{source}"
         );
     }
+    deep_and_large_templates_are_refused(api).await;
     let path = "/templates/greeting?tenantId=templates";
     let put = async |tag: &str| {
         let request = api.request(Method::PUT, path).bearer_auth(&api.admin).header("if-match", tag);
@@ -198,6 +199,44 @@ pub(super) async fn templates_are_filled_and_bounded(api: &Api) {
     let bad = json!({"timezone": "Mars/Base", "quietHours": {"from": "8", "to": "25:00"}});
     let wrong = api.call(Method::PUT, preferences, Some(&api.admin), Some(&bad)).await.expect(422);
     assert_eq!(wrong["errors"].as_array().expect("errors").len(), 3);
+}
+
+async fn deep_and_large_templates_are_refused(api: &Api) {
+    let pointers = |answer: &Value| answer["errors"][0]["pointer"].as_str().unwrap_or_default().to_owned();
+    for source in [format!("{{{{ {}1 }}}}", "-".repeat(9_000)), format!("{{{{ x{} }}}}", ".a".repeat(8_000))]
+    {
+        let deep =
+            json!({"id": "deep", "tenantId": "templates", "channel": "IN_APP", "payload": {"title": source}});
+        assert_eq!(pointers(&api.post("/templates", &deep).await.expect(422)), "/payload/title");
+    }
+    let fields = |count: usize| {
+        (0..count).map(|n| (format!("f{n}"), json!("{{ x }}"))).collect::<serde_json::Map<_, _>>()
+    };
+    let many = |count: usize| json!({"id": "many", "tenantId": "templates", "channel": "IN_APP", "payload": fields(count)});
+    assert_eq!(pointers(&api.post("/templates", &many(5_000)).await.expect(422)), "/payload");
+    api.post("/templates", &many(200)).await.expect(201);
+    let data = json!({"x": "y".repeat(60_000)});
+    let wrong = api
+        .post("/templates/many/render?tenantId=templates", &json!({"templateData": data}))
+        .await
+        .expect(422);
+    assert_eq!(pointers(&wrong), "/templateData");
+    let send = |data: Value| {
+        json!({"userId": "u", "tenantId": "templates", "channel": "IN_APP", "type": "SYSTEM",
+        "templateId": "many", "templateData": data, "payload": {"title": "t"}})
+    };
+    assert_eq!(pointers(&api.post("/notifications", &send(data)).await.expect(422)), "/templateData");
+    // What the template gives fits; with the caller's own fields it does not.
+    let mut whole = send(json!({"x": "y".repeat(300)}));
+    api.post("/notifications", &whole).await.expect(201);
+    whole["payload"]["title"] = "t".repeat(10_000).into();
+    assert_eq!(pointers(&api.post("/notifications", &whole).await.expect(422)), "/payload");
+    let unfit = json!({"id": "unfit", "tenantId": "templates", "channel": "IN_APP", "payload": {"title": "t", "n": f64::MAX}});
+    assert_eq!(pointers(&api.post("/templates", &unfit).await.expect(422)), "/payload/n");
+    let unfit = json!({"templateData": {"x": {"n": f64::MAX}}});
+    let wrong = api.post("/templates/many/render?tenantId=templates", &unfit).await.expect(422);
+    assert_eq!(pointers(&wrong), "/templateData/x/n");
+    api.get("/templates?tenantId=templates").await.expect(200);
 }
 
 pub(super) async fn dead_letters_are_looked_at_and_sent_again(api: &Api) {

@@ -17,7 +17,6 @@ use axum::http::header::IF_MATCH;
 use axum::http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use nsys_contract::api::{AttemptList, EventList, Notification, Reschedule};
-use nsys_contract::status::Channel;
 use std::sync::Arc;
 
 pub(super) async fn cancel(
@@ -41,7 +40,7 @@ pub(super) async fn reschedule(
 ) -> Result<Tagged, Problem> {
     let shown = owned(&app, &caller, &id).await?;
     let before = shown.notification().map_err(|cause| Problem::internal(cause.to_string()))?;
-    let wrong = violations(&wanted, before.channel, &before, Timestamp::now());
+    let wrong = violations(&wanted, &before, app.config.limits.max_payload_bytes, Timestamp::now());
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));
     }
@@ -120,7 +119,12 @@ fn seen(headers: &HeaderMap) -> Result<Option<Timestamp>, Problem> {
     })
 }
 
-fn violations(wanted: &Reschedule, channel: Channel, shown: &Notification, now: Timestamp) -> Vec<Violation> {
+fn violations(
+    wanted: &Reschedule,
+    shown: &Notification,
+    max_payload: usize,
+    now: Timestamp,
+) -> Vec<Violation> {
     let mut wrong = Vec::new();
     if *wanted == Reschedule::default() {
         wrong.push(Violation::new("", "names nothing to change: scheduledFor, payload or priority"));
@@ -135,9 +139,7 @@ fn violations(wanted: &Reschedule, channel: Channel, shown: &Notification, now: 
     }
     if let Some(content) = &wanted.payload {
         let text = serde_json::to_string(content).unwrap_or_default();
-        wrong.extend(
-            payload::violation(channel, &text).map(|(pointer, detail)| Violation::new(pointer, detail)),
-        );
+        wrong.extend(payload::violation(shown.channel, &text, max_payload));
     }
     wrong
 }

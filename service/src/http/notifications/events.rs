@@ -5,14 +5,14 @@ use super::super::error::Problem;
 use super::super::extract::Query;
 use super::super::gate::Caller;
 use crate::app::App;
-use crate::db::EventFilter;
+use crate::db::{EventFilter, Happened, StretchLimit};
 use crate::follow::Page;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{Stream, StreamExt};
-use nsys_contract::api::{EventQuery, StatusEvent};
+use nsys_contract::api::EventQuery;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +26,8 @@ const NO_BUFFERING: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffe
 const RECONNECT: Duration = Duration::from_secs(2);
 /// How often a line is sent when nothing happens, so that a dead connection is noticed.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Events read at once while a client catches up.
-const CATCH_UP: i64 = 500;
+/// Events read at once while a client catches up, and bytes of their texts.
+const CATCH_UP: StretchLimit = StretchLimit { events: 500, bytes: 256 << 10 };
 
 pub(super) async fn follow(
     State(app): State<Arc<App>>,
@@ -65,7 +65,7 @@ struct Following {
     /// The last event that is behind the client; `None` before it begins.
     last: Option<i64>,
     /// What is to be sent next.
-    ready: std::vec::IntoIter<StatusEvent>,
+    ready: std::vec::IntoIter<Happened>,
 }
 
 impl Following {
@@ -105,15 +105,13 @@ impl Following {
     /// Reads one piece of what lies between; the next page brings on the next piece.
     async fn catch_up(&mut self, after: i64, upto: i64) -> Option<()> {
         let read = self.app.db.list_status_events(after, upto, Some(&self.filter), CATCH_UP).await;
-        let events = read.inspect_err(|cause| tracing::warn!(%cause, "Events cannot be read.")).ok()?;
-        let full = i64::try_from(events.len()).is_ok_and(|len| len == CATCH_UP);
-        self.last = Some(if full { events.last().map_or(upto, |event| event.id) } else { upto });
-        self.ready = events.into_iter();
+        let read = read.inspect_err(|cause| tracing::warn!(%cause, "Events cannot be read.")).ok()?;
+        self.last = Some(read.more_after.unwrap_or(upto));
+        self.ready = read.events.into_iter();
         Some(())
     }
 }
 
-fn written(event: &StatusEvent) -> Event {
-    let text = serde_json::to_string(event).unwrap_or_default();
-    Event::default().id(event.id.to_string()).event("status").data(text)
+fn written(event: &Happened) -> Event {
+    Event::default().id(event.id.to_string()).event("status").data(&*event.text)
 }

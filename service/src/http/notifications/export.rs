@@ -6,7 +6,7 @@ use super::super::error::Problem;
 use super::super::extract::Query;
 use super::super::gate::Caller;
 use crate::app::App;
-use crate::db::ExportFilter;
+use crate::db::{ExportFilter, Read};
 use crate::domain::csv;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -52,7 +52,7 @@ struct Exported {
     format: ExportFormat,
     begun: bool,
     /// The page to be written; `None` when everything is.
-    page: Option<Vec<Notification>>,
+    page: Option<Vec<Read<Notification>>>,
 }
 
 impl Exported {
@@ -66,7 +66,9 @@ impl Exported {
             if self.app.is_draining() {
                 return Some((Err(io::Error::other("the service is stopping")), None));
             }
-            match self.app.db.export_page(&self.filter, last.id, PAGE).await {
+            // An unreadable row's id is that of its row: it was selected by it.
+            let last = last.as_ref().map_or_else(|row| row.id.parse().unwrap_or_default(), |shown| shown.id);
+            match self.app.db.export_page(&self.filter, last, PAGE).await {
                 Ok(next) => self.page = Some(next),
                 Err(cause) => {
                     tracing::warn!(%cause, "An export broke off.");
@@ -77,14 +79,19 @@ impl Exported {
         Some((Ok(text), Some(self)))
     }
 
-    fn written(&mut self, page: &[Notification]) -> Bytes {
+    fn written(&mut self, page: &[Read<Notification>]) -> Bytes {
         let begun = std::mem::replace(&mut self.begun, true);
         match self.format {
             ExportFormat::Ndjson => {
                 let mut text = Vec::with_capacity(page.len() * 400);
                 for shown in page {
                     // Writing into memory does not fail.
-                    let _ = serde_json::to_writer(&mut text, shown);
+                    let _ = match shown {
+                        Ok(shown) => serde_json::to_writer(&mut text, shown),
+                        Err(row) => {
+                            serde_json::to_writer(&mut text, &serde_json::json!({ "unreadable": row }))
+                        }
+                    };
                     text.push(b'\n');
                 }
                 text.into()
@@ -94,7 +101,10 @@ impl Exported {
                 if !begun {
                     text.push_str(csv::HEADER);
                 }
-                page.iter().for_each(|shown| csv::line(&mut text, shown));
+                page.iter().for_each(|shown| match shown {
+                    Ok(shown) => csv::line(&mut text, shown),
+                    Err(row) => csv::unreadable(&mut text, &row.id, &row.error),
+                });
                 text.into()
             }
         }

@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::auth::Principal;
 use crate::domain::Violation;
 use crate::domain::draft::{Accepted, Draft};
+use crate::domain::template::name_fits;
 use crate::queue::{Receipt, SendError};
 use crate::templates::FillError;
 use axum::http::StatusCode;
@@ -41,18 +42,33 @@ pub(super) async fn prepare<'a>(
         Some(id) => Some(Box::pin(render(app, id, &draft)).await?),
         None => None,
     };
-    draft.accept(rendered, now_ms).map_err(Problem::invalid)
+    draft.accept(rendered, app.config.limits.max_payload_bytes, now_ms).map_err(Problem::invalid)
 }
 
 async fn render(app: &App, id: &str, draft: &Draft<'_>) -> Result<Map<String, Value>, Problem> {
     let empty = Map::new();
     let data = draft.template_data.as_ref().unwrap_or(&empty);
-    let over = draft.payload_object();
-    let filled = app.templates.fill(&app.db, draft.tenant_id.as_deref(), id, data, &over).await?;
+    if !name_fits(id) {
+        // No template is called that, and the answer does not repeat a name of any length.
+        return Err(Problem::field("/templateId", "is no name of a template"));
+    }
+    let max_bytes = app.config.limits.max_payload_bytes;
+    let filled = app.templates.fill(&app.db, draft.tenant_id.as_deref(), id, data, max_bytes).await;
     match filled {
-        Some((channel, payload)) if channel == draft.channel => Ok(payload),
-        Some((channel, _)) => Err(Problem::field("/templateId", format!("the template is for {channel}"))),
-        None => Err(Problem::field("/templateId", format!("there is no template {id}"))),
+        Ok(Some((channel, mut payload))) if channel == draft.channel => {
+            // The caller's own fields win.
+            payload.extend(draft.payload_object());
+            Ok(payload)
+        }
+        Ok(Some((channel, _))) => {
+            Err(Problem::field("/templateId", format!("the template is for {channel}")))
+        }
+        Ok(None) => Err(Problem::field("/templateId", format!("there is no template {id}"))),
+        Err(FillError::Db(cause)) if cause.is_unreadable() => Err(Problem::field(
+            "/templateId",
+            format!("the template {id} cannot be read; replace or delete it"),
+        )),
+        Err(cause) => Err(cause.into()),
     }
 }
 
@@ -61,6 +77,7 @@ impl From<FillError> for Problem {
         match cause {
             FillError::Db(cause) => cause.into(),
             FillError::Wrong(violation) => Self::invalid(vec![violation]),
+            FillError::Broken(cause) => Self::internal(format!("the template cannot be filled: {cause}")),
         }
     }
 }

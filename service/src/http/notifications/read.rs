@@ -7,7 +7,7 @@ use super::super::gate::Caller;
 use super::{Tagged, tagged};
 use crate::app::App;
 use crate::auth::Principal;
-use crate::db::ListFilter;
+use crate::db::{ListFilter, Read, parted};
 use crate::domain::shown::Shown;
 use crate::lookup::{self, Found};
 use axum::Json;
@@ -56,20 +56,28 @@ pub(super) async fn list(
         limit: limit + 1,
         skip: i64::from(query.skip.unwrap_or(0)),
     };
-    let (data, next_cursor) = page::cut(app.db.list_notifications(&filter).await?, limit, cursor);
-    Ok(Json(NotificationPage { has_more: next_cursor.is_some(), data, next_cursor }))
+    let (rows, next_cursor) = page::cut(app.db.list_notifications(&filter).await?, limit, cursor);
+    let (data, unreadable) = parted(rows);
+    Ok(Json(NotificationPage { has_more: next_cursor.is_some(), data, next_cursor, unreadable }))
 }
 
-/// The place of a notification in the order of lists.
-fn cursor(last: &Notification) -> String {
-    format!("{} {}", last.created_at.as_microsecond(), last.id)
+/// The place of a notification in the order of lists; of one that cannot be read only the id is known.
+fn cursor(last: &Read<Notification>) -> String {
+    match last {
+        Ok(last) => format!("{} {}", last.created_at.as_microsecond(), last.id),
+        Err(last) => format!("- {}", last.id),
+    }
 }
 
-fn read_cursor(text: &str) -> Result<(jiff::Timestamp, Uuid), Problem> {
+fn read_cursor(text: &str) -> Result<(Option<jiff::Timestamp>, Uuid), Problem> {
     let read = || {
         let text = page::read_cursor(text)?;
         let (instant, id) = text.split_once(' ')?;
-        Some((jiff::Timestamp::from_microsecond(instant.parse().ok()?).ok()?, id.parse().ok()?))
+        let instant = match instant {
+            "-" => None,
+            instant => Some(jiff::Timestamp::from_microsecond(instant.parse().ok()?).ok()?),
+        };
+        Some((instant, id.parse().ok()?))
     };
     read().ok_or_else(bad_cursor)
 }
