@@ -14,6 +14,7 @@ mod summary;
 mod traffic;
 mod worker;
 
+pub use record::Creations;
 pub use summary::{Summary, Window, decode};
 
 use crate::domain::stream::Tick;

@@ -5,6 +5,7 @@ pub mod context;
 mod export;
 mod page;
 mod performance;
+mod sections;
 mod summary;
 
 pub use context::Context;

@@ -5,12 +5,14 @@ mod hypothetical;
 mod index;
 mod journey;
 mod live;
+mod reconcile;
 mod schema;
 mod statistics;
 
 pub use hypothetical::Planned;
 pub use index::{BuildProgress, Execution};
 pub use journey::Progress;
+pub use reconcile::StoredRows;
 pub use schema::own_indexes;
 
 use crate::domain::database::{Connections, LockWait, TableSize};
@@ -150,26 +152,6 @@ impl Postgres {
         .await
         .context("cannot seed the tables")?;
         Ok(done.rows_affected())
-    }
-
-    /// How many notifications with this prefix of the correlation id are stored, and how many of
-    /// them are final.
-    ///
-    /// # Errors
-    /// When the server refuses.
-    pub async fn count_run(&mut self, prefix: &str) -> Result<(u64, u64)> {
-        let row = sqlx::query(
-            "SELECT count(*), count(*) FILTER (WHERE status IN ('DELIVERED', 'SENT', 'FAILED', 'CANCELLED', 'EXPIRED'))
-             FROM notifications WHERE starts_with(correlation_id, $1)",
-        )
-        .bind(prefix)
-        .fetch_one(&mut self.connection)
-        .await
-        .context("cannot count the run's notifications")?;
-        Ok((
-            u64::try_from(row.get::<i64, _>(0)).unwrap_or(0),
-            u64::try_from(row.get::<i64, _>(1)).unwrap_or(0),
-        ))
     }
 
     /// Ids of the newest notifications.

@@ -161,6 +161,10 @@ fn outcome(run: &Run, dir: &Path) -> Result<()> {
     if let Some(rule) = &run.stopped_by {
         return Err(Error::new(Kind::ThresholdsNotMet, format!("stopped by a rule: {rule}")).hint(hint));
     }
+    if let Some(why) = &run.broken_off {
+        return Err(Error::unreachable(format!("{why}; what was measured before is kept"))
+            .hint("nsys loadtest resume"));
+    }
     match run.verdict {
         Verdict::Passed => Ok(()),
         Verdict::Failed => Err(Error::new(Kind::ThresholdsNotMet, "objectives were not met").hint(hint)),

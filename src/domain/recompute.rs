@@ -121,10 +121,7 @@ fn value_of(level: &LevelResult, check: &Check) -> Option<f64> {
         "db_connections" => level.db.connections_max.map(|open| open as f64),
         "lag_end" => level.kafka.lag_end.map(|lag| lag as f64),
         "cache_hit_rate" => level.cache.hit_rate,
-        "acknowledged_not_stored" => {
-            let found = &level.reconciliation;
-            Some(found.acknowledged?.saturating_sub(found.stored?) as f64)
-        }
+        "acknowledged_not_stored" => level.reconciliation.missing().map(|missing| missing as f64),
         _ => check.value,
     }
 }

@@ -84,6 +84,9 @@ pub struct Run {
     /// The rule that stopped it, and why.
     #[serde(default)]
     pub stopped_by: Option<String>,
+    /// Why it could not go on to its end, when something failed between two levels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_off: Option<String>,
     /// The highest rate that keeps the objectives, of a search for it.
     #[serde(default)]
     pub search: Option<Search>,

@@ -31,6 +31,8 @@ pub enum Outcome {
     Broke,
     /// The rate could not be offered: the service was not tested.
     NotOffered,
+    /// It was cut short, or something that is needed to judge it could not be measured.
+    Undecided,
 }
 
 /// What to try next.
@@ -54,6 +56,8 @@ pub struct Searcher {
     broke: Option<u32>,
     /// Lowest rate that could not be offered.
     ceiling: Option<u32>,
+    /// A rate of which nothing could be said; the search ends there.
+    undecided: Option<u32>,
     confirmed: bool,
 }
 
@@ -61,12 +65,15 @@ impl Searcher {
     /// Begins at `first` requests per second.
     #[must_use]
     pub const fn new(first: u32) -> Self {
-        Self { first, kept: Vec::new(), broke: None, ceiling: None, confirmed: false }
+        Self { first, kept: Vec::new(), broke: None, ceiling: None, undecided: None, confirmed: false }
     }
 
     /// What to try next.
     #[must_use]
     pub fn next(&self) -> Next {
+        if self.undecided.is_some() {
+            return Next::Done;
+        }
         let upper = self.broke.into_iter().chain(self.ceiling).min();
         match (self.kept.last().copied(), upper) {
             (None, None) => Next::Probe(self.first),
@@ -98,6 +105,10 @@ impl Searcher {
                 self.confirmed = confirming;
                 return;
             }
+            Outcome::Undecided => {
+                (self.undecided, self.confirmed) = (Some(rate), false);
+                return;
+            }
             Outcome::Broke => self.broke = Some(self.broke.map_or(rate, |broke| broke.min(rate))),
             Outcome::NotOffered => {
                 self.ceiling = Some(self.ceiling.map_or(rate, |ceiling| ceiling.min(rate)));
@@ -115,7 +126,12 @@ impl Searcher {
             rate_rps: self.kept.last().copied(),
             broke_at_rps: self.broke,
             confirmed: self.confirmed,
-            ended_by: limited.map(|ceiling| format!("the generator could not offer {ceiling}/s")),
+            ended_by: self
+                .undecided
+                .map(|rate| {
+                    format!("{rate}/s could not be judged: it was cut short, or not all was measured")
+                })
+                .or_else(|| limited.map(|ceiling| format!("the generator could not offer {ceiling}/s"))),
             ..Search::default()
         }
     }
@@ -153,6 +169,23 @@ mod tests {
                 assert!(found.confirmed && tried < 20, "{tried} probes");
             }
         }
+    }
+
+    #[test]
+    fn what_could_not_be_judged_is_neither_kept_nor_confirmed_and_ends_the_search() {
+        let mut searcher = Searcher::new(100);
+        searcher.take(Next::Probe(100), Outcome::Kept);
+        searcher.take(Next::Probe(200), Outcome::Undecided);
+        assert_eq!(searcher.next(), Next::Done);
+        let found = searcher.result();
+        assert_eq!((found.rate_rps, found.broke_at_rps, found.confirmed), (Some(100), None, false));
+        assert!(found.ended_by.unwrap().contains("200/s could not be judged"));
+        let mut searcher = Searcher::new(100);
+        searcher.take(Next::Probe(100), Outcome::Kept);
+        searcher.take(Next::Probe(105), Outcome::Broke);
+        assert_eq!(searcher.next(), Next::Confirm(100));
+        searcher.take(Next::Confirm(100), Outcome::Undecided);
+        assert!(!searcher.result().confirmed && searcher.next() == Next::Done);
     }
 
     #[test]

@@ -3,7 +3,13 @@
 //! Seconds depend on the seconds before them, so the slope is taken over at most sixty means of equal
 //! spans; Kendall's variance then gives the interval (Sen 1968).
 
+use super::check::Check;
 use serde::{Deserialize, Serialize};
+
+/// The metric that shows a leak.
+pub const SERVICE_MEMORY: &str = "service_memory_mb";
+/// A level as long as this must be able to tell whether the service's memory grows.
+const LONG_S: u64 = 1_800;
 
 /// Fewest spans that can tell.
 const FEWEST: usize = 10;
@@ -51,8 +57,27 @@ pub struct Trend {
     pub low: Option<f64>,
     /// Upper end.
     pub high: Option<f64>,
+    /// Growth in an hour up to this is none: a twentieth of the median, and what the metric wavers by.
+    #[serde(default)]
+    pub bound: Option<f64>,
     /// What it comes to.
     pub direction: Direction,
+}
+
+impl Trend {
+    /// The growth in an hour against its bound: missed where it surely grows. None where the time was too
+    /// short to tell, which a long level must have been long enough for.
+    #[must_use]
+    pub fn check(&self, steady_s: u64) -> Option<Check> {
+        let value = match self.direction {
+            Direction::Stable | Direction::Growing => self.per_hour,
+            Direction::Unknown if steady_s >= LONG_S && self.metric == SERVICE_MEMORY => None,
+            Direction::Unknown => return None,
+        };
+        let name = format!("{}_growth_per_hour", self.metric);
+        let source = "one sample a second, Theil and Sen's slope";
+        Some(Check::new(&name, value, self.bound.unwrap_or(0.0), false, source))
+    }
 }
 
 /// The slope of points (seconds, value) per second, with its 95 % interval. Absent when there are too
@@ -76,16 +101,30 @@ pub fn slope(points: &[(f64, f64)]) -> Option<(f64, f64, f64)> {
     Some((median(&slopes)?, at((pairs - reach) / 2.0), at((pairs + reach) / 2.0)))
 }
 
-/// Judges the growth of a series of points (seconds, value).
+/// Judges the growth of a series of points (seconds, value); up to `waver` in an hour is none. What grows
+/// over the whole time and not in its second half has levelled off, as caches do that fill: then the
+/// second half is told.
 #[must_use]
-pub fn trend(metric: &str, points: &[(f64, f64)]) -> Trend {
+pub fn trend(metric: &str, points: &[(f64, f64)], waver: f64) -> Trend {
+    let whole = of(metric, points, waver);
+    if whole.direction != Direction::Growing {
+        return whole;
+    }
+    let later = of(metric, &points[points.len() / 2..], waver);
+    match later.direction {
+        Direction::Stable => later,
+        Direction::Growing | Direction::Unknown => whole,
+    }
+}
+
+fn of(metric: &str, points: &[(f64, f64)], waver: f64) -> Trend {
     let mut values: Vec<_> = points.iter().map(|point| point.1).collect();
     values.sort_by(f64::total_cmp);
     let median = median(&values);
+    let bound = median.map(|median| (median.abs() * TOLERANCE).max(waver).max(f64::EPSILON));
     let hourly = slope(points).map(|(slope, low, high)| (slope * 3_600.0, low * 3_600.0, high * 3_600.0));
-    let direction = match (median, hourly) {
-        (Some(median), Some((slope, low, high))) => {
-            let bound = (median.abs() * TOLERANCE).max(f64::EPSILON);
+    let direction = match (bound, hourly) {
+        (Some(bound), Some((slope, low, high))) => {
             if low > 0.0 && slope > bound {
                 Direction::Growing
             } else if high <= bound {
@@ -102,6 +141,7 @@ pub fn trend(metric: &str, points: &[(f64, f64)]) -> Trend {
         per_hour: hourly.map(|one| one.0),
         low: hourly.map(|one| one.1),
         high: hourly.map(|one| one.2),
+        bound,
         direction,
     }
 }
@@ -140,23 +180,58 @@ mod tests {
 
     #[test]
     fn a_leak_is_found_and_its_size_is_right() {
-        let found = trend("memory_mb", &series(1_800, 100.0, 0.01, 2.0));
+        let found = trend("memory_mb", &series(1_800, 100.0, 0.01, 2.0), 0.0);
         assert_eq!(found.direction, Direction::Growing);
         assert!((found.per_hour.unwrap() - 36.0).abs() < 2.0, "{found:?}");
         assert!(found.low < found.per_hour && found.per_hour < found.high);
     }
 
     #[test]
+    fn growth_is_a_missed_objective_and_a_short_time_is_none() {
+        use crate::domain::check::CheckStatus;
+        let status = |points: &[(f64, f64)], steady_s| {
+            trend(SERVICE_MEMORY, points, 5.0).check(steady_s).map(|check| check.status)
+        };
+        assert_eq!(
+            status(&series(3_600, 100.0, 0.14, 2.0), 3_600),
+            Some(CheckStatus::Fail),
+            "500 MiB an hour"
+        );
+        assert_eq!(status(&series(3_600, 100.0, 0.0, 2.0), 3_600), Some(CheckStatus::Pass));
+        assert_eq!(status(&series(60, 100.0, 0.0, 20.0), 60), None);
+        assert_eq!(status(&[], 3_600), Some(CheckStatus::Unknown), "an hour without its memory");
+    }
+
+    #[test]
     fn noise_without_growth_is_stable_over_an_hour_and_unknown_over_a_minute() {
-        assert_eq!(trend("memory_mb", &series(3_600, 100.0, 0.0, 2.0)).direction, Direction::Stable);
-        assert_eq!(trend("memory_mb", &series(60, 100.0, 0.0, 20.0)).direction, Direction::Unknown);
+        assert_eq!(trend("memory_mb", &series(3_600, 100.0, 0.0, 2.0), 0.0).direction, Direction::Stable);
+        assert_eq!(trend("memory_mb", &series(60, 100.0, 0.0, 20.0), 0.0).direction, Direction::Unknown);
     }
 
     #[test]
     fn what_shrinks_or_never_changes_is_stable() {
-        assert_eq!(trend("files", &series(600, 50.0, 0.0, 0.0)).direction, Direction::Stable);
-        assert_eq!(trend("files", &series(600, 50.0, -0.01, 0.0)).direction, Direction::Stable);
-        assert_eq!(trend("files", &[]).direction, Direction::Unknown);
+        assert_eq!(trend("files", &series(600, 50.0, 0.0, 0.0), 0.0).direction, Direction::Stable);
+        assert_eq!(trend("files", &series(600, 50.0, -0.01, 0.0), 0.0).direction, Direction::Stable);
+        assert_eq!(trend("files", &[], 0.0).direction, Direction::Unknown);
+    }
+
+    #[test]
+    fn what_filled_up_at_first_has_levelled_off() {
+        let mut points = series(3_600, 100.0, 0.0, 0.5);
+        assert_eq!(trend("memory_mb", &points, 0.0).direction, Direction::Stable);
+        for (second, point) in points.iter_mut().enumerate().take(1_500) {
+            point.1 -= 40.0 * (1.0 - second as f64 / 1_500.0);
+        }
+        assert_eq!(of("memory_mb", &points, 0.0).direction, Direction::Growing, "as a whole");
+        let found = trend("memory_mb", &points, 0.0);
+        assert_eq!(found.direction, Direction::Stable, "{found:?}");
+    }
+
+    #[test]
+    fn growth_below_what_a_metric_wavers_by_is_none() {
+        let points = series(3_600, 1.0, 0.000_1, 0.0);
+        assert_eq!(trend("lag", &points, 0.0).direction, Direction::Growing);
+        assert_eq!(trend("lag", &points, 1.0).direction, Direction::Stable);
     }
 
     #[test]
@@ -165,7 +240,7 @@ mod tests {
         for index in [3, 500, 1_100] {
             points[index].1 = 10_000.0;
         }
-        let found = trend("p95_ms", &points);
+        let found = trend("p95_ms", &points, 0.0);
         assert_ne!(found.direction, Direction::Growing, "{found:?}");
     }
 }

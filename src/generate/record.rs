@@ -2,6 +2,7 @@
 
 use crate::error::{Context, Result};
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Longest time that is told apart from longer ones, in µs: two minutes.
@@ -42,8 +43,19 @@ pub(super) struct Counts {
     pub(super) accepted: u64,
     pub(super) dropped: u64,
     pub(super) errors: BTreeMap<String, u64>,
+    /// Creations by thread: the first part of their ids, and what became of them.
+    pub(super) creations: BTreeMap<String, Creations>,
     /// How late requests were sent although a connection was free, in µs.
     pub(super) late: Histogram<u64>,
+}
+
+/// The creations of one thread, numbered from 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Creations {
+    /// How many were sent.
+    pub sent: u64,
+    /// The numbers of those without an answer 201: they may be stored or not.
+    pub unacknowledged: Vec<u64>,
 }
 
 /// How a request ended.
@@ -86,6 +98,7 @@ impl Counts {
             accepted: 0,
             dropped: 0,
             errors: BTreeMap::new(),
+            creations: BTreeMap::new(),
             late: histogram()?,
         })
     }
@@ -131,6 +144,8 @@ impl Counts {
         for (cause, count) in &other.errors {
             *self.errors.entry(cause.clone()).or_default() += count;
         }
+        // Threads have names of their own.
+        self.creations.extend(other.creations.clone());
         self.late.add(&other.late).context("cannot add histograms")
     }
 }

@@ -1,7 +1,7 @@
 //! What a generator process leaves: counts and histograms, which add up exactly with those of others.
 
 use super::plan::Plan;
-use super::record::{Counts, WindowCounts, histogram};
+use super::record::{Counts, Creations, WindowCounts, histogram};
 use crate::error::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,6 +24,8 @@ pub struct Summary {
     pub dropped: u64,
     /// Failed requests by cause.
     pub errors: BTreeMap<String, u64>,
+    /// Creations by the first part of their ids, behind which a number follows.
+    pub creations: BTreeMap<String, Creations>,
     /// How late requests were sent although a connection was free, in µs, as [`Window::answers`].
     pub late: String,
 }
@@ -65,6 +67,7 @@ pub(super) fn write(path: &Path, plan: &Plan, began_s: f64, counts: &Counts) -> 
         accepted: counts.accepted,
         dropped: counts.dropped,
         errors: counts.errors.clone(),
+        creations: counts.creations.clone(),
         late: encode(&counts.late)?,
     };
     let text = serde_json::to_string(&summary).context("cannot write the summary")?;

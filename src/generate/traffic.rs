@@ -26,8 +26,12 @@ pub(super) struct Traffic {
     made: Cell<u64>,
 }
 
-/// A request with its body.
-pub(super) type Made = Request<Full<Bytes>>;
+/// A request with its body, and the number of what it creates, if it does.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) request: Request<Full<Bytes>>,
+    pub(super) creates: Option<u64>,
+}
 
 impl Traffic {
     /// The traffic of the thread `thread` of this process.
@@ -69,7 +73,12 @@ impl Traffic {
     }
 
     fn get(&self, path: &str) -> Result<Made> {
-        self.request(Method::GET, path, Bytes::new())
+        Ok(Made { request: self.request(Method::GET, path, Bytes::new())?, creates: None })
+    }
+
+    /// The first part of the ids of what this thread creates, and how many it has created.
+    pub(super) fn created(&self) -> (&str, u64) {
+        (&self.prefix, self.made.get())
     }
 
     fn create(&self) -> Result<Made> {
@@ -79,10 +88,11 @@ impl Traffic {
         let body = format!(
             r#"{{"userId":"seed-user-{user}","channel":"{channel}","type":"TRANSACTIONAL","priority":"MEDIUM","payload":{{"to":"user@example.com","deviceToken":"device-1","subject":"Load test","body":"A message of a load test."}},"correlationId":"{prefix}-{number}"}}"#
         );
-        self.request(Method::POST, "/notifications", Bytes::from(body))
+        let request = self.request(Method::POST, "/notifications", Bytes::from(body))?;
+        Ok(Made { request, creates: Some(number) })
     }
 
-    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Made> {
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>> {
         let has_body = !body.is_empty();
         let mut request = Request::builder()
             .method(method)

@@ -1,7 +1,7 @@
 //! One core: a runtime of its own with its share of the virtual users, each with one connection.
 
 use super::connection::Connection;
-use super::record::{Counts, Ending, SecondCounts};
+use super::record::{Counts, Creations, Ending, SecondCounts};
 use super::schedule::Arrival;
 use super::traffic::Traffic;
 use super::{Shared, Told};
@@ -79,7 +79,7 @@ fn offer(
         core.tell(to)
     });
     done?;
-    Ok(core.counts.borrow().clone())
+    Ok(core.counted())
 }
 
 /// A request in progress.
@@ -89,6 +89,8 @@ struct Asked {
     /// From here its answer time counts.
     due: Instant,
     started: Instant,
+    /// The number of what it creates, if it does.
+    creates: Option<u64>,
 }
 
 /// What the virtual users of a core share.
@@ -103,6 +105,8 @@ struct Core {
     /// What each user asked and has no answer to.
     asked: RefCell<Vec<Option<Asked>>>,
     busy: Cell<usize>,
+    /// Numbers of creations that ended without a 201.
+    unacknowledged: RefCell<Vec<u64>>,
     counts: RefCell<Counts>,
     second: RefCell<SecondCounts>,
 }
@@ -118,6 +122,7 @@ impl Core {
             closed: Cell::new(false),
             asked: RefCell::new(vec![None; users]),
             busy: Cell::new(0),
+            unacknowledged: RefCell::new(Vec::new()),
             counts: RefCell::new(Counts::new(shared.plan.windows.len())?),
             second: RefCell::new(SecondCounts::new(0)?),
         })
@@ -171,6 +176,9 @@ impl Core {
         let answer = us(now.saturating_duration_since(asked.due));
         let busy = us(now.saturating_duration_since(asked.started));
         self.counts.borrow_mut().ended(asked.window, answer, busy, ending);
+        if let Some(number) = asked.creates.filter(|_| *ending != Ending::Created) {
+            self.unacknowledged.borrow_mut().push(number);
+        }
         let mut second = self.second.borrow_mut();
         second.requests += 1;
         second.failed += u64::from(matches!(ending, Ending::Failed(_)));
@@ -209,6 +217,15 @@ impl Core {
         for asked in asked.into_iter().flatten() {
             self.ended(asked, &Ending::Failed(UNANSWERED.into()));
         }
+    }
+
+    /// Everything that was counted.
+    fn counted(&self) -> Counts {
+        let (ids, sent) = self.traffic.created();
+        let creations = Creations { sent, unacknowledged: self.unacknowledged.borrow().clone() };
+        let mut counts = self.counts.borrow().clone();
+        counts.creations.insert(ids.to_owned(), creations);
+        counts
     }
 
     /// Tells the second so far and begins the next one.
@@ -260,11 +277,13 @@ async fn use_it(core: Rc<Core>, user: usize, mut connection: Connection, begin: 
         if was_idle {
             core.counts.borrow_mut().late.saturating_record(us(late));
         }
-        let asked = Asked { window: arrival.window, due: due.min(started), started };
-        core.asks(user, Some(asked));
         // A request that cannot be made is a mistake of this program, and is seen as one that failed.
-        let ending = match core.traffic.next() {
-            Ok(request) => connection.send(request).await,
+        let made = core.traffic.next();
+        let creates = made.as_ref().ok().and_then(|made| made.creates);
+        let asked = Asked { window: arrival.window, due: due.min(started), started, creates };
+        core.asks(user, Some(asked));
+        let ending = match made {
+            Ok(made) => connection.send(made.request).await,
             Err(error) => {
                 // Where nothing is waited for, others get their turn all the same.
                 tokio::task::yield_now().await;

@@ -94,7 +94,12 @@ pub fn read_summary(offer: &Offer) -> Result<Summary> {
         Engine::Native => native::read_summary(offer, index),
     };
     let parts = (0..offer.generators).map(read).collect::<Result<Vec<_>>>()?;
-    Summary::merge(parts).ok_or_else(|| Error::failed("no generator ran"))
+    let mut summary = Summary::merge(parts).ok_or_else(|| Error::failed("no generator ran"))?;
+    if offer.engine == Engine::K6 {
+        let log = std::fs::read_to_string(&offer.log).unwrap_or_default();
+        summary.unacknowledged = k6::unacknowledged(&log, summary.created, summary.accepted);
+    }
+    Ok(summary)
 }
 
 /// CPU time that the busiest generator elsewhere used over the whole level, in seconds; none for those

@@ -1,12 +1,12 @@
 //! Searches the highest rate that keeps the objectives: each probe is a level of the run.
 
 use super::level::{self, Context};
-use super::{provenance, store};
+use super::store;
 use crate::domain::level::Level;
 use crate::domain::run::{LevelResult, Run};
 use crate::domain::search::{Next, Outcome, Searcher};
 use crate::domain::verdict::{CheckStatus, Verdict};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 
 /// A lag that grows by more than this share of the rate is a backlog without end.
 const LAG_GROWTH: f64 = 0.02;
@@ -28,19 +28,22 @@ pub(super) async fn search(context: &Context<'_>, run: &mut Run) -> Result<bool>
             Next::Confirm(rate) => (rate, confirm_s, format!("confirm {rate}/s")),
             Next::Done => break,
         };
-        let number = run.levels.len() + 1;
         let probe = Level::open(rate, seconds);
-        let result = Box::pin(level::run(context, number, &probe, &name)).await?;
+        let result = match Box::pin(level::run(context, run, &probe, &name)).await {
+            Ok(result) => result,
+            Err(error) if error.kind == Kind::Interrupted => return Ok(false),
+            Err(error) if run.levels.is_empty() => return Err(error),
+            Err(error) => {
+                run.broken_off = Some(format!("{rate}/s could not be tried: {}", error.message));
+                return Ok(false);
+            }
+        };
         context.stream.level(&result);
         let (whole, broken) = (!level::interrupted(&result), broken(&result));
         searcher.take(next, outcome(&result, &broken));
         if searcher.result().broke_at_rps == Some(rate) {
             gave_way = broken;
         }
-        if whole {
-            provenance::keep(context.dir, &result)?;
-        }
-        run.levels.push(result);
         let mut found = searcher.result();
         found.gave_way.clone_from(&gave_way);
         run.search = Some(found);
@@ -69,9 +72,12 @@ fn broken(result: &LevelResult) -> Vec<String> {
 fn outcome(result: &LevelResult, broken: &[String]) -> Outcome {
     match result.verdict {
         Verdict::GeneratorLimited => Outcome::NotOffered,
+        // It was not judged: nothing that it showed so far says what the rest would have shown.
+        Verdict::Interrupted => Outcome::Undecided,
         _ if !broken.is_empty() || result.stopped_by.is_some() => Outcome::Broke,
         Verdict::Failed => Outcome::Broke,
-        Verdict::Passed | Verdict::Unknown | Verdict::Interrupted => Outcome::Kept,
+        Verdict::Unknown => Outcome::Undecided,
+        Verdict::Passed => Outcome::Kept,
     }
 }
 
@@ -87,6 +93,17 @@ mod tests {
         let found = broken(&result);
         assert_eq!(outcome(&result, &found), Outcome::Broke);
         assert!(found[0].contains("100 messages a second"));
+    }
+
+    #[test]
+    fn a_probe_that_was_cut_short_or_could_not_be_judged_kept_nothing() {
+        let mut result = crate::domain::run::test_run(&[10.0]).levels.remove(0);
+        for verdict in [Verdict::Unknown, Verdict::Interrupted] {
+            result.verdict = verdict;
+            assert_eq!(outcome(&result, &[]), Outcome::Undecided);
+        }
+        result.verdict = Verdict::Unknown;
+        assert_eq!(outcome(&result, &["p95_ms".into()]), Outcome::Broke, "what was measured broke");
     }
 
     #[test]

@@ -7,10 +7,10 @@ use super::engine::{self, Far, Offer};
 use super::interrupt::Interrupt;
 use super::logs::Logs;
 use super::stream::Stream;
-use super::{collect, environment, prometheus, sampler, stabilise};
+use super::{collect, environment, prometheus, provenance, sampler, stabilise, store};
 use crate::clients::program;
 use crate::domain::level::{GRACE_S, Level, TIMEOUT_S};
-use crate::domain::run::{Environment, LevelResult};
+use crate::domain::run::{Environment, LevelResult, Run};
 use crate::domain::scenario::LoadPlan;
 use crate::domain::stream::Phase;
 use crate::domain::verdict::{Verdict, judge};
@@ -25,6 +25,11 @@ use tokio::time::Instant;
 
 /// The service's own count is complete when the last scrape is: so long is waited for it.
 const SCRAPE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A token is asked for so often …
+const SIGN_IN_INTERVAL: Duration = Duration::from_secs(1);
+/// … and at most for so long.
+const LONGEST_SIGN_IN: Duration = Duration::from_secs(60);
 
 /// What all levels of a run share.
 #[derive(Debug)]
@@ -57,20 +62,22 @@ impl Context<'_> {
     }
 }
 
-/// Runs one level. What it has is answered also when it was interrupted; then its verdict says so.
+/// Runs the next level of a run and adds what it found, which is also returned. What was measured is kept
+/// as soon as the load has ended, before anything else is asked; when it was interrupted its verdict says
+/// so.
 ///
 /// # Errors
-/// When the command before it fails, the generator cannot be started, or a part that is needed does not
-/// answer.
+/// When the command before it fails, the generator cannot be started or leaves no summary, or a part that
+/// is needed to begin does not answer; then nothing is added.
 pub(super) async fn run(
     context: &Context<'_>,
-    number: usize,
+    run: &mut Run,
     level: &Level,
     name: &str,
 ) -> Result<LevelResult> {
-    let line = context.progress.line(name);
+    let (line, number) = (context.progress.line(name), run.levels.len() + 1);
     prepare(context, number, &line).await?;
-    let (stack, offer) = (context.stack, make_offer(context, number, level).await?);
+    let (stack, offer) = (context.stack, make_offer(context, number, level, &line).await?);
     let begin = sampler::lag(stack).await.unwrap_or_default();
     let served_before = prometheus::served(stack).await;
     let parts = stack.records().await?;
@@ -89,34 +96,52 @@ pub(super) async fn run(
     }
     result.kafka.partitions = collect::partitions(&begin, &offered.partitions, &offered.most_lag);
     stabilise::add(&mut result.log_errors, logs.errors());
-    if offered.interrupted {
-        result.verdict = Verdict::Interrupted;
-        line.finish("interrupted");
-        return Ok(result);
-    }
+    // Until it is judged it counts as cut short: a run that dies now is resumed with this level.
+    result.verdict = Verdict::Interrupted;
+    run.levels.push(result.clone());
+    store::save(context.dir, run)?;
     context.stream.phase(number, Phase::Stabilise, None);
-    if !Box::pin(stabilise::stabilise(context, &mut result, &mut logs, &line)).await? {
-        result.verdict = Verdict::Interrupted;
+    let whole = !offered.interrupted
+        && Box::pin(stabilise::stabilise(context, &mut result, &summary, &mut logs, &line)).await;
+    if whole {
+        context.stream.phase(number, Phase::Collect, None);
+        line.update("collecting");
+        collect(context, level, &offered, served_before, &mut result).await;
+        judge(&mut result, environment::objectives(stack, context.plan));
+        line.finish(&result::sentence(&result));
+    } else {
         line.finish("interrupted");
-        return Ok(result);
     }
-    context.stream.phase(number, Phase::Collect, None);
-    line.update("collecting");
-    let end_s = result.steady_from_s + result.steady_s as f64;
+    result::thin(&mut result.samples);
+    if whole {
+        provenance::keep(context.dir, &result)?;
+    }
+    if let Some(last) = run.levels.last_mut() {
+        last.clone_from(&result);
+    }
+    store::save(context.dir, run)?;
+    Ok(result)
+}
+
+/// What the parts have counted of the level.
+async fn collect(
+    context: &Context<'_>,
+    level: &Level,
+    offered: &Offered,
+    served_before: Option<f64>,
+    result: &mut LevelResult,
+) {
+    let (stack, end_s) = (context.stack, result.steady_from_s + result.steady_s as f64);
     let seen = prometheus::window(stack, end_s, result.steady_s).await;
-    result::fill_window(&mut result, seen);
+    result::fill_window(result, seen);
     prometheus::fill_series(stack, &mut result.samples).await;
     result.reconciliation.served =
         served_since(stack, served_before, result.reconciliation.succeeded.unwrap_or(0)).await;
     if let Some(between) = &offered.counted {
-        collect::fill(&mut result, &between.before, &between.after);
+        collect::fill(result, &between.before, &between.after);
         result.facts.clone_from(&between.facts);
     }
-    result::derive(&mut result, level, context.plan.scenario);
-    judge(&mut result, environment::objectives(stack, context.plan));
-    result::thin(&mut result.samples);
-    line.finish(&result::sentence(&result));
-    Ok(result)
+    result::derive(result, level, context.plan.scenario);
 }
 
 /// Runs the command before the level.
@@ -137,10 +162,25 @@ async fn prepare(context: &Context<'_>, number: usize, line: &Line) -> Result<()
     Err(Error::failed(format!("--before-level {command:?} ended with {}: {last}", output.status)))
 }
 
-async fn make_offer(context: &Context<'_>, number: usize, level: &Level) -> Result<Offer> {
+/// A new token for each level: a long run outlives one. The level before may have left a service that
+/// still refuses; so long is waited for it as for the stack to calm down.
+async fn token(context: &Context<'_>, number: usize, line: &Line) -> Result<String> {
+    let patience = if number > 1 { Duration::from_secs(context.plan.stabilise_s) } else { Duration::ZERO };
+    let deadline = Instant::now() + patience.min(LONGEST_SIGN_IN);
+    loop {
+        match up::loadtest_user(context.stack).await {
+            Err(error) if Instant::now() < deadline && !context.interrupt.is_set() => {
+                line.update(&format!("waits for a token: {}", error.message));
+                tokio::time::sleep(SIGN_IN_INTERVAL).await;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+async fn make_offer(context: &Context<'_>, number: usize, level: &Level, line: &Line) -> Result<Offer> {
     let (stack, settings) = (context.stack, &context.stack.loaded.config.loadtest);
-    // A new token for each level: a long run outlives one.
-    let token = up::loadtest_user(stack).await?;
+    let token = token(context, number, line).await?;
     let windows = level.windows(settings.warmup_share);
     let plan = json!({
         "base_url": target(context), "token": token, "model": context.plan.model,

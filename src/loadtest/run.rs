@@ -3,7 +3,7 @@
 use super::interrupt::Interrupt;
 use super::level::{self, Context};
 use super::stream::Stream;
-use super::{engine, environment, preflight, provenance, sampler, store};
+use super::{engine, environment, preflight, sampler, store};
 use crate::domain::run::{Environment, Run, SCHEMA, Seam, StackIdentity};
 use crate::domain::scenario::LoadPlan;
 use crate::domain::stream::Phase;
@@ -44,6 +44,7 @@ pub async fn execute(stack: &Stack, plan: &LoadPlan, progress: &Progress) -> Res
         plan: Some(plan.clone()),
         seams: Vec::new(),
         stopped_by: None,
+        broken_off: None,
         search: None,
         environment: interrupt.or(environment::describe(stack, plan), BEFORE_LOAD).await?,
         targets: serde_json::to_value(&stack.loaded.config.targets).context("cannot write the targets")?,
@@ -95,7 +96,7 @@ pub async fn resume(stack: &Stack, dir: &Path, force: bool, progress: &Progress)
     let resumed_at = jiff::Timestamp::now().to_string();
     run.seams.push(Seam { level: run.levels.len() + 1, resumed_at, differences });
     run.state = "running".into();
-    run.finished_at = None;
+    (run.finished_at, run.broken_off) = (None, None);
     drive(stack, &plan, dir.to_owned(), run, progress).await
 }
 
@@ -157,6 +158,8 @@ async fn drive(
 fn verdict(run: &Run) -> Verdict {
     match &run.search {
         Some(search) if search.rate_rps.is_some() && search.confirmed => Verdict::Passed,
+        // Probes are meant to fail; a search that could not judge one has found nothing out.
+        Some(_) if run.levels.last().is_some_and(|last| last.verdict == Verdict::Unknown) => Verdict::Unknown,
         _ => of_run(&run.levels),
     }
 }
@@ -207,16 +210,19 @@ async fn steps(
     let done = run.levels.len();
     for (index, level) in plan.levels.iter().enumerate().skip(done) {
         let name = format!("level {}/{}", index + 1, plan.levels.len());
-        let result = match Box::pin(level::run(&context, index + 1, level, &name)).await {
+        let result = match Box::pin(level::run(&context, run, level, &name)).await {
+            Ok(result) => result,
             Err(error) if error.kind == Kind::Interrupted => return Ok(false),
-            result => result?,
+            Err(error) if index == 0 => return Err(error),
+            Err(error) => {
+                // What was measured before is a result, and is reported as one.
+                run.broken_off =
+                    Some(format!("level {} could not be measured: {}", index + 1, error.message));
+                return Ok(false);
+            }
         };
         stream.level(&result);
         let (whole, stopped) = (!level::interrupted(&result), result.stopped_by.clone());
-        if whole {
-            provenance::keep(dir, &result)?;
-        }
-        run.levels.push(result);
         run.verdict = of_run(&run.levels);
         store::save(dir, run)?;
         if !whole || interrupt.is_set() {

@@ -1,51 +1,66 @@
 //! Waits after a level until the stack has calmed down, and says what it still waits for.
 
+use super::engine::Summary;
 use super::level::Context;
 use super::logs::Logs;
-use super::{prometheus, sampler};
-use crate::domain::run::{Condition, LevelResult};
-use crate::error::Result;
+use super::prometheus;
+use super::sampler::{self, Sampler};
+use crate::clients::postgres::{Postgres, StoredRows};
+use crate::domain::run::{Condition, LevelResult, Sample};
+use crate::error::{Error, Result};
 use crate::render::progress::Line;
+use crate::stack::Stack;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often everything is looked at.
+/// How often everything is looked at …
 const INTERVAL: Duration = Duration::from_millis(250);
+/// … and the level's rows are counted, which reads many of them.
+const COUNT_INTERVAL: Duration = Duration::from_secs(1);
+/// A count that takes longer is no answer.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(30);
+/// A database that did not answer for so long after the load is a finding.
+const SILENCE: Duration = Duration::from_secs(5);
+/// Lost notifications that are named.
+const NAMED: i64 = 20;
 
 /// Waits until nothing waits, everything acknowledged is final, no request is in progress, the service
-/// rests and the logs are quiet; at most as long as the plan allows. Answers false on Ctrl-C.
-///
-/// # Errors
-/// When the database does not answer.
+/// rests and the logs are quiet; at most as long as the plan allows. Answers false on Ctrl-C. What does
+/// not answer meanwhile is a finding of the level and loses nothing.
 pub(super) async fn stabilise(
     context: &Context<'_>,
     result: &mut LevelResult,
+    sent: &Summary,
     logs: &mut Logs,
     line: &Line,
-) -> Result<bool> {
+) -> bool {
     let (started, stack) = (Instant::now(), context.stack);
     let deadline = started + Duration::from_secs(context.plan.stabilise_s);
-    let mut sampler = sampler::Sampler::new(stack, Vec::new()).await?;
-    let mut database = sampler::connect(stack).await?;
-    let accepted = result.reconciliation.acknowledged.unwrap_or(0);
-    let prefix = context.prefix(result.level);
+    let mut sampler: Option<Sampler> = None;
+    let mut rows = Rows::new(stack, context.prefix(result.level), sent);
     let replicas = context.environment.app.max(1) as f64;
-    loop {
-        let (now, in_flight) = tokio::join!(sampler.sample(), prometheus::in_flight(stack));
-        let (stored, settled) = database.count_run(&prefix).await?;
-        (result.reconciliation.stored, result.reconciliation.r#final) = (Some(stored), Some(settled));
+    let calm = loop {
+        if sampler.is_none() {
+            sampler = Sampler::new(stack, Vec::new()).await.ok();
+        }
+        let sample = async {
+            match &mut sampler {
+                Some(sampler) => sampler.sample().await,
+                None => Sample::default(),
+            }
+        };
+        let (now, in_flight, ()) = tokio::join!(sample, prometheus::in_flight(stack), rows.count());
         let fresh = logs.errors();
         let quiet = fresh.values().sum::<u64>() as f64;
         add(&mut result.log_errors, fresh);
-        let open = accepted.saturating_sub(settled) as f64;
-        let drained = now.lag == Some(0) && open <= 0.0;
-        if drained && result.kafka.drain_s.is_none() {
+        let open = rows.open();
+        if now.lag == Some(0) && open == Some(0) && result.kafka.drain_s.is_none() {
             result.kafka.drain_s = Some(started.elapsed().as_secs_f64());
         }
         let conditions = vec![
             Condition::at_most("lag", now.lag.map(|lag| lag as f64), 0.0),
-            Condition::at_most("not_final", Some(open), 0.0),
+            Condition::at_most("not_final", open.map(|open| open as f64), 0.0),
             // A replica that is asked for its metrics counts that request.
             Condition::at_most("in_flight", in_flight, replicas),
             Condition::at_most("db_active", now.db_active.map(|count| count as f64), 2.0),
@@ -57,11 +72,130 @@ pub(super) async fn stabilise(
         line.update(&checklist(&conditions));
         result.stabilised = conditions;
         if done || Instant::now() > deadline {
-            return Ok(true);
+            break true;
         }
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => {}
-            () = context.interrupt.wait() => return Ok(false),
+            () = context.interrupt.wait() => break false,
+        }
+    };
+    rows.conclude(result).await;
+    calm
+}
+
+/// The rows of a level, counted over a connection that is made anew whenever it fails.
+struct Rows<'a> {
+    stack: &'a Stack,
+    prefix: String,
+    sent: &'a Summary,
+    kept: Option<Postgres>,
+    /// The newest count; none when the last try failed.
+    stored: Option<StoredRows>,
+    counted: Option<Instant>,
+    silent: Silence,
+}
+
+/// For how long the database did not answer.
+#[derive(Debug, Default)]
+struct Silence {
+    since: Option<Instant>,
+    longest: Duration,
+    why: String,
+}
+
+impl Silence {
+    fn failed(&mut self, error: &Error) {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        self.longest = self.longest.max(since.elapsed());
+        self.why.clone_from(&error.message);
+    }
+
+    fn answered(&mut self) {
+        if let Some(since) = self.since.take() {
+            self.longest = self.longest.max(since.elapsed());
+        }
+    }
+
+    /// What is to be said of it, when it was long or has not ended.
+    fn finding(&self) -> Option<String> {
+        let seconds = self.longest.as_secs();
+        match self.since {
+            Some(_) => {
+                Some(format!("PostgreSQL did not answer for {seconds} s after the load: {}", self.why))
+            }
+            None if self.longest >= SILENCE => {
+                Some(format!("PostgreSQL did not answer for {seconds} s after the load, then it did"))
+            }
+            None => None,
+        }
+    }
+}
+
+impl<'a> Rows<'a> {
+    fn new(stack: &'a Stack, prefix: String, sent: &'a Summary) -> Self {
+        Self { stack, prefix, sent, kept: None, stored: None, counted: None, silent: Silence::default() }
+    }
+
+    /// Ids that may be stored or not; none known is none left out.
+    fn unacknowledged(&self) -> &'a [String] {
+        self.sent.unacknowledged.as_deref().unwrap_or_default()
+    }
+
+    /// Acknowledged notifications that are not final; none when that cannot be known.
+    fn open(&self) -> Option<u64> {
+        self.stored.map(|stored| self.sent.accepted.saturating_sub(stored.r#final))
+    }
+
+    async fn count(&mut self) {
+        if self.counted.is_some_and(|counted| counted.elapsed() < COUNT_INTERVAL) {
+            return;
+        }
+        self.counted = Some(Instant::now());
+        match self.ask().await {
+            Ok(stored) => {
+                self.stored = Some(stored);
+                self.silent.answered();
+            }
+            Err(error) => {
+                (self.kept, self.stored) = (None, None);
+                self.silent.failed(&error);
+            }
+        }
+    }
+
+    async fn ask(&mut self) -> Result<StoredRows> {
+        let mut database = match self.kept.take() {
+            Some(kept) => kept,
+            None => sampler::connect(self.stack).await?,
+        };
+        let counting = database.count_stored(&self.prefix, self.unacknowledged());
+        let stored = tokio::time::timeout(COUNT_TIMEOUT, counting).await;
+        let stored = stored.map_err(|_| {
+            Error::unreachable(format!("rows were not counted within {} s", COUNT_TIMEOUT.as_secs()))
+        })??;
+        self.kept = Some(database);
+        Ok(stored)
+    }
+
+    /// Puts the last count, and what went wrong, into the level.
+    async fn conclude(mut self, result: &mut LevelResult) {
+        let known = self.sent.unacknowledged.is_some();
+        let found = &mut result.reconciliation;
+        found.unacknowledged = self.sent.unacknowledged.as_ref().map(|ids| ids.len() as u64);
+        found.stored = self.stored.map(|stored| stored.all);
+        found.acknowledged_stored = self.stored.filter(|_| known).map(|stored| stored.acknowledged);
+        found.r#final = self.stored.map(|stored| stored.r#final);
+        result.problems.extend(self.silent.finding());
+        if found.missing().is_some_and(|missing| missing > 0)
+            && let Some(mut database) = self.kept.take()
+        {
+            // To be named is more than to be counted; that it failed is no finding of its own.
+            let naming = database.list_lost(&self.sent.sent, self.unacknowledged(), NAMED);
+            found.lost = tokio::time::timeout(COUNT_TIMEOUT, naming)
+                .await
+                .ok()
+                .and_then(Result::ok)
+                .unwrap_or_default();
         }
     }
 }
@@ -91,6 +225,22 @@ fn checklist(conditions: &[Condition]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_that_does_not_answer_is_a_finding_and_a_hiccup_is_none() {
+        let mut silent = Silence::default();
+        assert_eq!(silent.finding(), None);
+        silent.failed(&Error::unreachable("sorry, too many clients already"));
+        let said = silent.finding().unwrap();
+        assert!(said.ends_with("after the load: sorry, too many clients already"), "{said}");
+        silent.answered();
+        assert_eq!(silent.finding(), None, "a moment");
+        silent.longest = Duration::from_secs(20);
+        assert_eq!(
+            silent.finding().as_deref(),
+            Some("PostgreSQL did not answer for 20 s after the load, then it did")
+        );
+    }
 
     #[test]
     fn the_checklist_names_what_is_open_and_what_cannot_be_known() {

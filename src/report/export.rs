@@ -1,7 +1,9 @@
 //! The judgements of a run for programs: JUnit for CI, CSV for spreadsheets.
 
 use super::performance::status;
-use crate::domain::run::Run;
+use super::sections::findings;
+use super::summary::search_sentence;
+use crate::domain::run::{Run, Search};
 use crate::domain::verdict::{CheckStatus, Verdict};
 
 /// One suite for each level, one case for each check; a level that could not be judged is an error.
@@ -32,9 +34,26 @@ pub fn junit(run: &Run) -> String {
             };
             text += &case(&check.metric, said);
         }
+        let said = [findings(level), level.generator.reasons.clone()].concat();
+        if !said.is_empty() {
+            text += &format!("    <system-out>{}</system-out>\n", xml(&said.join("\n")));
+        }
         text += "  </testsuite>\n";
     }
+    text += &run.search.as_ref().map_or_else(String::new, searched);
     text + "</testsuites>"
+}
+
+/// A search is right when it found a rate and confirmed it.
+fn searched(search: &Search) -> String {
+    let found = search.rate_rps.is_some() && search.confirmed;
+    let sentence = search_sentence(search);
+    format!(
+        "  <testsuite name=\"search\" tests=\"1\" failures=\"{}\">\n{}    <system-out>{}</system-out>\n  </testsuite>\n",
+        usize::from(!found),
+        case("a rate was found and confirmed", (!found).then(|| message("failure", &sentence))),
+        xml(&sentence)
+    )
 }
 
 fn case(name: &str, said: Option<String>) -> String {
@@ -102,6 +121,18 @@ mod tests {
         let mut run = judged();
         run.levels[0].verdict = Verdict::GeneratorLimited;
         assert!(junit(&run).contains("<error message=\"generator-limited\"/>"));
+    }
+
+    #[test]
+    fn what_a_scenario_found_stands_in_junit_too() {
+        let mut run = judged();
+        run.levels[0].spike = Some(crate::domain::run::Spike { lag_max: Some(5_000), ..Default::default() });
+        run.search = Some(Search { rate_rps: Some(300), broke_at_rps: Some(330), ..Search::default() });
+        let text = junit(&run);
+        assert!(text.contains("largest lag 5000") && text.contains("300/s kept every objective"), "{text}");
+        assert!(text.contains("<testsuite name=\"search\" tests=\"1\" failures=\"1\">"), "{text}");
+        run.search = run.search.map(|search| Search { confirmed: true, ..search });
+        assert!(junit(&run).contains("<testsuite name=\"search\" tests=\"1\" failures=\"0\">"));
     }
 
     #[test]

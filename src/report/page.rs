@@ -3,7 +3,8 @@
 use super::charts::{self, Band, Line, Marker, TimeAxis};
 use super::context::{Change, Context};
 use super::performance::{checks_table, comparison_table, heading, severity};
-use super::summary::{levels_table, reconciliation, remarks, seams, verdict_sentence};
+use super::sections::{details_table, findings};
+use super::summary::{broken_off, levels_table, reconciliation, remarks, seams, verdict_sentence};
 use crate::domain::diagnosis::{Diagnosis, Status};
 use crate::domain::run::{LevelResult, Run, Sample};
 use crate::domain::usl;
@@ -52,6 +53,8 @@ struct Detail {
     heading: String,
     checks: Rows,
     reasons: Vec<String>,
+    findings: Vec<String>,
+    everything: Rows,
 }
 
 #[derive(Template)]
@@ -95,7 +98,7 @@ pub fn page(run: &Run, found: &Diagnosis, context: &Context) -> Result<String> {
         when: when(run),
         verdict: run.verdict.as_str(),
         sentence: verdict_sentence(run),
-        seams: seams(run),
+        seams: broken_off(run).into_iter().chain(seams(run)).collect(),
         reconciliation: counted(run),
         diagnosis: &found.summary,
         cards: cards(run),
@@ -352,6 +355,8 @@ fn detail(level: &LevelResult) -> Detail {
         heading: heading(level),
         checks: checks_table(level).into(),
         reasons: level.generator.reasons.clone(),
+        findings: findings(level),
+        everything: details_table(level).into(),
     }
 }
 

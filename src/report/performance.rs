@@ -10,7 +10,7 @@ pub(super) use levels::{checks_table, heading, status};
 pub(super) use optimisations::comparison_table;
 
 use super::context::Context;
-use super::summary::{reconciliation, seams};
+use super::summary::{broken_off, reconciliation, seams};
 use crate::domain::diagnosis::Diagnosis;
 use crate::domain::run::{LevelResult, Run};
 use crate::domain::verdict::Verdict;
@@ -47,6 +47,7 @@ fn facts(run: &Run) -> String {
     let seconds: u64 = run.levels.iter().map(|level| level.duration_s).sum();
     let note = run.note.as_ref().map_or_else(String::new, |note| format!("\n**Note**: {note}  "));
     let seams = seams(run).iter().map(|seam| format!("\n**Seam**: {seam}  ")).collect::<String>();
+    let seams = seams + &broken_off(run).map_or_else(String::new, |why| format!("\n**Broken Off**: {why}  "));
     format!(
         "**Date**: {} to {finished}  \n**Run**: {} ({:?} model)  \n**System Version**: {}  \n\
          **Test Duration**: {} of load  \n**Test Engineer**: {}  {note}{seams}",

@@ -1,6 +1,7 @@
 //! SUMMARY.md and what the terminal shows: one table, what was missed, where it was measured.
 
-use crate::domain::run::{LevelResult, Run, Seam, StackIdentity};
+use super::sections::findings;
+use crate::domain::run::{LevelResult, Run, Seam, Search, StackIdentity};
 use crate::domain::scenario::Engine;
 use crate::domain::verdict::{CheckStatus, Verdict};
 use crate::render::{format, table::Table};
@@ -64,14 +65,22 @@ pub(super) fn seams(run: &Run) -> Vec<String> {
     run.seams.iter().map(seam).collect()
 }
 
+/// Why the run ended before its end.
+pub(super) fn broken_off(run: &Run) -> Option<String> {
+    run.broken_off
+        .as_ref()
+        .map(|why| format!("it could not go on: {why}; `nsys loadtest resume` goes on there"))
+}
+
 /// What is to be said about a level beside its numbers.
 pub(super) fn remarks(level: &LevelResult) -> Vec<String> {
-    let mut remarks: Vec<_> = level
+    let mut remarks = findings(level);
+    let limits = level
         .generator
         .reasons
         .iter()
-        .map(|reason| format!("level {}: generator-limited: {reason}", level.level))
-        .collect();
+        .map(|reason| format!("level {}: generator-limited: {reason}", level.level));
+    remarks.extend(limits);
     remarks.extend(failures(level));
     for check in level.checks.iter().filter(|check| check.status != CheckStatus::Pass) {
         let relation = if check.at_least { "at least" } else { "at most" };
@@ -111,7 +120,31 @@ pub(super) fn reconciliation(run: &Run) -> Option<(u64, u64)> {
     Some((sum(|level| level.reconciliation.acknowledged)?, sum(|level| level.reconciliation.stored)?))
 }
 
+/// What a search found: an interval, and what gave way at its upper end.
+pub(super) fn search_sentence(search: &Search) -> String {
+    let Search { rate_rps, broke_at_rps, gave_way, confirmed, ended_by } = search;
+    let kept = match (rate_rps, confirmed) {
+        (Some(rate), true) => format!("{rate}/s kept every objective, confirmed by a longer level"),
+        (Some(rate), false) => {
+            format!("{rate}/s kept every objective and was not confirmed by a longer level")
+        }
+        (None, _) => "no rate that was tried kept every objective".into(),
+    };
+    let broke = broke_at_rps.map_or_else(
+        || "; none that was tried broke one".to_owned(),
+        |rate| {
+            let what = if gave_way.is_empty() { "not measured".into() } else { gave_way.join(", ") };
+            format!("; {rate}/s is the lowest that broke one ({what})")
+        },
+    );
+    let ended = ended_by.as_ref().map_or_else(String::new, |why| format!("; the search ended early: {why}"));
+    kept + &broke + &ended
+}
+
 pub(super) fn verdict_sentence(run: &Run) -> String {
+    if let Some(search) = &run.search {
+        return format!("{}: {}", run.verdict.as_str(), search_sentence(search));
+    }
     let highest = run.levels.iter().rev().find(|level| level.verdict == Verdict::Passed);
     let reached = highest.map_or_else(
         || "no level met every objective".to_owned(),
@@ -156,7 +189,7 @@ pub fn summary(run: &Run, markdown: bool) -> String {
         text +=
             &format!("\nAcknowledged with 201: {}; stored: {}.\n", format::count(said), format::count(kept));
     }
-    for remark in seams(run).into_iter().chain(run.levels.iter().flat_map(remarks)) {
+    for remark in broken_off(run).into_iter().chain(seams(run)).chain(run.levels.iter().flat_map(remarks)) {
         text += &format!("{} {remark}\n", if markdown { "-" } else { " " });
     }
     text + &format!(
@@ -175,4 +208,44 @@ pub fn summary(run: &Run, markdown: bool) -> String {
         },
         if is_k6(run) { "k6's" } else { "the native engine's" }
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::run::test_run;
+
+    fn found(search: Search) -> String {
+        let mut run = test_run(&[20.0, 200.0]);
+        run.search = Some(search);
+        summary(&run, false)
+    }
+
+    #[test]
+    fn a_search_tells_its_interval_and_what_gave_way() {
+        let text = found(Search {
+            rate_rps: Some(800),
+            broke_at_rps: Some(860),
+            gave_way: vec!["p95_ms is 120.00, 100 wanted".into()],
+            confirmed: true,
+            ended_by: None,
+        });
+        for wanted in ["800/s kept every objective, confirmed", "860/s is the lowest", "p95_ms is 120.00"] {
+            assert!(text.contains(wanted), "{wanted} is missing in {text}");
+        }
+        let text =
+            found(Search { rate_rps: Some(800), ended_by: Some("cut short".into()), ..Search::default() });
+        assert!(text.contains("was not confirmed") && text.contains("ended early: cut short"), "{text}");
+    }
+
+    #[test]
+    fn failed_requests_are_named_by_cause_beside_the_times_of_the_others() {
+        let mut run = test_run(&[20.0]);
+        run.levels[0].errors = [("unanswered".to_owned(), 20), ("status 503".to_owned(), 3)].into();
+        run.levels[0].success_ms.p95 = Some(15.0);
+        run.levels[0].latency_ms.max = Some(27_000.0);
+        let text = summary(&run, false);
+        assert!(text.contains("3 status 503, 20 unanswered") && text.contains("p95 15.0 ms"), "{text}");
+        assert!(text.contains(&format::millis(27_000.0)), "{text}");
+    }
 }

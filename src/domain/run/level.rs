@@ -96,6 +96,9 @@ pub struct LevelResult {
     /// What the machine waited for after the load ended, and whether it came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stabilised: Vec<Condition>,
+    /// What could not be done or judged, in words: a part that did not answer, a stop rule without a value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
     /// Why the level was stopped before its end, when a stop rule said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_by: Option<String>,
@@ -338,9 +341,19 @@ pub struct PartUse {
 pub struct Reconciliation {
     /// Answers 201 that the generator counted.
     pub acknowledged: Option<u64>,
-    /// Rows stored.
+    /// Rows stored, those without a seen 201 too.
     pub stored: Option<u64>,
-    /// Rows in a final state.
+    /// Creations without an answer 201, which may be stored or not; null where the generator cannot name
+    /// them all.
+    #[serde(default)]
+    pub unacknowledged: Option<u64>,
+    /// Rows stored of those that were acknowledged, by their ids; null where they cannot be told apart.
+    #[serde(default)]
+    pub acknowledged_stored: Option<u64>,
+    /// Ids that were acknowledged and are not stored, a few of them, where the generator can name them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<String>,
+    /// Rows in a final state, of the acknowledged ones where they can be told apart.
     pub r#final: Option<u64>,
     /// Answers without an error that the generator counted.
     #[serde(default)]
@@ -348,6 +361,16 @@ pub struct Reconciliation {
     /// Answers without an error that the service counted in the same time.
     #[serde(default)]
     pub served: Option<u64>,
+}
+
+impl Reconciliation {
+    /// How many acknowledged notifications are not stored. Rows without a seen 201 stand in for none of
+    /// them, where the generator can name those.
+    #[must_use]
+    pub fn missing(&self) -> Option<u64> {
+        let kept = self.acknowledged_stored.or(self.stored);
+        Some(self.acknowledged?.saturating_sub(kept?))
+    }
 }
 
 /// One statement of `pg_stat_statements`, over the steady window.

@@ -63,6 +63,7 @@ pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
             spike: None,
             trends: Vec::new(),
             stabilised: Vec::new(),
+            problems: Vec::new(),
             stopped_by: None,
             samples: (0..60).map(sample).collect(),
             verdict: Verdict::Passed,
@@ -84,6 +85,7 @@ pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
         plan: None,
         seams: Vec::new(),
         stopped_by: None,
+        broken_off: None,
         search: None,
         environment: Environment {
             nsys: "0".into(),

@@ -16,6 +16,8 @@ use tokio::sync::mpsc::Receiver;
 
 pub(super) const LEVEL: &str = include_str!("../../../load-tests/lib/level.js");
 
+/// What the script writes before the id of a creation that has no answer 201.
+const UNACKNOWLEDGED: &str = "msg=\"unacknowledged ";
 /// From so many percentiles on a summary holds a whole distribution.
 const FEWEST_POINTS: usize = 50;
 
@@ -138,6 +140,14 @@ pub(super) fn read_summary(offer: &Offer, index: u32) -> Result<Summary> {
     Ok(summary_of(&data, &windows))
 }
 
+/// The ids of creations without an answer 201 that the script named in the log of all k6 of a level. None
+/// when it does not name as many as there are: an iteration was cut, or the log is elsewhere.
+pub(super) fn unacknowledged(log: &str, created: u64, accepted: u64) -> Option<Vec<String>> {
+    let ids = log.lines().filter_map(|line| line.split_once(UNACKNOWLEDGED)?.1.split(['"', ' ']).next());
+    let ids: Vec<_> = ids.map(str::to_owned).collect();
+    (ids.len() as u64 == created.saturating_sub(accepted)).then_some(ids)
+}
+
 fn value(data: &Value, metric: &str, key: &str) -> Option<f64> {
     data["metrics"][metric]["values"][key].as_f64()
 }
@@ -169,6 +179,9 @@ fn summary_of(data: &Value, windows: &[&str]) -> Summary {
         requests,
         failed: count(data, "failures") + cut,
         accepted: count(data, "accepted"),
+        created: count(data, "creates"),
+        unacknowledged: None,
+        sent: Vec::new(),
         dropped: count(data, "dropped_iterations"),
         errors,
         late_p99_ms: None,
@@ -270,6 +283,15 @@ mod tests {
         assert_eq!((summary.requests, summary.failed), (120, 10));
         assert_eq!((summary.measured.requests, summary.measured.failed), (100, 10));
         assert_eq!(summary.errors, [("status 503".to_owned(), 7), ("unanswered".to_owned(), 3)].into());
+    }
+
+    #[test]
+    fn creations_without_an_acknowledgement_are_named_by_the_log_or_not_known() {
+        let log = "time=\"t\" level=warning msg=\"Request Failed\" error=\"request timeout\"\n\
+                   time=\"t\" level=info msg=\"unacknowledged run-L1.0-7-3\" source=console\n";
+        assert_eq!(unacknowledged(log, 10, 9), Some(vec!["run-L1.0-7-3".to_owned()]));
+        assert_eq!(unacknowledged("", 10, 10), Some(Vec::new()));
+        assert_eq!(unacknowledged(log, 10, 8), None, "one was cut");
     }
 
     #[test]

@@ -71,6 +71,9 @@ fn summary_of(data: &generate::Summary) -> Result<Summary> {
         accepted: data.accepted,
         dropped: data.dropped,
         errors: data.errors.clone(),
+        created: data.creations.values().map(|one| one.sent).sum(),
+        unacknowledged: Some(data.creations.iter().flat_map(unacknowledged).collect()),
+        sent: data.creations.iter().map(|(ids, one)| (ids.clone(), one.sent)).collect(),
         late_p99_ms,
         ..Summary::default()
     };
@@ -89,6 +92,11 @@ fn summary_of(data: &generate::Summary) -> Result<Summary> {
     }
     summary.measured = measured.map(|counted| counted.summary()).unwrap_or_default();
     Ok(summary)
+}
+
+/// The ids of what one thread created without an answer 201.
+fn unacknowledged((ids, creations): (&String, &generate::Creations)) -> Vec<String> {
+    creations.unacknowledged.iter().map(|number| format!("{ids}-{number}")).collect()
 }
 
 /// Counts of a window, or of several together.

@@ -23,6 +23,13 @@ pub struct Summary {
     pub failed: u64,
     /// Answers 201, warm-up included.
     pub accepted: u64,
+    /// Creations that were sent, warm-up included.
+    pub created: u64,
+    /// Correlation ids of creations that were sent and have no answer 201: they may be stored or not. None
+    /// where the generator cannot name them all.
+    pub unacknowledged: Option<Vec<String>>,
+    /// All ids that were sent, where the generator knows: a first part, and how many follow it from 0 on.
+    pub sent: Vec<(String, u64)>,
     /// Requests that could not be started, warm-up included.
     pub dropped: u64,
     /// Failed requests by cause, warm-up included.
@@ -180,6 +187,12 @@ impl Summary {
             sum.requests += part.requests;
             sum.failed += part.failed;
             sum.accepted += part.accepted;
+            sum.created += part.created;
+            sum.unacknowledged = sum.unacknowledged.zip(part.unacknowledged).map(|(mut ids, more)| {
+                ids.extend(more);
+                ids
+            });
+            sum.sent.extend(part.sent);
             sum.dropped += part.dropped;
             sum.late_p99_ms = sum.late_p99_ms.into_iter().chain(part.late_p99_ms).reduce(f64::max);
             sum

@@ -40,6 +40,8 @@ pub(super) struct Offered {
     pub(super) interrupted: bool,
     /// The stop rule that ended it.
     pub(super) stopped_by: Option<String>,
+    /// Stop rules that could not be judged, in words.
+    pub(super) blind: Vec<String>,
     /// It did not end by itself in any reasonable time.
     pub(super) overdue: bool,
     /// When the load began, as far as it could be seen.
@@ -266,6 +268,10 @@ impl<'a> Watch<'a> {
             answers.push(prometheus::value(&base, expression, now_s()).await.ok().flatten());
         }
         self.offered.stopped_by = self.rules.observe(sample, &answers);
+        for blind in self.rules.blind() {
+            self.context.progress.note(&format!("stop rule {blind}"));
+            self.offered.blind.push(format!("stop rule {blind}"));
+        }
     }
 
     async fn end(mut self) -> Result<Offered> {

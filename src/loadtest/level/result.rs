@@ -77,6 +77,7 @@ pub(super) fn assemble(
         spike: None,
         trends: Vec::new(),
         stabilised: Vec::new(),
+        problems: offered.blind.clone(),
         stopped_by: offered.stopped_by.clone(),
         samples,
         verdict: Verdict::Unknown,
@@ -197,18 +198,20 @@ fn trends(result: &LevelResult) -> Vec<Trend> {
     let end = result.steady_from_s + result.steady_s as f64;
     let window: Vec<_> =
         result.samples.iter().filter(|one| one.at_s >= result.steady_from_s && one.at_s <= end).collect();
-    let of = |name: &str, read: fn(&Sample) -> Option<f64>| {
+    let of = |name: &str, waver: f64, read: fn(&Sample) -> Option<f64>| {
         let points: Vec<_> = window.iter().filter_map(|one| Some((one.at_s, read(one)?))).collect();
-        trend::trend(name, &points)
+        trend::trend(name, &points, waver)
     };
+    // What always waits: what is consumed in a tenth of a second.
+    let waits = result.throughput_rps / 10.0;
     vec![
-        of("service_memory_mb", |one| one.service_rss_mb),
-        of("pool_active", |one| one.pool_active),
-        of("db_connections", |one| one.db_connections.map(|count| count as f64)),
-        of("p95_ms", |one| one.client_p95_ms.or(one.p95_ms)),
-        of("service_files", |one| one.service_files.map(|count| count as f64)),
-        of("redis_memory_mb", |one| one.redis_memory_mb),
-        of("lag", |one| one.lag.map(|lag| lag as f64)),
+        of(trend::SERVICE_MEMORY, 5.0, |one| one.service_rss_mb),
+        of("pool_active", 1.0, |one| one.pool_active),
+        of("db_connections", 1.0, |one| one.db_connections.map(|count| count as f64)),
+        of("p95_ms", 5.0, |one| one.client_p95_ms.or(one.p95_ms)),
+        of("service_files", 5.0, |one| one.service_files.map(|count| count as f64)),
+        of("redis_memory_mb", 5.0, |one| one.redis_memory_mb),
+        of("lag", waits, |one| one.lag.map(|lag| lag as f64)),
     ]
 }
 

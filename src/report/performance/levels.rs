@@ -3,7 +3,9 @@
 use crate::domain::run::{LevelResult, Run};
 use crate::domain::verdict::{Check, CheckStatus};
 use crate::render::{format, table::Table};
-use crate::report::summary::levels_table;
+use crate::report::performance::capital;
+use crate::report::sections::{details_table, findings};
+use crate::report::summary::{levels_table, search_sentence};
 
 /// Values this near to their objective are met, but only just.
 const NEAR: f64 = 0.9;
@@ -13,11 +15,22 @@ pub(super) fn results(run: &Run) -> String {
         return "No level was finished.".into();
     }
     let mut text = levels_table(run).markdown();
+    if let Some(search) = &run.search {
+        text += &format!("\n\n{}.", capital(&search_sentence(search)));
+    }
     for level in &run.levels {
         text += &format!("\n\n### {}\n\n{}", heading(level), checks_table(level).markdown());
         for reason in &level.generator.reasons {
             text += &format!("\n\nThe load generator was the limit: {reason}.");
         }
+        for finding in findings(level) {
+            text += &format!("\n\n{}.", capital(&finding));
+        }
+        text += &format!(
+            "\n\n#### Everything measured on level {}\n\n{}",
+            level.level,
+            details_table(level).markdown()
+        );
     }
     text
 }

@@ -3,6 +3,7 @@
 use super::{offer, results};
 use crate::support::{Place, text};
 use crate::tune::sql;
+use nsys::clients::postgres::Postgres;
 use serde_json::Value;
 
 pub(super) fn of_several_generators_add_up_to_those_of_the_service_and_the_database(place: &Place) {
@@ -15,6 +16,7 @@ pub(super) fn of_several_generators_add_up_to_those_of_the_service_and_the_datab
         assert!(count("succeeded") > 300, "{engine}: {found}\n{}", text(&output));
         assert_eq!(count("succeeded"), count("served"), "{engine}: {found}");
         assert_eq!(count("acknowledged"), count("stored"), "{engine}: {found}");
+        assert_eq!((count("acknowledged_stored"), count("unacknowledged")), (count("stored"), 0), "{engine}");
         let id = run["id"].as_str().unwrap();
         let rows = format!("SELECT count(*) FROM notifications WHERE correlation_id LIKE '{id}-L1%'");
         assert_eq!(sql(place, &rows), count("acknowledged").to_string(), "{engine}");
@@ -31,9 +33,48 @@ pub(super) fn of_several_generators_add_up_to_those_of_the_service_and_the_datab
             ["", "-2"].map(|part| summary(place, id, &format!("level-1-{engine}-summary{part}.json")));
         match engine {
             "k6" => k6_adds_up(level, &parts),
-            _ => native_adds_up(level, &parts),
+            _ => {
+                native_adds_up(level, &parts);
+                a_loss_is_told_by_ids(place, &format!("{id}-L1."), &parts);
+            }
         }
     }
+}
+
+/// Two acknowledged rows go, and two that were never acknowledged are there: counts alone are equal.
+fn a_loss_is_told_by_ids(place: &Place, prefix: &str, parts: &[Value; 2]) {
+    let creations = parts.iter().flat_map(|part| part["creations"].as_object().unwrap());
+    let sent: Vec<_> = creations.map(|(ids, one)| (ids.clone(), one["sent"].as_u64().unwrap())).collect();
+    let all: u64 = sent.iter().map(|one| one.1).sum();
+    let ids = sql(
+        place,
+        &format!("SELECT correlation_id FROM notifications WHERE correlation_id LIKE '{prefix}%'"),
+    );
+    let ids: Vec<_> = ids.lines().map(str::to_owned).collect();
+    assert_eq!(ids.len() as u64, all);
+    let (unacknowledged, gone) = (&ids[..2], &ids[2..4]);
+    sql(place, &format!("DELETE FROM notifications WHERE correlation_id IN ('{}')", gone.join("', '")));
+    let url = format!(
+        "postgres://nsys:{}@127.0.0.1:{}/notifications",
+        place.secret("postgres"),
+        5_432 + place.offset
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (stored, mut lost) = runtime.block_on(async {
+        let mut database = Postgres::connect(&url, std::time::Duration::from_secs(5)).await.unwrap();
+        let stored = database.count_stored(prefix, unacknowledged).await.unwrap();
+        (stored, database.list_lost(&sent, unacknowledged, 20).await.unwrap())
+    });
+    let acknowledged = all - 2;
+    assert_eq!(
+        (stored.all, stored.acknowledged),
+        (acknowledged, acknowledged - 2),
+        "counted, nothing is missing"
+    );
+    lost.sort();
+    let mut gone = gone.to_vec();
+    gone.sort();
+    assert_eq!(lost, gone);
 }
 
 fn summary(place: &Place, run: &str, file: &str) -> Value {
