@@ -89,8 +89,10 @@ pub fn claim(work: &Path, run: &Path, generators: &[i32]) -> Result<()> {
     crate::stack::layout::write_private(&claim_file(work), &text)
 }
 
-/// Forgets the claim.
+/// Forgets the claim, and what the generators were told: a token is in it.
 pub fn release(work: &Path) {
     // When it is gone already, that is what was wanted.
     let _ = std::fs::remove_file(claim_file(work));
+    let mut plans = (0..).map(|index| super::plan_file(work, index));
+    while plans.next().is_some_and(|plan| std::fs::remove_file(plan).is_ok()) {}
 }
