@@ -23,6 +23,7 @@ pub mod next;
 pub mod partitioner;
 pub mod pod;
 pub mod preflight;
+pub mod progress;
 pub mod recompute;
 pub mod run;
 pub mod scenario;

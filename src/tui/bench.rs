@@ -1,13 +1,14 @@
 //! The dashboard without a terminal and without a stack: for benches, snapshots and pictures.
 
 use super::state::State;
-use super::update::{Cache, Call, Database, LevelDone, Load, Part, Sample, Stamped, Update};
+use super::update::{Cache, Call, Database, LevelDone, Load, Machine, Part, Sample, Stamped, Update};
 use super::view;
 use crate::domain::cache::CacheStats;
 use crate::domain::database::{Connections, TableSize};
 use crate::domain::lag::PartitionLag;
 use crate::domain::lag::book::{GroupLook, OwnedLag};
 use crate::domain::live::{Counted, Prefixes, TableUse, Totals};
+use crate::domain::progress::{Progress, Second};
 use nsys_contract::topics;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -59,7 +60,12 @@ pub fn second(at_s: f64, partitions: i32) -> Vec<Stamped> {
         Update::Db(Ok(database(at_s))),
         Update::Cache(Ok(cache(at_s))),
         Update::Stack(Ok(parts(at_s, wave))),
-        Update::Load(Ok(Some(load()))),
+        Update::Load(Ok(Some(load(at_s)))),
+        Update::Machine(Ok(Machine {
+            cpu_pct: Some(71.0 + 10.0 * wave),
+            memory_bytes: Some(9 << 30),
+            memory_limit_bytes: Some(16 << 30),
+        })),
         Update::Log { part: "app-1".into(), lines: vec![log_line(at_s)] },
         Update::Call(Call { command: "nsys ps -o json".into(), took_ms: 1.25, error: None }),
     ];
@@ -68,6 +74,8 @@ pub fn second(at_s: f64, partitions: i32) -> Vec<Stamped> {
 
 fn service(at_s: f64, rate: f64, wave: f64) -> Sample {
     Sample {
+        window_s: Some(5.0),
+        answers: [("app-1".to_owned(), true), ("worker-1".to_owned(), true)].into(),
         rate: Some(rate),
         p50_ms: Some(3.2 + wave),
         p95_ms: Some(if at_s as i64 % 90 == 0 { 140.0 } else { 12.3 + 4.0 * wave }),
@@ -194,12 +202,41 @@ fn parts(at_s: f64, wave: f64) -> Vec<Part> {
     all.map(part).into()
 }
 
-fn load() -> Load {
+fn progress(at_s: f64) -> Progress {
+    Progress {
+        run: "incremental-20260102_030405".into(),
+        level: 3,
+        levels: 4,
+        phase: "steady".into(),
+        until_s: Some(at_s + 22.0),
+        second: Some(Second {
+            at_s,
+            planned_rps: Some(1_250.0),
+            rate_rps: Some(1_204.0),
+            p50_ms: Some(4.1),
+            p95_ms: Some(18.4),
+            p99_ms: Some(71.0),
+            errors_per_s: Some(0.0),
+            not_started_per_s: Some(46.0),
+            generator_cpu_pct: Some(22.0),
+            generator_wait_pct: Some(12.0),
+            machine_cpu_pct: Some(87.0),
+        }),
+        ..Progress::default()
+    }
+}
+
+fn load(at_s: f64) -> Load {
     let done = |target: u32, achieved: f64, p95_ms: f64, verdict: &str| LevelDone {
         target: Some(target),
         achieved,
         p95_ms: Some(p95_ms),
         verdict: verdict.into(),
+        p50_ms: Some(p95_ms / 3.0),
+        p99_ms: Some(p95_ms * 2.0),
+        error_rate: Some(0.0),
+        not_started: Some(0),
+        reasons: Vec::new(),
     };
     Load {
         run: "incremental-20260102_030405".into(),
@@ -207,6 +244,7 @@ fn load() -> Load {
         target: Some(1_250),
         vus: Some(200),
         generator_cpu_pct: Some(22.0),
+        progress: Some(Box::new(progress(at_s))),
     }
 }
 

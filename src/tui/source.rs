@@ -5,6 +5,7 @@ mod db;
 mod lag;
 mod load;
 mod logs;
+mod machine;
 mod parts;
 mod service;
 
@@ -36,6 +37,7 @@ pub(super) fn start(stack: &Stack, to: &Sender<Stamped>) {
     keep("redis", &stack, to, cache::run, Update::Cache);
     keep("supervisor", &stack, to, parts::run, Update::Stack);
     keep("load test", &stack, to, load::run, Update::Load);
+    keep("machine", &stack, to, machine::run, Update::Machine);
     keep("logs", &stack, to, logs::run, |_: std::result::Result<(), String>| Update::Log {
         part: String::new(),
         lines: Vec::new(),

@@ -15,6 +15,7 @@ pub mod line;
 pub mod logs;
 pub mod palette;
 mod pane;
+pub mod part;
 mod press;
 pub mod ring;
 pub mod session;
@@ -90,8 +91,8 @@ pub struct State {
     pub time: Timeline,
     /// What lies over the pane.
     pub overlay: Overlay,
-    /// The filter of rows or lines.
-    pub filter: Option<Filter>,
+    /// The filter of each pane's rows or lines.
+    filters: [Option<Filter>; Pane::ALL.len()],
     /// The commands of nsys.
     pub commands: Vec<Known>,
     /// Tells what a command would change.
@@ -154,10 +155,16 @@ impl State {
         (now_s <= *until && now_s >= until - NOTICE_S - 1.0).then_some((*tone, text.as_str()))
     }
 
+    /// The filter of the open pane.
+    #[must_use]
+    pub const fn filter(&self) -> Option<&Filter> {
+        self.filters[self.pane as usize].as_ref()
+    }
+
     /// Whether a row is shown under the filter.
     #[must_use]
     pub fn lets(&self, text: &str) -> bool {
-        self.filter.as_ref().is_none_or(|filter| filter.lets(text))
+        self.filter().is_none_or(|filter| filter.lets(text))
     }
 
     /// The key of the chosen row of the pane, or of the calls when they are shown.

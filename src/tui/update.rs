@@ -4,7 +4,9 @@ use crate::domain::cache::CacheStats;
 use crate::domain::database::{Connections, LockWait};
 use crate::domain::lag::book::GroupLook;
 use crate::domain::live::{Counted, Prefixes, TableUse, Totals};
+use crate::domain::progress::Progress;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// An update with its time in seconds since the epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,8 +31,10 @@ pub enum Update {
     Cache(Result<Cache, String>),
     /// The parts.
     Stack(Result<Vec<Part>, String>),
-    /// The load test, if one runs.
+    /// The load test that runs, or the one that ran last.
     Load(Result<Option<Load>, String>),
+    /// The machine that the stack runs on.
+    Machine(Result<Machine, String>),
     /// New lines of a part's log.
     Log {
         /// The part.
@@ -47,10 +51,12 @@ pub enum Update {
 }
 
 /// The service's last seconds. What could not be had is absent, never 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sample {
-    /// Requests per second.
+    /// Seconds that every rate and percentile is about.
+    pub window_s: Option<f64>,
+    /// Requests per second; probes and scrapes of the stack itself are left out.
     pub rate: Option<f64>,
     /// Median answer time, ms.
     pub p50_ms: Option<f64>,
@@ -74,6 +80,17 @@ pub struct Sample {
     pub pool_wait_ms: Option<f64>,
     /// Share of cache reads that hit, 0 to 1.
     pub hit_rate: Option<f64>,
+    /// Whether each replica of the service answered when it was last scraped.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub answers: BTreeMap<String, bool>,
+}
+
+impl Sample {
+    /// How many requests its percentiles are made of; absent where the window is not known.
+    #[must_use]
+    pub fn requests(&self) -> Option<f64> {
+        Some(self.rate? * self.window_s?)
+    }
 }
 
 /// What PostgreSQL says.
@@ -134,15 +151,19 @@ pub struct Part {
     pub last_exit: Option<String>,
 }
 
-impl Part {
-    /// Whether it does its work, or has done it: what prepares a stack in containers ends.
-    #[must_use]
-    pub fn is_well(&self) -> bool {
-        matches!(self.state.as_str(), "running" | "done")
-    }
+/// The machine that the stack runs on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Machine {
+    /// Processors in use since the look before, per cent of all cores.
+    pub cpu_pct: Option<f64>,
+    /// Memory that is in use and cannot be given back, bytes.
+    pub memory_bytes: Option<u64>,
+    /// All memory, bytes.
+    pub memory_limit_bytes: Option<u64>,
 }
 
-/// A load test that runs.
+/// A load test that runs, or the one that ran last.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Load {
     /// Name of the run.
@@ -155,6 +176,17 @@ pub struct Load {
     pub vus: Option<u32>,
     /// CPU of the generator, per cent of one core.
     pub generator_cpu_pct: Option<f64>,
+    /// Where it is, as its stream tells; absent in recordings of older versions.
+    #[serde(default)]
+    pub progress: Option<Box<Progress>>,
+}
+
+impl Load {
+    /// Whether it still runs.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.progress.as_ref().is_none_or(|progress| progress.runs())
+    }
 }
 
 /// A level that is done.
@@ -168,6 +200,21 @@ pub struct LevelDone {
     pub p95_ms: Option<f64>,
     /// `passed`, `failed`, …
     pub verdict: String,
+    /// Median, ms.
+    #[serde(default)]
+    pub p50_ms: Option<f64>,
+    /// 99th percentile, ms.
+    #[serde(default)]
+    pub p99_ms: Option<f64>,
+    /// Share of failed requests.
+    #[serde(default)]
+    pub error_rate: Option<f64>,
+    /// Requests that the generator could not start.
+    #[serde(default)]
+    pub not_started: Option<u64>,
+    /// Why it was judged so, as sentences.
+    #[serde(default)]
+    pub reasons: Vec<String>,
 }
 
 /// Something that happened at a time: shown on every chart.

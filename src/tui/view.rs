@@ -21,7 +21,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 pub(super) use svg::picture;
 
 /// The least that the panes need.
-const LEAST: (u16, u16) = (60, 16);
+const LEAST: (u16, u16) = (60, 15);
 
 /// What lies where, for the mouse.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +120,29 @@ fn cut(text: &str, width: usize) -> std::borrow::Cow<'_, str> {
         })
         .collect();
     (kept + "…").into()
+}
+
+/// The text in so many columns; what was cut is in its middle: names differ at both ends.
+fn cut_middle(text: &str, width: usize) -> std::borrow::Cow<'_, str> {
+    if text.width() <= width {
+        return text.into();
+    }
+    if width < 3 {
+        return cut(text, width);
+    }
+    let take = |characters: &mut dyn Iterator<Item = char>, room: usize| {
+        let mut used = 0;
+        let fits = |one: &char| {
+            used += one.width().unwrap_or(0);
+            used <= room
+        };
+        characters.take_while(fits).collect::<Vec<char>>()
+    };
+    let left = (width - 1) / 2;
+    let head = take(&mut text.chars(), left);
+    let mut tail = take(&mut text.chars().rev(), width - 1 - left);
+    tail.reverse();
+    head.into_iter().chain(['…']).chain(tail).collect::<String>().into()
 }
 
 /// The text in lines of so many columns, broken at blanks where that can be.

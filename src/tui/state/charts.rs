@@ -34,6 +34,8 @@ pub enum Source {
     Parts,
     /// The load test.
     Load,
+    /// The machine.
+    Machine,
 }
 
 /// A chart: some lines in one unit on the common time axis.
@@ -88,7 +90,8 @@ const POSTGRES: (&str, Source) = ("postgres", Source::Db);
 const POOL: (&str, Source) = ("postgres", Source::Service);
 const HITS: (&str, Source) = ("redis", Source::Service);
 const REDIS: (&str, Source) = ("redis", Source::Cache);
-const GENERATOR: (&str, Source) = ("k6", Source::Load);
+const GENERATOR: (&str, Source) = ("client", Source::Load);
+const MACHINE: (&str, Source) = ("machine", Source::Machine);
 
 /// A value in its unit.
 #[must_use]
@@ -116,11 +119,24 @@ pub fn of_pane(state: &State, at_s: f64) -> Vec<Chart> {
         Pane::Stack => Vec::new(),
     };
     for chart in &mut charts {
+        chart.name = named(state, chart);
         // A source that does not answer shows what it said last.
         let at_s = source(state, chart.source, at_s).last_s.unwrap_or(at_s);
         chart.value = value(state, chart, at_s);
     }
     charts
+}
+
+/// The chart's name with the seconds that its rates are about, where figures of other windows stand near.
+fn named(state: &State, chart: &Chart) -> String {
+    let seconds = match (chart.source, chart.lines.first()) {
+        (Source::Service, Some((Series::Of(Metric::Published | Metric::Hits), _))) => {
+            state.data.service.last().and_then(|sample| sample.window_s)
+        }
+        (Source::Db, Some((Series::Of(Metric::BufferHits), _))) => Some(1.0),
+        _ => None,
+    };
+    seconds.map_or_else(|| chart.name.clone(), |seconds| format!("{} {seconds:.0}s", chart.name))
 }
 
 /// How a source is at a moment.
@@ -152,6 +168,7 @@ pub fn source(state: &State, source: Source, at_s: f64) -> SourceState {
         Source::Cache => of(&data.cache, at_s),
         Source::Parts => of(&data.parts, at_s),
         Source::Load => of(&data.load, at_s),
+        Source::Machine => of(&data.machine, at_s),
     }
 }
 
@@ -208,6 +225,7 @@ fn overview(state: &State, at_s: f64) -> Vec<Chart> {
         Chart::new(POOL, "query p95", 1, &[(Metric::Query, Role::Main)]),
         Chart::new(HITS, "cache hits", 1, &[(Metric::Hits, Role::Main)]),
     ]);
+    charts.push(Chart::new(MACHINE, "CPU", 2, &[(Metric::Machine, Role::Main)]).bound(90.0).tallest(2));
     let parts = state.data.parts.at(at_s).map(|(_, parts)| parts.as_slice()).unwrap_or_default();
     charts.extend(parts.iter().enumerate().map(|(place, part)| Chart {
         name: part.name.clone(),
@@ -233,7 +251,12 @@ fn lag(state: &State) -> Vec<Chart> {
 
 fn load(state: &State) -> Vec<Chart> {
     let mut charts = service(state);
-    charts.push(Chart::new(GENERATOR, "CPU", 2, &[(Metric::Generator, Role::Main)]));
+    charts.extend([
+        Chart::new(GENERATOR, "p95", 1, &[(Metric::ClientP95, Role::Main)]).bound(state.bounds.p95_ms),
+        Chart::new(GENERATOR, "not started", 2, &[(Metric::NotStarted, Role::Bad)]).bound(0.0).tallest(2),
+        Chart::new(GENERATOR, "CPU of a core", 2, &[(Metric::Generator, Role::Main)]),
+        Chart::new(MACHINE, "CPU", 1, &[(Metric::Machine, Role::Main)]).bound(90.0),
+    ]);
     charts
 }
 

@@ -1,6 +1,6 @@
 //! What the sources have told so far. Pure: an update goes in, nothing comes out.
 
-use super::super::update::{Cache, Database, Load, Mark, Part, Sample, Stamped, Update};
+use super::super::update::{Cache, Database, Load, Machine, Mark, Part, Sample, Stamped, Update};
 use super::calls::Calls;
 use super::history::{History, Metric, Series};
 use super::known::Known;
@@ -25,8 +25,10 @@ pub struct Data {
     pub cache: Known<Cache>,
     /// The parts.
     pub parts: Known<Vec<Part>>,
-    /// The load test, if one runs.
+    /// The load test that runs, or the one that ran last.
     pub load: Known<Option<Load>>,
+    /// The machine that the stack runs on.
+    pub machine: Known<Machine>,
     /// Logs of the parts.
     pub logs: Logs,
     /// Calls that were made.
@@ -51,6 +53,11 @@ impl Data {
             Update::Cache(answer) => self.cache(at_s, answer),
             Update::Stack(answer) => self.parts(at_s, answer),
             Update::Load(answer) => self.load(at_s, answer),
+            Update::Machine(answer) => {
+                let cpu = answer.as_ref().ok().and_then(|machine| machine.cpu_pct);
+                self.put(at_s, Metric::Machine, cpu);
+                self.machine.take(at_s, answer);
+            }
             Update::Log { part, lines } => self.logs.take(part, &lines),
             Update::Call(call) => self.calls.take(at_s, call),
             Update::Changes(changes) => self.changes = changes,
@@ -68,7 +75,7 @@ impl Data {
     }
 
     fn service(&mut self, at_s: f64, answer: Result<Sample, String>) {
-        let now = answer.as_ref().ok().copied().unwrap_or_default();
+        let now = answer.as_ref().ok().cloned().unwrap_or_default();
         for (metric, value) in [
             (Metric::Rate, now.rate),
             (Metric::P50, now.p50_ms),
@@ -142,10 +149,13 @@ impl Data {
     }
 
     fn load(&mut self, at_s: f64, answer: Result<Option<Load>, String>) {
-        let now = answer.as_ref().ok().and_then(Option::as_ref);
+        let now = answer.as_ref().ok().and_then(Option::as_ref).filter(|load| load.runs());
+        let second = now.and_then(|load| load.progress.as_ref()?.second);
         let planned = now.and_then(|load| load.target).map(f64::from);
         self.put(at_s, Metric::Planned, planned);
         self.put(at_s, Metric::Generator, now.and_then(|load| load.generator_cpu_pct));
+        self.put(at_s, Metric::ClientP95, second.and_then(|second| second.p95_ms));
+        self.put(at_s, Metric::NotStarted, second.and_then(|second| second.not_started_per_s));
         self.load.take(at_s, answer);
     }
 

@@ -62,7 +62,11 @@ fn commands(state: &State, row: &Row, at_s: f64) -> Vec<String> {
             format!("cache flush --prefix {}", quoted(&row.key)),
         ],
         Pane::Stack => vec![format!("logs {}", row.key), format!("restart {}", row.key)],
-        Pane::Load => Vec::new(),
+        Pane::Load => {
+            let load = state.data.load.at(at_s).and_then(|(_, load)| load.as_ref());
+            let run = load.map(|load| load.run.as_str()).unwrap_or_default();
+            ["report", "diagnose", "loadtest show"].map(|what| format!("{what} {}", quoted(run))).into()
+        }
         Pane::Overview => {
             let hint = verdict::worst(state, at_s).hint;
             hint.map(|hint| hint.trim_start_matches("nsys ").to_owned()).into_iter().collect()

@@ -11,6 +11,8 @@ pub struct Column {
     pub number: bool,
     /// Takes the room that is left; its text may be cut.
     pub grows: bool,
+    /// Text that is too long is cut in its middle: names differ at both ends.
+    pub middle: bool,
     /// On a narrow screen the highest rank goes first; rank 0 stays. [`Column::UNSEEN`] is exported only.
     pub rank: u8,
 }
@@ -22,19 +24,25 @@ impl Column {
     /// A column of numbers.
     #[must_use]
     pub const fn number(name: &'static str, rank: u8) -> Self {
-        Self { name, number: true, grows: false, rank }
+        Self { name, number: true, grows: false, middle: false, rank }
     }
 
     /// A column of words.
     #[must_use]
     pub const fn word(name: &'static str, rank: u8) -> Self {
-        Self { name, number: false, grows: false, rank }
+        Self { name, number: false, grows: false, middle: true, rank }
     }
 
     /// The column that takes the room that is left.
     #[must_use]
     pub const fn text(name: &'static str) -> Self {
-        Self { name, number: false, grows: true, rank: 0 }
+        Self { name, number: false, grows: true, middle: false, rank: 0 }
+    }
+
+    /// The same for names.
+    #[must_use]
+    pub const fn name(name: &'static str) -> Self {
+        Self { name, number: false, grows: true, middle: true, rank: 0 }
     }
 }
 
@@ -106,6 +114,15 @@ impl Grid {
     pub fn place(&self, key: Option<&str>) -> Option<usize> {
         let found = key.and_then(|key| self.rows.iter().position(|row| row.key == key));
         found.or_else(|| self.rows.iter().position(|row| row.heading.is_none()))
+    }
+
+    /// Without any meaning in its colours: what it shows is old.
+    #[must_use]
+    pub fn greyed(mut self) -> Self {
+        let rows = self.rows.iter_mut();
+        let cells = rows.flat_map(|row| row.cells.iter_mut().chain(row.heading.iter_mut().flatten()));
+        cells.for_each(|cell| cell.tone = Some(Tone::Dim));
+        self
     }
 
     /// The key of the row so many steps from the one with `key`; headings are passed over.

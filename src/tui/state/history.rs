@@ -1,6 +1,6 @@
 //! Everything that is drawn over time.
 
-use super::ring::{Fold, Ring};
+use super::ring::Ring;
 use std::collections::BTreeMap;
 
 /// Parts that are followed at most.
@@ -39,7 +39,7 @@ pub enum Series {
 }
 
 macro_rules! metrics {
-    ($($(#[doc = $doc:literal])+ $name:ident: $label:literal, $unit:ident, $fold:ident;)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident: $label:literal, $unit:ident;)+) => {
         /// A value of the whole stack.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Metric { $($(#[doc = $doc])+ $name,)+ }
@@ -59,55 +59,55 @@ macro_rules! metrics {
             pub const fn unit(self) -> Unit {
                 match self { $(Self::$name => Unit::$unit),+ }
             }
-
-            /// How seconds of it become one column.
-            #[must_use]
-            pub const fn fold(self) -> Fold {
-                match self { $(Self::$name => Fold::$fold),+ }
-            }
         }
     };
 }
 
 metrics! {
     /// Requests per second that the load test plans.
-    Planned: "planned rate", Rate, Max;
+    Planned: "planned rate", Rate;
     /// Requests per second.
-    Rate: "rate", Rate, Mean;
+    Rate: "rate", Rate;
     /// Median answer time.
-    P50: "p50", Millis, Max;
+    P50: "p50", Millis;
     /// 95th percentile.
-    P95: "p95", Millis, Max;
+    P95: "p95", Millis;
     /// 99th percentile.
-    P99: "p99", Millis, Max;
+    P99: "p99", Millis;
     /// Failed requests per second.
-    Errors: "errors", Rate, Max;
+    Errors: "errors", Rate;
     /// Messages published per second.
-    Published: "published", Rate, Mean;
+    Published: "published", Rate;
     /// Messages consumed per second.
-    Consumed: "consumed", Rate, Mean;
+    Consumed: "consumed", Rate;
     /// Messages that wait.
-    Lag: "lag", Count, Max;
+    Lag: "lag", Count;
     /// Age of the oldest message that waits.
-    Behind: "behind", Seconds, Max;
+    Behind: "behind", Seconds;
     /// Connections to PostgreSQL.
-    Connections: "connections", Count, Max;
+    Connections: "connections", Count;
     /// Connections that are in a transaction or run a statement.
-    Active: "active connections", Count, Max;
+    Active: "active connections", Count;
     /// 95th percentile of the wait for a connection.
-    PoolWait: "pool wait p95", Millis, Max;
+    PoolWait: "pool wait p95", Millis;
     /// 95th percentile of query time.
-    Query: "query p95", Millis, Max;
+    Query: "query p95", Millis;
     /// Share of PostgreSQL's block reads that hit its cache.
-    BufferHits: "buffer hits", Share, Mean;
+    BufferHits: "buffer hits", Share;
     /// Share of the service's cache reads that hit.
-    Hits: "cache hits", Share, Mean;
+    Hits: "cache hits", Share;
     /// Memory of Redis.
-    CacheMemory: "cache memory", Bytes, Max;
+    CacheMemory: "cache memory", Bytes;
     /// Keys that Redis removed to make room, per second.
-    Evicted: "evicted", Rate, Max;
+    Evicted: "evicted", Rate;
     /// CPU of the load generator.
-    Generator: "generator CPU", Cpu, Max;
+    Generator: "generator CPU", Cpu;
+    /// 95th percentile as the load generator measured it.
+    ClientP95: "client p95", Millis;
+    /// Requests per second that the load generator could not start in time.
+    NotStarted: "not started", Rate;
+    /// CPU of the machine, per cent of all cores.
+    Machine: "machine CPU", Cpu;
 }
 
 /// All series. Memory is bounded by the number of parts.
@@ -178,16 +178,6 @@ impl Series {
             Self::Cpu(_) => Unit::Cpu,
             Self::Memory(_) => Unit::Bytes,
             Self::TopicLag(_) => Unit::Count,
-        }
-    }
-
-    /// How seconds of it become one column.
-    #[must_use]
-    pub const fn fold(&self) -> Fold {
-        match self {
-            Self::Of(metric) => metric.fold(),
-            Self::Cpu(_) => Fold::Mean,
-            Self::Memory(_) | Self::TopicLag(_) => Fold::Max,
         }
     }
 }

@@ -30,7 +30,7 @@ impl State {
     fn press_bound(&mut self, key: Press, now_s: f64) -> Effect {
         if key == Press::Esc {
             match self.overlay {
-                Overlay::None => self.filter = None,
+                Overlay::None => self.filters[self.pane as usize] = None,
                 _ => self.overlay = Overlay::None,
             }
             return Effect::None;
@@ -53,7 +53,7 @@ impl State {
             Action::Hold | Action::Shift(_) | Action::Present => return self.move_in_time(action, now_s),
             Action::Slower | Action::Faster => return self.change_speed(action == Action::Faster),
             Action::Filter => {
-                let text = self.filter.as_ref().map(|filter| filter.text.as_str()).unwrap_or_default();
+                let text = self.filter().map(|filter| filter.text.as_str()).unwrap_or_default();
                 self.overlay = Overlay::Filter(Line::from(text), None);
             }
             Action::Palette => self.overlay = Overlay::Palette(Palette::default()),
@@ -184,13 +184,13 @@ impl State {
         let Overlay::Filter(line, wrong) = &mut self.overlay else { return Effect::None };
         match key {
             Press::Esc | Press::Ctrl('c') => {
-                self.filter = None;
+                self.filters[self.pane as usize] = None;
                 self.overlay = Overlay::None;
             }
             Press::Enter => self.overlay = Overlay::None,
             key if line.press(key) => match Filter::new(line.text()) {
                 // What is shown follows what is typed, as long as it can be read.
-                Ok(filter) => (self.filter, *wrong) = (filter, None),
+                Ok(filter) => (self.filters[self.pane as usize], *wrong) = (filter, None),
                 Err(why) => *wrong = Some(why),
             },
             _ => {}
@@ -255,9 +255,14 @@ mod tests {
     fn letters_are_text_while_something_is_typed() {
         let mut state = state();
         typed(&mut state, "/q1");
-        assert_eq!(state.filter.as_ref().map(|filter| filter.text.as_str()), Some("q1"));
+        assert_eq!(state.filter().map(|filter| filter.text.as_str()), Some("q1"));
         assert_eq!(state.pane, Pane::Overview);
         state.press(Press::Enter, 0.0);
+        assert!(!state.lets("another"));
+        // A filter belongs to its pane.
+        state.press(Press::Char('2'), 0.0);
+        assert!(state.lets("another"));
+        state.press(Press::Char('1'), 0.0);
         assert!(!state.lets("another"));
         state.press(Press::Esc, 0.0);
         assert!(state.lets("another"));
@@ -268,7 +273,7 @@ mod tests {
         let mut state = state();
         typed(&mut state, "/ab(");
         assert!(matches!(&state.overlay, Overlay::Filter(_, Some(_))));
-        assert_eq!(state.filter.as_ref().map(|filter| filter.text.as_str()), Some("ab"));
+        assert_eq!(state.filter().map(|filter| filter.text.as_str()), Some("ab"));
     }
 
     #[test]

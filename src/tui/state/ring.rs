@@ -11,15 +11,6 @@ pub const LONGEST_S: i64 = COARSE_S * COARSE;
 /// A value holds for so long: sources answer about once a second, never exactly.
 const HOLDS_S: i64 = 3;
 
-/// How the seconds of one column become one value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fold {
-    /// Their mean.
-    Mean,
-    /// The largest, so that a spike is seen however long the window is.
-    Max,
-}
-
 /// A value over time. NaN inside stands for missing; outside it is `None`.
 #[derive(Clone, Debug)]
 pub struct Ring {
@@ -58,8 +49,8 @@ impl Ring {
         self.newest = Some(newest.max(second));
         self.fine[slot(second, FINE_S)] = value.unwrap_or(f64::NAN);
         let seconds = now * COARSE_S..(now + 1) * COARSE_S;
-        let mean = fold(seconds.map(|second| self.second(second)), Fold::Mean);
-        self.coarse[slot(now, COARSE)] = mean.unwrap_or(f64::NAN);
+        let most = largest(seconds.map(|second| self.second(second)));
+        self.coarse[slot(now, COARSE)] = most.unwrap_or(f64::NAN);
     }
 
     fn second(&self, second: i64) -> Option<f64> {
@@ -84,9 +75,10 @@ impl Ring {
         self.ten_seconds(second.div_euclid(COARSE_S))
     }
 
-    /// The window that ends at `end_s`, in columns, oldest first. A column without a value is `None`.
+    /// The window that ends at `end_s`, in columns, oldest first: the largest value of each, so that a
+    /// spike is seen however long the window is. A column without a value is `None`.
     #[must_use]
-    pub fn columns(&self, end_s: f64, window_s: i64, columns: usize, by: Fold) -> Vec<Option<f64>> {
+    pub fn columns(&self, end_s: f64, window_s: i64, columns: usize) -> Vec<Option<f64>> {
         if columns == 0 {
             return Vec::new();
         }
@@ -100,9 +92,9 @@ impl Ring {
                 let (first, last) = (from.floor() as i64, ((from + width).ceil() as i64 - 1));
                 if !fine {
                     let slots = first.div_euclid(COARSE_S)..=last.div_euclid(COARSE_S);
-                    return fold(slots.map(|number| self.ten_seconds(number)), by);
+                    return largest(slots.map(|number| self.ten_seconds(number)));
                 }
-                let here = fold((first..=last.max(first)).map(|second| self.second(second)), by);
+                let here = largest((first..=last.max(first)).map(|second| self.second(second)));
                 // Nothing holds beyond the present.
                 here.or_else(|| (first as f64 <= end_s).then(|| self.held(first)).flatten())
             })
@@ -119,12 +111,8 @@ impl Ring {
     }
 }
 
-fn fold(values: impl Iterator<Item = Option<f64>>, by: Fold) -> Option<f64> {
-    let (mut count, mut sum, mut most) = (0_u32, 0.0, f64::MIN);
-    for value in values.flatten() {
-        (count, sum, most) = (count + 1, sum + value, most.max(value));
-    }
-    (count > 0).then(|| if by == Fold::Max { most } else { sum / f64::from(count) })
+fn largest(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    values.flatten().reduce(f64::max)
 }
 
 #[cfg(test)]
@@ -146,7 +134,7 @@ mod tests {
         ring.put(20.0, Some(20.0));
         assert_eq!(ring.at(9.5), Some(9.0));
         assert_eq!(ring.at(15.0), None);
-        let columns = ring.columns(20.0, 20, 20, Fold::Mean);
+        let columns = ring.columns(20.0, 20, 20);
         assert_eq!(columns[..2], [Some(0.0), Some(1.0)]);
         assert_eq!(columns[14], None);
     }
@@ -155,15 +143,19 @@ mod tests {
     fn a_spike_is_seen_in_a_long_window() {
         let mut ring = ring(0..600);
         ring.put(550.0, Some(9_999.0));
-        let most = |by| ring.columns(600.0, 600, 10, by).into_iter().flatten().fold(0.0, f64::max);
-        assert_eq!(most(Fold::Max), 9_999.0);
-        assert!(most(Fold::Mean) < 1_000.0);
+        let most = |ring: &Ring, end_s: f64, window_s: i64| {
+            ring.columns(end_s, window_s, 10).into_iter().flatten().fold(0.0, f64::max)
+        };
+        assert_eq!(most(&ring, 600.0, 600), 9_999.0);
+        // Nor is it lost where only ten seconds are kept as one.
+        (600..8_000).for_each(|second| ring.put(second as f64, Some(1.0)));
+        assert_eq!(most(&ring, 8_000.0, LONGEST_S), 9_999.0);
     }
 
     #[test]
     fn more_columns_than_seconds_hold_the_last_value() {
         let ring = ring(0..60);
-        let columns = ring.columns(59.9, 30, 120, Fold::Mean);
+        let columns = ring.columns(59.9, 30, 120);
         assert!(columns.iter().all(Option::is_some), "{columns:?}");
     }
 
@@ -173,7 +165,7 @@ mod tests {
         let now = (2 * LONGEST_S) as f64;
         assert_eq!(ring.at(now - 4_000.0).map(|value| (value - (now - 4_000.0)).abs() < 10.0), Some(true));
         assert_eq!(ring.at(now - 90_000.0), None);
-        let columns = ring.columns(now - 1.0, LONGEST_S, 100, Fold::Mean);
+        let columns = ring.columns(now - 1.0, LONGEST_S, 100);
         assert!(columns.iter().skip(1).all(Option::is_some));
     }
 
@@ -182,6 +174,6 @@ mod tests {
         let mut ring = ring(0..100);
         ring.put(20_000.0, Some(1.0));
         assert_eq!(ring.at(10_000.0), None);
-        assert_eq!(ring.columns(20_000.0, 3_600, 60, Fold::Mean).iter().flatten().count(), 1);
+        assert_eq!(ring.columns(20_000.0, 3_600, 60).iter().flatten().count(), 1);
     }
 }

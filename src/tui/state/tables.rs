@@ -6,20 +6,54 @@ mod lag;
 mod load;
 mod stack;
 
+use super::charts::{self, Source};
 use super::grid::{Cell, Column, Grid, Row};
 use super::{Pane, State};
 use crate::render::{Tone, format};
 
-pub use cache::facts as cache_facts;
-pub use db::{facts as db_facts, window as db_window};
-pub use load::facts as load_facts;
+pub use db::window as db_window;
 
 /// A line of facts: names with their values.
 pub type Facts = Vec<(&'static str, Cell)>;
 
-/// The rows of the open pane.
+/// The rows of the open pane. Those of a source that does not answer have no colours: they are old.
 #[must_use]
 pub fn of_pane(state: &State, at_s: f64) -> Grid {
+    let grid = coloured(state, at_s);
+    match source_of(state.pane) {
+        Some(source) if !charts::source(state, source, at_s).fresh => grid.greyed(),
+        _ => grid,
+    }
+}
+
+/// Where the rows of a pane come from; those of the overview come from everywhere.
+const fn source_of(pane: Pane) -> Option<Source> {
+    match pane {
+        Pane::Overview => None,
+        Pane::Lag => Some(Source::Lag),
+        Pane::Load => Some(Source::Load),
+        Pane::Db => Some(Source::Db),
+        Pane::Cache => Some(Source::Cache),
+        Pane::Stack => Some(Source::Parts),
+    }
+}
+
+/// The lines of facts of the open pane.
+#[must_use]
+pub fn facts(state: &State, at_s: f64) -> Vec<Facts> {
+    let mut lines = match state.pane {
+        Pane::Load => load::facts(state, at_s),
+        Pane::Db => db::facts(state, at_s),
+        Pane::Cache => cache::facts(state, at_s),
+        Pane::Overview | Pane::Lag | Pane::Stack => Vec::new(),
+    };
+    if source_of(state.pane).is_some_and(|source| !charts::source(state, source, at_s).fresh) {
+        lines.iter_mut().flatten().for_each(|(_, cell)| cell.tone = Some(Tone::Dim));
+    }
+    lines
+}
+
+fn coloured(state: &State, at_s: f64) -> Grid {
     let mut grid = match state.pane {
         Pane::Overview => overview(state, at_s),
         Pane::Lag => return sorted(state, lag::grid(state, at_s)),
@@ -36,14 +70,17 @@ pub fn of_pane(state: &State, at_s: f64) -> Grid {
 /// What is drawn over time, as numbers.
 fn overview(state: &State, at_s: f64) -> Grid {
     let from_s = at_s - state.time.window_s() as f64;
-    let row = |chart: super::charts::Chart| {
+    let row = |chart: charts::Chart| {
         let (series, _) = chart.lines.first()?;
         let ring = state.data.history.ring(series)?;
         let known: Vec<f64> = ring.seconds(from_s, at_s).filter_map(|(_, value)| value).collect();
         let shown = |value: Option<f64>| {
-            Cell::from(format::or_missing(value, |value| super::charts::in_words(series.unit(), value)))
+            Cell::from(format::or_missing(value, |value| charts::in_words(series.unit(), value)))
         };
         let mean = (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64);
+        let fresh = charts::source(state, chart.source, at_s).fresh;
+        let tone = (!fresh).then_some(Tone::Dim);
+        let shown = |value| Cell::toned(shown(value).text, tone);
         Some(Row::new(
             series.name(),
             vec![
@@ -66,7 +103,7 @@ fn overview(state: &State, at_s: f64) -> Grid {
             Column::number("mean", 0),
             Column::number("most", 0),
         ],
-        rows: super::charts::of_pane(state, at_s).into_iter().filter_map(row).collect(),
+        rows: charts::of_pane(state, at_s).into_iter().filter_map(row).collect(),
         empty: "no value yet".into(),
     }
 }

@@ -1,10 +1,20 @@
 //! The worst thing in words, with the command that helps, and how each source and part is.
 
+use super::history::{Metric, Series};
 use super::known::{Health, Known};
+use super::part::{self, PartHealth};
 use super::{Pane, State};
-use crate::domain::lag::book::{Clear, GroupView};
+use crate::domain::lag::book::{Clear, GroupView, TopicView};
 use crate::domain::lag::track::Status;
 use crate::render::{Tone, format};
+use crate::tui::update::Part;
+
+/// Requests below which the 95th percentile is no alarm: it is one request of twenty.
+const REQUESTS_P95: f64 = 20.0;
+/// … and the 99th.
+const REQUESTS_P99: f64 = 100.0;
+/// A machine this busy has nothing left for another replica, per cent.
+const FULL_PCT: f64 = 90.0;
 
 /// What is to be said first.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +43,7 @@ fn verdict(tone: Tone, pane: Pane, text: impl Into<String>, hint: Option<&str>) 
 }
 
 /// The sources with the part that each of them asks and the pane that shows it.
-fn failures(state: &State, at_s: f64) -> Vec<(&'static str, Pane, Health<'_>)> {
+pub(super) fn failures(state: &State, at_s: f64) -> Vec<(&'static str, Pane, Health<'_>)> {
     let data = &state.data;
     vec![
         ("supervisor", Pane::Stack, data.parts.health(at_s)),
@@ -42,6 +52,33 @@ fn failures(state: &State, at_s: f64) -> Vec<(&'static str, Pane, Health<'_>)> {
         ("redis", Pane::Cache, data.cache.health(at_s)),
         ("prometheus", Pane::Overview, data.service.health(at_s)),
     ]
+}
+
+fn parts(state: &State, at_s: f64) -> &[Part] {
+    state.data.parts.at(at_s).map(|(_, parts)| parts.as_slice()).unwrap_or_default()
+}
+
+/// Replicas of a role that run and answer, as far as is known.
+fn replicas(state: &State, role: &str, at_s: f64) -> usize {
+    let of_role = |part: &&Part| part.name.rsplit_once('-').is_some_and(|(its, _)| its == role);
+    let runs = |part: &&Part| part::health(state, part, at_s) == PartHealth::Well;
+    parts(state, at_s).iter().filter(of_role).filter(runs).count()
+}
+
+/// A replica that runs and does not answer: stopped, or stuck. A restart of it alone helps.
+fn silent(state: &State, at_s: f64) -> Option<Verdict> {
+    let asked = |part: &&Part| failures(state, at_s).iter().all(|(source, ..)| *source != part.name);
+    let part = parts(state, at_s)
+        .iter()
+        .filter(asked)
+        .find(|part| part::health(state, part, at_s) == PartHealth::Silent)?;
+    let waits = state.data.own_group(at_s).map_or(0, GroupView::lag);
+    let waits = match (part.name.starts_with("worker"), waits) {
+        (true, 1..) => format!("; {} messages wait", format::count(waits.unsigned_abs())),
+        _ => String::new(),
+    };
+    let text = format!("{} runs but does not answer{waits}", part.name);
+    Some(verdict(Tone::Bad, Pane::Stack, text, Some(&format!("nsys restart {}", part.name))))
 }
 
 /// The worst thing there is to say about a moment.
@@ -55,12 +92,17 @@ pub fn worst(state: &State, at_s: f64) -> Verdict {
 
 /// A part that is down, or a source that does not answer.
 fn broken(state: &State, at_s: f64) -> Option<Verdict> {
-    let parts = state.data.parts.at(at_s).map(|(_, parts)| parts.as_slice()).unwrap_or_default();
-    if let Some(part) = parts.iter().find(|part| !part.is_well()) {
+    if let Some(said) = silent(state, at_s) {
+        return Some(said);
+    }
+    let is = |part: &&Part, wanted: PartHealth| part::health(state, part, at_s) == wanted;
+    if let Some(part) =
+        parts(state, at_s).iter().find(|part| is(part, PartHealth::Broken) || is(part, PartHealth::Changing))
+    {
         let how = part.last_exit.as_ref().map(|how| format!("; it ended with {how}")).unwrap_or_default();
         let hint = format!("nsys logs {}", part.name);
         return Some(verdict(
-            Tone::Bad,
+            part::health(state, part, at_s).tone(),
             Pane::Stack,
             format!("{} is {}{how}", part.name, part.state),
             Some(&hint),
@@ -81,7 +123,7 @@ fn broken(state: &State, at_s: f64) -> Option<Verdict> {
 
 /// Requests that fail, messages that nobody works on.
 fn failing(state: &State, at_s: f64) -> Option<Verdict> {
-    let now = state.data.service.at(at_s).map(|(_, now)| *now).unwrap_or_default();
+    let now = state.data.service.at(at_s).map(|(_, now)| now.clone()).unwrap_or_default();
     if let Some(errors) = now.errors.filter(|errors| *errors > 0.0) {
         let of = now.rate.filter(|rate| *rate > 0.0).map(|rate| format::percent(errors / rate));
         let of = of.map(|share| format!(" ({share})")).unwrap_or_default();
@@ -96,7 +138,11 @@ fn failing(state: &State, at_s: f64) -> Option<Verdict> {
             Tone::Bad,
             Pane::Lag,
             format!("{waiting} messages of {} wait and nobody consumes them", topic.topic),
-            Some("nsys scale worker=1"),
+            // Workers that are there and left the group have a reason; one more would have it too.
+            Some(match replicas(state, "worker", at_s) {
+                0 => "nsys scale worker=1",
+                _ => "nsys logs worker",
+            }),
         )),
         Status::Stalled => Some(verdict(
             Tone::Bad,
@@ -116,19 +162,36 @@ fn slow(state: &State, at_s: f64) -> Option<Verdict> {
             format!("pid {} has waited {:.0} s for a lock of pid {}", wait.pid, wait.seconds, wait.blocker);
         return Some(verdict(Tone::Warn, Pane::Db, text, Some("nsys db locks")));
     }
-    if let Some(said) = data.own_group(at_s).and_then(growing) {
+    if let Some(said) = limited(state, at_s) {
         return Some(said);
     }
-    let now = data.service.at(at_s).map(|(_, now)| *now).unwrap_or_default();
-    let beyond = |name: &str, value: Option<f64>, bound: f64| {
+    if let Some(said) = data.own_group(at_s).and_then(|group| growing(state, group, at_s)) {
+        return Some(said);
+    }
+    let now = data.service.at(at_s).map(|(_, now)| now.clone()).unwrap_or_default();
+    let beyond = |name: &str, value: Option<f64>, bound: f64, least: f64| {
+        // Of a handful of requests a percentile is the slowest one: no reason to wake anybody.
+        if now.requests().is_none_or(|requests| requests < least) {
+            return None;
+        }
         let value = value.filter(|value| *value > bound)?;
         let text = format!("{name} is {}, the objective is {}", format::millis(value), format::millis(bound));
         Some(verdict(Tone::Warn, Pane::Overview, text, Some("nsys diagnose --live")))
     };
-    beyond("p95", now.p95_ms, bounds.p95_ms).or_else(|| beyond("p99", now.p99_ms, bounds.p99_ms))
+    beyond("p95", now.p95_ms, bounds.p95_ms, REQUESTS_P95)
+        .or_else(|| beyond("p99", now.p99_ms, bounds.p99_ms, REQUESTS_P99))
 }
 
-fn growing(group: &GroupView) -> Option<Verdict> {
+/// A load test whose generator is the limit says nothing about the service.
+fn limited(state: &State, at_s: f64) -> Option<Verdict> {
+    let load = state.data.load.at(at_s).filter(|_| state.data.load.fresh(at_s))?.1.as_ref()?;
+    let progress = load.progress.as_ref().filter(|progress| progress.runs())?;
+    let why = progress.limited.as_ref()?;
+    let text = format!("the load test measures the machine, not the service: {why}");
+    Some(verdict(Tone::Warn, Pane::Load, text, None))
+}
+
+fn growing(state: &State, group: &GroupView, at_s: f64) -> Option<Verdict> {
     let topic = group.topics.iter().find(|topic| matches!(topic.status, Status::Growing | Status::Rewind))?;
     if topic.status == Status::Rewind {
         let text = format!("the commit of {} went back", topic.topic);
@@ -140,7 +203,18 @@ fn growing(group: &GroupView) -> Option<Verdict> {
     };
     let waiting = format::count(topic.lag.unsigned_abs());
     let text = format!("lag of {} grows, {waiting} wait{rates}", topic.topic);
-    Some(verdict(Tone::Warn, Pane::Lag, text, Some("nsys tune kafka --partitions 10")))
+    Some(verdict(Tone::Warn, Pane::Lag, text, Some(&more_workers(state, topic, at_s))))
+}
+
+/// What helps against lag that grows. Replicas can be taken away again, partitions cannot; beyond one
+/// replica for each partition, and on a machine that is full, more of them do not help.
+fn more_workers(state: &State, topic: &TopicView, at_s: f64) -> String {
+    let workers = replicas(state, "worker", at_s);
+    let full = state.data.history.at(&Series::Of(Metric::Machine), at_s).is_some_and(|pct| pct > FULL_PCT);
+    if workers > 0 && workers < topic.partitions.len() && !full {
+        return format!("nsys scale worker={}", workers + 1);
+    }
+    "nsys diagnose --live".to_owned()
 }
 
 fn fine(state: &State, at_s: f64) -> Verdict {
@@ -171,21 +245,8 @@ fn fine(state: &State, at_s: f64) -> Verdict {
 /// How every part is, and the sources that no part stands for.
 #[must_use]
 pub fn dots(state: &State, at_s: f64) -> Vec<Dot> {
-    let data = &state.data;
-    let parts = data.parts.at(at_s).map(|(_, parts)| parts.as_slice()).unwrap_or_default();
-    let failed = |name: &str| {
-        failures(state, at_s)
-            .into_iter()
-            .any(|(source, _, health)| source == name && matches!(health, Health::Failed(_)))
-    };
-    let tone = |name: &str, running: bool| match (running, failed(name)) {
-        (true, false) => Tone::Good,
-        _ => Tone::Bad,
-    };
-    let mut dots: Vec<_> = parts
-        .iter()
-        .map(|part| Dot { tone: tone(&part.name, part.is_well()), name: part.name.clone() })
-        .collect();
+    let dot = |part: &Part| Dot { tone: part::health(state, part, at_s).tone(), name: part.name.clone() };
+    let mut dots: Vec<_> = parts(state, at_s).iter().map(dot).collect();
     if dots.is_empty() {
         let of = |(name, _, health): (&str, Pane, Health<'_>)| Dot {
             name: name.to_owned(),
@@ -220,3 +281,6 @@ pub fn age<T>(known: &Known<T>, at_s: f64) -> (Tone, String) {
         (_, None) => (Tone::Dim, "no value yet".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,15 @@ use ratatui::layout::Rect;
 const PART: u16 = 10;
 const NAME: u16 = 13;
 const VALUE: u16 = 19;
-/// Columns of the age to the right.
-const AGE: u16 = 6;
+/// Columns of the largest value, or of the age, to the right.
+const AGE: u16 = 9;
+/// An age beyond this is told in place of the largest value, in seconds.
+const OLD_S: f64 = 2.0;
+
+/// Columns to the right of the charts; none on a screen where the charts have hardly any themselves.
+const fn gutter(width: u16) -> u16 {
+    if width < 72 { 0 } else { AGE }
+}
 
 /// Draws the charts of the open pane. Returns the rows that were used.
 pub(super) fn draw(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) -> u16 {
@@ -23,7 +30,7 @@ pub(super) fn draw(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) -> u16 
     let (charts, heights) = fit(charts, area.height - below);
     let plot = Rect {
         x: area.x + PART + NAME + VALUE + 1,
-        width: area.width.saturating_sub(PART + NAME + VALUE + 1 + AGE),
+        width: area.width.saturating_sub(PART + NAME + VALUE + 1 + gutter(area.width)),
         ..area
     };
     let mut top = area.y;
@@ -31,8 +38,9 @@ pub(super) fn draw(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) -> u16 
     for (chart, height) in charts.iter().zip(&heights) {
         let row = Rect { y: top, height: *height, ..area };
         let group = (chart.part, chart.source);
-        labels(view, chart, before, row, plot, buffer);
-        super::strip::draw(view, chart, Rect { y: top, height: *height, ..plot }, buffer);
+        labels(view, chart, before, row, buffer);
+        let most = super::strip::draw(view, chart, Rect { y: top, height: *height, ..plot }, buffer);
+        scale(view, chart, before != Some(group), most, Rect { y: top, height: *height, ..plot }, buffer);
         before = Some(group);
         top += height;
     }
@@ -76,7 +84,6 @@ fn labels(
     chart: &Chart,
     before: Option<(&'static str, charts::Source)>,
     row: Rect,
-    plot: Rect,
     buffer: &mut Buffer,
 ) {
     let source = charts::source(view.state, chart.source, view.at_s);
@@ -89,26 +96,23 @@ fn labels(
     let width = u16::try_from(chart.value.chars().count()).unwrap_or(VALUE);
     let x = row.x + PART + NAME + VALUE.saturating_sub(width);
     put(buffer, x, row.y, width, &chart.value, value);
-    if before != Some((chart.part, chart.source)) && source.fresh {
-        put(buffer, plot.x + plot.width + 1, row.y, AGE, short(&source.age.1), theme.dim);
+}
+
+/// To the right: the largest value that is drawn, or how old the source's last one is.
+fn scale(view: &View<'_>, chart: &Chart, first: bool, most: Option<f64>, plot: Rect, buffer: &mut Buffer) {
+    if gutter(buffer.area.width) == 0 {
+        return;
     }
-    if row.height > 2
-        && let Some((series, _)) = chart.lines.first()
-        && let Some(ring) = view.state.data.history.ring(series)
-    {
-        let shown = ring.columns(view.at_s, view.state.time.window_s(), 64, series.fold());
-        if let Some(most) = shown.into_iter().flatten().reduce(f64::max) {
-            let text = format!("most {}", charts::in_words(series.unit(), most));
-            let width = u16::try_from(text.chars().count()).unwrap_or(VALUE);
-            put(
-                buffer,
-                row.x + PART + NAME + VALUE.saturating_sub(width),
-                row.y + 1,
-                width,
-                &text,
-                theme.dim,
-            );
-        }
+    let source = charts::source(view.state, chart.source, view.at_s);
+    let old = source.last_s.is_some_and(|last_s| view.at_s - last_s > OLD_S);
+    let (x, mut row) = (plot.x + plot.width + 1, plot.y);
+    if first && source.fresh && old {
+        put(buffer, x, row, AGE - 1, short(&source.age.1), view.theme.dim);
+        row += 1;
+    }
+    let unit = chart.lines.first().map(|(series, _)| series.unit());
+    if let Some((unit, most)) = unit.zip(most).filter(|_| row < plot.y + plot.height && source.fresh) {
+        put(buffer, x, row, AGE - 1, &charts::in_words(unit, most), view.theme.dim);
     }
 }
 
@@ -135,7 +139,7 @@ fn trouble(view: &View<'_>, chart: &Chart, plot: Rect, buffer: &mut Buffer) {
         return;
     }
     let (tone, text) = source.age;
-    let room = plot.width + AGE;
+    let room = plot.width + gutter(buffer.area.width);
     let width = u16::try_from(text.chars().count() + 1).unwrap_or(room).min(room);
     let text = format!(" {text}");
     let text = super::cut(&text, usize::from(room));

@@ -128,7 +128,7 @@ pub(super) fn footer(view: &View<'_>, row: Rect, buffer: &mut Buffer) {
         Overlay::Detail(_) => {
             Line::styled(" ↑ ↓ rows   PgUp PgDn scroll   1-9 run a command   y copy   Esc closes", theme.dim)
         }
-        _ => match (state.notice(view.now_s), &state.filter) {
+        _ => match (state.notice(view.now_s), state.filter()) {
             (Some((tone, text)), _) => Line::styled(format!(" {text}"), theme.tone(Some(tone))),
             (None, Some(filter)) => Line::from(vec![
                 Span::styled(format!(" filter {}", filter.text), theme.mark),

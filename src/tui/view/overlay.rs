@@ -23,7 +23,17 @@ pub(super) fn draw(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) {
             let inside = frame(view, &grid.title, area, buffer);
             // Rows below it cannot be clicked through it.
             view.hits.clear();
-            table::draw(view, &grid, inside, buffer);
+            if let Some(shown) = table::draw(view, &grid, inside, buffer) {
+                let y = area.y + area.height - 1;
+                put(
+                    buffer,
+                    area.x + 2,
+                    y,
+                    area.width.saturating_sub(4),
+                    &format!(" {shown} "),
+                    view.theme.dim,
+                );
+            }
         }
         Overlay::Palette(palette) => self::palette(view, palette, area, buffer),
         Overlay::Session(session) => self::session(view, session, area, buffer),

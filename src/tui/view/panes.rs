@@ -5,7 +5,7 @@ use super::super::state::charts::{self, Source};
 use super::super::state::grid::Cell;
 use super::super::state::tables::{self, Facts};
 use super::{View, cut, put, put_line, table, width_of};
-use crate::render::Tone;
+use crate::render::{Tone, format};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -14,20 +14,10 @@ use ratatui::text::{Line, Span};
 pub(super) fn draw(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) {
     match view.state.pane {
         Pane::Overview => overview(view, area, buffer),
-        Pane::Lag => with_rows(view, Source::Lag, &[], 5, area, buffer),
-        Pane::Load => {
-            let facts = tables::load_facts(view.state, view.at_s);
-            let rows = if facts.is_empty() { 8 } else { 9 };
-            with_rows(view, Source::Load, &[facts], rows, area, buffer);
-        }
-        Pane::Db => {
-            let facts = tables::db_facts(view.state, view.at_s);
-            with_rows(view, Source::Db, &facts, 5, area, buffer);
-        }
-        Pane::Cache => {
-            let facts = tables::cache_facts(view.state, view.at_s);
-            with_rows(view, Source::Cache, &facts, 6, area, buffer);
-        }
+        Pane::Lag => with_rows(view, Source::Lag, 5, area, buffer),
+        Pane::Load => with_rows(view, Source::Load, 9, area, buffer),
+        Pane::Db => with_rows(view, Source::Db, 5, area, buffer),
+        Pane::Cache => with_rows(view, Source::Cache, 6, area, buffer),
         Pane::Stack => stack(view, area, buffer),
     }
 }
@@ -38,24 +28,24 @@ fn overview(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) {
     let left = (area.y + area.height).saturating_sub(at);
     // What is left below the charts tells the window in numbers.
     if left > 6 {
-        rule(view, "the window in numbers", None, Rect { y: at + 1, height: 1, ..area }, buffer);
         let grid = tables::of_pane(view.state, view.at_s);
-        table::draw(view, &grid, Rect { y: at + 2, height: left - 2, ..area }, buffer);
+        let shown = table::draw(view, &grid, Rect { y: at + 2, height: left - 2, ..area }, buffer);
+        let title = titled("the window in numbers", shown.as_deref());
+        rule(view, &title, None, Rect { y: at + 1, height: 1, ..area }, buffer);
     }
 }
 
 /// Facts, then charts of about `charts` rows, then the rows of the pane.
-fn with_rows(
-    view: &mut View<'_>,
-    source: Source,
-    lines: &[Facts],
-    charts: u16,
-    area: Rect,
-    buffer: &mut Buffer,
-) {
+fn with_rows(view: &mut View<'_>, source: Source, charts: u16, area: Rect, buffer: &mut Buffer) {
+    let lines = tables::facts(view.state, view.at_s);
     let mut top = area.y;
     let end = area.y + area.height;
-    rule(view, view.state.pane.name(), Some(source), Rect { y: top, height: 1, ..area }, buffer);
+    let window = format::duration(std::time::Duration::from_secs(view.state.time.window_s().unsigned_abs()));
+    let title = match lines.is_empty() || source == Source::Load {
+        true => view.state.pane.name().to_owned(),
+        false => format!("{}, rates of the last {window}", view.state.pane.name()),
+    };
+    rule(view, &title, Some(source), Rect { y: top, height: 1, ..area }, buffer);
     top += 1;
     for facts in lines.iter().filter(|facts| !facts.is_empty()) {
         if top + 8 > end {
@@ -65,26 +55,32 @@ fn with_rows(
         top += 1;
     }
     // The rows keep at least half of what is left.
-    let room = (end - top) / 2;
+    let room = ((end - top) / 2).min((end - top).saturating_sub(6));
     let tall = if area.height > 30 { charts * 2 + 3 } else { charts };
     top += super::charts::draw(view, Rect { y: top, height: tall.min(room), ..area }, buffer);
     let grid = tables::of_pane(view.state, view.at_s);
-    rule(view, &grid.title, None, Rect { y: top, height: 1, ..area }, buffer);
-    top += 1;
-    table::draw(view, &grid, Rect { y: top, height: end - top, ..area }, buffer);
+    let shown = table::draw(view, &grid, Rect { y: top + 1, height: end - top - 1, ..area }, buffer);
+    let title = titled(&grid.title, shown.as_deref());
+    rule(view, &title, None, Rect { y: top, height: 1, ..area }, buffer);
 }
 
 fn stack(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) {
     let grid = tables::of_pane(view.state, view.at_s);
-    rule(view, &grid.title, Some(Source::Parts), Rect { height: 1, ..area }, buffer);
     let wanted = u16::try_from(grid.rows.len()).unwrap_or(u16::MAX).saturating_add(1);
     let height = wanted.clamp(2, area.height / 2);
-    table::draw(view, &grid, Rect { y: area.y + 1, height, ..area }, buffer);
+    let shown = table::draw(view, &grid, Rect { y: area.y + 1, height, ..area }, buffer);
+    let title = titled(&grid.title, shown.as_deref());
+    rule(view, &title, Some(Source::Parts), Rect { height: 1, ..area }, buffer);
     let top = area.y + 1 + height;
     let Some(part) = grid.place(view.state.chosen()).map(|place| grid.rows[place].key.clone()) else {
         return;
     };
     log(view, &part, Rect { y: top, height: area.y + area.height - top, ..area }, buffer);
+}
+
+/// The title of rows, with which of them are shown.
+fn titled(title: &str, shown: Option<&str>) -> String {
+    shown.map_or_else(|| title.to_owned(), |shown| format!("{title} {shown}"))
 }
 
 /// The log of a part: its last lines, or those before them when it is scrolled back.
@@ -99,9 +95,9 @@ fn log(view: &View<'_>, part: &str, area: Rect, buffer: &mut Buffer) {
     let title = format!("log of {part}, {how}");
     rule(view, &title, None, Rect { height: 1, ..area }, buffer);
     let room = usize::from(area.height - 1);
-    let lines: Vec<_> = state.data.logs.of(part, state.filter.as_ref()).rev().skip(back).take(room).collect();
+    let lines: Vec<_> = state.data.logs.of(part, state.filter()).rev().skip(back).take(room).collect();
     if lines.is_empty() {
-        let text = if state.filter.is_some() { "no line fits the filter" } else { "no line yet" };
+        let text = if state.filter().is_some() { "no line fits the filter" } else { "no line yet" };
         put(buffer, area.x + 1, area.y + 1, area.width - 1, text, view.theme.dim);
     }
     for (row, line) in (area.y + 1..).zip(lines.into_iter().rev()) {

@@ -14,24 +14,25 @@ const DOTS: (usize, usize) = (2, 4);
 /// The bit of each dot in a braille pattern, by row and column.
 const BITS: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 
-/// Draws a chart.
-pub(super) fn draw(view: &View<'_>, chart: &Chart, area: Rect, buffer: &mut Buffer) {
+/// Draws a chart. Answers the largest value of all its lines: what its height stands for.
+pub(super) fn draw(view: &View<'_>, chart: &Chart, area: Rect, buffer: &mut Buffer) -> Option<f64> {
     if area.is_empty() {
-        return;
+        return None;
     }
     let per_cell = if area.height > 1 { DOTS.0 } else { 1 };
     let columns = |series: &Series| {
         let ring = view.state.data.history.ring(series);
         let (window, width) = (view.state.time.window_s(), usize::from(area.width) * per_cell);
-        ring.map_or_else(|| vec![None; width], |ring| ring.columns(view.at_s, window, width, series.fold()))
+        ring.map_or_else(|| vec![None; width], |ring| ring.columns(view.at_s, window, width))
     };
     let lines: Vec<(Role, Vec<Option<f64>>)> =
         chart.lines.iter().map(|(series, role)| (*role, columns(series))).collect();
-    let (Some((series, _)), Some((role, main))) = (chart.lines.first(), lines.first()) else { return };
+    let ((series, _), (role, main)) = (chart.lines.first()?, lines.first()?);
+    let most = lines.iter().flat_map(|(_, values)| values).flatten().copied().reduce(f64::max);
     let top = scale(series.unit(), lines.iter().flat_map(|(_, values)| values).flatten().copied());
     if area.height == 1 {
         bars(view, chart, *role, main, top, area, buffer);
-        return;
+        return most;
     }
     bound(view, chart, top, area, buffer);
     // The first line is drawn last, so that it lies in front.
@@ -39,6 +40,7 @@ pub(super) fn draw(view: &View<'_>, chart: &Chart, area: Rect, buffer: &mut Buff
         line(view, chart, *role, values, top, area, buffer);
     }
     missing(view, main, area, buffer);
+    most
 }
 
 /// The value at the upper edge: a little above the largest that is shown, but never so small that

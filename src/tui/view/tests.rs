@@ -243,7 +243,9 @@ fn every_pane_draws_at_every_size_known_or_not() {
                 Overlay::Palette(Default::default()),
             ] {
                 state.overlay = overlay;
-                for (width, height) in [(1, 1), (20, 5), (60, 16), (61, 17), (80, 24), (300, 16), (60, 120)] {
+                for (width, height) in
+                    [(1, 1), (20, 5), (60, 15), (60, 16), (61, 17), (80, 24), (300, 16), (60, 120)]
+                {
                     screen(&state, width, height);
                 }
             }
@@ -251,7 +253,7 @@ fn every_pane_draws_at_every_size_known_or_not() {
     }
     assert_snapshot!(screen(&busy(), 20, 5), @"
     too small: 20x5, nee
-    ds 60x16
+    ds 60x15
     ");
 }
 
@@ -268,4 +270,71 @@ fn text_is_cut_by_columns_and_never_within_a_character() {
     assert_eq!(cut("short", 5), "short");
     assert_eq!(cut("longer text", 6), "longe…");
     assert_eq!(cut("äöü漢字", 5), "äöü…");
+    assert_eq!(cut_middle("notifications-retry", 9), "noti…etry");
+    assert_eq!(cut_middle("漢字漢字", 6), "漢…字");
+}
+
+/// Two groups, one of them a stranger's, with names as long as they get.
+fn long_names() -> State {
+    use crate::domain::lag::PartitionLag;
+    use crate::domain::lag::book::{GroupLook, OwnedLag};
+    let look = |group: &str, topic: &str, count: i32| GroupLook {
+        group: group.into(),
+        state: "Stable".into(),
+        members: 1,
+        partitions: (0..count)
+            .map(|partition| OwnedLag {
+                lag: PartitionLag::new(topic, partition, Some(10), 0, 52 + i64::from(partition)),
+                owner: Some("rdkafka-ca0b0e37".into()),
+                oldest_s: None,
+            })
+            .collect(),
+    };
+    let mut state = State::new(Setup { pane: Pane::Lag, ..Setup::default() });
+    for back in (0..40).rev() {
+        let long = format!("orders-{}-retry", "x".repeat(200));
+        let groups = vec![
+            look(nsys_contract::topics::WORKER_GROUP, "notifications", 3),
+            look("analytics-of-another-team", &long, 200),
+        ];
+        state.update(Stamped { at_s: NOW_S - f64::from(back), update: Update::Lag(Ok(groups)) });
+    }
+    state.press(Press::Char('/'), NOW_S);
+    state.press(Press::Char('.'), NOW_S);
+    state.press(Press::Enter, NOW_S);
+    state
+}
+
+#[test]
+fn topic_and_group_are_seen_in_every_order_and_width() {
+    let mut state = long_names();
+    // In their own order a heading names them, wherever the list is.
+    for (width, height) in [(60, 15), (80, 24), (120, 40), (200, 50)] {
+        for key in ['g', 'G'] {
+            state.press(Press::Char(key), NOW_S);
+            let shown = screen(&state, width, height);
+            let topic = if key == 'g' { "notifications" } else { "-retry" };
+            assert!(shown.contains(topic), "{width}x{height} {key}\n{shown}");
+            assert!(shown.contains(" of 203"), "{width}x{height} {key}\n{shown}");
+            if key == 'G' {
+                assert!(shown.contains("analy") && shown.contains("-team"), "{width}x{height}\n{shown}");
+                assert!(shown.contains("wait"), "{width}x{height}\n{shown}");
+            }
+        }
+    }
+    // Sorted by any column each row names them itself.
+    for _ in 0..tables_columns(&state) {
+        state.press(Press::Char('s'), NOW_S);
+        state.press(Press::Char('g'), NOW_S);
+        for (width, height) in [(60, 15), (80, 24), (120, 40)] {
+            let shown = screen(&state, width, height);
+            assert!(shown.contains("TOPIC") && shown.contains("GROUP"), "{shown}");
+            let row = shown.lines().skip_while(|line| !line.contains("TOPIC")).nth(1).unwrap_or_default();
+            assert!(row.contains("notif") || row.contains("order"), "{width}x{height}: {row}\n{shown}");
+        }
+    }
+}
+
+fn tables_columns(state: &State) -> usize {
+    crate::tui::state::tables::of_pane(state, NOW_S).columns.len()
 }

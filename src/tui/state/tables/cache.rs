@@ -55,8 +55,7 @@ fn window(state: &State, at_s: f64) -> Option<(CacheStats, f64)> {
 }
 
 /// Hit rate, memory, losses, in lines.
-#[must_use]
-pub fn facts(state: &State, at_s: f64) -> Vec<Facts> {
+pub(super) fn facts(state: &State, at_s: f64) -> Vec<Facts> {
     let Some((_, cache)) = state.data.cache.at(at_s) else { return Vec::new() };
     let (stats, window) = (&cache.stats, window(state, at_s));
     let hit_rate = window.and_then(|(window, _)| window.hit_rate());

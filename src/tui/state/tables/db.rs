@@ -71,8 +71,7 @@ fn statements(begin: &Database, end: &Database) -> Vec<Row> {
 }
 
 /// Connections, caches, locks, in lines.
-#[must_use]
-pub fn facts(state: &State, at_s: f64) -> Vec<Facts> {
+pub(super) fn facts(state: &State, at_s: f64) -> Vec<Facts> {
     let Some((_, db)) = state.data.db.at(at_s) else { return Vec::new() };
     let (by_state, limit) = (by_state(db), db.limit);
     let all: i64 = by_state.values().sum();

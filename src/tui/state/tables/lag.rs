@@ -13,18 +13,23 @@ const BAR: usize = 8;
 /// Our own group; every group and topic that the filter lets through when there is one.
 pub(super) fn grid(state: &State, at_s: f64) -> Grid {
     let groups = state.data.lag.at(at_s).map(|(_, groups)| groups.as_slice()).unwrap_or_default();
-    let shown = |group: &&GroupView| state.filter.is_some() || group.group == topics::WORKER_GROUP;
+    let filtered = state.filter().is_some();
+    let shown = |group: &&GroupView| filtered || group.group == topics::WORKER_GROUP;
     let mut rows = Vec::new();
     for group in groups.iter().filter(shown) {
         for topic in &group.topics {
             rows.extend(of_topic(state, group, topic));
         }
     }
+    // Sorted, rows stand without the heading of their topic, so each has to name it.
+    let sorted = state.sorted_by().is_some();
+    let several = groups.iter().filter(shown).nth(1).is_some();
+    let rank = |named: bool| if named { 0 } else { Column::UNSEEN };
     Grid {
         title: "partitions".into(),
         columns: vec![
-            Column::word("group", Column::UNSEEN),
-            Column::word("topic", Column::UNSEEN),
+            Column::word("group", rank(sorted && several)),
+            Column::word("topic", rank(sorted)),
             Column::number("part", 0),
             Column::word("status", 0),
             Column::number("lag", 0),
@@ -32,12 +37,12 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
             Column::number("behind", 2),
             Column::number("committed", 1),
             Column::number("end", 1),
-            Column::text("owner"),
+            Column::name("owner"),
         ],
         rows,
         empty: match groups.is_empty() {
             true => "no consumer group yet".into(),
-            false => "no partition fits the filter".into(),
+            false => format!("no partition of the {} groups that are known fits the filter", groups.len()),
         },
     }
 }
@@ -68,21 +73,22 @@ fn heading(group: &GroupView, topic: &TopicView) -> Row {
         Some(Clear::In(seconds)) => {
             format!("clear in {}", format::duration(std::time::Duration::from_secs_f64(seconds.min(1e7))))
         }
+        // What is ok is not called otherwise in the same line.
+        Some(Clear::Never) if topic.status == Status::Ok => String::new(),
         Some(Clear::Never) => "not clearing".into(),
     };
-    let mut cells = vec![
-        Cell::toned(topic.topic.clone(), Some(Tone::Strong)),
-        status(topic.status),
-        Cell::from(format!("{} wait {}", format::count(topic.lag.unsigned_abs()), trend(topic))),
-        dim(clear),
-        dim(format!("{} in, {} out", rate(topic.in_per_s), rate(topic.out_per_s))),
-    ];
+    // Names come first and are cut in their middle; what else does not fit is left out from the end.
+    let mut cells = vec![Cell::toned(topic.topic.clone(), Some(Tone::Strong))];
+    if group.group != topics::WORKER_GROUP {
+        cells.push(Cell::toned(group.group.clone(), Some(Tone::Strong)));
+    }
+    cells.push(status(topic.status));
+    cells.push(Cell::from(format!("{} wait {}", format::count(topic.lag.unsigned_abs()), trend(topic))));
     if topic.lag > 0 {
         cells.push(dim(format!("{} behind", behind(topic.behind))));
     }
-    if group.group != topics::WORKER_GROUP {
-        cells.push(dim(group.group.clone()));
-    }
+    cells.push(dim(clear));
+    cells.push(dim(format!("{} in, {} out (30 s)", rate(topic.in_per_s), rate(topic.out_per_s))));
     Row { key: format!("{}/{}", group.group, topic.topic), cells: Vec::new(), heading: Some(cells) }
 }
 

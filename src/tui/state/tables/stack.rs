@@ -17,18 +17,13 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
             let grown = of(part)?.checked_sub(of(earlier?)?)? as f64;
             (seconds > 0.0).then(|| format!("{}/s", format::bytes((grown / seconds) as u64)))
         };
-        let tone = match part.state.as_str() {
-            "running" => Tone::Good,
-            "done" => Tone::Dim,
-            "restarting" | "stopping" | "starting" => Tone::Warn,
-            _ => Tone::Bad,
-        };
+        let health = super::super::part::health(state, part, at_s);
         let up = part.started_s.map(|start| std::time::Duration::from_secs_f64((at_s - start).max(0.0)));
         Row::new(
             part.name.clone(),
             vec![
                 Cell::toned(part.name.clone(), Some(Tone::Strong)),
-                Cell::toned(part.state.clone(), Some(tone)),
+                Cell::toned(health.word(&part.state), Some(health.tone())),
                 Cell::from(format::or_missing(part.cpu_pct, |pct| format!("{pct:.1} %"))),
                 Cell::from(format::or_missing(part.memory_bytes, format::bytes)),
                 Cell::from(format::or_missing(per_s(|one| one.disk_read_bytes), |rate| rate)),

@@ -1,0 +1,265 @@
+//! Where a load test is, told by its stream: phase, time left, the last second, and whether the generator
+//! keeps up. Pure; the end of a run is kept until the next one begins.
+
+use super::guard;
+use super::run::Sample;
+use super::stream::{Event, Phase};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Seconds that the generator is judged by while it runs.
+const LOOKED_AT: usize = 10;
+/// Fewer seconds tell nothing.
+const LEAST: usize = 3;
+/// A generator whose threads wait for a processor this share of their time is starved, per cent.
+const WAIT_PCT: f64 = 50.0;
+/// A machine this busy has no processor left for the generator, per cent.
+const MACHINE_PCT: f64 = 95.0;
+/// Below this share of the plan a second is short.
+const OFFERED: guard::Bounds = guard::Bounds { cpu_pct: 0.0, offered_share: 0.9, rate_per_cpu: 0.0 };
+
+/// Where a load test is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Progress {
+    /// Name of the run.
+    pub run: String,
+    /// Its directory.
+    pub dir: String,
+    /// The level, counted from 1; 0 before the first one.
+    pub level: usize,
+    /// How many levels there are.
+    pub levels: usize,
+    /// What it does: `warmup`, `steady`, …
+    pub phase: String,
+    /// When that ends at the latest, seconds since the epoch, where it is known.
+    pub until_s: Option<f64>,
+    /// Its last second.
+    pub second: Option<Second>,
+    /// Why the generator, not the service, is the limit at present.
+    pub limited: Option<String>,
+    /// How it ended: `finished`, `stopped` or `interrupted`; absent while it runs.
+    pub state: Option<String>,
+    /// What it comes to, once it has ended.
+    pub verdict: Option<String>,
+    /// When it ended, seconds since the epoch.
+    pub ended_s: Option<f64>,
+}
+
+/// Follows the stream of a load test.
+#[derive(Clone, Debug, Default)]
+pub struct Follower {
+    /// Where it is.
+    pub progress: Progress,
+    recent: VecDeque<Sample>,
+}
+
+/// One second of a load test on the client's clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Second {
+    /// Seconds since the epoch.
+    pub at_s: f64,
+    /// Requests per second that were planned.
+    pub planned_rps: Option<f64>,
+    /// Answers per second.
+    pub rate_rps: Option<f64>,
+    /// Median answer time, ms.
+    pub p50_ms: Option<f64>,
+    /// 95th percentile, ms.
+    pub p95_ms: Option<f64>,
+    /// 99th percentile, ms.
+    pub p99_ms: Option<f64>,
+    /// Failed requests per second.
+    pub errors_per_s: Option<f64>,
+    /// Requests per second that could not be started in time.
+    pub not_started_per_s: Option<f64>,
+    /// CPU of the generator, per cent of one core.
+    pub generator_cpu_pct: Option<f64>,
+    /// Share of its running time that the generator waited for a processor, per cent.
+    pub generator_wait_pct: Option<f64>,
+    /// CPU of the whole machine, per cent of all cores.
+    pub machine_cpu_pct: Option<f64>,
+}
+
+impl Follower {
+    /// Takes a line of the stream.
+    pub fn take(&mut self, event: Event) {
+        let progress = &mut self.progress;
+        match event {
+            Event::Start { run, dir, levels, .. } => {
+                let (phase, levels) = (Phase::Preflight.as_str().to_owned(), levels.len());
+                *self = Self {
+                    progress: Progress { run, dir, levels, phase, ..Progress::default() },
+                    ..Self::default()
+                };
+            }
+            Event::Phase { level, phase, until_s, .. } => {
+                (progress.level, progress.until_s) = (level, until_s);
+                progress.phase = phase.as_str().to_owned();
+                if !matches!(phase, Phase::Warmup | Phase::Steady) {
+                    self.recent.clear();
+                    (progress.second, progress.limited) = (None, None);
+                }
+            }
+            Event::Second { level, sample } => {
+                progress.level = level;
+                self.second(*sample);
+            }
+            Event::End { at_s, state, verdict } => {
+                progress.end(at_s, &state, verdict.as_str());
+                self.recent.clear();
+            }
+            Event::Waiting { .. } | Event::Level { .. } => {}
+        }
+    }
+
+    fn second(&mut self, sample: Sample) {
+        self.progress.second = Some(Second::of(&sample));
+        self.recent.push_back(sample);
+        if self.recent.len() > LOOKED_AT {
+            self.recent.pop_front();
+        }
+        self.progress.limited = limited(self.recent.make_contiguous());
+    }
+}
+
+impl Second {
+    fn of(sample: &Sample) -> Self {
+        Self {
+            at_s: sample.at_s,
+            planned_rps: sample.planned_rps,
+            rate_rps: sample.client_rps,
+            p50_ms: sample.client_p50_ms,
+            p95_ms: sample.client_p95_ms,
+            p99_ms: sample.client_p99_ms,
+            errors_per_s: sample.client_errors_per_s,
+            not_started_per_s: sample.dropped_per_s,
+            generator_cpu_pct: sample.generator_cpu_pct,
+            generator_wait_pct: sample.generator_wait_pct,
+            machine_cpu_pct: sample.machine_cpu_pct,
+        }
+    }
+}
+
+impl Progress {
+    /// Whether it still runs.
+    #[must_use]
+    pub const fn runs(&self) -> bool {
+        self.ended_s.is_none()
+    }
+
+    /// Its nsys is gone without a word.
+    pub fn interrupt(&mut self, at_s: f64) {
+        self.end(at_s, "interrupted", "interrupted");
+    }
+
+    fn end(&mut self, at_s: f64, state: &str, verdict: &str) {
+        (self.state, self.verdict) = (Some(state.to_owned()), Some(verdict.to_owned()));
+        self.ended_s = Some(at_s);
+        (self.until_s, self.second, self.limited) = (None, None, None);
+    }
+}
+
+/// Why the generator is the limit: it offers less than was planned, and has no processor to do it with.
+/// Less than planned alone may be the service's doing.
+fn limited(recent: &[Sample]) -> Option<String> {
+    let short: Vec<bool> = recent.iter().filter_map(|one| guard::short(one, OFFERED)).collect();
+    let few = short.iter().filter(|short| **short).count();
+    if short.len() < LEAST || few * 2 < short.len() {
+        return None;
+    }
+    let wait = mean(recent, |one| one.generator_wait_pct);
+    let machine = mean(recent, |one| one.machine_cpu_pct);
+    match (wait, machine) {
+        (Some(wait), _) if wait > WAIT_PCT => {
+            Some(format!("the generator waits {wait:.0} % of its time for a processor"))
+        }
+        (None, Some(machine)) if machine >= MACHINE_PCT => {
+            Some(format!("the machine's processors are {machine:.0} % busy"))
+        }
+        _ => None,
+    }
+}
+
+fn mean(samples: &[Sample], of: fn(&Sample) -> Option<f64>) -> Option<f64> {
+    let known: Vec<f64> = samples.iter().filter_map(of).collect();
+    (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::Verdict;
+    use super::super::stream::Planned;
+    use super::*;
+
+    fn start() -> Event {
+        let levels = vec![Planned { vus: 10, rate: Some(150), seconds: 60 }; 3];
+        let text = |text: &str| text.to_owned();
+        Event::Start {
+            at_s: 1.0,
+            run: text("r"),
+            dir: text("/d"),
+            kind: text("smoke"),
+            engine: text("k6"),
+            levels,
+        }
+    }
+
+    fn second(at_s: f64, rate: f64, wait: Option<f64>) -> Event {
+        let sample = Sample {
+            at_s,
+            planned_rps: Some(150.0),
+            client_rps: Some(rate),
+            dropped_per_s: Some(150.0 - rate),
+            generator_wait_pct: wait,
+            ..Sample::default()
+        };
+        Event::Second { level: 2, sample: Box::new(sample) }
+    }
+
+    #[test]
+    fn phase_time_left_and_what_was_not_started_are_told() {
+        let mut follower = Follower::default();
+        follower.take(start());
+        follower.take(Event::Phase { at_s: 2.0, level: 2, phase: Phase::Steady, until_s: Some(60.0) });
+        follower.take(second(3.0, 109.0, None));
+        let progress = &follower.progress;
+        assert_eq!((progress.level, progress.levels, progress.phase.as_str()), (2, 3, "steady"));
+        assert_eq!(progress.until_s, Some(60.0));
+        assert_eq!(progress.second.and_then(|second| second.not_started_per_s), Some(41.0));
+        assert!(progress.runs());
+    }
+
+    #[test]
+    fn a_starved_generator_is_told_and_a_slow_service_is_not_taken_for_one() {
+        let run = |rate: f64, wait: Option<f64>| {
+            let mut follower = Follower::default();
+            follower.take(start());
+            for at in 0..6 {
+                follower.take(second(f64::from(at), rate, wait));
+            }
+            follower.progress.limited
+        };
+        assert!(run(104.0, Some(80.0)).is_some_and(|why| why.contains("80 %")));
+        assert_eq!(run(104.0, Some(5.0)), None);
+        assert_eq!(run(149.0, Some(80.0)), None);
+        // Not measured is not known.
+        assert_eq!(run(104.0, None), None);
+    }
+
+    #[test]
+    fn the_end_is_kept_until_the_next_start() {
+        let mut follower = Follower::default();
+        follower.take(start());
+        follower.take(Event::End {
+            at_s: 90.0,
+            state: "finished".into(),
+            verdict: Verdict::GeneratorLimited,
+        });
+        assert!(!follower.progress.runs());
+        assert_eq!(follower.progress.verdict.as_deref(), Some("generator-limited"));
+        follower.take(start());
+        assert!(follower.progress.runs() && follower.progress.verdict.is_none());
+    }
+}
