@@ -11,6 +11,7 @@ pub use service::running;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::journal::{Done, Entry, Journal, Outcome};
+use crate::permit::ChangePermit;
 use crate::plan::{Plan, Step};
 use crate::render::progress::{Line, Progress};
 use crate::stack::Stack;
@@ -64,7 +65,7 @@ pub async fn check(stack: &Stack, plan: &Plan) -> Result<()> {
 /// # Errors
 /// When a step fails; those before it are made and journaled.
 pub async fn apply(
-    _lock: &ChangeLock,
+    (_lock, permit): (&ChangeLock, &ChangePermit),
     stack: &Stack,
     plan: &Plan,
     undoes: Option<&Entry>,
@@ -76,9 +77,9 @@ pub async fn apply(
         let (line, started) = (progress.line(noun(step)), Instant::now());
         line.update(&step.what());
         let made = tokio::select! {
-            made = make(stack, step, &line, progress) => made,
+            made = make(permit, stack, step, &line, progress) => made,
             _ = tokio::signal::ctrl_c() => {
-                abandon(stack, step).await;
+                abandon(permit, stack, step).await;
                 Err(Error::interrupted(format!("stopped while it was to {}", step.what()))
                     .hint("run the same command again to finish, or nsys undo to take back what was made"))
             }
@@ -122,21 +123,27 @@ const fn noun(step: &Step) -> &'static str {
     }
 }
 
-async fn make(stack: &Stack, step: &Step, line: &Line, progress: &Progress) -> Result<(Value, Value)> {
+async fn make(
+    permit: &ChangePermit,
+    stack: &Stack,
+    step: &Step,
+    line: &Line,
+    progress: &Progress,
+) -> Result<(Value, Value)> {
     match step {
-        Step::Db(change) => db::make(stack, change, line).await,
-        Step::Kafka(change) => kafka::make(stack, change, line).await,
-        Step::Cache(change) => cache::make(stack, change, line).await,
-        Step::Config(change) => service::set(stack, change),
-        Step::Service(change) => service::roll(stack, change, progress).await,
-        Step::Data(change) => data::make(stack, change, line).await,
+        Step::Db(change) => db::make(permit, stack, change, line).await,
+        Step::Kafka(change) => kafka::make(permit, stack, change, line).await,
+        Step::Cache(change) => cache::make(permit, stack, change, line).await,
+        Step::Config(change) => service::set(permit, stack, change),
+        Step::Service(change) => service::roll(permit, stack, change, progress).await,
+        Step::Data(change) => data::make(permit, stack, change, line).await,
     }
 }
 
-async fn abandon(stack: &Stack, step: &Step) {
+async fn abandon(permit: &ChangePermit, stack: &Stack, step: &Step) {
     if let Step::Db(change) = step {
         // The build would go on in the server without us.
-        let _ = db::abandon(stack, change).await;
+        let _ = db::abandon(permit, stack, change).await;
     }
 }
 

@@ -37,7 +37,7 @@ use crate::cli::{CacheCommand, Cli, Command, ExportCommand, MetricsCommand, Outp
 use crate::config::Loaded;
 use crate::error::{Error, Result};
 use crate::render::Out;
-use crate::stack::Stack;
+use crate::stack::{Stack, safety};
 use clap::CommandFactory;
 
 /// Runs the command.
@@ -52,9 +52,10 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
         Command::Generate(args) => return generate::generate(args, out).await,
         _ => {}
     }
-    let loaded =
+    let mut loaded =
         Loaded::load(cli.global.config.as_deref(), cli.global.state_dir.as_deref(), std::env::vars())?;
     let read_only = cli.global.read_only;
+    loaded.read_only = read_only;
     if let Some(change) = cli.command.changes().filter(|_| read_only) {
         let what = change.what;
         return Err(Error::refused(format!("{what} changes the stack, and --read-only is set")));
@@ -68,6 +69,10 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
     if !read_only {
         // A load test that runs is no hindrance here; one that was killed is cleared away.
         let _ = crate::loadtest::run::settle_abandoned(&stack).await;
+    }
+    if let Some(change) = cli.command.changes() {
+        // Before it looks around. That nothing is changed without the checks is held by the permits.
+        safety::check(&stack, change.what, change.reach).await?;
     }
     let says_itself = matches!(cli.command, Command::Next | Command::Watch(_));
     let outcome = match cli.command {

@@ -47,6 +47,8 @@ pub struct Loaded {
     pub base_dir: PathBuf,
     /// The overlay that tuning writes for this stack, there or not.
     pub overlay: PathBuf,
+    /// Every change is refused (`--read-only`).
+    pub read_only: bool,
 }
 
 impl Loaded {
@@ -99,7 +101,7 @@ impl Loaded {
         layers::add_environment(&mut settings, environment.into_iter())?;
         let config = layers::build(&settings)?;
         config.check()?;
-        Ok(Self { config, settings, file, state_dir, base_dir, overlay })
+        Ok(Self { config, settings, file, state_dir, base_dir, overlay, read_only: false })
     }
 
     /// Reads the same configuration again, for instance after the overlay was written.
@@ -107,7 +109,8 @@ impl Loaded {
     /// # Errors
     /// As [`Loaded::load`].
     pub fn reload(&self) -> Result<Self> {
-        Self::load(self.file.as_deref(), Some(&self.state_dir), std::env::vars())
+        let again = Self::load(self.file.as_deref(), Some(&self.state_dir), std::env::vars())?;
+        Ok(Self { read_only: self.read_only, ..again })
     }
 
     /// Where load-test runs are kept.

@@ -20,6 +20,7 @@ pub mod level;
 pub mod live;
 pub mod log;
 pub mod next;
+pub mod ownership;
 pub mod partitioner;
 pub mod pod;
 pub mod preflight;

@@ -2,7 +2,8 @@
 //!
 //! # Layout
 //! - [`cli`]: the command line as types; [`config`]: layers and the origin of every value
-//! - [`domain`]: data and arithmetic without I/O; [`clients`]: one driver, one file
+//! - [`domain`]: data and arithmetic without I/O; [`permit`]: without which no client changes anything;
+//!   [`clients`]: one driver, one file
 //! - [`stack`]: parts, readiness, the supervisor; [`commands`]: one noun per file
 //! - [`plan`]: changes before they are made; [`apply`]: makes them; [`journal`]: what was made
 //! - [`loadtest`]: offer, watch, drain, reconcile, judge; [`diagnose`]: what only a look around can tell
@@ -22,6 +23,7 @@ pub mod error;
 pub mod generate;
 pub mod journal;
 pub mod loadtest;
+pub mod permit;
 pub mod plan;
 pub mod render;
 pub mod report;

@@ -13,6 +13,7 @@ pub mod parts;
 pub mod prepare;
 pub mod replica;
 pub mod runtime;
+pub mod safety;
 pub mod setup;
 pub mod spec;
 pub mod supervisor;

@@ -3,6 +3,7 @@
 use super::both;
 use crate::clients::{http, postgres::Postgres, redis::Redis};
 use crate::error::{Error, Result};
+use crate::permit::ChangePermit;
 use crate::plan::CacheStep;
 use crate::render::progress::Line;
 use crate::stack::{Stack, up};
@@ -12,13 +13,18 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) async fn make(stack: &Stack, change: &CacheStep, line: &Line) -> Result<(Value, Value)> {
+pub(super) async fn make(
+    permit: &ChangePermit,
+    stack: &Stack,
+    change: &CacheStep,
+    line: &Line,
+) -> Result<(Value, Value)> {
     match change {
         CacheStep::Flush { prefix, keys } => {
             let mut redis = Redis::connect(&stack.endpoints.redis_url(), PATIENCE).await?;
-            let removed =
-                redis.unlink(prefix, |done| line.update(&format!("{done} of {keys} removed"))).await?;
-            redis.publish(keys::INVALIDATION_CHANNEL, prefix).await?;
+            let tell = |done| line.update(&format!("{done} of {keys} removed"));
+            let removed = redis.unlink(permit, prefix, tell).await?;
+            redis.publish(permit, keys::INVALIDATION_CHANNEL, prefix).await?;
             Ok(both(keys, removed))
         }
         CacheStep::Warm { entries } => {

@@ -3,6 +3,7 @@
 use super::both;
 use crate::clients::api::Api;
 use crate::error::{Error, Result};
+use crate::permit::ChangePermit;
 use crate::plan::DataStep;
 use crate::render::progress::Line;
 use crate::stack::layout::account_secret;
@@ -10,10 +11,6 @@ use crate::stack::{Stack, up};
 use nsys_contract::api::{AccountUpdate, NewAccount, Redrive, User};
 use nsys_contract::status::Role;
 use serde_json::Value;
-
-async fn connect(stack: &Stack) -> Result<Api> {
-    Ok(Api::new(stack.endpoints.api_url(), up::loadtest_user(stack).await?))
-}
 
 async fn account(api: &Api, email: &str) -> Result<User> {
     let found = api.user(email).await?;
@@ -23,16 +20,27 @@ async fn account(api: &Api, email: &str) -> Result<User> {
 /// A role that shall be changed must still be the one that is meant.
 pub(super) async fn check(stack: &Stack, change: &DataStep) -> Result<()> {
     let DataStep::Role { email, from, .. } = change else { return Ok(()) };
-    let now = account(&connect(stack).await?, email).await?.role;
+    let now = account(&up::operator_api(stack).await?, email).await?.role;
     if now == *from {
         return Ok(());
     }
     Err(Error::refused(format!("the role of {email} was changed since\n  then: {from}\n  now:  {now}")))
 }
 
-pub(super) async fn make(stack: &Stack, change: &DataStep, line: &Line) -> Result<(Value, Value)> {
-    let api = connect(stack).await?;
+pub(super) async fn make(
+    permit: &ChangePermit,
+    stack: &Stack,
+    change: &DataStep,
+    line: &Line,
+) -> Result<(Value, Value)> {
+    if let DataStep::Bootstrap { email } = change {
+        // Nobody is there yet whom the API would obey.
+        up::make_loadtest_user(permit, stack).await?;
+        return Ok(both(Value::Null, email));
+    }
+    let api = up::operator_api(stack).await?;
     match change {
+        DataStep::Bootstrap { .. } => Ok(both(Value::Null, Value::Null)),
         DataStep::Redrive { filter, matched, rate } => {
             let redrive = Redrive {
                 filter: filter.clone(),
@@ -43,7 +51,7 @@ pub(super) async fn make(stack: &Stack, change: &DataStep, line: &Line) -> Resul
             };
             let mut done = 0;
             loop {
-                let answer = api.redrive(&redrive).await?;
+                let answer = api.redrive(permit, &redrive).await?;
                 done += answer.done;
                 line.share(
                     done as f64 / (*matched).max(1) as f64,
@@ -55,7 +63,7 @@ pub(super) async fn make(stack: &Stack, change: &DataStep, line: &Line) -> Resul
             }
         }
         DataStep::Purge { query, matched } => {
-            let answer = api.purge(query).await?;
+            let answer = api.purge(permit, query).await?;
             if answer.remaining > 0 {
                 return Err(Error::failed(format!("{} dead letters are still there", answer.remaining)));
             }
@@ -69,28 +77,33 @@ pub(super) async fn make(stack: &Stack, change: &DataStep, line: &Line) -> Resul
                 role: Some(*role),
                 tenant_id: tenant.clone(),
             };
-            Ok(both(Value::Null, api.create_account(&new).await?))
+            Ok(both(Value::Null, api.create_account(permit, &new).await?))
         }
-        DataStep::Disable { email } => set_disabled(&api, email, true).await,
-        DataStep::Enable { email } => set_disabled(&api, email, false).await,
-        DataStep::Role { email, to, .. } => set_role(&api, email, *to).await,
+        DataStep::Disable { email } => set_disabled(permit, &api, email, true).await,
+        DataStep::Enable { email } => set_disabled(permit, &api, email, false).await,
+        DataStep::Role { email, to, .. } => set_role(permit, &api, email, *to).await,
     }
 }
 
-async fn set_disabled(api: &Api, email: &str, disabled: bool) -> Result<(Value, Value)> {
+async fn set_disabled(
+    permit: &ChangePermit,
+    api: &Api,
+    email: &str,
+    disabled: bool,
+) -> Result<(Value, Value)> {
     let before = account(api, email).await?;
     let update = AccountUpdate { disabled: Some(disabled), ..AccountUpdate::default() };
-    let after = api.update_account(before.id, &update).await?;
+    let after = api.update_account(permit, before.id, &update).await?;
     if after.disabled_at.is_some() != disabled {
         return Err(Error::failed(format!("{email} is as it was")));
     }
     Ok(both(before, after))
 }
 
-async fn set_role(api: &Api, email: &str, to: Role) -> Result<(Value, Value)> {
+async fn set_role(permit: &ChangePermit, api: &Api, email: &str, to: Role) -> Result<(Value, Value)> {
     let before = account(api, email).await?;
     let update = AccountUpdate { role: Some(to), ..AccountUpdate::default() };
-    let after = api.update_account(before.id, &update).await?;
+    let after = api.update_account(permit, before.id, &update).await?;
     if after.role != to {
         return Err(Error::failed(format!("{email} is still {}", after.role)));
     }

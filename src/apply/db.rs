@@ -4,6 +4,7 @@ use super::both;
 use crate::clients::postgres::Postgres;
 use crate::domain::index::{Index, same_definition};
 use crate::error::{Error, Result};
+use crate::permit::ChangePermit;
 use crate::plan::DbStep;
 use crate::render::progress::Line;
 use crate::stack::{Stack, up};
@@ -52,16 +53,21 @@ async fn check_version(stack: &Stack, from: i64) -> Result<()> {
         .hint("run the command again"))
 }
 
-pub(super) async fn make(stack: &Stack, change: &DbStep, line: &Line) -> Result<(Value, Value)> {
+pub(super) async fn make(
+    permit: &ChangePermit,
+    stack: &Stack,
+    change: &DbStep,
+    line: &Line,
+) -> Result<(Value, Value)> {
     let mut database = connect(stack).await?;
     match change {
         DbStep::BuildIndex { name, table, sql, .. } => {
-            build_index(stack, &mut database, (name, table, sql), line).await
+            build_index((permit, stack), &mut database, (name, table, sql), line).await
         }
         DbStep::DropIndex { name, table, .. } => {
             let before = find(&mut database, name).await?;
-            database.probe_table_lock(table, stack.loaded.config.tune.lock_timeout).await?;
-            drop_index(&mut database, name, stack.loaded.config.tune.build_timeout).await?;
+            database.probe_table_lock(permit, table, stack.loaded.config.tune.lock_timeout).await?;
+            drop_index(permit, &mut database, name, stack.loaded.config.tune.build_timeout).await?;
             Ok(both(before, Value::Null))
         }
         DbStep::DropInvalid { name } => {
@@ -73,16 +79,16 @@ pub(super) async fn make(stack: &Stack, change: &DbStep, line: &Line) -> Result<
             if before.as_ref().is_some_and(|index| index.valid) {
                 return Err(Error::refused(format!("{name} is valid by now")).hint("run the command again"));
             }
-            drop_index(&mut database, name, stack.loaded.config.tune.build_timeout).await?;
+            drop_index(permit, &mut database, name, stack.loaded.config.tune.build_timeout).await?;
             Ok(both(before, Value::Null))
         }
         DbStep::Analyze { table } => {
             let budget = stack.loaded.config.tune.build_timeout;
-            database.run_within(&format!("ANALYZE {table}"), budget).await?;
+            database.run_within(permit, &format!("ANALYZE {table}"), budget).await?;
             Ok(both(Value::Null, Value::Null))
         }
         DbStep::Migrate { from, to, .. } => {
-            database.migrate().await?;
+            database.migrate(permit).await?;
             let now = database.schema_version().await?;
             if now < *to {
                 return Err(Error::failed(format!("the schema is at {now} after migrating to {to}")));
@@ -91,19 +97,21 @@ pub(super) async fn make(stack: &Stack, change: &DbStep, line: &Line) -> Result<
         }
         DbStep::Seed { users, from, to } => {
             rows(&mut database, (*from, *to), line, async |database, from, to| {
-                database.seed_range(*users, from, to).await
+                database.seed_range(permit, *users, from, to).await
             })
             .await
         }
         DbStep::Unseed { from, to, .. } => {
             rows(&mut database, (*to, *from), line, async |database, from, to| {
-                database.unseed_range(from, to).await
+                database.unseed_range(permit, from, to).await
             })
             .await
         }
         DbStep::Reset { rows } => {
-            database.reset_schema(stack.loaded.config.tune.lock_timeout).await?;
-            up::loadtest_user(stack).await?;
+            database.reset_schema(permit, stack.loaded.config.tune.lock_timeout).await?;
+            if stack.runtime.is_here() {
+                up::make_loadtest_user(permit, stack).await?;
+            }
             Ok(both(rows, database.schema_version().await?))
         }
     }
@@ -129,15 +137,15 @@ async fn rows(
 /// Builds an index. What a failed build leaves behind is taken away at once: it would serve no read,
 /// cost every write, and keep the space that may be missing.
 async fn build_index(
-    stack: &Stack,
+    (permit, stack): (&ChangePermit, &Stack),
     database: &mut Postgres,
     (name, table, sql): (&str, &str, &str),
     line: &Line,
 ) -> Result<(Value, Value)> {
     let before = find(database, name).await?;
-    database.probe_table_lock(table, stack.loaded.config.tune.lock_timeout).await?;
-    if let Err(error) = build(stack, database, sql, line).await {
-        let left = clear_leftover(stack, name).await;
+    database.probe_table_lock(permit, table, stack.loaded.config.tune.lock_timeout).await?;
+    if let Err(error) = build(permit, stack, database, sql, line).await {
+        let left = clear_leftover(permit, stack, name).await;
         let hint = error.hint.clone().unwrap_or_else(|| match left {
             Ok(()) => "nothing is left of it; run the same command again".into(),
             Err(_) => "run the same command again: it finds the leftover and rebuilds it".into(),
@@ -151,16 +159,21 @@ async fn build_index(
     }
 }
 
-async fn clear_leftover(stack: &Stack, name: &str) -> Result<()> {
+async fn clear_leftover(permit: &ChangePermit, stack: &Stack, name: &str) -> Result<()> {
     let mut database = connect(stack).await?;
     match find(&mut database, name).await? {
-        Some(index) if !index.valid => drop_index(&mut database, name, PATIENCE).await,
+        Some(index) if !index.valid => drop_index(permit, &mut database, name, PATIENCE).await,
         _ => Ok(()),
     }
 }
 
-async fn drop_index(database: &mut Postgres, name: &str, budget: Duration) -> Result<()> {
-    database.run_within(&format!("DROP INDEX CONCURRENTLY IF EXISTS {name}"), budget).await?;
+async fn drop_index(
+    permit: &ChangePermit,
+    database: &mut Postgres,
+    name: &str,
+    budget: Duration,
+) -> Result<()> {
+    database.run_within(permit, &format!("DROP INDEX CONCURRENTLY IF EXISTS {name}"), budget).await?;
     match find(database, name).await? {
         None => Ok(()),
         Some(_) => Err(Error::failed(format!("{name} is still there after it was dropped"))),
@@ -168,14 +181,20 @@ async fn drop_index(database: &mut Postgres, name: &str, budget: Duration) -> Re
 }
 
 /// Runs the build in one connection and watches it from another.
-async fn build(stack: &Stack, database: &mut Postgres, sql: &str, line: &Line) -> Result<()> {
+async fn build(
+    permit: &ChangePermit,
+    stack: &Stack,
+    database: &mut Postgres,
+    sql: &str,
+    line: &Line,
+) -> Result<()> {
     let mut watcher = connect(stack).await?;
     let backend = database.backend().await?;
     let budget = stack.loaded.config.tune.build_timeout;
     let deadline = Instant::now() + budget;
     let mut waited_for = None;
     // The watcher ends it a little earlier and can then say who it waited for.
-    let build = database.run_within(sql, budget + PATIENCE);
+    let build = database.run_within(permit, sql, budget + PATIENCE);
     tokio::pin!(build);
     loop {
         tokio::select! {
@@ -194,7 +213,7 @@ async fn build(stack: &Stack, database: &mut Postgres, sql: &str, line: &Line) -
             waited_for = wait;
         }
         if Instant::now() > deadline {
-            watcher.cancel(backend).await?;
+            watcher.cancel(permit, backend).await?;
             let _ = (&mut build).await;
             return Err(Error::failed(format!(
                 "the build took longer than {budget:?}{}",
@@ -206,13 +225,13 @@ async fn build(stack: &Stack, database: &mut Postgres, sql: &str, line: &Line) -
 }
 
 /// Stops a build that was interrupted, and takes away what it left.
-pub(super) async fn abandon(stack: &Stack, change: &DbStep) -> Result<()> {
+pub(super) async fn abandon(permit: &ChangePermit, stack: &Stack, change: &DbStep) -> Result<()> {
     let DbStep::BuildIndex { name, .. } = change else { return Ok(()) };
     let mut database = connect(stack).await?;
-    database.cancel_builds().await?;
+    database.cancel_builds(permit).await?;
     let deadline = Instant::now() + PATIENCE;
     while database.builds().await? > 0 && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    clear_leftover(stack, name).await
+    clear_leftover(permit, stack, name).await
 }

@@ -3,6 +3,7 @@
 use super::both;
 use crate::clients::kafka;
 use crate::error::{Error, Result};
+use crate::permit::ChangePermit;
 use crate::plan::KafkaStep;
 use crate::render::progress::Line;
 use crate::stack::Stack;
@@ -12,6 +13,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait until new topics can be used.
+const CREATION: Duration = Duration::from_secs(30);
 /// Longest wait until workers have taken new partitions over.
 const TAKE_OVER: Duration = Duration::from_secs(90);
 
@@ -24,7 +27,7 @@ async fn count(stack: &Stack, topic: &str) -> Result<u32> {
 }
 
 pub(super) async fn check(stack: &Stack, change: &KafkaStep) -> Result<()> {
-    let KafkaStep::Partitions { topic, from, .. } = change;
+    let KafkaStep::Partitions { topic, from, .. } = change else { return Ok(()) };
     let now = count(stack, topic).await?;
     if now == *from {
         Ok(())
@@ -33,25 +36,49 @@ pub(super) async fn check(stack: &Stack, change: &KafkaStep) -> Result<()> {
     }
 }
 
+pub(super) async fn make(
+    permit: &ChangePermit,
+    stack: &Stack,
+    change: &KafkaStep,
+    line: &Line,
+) -> Result<(Value, Value)> {
+    match change {
+        KafkaStep::Create { topics, replication } => {
+            let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+            let wanted: Vec<_> =
+                topics.iter().map(|(name, partitions)| (name.as_str(), number(*partitions))).collect();
+            let brokers = stack.endpoints.brokers();
+            let time = stack.loaded.config.kafka.retention;
+            kafka::ensure_topics(permit, &brokers, &wanted, number(*replication), time, CREATION).await?;
+            Ok(both(Value::Null, topics))
+        }
+        KafkaStep::Partitions { topic, from, to } => grow(permit, stack, (topic, *from, *to), line).await,
+    }
+}
+
 /// The broker is asked whether it would, then does; done when every new partition has an owner that
 /// has committed where it begins, so that nothing produced to it can be missed any more.
-pub(super) async fn make(stack: &Stack, change: &KafkaStep, line: &Line) -> Result<(Value, Value)> {
-    let KafkaStep::Partitions { topic, from, to } = change;
+async fn grow(
+    permit: &ChangePermit,
+    stack: &Stack,
+    (topic, from, to): (&str, u32, u32),
+    line: &Line,
+) -> Result<(Value, Value)> {
     let brokers = stack.endpoints.brokers();
-    kafka::create_partitions(&brokers, topic, *to, true, PATIENCE).await?;
-    kafka::create_partitions(&brokers, topic, *to, false, PATIENCE).await?;
-    let (deadline, all) = (Instant::now() + TAKE_OVER, *to as usize);
+    kafka::create_partitions(permit, &brokers, topic, to, true, PATIENCE).await?;
+    kafka::create_partitions(permit, &brokers, topic, to, false, PATIENCE).await?;
+    let (deadline, all) = (Instant::now() + TAKE_OVER, to as usize);
     loop {
         // A broker that is away for a moment is asked again.
         let (mut usable, mut owned, mut committed, mut members) = (0, 0, 0, None);
         if let Ok((group, offsets)) = kafka::group_offsets(&brokers, topics::WORKER_GROUP, PATIENCE).await {
-            let own: Vec<_> = offsets.iter().filter(|one| one.topic == *topic).collect();
+            let own: Vec<_> = offsets.iter().filter(|one| one.topic == topic).collect();
             usable = own.iter().filter(|one| one.end.is_some()).count();
             committed = own.iter().filter(|one| one.committed.is_some()).count();
             owned = group.owned(topic);
             members = Some(group.members.len());
         }
-        if members == Some(0) && count(stack, topic).await.is_ok_and(|now| now == *to) {
+        if members == Some(0) && count(stack, topic).await.is_ok_and(|now| now == to) {
             // Nobody is there to take them over; whoever comes begins at their first message.
             return Ok(both(from, to));
         }

@@ -4,6 +4,7 @@ use super::both;
 use crate::clients::http;
 use crate::config::overlay;
 use crate::error::{Context, Error, Result};
+use crate::permit::ChangePermit;
 use crate::plan::{ConfigStep, ServiceStep};
 use crate::render::progress::Progress;
 use crate::secret::Guarded;
@@ -34,7 +35,7 @@ pub(super) fn check(stack: &Stack, change: &ConfigStep) -> Result<()> {
 }
 
 /// Writes the key; a value that the configuration refuses is taken back at once.
-pub(super) fn set(stack: &Stack, change: &ConfigStep) -> Result<(Value, Value)> {
+pub(super) fn set(_permit: &ChangePermit, stack: &Stack, change: &ConfigStep) -> Result<(Value, Value)> {
     check(stack, change)?;
     let path = &stack.loaded.overlay;
     overlay::set(path, &change.key, change.after.as_ref())?;
@@ -68,7 +69,12 @@ pub async fn running(stack: &Stack) -> Result<(u32, u32)> {
 
 /// Restarts what has another configuration now, one replica after the other, and asks each replica
 /// whether it has it.
-pub(super) async fn roll(stack: &Stack, change: &ServiceStep, progress: &Progress) -> Result<(Value, Value)> {
+pub(super) async fn roll(
+    permit: &ChangePermit,
+    stack: &Stack,
+    change: &ServiceStep,
+    progress: &Progress,
+) -> Result<(Value, Value)> {
     let ServiceStep::Roll { from, to } = change;
     let now = running(stack).await?;
     if now == NOTHING {
@@ -79,8 +85,8 @@ pub(super) async fn roll(stack: &Stack, change: &ServiceStep, progress: &Progres
     let stack = Stack::new(stack.loaded.reload()?);
     let timeout = Duration::from_secs(180);
     let choice = Choice::as_running(&stack.records().await?);
-    let wanted = Wanted { app, worker, timeout, choice, restart: Vec::new() };
-    stack.up(wanted, progress).await?;
+    let wanted = Wanted { app, worker, timeout, choice, restart: Vec::new(), migrate: false };
+    stack.up(permit, wanted, progress).await?;
     let expected = serde_json::to_value(stack.loaded.config.service_config())
         .context("cannot write the configuration")?;
     let token = up::loadtest_user(&stack).await?;

@@ -1,6 +1,7 @@
 //! Arguments of the commands that change something by a plan, and of the journal.
 
 use super::ChangeFlags;
+use crate::permit::Consent;
 use clap::{Args, Subcommand};
 use std::time::Duration;
 
@@ -13,6 +14,14 @@ pub struct PlanFlags {
     /// The stack's name, for a protected stack
     #[arg(long, value_name = "NAME")]
     pub confirm: Option<String>,
+}
+
+impl PlanFlags {
+    /// What they say about going on.
+    #[must_use]
+    pub fn consent(&self) -> Consent<'_> {
+        Consent { yes: self.change.yes, name: self.confirm.as_deref() }
+    }
 }
 
 /// `nsys cache …`

@@ -6,6 +6,7 @@ use super::{
     CacheCommand, ChangeFlags, Command, DbCommand, DlqCommand, LoadtestCommand, PlanFlags, RestartArgs,
     Scale, TuneCommand, UserCommand,
 };
+use crate::permit::Reach;
 
 /// Who asks before a change is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +41,18 @@ pub struct Change {
     pub asking: Asking,
     /// How it can be shown before.
     pub preview: Preview,
+    /// What it reaches: where nsys did not start the database, that decides whether it is refused.
+    pub reach: Reach,
 }
 
 fn change(what: &'static str, asking: Asking, preview: Preview, does: impl Into<String>) -> Change {
-    Change { what, does: does.into(), asking, preview }
+    Change { what, does: does.into(), asking, preview, reach: Reach::Parts }
+}
+
+impl Change {
+    fn reaching(self, reach: Reach) -> Self {
+        Self { reach, ..self }
+    }
 }
 
 impl ChangeFlags {
@@ -81,18 +90,18 @@ impl Command {
         Some(match self {
             Self::Setup(args) if args.check => return None,
             Self::Setup(args) => args.change.change("setup", "downloads and installs the tools that are missing"),
-            Self::Up(args) => args.change.change("up", "starts every part that is not there, and waits until all are ready"),
-            Self::Down(args) => args.change.change("down", match args.volumes {
-                true => "stops every part and deletes the data for good",
-                false => "stops every part; the data stays",
-            }),
-            Self::Restart(args) => args.change.change("restart", restarts(args)),
-            Self::Scale(args) => args.change.change("scale", scales(&args.scale)),
+            Self::Up(args) => args.flags.change.change("up", "starts every part that is not there, and waits until all are ready"),
+            Self::Down(args) if args.volumes => {
+                args.flags.change("down --volumes", "stops every part and deletes the data for good")
+            }
+            Self::Down(args) => args.flags.change.change("down", "stops every part; the data stays"),
+            Self::Restart(args) => args.flags.change.change("restart", restarts(args)),
+            Self::Scale(args) => args.flags.change.change("scale", scales(&args.scale)),
             Self::Db(command) => return command.changes(),
             Self::Dlq(command) => return command.changes(),
             Self::User(command) => return command.changes(),
             Self::Cache(command) => return command.changes(),
-            Self::Flush(args) => args.flags.change("flush", "removes cached entries"),
+            Self::Flush(args) => args.flags.change("flush", "removes cached entries").reaching(Reach::Data),
             Self::Tune(command) => return command.changes(),
             Self::Undo(args) => args.flags.change("undo", match &args.id {
                 Some(id) => format!("takes back the change {id}"),
@@ -100,15 +109,18 @@ impl Command {
             }),
             Self::Send(args) => {
                 let asking = if args.dry_run { Asking::DryRun } else { Asking::Nobody };
-                change("send", asking, Preview::DryRun, format!("sends a notification to {}", args.user_id))
+                let reach = if args.dry_run { Reach::Parts } else { Reach::Api };
+                let does = format!("sends a notification to {}", args.user_id);
+                change("send", asking, Preview::DryRun, does).reaching(reach)
             }
             Self::Trace(_) => {
-                change("trace", Asking::Nobody, Preview::Words, "sends a notification and follows it")
+                let does = "sends a notification and follows it";
+                change("trace", Asking::Nobody, Preview::Words, does).reaching(Reach::Api)
             }
             Self::Verify(args) => {
                 let first = if args.no_restart { "" } else { "restarts the service, then " };
                 let does = format!("{first}repeats the load of {}", args.against.join(", "));
-                change("verify", Asking::Nobody, Preview::Words, does)
+                change("verify", Asking::Nobody, Preview::Words, does).reaching(Reach::Data)
             }
             Self::Loadtest(command) => return command.changes(),
             Self::Ps
@@ -155,9 +167,13 @@ fn scales(scale: &[Scale]) -> String {
 impl DbCommand {
     fn changes(&self) -> Option<Change> {
         Some(match self {
-            Self::Migrate(flags) => flags.change("db migrate", "applies the migrations that are missing"),
-            Self::Seed(args) => args.flags.change("db seed", "adds seeded rows"),
-            Self::Reset(flags) => flags.change("db reset", "drops every table with its rows"),
+            Self::Migrate(flags) => {
+                flags.change("db migrate", "applies the migrations that are missing").reaching(Reach::Schema)
+            }
+            Self::Seed(args) => args.flags.change("db seed", "adds seeded rows").reaching(Reach::Data),
+            Self::Reset(flags) => {
+                flags.change("db reset", "drops every table with its rows").reaching(Reach::Reset)
+            }
             Self::Slow { .. }
             | Self::Pool
             | Self::Size { .. }
@@ -172,8 +188,12 @@ impl DbCommand {
 impl DlqCommand {
     fn changes(&self) -> Option<Change> {
         Some(match self {
-            Self::Redrive { flags, .. } => flags.change("dlq redrive", "sends dead letters again"),
-            Self::Purge { flags, .. } => flags.change("dlq purge", "deletes dead letters for good"),
+            Self::Redrive { flags, .. } => {
+                flags.change("dlq redrive", "sends dead letters again").reaching(Reach::Api)
+            }
+            Self::Purge { flags, .. } => {
+                flags.change("dlq purge", "deletes dead letters for good").reaching(Reach::Api)
+            }
             Self::List { .. } | Self::Show { .. } => return None,
         })
     }
@@ -183,10 +203,14 @@ impl UserCommand {
     fn changes(&self) -> Option<Change> {
         Some(match self {
             Self::Add { email, flags, .. } => {
-                flags.change("user add", format!("creates the account {email}"))
+                flags.change("user add", format!("creates the account {email}")).reaching(Reach::Api)
             }
             Self::Role { email, role, flags } => {
-                flags.change("user role", format!("gives {email} the role {role}"))
+                flags.change("user role", format!("gives {email} the role {role}")).reaching(Reach::Api)
+            }
+            Self::Bootstrap(flags) => {
+                let does = "registers the account that nsys works with and makes it an administrator";
+                flags.change("user bootstrap", does).reaching(Reach::Data)
             }
             Self::List { .. } => return None,
         })
@@ -196,7 +220,9 @@ impl UserCommand {
 impl CacheCommand {
     fn changes(&self) -> Option<Change> {
         match self {
-            Self::Flush(args) => Some(args.flags.change("cache flush", "removes cached entries")),
+            Self::Flush(args) => {
+                Some(args.flags.change("cache flush", "removes cached entries").reaching(Reach::Data))
+            }
             Self::Stats { .. } | Self::Keys { .. } => None,
         }
     }
@@ -206,7 +232,10 @@ impl TuneCommand {
     fn changes(&self) -> Option<Change> {
         Some(match self {
             Self::Db(args) => args.flags.change("tune db", "changes PostgreSQL"),
-            Self::Kafka(args) => args.flags.change("tune kafka", "changes Kafka"),
+            Self::Kafka(args) => {
+                let reach = if args.partitions.is_some() { Reach::Data } else { Reach::Parts };
+                args.flags.change("tune kafka", "changes Kafka").reaching(reach)
+            }
             Self::Cache(args) => args.flags.change("tune cache", "changes how Redis is used"),
             Self::Service(args) => args.flags.change("tune service", "changes the service"),
             Self::Plan(args) => {
@@ -224,6 +253,7 @@ impl LoadtestCommand {
     fn changes(&self) -> Option<Change> {
         let load = |name: &str| {
             change("a load test", Asking::Nobody, Preview::LoadPlan, format!("offers the load of {name}"))
+                .reaching(Reach::Data)
         };
         Some(match self {
             Self::Smoke(_) => load("smoke"),
@@ -236,10 +266,11 @@ impl LoadtestCommand {
             Self::All(_) => Change { preview: Preview::Words, ..load("every scenario in turn") },
             Self::Resume { run, .. } => {
                 let does = format!("offers the load that {run} still lacks");
-                change("a load test", Asking::Nobody, Preview::Words, does)
+                change("a load test", Asking::Nobody, Preview::Words, does).reaching(Reach::Data)
             }
             Self::Calibrate(_) => {
                 change("a load test", Asking::Nobody, Preview::Words, "offers load to compare the engines")
+                    .reaching(Reach::Data)
             }
             Self::Rm { run, change: flags } => {
                 let asking = match flags.asking() {
@@ -265,7 +296,7 @@ mod tests {
     }
 
     /// One line for each command that takes `--yes` or `--dry-run`.
-    const CHANGES: [&str; 27] = [
+    const CHANGES: [&str; 28] = [
         "setup",
         "up",
         "down",
@@ -278,6 +309,7 @@ mod tests {
         "dlq purge",
         "user add a@b.example",
         "user role a@b.example ADMIN",
+        "user bootstrap",
         "cache flush",
         "flush",
         "tune db --indexes",

@@ -95,6 +95,8 @@ pub enum UserCommand {
         #[command(flatten)]
         flags: PlanFlags,
     },
+    /// Make the account that nsys works with an administrator (`up` does so on a stack that nsys starts)
+    Bootstrap(PlanFlags),
     /// List accounts
     List {
         /// Only with this role
@@ -131,6 +133,9 @@ pub struct TokenArgs {
 /// Arguments of `nsys send`.
 #[derive(Clone, Debug, Args)]
 pub struct SendArgs {
+    /// The stack's name, for a protected stack
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
     /// How to deliver it: EMAIL, SMS, PUSH, WEBHOOK or IN_APP
     #[arg(long, default_value = "IN_APP", value_parser = member::<Channel>)]
     pub channel: Channel,

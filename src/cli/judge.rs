@@ -50,4 +50,7 @@ pub struct VerifyArgs {
     /// Longest wait until every part is ready
     #[arg(long, value_parser = super::parse_duration, default_value = "60s")]
     pub timeout: std::time::Duration,
+    /// Whether load may be offered there.
+    #[command(flatten)]
+    pub offer: super::OfferFlags,
 }

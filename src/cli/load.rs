@@ -2,6 +2,7 @@
 
 use super::{ChangeFlags, parse_duration};
 use crate::domain::scenario::Scenario;
+use crate::permit::Consent;
 use clap::{Args, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -59,6 +60,25 @@ pub enum EngineName {
     Native,
 }
 
+/// Whether load may be offered there.
+#[derive(Clone, Debug, Default, Args)]
+pub struct OfferFlags {
+    /// Do not ask, on a stack that nsys did not start
+    #[arg(short, long)]
+    pub yes: bool,
+    /// The stack's name, for a protected stack
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
+}
+
+impl OfferFlags {
+    /// What they say about going on.
+    #[must_use]
+    pub fn consent(&self) -> Consent<'_> {
+        Consent { yes: self.yes, name: self.confirm.as_deref() }
+    }
+}
+
 /// Flags of every load test.
 #[derive(Clone, Debug, Default, Args)]
 pub struct RunFlags {
@@ -104,6 +124,9 @@ pub struct RunFlags {
     /// Who runs it, for the report
     #[arg(long, value_name = "NAME")]
     pub engineer: Option<String>,
+    /// Whether load may be offered there.
+    #[command(flatten)]
+    pub offer: OfferFlags,
 }
 
 /// `nsys loadtest …`
@@ -155,6 +178,9 @@ pub enum LoadtestCommand {
         /// Go on although the stack or the configuration is different now
         #[arg(long)]
         force: bool,
+        /// Whether load may be offered there.
+        #[command(flatten)]
+        offer: OfferFlags,
     },
     /// Compare the engines on one endpoint with each other and with oha, and equal runs with each other
     /// for the noise floor
@@ -203,6 +229,9 @@ pub struct CalibrateArgs {
     /// engine, and oha and wrk where they are installed
     #[arg(long)]
     pub ceiling: bool,
+    /// Whether load may be offered there.
+    #[command(flatten)]
+    pub offer: OfferFlags,
 }
 
 /// Arguments of `nsys loadtest all`.

@@ -1,6 +1,6 @@
 //! Arguments of the commands around the stack itself.
 
-use super::{ChangeFlags, parse_instant};
+use super::{ChangeFlags, PlanFlags, parse_instant};
 use clap::{Args, Subcommand};
 use std::str::FromStr;
 
@@ -63,23 +63,27 @@ pub struct UpArgs {
     /// Leave these parts out
     #[arg(long, value_delimiter = ',', value_name = "PARTS")]
     pub without: Vec<String>,
+    /// Where nsys did not start the database: plan to make schema and topics as far as they are missing, and
+    /// ask
+    #[arg(long)]
+    pub migrate: bool,
     /// Longest wait until everything is ready
     #[arg(long, value_parser = super::parse_duration, default_value = "180s")]
     pub timeout: std::time::Duration,
-    /// Common flags of changes.
+    /// Flags of changes by plan.
     #[command(flatten)]
-    pub change: ChangeFlags,
+    pub flags: PlanFlags,
 }
 
 /// Arguments of `nsys down`.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct DownArgs {
     /// Forget the data too (asks first)
     #[arg(long)]
     pub volumes: bool,
-    /// Common flags of changes.
+    /// Flags of changes by plan.
     #[command(flatten)]
-    pub change: ChangeFlags,
+    pub flags: PlanFlags,
 }
 
 /// Arguments of `nsys logs`.
@@ -106,9 +110,9 @@ pub struct LogsArgs {
 pub struct RestartArgs {
     /// Parts or replicas; default the service (app and worker)
     pub parts: Vec<String>,
-    /// Common flags of changes.
+    /// Flags of changes by plan.
     #[command(flatten)]
-    pub change: ChangeFlags,
+    pub flags: PlanFlags,
 }
 
 /// Arguments of `nsys scale`.
@@ -117,9 +121,9 @@ pub struct ScaleArgs {
     /// Replicas, for example app=3 worker=2
     #[arg(required = true, value_name = "PART=N", value_delimiter = ',')]
     pub scale: Vec<Scale>,
-    /// Common flags of changes.
+    /// Flags of changes by plan.
     #[command(flatten)]
-    pub change: ChangeFlags,
+    pub flags: PlanFlags,
 }
 
 /// Arguments of `nsys health`.

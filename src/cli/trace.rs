@@ -4,11 +4,14 @@ use clap::{Args, ValueEnum};
 use std::time::Duration;
 
 /// Arguments of `nsys trace`.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct TraceArgs {
     /// Longest wait for the final status
     #[arg(long, value_parser = super::parse_duration, default_value = "30s")]
     pub timeout: Duration,
+    /// The stack's name, for a protected stack
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
 }
 
 /// Arguments of `nsys traces`.

@@ -2,9 +2,11 @@
 
 use super::http::{self, Answer, Method};
 use crate::error::{Error, Kind, Result};
+use crate::permit::ChangePermit;
 use nsys_contract::api::{
-    AccountUpdate, CreateNotification, DeadLetter, DeadLetterPage, DeadLetterQuery, ExportQuery, Login,
-    NewAccount, Notification, Redrive, RedriveAnswer, TokenGrant, User, UserPage, UserQuery, paths,
+    AccountUpdate, CreateNotification, DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterQuery,
+    ExportQuery, Login, NewAccount, Notification, Redrive, RedriveAnswer, Register, TokenGrant, User,
+    UserPage, UserQuery, paths,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,6 +35,19 @@ pub async fn sign_in(base: &str, email: &str, password: &str) -> Result<TokenGra
         return Err(Error::refused(format!("{email} cannot sign in with this password")));
     }
     read(paths::LOGIN, answer)
+}
+
+/// Registers an account that has no rights.
+///
+/// # Errors
+/// When the API does not answer, or refuses it.
+pub async fn register(_permit: &ChangePermit, base: &str, new: &Register) -> Result<()> {
+    let answer = http::post(&format!("{base}{}", paths::REGISTER), new, PATIENCE).await?;
+    if answer.status == 201 {
+        return Ok(());
+    }
+    let said = refusal(paths::REGISTER, &answer);
+    Err(Error::failed(format!("cannot create {}: {}", new.email, said.message)))
 }
 
 impl Api {
@@ -68,8 +83,32 @@ impl Api {
     ///
     /// # Errors
     /// When the API refuses it.
-    pub async fn create_notification(&self, new: &CreateNotification) -> Result<Notification> {
+    pub async fn create_notification(
+        &self,
+        _permit: &ChangePermit,
+        new: &CreateNotification,
+    ) -> Result<Notification> {
         self.send_body(Method::Post, paths::NOTIFICATIONS, new).await
+    }
+
+    /// Creates a notification whose request carries these headers. Answers with its id.
+    ///
+    /// # Errors
+    /// When the API does not answer 201 with an id.
+    pub async fn create_traced(
+        &self,
+        _permit: &ChangePermit,
+        headers: &[(&str, &str)],
+        body: &(impl Serialize + Sync),
+        timeout: Duration,
+    ) -> Result<Uuid> {
+        let url = format!("{}{}", self.base, paths::NOTIFICATIONS);
+        let answer = http::post_as(&url, &self.token, headers, body, timeout).await?;
+        if answer.status != 201 {
+            return Err(Error::failed(format!("{url} answers {}: {}", answer.status, answer.body)));
+        }
+        let id = answer.body["id"].as_str().and_then(|text| text.parse().ok());
+        id.ok_or_else(|| Error::failed(format!("{url} answers without an id: {}", answer.body)))
     }
 
     /// One notification.
@@ -120,7 +159,7 @@ impl Api {
     ///
     /// # Errors
     /// When the API refuses, for instance because the address is taken.
-    pub async fn create_account(&self, new: &NewAccount) -> Result<User> {
+    pub async fn create_account(&self, _permit: &ChangePermit, new: &NewAccount) -> Result<User> {
         self.send_body(Method::Post, paths::ADMIN_USERS, new).await
     }
 
@@ -128,7 +167,12 @@ impl Api {
     ///
     /// # Errors
     /// When the API refuses.
-    pub async fn update_account(&self, id: Uuid, update: &AccountUpdate) -> Result<User> {
+    pub async fn update_account(
+        &self,
+        _permit: &ChangePermit,
+        id: Uuid,
+        update: &AccountUpdate,
+    ) -> Result<User> {
         self.send_body(Method::Patch, &paths::one(paths::ADMIN_USER, id), update).await
     }
 
@@ -158,19 +202,37 @@ impl Api {
         self.ask(Method::Get, &paths::one(paths::DEAD_LETTER, id), &(), None).await
     }
 
-    /// Sends dead letters again, or counts them.
+    /// Counts the dead letters that [`Api::redrive`] would send again.
     ///
     /// # Errors
     /// When the API refuses.
-    pub async fn redrive(&self, redrive: &Redrive) -> Result<RedriveAnswer> {
+    pub async fn count_redrive(&self, filter: DeadLetterFilter) -> Result<RedriveAnswer> {
+        let counted = Redrive { filter, dry_run: true, ..Redrive::default() };
+        self.send_body(Method::Post, paths::DEAD_LETTERS_REDRIVE, &counted).await
+    }
+
+    /// Sends dead letters again.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn redrive(&self, _permit: &ChangePermit, redrive: &Redrive) -> Result<RedriveAnswer> {
         self.send_body(Method::Post, paths::DEAD_LETTERS_REDRIVE, redrive).await
     }
 
-    /// Deletes dead letters, or counts them.
+    /// Counts the dead letters that [`Api::purge`] would delete.
     ///
     /// # Errors
     /// When the API refuses.
-    pub async fn purge(&self, query: &DeadLetterQuery) -> Result<RedriveAnswer> {
+    pub async fn count_purge(&self, query: DeadLetterQuery) -> Result<RedriveAnswer> {
+        let counted = DeadLetterQuery { dry_run: Some(true), ..query };
+        self.ask(Method::Delete, paths::DEAD_LETTERS, &counted, None).await
+    }
+
+    /// Deletes dead letters.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn purge(&self, _permit: &ChangePermit, query: &DeadLetterQuery) -> Result<RedriveAnswer> {
         self.ask(Method::Delete, paths::DEAD_LETTERS, query, None).await
     }
 }

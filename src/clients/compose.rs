@@ -2,6 +2,7 @@
 
 use super::program::{ChildEnvironment, Purpose, command};
 use crate::error::{Context, Error, Result};
+use crate::permit::ChangePermit;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -70,11 +71,16 @@ impl Compose {
         command
     }
 
-    /// Runs a command and tells each line of its progress.
+    /// Runs a command that changes something and tells each line of its progress.
     ///
     /// # Errors
     /// When it fails; its last lines say why.
-    pub async fn run(&self, args: &[&str], mut tell: impl FnMut(&str) + Send) -> Result<()> {
+    pub async fn run(
+        &self,
+        _permit: &ChangePermit,
+        args: &[&str],
+        mut tell: impl FnMut(&str) + Send,
+    ) -> Result<()> {
         let mut command = self.command(&[&["--ansi", "never", "--progress", "plain"], args].concat());
         let mut child = command
             .stdout(Stdio::piped())
@@ -104,11 +110,12 @@ impl Compose {
         Err(Error::failed(format!("docker compose {} failed ({status}):{}", args[0], told.concat())))
     }
 
-    /// Runs a command and returns the words it writes, one a line.
+    /// Runs a command that only tells something, and returns the words it writes, one a line.
     ///
     /// # Errors
     /// When it fails.
-    pub async fn lines(&self, args: &[&str]) -> Result<Vec<String>> {
+    pub async fn config(&self, args: &[&str]) -> Result<Vec<String>> {
+        let args = &[&["config"], args].concat();
         let output = self.command(args).output().await.context("cannot start Compose")?;
         if !output.status.success() {
             let why = String::from_utf8_lossy(&output.stderr);

@@ -4,6 +4,7 @@ use super::program::{Purpose, command};
 use crate::domain::container::{Container, Counters, Phase, Verdict};
 use crate::domain::log::LogRequest;
 use crate::error::{Error, Result};
+use crate::permit::ChangePermit;
 use bollard::models::{
     ContainerBlkioStatEntry, ContainerInspectResponse, ContainerStateStatusEnum, ContainerStatsResponse,
     HealthStatusEnum,
@@ -123,7 +124,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine refuses.
-    pub async fn restart_container(&self, id: &str) -> Result<()> {
+    pub async fn restart_container(&self, _permit: &ChangePermit, id: &str) -> Result<()> {
         self.docker.restart_container(id, None).await.map_err(failed)
     }
 
@@ -131,7 +132,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine refuses.
-    pub async fn retire_container(&self, id: &str, patience_s: i32) -> Result<()> {
+    pub async fn retire_container(&self, _permit: &ChangePermit, id: &str, patience_s: i32) -> Result<()> {
         let patience = StopContainerOptions { t: Some(patience_s), ..StopContainerOptions::default() };
         // The answer comes when the container has ended, later than other answers.
         let slow = self.docker.clone().with_timeout(std::time::Duration::from_secs(

@@ -101,7 +101,7 @@ pub async fn get_with(url: &str, query: &[(&str, String)], timeout: Duration) ->
 ///
 /// # Errors
 /// When no answer arrives in time.
-pub async fn post_as<T: Serialize + Sync>(
+pub(super) async fn post_as<T: Serialize + Sync>(
     url: &str,
     token: &str,
     headers: &[(&str, &str)],
@@ -116,13 +116,13 @@ pub async fn post_as<T: Serialize + Sync>(
 ///
 /// # Errors
 /// When no answer arrives in time.
-pub async fn post<T: Serialize + Sync>(url: &str, body: &T, timeout: Duration) -> Result<Answer> {
+pub(super) async fn post<T: Serialize + Sync>(url: &str, body: &T, timeout: Duration) -> Result<Answer> {
     finish(url, client()?.post(url).timeout(timeout).json(body)).await
 }
 
 /// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
+pub(super) enum Method {
     /// Reads.
     Get,
     /// Creates, or asks for something to be done.
@@ -137,7 +137,7 @@ pub enum Method {
 ///
 /// # Errors
 /// When no answer arrives in time.
-pub async fn call(
+pub(super) async fn call(
     method: Method,
     url: &str,
     token: &str,

@@ -13,6 +13,7 @@ pub use read::{Found, find, first_times, recent_keys};
 pub use retention::{keep_by_time, retention};
 
 use crate::error::{Error, Result};
+use crate::permit::ChangePermit;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -133,6 +134,7 @@ pub async fn topics(brokers: &Brokers, timeout: Duration) -> Result<Vec<(String,
 /// # Errors
 /// When the broker refuses, or the topics cannot be used in time.
 pub async fn ensure_topics(
+    _permit: &ChangePermit,
     brokers: &Brokers,
     wanted: &[(&str, i32)],
     replication: i32,

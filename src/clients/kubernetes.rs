@@ -3,6 +3,7 @@
 use crate::domain::log::LogRequest;
 use crate::domain::pod::{Pod, Workload};
 use crate::error::{Context, Error, Kind, Result};
+use crate::permit::ChangePermit;
 use futures::AsyncBufReadExt;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
@@ -80,7 +81,19 @@ impl Cluster {
     ///
     /// # Errors
     /// When the cluster refuses it, or does not know its kind.
-    pub async fn apply(&self, object: &Value, dry_run: bool) -> Result<Applied> {
+    pub async fn apply(&self, _permit: &ChangePermit, object: &Value) -> Result<Applied> {
+        self.patch(object, false).await
+    }
+
+    /// What applying an object would do, as the server says.
+    ///
+    /// # Errors
+    /// As [`Cluster::apply`].
+    pub async fn dry_run(&self, object: &Value) -> Result<Applied> {
+        self.patch(object, true).await
+    }
+
+    async fn patch(&self, object: &Value, dry_run: bool) -> Result<Applied> {
         let name = name_of(object);
         let (api, id) = self.api(object).await?;
         let before = api.get_opt(&id).await.map_err(|cause| refused(&name, cause))?;
@@ -130,7 +143,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When the cluster refuses.
-    pub async fn delete(&self, object: &Value) -> Result<()> {
+    pub async fn delete(&self, _permit: &ChangePermit, object: &Value) -> Result<()> {
         let (api, id) = self.api(object).await?;
         let params = DeleteParams {
             propagation_policy: Some(PropagationPolicy::Background),
@@ -239,7 +252,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When the cluster refuses.
-    pub async fn scale(&self, deployment: &str, replicas: u32) -> Result<()> {
+    pub async fn scale(&self, _permit: &ChangePermit, deployment: &str, replicas: u32) -> Result<()> {
         let api: Api<Deployment> = Api::namespaced(self.client.clone(), &self.namespace);
         let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
         api.patch_scale(deployment, &PatchParams::default(), &patch)
@@ -252,7 +265,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When the cluster refuses.
-    pub async fn roll(&self, deployment: &str) -> Result<()> {
+    pub async fn roll(&self, _permit: &ChangePermit, deployment: &str) -> Result<()> {
         let api: Api<Deployment> = Api::namespaced(self.client.clone(), &self.namespace);
         api.restart(deployment).await.map(|_| ()).map_err(|cause| refused(deployment, cause))
     }

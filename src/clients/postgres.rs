@@ -18,6 +18,7 @@ pub use schema::own_indexes;
 use crate::domain::database::{Connections, LockWait, TableSize};
 use crate::domain::run::Statement;
 use crate::error::{Context, Error, Result};
+use crate::permit::ChangePermit;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection, Row};
 use std::time::Duration;
@@ -69,7 +70,7 @@ impl Postgres {
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn ensure_database(&mut self, name: &str) -> Result<()> {
+    pub async fn ensure_database(&mut self, _permit: &ChangePermit, name: &str) -> Result<()> {
         let there = sqlx::query("SELECT 1 FROM pg_database WHERE datname = $1")
             .bind(name)
             .fetch_optional(&mut self.connection)
@@ -89,7 +90,7 @@ impl Postgres {
     ///
     /// # Errors
     /// When one fails, or one that was applied has changed since.
-    pub async fn migrate(&mut self) -> Result<()> {
+    pub async fn migrate(&mut self, _permit: &ChangePermit) -> Result<()> {
         MIGRATIONS.run_direct(None, &mut self.connection, false).await.context("cannot migrate the database")
     }
 
@@ -109,7 +110,7 @@ impl Postgres {
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn set_role(&mut self, email: &str, role: &str) -> Result<()> {
+    pub async fn set_role(&mut self, _permit: &ChangePermit, email: &str, role: &str) -> Result<()> {
         sqlx::query("UPDATE users SET role = $2 WHERE lower(email) = lower($1)")
             .bind(email)
             .bind(role)
@@ -124,8 +125,8 @@ impl Postgres {
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn seed(&mut self, users: u32, rows: u32) -> Result<u64> {
-        let added = self.seed_range(users, 0, rows).await?;
+    pub async fn seed(&mut self, permit: &ChangePermit, users: u32, rows: u32) -> Result<u64> {
+        let added = self.seed_range(permit, users, 0, rows).await?;
         sqlx::raw_sql("ANALYZE notifications")
             .execute(&mut self.connection)
             .await
@@ -138,7 +139,13 @@ impl Postgres {
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn seed_range(&mut self, users: u32, from: u32, to: u32) -> Result<u64> {
+    pub async fn seed_range(
+        &mut self,
+        _permit: &ChangePermit,
+        users: u32,
+        from: u32,
+        to: u32,
+    ) -> Result<u64> {
         let done = sqlx::query(
             "INSERT INTO notifications (id, user_id, channel, type, priority, status, payload, correlation_id, created_at, updated_at)
              SELECT md5('nsys-seed-' || n)::uuid, 'seed-user-' || (n % $1), 'EMAIL', 'SYSTEM', 'MEDIUM', 'DELIVERED',
@@ -203,18 +210,6 @@ impl Postgres {
             .await
             .context("cannot ask for the time")?;
         Ok(row.get(0))
-    }
-
-    /// Forgets the statement statistics, so that the next reading covers one level.
-    ///
-    /// # Errors
-    /// When the server refuses.
-    pub async fn reset_statements(&mut self) -> Result<()> {
-        sqlx::raw_sql("SELECT pg_stat_statements_reset()")
-            .execute(&mut self.connection)
-            .await
-            .context("cannot reset pg_stat_statements")?;
-        Ok(())
     }
 
     /// The statements that took the most time since the reset.

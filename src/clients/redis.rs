@@ -3,6 +3,7 @@
 use super::access;
 use crate::domain::cache::{CacheStats, prefix};
 use crate::error::{Error, Result};
+use crate::permit::ChangePermit;
 use redis::aio::MultiplexedConnection;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -151,7 +152,12 @@ impl Redis {
     ///
     /// # Errors
     /// When Redis does not answer, or does not allow it.
-    pub async fn unlink(&mut self, start: &str, mut so_far: impl FnMut(u64)) -> Result<u64> {
+    pub async fn unlink(
+        &mut self,
+        _permit: &ChangePermit,
+        start: &str,
+        mut so_far: impl FnMut(u64),
+    ) -> Result<u64> {
         let (mut cursor, mut removed) = (0, 0);
         loop {
             let keys = self.scan(&mut cursor, start).await?;
@@ -170,7 +176,7 @@ impl Redis {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn publish(&mut self, channel: &str, text: &str) -> Result<()> {
+    pub async fn publish(&mut self, _permit: &ChangePermit, channel: &str, text: &str) -> Result<()> {
         self.ask::<u64>(redis::cmd("PUBLISH").arg(channel).arg(text)).await.map(|_| ())
     }
 }

@@ -4,7 +4,7 @@ use super::change::carry_out;
 use super::look::show;
 use crate::cli::{PlanFlags, TokenArgs, UserCommand};
 use crate::clients::api::{self, Api};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::plan::{DataStep, Plan, Step};
 use crate::render::{Out, Report, format, table::Table};
 use crate::stack::layout::account_secret;
@@ -21,8 +21,12 @@ const MOST: usize = 10_000;
 /// # Errors
 /// When the account cannot sign in.
 pub(super) async fn api(stack: &Stack) -> Result<Api> {
-    let token = up::loadtest_user(stack).await.map_err(|error| error.hint("nsys health"))?;
-    Ok(Api::new(stack.endpoints.api_url(), token))
+    up::operator_api(stack).await.map_err(or_health)
+}
+
+/// What went wrong, with a look at the health as the next command where none is named.
+fn or_health(error: Error) -> Error {
+    if error.hint.is_some() { error } else { error.hint("nsys health") }
 }
 
 /// The API, called as this account.
@@ -62,8 +66,8 @@ impl Report for Grant {
 pub(super) async fn token(stack: &Stack, args: &TokenArgs, out: Out) -> Result<()> {
     let email = args.user.as_deref().unwrap_or(up::LOADTEST_USER);
     if args.user.is_none() {
-        // Makes the account when it is not there yet.
-        up::loadtest_user(stack).await.map_err(|error| error.hint("nsys health"))?;
+        // Says what to do where the account is not there yet.
+        up::loadtest_user(stack).await.map_err(or_health)?;
     }
     let password = args.password_stdin.then(read_password).transpose()?;
     let grant = sign_in(stack, email, password).await?;
@@ -84,6 +88,7 @@ fn read_password() -> Result<String> {
 
 pub(super) async fn user(stack: &Stack, command: UserCommand, out: Out) -> Result<()> {
     match command {
+        UserCommand::Bootstrap(flags) => bootstrap(stack, &flags, out).await,
         UserCommand::List { role, tenant } => list(stack, role, tenant, out).await,
         UserCommand::Role { email, role, flags } => set_role(stack, &email, role, &flags, out).await,
         UserCommand::Add { email, name, role, tenant, password_stdin, flags } => {
@@ -93,6 +98,20 @@ pub(super) async fn user(stack: &Stack, command: UserCommand, out: Out) -> Resul
             add(stack, &email, step, password, &flags, out).await
         }
     }
+}
+
+/// The first administrator, who can make the others: nobody is there whom the API would obey.
+async fn bootstrap(stack: &Stack, flags: &PlanFlags, out: Out) -> Result<()> {
+    let mut plan = Plan::new("the first administrator");
+    match up::loadtest_user(stack).await {
+        Ok(_) => plan.notes.push("nsys can call the API as an administrator already".into()),
+        Err(error) if error.kind == Kind::Refused => {
+            plan.notes.push(error.message);
+            plan.steps.push(Step::Data(DataStep::Bootstrap { email: up::LOADTEST_USER.into() }));
+        }
+        Err(error) => return Err(or_health(error)),
+    }
+    carry_out(stack, &plan, flags, None, out).await.map(|_| ())
 }
 
 async fn list(stack: &Stack, role: Option<Role>, tenant: Option<String>, out: Out) -> Result<()> {

@@ -1,7 +1,7 @@
 //! `nsys loadtest calibrate`: do the engines agree, what can they make, and how much do equal runs differ.
 
 use super::context::keep_noise_floor;
-use super::report;
+use super::{loadtest, report};
 use crate::cli::{CalibrateArgs, RunFlags};
 use crate::domain::calibration::{Agreement, Ceiling, Client, Turn, agreements};
 use crate::domain::compare::NoiseFloor;
@@ -9,6 +9,7 @@ use crate::domain::scenario::Scenario;
 use crate::error::{Error, Kind, Result};
 use crate::loadtest::calibrate::{self, Ask};
 use crate::loadtest::{plan::plan, run};
+use crate::permit::ChangePermit;
 use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint, table::Table};
 use crate::stack::Stack;
 use nsys_contract::api::paths;
@@ -37,13 +38,14 @@ pub(super) async fn calibrate(stack: &Stack, args: &CalibrateArgs, out: Out) -> 
         return Err(Error::usage(format!("--path {path:?} does not begin with /")));
     }
     let ask = Ask { path: path.clone(), level: calibrate::level(args.rate, seconds), rounds: args.rounds };
-    let turns = calibrate::turns(stack, &ask, &progress).await?;
+    let permit = loadtest::permit(stack, args.offer.consent(), out).await?;
+    let turns = calibrate::turns(&permit, stack, &ask, &progress).await?;
     let ceilings = if args.ceiling {
-        calibrate::ceilings(stack, &path, seconds, args.rounds, &progress).await?
+        calibrate::ceilings((&permit, stack), &path, seconds, args.rounds, &progress).await?
     } else {
         Vec::new()
     };
-    let (runs, noise) = equal_runs(stack, args, seconds, &progress).await?;
+    let (runs, noise) = equal_runs((&permit, stack), args, seconds, &progress).await?;
     let found = Calibration {
         endpoint: path,
         rate_rps: args.rate,
@@ -70,7 +72,7 @@ pub(super) async fn calibrate(stack: &Stack, args: &CalibrateArgs, out: Out) -> 
 /// Runs of the same load with nothing changed between them; what they differ by is kept as the noise
 /// floor of later comparisons.
 async fn equal_runs(
-    stack: &Stack,
+    (permit, stack): (&ChangePermit, &Stack),
     args: &CalibrateArgs,
     seconds: u64,
     progress: &Progress,
@@ -89,7 +91,7 @@ async fn equal_runs(
     let mut runs = Vec::new();
     for number in 1..=args.runs {
         progress.note(&format!("equal run {number} of {}", args.runs));
-        let (dir, run) = run::execute(stack, &plan, progress).await?;
+        let (dir, run) = run::execute(permit, stack, &plan, progress).await?;
         report::write(stack, &dir)?;
         if run.state != "finished" {
             return Err(Error::interrupted("the calibration was interrupted; no noise floor was kept"));

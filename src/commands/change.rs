@@ -3,11 +3,12 @@
 use super::proof::{self, Proof};
 use crate::apply::{self, ChangeLock};
 use crate::cli::{OutputFormat, PlanFlags};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::journal::{Entry, Journal};
-use crate::plan::{Plan, Undo, undo::plan_undo};
+use crate::permit::{Agreement, ChangePermit, PermitRequest, Reach};
+use crate::plan::{DataStep, DbStep, Plan, Step, Undo, undo::plan_undo};
 use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint};
-use crate::stack::Stack;
+use crate::stack::{Stack, safety};
 use serde::Serialize;
 use serde_json::json;
 
@@ -22,7 +23,7 @@ struct Shown<'a> {
 
 impl<'a> Shown<'a> {
     fn new(plan: &'a Plan, history: &[Entry]) -> Self {
-        let step = |step: &crate::plan::Step| {
+        let step = |step: &Step| {
             let undo = match step.undo() {
                 Undo::By(back) => back.what(),
                 Undo::NotNeeded => "nothing to take back".into(),
@@ -109,10 +110,10 @@ pub(super) async fn carry_out(
         out.line(&shown.text())?;
     }
     let lock = ChangeLock::take(stack)?;
-    confirm(stack, plan.irreversible().is_some(), flags, out)?;
+    let permit = agree(stack, plan, flags, out).await?;
     apply::check(stack, plan).await?;
     let before = proof::look(stack, &plan.reads).await?;
-    let entry = apply::apply(&lock, stack, plan, undoes, &Progress::new(out)).await?;
+    let entry = apply::apply((&lock, &permit), stack, plan, undoes, &Progress::new(out)).await?;
     let after = proof::look(stack, &plan.reads).await?;
     out.report(&Made { entry: &entry, proof: &proof::pair(&plan.reads, before, after) })?;
     if plan_undo(&entry.id, &entry.made()).is_ok_and(|plan| !plan.is_empty()) {
@@ -125,31 +126,46 @@ pub(super) async fn carry_out(
 ///
 /// # Errors
 /// When it is refused, or a step fails.
-pub(super) async fn make(stack: &Stack, plan: &Plan, undoes: Option<&Entry>, out: Out) -> Result<Entry> {
+pub(super) async fn make(
+    permit: &ChangePermit,
+    stack: &Stack,
+    plan: &Plan,
+    undoes: Option<&Entry>,
+    out: Out,
+) -> Result<Entry> {
     let lock = ChangeLock::take(stack)?;
     apply::check(stack, plan).await?;
-    apply::apply(&lock, stack, plan, undoes, &Progress::new(out)).await
+    apply::apply((&lock, permit), stack, plan, undoes, &Progress::new(out)).await
 }
 
-/// Asks whether it shall be done, unless the flags say so.
+/// The permit for a plan, when it is agreed to.
 ///
 /// # Errors
-/// When it shall not, or there is nobody to ask.
-pub(super) fn confirm(stack: &Stack, for_good: bool, flags: &PlanFlags, out: Out) -> Result<()> {
-    let (name, protected) = (&stack.loaded.config.stack.name, stack.loaded.config.stack.protected);
-    if flags.confirm.as_ref() == Some(name) || (flags.change.yes && !protected) {
-        return Ok(());
-    }
-    if flags.confirm.is_some() {
-        return Err(Error::refused(format!("--confirm is not the name of this stack, {name}")));
-    }
-    if !out.can_ask() {
-        let how = if protected { format!("--confirm {name}") } else { "--yes".to_owned() };
-        return Err(Error::refused("the plan is not confirmed, and there is no terminal to ask")
-            .hint(format!("add {how}, or look first with --dry-run")));
-    }
-    // What cannot be taken back wants more than a habit.
-    let wanted = if protected || for_good { name.as_str() } else { "y" };
-    let answer = out.ask(&format!("type {wanted} to go on: "))?;
-    if answer == wanted { Ok(()) } else { Err(Error::refused("not confirmed; nothing was changed")) }
+/// When it is not, or there is nobody to ask; and as [`safety::permit`].
+pub(super) async fn agree(stack: &Stack, plan: &Plan, flags: &PlanFlags, out: Out) -> Result<ChangePermit> {
+    let agreement = if plan.irreversible().is_some() { Agreement::ForGood } else { Agreement::Confirmed };
+    let change = PermitRequest { what: "the plan", reach: reach(plan), agreement };
+    safety::permit(stack, change, flags.consent(), out).await
+}
+
+/// What a plan changes, the step that reaches farthest.
+fn reach(plan: &Plan) -> Reach {
+    let of = |step: &Step| match step {
+        Step::Db(DbStep::Reset { .. }) => Reach::Reset,
+        Step::Db(DbStep::Migrate { .. }) => Reach::Schema,
+        Step::Db(DbStep::Seed { .. } | DbStep::Unseed { .. })
+        | Step::Kafka(_)
+        | Step::Cache(_)
+        | Step::Data(DataStep::Bootstrap { .. }) => Reach::Data,
+        Step::Db(
+            DbStep::BuildIndex { .. }
+            | DbStep::DropIndex { .. }
+            | DbStep::DropInvalid { .. }
+            | DbStep::Analyze { .. },
+        ) => Reach::Index,
+        Step::Data(_) => Reach::Api,
+        Step::Config(_) | Step::Service(_) => Reach::Parts,
+    };
+    let far = [Reach::Reset, Reach::Schema, Reach::Data, Reach::Api, Reach::Index];
+    far.into_iter().find(|far| plan.steps.iter().any(|step| of(step) == *far)).unwrap_or(Reach::Parts)
 }

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::plan::{DataStep, Plan, Step};
 use crate::render::{Out, Report, format, table::Table};
 use crate::stack::Stack;
-use nsys_contract::api::{DeadLetter, DeadLetterFilter, DeadLetterQuery, Redrive};
+use nsys_contract::api::{DeadLetter, DeadLetterFilter, DeadLetterQuery};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -94,8 +94,7 @@ async fn redrive(
         from: which.from,
         to: which.to,
     };
-    let asked = Redrive { filter: filter.clone(), dry_run: true, ..Redrive::default() };
-    let matched = api(stack).await?.redrive(&asked).await?.matched;
+    let matched = api(stack).await?.count_redrive(filter.clone()).await?.matched;
     let mut plan = Plan::new("redrive dead letters");
     if matched > 0 {
         plan.steps.push(Step::Data(DataStep::Redrive { filter, matched, rate }));
@@ -112,8 +111,7 @@ async fn redrive(
 
 async fn purge(stack: &Stack, which: &DeadLetterFlags, flags: &PlanFlags, out: Out) -> Result<()> {
     let query = query(which);
-    let asked = DeadLetterQuery { dry_run: Some(true), ..query.clone() };
-    let matched = api(stack).await?.purge(&asked).await?.matched;
+    let matched = api(stack).await?.count_purge(query.clone()).await?.matched;
     let mut plan = Plan::new("purge dead letters");
     if matched > 0 {
         plan.steps.push(Step::Data(DataStep::Purge { query, matched }));

@@ -1,6 +1,6 @@
 //! `nsys tune experiment`: changes one at a time, each with a short load test before, with and after it.
 
-use super::change::{confirm, make};
+use super::change::make;
 use super::{diagnose, tune};
 use crate::cli::{ExperimentArgs, OutputFormat, TuneCommand};
 use crate::clients::program::{Purpose, command};
@@ -9,9 +9,10 @@ use crate::domain::run::{LevelResult, Run, Sample};
 use crate::error::{Error, Result};
 use crate::journal::{Entry, Journal};
 use crate::loadtest::runs::Runs;
+use crate::permit::{Agreement, ChangePermit, PermitRequest, Reach};
 use crate::plan::{Plan, undo::plan_undo};
 use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
-use crate::stack::Stack;
+use crate::stack::{Stack, safety};
 use serde::Serialize;
 use std::process::Stdio;
 
@@ -99,8 +100,9 @@ pub(super) async fn run(stack: &Stack, args: &ExperimentArgs, out: Out) -> Resul
     if args.flags.change.dry_run {
         return Ok(());
     }
-    confirm(stack, false, &args.flags, out)?;
-    let mut lab = Lab { stack: Stack::new(stack.loaded.reload()?), rates: args.rates.clone(), out };
+    let change = PermitRequest { what: "the plan", reach: Reach::Data, agreement: Agreement::Confirmed };
+    let permit = safety::permit(stack, change, args.flags.consent(), out).await?;
+    let mut lab = Lab { permit, stack: Stack::new(stack.loaded.reload()?), rates: args.rates.clone(), out };
     let mut changes = Vec::new();
     let mut baseline = lab.measure("before").await?;
     for (line, command, _) in &found {
@@ -155,6 +157,7 @@ fn show(
 
 /// Where changes are tried.
 struct Lab {
+    permit: ChangePermit,
     stack: Stack,
     rates: String,
     out: Out,
@@ -198,7 +201,7 @@ impl Lab {
 
     async fn apply(&mut self, command: &TuneCommand) -> Result<Entry> {
         let plan = tune::planned(&self.stack, command).await?;
-        let entry = make(&self.stack, &plan, None, self.out).await?;
+        let entry = make(&self.permit, &self.stack, &plan, None, self.out).await?;
         self.stack = Stack::new(self.stack.loaded.reload()?);
         Ok(entry)
     }
@@ -206,7 +209,7 @@ impl Lab {
     async fn take_back(&mut self, entry: &Entry) -> Result<()> {
         let entry = Journal::of(&self.stack.layout).entry(Some(&entry.id))?;
         let plan = plan_undo(&entry.id, &entry.made()).map_err(Error::refused)?;
-        make(&self.stack, &plan, Some(&entry), self.out).await?;
+        make(&self.permit, &self.stack, &plan, Some(&entry), self.out).await?;
         self.stack = Stack::new(self.stack.loaded.reload()?);
         Ok(())
     }
@@ -220,6 +223,8 @@ impl Lab {
         let mut command = command(Purpose::User, own);
         command.args(["loadtest", "incremental", "--rates", &self.rates, "--note"]);
         command.arg(format!("experiment: {note}")).arg("--state-dir").arg(&self.stack.loaded.state_dir);
+        // What the experiment was agreed to is what its load tests are.
+        command.arg("--confirm").arg(&self.stack.loaded.config.stack.name);
         if let Some(file) = &self.stack.loaded.file {
             command.arg("--config").arg(file);
         }

@@ -12,16 +12,30 @@ use crate::domain::verdict::Verdict;
 use crate::error::{Error, Kind, Result};
 use crate::loadtest::runs::{Listed, Runs};
 use crate::loadtest::{plan::plan, preflight, run, store};
+use crate::permit::{Agreement, ChangePermit, Consent, PermitRequest, Reach};
 use crate::render::format::or_missing;
 use crate::render::{Out, Tone, format, progress::Progress, style, table::Table};
-use crate::stack::Stack;
+use crate::stack::{Stack, safety};
 use std::path::{Path, PathBuf};
+
+/// The permit to offer load, which writes notifications; on a stack that nsys did not start only when that
+/// was agreed to.
+///
+/// # Errors
+/// As [`safety::permit`].
+pub(super) async fn permit(stack: &Stack, consent: Consent<'_>, out: Out) -> Result<ChangePermit> {
+    let agreement = if stack.runtime.is_elsewhere() { Agreement::Confirmed } else { Agreement::Command };
+    let change = PermitRequest { what: "a load test", reach: Reach::Data, agreement };
+    safety::permit(stack, change, consent, out).await
+}
 
 pub(super) async fn loadtest(stack: &Stack, command: LoadtestCommand, out: Out) -> Result<()> {
     let settings = &stack.loaded.config.loadtest;
     let scenario = |scenario: Scenario, flags: &RunFlags| plan(scenario, flags, settings);
     let start = async |kind: Scenario, flags: &RunFlags| {
-        let run = execute(stack, &scenario(kind, flags)?, out).await?;
+        let plan = scenario(kind, flags)?;
+        let permit = permit(stack, flags.offer.consent(), out).await?;
+        let run = execute(&permit, stack, &plan, out).await?;
         outcome(&run.1, &run.0)
     };
     match command {
@@ -39,9 +53,10 @@ pub(super) async fn loadtest(stack: &Stack, command: LoadtestCommand, out: Out) 
         }
         LoadtestCommand::List { all } => list(stack, all, out),
         LoadtestCommand::Show { run } => report::show(&named(stack, &run, out)?.run, out),
-        LoadtestCommand::Resume { run: name, force } => {
+        LoadtestCommand::Resume { run: name, force, offer } => {
             let dir = Runs::of(stack).find_begun(&name)?.dir;
-            let (dir, run) = run::resume(stack, &dir, force, &Progress::new(out)).await?;
+            let permit = permit(stack, offer.consent(), out).await?;
+            let (dir, run) = run::resume(&permit, stack, &dir, force, &Progress::new(out)).await?;
             conclude(stack, &dir, &run, out)?;
             outcome(&run, &dir)
         }
@@ -50,9 +65,9 @@ pub(super) async fn loadtest(stack: &Stack, command: LoadtestCommand, out: Out) 
     }
 }
 
-async fn execute(stack: &Stack, plan: &LoadPlan, out: Out) -> Result<(PathBuf, Run)> {
+async fn execute(permit: &ChangePermit, stack: &Stack, plan: &LoadPlan, out: Out) -> Result<(PathBuf, Run)> {
     out.say(run::describe(plan));
-    let (dir, run) = run::execute(stack, plan, &Progress::new(out)).await?;
+    let (dir, run) = run::execute(permit, stack, plan, &Progress::new(out)).await?;
     conclude(stack, &dir, &run, out)?;
     Ok((dir, run))
 }
@@ -83,9 +98,10 @@ async fn all(stack: &Stack, args: &AllArgs, out: Out) -> Result<()> {
         }
         plans.push(soak);
     }
+    let permit = permit(stack, args.run.offer.consent(), out).await?;
     let mut worst = Ok(());
     for (index, plan) in plans.iter().enumerate() {
-        let (dir, run) = execute(stack, plan, out).await?;
+        let (dir, run) = execute(&permit, stack, plan, out).await?;
         let ended = outcome(&run, &dir);
         // The levels beyond the breaking point are meant to fail; what must hold is that it works at all.
         let essential = matches!(plan.scenario, Scenario::Smoke | Scenario::Baseline);

@@ -6,9 +6,10 @@ use crate::cli::{PlanFlags, SeedArgs};
 use crate::clients::{kafka, redis::Redis};
 use crate::domain::database::{Migration, MigrationState};
 use crate::error::{Error, Result};
-use crate::plan::{CacheStep, DbStep, Plan, Step};
+use crate::permit::Reach;
+use crate::plan::{CacheStep, DbStep, KafkaStep, Plan, Step};
 use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
-use crate::stack::Stack;
+use crate::stack::{Stack, safety, up as rise};
 use nsys_contract::{schema, topics};
 use serde::Serialize;
 use std::time::Duration;
@@ -67,6 +68,43 @@ fn version(migrations: &[Migration]) -> i64 {
 }
 
 pub(super) async fn migrate(stack: &Stack, flags: &PlanFlags, out: Out) -> Result<()> {
+    carry_out(stack, &plan_migration(stack).await?, flags, None, out).await.map(|_| ())
+}
+
+/// Plans what `up` makes on a stack that nsys starts: the schema and the topics, as far as they are missing.
+/// Answers whether there is nothing left to do.
+///
+/// # Errors
+/// When PostgreSQL or Kafka does not answer; as [`carry_out`].
+pub(super) async fn lay_ground(
+    stack: &Stack,
+    (schema, topics): (bool, bool),
+    flags: &PlanFlags,
+    out: Out,
+) -> Result<bool> {
+    safety::check(stack, "up --migrate", Reach::Schema).await?;
+    let mut plan = Plan::new("schema and topics");
+    if schema {
+        plan = plan_migration(stack).await?;
+        plan.title = "schema and topics".into();
+    }
+    if topics {
+        let there = kafka::topics(&stack.endpoints.brokers(), PATIENCE).await?;
+        let missing = rise::wanted_topics(stack).into_iter();
+        let missing = missing.filter(|(name, _)| !there.iter().any(|(known, _)| known == name));
+        let missing: Vec<_> = missing.map(|(name, partitions)| (name.to_owned(), partitions)).collect();
+        if missing.is_empty() {
+            plan.notes.push("the topics are there already".into());
+        } else {
+            let replication = stack.loaded.config.kafka.replication;
+            plan.steps.push(Step::Kafka(KafkaStep::Create { topics: missing, replication }));
+        }
+    }
+    let made = carry_out(stack, &plan, flags, None, out).await?;
+    Ok(plan.is_empty() || made.is_some())
+}
+
+async fn plan_migration(stack: &Stack) -> Result<Plan> {
     let migrations = connect(stack).await?.migrations().await?;
     let of = |state: MigrationState| migrations.iter().filter(move |one| one.state == state);
     if let Some(changed) = of(MigrationState::Changed).next() {
@@ -87,7 +125,7 @@ pub(super) async fn migrate(stack: &Stack, flags: &PlanFlags, out: Out) -> Resul
     } else {
         plan.notes.push(format!("the schema is at {} already", version(&migrations)));
     }
-    carry_out(stack, &plan, flags, None, out).await.map(|_| ())
+    Ok(plan)
 }
 
 pub(super) async fn seed(stack: &Stack, args: &SeedArgs, out: Out) -> Result<()> {

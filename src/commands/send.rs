@@ -5,8 +5,9 @@ use super::export::Sink;
 use crate::cli::{ExportNotificationsArgs, OutputChoice, SendArgs};
 use crate::clients::api::Api;
 use crate::error::{Error, Result};
+use crate::permit::{Agreement, Consent, PermitRequest, Reach};
 use crate::render::{Out, Report, Tone, format, style::paint};
-use crate::stack::Stack;
+use crate::stack::{Stack, safety};
 use nsys_contract::api::{CreateNotification, ExportFormat, ExportQuery, Notification};
 use nsys_contract::status::{Channel, Status};
 use serde::Serialize;
@@ -41,8 +42,11 @@ pub(super) async fn send(stack: &Stack, args: &SendArgs, out: Out) -> Result<()>
     if args.dry_run {
         return out.json(&request);
     }
+    let change = PermitRequest { what: "send", reach: Reach::Api, agreement: Agreement::Command };
+    let consent = Consent { yes: false, name: args.confirm.as_deref() };
+    let permit = safety::permit(stack, change, consent, out).await?;
     let api = api_as(stack, args.sender.as_deref()).await?;
-    let mut sent = api.create_notification(&request).await?;
+    let mut sent = api.create_notification(&permit, &request).await?;
     if let Some(patience) = args.wait {
         sent = follow(&api, sent, patience, out).await?;
     }

@@ -1,13 +1,15 @@
 //! The commands around the stack: setup, up, down, ps, logs, restart, scale, health.
 
-use crate::cli::{DownArgs, HealthArgs, LogsArgs, RestartArgs, ScaleArgs, SetupArgs, UpArgs};
+use super::schema;
+use crate::cli::{DownArgs, HealthArgs, LogsArgs, PlanFlags, RestartArgs, ScaleArgs, SetupArgs, UpArgs};
 use crate::domain::health::{Component, Status, overall};
 use crate::domain::log::LogRequest;
 use crate::error::{Error, Result};
+use crate::permit::{Agreement, ChangePermit, PermitRequest, Reach};
 use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint, table::Table};
 use crate::stack::runtime::{Choice, Restart};
 use crate::stack::spec::{self, Record, State};
-use crate::stack::{Runtime, Stack, Wanted, health as probes, log, setup as tools, up as rise};
+use crate::stack::{Runtime, Stack, Wanted, health as probes, log, safety, setup as tools, up as rise};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -126,12 +128,23 @@ pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
         timeout: args.timeout,
         choice: Choice { only: args.only, with: args.with, without: args.without },
         restart: Vec::new(),
+        migrate: args.migrate,
     };
     let progress = Progress::new(out);
     let word = args.runtime.as_deref().unwrap_or(&stack.loaded.config.stack.runtime);
+    let dry_run = args.flags.change.dry_run;
+    let permit = if dry_run
+        || Runtime::named(word) == Some(Runtime::External)
+        || stack.runtime == Runtime::External && Runtime::named(word).is_none()
+    {
+        // A stack that runs elsewhere is only looked at.
+        None
+    } else {
+        Some(permit(stack, "up", &args.flags, out).await?)
+    };
     let runtime = match Runtime::named(word) {
         Some(runtime) => runtime,
-        None => Runtime::choose(stack, &progress).await,
+        None => Runtime::choose(permit.as_ref(), stack, &progress).await,
     };
     let stack = &Stack::on(runtime, stack.loaded.clone());
     if let Some(other) = Runtime::chosen_before(&stack.layout).filter(|other| *other != runtime)
@@ -144,11 +157,27 @@ pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
     }
     stack.attach().await?;
     let restarts = stack.restarts(&wanted).await?;
-    if args.change.dry_run {
+    if dry_run && !(runtime == Runtime::External && args.migrate) {
         return out.line(&[stack.intent(&wanted).await?, told_of(&restarts)].concat());
     }
-    wanted.restart = allowed(&restarts, args.change.yes, out)?;
-    let records = stack.up(wanted, &progress).await?;
+    wanted.restart = allowed(&restarts, &args.flags, out)?;
+    if args.migrate && runtime == Runtime::External {
+        stack.await_servers(&wanted, &progress).await?;
+        let chosen = |part: &str| wanted.choice.wants(part, true);
+        let ground = (chosen("schema"), chosen("topics"));
+        if !schema::lay_ground(stack, ground, &args.flags, out).await? {
+            return Ok(());
+        }
+    }
+    let records = match &permit {
+        Some(permit) => {
+            if args.migrate {
+                agree_to_job(stack, &args.flags, out).await?;
+            }
+            stack.up(permit, wanted, &progress).await?
+        }
+        None => stack.await_elsewhere(wanted, &progress).await?,
+    };
     out.report(&Parts::new(stack.runtime, records))?;
     out.say(format!("The API is at {}", stack.endpoints.api_url()));
     Ok(())
@@ -164,12 +193,12 @@ fn told_of(restarts: &[Restart]) -> String {
 }
 
 /// The parts with data that may be restarted, after that was shown and asked for.
-fn allowed(restarts: &[Restart], yes: bool, out: Out) -> Result<Vec<String>> {
+fn allowed(restarts: &[Restart], flags: &PlanFlags, out: Out) -> Result<Vec<String>> {
     if !restarts.is_empty() {
         out.say(format!("plan:{}", told_of(restarts)));
     }
     let names: Vec<_> = restarts.iter().filter(|one| one.holds_data).map(|one| one.part.clone()).collect();
-    if names.is_empty() || yes {
+    if names.is_empty() || flags.change.yes || flags.confirm.is_some() {
         return Ok(names);
     }
     let which = names.join(", ");
@@ -186,16 +215,38 @@ fn allowed(restarts: &[Restart], yes: bool, out: Out) -> Result<Vec<String>> {
     }
 }
 
+/// The permit for a change of the parts that the command itself asks for.
+async fn permit(stack: &Stack, what: &str, flags: &PlanFlags, out: Out) -> Result<ChangePermit> {
+    let change = PermitRequest { what, reach: Reach::Parts, agreement: Agreement::Command };
+    safety::permit(stack, change, flags.consent(), out).await
+}
+
+/// In a cluster a job migrates, against a database that nsys did not start and may not reach from here.
+async fn agree_to_job(stack: &Stack, flags: &PlanFlags, out: Out) -> Result<()> {
+    if stack.runtime != Runtime::Kubernetes {
+        // What nsys starts it migrates anyway.
+        return Ok(());
+    }
+    out.say("plan: the job prepare migrates the database of db.url and creates the topics that are missing");
+    out.say("  ! this cannot be taken back: migrations only go forward");
+    let change = PermitRequest { what: "the plan", reach: Reach::Parts, agreement: Agreement::ForGood };
+    safety::permit(stack, change, flags.consent(), out).await.map(|_| ())
+}
+
 pub(super) async fn down(stack: &Stack, args: DownArgs, out: Out) -> Result<()> {
-    if args.change.dry_run {
+    if args.flags.change.dry_run {
         let names: Vec<_> = stack.records().await?.into_iter().map(|record| record.name).collect();
         return out.line(&format!("would stop: {}", names.join(", ")));
     }
-    if args.volumes && !args.change.yes {
-        return Err(Error::refused("--volumes deletes the data of the stack")
-            .hint("confirm with: nsys down --volumes --yes"));
-    }
-    out.say(stack.down(args.volumes).await?);
+    stack.runtime.must_run_parts("stop the parts")?;
+    let permit = if args.volumes {
+        let what = "down --volumes, which deletes the data of the stack,";
+        let change = PermitRequest { what, reach: Reach::Parts, agreement: Agreement::ForGood };
+        safety::permit(stack, change, args.flags.consent(), out).await?
+    } else {
+        permit(stack, "down", &args.flags, out).await?
+    };
+    out.say(stack.down(&permit, args.volumes).await?);
     Ok(())
 }
 
@@ -223,18 +274,25 @@ pub(super) async fn restart(stack: &Stack, args: RestartArgs, out: Out) -> Resul
     let records = stack.records().await?;
     let asked = if args.parts.is_empty() { vec!["app".to_owned(), "worker".to_owned()] } else { args.parts };
     let names = chosen(&records, &asked)?;
-    if args.change.dry_run {
+    if args.flags.change.dry_run {
         return out.line(&format!("would restart: {}", names.join(", ")));
     }
-    one_after_the_other(stack, &records, &names, out).await?;
+    let permit = permit(stack, "restart", &args.flags, out).await?;
+    one_after_the_other(&permit, stack, &records, &names, out).await?;
     ps(stack, out).await
 }
 
 /// Restarts these parts; each must be ready before the next one goes.
-async fn one_after_the_other(stack: &Stack, records: &[Record], names: &[String], out: Out) -> Result<()> {
+async fn one_after_the_other(
+    permit: &ChangePermit,
+    stack: &Stack,
+    records: &[Record],
+    names: &[String],
+    out: Out,
+) -> Result<()> {
     let progress = Progress::new(out);
     for record in records.iter().filter(|record| names.contains(&record.name)) {
-        stack.restart(record).await?;
+        stack.restart(permit, record).await?;
         rise::wait_ready(stack, &record.name, Instant::now() + Duration::from_secs(60), &progress).await?;
     }
     Ok(())
@@ -244,14 +302,14 @@ async fn one_after_the_other(stack: &Stack, records: &[Record], names: &[String]
 ///
 /// # Errors
 /// When nsys does not run the parts, nothing runs, or a replica does not come back.
-pub(super) async fn restart_service(stack: &Stack, out: Out) -> Result<()> {
+pub(super) async fn restart_service(permit: &ChangePermit, stack: &Stack, out: Out) -> Result<()> {
     stack.runtime.must_run_parts("restart a part")?;
     let records = stack.records().await?;
     if records.is_empty() {
         return Err(Error::unreachable("nothing runs").hint("nsys up"));
     }
     let names = chosen(&records, &["app".to_owned(), "worker".to_owned()])?;
-    one_after_the_other(stack, &records, &names, out).await
+    one_after_the_other(permit, stack, &records, &names, out).await
 }
 
 /// Waits until every component is ok.
@@ -290,11 +348,13 @@ pub(super) async fn scale(stack: &Stack, args: ScaleArgs, out: Out) -> Result<()
         timeout: Duration::from_secs(120),
         choice: Choice::as_running(&records),
         restart: Vec::new(),
+        migrate: false,
     };
-    if args.change.dry_run {
+    if args.flags.change.dry_run {
         return out.line(&format!("would run {} app and {} worker", wanted.app, wanted.worker));
     }
-    let records = stack.up(wanted, &Progress::new(out)).await?;
+    let permit = permit(stack, "scale", &args.flags, out).await?;
+    let records = stack.up(&permit, wanted, &Progress::new(out)).await?;
     out.report(&Parts::new(stack.runtime, records))
 }
 

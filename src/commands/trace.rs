@@ -1,12 +1,13 @@
 //! `nsys trace`: one notification, followed from the request to its final status; `nsys traces`: recorded ones.
 
 use crate::cli::{OutputFormat, TraceArgs, TracesArgs};
-use crate::clients::{http, jaeger, kafka, postgres::Postgres};
+use crate::clients::{jaeger, kafka, postgres::Postgres};
 use crate::domain::partitioner;
 use crate::domain::trace::{Station, Summary, traceparent};
 use crate::error::{Error, Result};
+use crate::permit::{Agreement, Consent, PermitRequest, Reach};
 use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
-use crate::stack::{Stack, up};
+use crate::stack::{Stack, safety, up};
 use nsys_contract::api::paths;
 use nsys_contract::status::Status;
 use nsys_contract::topics;
@@ -55,7 +56,10 @@ impl Report for Journey {
 
 /// Sends one notification and follows it.
 pub(super) async fn trace(stack: &Stack, args: TraceArgs, out: Out) -> Result<()> {
-    let token = up::loadtest_user(stack).await?;
+    let change = PermitRequest { what: "trace", reach: Reach::Api, agreement: Agreement::Command };
+    let consent = Consent { yes: false, name: args.confirm.as_deref() };
+    let permit = safety::permit(stack, change, consent, out).await?;
+    let api = up::operator_api(stack).await?;
     let trace_id = Uuid::new_v4().simple().to_string();
     let user = format!("trace-{}", &trace_id[..12]);
     let (partition, end) = place_in_log(stack, &user).await?;
@@ -69,17 +73,9 @@ pub(super) async fn trace(stack: &Stack, args: TraceArgs, out: Out) -> Result<()
 
     let (sent, sent_ms) = (Instant::now(), jiff::Timestamp::now().as_millisecond());
     let after = move || sent.elapsed().as_secs_f64() * 1_000.0;
-    let answer = http::post_as(&url, &token, &[("traceparent", &header)], &body, PATIENCE).await?;
+    let made = api.create_traced(&permit, &[("traceparent", &header)], &body, PATIENCE).await;
     let answered = after();
-    if answer.status != 201 {
-        return Err(
-            Error::failed(format!("{url} answers {}: {}", answer.status, answer.body)).hint("nsys health")
-        );
-    }
-    let id: Uuid = answer.body["id"]
-        .as_str()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| Error::failed(format!("{url} answers without an id: {}", answer.body)))?;
+    let id = made.map_err(|error| error.hint("nsys health"))?;
     let brokers = stack.endpoints.brokers();
     let logged = kafka::find(&brokers, topics::NOTIFICATIONS, partition, end, id, PATIENCE);
     let followed = follow(&mut database, id, args.timeout, after);

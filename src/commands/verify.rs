@@ -1,7 +1,7 @@
 //! `nsys verify`: the whole sequence after a change, in one command: restart, wait until everything is
 //! ready, smoke test, the same load again, compare.
 
-use super::{compare, context, report, stack as parts};
+use super::{compare, context, loadtest, report, stack as parts};
 use crate::cli::VerifyArgs;
 use crate::domain::compare::{Change, Comparison, Metric, other_place};
 use crate::domain::run::Run;
@@ -10,6 +10,7 @@ use crate::domain::verdict::Verdict;
 use crate::error::{Error, Kind, Result};
 use crate::loadtest::plan::plan;
 use crate::loadtest::run as offer;
+use crate::permit::ChangePermit;
 use crate::render::{Out, Report, progress::Progress};
 use crate::stack::Stack;
 use serde::Serialize;
@@ -33,15 +34,16 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
         Ok((again(&run)?, run))
     };
     let before: Vec<(LoadPlan, Run)> = args.against.iter().map(load).collect::<Result<_>>()?;
+    let permit = &loadtest::permit(stack, args.offer.consent(), out).await?;
     if !args.no_restart {
         out.say("restarting the service");
-        parts::restart_service(stack, out).await?;
+        parts::restart_service(permit, stack, out).await?;
     }
     out.say("waiting until every part is ready");
     parts::wait_until_ready(stack, args.timeout).await?;
     same_place(stack, &before).await?;
     let smoke = plan(Scenario::Smoke, &Default::default(), &stack.loaded.config.loadtest)?;
-    let smoke = once(stack, &smoke, out).await?;
+    let smoke = once(permit, stack, &smoke, out).await?;
     if smoke.verdict != Verdict::Passed {
         return Err(Error::new(
             Kind::ThresholdsNotMet,
@@ -51,7 +53,7 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
     }
     let mut comparisons = Vec::new();
     for (plan, run) in before {
-        let after = once(stack, &plan, out).await?;
+        let after = once(permit, stack, &plan, out).await?;
         let noise = context::noise_floor(stack, [&run, &after]);
         comparisons.push(compare::compared(stack, &[run], &[after], &noise)?);
     }
@@ -69,8 +71,8 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
     Ok(())
 }
 
-async fn once(stack: &Stack, plan: &LoadPlan, out: Out) -> Result<Run> {
-    let (dir, run) = Box::pin(offer::execute(stack, plan, &Progress::new(out))).await?;
+async fn once(permit: &ChangePermit, stack: &Stack, plan: &LoadPlan, out: Out) -> Result<Run> {
+    let (dir, run) = Box::pin(offer::execute(permit, stack, plan, &Progress::new(out))).await?;
     report::write(stack, &dir)?;
     if run.state == "interrupted" {
         return Err(Error::interrupted("the verification was interrupted; what was measured is kept")

@@ -15,6 +15,7 @@ use crate::domain::calibration::{Client, Turn};
 use crate::domain::level::{GRACE_S, Level, Model, TIMEOUT_S, WARMUP};
 use crate::domain::scenario::{Engine, Place, Scenario};
 use crate::error::{Error, Result};
+use crate::permit::ChangePermit;
 use crate::render::format;
 use crate::render::progress::Progress;
 use crate::stack::{Stack, up};
@@ -45,7 +46,12 @@ pub fn level(rate: u32, seconds: u64) -> Level {
 ///
 /// # Errors
 /// When the stack does not answer, a load test runs already, an engine cannot be started, or Ctrl-C.
-pub async fn turns(stack: &Stack, ask: &Ask, progress: &Progress) -> Result<Vec<Turn>> {
+pub async fn turns(
+    permit: &ChangePermit,
+    stack: &Stack,
+    ask: &Ask,
+    progress: &Progress,
+) -> Result<Vec<Turn>> {
     let interrupt = Interrupt::listen();
     let _lock = engine::LoadLock::take(&stack.layout.run())?;
     interrupt.or(begin(stack), BEFORE_LOAD).await?;
@@ -58,8 +64,8 @@ pub async fn turns(stack: &Stack, ask: &Ask, progress: &Progress) -> Result<Vec<
             let line = progress.line(&format!("{} {round}/{}", client.as_str(), ask.rounds));
             line.update(&format!("{} on {}", ask.level.load(), ask.path));
             let turn = match client {
-                Client::K6 => turn(stack, ask, Engine::K6, Model::Open, &interrupt).await?,
-                Client::Native => turn(stack, ask, Engine::Native, Model::Open, &interrupt).await?,
+                Client::K6 => turn((permit, stack), ask, Engine::K6, Model::Open, &interrupt).await?,
+                Client::Native => turn((permit, stack), ask, Engine::Native, Model::Open, &interrupt).await?,
                 Client::Oha => other_turn(&url, &ask.level, &interrupt).await?,
             };
             line.finish(&format!(
@@ -106,9 +112,15 @@ async fn begin(stack: &Stack) -> Result<()> {
     Ok(())
 }
 
-async fn turn(stack: &Stack, ask: &Ask, engine: Engine, model: Model, interrupt: &Interrupt) -> Result<Turn> {
+async fn turn(
+    (permit, stack): (&ChangePermit, &Stack),
+    ask: &Ask,
+    engine: Engine,
+    model: Model,
+    interrupt: &Interrupt,
+) -> Result<Turn> {
     let offer = offer(stack, ask, engine, model).await?;
-    let (mut generator, mut news) = engine::start(&offer)?;
+    let (mut generator, mut news) = engine::begin(permit, &offer)?;
     let pids = generator.pids().to_vec();
     engine::claim(&offer.work, &offer.work, &pids)?;
     let mut meter = Meter::new(&pids);

@@ -22,6 +22,7 @@ use crate::domain::level::Window;
 use crate::domain::scenario::{Engine, Place, Scenario};
 use crate::domain::stream::Tick;
 use crate::error::{Error, Result};
+use crate::permit::ChangePermit;
 use serde_json::Value;
 use std::io::PipeWriter;
 use std::path::{Path, PathBuf};
@@ -70,7 +71,15 @@ pub enum News {
     Second(usize, Tick),
 }
 
-/// Starts the generators of a level.
+/// Offers the load of a level.
+///
+/// # Errors
+/// As [`start`].
+pub(super) fn begin(_permit: &ChangePermit, offer: &Offer) -> Result<(Generator, Receiver<News>)> {
+    start(offer)
+}
+
+/// Starts the generators of a level, whoever's service it is: a load test goes by [`begin`].
 ///
 /// # Errors
 /// When a file cannot be written or a program cannot be started.

@@ -15,6 +15,7 @@ use crate::domain::scenario::LoadPlan;
 use crate::domain::stream::Phase;
 use crate::domain::verdict::{Verdict, judge};
 use crate::error::{Context as _, Error, Result};
+use crate::permit::ChangePermit;
 use crate::render::progress::{Line, Progress};
 use crate::stack::{Stack, up};
 use offer::Offered;
@@ -34,6 +35,7 @@ const LONGEST_SIGN_IN: Duration = Duration::from_secs(60);
 /// What all levels of a run share.
 #[derive(Debug)]
 pub(super) struct Context<'a> {
+    pub(super) permit: &'a ChangePermit,
     pub(super) interrupt: &'a Interrupt,
     pub(super) stack: &'a Stack,
     pub(super) plan: &'a LoadPlan,

@@ -9,6 +9,7 @@ use crate::domain::scenario::LoadPlan;
 use crate::domain::stream::Phase;
 use crate::domain::verdict::{Verdict, of_run};
 use crate::error::{Context as _, Error, Kind, Result};
+use crate::permit::ChangePermit;
 use crate::render::progress::Progress;
 use crate::render::table::Table;
 use crate::render::{format, format::or_missing};
@@ -23,7 +24,12 @@ const BEFORE_LOAD: &str = "before any load was offered";
 ///
 /// # Errors
 /// When the stack does not answer, the load cannot be offered, or a result cannot be written.
-pub async fn execute(stack: &Stack, plan: &LoadPlan, progress: &Progress) -> Result<(PathBuf, Run)> {
+pub async fn execute(
+    permit: &ChangePermit,
+    stack: &Stack,
+    plan: &LoadPlan,
+    progress: &Progress,
+) -> Result<(PathBuf, Run)> {
     let interrupt = Interrupt::listen();
     let _lock = engine::LoadLock::take(&stack.layout.run())?;
     interrupt.or(ready(stack, plan, progress), BEFORE_LOAD).await?;
@@ -51,7 +57,7 @@ pub async fn execute(stack: &Stack, plan: &LoadPlan, progress: &Progress) -> Res
         levels: Vec::new(),
         verdict: Verdict::Unknown,
     };
-    drive(stack, plan, dir, run, progress).await
+    drive((permit, stack), plan, dir, run, progress).await
 }
 
 /// Goes on with an interrupted run at the level where it stopped.
@@ -59,7 +65,13 @@ pub async fn execute(stack: &Stack, plan: &LoadPlan, progress: &Progress) -> Res
 /// # Errors
 /// Refused when it is not interrupted, or when code, configuration or stack are different and `force` is
 /// not set; otherwise as [`execute`].
-pub async fn resume(stack: &Stack, dir: &Path, force: bool, progress: &Progress) -> Result<(PathBuf, Run)> {
+pub async fn resume(
+    permit: &ChangePermit,
+    stack: &Stack,
+    dir: &Path,
+    force: bool,
+    progress: &Progress,
+) -> Result<(PathBuf, Run)> {
     let mut run = store::load(dir)?;
     let plan = run.plan.clone().ok_or_else(|| {
         Error::refused(format!("{} was made by an older nsys, which kept no plan", run.id))
@@ -97,7 +109,7 @@ pub async fn resume(stack: &Stack, dir: &Path, force: bool, progress: &Progress)
     run.seams.push(Seam { level: run.levels.len() + 1, resumed_at, differences });
     run.state = "running".into();
     (run.finished_at, run.broken_off) = (None, None);
-    drive(stack, &plan, dir.to_owned(), run, progress).await
+    drive((permit, stack), &plan, dir.to_owned(), run, progress).await
 }
 
 /// Where a plan would be measured now, test data included.
@@ -129,7 +141,7 @@ async fn ready(stack: &Stack, plan: &LoadPlan, progress: &Progress) -> Result<()
 
 /// Runs the levels that are left, from the first step to the last word.
 async fn drive(
-    stack: &Stack,
+    (permit, stack): (&ChangePermit, &Stack),
     plan: &LoadPlan,
     dir: PathBuf,
     mut run: Run,
@@ -139,7 +151,7 @@ async fn drive(
     engine::claim(&work, &dir, &[])?;
     store::save(&dir, &run)?;
     let stream = Stream::begin(stack, &run, &dir, &plan.levels);
-    let outcome = steps(stack, plan, &dir, &mut run, &stream, progress).await;
+    let outcome = steps((permit, stack), plan, &dir, &mut run, &stream, progress).await;
     engine::release(&work);
     run.state = match &outcome {
         Ok(true) if run.stopped_by.is_some() => "stopped",
@@ -166,7 +178,7 @@ fn verdict(run: &Run) -> Verdict {
 
 /// Seeds and runs the levels; false when it was interrupted.
 async fn steps(
-    stack: &Stack,
+    (permit, stack): (&ChangePermit, &Stack),
     plan: &LoadPlan,
     dir: &Path,
     run: &mut Run,
@@ -178,8 +190,9 @@ async fn steps(
     line.update("test data");
     let settings = &stack.loaded.config.loadtest;
     let interrupt = Interrupt::listen();
-    let seed =
-        async { sampler::connect(stack).await?.seed(settings.seed_users, settings.seed_notifications).await };
+    let seed = async {
+        sampler::connect(stack).await?.seed(permit, settings.seed_users, settings.seed_notifications).await
+    };
     let added = match interrupt.or(seed, BEFORE_LOAD).await {
         Err(error) if error.kind == Kind::Interrupted => {
             line.finish("interrupted");
@@ -193,6 +206,7 @@ async fn steps(
     run.environment.rows = run.environment.rows.map(|rows| rows.saturating_add(seeded));
     let (environment, id) = (run.environment.clone(), run.id.clone());
     let context = Context {
+        permit,
         interrupt: &interrupt,
         stack,
         plan,

@@ -109,6 +109,13 @@ pub enum KafkaStep {
         /// How many there will be in total.
         to: u32,
     },
+    /// Creates topics.
+    Create {
+        /// Each with its partitions.
+        topics: Vec<(String, u32)>,
+        /// Copies of each partition.
+        replication: u32,
+    },
 }
 
 /// A change in Redis.
@@ -267,6 +274,10 @@ impl Step {
             Self::Kafka(KafkaStep::Partitions { topic, from, to }) => {
                 format!("raise {topic} from {from} to {to} partitions in total")
             }
+            Self::Kafka(KafkaStep::Create { topics, .. }) => {
+                let named = |(name, partitions): &(String, u32)| format!("{name} ({partitions} partitions)");
+                format!("create the topics {}", topics.iter().map(named).collect::<Vec<_>>().join(", "))
+            }
             Self::Cache(CacheStep::Flush { prefix, keys }) if prefix.is_empty() => {
                 format!("remove every key of the cache, {keys} now")
             }
@@ -321,6 +332,10 @@ impl Step {
             Self::Kafka(KafkaStep::Partitions { topic, to, .. }) => {
                 format!("CreatePartitions topic={topic} count={to}")
             }
+            Self::Kafka(KafkaStep::Create { topics, replication }) => {
+                let names: Vec<_> = topics.iter().map(|(name, _)| name.as_str()).collect();
+                format!("CreateTopics {} replication={replication}", names.join(" "))
+            }
             Self::Cache(CacheStep::Flush { prefix, .. }) => format!("SCAN MATCH {prefix}* + UNLINK"),
             Self::Cache(CacheStep::Warm { entries }) => format!("GET /notifications/{{id}} x {entries}"),
             Self::Config(change) => match &change.after {
@@ -338,8 +353,9 @@ impl Step {
         match self {
             Self::Db(DbStep::Analyze { .. } | DbStep::DropInvalid { .. } | DbStep::Seed { .. })
             | Self::Cache(CacheStep::Warm { .. })
+            | Self::Kafka(KafkaStep::Create { .. })
             | Self::Config(_) => Risk::Low,
-            Self::Db(DbStep::Reset { .. }) | Self::Kafka(_) => Risk::High,
+            Self::Db(DbStep::Reset { .. }) | Self::Kafka(KafkaStep::Partitions { .. }) => Risk::High,
             Self::Db(_) | Self::Service(_) | Self::Cache(CacheStep::Flush { .. }) => Risk::Medium,
             Self::Data(change) => change.risk(),
         }
@@ -364,7 +380,8 @@ impl Step {
             Self::Db(DbStep::Migrate { .. }) => "locks what a migration changes".into(),
             Self::Db(DbStep::Seed { .. } | DbStep::Unseed { .. }) => "writes rows".into(),
             Self::Db(DbStep::Reset { .. }) => "every request fails meanwhile".into(),
-            Self::Kafka(_) => "one rebalance of the group".into(),
+            Self::Kafka(KafkaStep::Partitions { .. }) => "one rebalance of the group".into(),
+            Self::Kafka(KafkaStep::Create { .. }) => "seconds".into(),
             Self::Cache(CacheStep::Flush { .. }) => "reads miss until entries are cached again".into(),
             Self::Cache(CacheStep::Warm { .. }) => "one read each".into(),
             Self::Config(_) => "nothing by itself".into(),
@@ -395,7 +412,7 @@ impl Step {
                 Self::Service(ServiceStep::Roll { to: one, .. }),
                 Self::Service(ServiceStep::Roll { to: two, .. }),
             ) => one == two,
-            (Self::Kafka(_), Self::Kafka(_))
+            (Self::Kafka(KafkaStep::Partitions { .. }), Self::Kafka(KafkaStep::Partitions { .. }))
             | (Self::Db(DbStep::Reset { .. }), Self::Db(DbStep::Reset { .. })) => true,
             _ => false,
         }
@@ -434,6 +451,9 @@ impl Step {
             | Self::Cache(CacheStep::Warm { .. }) => Undo::NotNeeded,
             Self::Kafka(KafkaStep::Partitions { topic, .. }) => {
                 Undo::Impossible(format!("Kafka cannot take partitions away from {topic}"))
+            }
+            Self::Kafka(KafkaStep::Create { .. }) => {
+                Undo::Impossible("deleting a topic would delete its messages".into())
             }
             Self::Cache(CacheStep::Flush { .. }) => {
                 Undo::Impossible("removed keys cannot be brought back; reads cache them again".into())

@@ -4,6 +4,7 @@ use super::layout::Layout;
 use super::spec::{Record, Reply, Request, Spec};
 use crate::clients::process::Identity;
 use crate::error::{Context, Error, Result};
+use crate::permit::ChangePermit;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -35,11 +36,27 @@ impl SocketDir {
     }
 }
 
-/// Sends one request; `None` when no supervisor runs.
+/// Has the supervisor change something; `None` when none runs.
 ///
 /// # Errors
 /// When the supervisor runs and refuses, or breaks off.
-pub async fn ask(layout: &Layout, request: &Request) -> Result<Option<Vec<Record>>> {
+pub async fn change(
+    _permit: &ChangePermit,
+    layout: &Layout,
+    request: &Request,
+) -> Result<Option<Vec<Record>>> {
+    ask(layout, request).await
+}
+
+/// The parts that the supervisor knows; `None` when none runs.
+///
+/// # Errors
+/// When the supervisor breaks off.
+pub async fn parts(layout: &Layout) -> Result<Option<Vec<Record>>> {
+    ask(layout, &Request::Ps).await
+}
+
+async fn ask(layout: &Layout, request: &Request) -> Result<Option<Vec<Record>>> {
     Ok(exchange(layout, request).await?.map(|reply| reply.parts))
 }
 
@@ -47,7 +64,7 @@ pub async fn ask(layout: &Layout, request: &Request) -> Result<Option<Vec<Record
 /// which does not tell.
 ///
 /// # Errors
-/// As [`ask`].
+/// As [`parts`].
 pub async fn specs(layout: &Layout) -> Result<Vec<Spec>> {
     match exchange(layout, &Request::Specs).await {
         Ok(reply) => Ok(reply.map(|reply| reply.specs).unwrap_or_default()),
@@ -123,9 +140,9 @@ fn holder_of(lock: &Path) -> Result<Option<String>> {
 /// The parts that run now, or nothing.
 ///
 /// # Errors
-/// As [`ask`].
+/// As [`parts`].
 pub async fn list(layout: &Layout) -> Result<Vec<Record>> {
-    Ok(ask(layout, &Request::Ps).await?.unwrap_or_default())
+    Ok(parts(layout).await?.unwrap_or_default())
 }
 
 /// What a killed supervisor left running.
@@ -147,7 +164,7 @@ pub fn leftovers(layout: &Layout) -> Result<Vec<Identity>> {
 ///
 /// # Errors
 /// When the records cannot be read.
-pub async fn end_leftovers(layout: &Layout) -> Result<usize> {
+pub async fn end_leftovers(_permit: &ChangePermit, layout: &Layout) -> Result<usize> {
     let (path, left) = (layout.run().join("parts.json"), leftovers(layout)?);
     futures::future::join_all(left.iter().map(|one| one.end(Duration::from_secs(10)))).await;
     if path.exists() {

@@ -4,6 +4,7 @@ use super::Stack;
 use crate::clients::{kafka, postgres::Postgres};
 use crate::domain::health::{Component, Status};
 use crate::error::{Kind, Result};
+use crate::permit::ChangePermit;
 use nsys_contract::topics;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// When Kafka does not answer, or refuses.
-pub async fn keep_by_time(stack: &Stack) -> Result<()> {
+pub async fn keep_by_time(permit: &ChangePermit, stack: &Stack) -> Result<()> {
     if stack.runtime.is_elsewhere() {
         return Ok(());
     }
@@ -26,7 +27,7 @@ pub async fn keep_by_time(stack: &Stack) -> Result<()> {
     for topic in topics::ALL {
         if let Some(why) = kafka::retention(&brokers, topic, TIMEOUT).await?.risk() {
             tracing::warn!("{topic}: {why}; it is kept by time alone from now on");
-            kafka::keep_by_time(&brokers, topic, time, TIMEOUT).await?;
+            kafka::keep_by_time(permit, &brokers, topic, time, TIMEOUT).await?;
         }
     }
     Ok(())

@@ -12,6 +12,7 @@ use super::{Layout, Stack};
 use crate::domain::log::LogRequest;
 use crate::domain::usage::Usage;
 use crate::error::{Error, Result};
+use crate::permit::ChangePermit;
 use crate::render::progress::Progress;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -43,6 +44,8 @@ pub struct Wanted {
     /// Parts with data that may be restarted when they run otherwise than they are to; others of them
     /// are left as they run.
     pub restart: Vec<String>,
+    /// Whether the database of a cluster's stack, which is somebody else's, shall be migrated.
+    pub migrate: bool,
 }
 
 /// A part that runs and that `up` would restart.
@@ -141,13 +144,14 @@ impl Runtime {
     }
 
     /// What `auto` means for `up`: what it meant before, else containers when an engine answers and
-    /// every image is there or can be had, else processes of this machine.
-    pub async fn choose(stack: &Stack, progress: &Progress) -> Self {
+    /// every image is there or can be had, else processes of this machine. Without a permit no image is
+    /// pulled or built to find out.
+    pub async fn choose(permit: Option<&ChangePermit>, stack: &Stack, progress: &Progress) -> Self {
         if let Some(before) = Self::chosen_before(&stack.layout) {
             return before;
         }
         let on_docker = Stack::on(Self::Docker, stack.loaded.clone());
-        match docker::available(&on_docker, progress).await {
+        match docker::available(permit, &on_docker, progress).await {
             Ok(()) => Self::Docker,
             Err(why) => {
                 progress.line("runtime").finish(&format!("local, for {}", why.message));
@@ -240,7 +244,12 @@ impl Stack {
     ///
     /// # Errors
     /// When a tool is missing, a port is taken, or a part is not ready in time; the message says which and why.
-    pub async fn up(&self, wanted: Wanted, progress: &Progress) -> Result<Vec<Record>> {
+    pub async fn up(
+        &self,
+        permit: &ChangePermit,
+        wanted: Wanted,
+        progress: &Progress,
+    ) -> Result<Vec<Record>> {
         let deadline = Instant::now() + wanted.timeout;
         self.layout.check()?;
         self.layout.create()?;
@@ -250,12 +259,12 @@ impl Stack {
             Error::refused("another nsys is bringing this stack up").hint("nsys ps shows how far it is")
         })?;
         let risen = tokio::select! {
-            risen = self.rise(&wanted, deadline, progress) => risen,
+            risen = self.rise(permit, &wanted, deadline, progress) => risen,
             _ = tokio::signal::ctrl_c() => Err(Error::interrupted("interrupted; what was started goes on running")
                 .hint("nsys up goes on with it, nsys down stops it")),
         };
         if risen.is_err() && self.runtime == Runtime::Local {
-            local::end_idle_supervisor(self).await;
+            local::end_idle_supervisor(permit, self).await;
         }
         risen?;
         self.records().await
@@ -263,12 +272,18 @@ impl Stack {
 
     /// Each runtime remembers itself right before it starts the first part: what comes up half is to be
     /// found, and taken down, there; what never began is no runtime of this stack.
-    async fn rise(&self, wanted: &Wanted, deadline: Instant, progress: &Progress) -> Result<()> {
+    async fn rise(
+        &self,
+        permit: &ChangePermit,
+        wanted: &Wanted,
+        deadline: Instant,
+        progress: &Progress,
+    ) -> Result<()> {
         match self.runtime {
-            Runtime::Local => local::up(self, wanted, deadline, progress).await,
-            Runtime::Docker => docker::up(self, wanted, deadline, progress).await,
-            Runtime::External => external::up(self, &wanted.choice, deadline, progress).await,
-            Runtime::Kubernetes => kubernetes::up(self, wanted, deadline, progress).await,
+            Runtime::Local => local::up(permit, self, wanted, deadline, progress).await,
+            Runtime::Docker => docker::up(permit, self, wanted, deadline, progress).await,
+            Runtime::External => external::await_ready(self, &wanted.choice, deadline, progress).await,
+            Runtime::Kubernetes => kubernetes::up(permit, self, wanted, deadline, progress).await,
         }
     }
 
@@ -282,6 +297,25 @@ impl Stack {
             Runtime::Local => local::restarts(self, wanted).await,
             Runtime::Docker | Runtime::External | Runtime::Kubernetes => Ok(Vec::new()),
         }
+    }
+
+    /// Waits until every part of a stack that runs elsewhere answers, and changes nothing there.
+    ///
+    /// # Errors
+    /// When one does not answer in time; refused when schema or topics are missing.
+    pub async fn await_elsewhere(&self, wanted: Wanted, progress: &Progress) -> Result<Vec<Record>> {
+        let deadline = Instant::now() + wanted.timeout;
+        self.layout.create()?;
+        external::await_ready(self, &wanted.choice, deadline, progress).await?;
+        self.records().await
+    }
+
+    /// Waits until the servers of a stack that runs elsewhere answer: PostgreSQL, Redis and Kafka.
+    ///
+    /// # Errors
+    /// When one does not in time.
+    pub async fn await_servers(&self, wanted: &Wanted, progress: &Progress) -> Result<()> {
+        external::await_servers(self, &wanted.choice, Instant::now() + wanted.timeout, progress).await
     }
 
     /// What `up` would do.
@@ -304,7 +338,7 @@ impl Stack {
                 wanted.worker
             ),
             Runtime::External => format!(
-                "would start nothing, create the schema and the topics where they are missing, and wait for {}",
+                "would start nothing and change nothing, look for schema and topics, and wait for {}",
                 self.endpoints.api_url()
             ),
         })
@@ -314,11 +348,11 @@ impl Stack {
     ///
     /// # Errors
     /// When it cannot be stopped.
-    pub async fn down(&self, volumes: bool) -> Result<String> {
+    pub async fn down(&self, permit: &ChangePermit, volumes: bool) -> Result<String> {
         match self.runtime {
-            Runtime::Local => local::down(self, volumes).await,
-            Runtime::Docker => docker::down(self, volumes).await,
-            Runtime::Kubernetes => kubernetes::down(self, volumes).await,
+            Runtime::Local => local::down(permit, self, volumes).await,
+            Runtime::Docker => docker::down(permit, self, volumes).await,
+            Runtime::Kubernetes => kubernetes::down(permit, self, volumes).await,
             Runtime::External => self.runtime.must_run_parts("stop the parts").map(|()| String::new()),
         }
     }
@@ -327,11 +361,11 @@ impl Stack {
     ///
     /// # Errors
     /// When it cannot be restarted.
-    pub async fn restart(&self, record: &Record) -> Result<()> {
+    pub async fn restart(&self, permit: &ChangePermit, record: &Record) -> Result<()> {
         match self.runtime {
-            Runtime::Local => local::restart(self, record).await,
-            Runtime::Docker => docker::restart(record).await,
-            Runtime::Kubernetes => kubernetes::restart(self, record).await,
+            Runtime::Local => local::restart(permit, self, record).await,
+            Runtime::Docker => docker::restart(permit, record).await,
+            Runtime::Kubernetes => kubernetes::restart(permit, self, record).await,
             Runtime::External => self.runtime.must_run_parts("restart a part"),
         }
     }

@@ -3,10 +3,17 @@
 
 use super::spec::State;
 use super::{Runtime, Stack, health, log};
-use crate::clients::{http, kafka, postgres::Postgres};
-use crate::error::{Error, Result};
+use crate::clients::{
+    api::{self, Api},
+    kafka,
+    postgres::Postgres,
+};
+use crate::error::{Error, Kind, Result};
+use crate::permit::ChangePermit;
 use crate::render::progress::Progress;
-use nsys_contract::{api, schema, topics};
+use nsys_contract::api::{Register, TokenGrant};
+use nsys_contract::status::Role;
+use nsys_contract::{schema, topics};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -55,77 +62,107 @@ pub async fn wait_ready(stack: &Stack, part: &str, deadline: Instant, progress: 
     }
 }
 
-/// Database, schema and topics, as far as they are missing.
+/// Database, schema and topics of a stack that nsys starts, as far as they are missing.
 ///
 /// # Errors
 /// When PostgreSQL or Kafka refuses.
-pub async fn ground(stack: &Stack, deadline: Instant) -> Result<()> {
+pub async fn ground(permit: &ChangePermit, stack: &Stack, deadline: Instant) -> Result<()> {
     let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(5));
     let database = async {
         let patience = Duration::from_secs(5);
-        if !stack.runtime.is_elsewhere() {
-            // Elsewhere the address names a database that is there already.
-            let server = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "postgres");
-            Postgres::connect(&server, patience).await?.ensure_database("notifications").await?;
-        }
+        let server = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "postgres");
+        Postgres::connect(&server, patience).await?.ensure_database(permit, "notifications").await?;
         let mut ours = Postgres::connect(&stack.database_url()?, patience).await?;
         if ours.schema_version().await.unwrap_or(0) < schema::REQUIRED_SCHEMA_VERSION {
-            ours.migrate().await?;
+            ours.migrate(permit).await?;
         }
         Ok(())
     };
-    let settings = &stack.loaded.config.kafka;
     let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
-    let wanted = [
-        (topics::NOTIFICATIONS, number(settings.partitions)),
-        (topics::RETRY, number(settings.partitions)),
-        (topics::DEAD_LETTERS, 1),
-    ];
+    let wanted = wanted_topics(stack).map(|(name, partitions)| (name, number(partitions)));
     let brokers = stack.endpoints.brokers();
     let topics = kafka::ensure_topics(
+        permit,
         &brokers,
         &wanted,
-        number(settings.replication),
-        settings.retention,
+        number(stack.loaded.config.kafka.replication),
+        stack.loaded.config.kafka.retention,
         left.min(Duration::from_secs(30)),
     );
     tokio::try_join!(database, topics)?;
-    log::keep_by_time(stack).await
+    log::keep_by_time(permit, stack).await
 }
 
-/// Logs the load-test account in, creating it on first use. Returns its token.
+/// The service's topics with their partitions.
+#[must_use]
+pub fn wanted_topics(stack: &Stack) -> [(&'static str, u32); 3] {
+    let partitions = stack.loaded.config.kafka.partitions;
+    [(topics::NOTIFICATIONS, partitions), (topics::RETRY, partitions), (topics::DEAD_LETTERS, 1)]
+}
+
+/// Name of the file with the load-test account's password.
+const PASSWORD: &str = "loadtest-user";
+
+/// A token of an administrator: the one that the configuration gives for a stack that runs elsewhere, or the
+/// load-test account's. Makes and promotes no account.
 ///
 /// # Errors
-/// When the API refuses.
+/// Refused when there is no such account here, or it is no administrator; when the API does not answer.
 pub async fn loadtest_user(stack: &Stack) -> Result<String> {
     let given = &stack.loaded.config.external.api_token;
     if stack.runtime.is_elsewhere() && !given.is_empty() {
         return Ok(given.clone());
     }
-    let (base, patience) = (stack.endpoints.api_url(), Duration::from_secs(15));
-    let password = stack.layout.secret("loadtest-user")?;
-    let login = api::Login { email: LOADTEST_USER.into(), password: password.clone() };
-    let sign_in = async || http::post(&format!("{base}{}", api::paths::LOGIN), &login, patience).await;
-    let mut answer = sign_in().await?;
-    let unknown = answer.status == 401;
-    // An account whose making was cut short is there, but is no administrator yet.
-    if unknown || answer.body["user"]["role"].as_str().is_some_and(|role| role != "ADMIN") {
-        if stack.loaded.config.stack.protected && stack.runtime.is_elsewhere() {
-            return Err(Error::refused("this stack is protected; nsys makes no account there")
-                .hint("give a token of an administrator: NSYS_EXTERNAL__API_TOKEN"));
-        }
-        if unknown {
-            let new = api::Register { email: LOADTEST_USER.into(), password, name: "Load test".into() };
-            let made = http::post(&format!("{base}{}", api::paths::REGISTER), &new, patience).await?;
-            if made.status != 201 {
-                let why = format!("cannot create {LOADTEST_USER}: {} {}", made.status, made.body);
-                return Err(Error::failed(why));
-            }
-        }
-        Postgres::connect(&stack.database_url()?, patience).await?.set_role(LOADTEST_USER, "ADMIN").await?;
-        answer = sign_in().await?;
+    let missing = |why: &str| {
+        let hint = if stack.runtime.is_elsewhere() {
+            "give a token of an administrator in NSYS_EXTERNAL__API_TOKEN, or have one made: nsys user bootstrap"
+        } else {
+            "nsys up makes it"
+        };
+        Err(Error::refused(format!("{LOADTEST_USER} {why}")).hint(hint))
+    };
+    let Some(password) = stack.layout.known_secret(PASSWORD)? else {
+        return missing("has no password here: nsys made no such account on this stack");
+    };
+    match sign_in(stack, &password).await? {
+        Some(grant) if grant.user.role == Role::Admin => Ok(grant.access_token),
+        Some(_) => missing("is no administrator"),
+        None => missing("is not known to the API"),
     }
-    answer.body["access_token"].as_str().map(str::to_owned).ok_or_else(|| {
-        Error::failed(format!("cannot sign {LOADTEST_USER} in: {} {}", answer.status, answer.body))
-    })
+}
+
+/// The same after the account was made an administrator, or made at all, where it is not one.
+///
+/// # Errors
+/// When the API or the database refuses.
+pub async fn make_loadtest_user(permit: &ChangePermit, stack: &Stack) -> Result<String> {
+    let password = stack.layout.secret(PASSWORD)?;
+    let known = sign_in(stack, &password).await?;
+    // An account whose making was cut short is there, but is no administrator yet.
+    if known.as_ref().is_none_or(|grant| grant.user.role != Role::Admin) {
+        if known.is_none() {
+            let new = Register { email: LOADTEST_USER.into(), password, name: "Load test".into() };
+            api::register(permit, &stack.endpoints.api_url(), &new).await?;
+        }
+        let mut database = Postgres::connect(&stack.database_url()?, Duration::from_secs(15)).await?;
+        database.set_role(permit, LOADTEST_USER, "ADMIN").await?;
+    }
+    loadtest_user(stack).await
+}
+
+/// Signs the load-test account in; absent when the API does not know it by this password.
+async fn sign_in(stack: &Stack, password: &str) -> Result<Option<TokenGrant>> {
+    match api::sign_in(&stack.endpoints.api_url(), LOADTEST_USER, password).await {
+        Ok(grant) => Ok(Some(grant)),
+        Err(error) if error.kind == Kind::Refused => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The service's API, called as the load-test account.
+///
+/// # Errors
+/// As [`loadtest_user`].
+pub async fn operator_api(stack: &Stack) -> Result<Api> {
+    Ok(Api::new(stack.endpoints.api_url(), loadtest_user(stack).await?))
 }

@@ -120,13 +120,13 @@ async fn a_stack_is_applied_watched_scaled_and_taken_away() {
     let place = Arc::new(Place::new());
 
     // Nothing there yet; a dry run says so and makes nothing.
-    let said = ok(&place, &["up", "--dry-run"]).await;
+    let said = ok(&place, &["up", "--migrate", "--dry-run"]).await;
     assert!(said.contains("namespace/notifications created (server dry run)"), "{said}");
     assert!(said.contains("deployment/app would be created with the namespace"), "{said}");
     assert!(server.get(&format!("/api/v1{OURS}")).await.is_none());
 
     // Without controllers nothing comes up: it says what it waits for.
-    let output = run(&place, &["up", "--timeout", "3s"]).await;
+    let output = run(&place, &["up", "--migrate", "--yes", "--timeout", "3s"]).await;
     let said = text(&output);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("prepare is not done: its pod was never started"), "{said}");
@@ -141,8 +141,8 @@ async fn a_stack_is_applied_watched_scaled_and_taken_away() {
             }
         })
     };
-    ok(&place, &["up", "--timeout", "60s"]).await;
-    let said = ok(&place, &["up", "--dry-run"]).await;
+    ok(&place, &["up", "--migrate", "--yes", "--timeout", "60s"]).await;
+    let said = ok(&place, &["up", "--migrate", "--dry-run"]).await;
     let lines: Vec<_> = said.lines().filter(|line| line.contains("(server dry run)")).collect();
     assert!(lines.len() >= 14 && lines.iter().all(|line| line.contains(" unchanged ")), "{said}");
 
@@ -178,7 +178,7 @@ async fn a_stack_is_applied_watched_scaled_and_taken_away() {
     let (code, said) =
         server.ask(Method::PATCH, &path, "application/apply-patch+yaml", theirs.to_string()).await;
     assert!(code.is_success(), "{said}");
-    let output = run(&place, &["up", "--timeout", "10s"]).await;
+    let output = run(&place, &["up", "--migrate", "--yes", "--timeout", "10s"]).await;
     assert_eq!(output.status.code(), Some(4), "{}", text(&output));
     assert!(text(&output).contains("revisionHistoryLimit"), "{}", text(&output));
 

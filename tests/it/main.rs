@@ -11,6 +11,7 @@ mod docker;
 mod kubernetes;
 mod load;
 mod rules;
+mod safety;
 mod sink;
 mod stack;
 mod support;

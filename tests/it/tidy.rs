@@ -19,6 +19,11 @@ fn sources(dir: &str) -> Vec<(String, String)> {
     files.iter().filter(|path| path.extension().is_some_and(|end| end == "rs")).map(read).collect()
 }
 
+fn sources_of(file: &str) -> Vec<(String, String)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    vec![(file.to_owned(), std::fs::read_to_string(path).unwrap())]
+}
+
 fn only_in(dir: &str, word: &str, allowed: &[&str]) {
     let mut seen = false;
     for (name, text) in sources(dir) {
@@ -82,9 +87,91 @@ fn only_apply_changes_a_part() {
     }
 }
 
+/// What a statement or a call that changes something holds.
+const CHANGING: [&str; 21] = [
+    "INSERT INTO",
+    "UPDATE ",
+    "DELETE FROM",
+    "DROP SCHEMA",
+    "CREATE DATABASE",
+    "LOCK TABLE",
+    "pg_cancel_backend",
+    ".run_direct(",
+    "UNLINK",
+    "PUBLISH",
+    ".create_topics(",
+    ".create_partitions(",
+    "Method::Post",
+    "Method::Patch",
+    "Method::Delete",
+    "http::post",
+    ".patch_scale(",
+    "api.restart(",
+    "api.delete(",
+    "stop_container(",
+    "AssertSqlSafe(sql.to_owned()",
+];
+/// Methods that hold such a word and change nothing: a sign-in, counts, a list of what others do, what
+/// happens in a transaction that is rolled back, and the HTTP calls that no other module sees.
+const LOOKS: [&str; 7] =
+    ["sign_in", "send_body", "count_redrive", "count_purge", "call", "builds", "execute"];
+
+/// Each function of a file: its name, its head and its body.
+fn functions(text: &str) -> Vec<(&str, &str, &str)> {
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let mut starts: Vec<_> = text.match_indices("fn ").map(|(at, _)| at).collect();
+    starts.retain(|at| text[..*at].ends_with([' ', '\n']));
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let read = |(start, end): (usize, usize)| {
+        let whole = &text[start + 3..end];
+        let (head, body) = whole.split_once("{\n").unwrap_or((whole, ""));
+        (whole.split(['(', '<']).next().unwrap_or_default(), head, body)
+    };
+    starts.iter().copied().zip(ends).map(read).collect()
+}
+
+#[test]
+fn no_client_changes_anything_without_a_permit() {
+    let mut held = 0;
+    for (name, text) in sources("src/clients") {
+        let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        for (function, head, body) in functions(&code.join("\n")) {
+            let word = CHANGING.iter().find(|word| body.contains(**word));
+            let Some(word) = word.filter(|_| !LOOKS.contains(&function)) else { continue };
+            assert!(head.contains("&ChangePermit"), "{name}: {function} holds {word} and asks for no permit");
+            held += 1;
+        }
+    }
+    assert!(held > 20, "only {held} changing methods were found");
+    // The calls below the service's API are seen by the clients alone.
+    let http =
+        sources("src/clients").into_iter().find(|(name, _)| name.ends_with("clients/http.rs")).unwrap().1;
+    assert!(!http.contains("pub async fn post") && !http.contains("pub async fn call"));
+}
+
+#[test]
+fn one_place_gives_permits() {
+    only_in("src", "_checked: ()", &["src/permit.rs"]);
+    only_in("src", "ChangePermit::grant(", &["src/stack/safety.rs", "src/permit.rs"]);
+    let inherited = "of_the_load_test_that_started_this_process(";
+    only_in("src", inherited, &["src/permit.rs", "src/loadtest/engine/cluster.rs"]);
+    for (name, text) in sources("src") {
+        let makes =
+            text.contains("impl Default for ChangePermit") || text.contains("impl Clone for ChangePermit");
+        assert!(!makes, "{name} makes permits");
+        assert!(!text.contains("engine::start("), "{name} offers load without a permit");
+    }
+    let permit =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/permit.rs")).unwrap();
+    assert!(
+        permit.contains("#[derive(Debug)]\npub struct ChangePermit {"),
+        "a permit can be copied or made up"
+    );
+}
+
 #[test]
 fn the_domain_does_no_io() {
-    for (name, text) in [sources("src/domain"), sources("src/plan")].concat() {
+    for (name, text) in [sources("src/domain"), sources("src/plan"), sources_of("src/permit.rs")].concat() {
         for word in [
             "tokio",
             "std::fs",

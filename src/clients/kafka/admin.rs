@@ -4,6 +4,7 @@ use super::offsets::offsets;
 use super::{Brokers, blocking, config, reason};
 use crate::domain::group::{Group, Member, read_assignment};
 use crate::error::{Error, Kind, Result};
+use crate::permit::ChangePermit;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -39,6 +40,7 @@ pub(super) fn admin(brokers: &Brokers) -> Result<AdminClient<DefaultClientContex
 /// # Errors
 /// When the broker refuses: fewer than there are, a topic that is gone, a missing right.
 pub async fn create_partitions(
+    _permit: &ChangePermit,
     brokers: &Brokers,
     topic: &str,
     total: u32,

@@ -3,6 +3,7 @@
 use super::admin::admin;
 use super::{Brokers, reason};
 use crate::error::{Error, Result};
+use crate::permit::ChangePermit;
 use nsys_contract::topics::{self, TopicRetention};
 use rdkafka::admin::{AdminOptions, AlterConfig, ConfigEntry, ConfigSource, ResourceSpecifier};
 use std::time::Duration;
@@ -36,7 +37,13 @@ pub async fn retention(brokers: &Brokers, topic: &str, timeout: Duration) -> Res
 ///
 /// # Errors
 /// When the broker does not answer, or refuses.
-pub async fn keep_by_time(brokers: &Brokers, topic: &str, time: Duration, timeout: Duration) -> Result<()> {
+pub async fn keep_by_time(
+    _permit: &ChangePermit,
+    brokers: &Brokers,
+    topic: &str,
+    time: Duration,
+    timeout: Duration,
+) -> Result<()> {
     let before = entries(brokers, topic, timeout).await?;
     // The request replaces all that the topic says itself.
     let own: Vec<_> = before

@@ -3,6 +3,7 @@
 use super::Postgres;
 use crate::domain::index::Index;
 use crate::error::{Context, Error, Result};
+use crate::permit::ChangePermit;
 use sqlx::Row;
 use std::time::Duration;
 
@@ -108,7 +109,12 @@ impl Postgres {
     ///
     /// # Errors
     /// When the lock is not to be had in time, which names who holds it, or the table is missing.
-    pub async fn probe_table_lock(&mut self, table: &str, patience: Duration) -> Result<()> {
+    pub async fn probe_table_lock(
+        &mut self,
+        _permit: &ChangePermit,
+        table: &str,
+        patience: Duration,
+    ) -> Result<()> {
         let sql = format!(
             "BEGIN; SET LOCAL lock_timeout = '{}ms'; LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE",
             patience.as_millis()
@@ -177,7 +183,7 @@ impl Postgres {
     ///
     /// # Errors
     /// The server's own message.
-    pub async fn run_within(&mut self, sql: &str, budget: Duration) -> Result<()> {
+    pub async fn run_within(&mut self, _permit: &ChangePermit, sql: &str, budget: Duration) -> Result<()> {
         let limits = format!(
             "SET lock_timeout = 0; SET statement_timeout = {}; SET application_name = 'nsys-tune'",
             budget.as_millis()
@@ -229,7 +235,7 @@ impl Postgres {
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn cancel(&mut self, backend: i32) -> Result<()> {
+    pub async fn cancel(&mut self, _permit: &ChangePermit, backend: i32) -> Result<()> {
         sqlx::query("SELECT pg_cancel_backend($1)")
             .bind(backend)
             .execute(&mut self.connection)
@@ -256,7 +262,7 @@ impl Postgres {
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn cancel_builds(&mut self) -> Result<()> {
+    pub async fn cancel_builds(&mut self, _permit: &ChangePermit) -> Result<()> {
         sqlx::query(
             "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'nsys-tune' AND datname = current_database() AND query LIKE 'CREATE INDEX%'",
         )

@@ -2,7 +2,9 @@
 
 use super::{MIGRATIONS, Postgres};
 use crate::domain::database::{Migration, MigrationState};
+use crate::domain::ownership::{SchemaOwner, Tables, owner};
 use crate::error::{Context, Error, Result};
+use crate::permit::ChangePermit;
 use sqlx::Row;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -73,6 +75,35 @@ impl Postgres {
         Ok(found)
     }
 
+    /// Whose schema this database holds.
+    ///
+    /// # Errors
+    /// Refused when this role cannot read which migrations were applied.
+    pub async fn schema_owner(&mut self) -> Result<SchemaOwner> {
+        let migrations = self.migrations().await.map_err(|cause| {
+            Error::refused(format!("whose schema this database holds cannot be told: {}", cause.message))
+        })?;
+        Ok(owner(&migrations, &self.columns().await?))
+    }
+
+    /// Every table that is nobody's extension, with its columns; of any schema but the server's own.
+    async fn columns(&mut self) -> Result<Tables> {
+        // Not information_schema, which leaves out what this role may not read.
+        let rows = sqlx::query(
+            "SELECT CASE WHEN n.nspname = 'public' THEN c.relname::text ELSE n.nspname || '.' || c.relname END,
+                    coalesce(array_agg(a.attname::text) FILTER (WHERE a.attname IS NOT NULL), '{}')
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+             WHERE c.relkind IN ('r', 'p', 'f') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+               AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+             GROUP BY 1",
+        )
+        .fetch_all(&mut self.connection)
+        .await
+        .context("cannot list the tables")?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get::<Vec<String>, _>(1).into_iter().collect())).collect())
+    }
+
     /// How many seeded notifications there are.
     ///
     /// # Errors
@@ -90,7 +121,7 @@ impl Postgres {
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn unseed_range(&mut self, from: u32, to: u32) -> Result<u64> {
+    pub async fn unseed_range(&mut self, _permit: &ChangePermit, from: u32, to: u32) -> Result<u64> {
         let done = sqlx::query(
             "DELETE FROM notifications WHERE id IN (SELECT md5('nsys-seed-' || n)::uuid FROM generate_series($1::int8, $2::int8 - 1) AS n)",
         )
@@ -106,7 +137,7 @@ impl Postgres {
     ///
     /// # Errors
     /// When a table is held, which names who holds it, or this role may not.
-    pub async fn reset_schema(&mut self, patience: Duration) -> Result<()> {
+    pub async fn reset_schema(&mut self, permit: &ChangePermit, patience: Duration) -> Result<()> {
         let sql = format!(
             "BEGIN; SET LOCAL lock_timeout = '{}ms'; DROP SCHEMA public CASCADE; CREATE SCHEMA public; COMMIT",
             patience.as_millis()
@@ -124,7 +155,7 @@ impl Postgres {
                 _ => Error::failed(format!("cannot drop the schema: {cause}")),
             });
         }
-        self.migrate().await
+        self.migrate(permit).await
     }
 }
 

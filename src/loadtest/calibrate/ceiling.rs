@@ -8,6 +8,7 @@ use crate::domain::scenario::Engine;
 use crate::error::Result;
 use crate::loadtest::engine::LoadLock;
 use crate::loadtest::interrupt::Interrupt;
+use crate::permit::ChangePermit;
 use crate::render::format;
 use crate::render::progress::Progress;
 use crate::stack::Stack;
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 /// # Errors
 /// When the stack does not answer, an engine cannot be started, or Ctrl-C.
 pub async fn ceilings(
-    stack: &Stack,
+    (permit, stack): (&ChangePermit, &Stack),
     path: &str,
     seconds: u64,
     rounds: u32,
@@ -35,7 +36,7 @@ pub async fn ceilings(
         for engine in [Engine::K6, Engine::Native] {
             let line = progress.line(&format!("{} {round}/{rounds}", engine.as_str()));
             line.update("as fast as it can");
-            let turn = turn(stack, &ask, engine, Model::Closed, &interrupt).await?;
+            let turn = turn((permit, stack), &ask, engine, Model::Closed, &interrupt).await?;
             line.finish(&format::rate(turn.throughput_rps));
             if let Some(pct) = turn.cpu_pct.filter(|_| turn.error_rate == Some(0.0)) {
                 let cpu_s = turn.requests as f64 / turn.throughput_rps * pct / 100.0;

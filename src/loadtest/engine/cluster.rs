@@ -6,6 +6,7 @@ use crate::clients::kubernetes::Cluster;
 use crate::clients::program::{Purpose, command};
 use crate::domain::log::LogRequest;
 use crate::error::{Context, Error, Kind, Result};
+use crate::permit::ChangePermit;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::future::Future;
@@ -86,6 +87,7 @@ pub fn plan_of(file: &Path) -> Option<Value> {
 /// When the cluster refuses an object, a runner fails or leaves no summary, or `stop` comes first.
 pub async fn drive(mut plan: Value, stop: impl Future<Output = ()>) -> Result<()> {
     let told: Told = serde_json::from_value(plan["cluster"].take()).context("no plan for a cluster")?;
+    let permit = &ChangePermit::of_the_load_test_that_started_this_process();
     let cluster = Cluster::connect(&told.place.context, &told.place.namespace).await?;
     let objects = Objects::new(&told.name, &told.place.namespace, &told.place.image, told.parallelism, &plan);
     let work = async {
@@ -95,7 +97,7 @@ pub async fn drive(mut plan: Value, stop: impl Future<Output = ()>) -> Result<()
             _ => error,
         })?;
         for object in objects.all() {
-            cluster.apply(object, false).await?;
+            cluster.apply(permit, object).await?;
         }
         finished(&cluster, &objects.run, told.seconds).await?;
         fetch(&cluster, &told).await
@@ -107,7 +109,7 @@ pub async fn drive(mut plan: Value, stop: impl Future<Output = ()>) -> Result<()
     // One that cannot be deleted keeps neither the others nor what happened.
     let mut left = Ok(());
     for object in objects.all().into_iter().rev() {
-        left = left.and(cluster.delete(object).await);
+        left = left.and(cluster.delete(permit, object).await);
     }
     ended.and(left)
 }

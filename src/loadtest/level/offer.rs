@@ -85,7 +85,7 @@ pub(super) async fn offer(
     line: &Line,
 ) -> Result<Offered> {
     line.update("starting the load generator");
-    let (mut generator, news) = engine::start(offer)?;
+    let (mut generator, news) = engine::begin(context.permit, offer)?;
     let ended = watch(context, number, level, offer, &mut generator, news, line).await;
     if !matches!(&ended, Ok(offered) if !offered.cut_short()) {
         line.update("stopping the load generator");

@@ -36,6 +36,11 @@ pub enum DataStep {
         /// The tenant; absent for one of its own.
         tenant: Option<String>,
     },
+    /// Makes the account that nsys works with an administrator; registers it where it is not known.
+    Bootstrap {
+        /// Its address.
+        email: String,
+    },
     /// Refuses an account from now on.
     Disable {
         /// Its address.
@@ -65,6 +70,9 @@ impl DataStep {
             }
             Self::Purge { matched, .. } => format!("delete {matched} dead letters for good"),
             Self::AddUser { email, role, .. } => format!("create the account {email} as {role}"),
+            Self::Bootstrap { email } => {
+                format!("make {email} an administrator, registering it where it is not known")
+            }
             Self::Disable { email } => format!("disable the account {email}"),
             Self::Enable { email } => format!("let the account {email} in again"),
             Self::Role { email, from, to } => format!("make {email} {to} instead of {from}"),
@@ -78,6 +86,7 @@ impl DataStep {
             }
             Self::Purge { query, .. } => format!("DELETE {} {}", paths::DEAD_LETTERS, as_json(query)),
             Self::AddUser { role, .. } => format!("POST {} role={role}", paths::ADMIN_USERS),
+            Self::Bootstrap { .. } => format!("POST {} + UPDATE users SET role = 'ADMIN'", paths::REGISTER),
             Self::Disable { .. } => format!("PATCH {} disabled=true", paths::ADMIN_USER),
             Self::Enable { .. } => format!("PATCH {} disabled=false", paths::ADMIN_USER),
             Self::Role { to, .. } => format!("PATCH {} role={to}", paths::ADMIN_USER),
@@ -89,6 +98,9 @@ impl DataStep {
         match self {
             Self::Redrive { .. } => Undo::Impossible("what was sent again cannot be called back".into()),
             Self::Purge { .. } => Undo::Impossible("deleted dead letters cannot be brought back".into()),
+            Self::Bootstrap { email } => Undo::Impossible(format!(
+                "it cannot take its own rights away; another administrator can: nsys user role {email} USER"
+            )),
             Self::AddUser { email, .. } | Self::Enable { email } => {
                 by(Self::Disable { email: email.clone() })
             }
@@ -103,7 +115,7 @@ impl DataStep {
             Self::Redrive { .. } | Self::Disable { .. } | Self::Enable { .. } | Self::Role { .. } => {
                 Risk::Medium
             }
-            Self::Purge { .. } => Risk::High,
+            Self::Purge { .. } | Self::Bootstrap { .. } => Risk::High,
         }
     }
 }

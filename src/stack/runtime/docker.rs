@@ -14,6 +14,7 @@ use crate::domain::container::{Container, Phase, Verdict};
 use crate::domain::log::LogRequest;
 use crate::domain::usage::Usage;
 use crate::error::{Context, Error, Result};
+use crate::permit::ChangePermit;
 use crate::stack::Stack;
 use crate::stack::spec::{Record, State};
 use futures::StreamExt;
@@ -114,22 +115,22 @@ pub(super) async fn logs(stack: &Stack, request: &LogRequest, each: &mut EachLin
     Ok(())
 }
 
-pub(super) async fn restart(record: &Record) -> Result<()> {
+pub(super) async fn restart(permit: &ChangePermit, record: &Record) -> Result<()> {
     let id = record
         .container
         .as_ref()
         .ok_or_else(|| Error::failed(format!("{} has no container", record.name)))?;
-    Engine::connect().await?.restart_container(id).await
+    Engine::connect().await?.restart_container(permit, id).await
 }
 
-pub(super) async fn down(stack: &Stack, volumes: bool) -> Result<String> {
+pub(super) async fn down(permit: &ChangePermit, stack: &Stack, volumes: bool) -> Result<String> {
     let before = records(stack).await?;
     files::unpack(stack)?;
     let mut args = vec!["down", "--remove-orphans"];
     if volumes {
         args.push("--volumes");
     }
-    compose(stack).await?.run(&args, |_| {}).await?;
+    compose(stack).await?.run(permit, &args, |_| {}).await?;
     let mut told = if before.is_empty() { "nothing ran".to_owned() } else { "stopped".to_owned() };
     if volumes {
         let dir = stack.layout.path("");

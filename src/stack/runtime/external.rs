@@ -5,13 +5,14 @@ use super::{Choice, Runtime};
 use crate::clients::prometheus;
 use crate::domain::usage::Usage;
 use crate::error::{Error, Result};
+use crate::permit::Reach;
 use crate::render::progress::Progress;
 use crate::stack::spec::{Record, State};
-use crate::stack::up::{ground, wait_ready};
-use crate::stack::{Stack, health};
+use crate::stack::up::wait_ready;
+use crate::stack::{Stack, health, safety};
 use tokio::time::Instant;
 
-/// What `up` waits for, and the ground it makes: the schema and the topics, both or none.
+/// What `up` waits for, and the ground it looks for: the schema and the topics.
 const PARTS: [&str; 7] = ["postgres", "redis", "kafka", "schema", "topics", "api", "prometheus"];
 
 /// One sample of an instant query.
@@ -85,33 +86,55 @@ async fn scraped(stack: &Stack, promql: &str) -> Vec<Sample> {
     series.iter().filter_map(sample).collect()
 }
 
-/// Starts nothing: makes the ground where it is missing, and waits until every part answers. On a
-/// protected stack it makes nothing either.
-pub(super) async fn up(stack: &Stack, choice: &Choice, deadline: Instant, progress: &Progress) -> Result<()> {
+/// Waits until the servers answer.
+pub(super) async fn await_servers(
+    stack: &Stack,
+    choice: &Choice,
+    deadline: Instant,
+    progress: &Progress,
+) -> Result<()> {
     stack.loaded.config.check_addresses()?;
     choice.check(Runtime::External, &PARTS)?;
-    let wait = async |parts: &[&'static str]| {
-        let chosen = parts.iter().filter(|part| choice.wants(part, true));
-        let waits = chosen.map(|part| wait_ready(stack, part, deadline, progress));
-        futures::future::try_join_all(waits).await.map(|_| ())
-    };
-    wait(&["postgres", "redis", "kafka"]).await?;
-    let missing = futures::future::join(health::probe(stack, "schema"), health::probe(stack, "topics")).await;
-    if choice.wants("schema", true)
-        && choice.wants("topics", true)
-        && let (Err(error), _) | (_, Err(error)) = missing
-    {
-        if stack.loaded.config.stack.protected {
-            return Err(Error::refused(format!("{}, and this stack is protected", error.message))
-                .hint("make it where the stack is run, or set stack.protected = false for this once"));
+    await_parts(stack, choice, &["postgres", "redis", "kafka"], deadline, progress).await
+}
+
+/// Starts nothing and makes nothing: says what is missing, and waits until every part answers.
+pub(super) async fn await_ready(
+    stack: &Stack,
+    choice: &Choice,
+    deadline: Instant,
+    progress: &Progress,
+) -> Result<()> {
+    await_servers(stack, choice, deadline, progress).await?;
+    if choice.wants("schema", true) {
+        safety::check(stack, "what nsys does here", Reach::Data).await?;
+    }
+    let mut missing = Vec::new();
+    for part in ["schema", "topics"] {
+        if choice.wants(part, true)
+            && let Err(error) = health::probe(stack, part).await
+        {
+            missing.push(error.message);
         }
-        let line = progress.line("ground");
-        line.update(&error.message);
-        ground(stack, deadline).await?;
-        line.finish("schema and topics are there");
+    }
+    if !missing.is_empty() {
+        return Err(Error::refused(format!("{}; nothing was made", missing.join("; ")))
+            .hint("nsys up --migrate shows what it would make, and asks"));
     }
     let last: &[_] =
         if stack.endpoints.prometheus_url().is_empty() { &["api"] } else { &["api", "prometheus"] };
-    wait(last).await?;
+    await_parts(stack, choice, last, deadline, progress).await?;
     stack.runtime.remember(&stack.layout)
+}
+
+async fn await_parts(
+    stack: &Stack,
+    choice: &Choice,
+    parts: &[&str],
+    deadline: Instant,
+    progress: &Progress,
+) -> Result<()> {
+    let chosen = parts.iter().filter(|part| choice.wants(part, true));
+    let waits = chosen.map(|part| wait_ready(stack, part, deadline, progress));
+    futures::future::try_join_all(waits).await.map(|_| ())
 }

@@ -8,6 +8,7 @@ use crate::clients::kubernetes::Cluster;
 use crate::domain::log::LogRequest;
 use crate::domain::pod::Pod;
 use crate::error::{Error, Result};
+use crate::permit::ChangePermit;
 use crate::render::progress::Progress;
 use crate::stack::Stack;
 use crate::stack::spec::{Record, State};
@@ -89,9 +90,9 @@ pub(super) async fn logs(stack: &Stack, request: &LogRequest, each: &mut EachLin
 }
 
 /// Restarts the whole role that a pod belongs to: pods of a deployment are replaced, not restarted.
-pub(super) async fn restart(stack: &Stack, record: &Record) -> Result<()> {
+pub(super) async fn restart(permit: &ChangePermit, stack: &Stack, record: &Record) -> Result<()> {
     let role = record.role().ok_or_else(|| Error::refused(format!("{} does its work once", record.name)))?;
-    cluster(stack).await?.roll(role).await
+    cluster(stack).await?.roll(permit, role).await
 }
 
 /// Asks the cluster what applying would do, and changes nothing. In kubectl's words.
@@ -102,8 +103,11 @@ pub(super) async fn dry_run(stack: &Stack, wanted: &Wanted) -> Result<String> {
     let there = cluster.has(&objects[0]).await?;
     for object in &objects {
         let (kind, name) = kind_and_name(object);
+        if kind == "Job" && !wanted.migrate {
+            continue;
+        }
         let word = if there || kind == "Namespace" {
-            cluster.apply(object, true).await?.as_str()
+            cluster.dry_run(object).await?.as_str()
         } else {
             // The server refuses to look at objects of a namespace that is not there.
             "would be created with the namespace"
@@ -113,7 +117,15 @@ pub(super) async fn dry_run(stack: &Stack, wanted: &Wanted) -> Result<String> {
     Ok(lines.join("\n"))
 }
 
-pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progress: &Progress) -> Result<()> {
+/// Applies the objects and waits. The job that migrates the database, which is somebody else's, only when
+/// that was asked for and agreed to.
+pub(super) async fn up(
+    permit: &ChangePermit,
+    stack: &Stack,
+    wanted: &Wanted,
+    deadline: Instant,
+    progress: &Progress,
+) -> Result<()> {
     let cluster = cluster(stack).await?;
     let objects = manifests::objects(stack, wanted.app, wanted.worker)?;
     let addresses = manifests::addresses(stack)?;
@@ -122,42 +134,53 @@ pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progre
     for object in &objects {
         let (kind, name) = kind_and_name(object);
         if kind == "Job" {
-            secrets(stack, &cluster, &addresses).await?;
-            replace_job(&cluster, object).await?;
+            secrets(permit, stack, &cluster, &addresses).await?;
+            if wanted.migrate {
+                replace_job(permit, &cluster, object).await?;
+            }
         } else {
-            let applied = cluster.apply(object, false).await?;
+            let applied = cluster.apply(permit, object).await?;
             line.update(&format!("{}/{name} {}", kind.to_lowercase(), applied.as_str()));
         }
     }
     line.finish(&format!("{} applied to {}", objects.len(), cluster.address));
-    wait_job(stack, &cluster, deadline, progress).await?;
+    if wanted.migrate {
+        wait_job(stack, &cluster, deadline, progress).await?;
+    }
     for role in ["worker", "app"] {
-        wait_rollout(stack, &cluster, role, deadline, progress).await?;
+        let ready = wait_rollout(stack, &cluster, role, deadline, progress).await;
+        ready.map_err(|error| {
+            if wanted.migrate {
+                error
+            } else {
+                error.hint(format!("nsys logs {role}; for schema and topics: nsys up --migrate"))
+            }
+        })?;
     }
     Ok(())
 }
 
 /// Addresses follow the configuration; the key is made once and kept.
-async fn secrets(stack: &Stack, cluster: &Cluster, addresses: &Value) -> Result<()> {
-    cluster.apply(addresses, false).await?;
+async fn secrets(permit: &ChangePermit, stack: &Stack, cluster: &Cluster, addresses: &Value) -> Result<()> {
+    cluster.apply(permit, addresses).await?;
     let key = manifests::signing_key(stack);
     if !cluster.has(&key).await? {
-        cluster.apply(&key, false).await?;
+        cluster.apply(permit, &key).await?;
     }
     Ok(())
 }
 
 /// A job cannot be changed, only made anew; one that is as it should be stays.
-async fn replace_job(cluster: &Cluster, object: &Value) -> Result<()> {
-    if cluster.apply(object, false).await.is_ok() {
+async fn replace_job(permit: &ChangePermit, cluster: &Cluster, object: &Value) -> Result<()> {
+    if cluster.apply(permit, object).await.is_ok() {
         return Ok(());
     }
-    cluster.delete(object).await?;
+    cluster.delete(permit, object).await?;
     let deadline = Instant::now() + Duration::from_secs(30);
     while cluster.has(object).await? && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
-    cluster.apply(object, false).await.map(|_| ())
+    cluster.apply(permit, object).await.map(|_| ())
 }
 
 async fn wait_job(stack: &Stack, cluster: &Cluster, deadline: Instant, progress: &Progress) -> Result<()> {
@@ -226,12 +249,12 @@ async fn pod_trouble(cluster: &Cluster, role: &str) -> Option<String> {
 }
 
 /// Deletes what `up` applied; namespace and secrets only with `volumes`.
-pub(super) async fn down(stack: &Stack, volumes: bool) -> Result<String> {
+pub(super) async fn down(permit: &ChangePermit, stack: &Stack, volumes: bool) -> Result<String> {
     let cluster = cluster(stack).await?;
     let objects = manifests::objects(stack, 1, 1)?;
     let keep = |object: &&Value| volumes || kind_and_name(object).0 != "Namespace";
     for object in objects.iter().rev().filter(keep) {
-        cluster.delete(object).await?;
+        cluster.delete(permit, object).await?;
     }
     Ok(if volumes {
         "stopped; the namespace with its secrets is being deleted, the data of PostgreSQL, Redis and Kafka is not nsys' to delete".into()

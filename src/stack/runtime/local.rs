@@ -8,11 +8,12 @@ use crate::clients::program::{Purpose, command};
 use crate::domain::log::{self, LogRequest};
 use crate::domain::usage::Usage;
 use crate::error::{Context, Error, Result};
+use crate::permit::ChangePermit;
 use crate::render::progress::Progress;
 use crate::stack::capacity::Capacity;
 use crate::stack::parts::Known;
 use crate::stack::spec::{Record, Request};
-use crate::stack::up::{ground, loadtest_user, wait_ready};
+use crate::stack::up::{ground, make_loadtest_user, wait_ready};
 use crate::stack::{Stack, control, parts, prepare, replica};
 use draft::Draft;
 use process_wrap::tokio::{CommandWrap, ProcessSession};
@@ -23,7 +24,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub(super) async fn records(stack: &Stack) -> Result<Vec<Record>> {
-    let Some(mut records) = control::ask(&stack.layout, &Request::Ps).await? else {
+    let Some(mut records) = control::parts(&stack.layout).await? else {
         return match control::leftovers(&stack.layout)?.len() {
             0 => Ok(Vec::new()),
             left => Err(Error::unreachable(format!(
@@ -54,7 +55,13 @@ pub(super) async fn restarts(stack: &Stack, wanted: &Wanted) -> Result<Vec<Resta
     Ok(Draft::new(stack, wanted).await?.restarts())
 }
 
-pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progress: &Progress) -> Result<()> {
+pub(super) async fn up(
+    permit: &ChangePermit,
+    stack: &Stack,
+    wanted: &Wanted,
+    deadline: Instant,
+    progress: &Progress,
+) -> Result<()> {
     wanted.choice.check(Runtime::Local, &PARTS)?;
     let chosen = |part: &str| wanted.choice.wants(part, !parts::OPTIONAL.contains(&part));
     let replicas: Vec<(&str, u32)> = (1..=wanted.app)
@@ -70,20 +77,20 @@ pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progre
     }
     let running = match &draft.running {
         Some(running) => running.clone(),
-        None => start_supervisor(stack).await?,
+        None => start_supervisor(permit, stack).await?,
     };
     check_ports(stack, &running, &replicas, |part| {
         wanted.choice.wants(part, part != replica::PART && !parts::OPTIONAL.contains(&part))
     })?;
-    lay_ground(stack, wanted, &draft, &replicas, deadline, progress).await?;
+    lay_ground((permit, stack), wanted, &draft, &replicas, deadline, progress).await?;
 
     // An optional part that an earlier `up` started stays until it is left out by name.
     let left_out = |name: &str| wanted.choice.without.iter().any(|part| part == name);
     let unwanted = running.iter().map(|record| record.name.clone()).filter(|name| left_out(name));
-    stop(stack, unwanted.collect()).await?;
+    stop(permit, stack, unwanted.collect()).await?;
     let traced =
         chosen("jaeger") || running.iter().any(|record| record.name == "jaeger" && !left_out(&record.name));
-    let replicated = follow(stack, wanted, &draft, deadline, progress).await?;
+    let replicated = follow(permit, stack, wanted, &draft, deadline, progress).await?;
     let (file, config) = prepare::service(stack, prepare::Helpers { replicated, traced })?;
     let names: Vec<_> = replicas.iter().map(|(role, index)| format!("{role}-{index}")).collect();
     let surplus: Vec<_> = running
@@ -91,22 +98,22 @@ pub(super) async fn up(stack: &Stack, wanted: &Wanted, deadline: Instant, progre
         .filter(|record| record.role().is_some() && !names.contains(&record.name))
         .map(|record| record.name.clone())
         .collect();
-    stop(stack, surplus).await?;
+    stop(permit, stack, surplus).await?;
     // One after the other: while one restarts with a new configuration, its siblings serve.
     for (role, index) in &replicas {
         let spec = parts::replica(stack, role, *index, (&file, &config), Known(&draft.known))?;
-        send(stack, Request::Start { specs: vec![spec] }).await?;
+        send(permit, stack, Request::Start { specs: vec![spec] }).await?;
         wait_ready(stack, &format!("{role}-{index}"), deadline, progress).await?;
     }
     if replicas.iter().any(|(role, _)| *role == "app") {
-        loadtest_user(stack).await?;
+        make_loadtest_user(permit, stack).await?;
     }
     Ok(())
 }
 
 /// Starts what the service stands on, and makes schema and topics.
 async fn lay_ground(
-    stack: &Stack,
+    (permit, stack): (&ChangePermit, &Stack),
     wanted: &Wanted,
     draft: &Draft,
     replicas: &[(&str, u32)],
@@ -124,18 +131,19 @@ async fn lay_ground(
     }
     line.finish("ready");
     stack.runtime.remember(&stack.layout)?;
-    send(stack, Request::Start { specs }).await?;
+    send(permit, stack, Request::Start { specs }).await?;
     let names: Vec<_> = draft.ground.iter().map(|spec| spec.name.as_str()).collect();
     let waits = names.iter().map(|part| wait_ready(stack, part, deadline, progress));
     futures::future::try_join_all(waits).await?;
     if names.contains(&"postgres") && names.contains(&"kafka") {
-        ground(stack, deadline).await?;
+        ground(permit, stack, deadline).await?;
     }
     Ok(())
 }
 
 /// Starts the replica of PostgreSQL when it was asked for, and keeps one that runs. Tells whether one runs.
 async fn follow(
+    permit: &ChangePermit,
     stack: &Stack,
     wanted: &Wanted,
     draft: &Draft,
@@ -150,37 +158,37 @@ async fn follow(
         line.finish("copied");
     }
     if !draft.stays(spec, wanted) {
-        send(stack, Request::Start { specs: vec![spec.clone()] }).await?;
+        send(permit, stack, Request::Start { specs: vec![spec.clone()] }).await?;
     }
     wait_ready(stack, replica::PART, deadline, progress).await?;
     Ok(true)
 }
 
 /// Ends a supervisor that keeps nothing: what an `up` that failed early leaves.
-pub(super) async fn end_idle_supervisor(stack: &Stack) {
-    let asked = control::ask(&stack.layout, &Request::Ps).await;
+pub(super) async fn end_idle_supervisor(permit: &ChangePermit, stack: &Stack) {
+    let asked = control::parts(&stack.layout).await;
     if asked.is_ok_and(|parts| parts.is_some_and(|parts| parts.is_empty())) {
         // The failure that came before is what is told.
-        let _ = control::ask(&stack.layout, &Request::Shutdown).await;
+        let _ = control::change(permit, &stack.layout, &Request::Shutdown).await;
     }
 }
 
-async fn stop(stack: &Stack, names: Vec<String>) -> Result<()> {
+async fn stop(permit: &ChangePermit, stack: &Stack, names: Vec<String>) -> Result<()> {
     if !names.is_empty() {
-        send(stack, Request::Stop { names }).await?;
+        send(permit, stack, Request::Stop { names }).await?;
     }
     Ok(())
 }
 
-async fn send(stack: &Stack, request: Request) -> Result<Vec<Record>> {
-    control::ask(&stack.layout, &request).await?.ok_or_else(|| {
+async fn send(permit: &ChangePermit, stack: &Stack, request: Request) -> Result<Vec<Record>> {
+    control::change(permit, &stack.layout, &request).await?.ok_or_else(|| {
         Error::failed("the supervisor ended")
             .hint(format!("see {}", stack.layout.log("supervisor").display()))
     })
 }
 
-async fn start_supervisor(stack: &Stack) -> Result<Vec<Record>> {
-    control::end_leftovers(&stack.layout).await?;
+async fn start_supervisor(permit: &ChangePermit, stack: &Stack) -> Result<Vec<Record>> {
+    control::end_leftovers(permit, &stack.layout).await?;
     let log = std::fs::File::create(stack.layout.log("supervisor"))
         .context("cannot create the supervisor's log")?;
     let own = std::env::current_exe().context("cannot find nsys itself")?;
@@ -192,7 +200,7 @@ async fn start_supervisor(stack: &Stack) -> Result<Vec<Record>> {
     let mut child = command.wrap(ProcessSession).spawn().context("cannot start the supervisor")?;
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        if let Some(parts) = control::ask(&stack.layout, &Request::Ps).await? {
+        if let Some(parts) = control::parts(&stack.layout).await? {
             return Ok(parts);
         }
         if let Ok(Some(status)) = child.try_wait() {
@@ -244,13 +252,13 @@ fn check_ports(
     Ok(())
 }
 
-pub(super) async fn restart(stack: &Stack, record: &Record) -> Result<()> {
-    send(stack, Request::Restart { names: vec![record.name.clone()] }).await.map(|_| ())
+pub(super) async fn restart(permit: &ChangePermit, stack: &Stack, record: &Record) -> Result<()> {
+    send(permit, stack, Request::Restart { names: vec![record.name.clone()] }).await.map(|_| ())
 }
 
-pub(super) async fn down(stack: &Stack, volumes: bool) -> Result<String> {
-    let mut told = if control::ask(&stack.layout, &Request::Shutdown).await?.is_none() {
-        match control::end_leftovers(&stack.layout).await? {
+pub(super) async fn down(permit: &ChangePermit, stack: &Stack, volumes: bool) -> Result<String> {
+    let mut told = if control::change(permit, &stack.layout, &Request::Shutdown).await?.is_none() {
+        match control::end_leftovers(permit, &stack.layout).await? {
             0 => "nothing ran".to_owned(),
             ended => format!("ended {ended} processes a killed supervisor left"),
         }

@@ -36,7 +36,7 @@ pub(super) fn a_run_whose_every_request_failed_says_so(place: &Place) {
     for engine in ["k6", "native"] {
         let mut command = elsewhere(
             place,
-            &["loadtest", "smoke", "--engine", engine, "--rates", "20/s:4s", "--stabilise", "5s"],
+            &["loadtest", "smoke", "--engine", engine, "--rates", "20/s:4s", "--stabilise", "5s", "--yes"],
         );
         command.env("NSYS_EXTERNAL__API_URL", format!("http://127.0.0.1:{front}"));
         let prometheus = format!("http://127.0.0.1:{}", 9_090 + place.offset);

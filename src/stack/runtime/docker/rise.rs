@@ -6,13 +6,14 @@ use crate::clients::docker::Engine;
 use crate::clients::process;
 use crate::domain::container::{Container, Phase};
 use crate::error::{Error, Kind, Result};
+use crate::permit::ChangePermit;
 use crate::render::progress::{Line, Progress};
 use crate::stack::Stack;
 use crate::stack::layout::write_private;
 use crate::stack::log;
 use crate::stack::runtime::{Choice, Runtime, Wanted};
 use crate::stack::spec::State;
-use crate::stack::up::{loadtest_user, wait_ready};
+use crate::stack::up::{make_loadtest_user, wait_ready};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -22,19 +23,27 @@ const GROUND: &str = "prepare";
 const GRACE_S: i32 = 30;
 
 /// Whether a stack can be brought up in containers here: an engine, Compose, and every image there
-/// or to be had.
+/// or, with a permit, to be had.
 ///
 /// # Errors
 /// The reason why not.
-pub(in crate::stack::runtime) async fn available(stack: &Stack, progress: &Progress) -> Result<()> {
+pub(in crate::stack::runtime) async fn available(
+    permit: Option<&ChangePermit>,
+    stack: &Stack,
+    progress: &Progress,
+) -> Result<()> {
     let engine = Engine::connect().await?;
     stack.layout.create()?;
     files::unpack(stack)?;
     let compose = compose(stack).await?;
-    images(stack, &engine, &compose, &progress.line("images")).await
+    match permit {
+        Some(permit) => images(permit, stack, &engine, &compose, &progress.line("images")).await,
+        None => Ok(()),
+    }
 }
 
 pub(in crate::stack::runtime) async fn up(
+    permit: &ChangePermit,
     stack: &Stack,
     wanted: &Wanted,
     deadline: Instant,
@@ -44,7 +53,7 @@ pub(in crate::stack::runtime) async fn up(
     adopt_password(stack).await?;
     files::unpack(stack)?;
     let mut compose = compose(stack).await?;
-    let known = compose.lines(&["config", "--services"]).await?;
+    let known = compose.config(&["--services"]).await?;
     wanted.choice.check(Runtime::Docker, &known.iter().map(String::as_str).collect::<Vec<_>>())?;
     let services = chosen(&wanted.choice, known);
     let has = |name: &str| services.iter().any(|service| service == name);
@@ -53,7 +62,7 @@ pub(in crate::stack::runtime) async fn up(
     }
     let there = engine.containers(&project(stack)).await?;
     check_ports(stack, &services, &there)?;
-    images(stack, &engine, &compose, &progress.line("images")).await?;
+    images(permit, stack, &engine, &compose, &progress.line("images")).await?;
     stack.runtime.remember(&stack.layout)?;
     let mut rolls = Vec::new();
     for role in ["app", "worker"] {
@@ -62,12 +71,12 @@ pub(in crate::stack::runtime) async fn up(
         }
     }
     if !rolls.is_empty() && has(GROUND) {
-        lay_ground(stack, &compose, deadline, progress).await?;
+        lay_ground(permit, stack, &compose, deadline, progress).await?;
     }
     for one in &rolls {
-        roll(stack, &engine, &compose, one, &there, deadline, progress).await?;
+        roll((permit, stack, &engine, &compose), one, &there, deadline, progress).await?;
     }
-    start(stack, &compose, wanted, &services, deadline, progress).await?;
+    start((permit, stack, &compose), wanted, &services, deadline, progress).await?;
     if has(GROUND) {
         ground_is_laid(stack, deadline).await?;
     }
@@ -81,7 +90,7 @@ pub(in crate::stack::runtime) async fn up(
         wait_ready(stack, &replica.name, deadline, progress).await?;
     }
     if running.iter().any(|one| one.role() == Some("app")) {
-        loadtest_user(stack).await?;
+        make_loadtest_user(permit, stack).await?;
     }
     Ok(())
 }
@@ -113,19 +122,25 @@ pub(crate) async fn adopt_password(stack: &Stack) -> Result<()> {
 }
 
 /// Pulls and builds what is missing, and nothing else.
-async fn images(stack: &Stack, engine: &Engine, compose: &Compose, line: &Line) -> Result<()> {
+async fn images(
+    permit: &ChangePermit,
+    stack: &Stack,
+    engine: &Engine,
+    compose: &Compose,
+    line: &Line,
+) -> Result<()> {
     let docker = &stack.loaded.config.docker;
     let ours = [docker.service_image.as_str(), docker.nsys_image.as_str()];
     let (mut pull, mut build) = (Vec::new(), Vec::new());
-    for image in compose.lines(&["config", "--images"]).await? {
+    for image in compose.config(&["--images"]).await? {
         if !engine.has_image(&image).await {
             if ours.contains(&image.as_str()) { build.push(image) } else { pull.push(image) }
         }
     }
     if !pull.is_empty() {
         line.update(&format!("pulls {}", pull.join(", ")));
-        let told =
-            compose.run(&["pull", "--policy", "missing", "--ignore-buildable"], |text| line.update(text));
+        let pull = ["pull", "--policy", "missing", "--ignore-buildable"];
+        let told = compose.run(permit, &pull, |text| line.update(text));
         told.await.map_err(|error| error.hint("without a registry: nsys up --runtime local"))?;
     }
     if !build.is_empty() {
@@ -134,7 +149,7 @@ async fn images(stack: &Stack, engine: &Engine, compose: &Compose, line: &Line) 
                 .hint("run nsys up where the sources are, or name another image: docker.service_image"));
         }
         line.update(&format!("builds {} (the first time takes some minutes)", build.join(", ")));
-        compose.run(&["build", "app", "prepare"], |text| line.update(text)).await?;
+        compose.run(permit, &["build", "app", "prepare"], |text| line.update(text)).await?;
     }
     line.finish("all there");
     Ok(())
@@ -171,15 +186,22 @@ fn check_ports(stack: &Stack, services: &[String], there: &[Container]) -> Resul
 }
 
 /// Schema and topics, before the replicas that need them: new ones may ask for more than the old ones.
-async fn lay_ground(stack: &Stack, compose: &Compose, deadline: Instant, progress: &Progress) -> Result<()> {
+async fn lay_ground(
+    permit: &ChangePermit,
+    stack: &Stack,
+    compose: &Compose,
+    deadline: Instant,
+    progress: &Progress,
+) -> Result<()> {
     let line = progress.line(GROUND);
     line.update("schema and topics");
-    let started = compose.run(&["up", "--detach", "--no-build", GROUND], |text| line.update(text)).await;
+    let up = ["up", "--detach", "--no-build", GROUND];
+    let started = compose.run(permit, &up, |text| line.update(text)).await;
     if let Err(error) = started {
         return Err(culprit(stack, error).await);
     }
     ground_is_laid(stack, deadline).await?;
-    log::keep_by_time(stack).await?;
+    log::keep_by_time(permit, stack).await?;
     line.finish("done");
     Ok(())
 }
@@ -213,7 +235,7 @@ struct Roll<'a> {
 
 impl<'a> Roll<'a> {
     async fn needed(compose: &Compose, role: &'static str, there: &'a [Container]) -> Result<Option<Self>> {
-        let hashes = compose.lines(&["config", "--hash", role]).await?;
+        let hashes = compose.config(&["--hash", role]).await?;
         let hash = hashes.iter().find_map(|line| line.strip_prefix(role)).map(str::trim).unwrap_or_default();
         let all = there.iter().filter(|one| one.service == role && one.phase == Phase::Running);
         let (same, old): (Vec<_>, Vec<_>) = all.partition(|one| one.config_hash == hash);
@@ -224,9 +246,7 @@ impl<'a> Roll<'a> {
 /// Replaces old replicas: new ones beside them first, and when those are ready the old ones finish what
 /// they have and go.
 async fn roll(
-    stack: &Stack,
-    engine: &Engine,
-    compose: &Compose,
+    (permit, stack, engine, compose): (&ChangePermit, &Stack, &Engine, &Compose),
     Roll { role, same, old }: &Roll<'_>,
     there: &[Container],
     deadline: Instant,
@@ -236,7 +256,7 @@ async fn roll(
     line.update(&format!("starts {} with the new configuration", old.len()));
     let scale = format!("{role}={}", same + 2 * old.len());
     let args = ["up", "--detach", "--no-deps", "--no-recreate", "--no-build", "--scale", &scale, role];
-    compose.run(&args, |_| {}).await?;
+    compose.run(permit, &args, |_| {}).await?;
     let fresh = engine.containers(&project(stack)).await?;
     let fresh =
         fresh.iter().filter(|one| one.service == *role && !there.iter().any(|known| known.id == one.id));
@@ -245,7 +265,7 @@ async fn roll(
     }
     for replica in old {
         line.update(&format!("{} finishes what it has", record(replica).name));
-        engine.retire_container(&replica.id, GRACE_S).await?;
+        engine.retire_container(permit, &replica.id, GRACE_S).await?;
     }
     line.finish("runs with the new configuration");
     Ok(())
@@ -253,8 +273,7 @@ async fn roll(
 
 /// Lets Compose start everything in order, and shows meanwhile what each part still waits for.
 async fn start(
-    stack: &Stack,
-    compose: &Compose,
+    (permit, stack, compose): (&ChangePermit, &Stack, &Compose),
     wanted: &Wanted,
     services: &[String],
     deadline: Instant,
@@ -275,7 +294,7 @@ async fn start(
     let left = deadline.saturating_duration_since(Instant::now());
     let outcome = tokio::time::timeout(left, async {
         tokio::select! {
-            outcome = compose.run(&args, |text| tracing::debug!(text, "compose")) => outcome,
+            outcome = compose.run(permit, &args, |text| tracing::debug!(text, "compose")) => outcome,
             never = show(stack, &line) => never,
         }
     });

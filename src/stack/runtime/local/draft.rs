@@ -4,7 +4,7 @@
 use crate::error::Result;
 use crate::stack::parts::{self, Known};
 use crate::stack::runtime::{Restart, Wanted};
-use crate::stack::spec::{Record, Request, Spec, State};
+use crate::stack::spec::{Record, Spec, State};
 use crate::stack::{Stack, control, replica};
 
 /// Parts as they are to run, beside those that run.
@@ -22,7 +22,7 @@ pub(super) struct Draft {
 impl Draft {
     pub(super) async fn new(stack: &Stack, wanted: &Wanted) -> Result<Self> {
         let known = control::specs(&stack.layout).await?;
-        let running = control::ask(&stack.layout, &Request::Ps).await?;
+        let running = control::parts(&stack.layout).await?;
         let chosen = |part: &str| wanted.choice.wants(part, !parts::OPTIONAL.contains(&part));
         let names: Vec<_> =
             parts::INFRASTRUCTURE.into_iter().chain(parts::OPTIONAL).filter(|part| chosen(part)).collect();
@@ -108,7 +108,14 @@ mod tests {
 
     fn wanted(restart: &[&str]) -> Wanted {
         let restart = restart.iter().map(|part| (*part).to_owned()).collect();
-        Wanted { app: 1, worker: 1, timeout: Duration::ZERO, choice: Choice::default(), restart }
+        Wanted {
+            app: 1,
+            worker: 1,
+            timeout: Duration::ZERO,
+            choice: Choice::default(),
+            restart,
+            migrate: false,
+        }
     }
 
     #[test]

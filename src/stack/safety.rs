@@ -1,0 +1,62 @@
+//! The one place that gives permits for changes: it knows the stack's policy, looks whose database it is,
+//! and asks whoever sits at the terminal.
+
+use super::{Runtime, Stack};
+use crate::clients::postgres::Postgres;
+use crate::domain::ownership::SchemaOwner;
+use crate::error::Result;
+use crate::permit::{ChangePermit, Consent, PermitRequest, Policy, Reach};
+use crate::render::Out;
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Gives the permit for a change of this stack.
+///
+/// # Errors
+/// Refused as [`ChangePermit::grant`]; when whose database it is cannot be found out.
+pub async fn permit(
+    stack: &Stack,
+    request: PermitRequest<'_>,
+    consent: Consent<'_>,
+    out: Out,
+) -> Result<ChangePermit> {
+    let policy = policy(stack, request.reach).await?;
+    ChangePermit::grant(&policy, &request, consent, |question| {
+        if out.can_ask() { out.ask(question).map(Some) } else { Ok(None) }
+    })
+}
+
+/// Refuses at once what no agreement would permit, so that a command does not look around first.
+///
+/// # Errors
+/// Under `--read-only`, or when the database is somebody else's.
+pub async fn check(stack: &Stack, what: &str, reach: Reach) -> Result<()> {
+    policy(stack, reach).await?.allows(what, reach)
+}
+
+/// Whose schema the configured database holds.
+///
+/// # Errors
+/// When the database does not answer, or does not let its migrations be read.
+pub async fn owner(stack: &Stack) -> Result<SchemaOwner> {
+    let database = Postgres::connect(&stack.database_url()?, TIMEOUT).await;
+    database.map_err(|error| error.hint("nsys health"))?.schema_owner().await
+}
+
+async fn policy(stack: &Stack, reach: Reach) -> Result<Policy<'_>> {
+    let config = &stack.loaded.config.stack;
+    let read_only = stack.loaded.read_only;
+    let asks = match (stack.runtime, reach) {
+        // What nsys started has the schema that nsys made.
+        (Runtime::Local | Runtime::Docker, Reach::Reset) => true,
+        (Runtime::Local | Runtime::Docker, _) | (_, Reach::Parts | Reach::Index) => false,
+        // The pods are ours; their database may be one that only they reach.
+        (Runtime::Kubernetes, Reach::Api) => false,
+        (Runtime::Kubernetes | Runtime::External, _) => true,
+    };
+    let owner = if asks && !read_only { Some(owner(stack).await?) } else { None };
+    // On a stack that nsys started a damaged schema is nsys' own to reset.
+    let owner = owner.filter(|one| stack.runtime.is_elsewhere() || matches!(one, SchemaOwner::Nsys { .. }));
+    Ok(Policy { read_only, protected: config.protected, stack: &config.name, owner })
+}
