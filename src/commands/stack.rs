@@ -194,22 +194,23 @@ fn told_of(restarts: &[Restart]) -> String {
 
 /// The parts with data that may be restarted, after that was shown and asked for.
 fn allowed(restarts: &[Restart], flags: &PlanFlags, out: Out) -> Result<Vec<String>> {
-    if !restarts.is_empty() {
-        out.say(format!("plan:{}", told_of(restarts)));
-    }
+    let plan = format!("plan:{}", told_of(restarts));
     let names: Vec<_> = restarts.iter().filter(|one| one.holds_data).map(|one| one.part.clone()).collect();
     if names.is_empty() || flags.change.yes || flags.confirm.is_some() {
+        if !restarts.is_empty() {
+            out.say(plan);
+        }
         return Ok(names);
     }
-    let which = names.join(", ");
     if !out.can_ask() {
         return Err(Error::refused(format!(
-            "this restarts {which}, and there is no terminal to ask:{}",
-            told_of(restarts)
+            "this restarts {}, and there is no terminal to ask\n{plan}",
+            names.join(", ")
         ))
         .hint("nsys up --yes restarts them; what was changed may be changed back instead"));
     }
-    match out.ask("type y to restart them: ")?.as_str() {
+    // With --quiet too: a question that does not say what it is about is none.
+    match out.ask(&format!("{plan}\ntype y to restart them: "))?.as_str() {
         "y" => Ok(names),
         _ => Err(Error::refused("not confirmed; nothing was changed")),
     }
