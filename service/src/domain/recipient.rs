@@ -66,9 +66,12 @@ impl Recipient {
         } else {
             return None;
         };
-        // A minute that a change of clocks leaves out becomes the one after it.
-        let until = until.to_datetime(to).to_zoned(local.time_zone().clone()).ok()?;
-        Some(until.timestamp())
+        // A minute that a change of clocks leaves out becomes the one after it. One that comes twice is the first
+        // of the two, and in the hour between them the second: an end that is over would be waited for again
+        // and again.
+        let until = local.time_zone().to_ambiguous_timestamp(until.to_datetime(to));
+        let ends = [until.compatible(), until.later()];
+        ends.into_iter().flatten().find(|end| *end > now)
     }
 }
 
@@ -76,6 +79,8 @@ impl Recipient {
 mod tests {
     use super::*;
     use jiff::civil::time;
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
 
     fn berlin(quiet: (Time, Time)) -> Recipient {
         Recipient { timezone: "Europe/Berlin".into(), quiet: Some(quiet), muted: Vec::new() }
@@ -105,6 +110,58 @@ mod tests {
     fn an_end_that_the_change_of_clocks_leaves_out_is_the_minute_after() {
         let night = berlin((time(1, 0, 0, 0), time(2, 30, 0, 0)));
         assert_eq!(mail(&night, "2026-03-29T00:30:00Z"), Wish::Wait(at("2026-03-29T01:30:00Z")));
+    }
+
+    #[test]
+    fn an_end_that_comes_twice_is_the_next_of_the_two() {
+        let night = berlin((time(22, 0, 0, 0), time(2, 30, 0, 0)));
+        // 02:15 comes at 00:15Z and at 01:15Z.
+        assert_eq!(mail(&night, "2026-10-25T00:15:00Z"), Wish::Wait(at("2026-10-25T00:30:00Z")));
+        assert_eq!(mail(&night, "2026-10-25T01:15:00Z"), Wish::Wait(at("2026-10-25T01:30:00Z")));
+        let mut island = berlin((time(22, 0, 0, 0), time(1, 45, 0, 0)));
+        island.timezone = "Australia/Lord_Howe".into();
+        // There the clock goes back by half an hour: 01:40 comes at 14:40Z and at 15:10Z.
+        assert_eq!(mail(&island, "2026-04-04T14:40:00Z"), Wish::Wait(at("2026-04-04T14:45:00Z")));
+        assert_eq!(mail(&island, "2026-04-04T15:10:00Z"), Wish::Wait(at("2026-04-04T15:15:00Z")));
+    }
+
+    /// Instants of ten years, most of them close to a change of the zone's clock.
+    fn close_to_changes(zone: &TimeZone, pick: prop::sample::Index, minutes: i64) -> Timestamp {
+        let begin = at("2020-01-01T00:00:00Z");
+        let end = at("2030-01-01T00:00:00Z");
+        let changes = zone.following(begin).map(|change| change.timestamp());
+        let changes: Vec<_> = changes.take_while(|change| *change < end).take(40).collect();
+        let near = if changes.is_empty() {
+            begin + jiff::SignedDuration::from_hours(i64::try_from(pick.index(87_600)).unwrap())
+        } else {
+            changes[pick.index(changes.len())]
+        };
+        near + jiff::SignedDuration::from_mins(minutes)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whoever_waits_waits_for_an_instant_to_come(
+            zone in any::<prop::sample::Index>(),
+            change in any::<prop::sample::Index>(),
+            minutes in -300_i64..300,
+            from in 0_i8..24,
+            to in (0_i8..24, 0_i8..60),
+        ) {
+            static NAMES: LazyLock<Vec<String>> =
+                LazyLock::new(|| jiff::tz::db().available().map(|name| name.to_string()).collect());
+            let name = &NAMES[zone.index(NAMES.len())];
+            let now = close_to_changes(&TimeZone::get(name).unwrap(), change, minutes);
+            let quiet = Some((time(from, 0, 0, 0), time(to.0, to.1, 0, 0)));
+            let user = Recipient { timezone: name.clone(), quiet, muted: Vec::new() };
+            if let Wish::Wait(until) = user.wish(Channel::Email, NotificationType::System, Priority::Low, now) {
+                prop_assert!(until > now, "{name}: at {now} until {until}, {quiet:?}");
+                let longest = jiff::SignedDuration::from_hours(49);
+                prop_assert!(until.duration_since(now) < longest, "{name}: at {now} until {until}, {quiet:?}");
+            }
+        }
     }
 
     #[test]
