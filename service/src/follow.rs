@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often new events are looked for.
 const EVERY: Duration = Duration::from_millis(200);
+/// A transaction that writes events is waited for as long as so many of its statements may take.
+const HOLD_STATEMENTS: u32 = 2;
 /// Events of one page, and bytes of their texts.
 const PAGE: StretchLimit = StretchLimit { events: 2_000, bytes: 4 << 20 };
 /// Pages that wait for a slow client; then it reads from the database itself.
@@ -45,7 +47,8 @@ impl Follower {
 
 /// Reads events until told to stop.
 pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
-    let mut reader = Reader { horizon: Horizon::default(), last: None };
+    let mut reader =
+        Reader { horizon: Horizon::new(HOLD_STATEMENTS * app.config.db.statement_timeout), last: None };
     while !stopping.is_cancelled() {
         if app.follower.0.receiver_count() == 0 {
             reader.last = None;

@@ -33,6 +33,7 @@ fn callers_streams_traces_and_metrics_hold_on_a_real_stack() {
         streams::lines_go_in_and_results_come_out(api).await;
         streams::an_export_is_whole_in_both_forms(api).await;
         streams::events_are_resumed_without_a_gap(api).await;
+        streams::an_event_of_a_slow_transaction_is_not_left_out(api).await;
         access::no_route_is_open_to_whom_it_is_not_for(api).await;
         access::no_tenant_reaches_another_by_any_route(api).await;
         keys::an_api_key_works_until_it_is_revoked(api).await;

@@ -136,23 +136,27 @@ fn event(row: &PgRow) -> Result<Happened, sqlx::Error> {
 }
 
 impl Db {
-    /// The highest number given to an event, and the transactions that run.
+    /// The highest number given to an event, and after that, who holds the sequence they come from.
     pub(crate) async fn event_moment(&self) -> Result<Moment, DbError> {
         let mut connection = self.acquire().await?;
-        let query = sqlx::query(
-            "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS last_id,
-                 pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest_running,
-                 pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next
-             FROM events_id_seq",
-        )
-        .fetch_one(&mut *connection);
-        let row = self.timed("select", schema::EVENTS, query).await?;
-        Ok(Moment {
-            last_id: row.try_get("last_id")?,
-            oldest_running: row.try_get("oldest_running")?,
-            next: row.try_get("next")?,
-            now_ms: jiff::Timestamp::now().as_millisecond(),
-        })
+        let both = async {
+            // Two statements: whoever has taken one of these numbers holds the lock before the second looks.
+            let last_id = sqlx::query_scalar(
+                "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_id_seq",
+            )
+            .fetch_one(&mut *connection)
+            .await?;
+            let holders = sqlx::query_scalar(
+                "SELECT DISTINCT virtualtransaction FROM pg_locks
+                 WHERE locktype = 'relation' AND relation = 'events_id_seq'::regclass AND mode = 'RowExclusiveLock'
+                     AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            )
+            .fetch_all(&mut *connection)
+            .await?;
+            Ok((last_id, holders))
+        };
+        let (last_id, holders) = self.timed("select", schema::EVENTS, both).await?;
+        Ok(Moment { last_id, holders, now_ms: jiff::Timestamp::now().as_millisecond() })
     }
 
     /// Events after one and up to another, in their order, as many as `limit` allows; all of them, or those

@@ -7,6 +7,7 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::Connection;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -168,4 +169,44 @@ pub(super) async fn events_are_resumed_without_a_gap(api: &Api) {
         .bearer_auth(&api.admin)
         .header("last-event-id", "x");
     assert_eq!(bad.send().await.expect("an answer").status().as_u16(), 400);
+}
+
+/// A transaction takes a number, others take later ones and end before it: whoever follows gets them all.
+pub(super) async fn an_event_of_a_slow_transaction_is_not_left_out(api: &Api) {
+    let mut slow = sqlx::PgConnection::connect(&api.postgres).await.expect("PostgreSQL answers");
+    let send = async || {
+        let answer = api.post("/notifications", &inbox("followed")).await.expect(201);
+        answer["id"].as_str().expect("an id").to_owned()
+    };
+    let id = send().await;
+    api.until(&format!("/notifications/{id}"), &api.admin, |answer| answer.body["status"] == "DELIVERED")
+        .await;
+    let (seen, ()) = tokio::join!(events(api, None, 5), async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        // It has a number and has written nothing yet: it is not even among those that write.
+        let mut transaction = slow.begin().await.expect("a transaction");
+        let number: i64 = sqlx::query_scalar("SELECT nextval('events_id_seq')")
+            .fetch_one(&mut *transaction)
+            .await
+            .expect("a number");
+        for _ in 0..2 {
+            send().await;
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        sqlx::query(
+            "INSERT INTO events (id, notification_id, status, detail) OVERRIDING SYSTEM VALUE
+             VALUES ($1, $2::uuid, 'LATE', 'late')",
+        )
+        .bind(number)
+        .bind(&id)
+        .execute(&mut *transaction)
+        .await
+        .expect("an event");
+        transaction.commit().await.expect("it is there");
+        for _ in 0..2 {
+            send().await;
+        }
+    });
+    assert!(seen.iter().any(|(_, event)| event["status"] == "LATE"), "it was left out: {seen:?}");
+    assert!(seen.windows(2).all(|pair| pair[0].0 < pair[1].0), "events are out of order: {seen:?}");
 }
