@@ -53,21 +53,34 @@ impl Mailer {
             Err(cause) => return Outcome::Refused(format!("{cause:#}")),
         };
         // The transport's own time-out is for each command; a slow server could stretch them.
-        match tokio::time::timeout(self.timeout, self.transport.send(message)).await {
-            Ok(Ok(_)) => Outcome::Done(Status::Sent),
-            Ok(Err(cause)) => outcome(&cause),
+        match tokio::time::timeout(self.timeout, self.attempt(message)).await {
+            Ok(outcome) => outcome,
             Err(_) => Outcome::down(format!("the mail server did not answer within {:?}", self.timeout)),
         }
     }
 }
 
-fn outcome(cause: &SmtpError) -> Outcome {
-    let error = with_sources(cause);
-    if cause.is_permanent() {
-        Outcome::Refused(error)
-    } else {
-        // A server that says 4xx is there; one that cannot be reached is down.
-        Outcome::Retry { error, after: None, down: !cause.is_transient() }
+/// Replies to who we are, not to what is sent: no access without, or with these, credentials (RFC 4954).
+const NO_ACCESS: [u16; 4] = [530, 534, 535, 538];
+
+impl Mailer {
+    async fn attempt(&self, message: Message) -> Outcome {
+        let Err(cause) = self.transport.send(message).await else { return Outcome::Done(Status::Sent) };
+        let error = with_sources(&cause);
+        if cause.is_transient() {
+            // The server is there.
+            return Outcome::Retry { error, after: None, down: false };
+        }
+        if self.is_about_the_mail(&cause).await { Outcome::Refused(error) } else { Outcome::down(error) }
+    }
+
+    /// Whether it is this mail that is refused, for good. A server that would not even let us in refuses every
+    /// mail, and an address that it cannot carry says nothing about the server.
+    async fn is_about_the_mail(&self, cause: &SmtpError) -> bool {
+        let no_access = cause.status().is_some_and(|code| NO_ACCESS.contains(&u16::from(code)));
+        (cause.is_permanent() || cause.is_client())
+            && !no_access
+            && self.transport.test_connection().await.unwrap_or(false)
     }
 }
 
@@ -149,6 +162,86 @@ mod tests {
     fn a_mail_for_nobody_is_refused() {
         assert!(written(json!({"subject": "S"})).is_err());
         assert!(written(json!({"to": "nobody"})).is_err());
+    }
+
+    /// A mail server that answers each command as told, or in the usual way.
+    async fn sent_to(answers: &'static [(&'static str, &'static str)], to: &str) -> Outcome {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(converse(stream, answers));
+            }
+        });
+        let settings =
+            Settings { smtp_url: format!("smtp://user:secret@127.0.0.1:{port}"), ..Settings::default() };
+        let mailer = Mailer::open(&settings).unwrap();
+        mailer.deliver(&envelope("EMAIL", json!({"to": to, "subject": "S", "body": "B"}))).await
+    }
+
+    async fn converse(stream: tokio::net::TcpStream, answers: &[(&str, &str)]) {
+        use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+        let (reader, mut writer) = stream.into_split();
+        let mut lines = BufReader::new(reader).lines();
+        let told = |verb: &str| answers.iter().find(|(of, _)| *of == verb).map(|(_, answer)| *answer);
+        let greeting = told("").unwrap_or("220 here");
+        writer.write_all(format!("{greeting}\r\n").as_bytes()).await.unwrap();
+        let mut in_data = false;
+        while let Ok(Some(line)) = lines.next_line().await {
+            let verb = line.split([' ', ':']).next().unwrap_or_default().to_uppercase();
+            if in_data && line != "." {
+                continue;
+            }
+            let usual = match verb.as_str() {
+                "EHLO" => "250-here\r\n250 AUTH PLAIN",
+                "AUTH" => "235 welcome",
+                "DATA" => "354 go on",
+                _ => "250 fine",
+            };
+            in_data = verb == "DATA" && told("DATA").is_none();
+            let answer = told(&verb).unwrap_or(usual);
+            if writer.write_all(format!("{answer}\r\n").as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn is_down(outcome: &Outcome) -> bool {
+        matches!(outcome, Outcome::Retry { down: true, .. })
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_let_us_in_is_down_and_no_mail_is_refused_for_it() {
+        for answers in [
+            &[("AUTH", "535 5.7.8 wrong password")][..],
+            &[("MAIL", "530 5.7.0 authentication required")],
+            &[("", "554 5.7.1 not from your address")],
+            &[("EHLO", "550 5.7.1 go away"), ("HELO", "550 5.7.1 go away")],
+        ] {
+            let outcome = sent_to(answers, "a@example.org").await;
+            assert!(is_down(&outcome), "{answers:?}: {outcome:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_said_of_the_mail_is_a_refusal_or_a_not_now() {
+        assert_eq!(sent_to(&[], "a@example.org").await, Outcome::Done(Status::Sent));
+        for answers in [
+            &[("RCPT", "550 5.1.1 nobody of that name")][..],
+            &[("RCPT", "550 5.7.1 they want no mail")],
+            &[("DATA", "554 no mail like this")],
+        ] {
+            let outcome = sent_to(answers, "a@example.org").await;
+            assert!(matches!(outcome, Outcome::Refused(_)), "{answers:?}: {outcome:?}");
+        }
+        let busy = sent_to(&[("RCPT", "450 later")], "a@example.org").await;
+        assert!(matches!(busy, Outcome::Retry { down: false, .. }), "{busy:?}");
+    }
+
+    #[tokio::test]
+    async fn an_address_that_the_server_cannot_carry_is_refused_and_the_server_is_not_down() {
+        let outcome = sent_to(&[], "ü@example.org").await;
+        assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
     }
 
     #[tokio::test]

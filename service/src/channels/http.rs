@@ -66,10 +66,25 @@ impl Http {
             request = request.header(name, value);
         }
         match request.send().await {
-            Ok(answer) => outcome(answer.status().as_u16(), retry_after(answer.headers())),
+            Ok(answer) => outcome(answer.status().as_u16(), retry_after(answer.headers()), self.receiver()),
             Err(cause) => failed(&cause),
         }
     }
+}
+
+impl Http {
+    const fn receiver(&self) -> Receiver {
+        if self.guard.is_some() { Receiver::Theirs } else { Receiver::Ours }
+    }
+}
+
+/// Whose address and whose credentials a request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Receiver {
+    /// Those of the configuration.
+    Ours,
+    /// Those of a caller.
+    Theirs,
 }
 
 fn builder(timeout: Duration) -> reqwest::ClientBuilder {
@@ -123,14 +138,22 @@ impl Resolve for Names {
     }
 }
 
-fn outcome(status: u16, after: Option<Duration>) -> Outcome {
-    match status {
-        200..300 => Outcome::Done(Status::Sent),
-        300..400 => Outcome::Refused(format!("it answered {status}; redirects are not followed")),
-        // Slow down: the receiver is there.
-        408 | 425 | 429 => Outcome::Retry { error: format!("it answered {status}"), after, down: false },
-        400..500 => Outcome::Refused(format!("it answered {status}")),
-        _ => Outcome::Retry { error: format!("it answered {status}"), after, down: true },
+/// What an answer means. Only what is said of this very message is for good: a receiver that lets nobody in, or
+/// cannot be found, is one that is being deployed or configured.
+fn outcome(status: u16, after: Option<Duration>, receiver: Receiver) -> Outcome {
+    let error = format!("it answered {status}");
+    match (status, receiver) {
+        (200..300, _) => Outcome::Done(Status::Sent),
+        (300..400, _) => {
+            Outcome::Retry { error: format!("{error}; redirects are not followed"), after, down: false }
+        }
+        // The message cannot be taken, or its receiver is gone for good.
+        (400 | 410 | 413 | 414 | 415 | 422 | 431, _) => Outcome::Refused(error),
+        // Our credentials: nothing gets through with them.
+        (401 | 403 | 407, Receiver::Ours) => Outcome::Retry { error, after, down: true },
+        // The receiver is there.
+        (400..500, _) => Outcome::Retry { error, after, down: false },
+        _ => Outcome::Retry { error, after, down: true },
     }
 }
 
@@ -261,12 +284,33 @@ mod tests {
 
     #[test]
     fn answers_are_told_apart() {
-        assert_eq!(outcome(204, None), Outcome::Done(Status::Sent));
-        assert!(matches!(outcome(302, None), Outcome::Refused(_)));
-        assert!(matches!(outcome(404, None), Outcome::Refused(_)));
+        let of = |status, receiver| outcome(status, None, receiver);
+        for receiver in [Receiver::Ours, Receiver::Theirs] {
+            assert_eq!(of(204, receiver), Outcome::Done(Status::Sent));
+            for refused in [400, 410, 413, 422] {
+                assert!(matches!(of(refused, receiver), Outcome::Refused(_)), "{refused} {receiver:?}");
+            }
+            for later in [302, 404, 405, 408, 409, 425, 429] {
+                let outcome = of(later, receiver);
+                assert!(matches!(outcome, Outcome::Retry { down: false, .. }), "{later} {receiver:?}");
+            }
+            for down in [500, 502, 503, 504] {
+                let outcome = of(down, receiver);
+                assert!(matches!(outcome, Outcome::Retry { down: true, .. }), "{down} {receiver:?}");
+            }
+        }
         let asked = Some(Duration::from_secs(3));
-        assert!(matches!(outcome(429, asked), Outcome::Retry { after, down: false, .. } if after == asked));
-        assert!(matches!(outcome(503, None), Outcome::Retry { down: true, .. }));
+        let busy = outcome(429, asked, Receiver::Theirs);
+        assert!(matches!(busy, Outcome::Retry { after, .. } if after == asked));
+    }
+
+    #[test]
+    fn credentials_of_ours_that_are_not_accepted_hold_everything_back() {
+        for status in [401, 403, 407] {
+            assert!(matches!(outcome(status, None, Receiver::Ours), Outcome::Retry { down: true, .. }));
+            // Somebody else's: it is theirs alone.
+            assert!(matches!(outcome(status, None, Receiver::Theirs), Outcome::Retry { down: false, .. }));
+        }
     }
 
     #[test]

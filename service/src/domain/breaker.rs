@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Most destinations remembered; the ones that work are forgotten first.
+/// Most destinations remembered.
 const MAX_DESTINATIONS: usize = 10_000;
+/// Part of them that is forgotten at once when there are too many, so that one more does not cost a search each
+/// time.
+const FORGOTTEN: usize = MAX_DESTINATIONS / 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -14,6 +17,16 @@ enum State {
     Open { until: Instant },
     /// One attempt is under way to see whether it works again.
     Trying { until: Instant },
+}
+
+impl State {
+    /// When the next attempt may be made; `None`: at any time.
+    const fn until(self) -> Option<Instant> {
+        match self {
+            Self::Closed { .. } => None,
+            Self::Open { until } | Self::Trying { until } => Some(until),
+        }
+    }
 }
 
 /// Whether an attempt may be made.
@@ -60,7 +73,7 @@ impl Breakers {
             return;
         }
         if self.states.len() >= MAX_DESTINATIONS && !self.states.contains_key(destination) {
-            self.states.retain(|_, state| !matches!(state, State::Closed { .. }));
+            self.forget(now);
         }
         let open = State::Open { until: now + self.cooldown };
         let state = self.states.entry(destination.to_owned()).or_insert(State::Closed { failures: 0 });
@@ -74,12 +87,27 @@ impl Breakers {
         };
     }
 
+    /// Makes room: first goes what may be tried anyway, then those that may be tried soonest.
+    fn forget(&mut self, now: Instant) {
+        self.states.retain(|_, state| state.until().is_some_and(|until| until > now));
+        let excess = (self.states.len() + FORGOTTEN).saturating_sub(MAX_DESTINATIONS);
+        if excess == 0 {
+            return;
+        }
+        let mut ends: Vec<_> = self.states.values().filter_map(|state| state.until()).collect();
+        let (_, last, _) = ends.select_nth_unstable(excess - 1);
+        let mut left = excess;
+        let last = *last;
+        self.states.retain(|_, state| {
+            let goes = left > 0 && state.until().is_none_or(|until| until <= last);
+            left -= usize::from(goes);
+            !goes
+        });
+    }
+
     /// Destinations that are left alone now.
     pub(crate) fn open(&self, now: Instant) -> Vec<&str> {
-        let left_alone = |state: &State| match state {
-            State::Closed { .. } => false,
-            State::Open { until } | State::Trying { until } => *until > now,
-        };
+        let left_alone = |state: &State| state.until().is_some_and(|until| until > now);
         self.states
             .iter()
             .filter(|(_, state)| left_alone(state))
@@ -133,10 +161,27 @@ mod tests {
 
     #[test]
     fn destinations_are_bounded() {
-        let (mut breakers, now) = (Breakers::new(2, COOLDOWN), Instant::now());
-        for one in 0..MAX_DESTINATIONS + 5 {
-            breakers.record(&one.to_string(), false, now);
+        for failures in [1, 2] {
+            let (mut breakers, now) = (Breakers::new(failures, COOLDOWN), Instant::now());
+            for one in 0..3 * MAX_DESTINATIONS {
+                breakers.record(&one.to_string(), false, now);
+                assert!(breakers.states.len() <= MAX_DESTINATIONS);
+            }
         }
-        assert!(breakers.states.len() <= MAX_DESTINATIONS);
+    }
+
+    #[test]
+    fn open_ones_expire_before_others_are_forgotten() {
+        let (mut breakers, start) = (Breakers::new(1, COOLDOWN), Instant::now());
+        for one in 0..MAX_DESTINATIONS / 2 {
+            breakers.record(&format!("old {one}"), false, start);
+        }
+        let later = start + COOLDOWN / 2;
+        for one in 0..MAX_DESTINATIONS / 2 {
+            breakers.record(&format!("new {one}"), false, later);
+        }
+        breakers.record("one more", false, start + COOLDOWN);
+        assert_eq!(breakers.open(start + COOLDOWN).len(), MAX_DESTINATIONS / 2 + 1);
+        assert_eq!(breakers.states.len(), MAX_DESTINATIONS / 2 + 1);
     }
 }
