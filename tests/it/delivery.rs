@@ -51,6 +51,7 @@ async fn notifications_reach_their_receivers_and_what_cannot_is_kept() {
     poison::a_row_that_cannot_be_read_is_its_own_dead_letter(&client).await;
     wishes_are_kept(&client).await;
     due_ones_go_out_once_with_two_workers(&client, &web).await;
+    an_outage_fails_nothing_that_is_old(&client).await;
     an_acknowledged_id_is_never_unknown(&client, &place).await;
     keys_hold_in_batches(&client).await;
     keys_hold_without_redis(&client, &place).await;
@@ -115,6 +116,36 @@ async fn failures_are_tried_again_or_kept(client: &Client, web: &HttpSink) {
         let published =
             format!("SELECT published_at IS NOT NULL FROM dead_letters WHERE notification_id = '{id}'");
         client.until(&published, "true").await;
+    }
+}
+
+/// What is old already, as after a redrive or a night of quiet hours, is held back by a breaker like the rest.
+async fn an_outage_fails_nothing_that_is_old(client: &Client) {
+    // A destination of its own, which works after the failures that open its breaker.
+    let web = HttpSink::start(|_, before| if before < 4 { "500 No" } else { "204 Fine" }.to_owned());
+    let send = async || client.notify(webhook(&web.url("/outage"))).await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(send().await);
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while web.to("/outage").len() < 4 {
+        assert!(Instant::now() < deadline, "the receiver is never called");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for _ in 0..8 {
+        ids.push(send().await);
+    }
+    let of_outage = "payload ->> 'url' LIKE '%/outage'";
+    let all = format!("SELECT count(*) FROM notifications WHERE {of_outage}");
+    client.until(&all, "12").await;
+    let aged = format!(
+        "UPDATE notifications SET created_at = created_at - interval '9 hours', next_attempt_at = now()
+         WHERE {of_outage} AND status = 'RETRYING'"
+    );
+    client.execute(&aged).await;
+    for id in &ids {
+        client.until_status(id, "SENT").await;
     }
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct RowState {
     pub(crate) error: Option<String>,
     /// Whether it failed for good at once, not by exhaustion.
     pub(crate) refused: bool,
+    /// How long it was held back in this round, this time included; `None`: as long as before.
+    pub(crate) held: Option<Duration>,
 }
 
 /// One attempt.
@@ -66,7 +68,7 @@ pub(crate) struct AttemptMade {
 impl RowState {
     /// A state without an attempt.
     pub(crate) const fn new(status: Status, due: Option<Due>) -> Self {
-        Self { status, due, retry_count: 0, attempt: None, error: None, refused: false }
+        Self { status, due, retry_count: 0, attempt: None, error: None, refused: false, held: None }
     }
 
     /// Attempts that had failed before this state. An end that comes late, after another worker took the
@@ -95,8 +97,8 @@ pub(crate) struct Claimed {
     pub(crate) envelope: Envelope,
     /// Number of the first attempt of this round, from 1.
     pub(crate) first_attempt: u32,
-    /// How long ago it was accepted or, where a time was chosen, that time came.
-    pub(crate) age: Duration,
+    /// How long it was held back in this round because its destination was left alone.
+    pub(crate) held: Duration,
     /// Bytes of its payload, and those that it takes in memory, about.
     pub(crate) bytes: usize,
     pub(crate) memory: usize,
@@ -236,7 +238,7 @@ impl Db {
              RETURNING n.id, user_id, tenant_id, channel, type, priority, retry_count, first_attempt,
                  CASE WHEN taken.bytes <= $5 THEN payload::text END AS payload, taken.bytes,
                  scheduled_for, expires_at, created_at, correlation_id, causation_id, idempotency_key, request_hash,
-                 extract(epoch FROM now() - greatest(created_at, scheduled_for))::float8 AS age_s",
+                 held_s",
         )
         .bind(room.iter().map(|room| room.channel.as_str()).collect::<Vec<_>>())
         .bind(room.iter().map(|room| whole(room.free)).collect::<Vec<_>>())
@@ -294,11 +296,12 @@ async fn update(connection: &mut PgConnection, ended: &[Ended]) -> Result<Vec<Uu
              duration_ms = CASE WHEN e.due IS NULL THEN e.took_ms END,
              sent_at = CASE WHEN e.status IN ('SENT', 'DELIVERED') THEN now() END,
              failed_at = CASE WHEN e.status = 'FAILED' THEN now() END,
-             event_id = CASE WHEN e.due IS NULL THEN nextval('events_id_seq') END
+             event_id = CASE WHEN e.due IS NULL THEN nextval('events_id_seq') END,
+             held_s = coalesce(e.held_s, n.held_s)
          FROM (SELECT *, coalesce(due_at, now() + make_interval(secs => wait_s)) AS due
              FROM UNNEST($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::text[], $7::real[],
-             $8::int[], $9::float8[])
-             AS t(id, status, retry_count, error, due_at, provider, took_ms, failed_before, wait_s)) AS e
+             $8::int[], $9::float8[], $10::real[])
+             AS t(id, status, retry_count, error, due_at, provider, took_ms, failed_before, wait_s, held_s)) AS e
          WHERE n.id = e.id AND n.status NOT IN {FINAL} AND n.retry_count = e.failed_before
          RETURNING n.id"
     );
@@ -312,6 +315,7 @@ async fn update(connection: &mut PgConnection, ended: &[Ended]) -> Result<Vec<Uu
         .bind(column(ended, |one| one.state.attempt.map(|attempt| ms(attempt.took))))
         .bind(column(ended, |one| count(one.state.failed_before())))
         .bind(sparse(ended, |one| one.state.due.and_then(Due::seconds)))
+        .bind(sparse(ended, |one| one.state.held.map(|held| held.as_secs_f32())))
         .fetch_all(connection)
         .await
 }
@@ -392,8 +396,7 @@ fn claimed(row: &PgRow) -> Result<Claimed, sqlx::Error> {
         causation_id: row.try_get("causation_id")?,
         retry_count: number("retry_count")?,
     };
-    // By an API whose clock is ahead it was accepted in the future: it has not waited yet.
-    let age = Duration::try_from_secs_f64(row.try_get("age_s")?).unwrap_or_default();
+    let held = Duration::try_from_secs_f32(row.try_get("held_s")?).unwrap_or_default();
     let (bytes, memory) = (text.len(), measure(text).memory());
-    Ok(Claimed { envelope, first_attempt: number("first_attempt")?, age, bytes, memory })
+    Ok(Claimed { envelope, first_attempt: number("first_attempt")?, held, bytes, memory })
 }

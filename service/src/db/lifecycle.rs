@@ -49,7 +49,7 @@ pub(super) const REVIVE: &str = "WITH due AS (
          -- What failed without an attempt has no number to count on from.
          retry_count = f.retry_count + CASE WHEN f.provider IS NULL THEN 0 ELSE 1 END,
          first_attempt = f.retry_count + CASE WHEN f.provider IS NULL THEN 1 ELSE 2 END,
-         provider = NULL, duration_ms = NULL, failed_at = NULL, error_message = NULL, event_id = NULL
+         held_s = 0, provider = NULL, duration_ms = NULL, failed_at = NULL, error_message = NULL, event_id = NULL
      FROM failed f WHERE n.id = f.id
      RETURNING n.id";
 

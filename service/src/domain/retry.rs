@@ -35,9 +35,9 @@ pub(crate) fn wait_after(
     Some(asked.map_or(own, |asked| own.max(asked.min(MAX_RETRY_AFTER))))
 }
 
-/// How long a notification may be held back by a destination that is down before that counts as
+/// How long a notification may be held back in one round by a destination that is down before that counts as
 /// failing: as long as its attempts could take.
-pub(crate) fn patience(settings: &Worker, schedule: &[Wait]) -> Duration {
+pub(crate) fn longest_hold(settings: &Worker, schedule: &[Wait]) -> Duration {
     if schedule.is_empty() {
         settings.retry_max.saturating_mul(settings.max_attempts.max(1))
     } else {
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(wait_after(&settings, &schedule, 1, None, 0.5), Some(Duration::from_secs(5)));
         assert_eq!(wait_after(&settings, &schedule, 2, None, 0.0), Some(Duration::from_secs(80)));
         assert_eq!(wait_after(&settings, &schedule, 3, None, 0.5), None);
-        assert_eq!(patience(&settings, &schedule), Duration::from_secs(105));
+        assert_eq!(longest_hold(&settings, &schedule), Duration::from_secs(105));
     }
 
     #[test]

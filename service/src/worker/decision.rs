@@ -78,6 +78,24 @@ pub(crate) fn not_now(
     }
 }
 
+/// What becomes of a notification that is not tried because its destination is left alone. That is no attempt, but
+/// it does not go on for ever either: what counts is how long it was held back in this round, however old it is
+/// and whatever else it waited for.
+pub(crate) fn held_back(
+    before: Duration,
+    wait: Duration,
+    longest: Duration,
+    retry_count: u32,
+    error: String,
+) -> RowState {
+    let state = if before > longest {
+        RowState::new(Status::Failed, None)
+    } else {
+        RowState { held: Some(before + wait), ..RowState::new(Status::Retrying, Some(Due::In(wait))) }
+    };
+    RowState { retry_count, error: Some(error), ..state }
+}
+
 /// What becomes of a new notification.
 #[derive(Debug, PartialEq)]
 pub(crate) enum First {
@@ -153,6 +171,25 @@ mod tests {
         assert_eq!((last.status, last.retry_count, last.due), (Status::Failed, 4, None));
         assert!(!last.refused);
         assert_eq!(failing(5, 5, None).status, Status::Retrying, "a retry by hand begins a new round");
+    }
+
+    #[test]
+    fn only_the_time_that_it_was_held_back_counts_against_a_notification() {
+        let (wait, longest) = (Duration::from_secs(40), Duration::from_secs(100));
+        let mut held = Duration::ZERO;
+        for _ in 0..3 {
+            let state = held_back(held, wait, longest, 2, "down".into());
+            assert_eq!(
+                (state.status, state.due, state.retry_count),
+                (Status::Retrying, Some(Due::In(wait)), 2)
+            );
+            held = state.held.unwrap();
+        }
+        let last = held_back(held, wait, longest, 2, "down".into());
+        assert_eq!((last.status, last.refused, last.retry_count), (Status::Failed, false, 2));
+        // Without any time to be held back in, it is held back once all the same.
+        let first = held_back(Duration::ZERO, wait, Duration::ZERO, 0, "down".into());
+        assert_eq!(first.status, Status::Retrying);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::decision::{self, After};
 use crate::app::App;
 use crate::cache::recipient_key;
 use crate::channels::{Outcome, Providers};
-use crate::db::{Claimed, Due, Ended, RowState};
+use crate::db::{Claimed, Ended, RowState};
 use crate::domain::breaker::{Admission, Breakers};
 use crate::domain::recipient::Recipient;
 use crate::domain::retry;
@@ -16,7 +16,7 @@ use crate::telemetry::trace;
 use jiff::Timestamp;
 use nsys_contract::config::Worker;
 use nsys_contract::event::Envelope;
-use nsys_contract::status::{Channel, Priority, Status};
+use nsys_contract::status::{Channel, Priority};
 use opentelemetry::context::FutureExt;
 use opentelemetry::trace::SpanKind;
 use opentelemetry::{Context, KeyValue};
@@ -34,8 +34,8 @@ pub(crate) struct Job {
     pub(crate) first_attempt: u32,
     /// When the lease was taken.
     pub(crate) claimed: Instant,
-    /// How long it had waited by then, by PostgreSQL's clock; nothing for one that was just stored.
-    pub(crate) age: Duration,
+    /// How long it was held back in this round because its destination was left alone.
+    pub(crate) held: Duration,
     /// The trace it belongs to; empty when that is not recorded.
     pub(crate) trace: Context,
     /// Bytes of memory that its payload takes, about.
@@ -54,7 +54,7 @@ impl Job {
             envelope: claimed.envelope,
             first_attempt: claimed.first_attempt,
             claimed: at,
-            age: claimed.age,
+            held: claimed.held,
             trace: Context::new(),
             memory: claimed.memory,
         }
@@ -282,20 +282,14 @@ impl Dispatcher {
         }
     }
 
-    /// The state of a notification whose destination is left alone now. That is no attempt, but it does
-    /// not go on for ever either.
+    /// The state of a notification whose destination is left alone now; `None` when it may be tried.
     fn held(&self, destination: &str, job: &Job) -> Option<RowState> {
         let Admission::Hold(wait) = self.breakers().admit(destination, Instant::now()) else { return None };
-        let error = Some(format!("{destination} only fails and is left alone for now"));
-        let envelope = &job.envelope;
-        let retry_count = envelope.retry_count;
-        let patience = retry::patience(self.settings(), self.providers.schedule(envelope.channel));
-        if job.age + job.claimed.elapsed() > patience {
-            return Some(RowState { retry_count, error, ..RowState::new(Status::Failed, None) });
-        }
         // Spread, so that they do not all come back as the breaker lets one through.
         let wait = wait + self.settings().breaker_cooldown.mul_f64(rand::random::<f64>());
-        Some(RowState { retry_count, error, ..RowState::new(Status::Retrying, Some(Due::In(wait))) })
+        let longest = retry::longest_hold(self.settings(), self.providers.schedule(job.envelope.channel));
+        let error = format!("{destination} only fails and is left alone for now");
+        Some(decision::held_back(job.held, wait, longest, job.envelope.retry_count, error))
     }
 
     /// Ids of the jobs that were not begun; those under way end first.
@@ -336,8 +330,8 @@ mod tests {
         envelope.user_id = user.to_owned();
         envelope.priority = priority;
         envelope.id = Uuid::from_u128(number);
-        let (claimed, age, trace) = (Instant::now(), Duration::ZERO, Context::new());
-        Job { envelope, first_attempt: 1, claimed, age, trace, memory: 10 }
+        let (claimed, held, trace) = (Instant::now(), Duration::ZERO, Context::new());
+        Job { envelope, first_attempt: 1, claimed, held, trace, memory: 10 }
     }
 
     fn next(queue: &mut Queue) -> Option<(u128, Line)> {

@@ -231,7 +231,7 @@ impl Lanes {
                 envelope: one.envelope(),
                 first_attempt: 1,
                 claimed,
-                age: Duration::ZERO,
+                held: Duration::ZERO,
                 trace: trace.clone().unwrap_or_default(),
                 memory: one.memory(),
             })
