@@ -29,7 +29,9 @@ pub use notification::{
 };
 pub use preferences::{Mute, Preferences, PreferencesUpdate, QuietHours};
 pub use problem::{FieldError, Problem, UnreadableRow};
-pub use template::{NewTemplate, RenderRequest, RenderedTemplate, Template, TemplateList, TemplateUpdate};
+pub use template::{
+    NewTemplate, RenderRequest, RenderedTemplate, Template, TemplateList, TemplateQuery, TemplateUpdate,
+};
 
 /// `skip_serializing_if` of flags that are rarely set.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -428,6 +428,11 @@ pub struct Limits {
     pub password_hashers: usize,
 }
 
+impl Limits {
+    /// Most that `max_payload_bytes` may be: a message on the log holds it with all that stands beside it.
+    pub const MOST_PAYLOAD_BYTES: usize = 900_000;
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

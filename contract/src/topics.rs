@@ -18,6 +18,10 @@ pub const WORKER_GROUP: &str = "notification-workers";
 /// to a new partition before it is discovered.
 pub const WORKER_OFFSET_RESET: &str = "earliest";
 
+/// Largest message of a producer, in bytes: what brokers take unless they are told otherwise
+/// (`message.max.bytes`, 1,048,588) leaves room for it.
+pub const MAX_MESSAGE_BYTES: usize = 1_000_000;
+
 /// The topics that must exist before the service starts.
 pub const ALL: [&str; 3] = [NOTIFICATIONS, RETRY, DEAD_LETTERS];
 

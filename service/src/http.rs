@@ -94,11 +94,18 @@ pub(crate) fn metrics_router(app: Arc<App>) -> Router {
 }
 
 async fn unknown_route(uri: Uri) -> Problem {
-    Problem::not_found(format!("there is no {}", uri.path()))
+    Problem::not_found(format!("there is no {}", extract::shortened(uri.path())))
 }
 
 async fn wrong_method(method: Method, request: Request) -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not take {method}", request.uri().path()))
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!(
+            "{} does not take {}",
+            extract::shortened(request.uri().path()),
+            extract::shortened(method.as_str())
+        ),
+    )
 }
 
 /// Serves the API until `stopping`, then finishes what is in progress.

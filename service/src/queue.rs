@@ -48,6 +48,9 @@ pub(crate) enum SendError {
     /// Too many messages wait already: refuse cheaply, try later.
     #[error("the producer's queue is full")]
     Full,
+    /// It is larger than the log takes: it never will be taken.
+    #[error("a message has at most {} bytes", topics::MAX_MESSAGE_BYTES)]
+    TooLarge,
     /// No delivery report in time, or the broker refused. The message may still be stored.
     #[error("{0}")]
     Unknown(String),
@@ -81,6 +84,7 @@ impl Producer {
         config
             .set("statistics.interval.ms", STATISTICS_MS)
             .set("acks", "all")
+            .set("message.max.bytes", topics::MAX_MESSAGE_BYTES.to_string())
             .set("enable.idempotence", "true")
             .set("partitioner", topics::PARTITIONER)
             .set("linger.ms", kafka.linger.as_millis().to_string())
@@ -174,7 +178,11 @@ impl Producer {
     }
 
     fn failed(&self, topic: &str, cause: &SendError, otherwise: &'static str) {
-        let kind = if matches!(cause, SendError::Full) { "queue_full" } else { otherwise };
+        let kind = match cause {
+            SendError::Full => "queue_full",
+            SendError::TooLarge => "too_large",
+            SendError::Unknown(_) => otherwise,
+        };
         self.metrics.publish_error(topic, kind);
     }
 

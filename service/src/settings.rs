@@ -1,7 +1,7 @@
 //! Reads the configuration: defaults, then the file, then the environment.
 
-use anyhow::{Context, bail};
-use nsys_contract::config::ServiceConfig;
+use anyhow::{Context, bail, ensure};
+use nsys_contract::config::{Limits, ServiceConfig};
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -34,7 +34,13 @@ pub fn load(
         let Some(entry) = entry.as_table_mut() else { bail!("{section} is not a section") };
         entry.insert(key, value);
     }
-    table.try_into().context("the configuration is wrong")
+    let config: ServiceConfig = table.try_into().context("the configuration is wrong")?;
+    let (payload, most) = (config.limits.max_payload_bytes, Limits::MOST_PAYLOAD_BYTES);
+    ensure!(
+        (1..=most).contains(&payload),
+        "limits.max_payload_bytes = {payload} is not between 1 and {most}: a message of the log holds no more"
+    );
+    Ok(config)
 }
 
 /// Reads a text as the type its default has, so that "5" stays text where text is expected.
@@ -65,6 +71,15 @@ mod tests {
                 .unwrap();
         assert_eq!(config.db.pool_size, 20);
         assert_eq!(config.auth.issuer, "5");
+    }
+
+    #[test]
+    fn a_payload_that_no_message_holds_is_refused() {
+        for bytes in ["0", "900001"] {
+            let error = from_environment(&[("NSYS_LIMITS__MAX_PAYLOAD_BYTES", bytes)]).unwrap_err();
+            assert!(error.to_string().contains("limits.max_payload_bytes"), "{error}");
+        }
+        assert!(from_environment(&[("NSYS_LIMITS__MAX_PAYLOAD_BYTES", "900000")]).is_ok());
     }
 
     #[test]

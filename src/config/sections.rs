@@ -452,6 +452,10 @@ impl Config {
         if self.worker.nice > 19 {
             return Err(Error::usage("worker.nice must be between 0 and 19"));
         }
+        let most = nsys_contract::config::Limits::MOST_PAYLOAD_BYTES;
+        if !(1..=most).contains(&self.limits.max_payload_bytes) {
+            return Err(Error::usage(format!("limits.max_payload_bytes must be between 1 and {most}")));
+        }
         let load = &self.loadtest;
         let shares = [load.mix_create, load.mix_get, load.mix_list, load.mix_correlation];
         let sum: f64 = shares.iter().sum();

@@ -49,6 +49,7 @@ async fn notifications_reach_their_receivers_and_what_cannot_is_kept() {
     webhooks_stay_outside(&client, &web).await;
     messages_that_are_none_do_not_stop_the_log(&client).await;
     poison::a_row_that_cannot_be_read_is_its_own_dead_letter(&client).await;
+    poison::what_is_large_goes_by_pieces(&client).await;
     wishes_are_kept(&client).await;
     due_ones_go_out_once_with_two_workers(&client, &web).await;
     an_outage_fails_nothing_that_is_old(&client).await;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 #[serde(deny_unknown_fields)]
 pub struct Batch {
     /// Up to 1,000 notifications, each accepted or refused on its own.
+    #[cfg_attr(feature = "openapi", schema(max_items = 1000))]
     pub notifications: Vec<CreateNotification>,
 }
 

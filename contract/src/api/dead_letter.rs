@@ -43,6 +43,7 @@ pub struct DeadLetter {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DeadLetterFilter {
     /// Only these; at most 1,000.
+    #[cfg_attr(feature = "openapi", schema(max_items = 1000))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<i64>,
     /// Only for this reason.

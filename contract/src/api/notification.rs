@@ -14,9 +14,11 @@ use uuid::Uuid;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateNotification {
     /// Whom it is for.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 256))]
     pub user_id: String,
     /// The tenant; the token's own when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 256))]
     pub tenant_id: Option<String>,
     /// How to deliver it.
     pub channel: Channel,
@@ -26,7 +28,9 @@ pub struct CreateNotification {
     /// Order of work; `MEDIUM` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
-    /// Channel-specific content. With a template these fields win over the rendered ones.
+    /// Channel-specific content. With a template these fields win over the rendered ones. At most
+    /// `limits.max_payload_bytes` (64 KiB unless it is configured otherwise), counted with its numbers written
+    /// out in full; a number has at most 64 digits.
     #[serde(default)]
     pub payload: Map<String, Value>,
     /// Not before this instant.
@@ -37,14 +41,20 @@ pub struct CreateNotification {
     pub expires_at: Option<Timestamp>,
     /// Makes a repeat of the request harmless.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 256))]
     pub idempotency_key: Option<String>,
     /// Ties together what one act caused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 256))]
     pub correlation_id: Option<String>,
     /// A stored template to render the payload from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
+    )]
     pub template_id: Option<String>,
-    /// Values for the template.
+    /// Values for the template; at most 64 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_data: Option<Map<String, Value>>,
 }

@@ -33,13 +33,18 @@ pub struct Template {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewTemplate {
     /// Letters, digits, `-`, `_` and `.`; at most 64.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
+    )]
     pub id: String,
     /// The tenant; the caller's own when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<String>,
     /// The channel its payload is for.
     pub channel: Channel,
-    /// The payload; every text in it is a template: `{{ name }}`, `{% if … %}`, `{% for … %}`.
+    /// The payload; every text in it is a template: `{{ name }}`, `{% if … %}`, `{% for … %}`. At most
+    /// `limits.max_payload_bytes` and 256 texts, each of them at most 16 KiB.
     pub payload: Map<String, Value>,
 }
 
@@ -54,12 +59,30 @@ pub struct TemplateUpdate {
     pub payload: Map<String, Value>,
 }
 
+/// Query of `GET /templates`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct TemplateQuery {
+    /// Only this tenant's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<String>,
+    /// The `next_cursor` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
 /// The templates of the caller's tenant, by name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TemplateList {
-    /// The templates.
+    /// The templates: up to 1,000 of them, and some megabytes.
     pub data: Vec<Template>,
+    /// Ask for the next page with `cursor=` this; absent on the last page.
+    pub next_cursor: Option<String>,
+    /// Whether there is a next page.
+    pub has_more: bool,
     /// Those that cannot be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<UnreadableRow>,
@@ -70,7 +93,7 @@ pub struct TemplateList {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RenderRequest {
-    /// Values for the template.
+    /// Values for the template; at most 64 KiB.
     pub template_data: Map<String, Value>,
 }
 

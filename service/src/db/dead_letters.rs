@@ -1,7 +1,7 @@
 //! Dead letters on their way in, and on to their topic and back to the log.
 
 use super::{Db, DbError};
-use nsys_contract::schema;
+use nsys_contract::{schema, topics};
 use sqlx::Row;
 use uuid::Uuid;
 
@@ -23,9 +23,17 @@ pub(crate) struct Letter {
     pub(crate) error: String,
     pub(crate) attempts: i32,
     pub(crate) key: Vec<u8>,
-    pub(crate) raw: Vec<u8>,
+    /// The message; `None` when it is larger than the log takes.
+    pub(crate) raw: Option<Vec<u8>>,
+    /// Bytes of the message.
+    pub(crate) bytes: i32,
     pub(crate) created_at: jiff::Timestamp,
 }
+
+/// Characters of an error that go on the topic.
+const MAX_ERROR: usize = 4_096;
+/// Bytes of the messages that one look brings, but for the first one.
+const LOOK_BYTES: i64 = 8 << 20;
 
 impl Db {
     /// Keeps messages that cannot be handled, bytes and all. One that comes again leaves nothing more.
@@ -60,12 +68,27 @@ impl Db {
 
     async fn letters(&self, which: &str, limit: i64) -> Result<Vec<Letter>, DbError> {
         let mut connection = self.acquire().await?;
+        // The lengths first: they are known without the messages.
         let sql = format!(
-            "SELECT id, notification_id, reason, error, attempts, raw, created_at,
+            "WITH due AS MATERIALIZED (
+                 SELECT id, row_number() OVER () AS place,
+                     CASE WHEN bytes <= $2 THEN bytes ELSE 0 END AS sent, bytes
+                 FROM (SELECT id, octet_length(raw) AS bytes FROM dead_letters {which} LIMIT $1) AS found
+             ), sized AS (
+                 SELECT id, place, bytes FROM (
+                     SELECT *, sum(sent) OVER (ORDER BY place) AS upto FROM due) AS summed
+                 WHERE upto - sent < $3
+             )
+             SELECT d.id, notification_id, reason, left(error, {MAX_ERROR}) AS error, attempts, bytes, created_at,
+                 CASE WHEN bytes <= $2 THEN raw END AS raw,
                  coalesce(message_key, convert_to(coalesce(user_id, ''), 'UTF8')) AS key
-             FROM dead_letters {which} LIMIT $1"
+             FROM sized JOIN dead_letters d USING (id) ORDER BY place"
         );
-        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(limit).fetch_all(&mut *connection);
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(limit)
+            .bind(i64::try_from(topics::MAX_MESSAGE_BYTES).unwrap_or(i64::MAX))
+            .bind(LOOK_BYTES)
+            .fetch_all(&mut *connection);
         let rows = self.timed("select", schema::DEAD_LETTERS, query).await?;
         let letter = |row: &sqlx::postgres::PgRow| {
             Ok(Letter {
@@ -76,6 +99,7 @@ impl Db {
                 attempts: row.try_get("attempts")?,
                 key: row.try_get("key")?,
                 raw: row.try_get("raw")?,
+                bytes: row.try_get("bytes")?,
                 created_at: row.try_get::<jiff_sqlx::Timestamp, _>("created_at")?.to_jiff(),
             })
         };
@@ -90,6 +114,15 @@ impl Db {
     /// These are back on the log.
     pub(crate) async fn letters_redriven(&self, ids: &[i64]) -> Result<(), DbError> {
         self.mark_letters("redriven_at", ids).await
+    }
+
+    /// This one does not go back on the log.
+    pub(crate) async fn keep_letter(&self, id: i64) -> Result<(), DbError> {
+        let mut connection = self.acquire().await?;
+        let query = sqlx::query("UPDATE dead_letters SET redrive_at = NULL WHERE id = $1")
+            .bind(id)
+            .execute(&mut *connection);
+        self.timed("update", schema::DEAD_LETTERS, query).await.map(|_| ())
     }
 
     async fn mark_letters(&self, column: &'static str, ids: &[i64]) -> Result<(), DbError> {

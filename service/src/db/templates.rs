@@ -13,6 +13,17 @@ use sqlx::{AssertSqlSafe, QueryBuilder, Row};
 
 const COLUMNS: &str = "id, tenant_id, channel, payload, version, created_at, updated_at";
 
+/// Templates of one page, and bytes of their payloads, but for the first one.
+const PAGE: i64 = 1_000;
+const PAGE_BYTES: i64 = 4 << 20;
+
+/// One page of a list.
+pub(crate) struct TemplatePage {
+    pub(crate) rows: Vec<Read<Template>>,
+    /// Tenant and name of the last one, where more may follow.
+    pub(crate) more_after: Option<(String, String)>,
+}
+
 /// What becomes of a template that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Existing {
@@ -54,14 +65,38 @@ impl Db {
         row.as_ref().map(template).transpose().map_err(DbError::from)
     }
 
-    pub(crate) async fn list_templates(&self, scope: &Scope) -> Result<Vec<Read<Template>>, DbError> {
-        let mut sql = QueryBuilder::new(format!("SELECT {COLUMNS} FROM templates WHERE true"));
+    /// Templates by tenant and name, those after one; and the last that was looked at, where more may follow.
+    pub(crate) async fn list_templates(
+        &self,
+        scope: &Scope,
+        after: Option<&(String, String)>,
+    ) -> Result<TemplatePage, DbError> {
+        let mut sql = QueryBuilder::new(format!(
+            "SELECT {COLUMNS}, upto FROM (
+                 SELECT *, sum(octet_length(payload::text)) OVER (ORDER BY tenant_id, id) AS upto,
+                     octet_length(payload::text) AS bytes
+                 FROM (SELECT * FROM templates WHERE true"
+        ));
         push_scope_or_empty(&mut sql, "tenant_id", scope);
-        sql.push(" ORDER BY tenant_id, id LIMIT 1000");
+        if let Some((tenant, id)) = after {
+            sql.push(" AND (tenant_id, id) > (").push_bind(tenant).push(", ").push_bind(id).push(")");
+        }
+        sql.push(" ORDER BY tenant_id, id LIMIT ").push_bind(PAGE);
+        sql.push(") AS found) AS sized WHERE upto - bytes < ").push_bind(PAGE_BYTES);
+        sql.push(" ORDER BY tenant_id, id");
         let mut connection = self.acquire().await?;
         let query = sql.build();
         let rows = self.timed("select", schema::TEMPLATES, query.fetch_all(&mut *connection)).await?;
-        Ok(each(schema::TEMPLATES, &rows, template))
+        let last = |row: &PgRow| Ok::<_, sqlx::Error>((row.try_get("tenant_id")?, row.try_get("id")?));
+        let more_after = match rows.last() {
+            Some(row) => {
+                let is_full = i64::try_from(rows.len()).is_ok_and(|len| len >= PAGE)
+                    || row.try_get::<i64, _>("upto")? >= PAGE_BYTES;
+                if is_full { Some(last(row)?) } else { None }
+            }
+            None => None,
+        };
+        Ok(TemplatePage { rows: each(schema::TEMPLATES, &rows, template), more_after })
     }
 
     /// Writes a template; `None` when the one that is there stays.

@@ -6,7 +6,7 @@ use crate::domain::{Violation, pointer};
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -62,12 +62,26 @@ pub(crate) fn expect_type(
     expected: &str,
     fits: impl Fn(&str) -> bool,
 ) -> Result<(), Problem> {
+    let coded =
+        request.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding.as_bytes() != b"identity");
+    if coded {
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must not be compressed"));
+    }
     let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
     let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     if fits(&kind) {
         return Ok(());
     }
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("the body must be {expected}")))
+}
+
+/// A text of the caller's as it is told back: never longer than a line.
+pub(crate) fn shortened(text: &str) -> String {
+    const LONGEST: usize = 100;
+    match text.char_indices().nth(LONGEST) {
+        Some((place, _)) => format!("{}…", &text[..place]),
+        None => text.to_owned(),
+    }
 }
 
 /// Reads JSON. Text that is no JSON is 400; JSON of the wrong shape is 422 and names the field.
@@ -117,12 +131,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 impl Id {
     /// As a UUID; any other text names nothing that exists.
     pub(crate) fn uuid(&self, what: &str) -> Result<Uuid, Problem> {
-        self.0.parse().map_err(|_| Problem::not_found(format!("there is no {what} {}", self.0)))
+        self.0.parse().map_err(|_| Problem::not_found(format!("there is no {what} {}", shortened(&self.0))))
     }
 
     /// As a number; any other text names nothing that exists.
     pub(crate) fn number(&self, what: &str) -> Result<i64, Problem> {
-        self.0.parse().map_err(|_| Problem::not_found(format!("there is no {what} {}", self.0)))
+        self.0.parse().map_err(|_| Problem::not_found(format!("there is no {what} {}", shortened(&self.0))))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Templates: stored payloads with places to fill.
 
-use super::admin::{audit, tenant_of};
+use super::admin::{audit, bad_cursor, page, tenant_of};
 use super::endpoint::{Endpoint, delete, get, post, put};
 use super::error::Problem;
-use super::extract::{Body, Id, OptionalBody, Query};
+use super::extract::{Body, Id, OptionalBody, Query, shortened};
 use super::gate::{Access, Caller};
 use crate::app::App;
 use crate::db::{DbError, Existing, parted};
@@ -15,7 +15,8 @@ use axum::extract::State;
 use axum::http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use nsys_contract::api::{
-    NewTemplate, RenderRequest, RenderedTemplate, Template, TemplateList, TemplateUpdate, TenantQuery, paths,
+    NewTemplate, RenderRequest, RenderedTemplate, Template, TemplateList, TemplateQuery, TemplateUpdate,
+    TenantQuery, paths,
 };
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ type Tagged = ([(HeaderName, String); 1], Json<Template>);
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get(paths::TEMPLATES, Access::User, "List templates")
-            .query::<TenantQuery>()
+            .query::<TemplateQuery>()
             .gives::<TemplateList>(200, "The templates of the tenant, by name")
             .fails(&[403])
             .by(list),
@@ -63,7 +64,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 fn absent(id: &str) -> Problem {
-    Problem::not_found(format!("there is no template {id}"))
+    Problem::not_found(format!("there is no template {}", shortened(id)))
 }
 
 /// A template that cannot be read is the tenant's to replace; anything else is ours.
@@ -81,11 +82,19 @@ fn tagged(template: Template) -> Tagged {
 async fn list(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
-    Query(query): Query<TenantQuery>,
+    Query(query): Query<TemplateQuery>,
 ) -> Result<Json<TemplateList>, Problem> {
     let scope = super::admin::narrowed(&caller, query.tenant_id.as_deref())?;
-    let (data, unreadable) = parted(app.db.list_templates(&scope).await?);
-    Ok(Json(TemplateList { data, unreadable }))
+    let after = query.cursor.as_deref().map(|text| {
+        let place = page::read_cursor(text)?;
+        // A name holds no line break, whatever a tenant's id holds.
+        place.rsplit_once('\n').map(|(tenant, id)| (tenant.to_owned(), id.to_owned()))
+    });
+    let after = after.map(|place| place.ok_or_else(bad_cursor)).transpose()?;
+    let read = app.db.list_templates(&scope, after.as_ref()).await?;
+    let next_cursor = read.more_after.map(|(tenant, id)| page::cursor(&format!("{tenant}\n{id}")));
+    let (data, unreadable) = parted(read.rows);
+    Ok(Json(TemplateList { data, has_more: next_cursor.is_some(), next_cursor, unreadable }))
 }
 
 async fn create(

@@ -25,8 +25,19 @@ pub(crate) struct Message {
     pub(crate) copied: bool,
 }
 
+impl Message {
+    /// Bytes that it takes, about.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.key.len() + self.value.len()
+    }
+}
+
 /// Batches that a feed holds for its lane.
 const BATCHES_AHEAD: usize = 4;
+/// Bytes of one batch, but for its first message: a batch is in memory several times while it is stored.
+const BATCH_BYTES: usize = 2 << 20;
+/// Bytes that a feed holds for its lane, but for the last message.
+const BYTES_AHEAD: usize = 4 << 20;
 /// From so many messages after the first wait on, more are coming: that is worth waiting longer, because
 /// what a batch costs beside its rows is paid once.
 const MORE_ARE_COMING: usize = 8;
@@ -56,6 +67,8 @@ pub(crate) struct Feed {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Message>,
+    /// Bytes of those that wait.
+    bytes: usize,
     /// Timestamps of the oldest messages of each batch that the lane has taken but not finished.
     taken_ms: VecDeque<i64>,
     /// The next offset to read after everything that is finished.
@@ -65,6 +78,22 @@ struct State {
     commit_after: Option<Instant>,
     closed: bool,
     ended: bool,
+}
+
+impl State {
+    /// The oldest messages: so many at most, and so many bytes but for the first one.
+    fn batch(&mut self, most: usize) -> Vec<Message> {
+        let mut bytes = 0;
+        let fits = |message: &&Message| {
+            let is_first = bytes == 0;
+            bytes += message.bytes();
+            is_first || bytes <= BATCH_BYTES
+        };
+        let count = self.waiting.iter().take(most).take_while(fits).count();
+        let batch: Vec<_> = self.waiting.drain(..count).collect();
+        self.bytes = self.bytes.saturating_sub(batch.iter().map(Message::bytes).sum());
+        batch
+    }
 }
 
 impl Feed {
@@ -101,7 +130,9 @@ impl Feed {
     pub(super) fn push(&self, message: Message, patience: Duration) -> Result<(), Message> {
         let mut since = None;
         let mut state = self.lock();
-        while state.waiting.len() >= self.batch * BATCHES_AHEAD && !state.closed {
+        let is_full =
+            |state: &State| state.waiting.len() >= self.batch * BATCHES_AHEAD || state.bytes >= BYTES_AHEAD;
+        while is_full(&state) && !state.closed {
             let left = patience.saturating_sub(since.get_or_insert_with(Instant::now).elapsed());
             if left.is_zero() {
                 return Err(message);
@@ -110,8 +141,11 @@ impl Feed {
         }
         // A closed feed's messages come again, to whoever has the partition then.
         if !state.closed {
+            let before = state.bytes;
+            state.bytes += message.bytes();
             state.waiting.push_back(message);
-            if state.waiting.len() == 1 || state.waiting.len() == self.batch {
+            let is_whole = before < BATCH_BYTES && state.bytes >= BATCH_BYTES;
+            if state.waiting.len() == 1 || state.waiting.len() == self.batch || is_whole {
                 self.arrived.notify_one();
             }
         }
@@ -130,8 +164,8 @@ impl Feed {
                 }
                 let ready = state.waiting.len();
                 let waited = wait.is_zero() || waits >= if ready < MORE_ARE_COMING { 1 } else { WAITS };
-                if ready >= self.batch || (ready > 0 && waited) {
-                    let batch: Vec<_> = state.waiting.drain(..ready.min(self.batch)).collect();
+                if ready >= self.batch || state.bytes >= BATCH_BYTES || (ready > 0 && waited) {
+                    let batch = state.batch(self.batch);
                     state.taken_ms.extend(batch.first().map(|message| message.timestamp_ms));
                     self.moved.notify_all();
                     return Some(batch);
@@ -158,6 +192,7 @@ impl Feed {
         let mut state = self.lock();
         state.closed = true;
         state.waiting.clear();
+        state.bytes = 0;
         self.arrived.notify_one();
         self.moved.notify_all();
     }
@@ -313,6 +348,29 @@ mod tests {
             assert_eq!(feed.oldest_ms(), Some(1_000 + oldest));
             feed.finish(oldest + 1);
         }
+    }
+
+    fn large(offset: i64) -> Message {
+        Message { value: vec![b'x'; BATCH_BYTES / 4].into(), ..message(offset) }
+    }
+
+    #[tokio::test]
+    async fn large_messages_go_in_small_batches_and_few_wait() {
+        let feed = Feed::new("t", 0, 1_000, None);
+        let mut taken = 0;
+        while feed.push(large(taken), Duration::ZERO).is_ok() {
+            taken += 1;
+        }
+        assert_eq!(taken as usize, BYTES_AHEAD / (BATCH_BYTES / 4), "the feed is full by its bytes");
+        let long = Duration::from_secs(60);
+        let batch = feed.take(long).await.unwrap();
+        assert_eq!(batch.len(), 3, "a batch that is whole by its bytes does not wait");
+        assert!(feed.push(large(taken), Duration::ZERO).is_ok());
+        let huge = Message { value: vec![b'x'; 2 * BYTES_AHEAD].into(), ..message(99) };
+        let feed = Feed::new("t", 0, 1_000, None);
+        assert!(feed.push(huge, Duration::ZERO).is_ok());
+        assert_eq!(feed.take(long).await.unwrap().len(), 1, "one is taken whatever its size");
+        assert_eq!(feed.lock().bytes, 0);
     }
 
     #[tokio::test]

@@ -18,6 +18,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
+/// Bytes of the messages that wait, but for the last one.
+const LINE_BYTES: usize = 64 << 20;
 /// So many go at once: what an idempotent producer may have under way of one partition.
 const AT_ONCE: usize = 5;
 /// How long the thread that takes reports waits for one, and with it the end for the thread.
@@ -29,6 +31,13 @@ pub(super) struct Outgoing {
     pub(super) key: Vec<u8>,
     pub(super) value: Vec<u8>,
     pub(super) headers: OwnedHeaders,
+}
+
+impl Outgoing {
+    /// Bytes that it takes, about.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.key.len() + self.value.len()
+    }
 }
 
 /// Told when the log has a message, or does not.
@@ -47,6 +56,8 @@ struct Waiting {
 struct Line {
     under_way: usize,
     waiting: Vec<Waiting>,
+    /// Bytes of those that wait.
+    bytes: usize,
     /// A wave is on its way to the client library: who came later must not get there first.
     handing_over: bool,
 }
@@ -66,6 +77,7 @@ impl Line {
         let room = Vec::with_capacity(self.waiting.len());
         let wave = std::mem::replace(&mut self.waiting, room);
         self.under_way = wave.len();
+        self.bytes = 0;
         self.handing_over = true;
         Some(wave)
     }
@@ -137,7 +149,7 @@ impl ProducerContext for Reports {
             let bytes = message.key_len() + message.payload_len();
             self.sizes.note(message.partition(), bytes);
         }
-        let outcome = result.as_ref().map(|_| ()).map_err(|(cause, _)| SendError::Unknown(cause.to_string()));
+        let outcome = result.as_ref().map(|_| ()).map_err(|(cause, _)| refusal(cause));
         // First the next wave: those who wait for it have waited longer.
         self.ended();
         let _ = reporter.send(outcome);
@@ -153,11 +165,17 @@ fn produce(
         .key(&message.key)
         .payload(&message.value)
         .headers(message.headers);
-    producer.send(record).map_err(|(cause, record)| {
-        let full = matches!(cause, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
-        let cause = if full { SendError::Full } else { SendError::Unknown(cause.to_string()) };
-        (cause, *record.delivery_opaque)
-    })
+    producer.send(record).map_err(|(cause, record)| (refusal(&cause), *record.delivery_opaque))
+}
+
+/// What an error of the client library says of a message.
+fn refusal(cause: &KafkaError) -> SendError {
+    match cause.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::QueueFull) => SendError::Full,
+        // The library's own bound, and the broker's.
+        Some(RDKafkaErrorCode::MessageSizeTooLarge) => SendError::TooLarge,
+        _ => SendError::Unknown(cause.to_string()),
+    }
 }
 
 /// The client library, and the line before it.
@@ -211,9 +229,10 @@ impl Waves {
             let mut line = self.line();
             // Nobody overtakes those who wait: a user's messages stay in their order.
             if !line.is_open() {
-                if line.waiting.len() >= self.limit {
+                if line.waiting.len() >= self.limit || line.bytes >= LINE_BYTES {
                     return Err(SendError::Full);
                 }
+                line.bytes += message.bytes();
                 line.waiting.push(Waiting { message, reporter, since: Instant::now() });
                 return Ok(report);
             }
@@ -276,10 +295,14 @@ mod tests {
     use super::*;
 
     fn waves(limit: usize) -> Waves {
+        waves_for(limit, Duration::from_millis(200))
+    }
+
+    fn waves_for(limit: usize, timeout: Duration) -> Waves {
         let mut config = ClientConfig::new();
         // Nobody listens there.
         config.set("bootstrap.servers", "127.0.0.1:1");
-        Waves::new(&config, Duration::from_millis(200), limit, Metrics::default()).unwrap()
+        Waves::new(&config, timeout, limit, Metrics::default()).unwrap()
     }
 
     fn message() -> Outgoing {
@@ -303,6 +326,28 @@ mod tests {
         let waves = waves(3);
         let _taken: Vec<_> = (0..AT_ONCE + 3).map(|_| waves.send(message()).unwrap()).collect();
         assert!(matches!(waves.send(message()), Err(SendError::Full)));
+    }
+
+    #[tokio::test]
+    async fn the_line_has_an_end_in_bytes() {
+        let waves = waves_for(1_000_000, Duration::from_secs(600));
+        let _under_way: Vec<_> = (0..AT_ONCE).map(|_| waves.send(message()).unwrap()).collect();
+        let large = || Outgoing { value: vec![b'x'; 512 << 10], ..message() };
+        let waiting: Vec<_> = std::iter::from_fn(|| waves.send(large()).ok()).take(1_000).collect();
+        assert_eq!(waiting.len(), LINE_BYTES / (512 << 10));
+        assert!(matches!(waves.send(message()), Err(SendError::Full)));
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_too_large_is_told_as_such() {
+        let waves = waves(100);
+        let large = Outgoing { value: vec![b'x'; 2_000_000], ..message() };
+        let outcome = match waves.send(large) {
+            Ok(report) => report.await.unwrap(),
+            Err(cause) => Err(cause),
+        };
+        assert!(matches!(outcome, Err(SendError::TooLarge)), "{outcome:?}");
+        assert_eq!(waves.unreported(), 0);
     }
 
     #[tokio::test]

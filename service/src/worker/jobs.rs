@@ -3,8 +3,11 @@
 use crate::app::App;
 use crate::cache::{Recipients, recipient_key};
 use crate::db::{DbError, Letter};
+use crate::queue::SendError;
 use nsys_contract::keys;
+use serde::Serialize;
 use serde_json::json;
+use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -49,8 +52,7 @@ async fn publish_letters(app: &App) -> Result<(), DbError> {
     let letters = app.db.unpublished_letters(LETTERS).await?;
     let mut published = Vec::with_capacity(letters.len());
     for letter in &letters {
-        let value = as_message(letter);
-        match app.producer.dead_letter(&letter.key, &value, &letter.reason).await {
+        match publish(app, letter).await {
             Ok(()) => published.push(letter.id),
             Err(cause) => {
                 tracing::warn!(%cause, "Dead letters cannot be put on their topic; trying again.");
@@ -61,31 +63,90 @@ async fn publish_letters(app: &App) -> Result<(), DbError> {
     if published.is_empty() { Ok(()) } else { app.db.letters_published(&published).await }
 }
 
-/// What cannot be decoded goes on as it is; the rest in the form of the original's dead letters.
-fn as_message(letter: &Letter) -> Vec<u8> {
-    match serde_json::from_slice::<serde_json::Value>(&letter.raw) {
-        Ok(notification) if letter.notification_id.is_some() => json!({
-            "notification": notification,
-            "error": letter.error,
-            "reason": letter.reason,
-            "failedAt": letter.created_at.as_millisecond(),
-            "retryCount": letter.attempts.saturating_sub(1).max(0),
-        })
-        .to_string()
-        .into_bytes(),
-        _ => letter.raw.clone(),
+/// Puts one letter on its topic. One that is too large for it is announced there without its message, so
+/// that those behind it do not wait for ever.
+async fn publish(app: &App, letter: &Letter) -> Result<(), SendError> {
+    if let Some(value) = as_message(letter) {
+        match app.producer.dead_letter(&letter.key, &value, &letter.reason).await {
+            Err(SendError::TooLarge) => {}
+            outcome => return outcome,
+        }
     }
+    tracing::warn!(
+        id = letter.id,
+        bytes = letter.bytes,
+        "A dead letter is too large for its topic; it is announced there without its message."
+    );
+    let value = announcement(letter).to_string();
+    app.producer.dead_letter(&letter.key, value.as_bytes(), &letter.reason).await
 }
 
-/// Puts undecodable letters back on the log when their time has come.
+/// What a letter says of itself without its message: where that can be read is the letter's id.
+fn announcement(letter: &Letter) -> serde_json::Value {
+    json!({
+        "deadLetter": letter.id,
+        "notificationId": letter.notification_id,
+        "messageBytes": letter.bytes,
+        "error": letter.error,
+        "reason": letter.reason,
+        "failedAt": letter.created_at.as_millisecond(),
+        "retryCount": letter.attempts.saturating_sub(1).max(0),
+    })
+}
+
+/// What cannot be decoded goes on as it is; the rest in the form of the original's dead letters. Nothing
+/// when it is too large.
+fn as_message(letter: &Letter) -> Option<Vec<u8>> {
+    let raw = letter.raw.as_deref()?;
+    let notification =
+        serde_json::from_slice::<&RawValue>(raw).ok().filter(|_| letter.notification_id.is_some());
+    let Some(notification) = notification else { return Some(raw.to_vec()) };
+    let message = DeadMessage {
+        notification,
+        error: &letter.error,
+        reason: &letter.reason,
+        failed_at: letter.created_at.as_millisecond(),
+        retry_count: letter.attempts.saturating_sub(1).max(0),
+    };
+    serde_json::to_vec(&message).ok()
+}
+
+/// A notification that failed, in the form of the original's dead letters; its own text goes through as
+/// it is.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DeadMessage<'l> {
+    notification: &'l RawValue,
+    error: &'l str,
+    reason: &'l str,
+    failed_at: i64,
+    retry_count: i32,
+}
+
+/// Puts undecodable letters back on the log when their time has come. One that the log will never take
+/// stays where it is, and is told.
 async fn redrive_letters(app: &App) -> Result<(), DbError> {
     let mut redriven = Vec::new();
     for letter in app.db.letters_to_redrive(LETTERS).await? {
-        if let Err(cause) = app.producer.redrive(&letter.key, &letter.raw).await {
-            tracing::warn!(%cause, "Dead letters cannot be put back on the log; trying again.");
-            break;
+        let outcome = match &letter.raw {
+            Some(raw) => app.producer.redrive(&letter.key, raw).await,
+            None => Err(SendError::TooLarge),
+        };
+        match outcome {
+            Ok(()) => redriven.push(letter.id),
+            Err(SendError::TooLarge) => {
+                tracing::error!(
+                    id = letter.id,
+                    bytes = letter.bytes,
+                    "A dead letter is too large to go back on the log; it stays a dead letter."
+                );
+                app.db.keep_letter(letter.id).await?;
+            }
+            Err(cause) => {
+                tracing::warn!(%cause, "Dead letters cannot be put back on the log; trying again.");
+                break;
+            }
         }
-        redriven.push(letter.id);
     }
     if redriven.is_empty() { Ok(()) } else { app.db.letters_redriven(&redriven).await }
 }
@@ -116,4 +177,47 @@ async fn warm(app: &App) -> Result<(), DbError> {
     app.cache.load_recipients(&app.db, &users, &mut Recipients::new()).await?;
     app.metrics.cache_events(keys::USER, "warmed", users.len() as u64);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(raw: Option<&str>, notification: bool) -> Letter {
+        Letter {
+            id: 7,
+            notification_id: notification.then(uuid::Uuid::nil),
+            reason: "permanent".into(),
+            error: "no".into(),
+            attempts: 3,
+            key: Vec::new(),
+            raw: raw.map(|raw| raw.as_bytes().to_vec()),
+            bytes: 5_000_000,
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_goes_on_as_it_is_whatever_its_numbers() {
+        let raw = r#"{"id":"x","payload":{"n":1e400}}"#;
+        let message = String::from_utf8(as_message(&letter(Some(raw), true)).unwrap()).unwrap();
+        let around = r#""error":"no","reason":"permanent","failedAt":0,"retryCount":2}"#;
+        assert_eq!(message, format!(r#"{{"notification":{raw},{around}"#));
+        assert_eq!(as_message(&letter(Some("\u{1}nonsense"), true)).unwrap(), b"\x01nonsense");
+        assert_eq!(
+            as_message(&letter(Some("{}"), false)).unwrap(),
+            b"{}",
+            "undecodable ones are their bytes"
+        );
+    }
+
+    #[test]
+    fn one_that_is_too_large_is_announced() {
+        assert_eq!(as_message(&letter(None, true)), None);
+        let said = announcement(&letter(None, true));
+        assert_eq!(
+            (&said["deadLetter"], &said["messageBytes"], &said["error"]),
+            (&json!(7), &json!(5_000_000), &json!("no"))
+        );
+    }
 }

@@ -10,10 +10,40 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// Rows of a channel that the first claim looks at.
+const FIRST: usize = 32;
+
+/// How many rows of each channel a claim looks at. PostgreSQL has to write out the payload of every row that
+/// it looks at to know its size, so where few of them fill a claim, few are looked at.
+struct Reach([usize; Channel::ALL.len()]);
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self([FIRST; Channel::ALL.len()])
+    }
+}
+
+impl Reach {
+    fn of(&self, channel: Channel) -> usize {
+        self.0[channel as usize]
+    }
+
+    /// Learns from a claim: from how many rows came, and whether they were cut off by their bytes.
+    fn learn(&mut self, channel: Channel, rows: usize, is_cut: bool) {
+        let reach = &mut self.0[channel as usize];
+        if is_cut {
+            *reach = rows.max(1) * 2;
+        } else if rows >= *reach {
+            *reach = reach.saturating_mul(4);
+        }
+    }
+}
+
 /// Claims due rows, as many as there is room for, until `stopping`.
 pub(crate) async fn run(app: Arc<App>, dispatcher: Arc<Dispatcher>, stopping: CancellationToken) {
+    let mut reach = Reach::default();
     loop {
-        let more = claim(&app, &dispatcher).await;
+        let more = claim(&app, &dispatcher, &mut reach).await;
         // What filled the room may not be all: look again as soon as there is room.
         let pause = if more {
             app.config.worker.scheduler_interval / 10
@@ -28,10 +58,11 @@ pub(crate) async fn run(app: Arc<App>, dispatcher: Arc<Dispatcher>, stopping: Ca
 }
 
 /// Claims once. Tells whether there may be more.
-async fn claim(app: &App, dispatcher: &Arc<Dispatcher>) -> bool {
+async fn claim(app: &App, dispatcher: &Arc<Dispatcher>, reach: &mut Reach) -> bool {
     let limit = app.config.worker.batch_size.max(1);
     let room = |channel: &Channel| {
-        let (free, bytes) = (dispatcher.room(*channel).min(limit), dispatcher.bytes_left(*channel));
+        let (free, bytes) = (dispatcher.room(*channel), dispatcher.bytes_left(*channel));
+        let free = free.min(limit).min(reach.of(*channel));
         (free > 0 && bytes > 0).then_some(Room { channel: *channel, free, bytes })
     };
     let room: Vec<_> = Channel::ALL.iter().filter_map(room).collect();
@@ -42,17 +73,23 @@ async fn claim(app: &App, dispatcher: &Arc<Dispatcher>) -> bool {
     match app.db.claim_due(&room, app.config.worker.lease).await {
         Ok(claims) => {
             bury(app, &claims.poison).await;
-            let fills = |room: &Room| {
+            let mut fills = |room: &Room| {
                 let taken = claims.due.iter().filter(|one| one.envelope.channel == room.channel);
-                let (count, bytes) = taken.fold((0, 0), |(count, bytes), one| (count + 1, bytes + one.bytes));
-                count >= room.free || bytes >= room.bytes
+                let (rows, bytes) = taken.fold((0, 0), |(rows, bytes), one| (rows + 1, bytes + one.bytes));
+                let is_cut = bytes >= room.bytes;
+                reach.learn(room.channel, rows, is_cut);
+                rows >= room.free || is_cut
             };
-            let more = !claims.poison.is_empty() || room.iter().any(fills);
+            // Every channel learns, whatever the others say.
+            let filled = room.iter().filter(|room| fills(room)).count();
+            let more = !claims.poison.is_empty() || filled > 0;
             dispatcher.submit(claims.due.into_iter().map(|one| Job::new(one, claimed_at)).collect());
             more
         }
         Err(cause) => {
             tracing::warn!(%cause, "Due notifications cannot be read; trying again.");
+            // It may have been too much for one statement.
+            *reach = Reach::default();
             false
         }
     }
@@ -77,5 +114,25 @@ async fn bury(app: &App, poison: &[Poison]) {
                 tracing::warn!(id = %one.id, %cause, "A notification that cannot be read cannot be given up; its lease brings it back.");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_rows_are_looked_at_few_at_a_time() {
+        let mut reach = Reach::default();
+        for rows in [32, 128, 512] {
+            reach.learn(Channel::Email, rows, false);
+        }
+        assert_eq!((reach.of(Channel::Email), reach.of(Channel::Sms)), (2_048, FIRST));
+        reach.learn(Channel::Email, 16, true);
+        assert_eq!(reach.of(Channel::Email), 32);
+        reach.learn(Channel::Email, 10, false);
+        assert_eq!(reach.of(Channel::Email), 32, "nothing more was due");
+        reach.learn(Channel::Email, 0, true);
+        assert_eq!(reach.of(Channel::Email), 2, "one is always looked at");
     }
 }

@@ -92,3 +92,50 @@ pub(super) async fn a_row_that_cannot_be_read_is_its_own_dead_letter(client: &Cl
     let first = client.first_event("/notifications/events?tenantId=acme&channel=IN_APP", "0").await;
     assert!(first.contains("17976931348623157000000") && first.contains("\"title\": \"t\""), "{first}");
 }
+
+/// What is large goes by pieces, and what is too large is left out: neither stops what stands behind it.
+pub(super) async fn what_is_large_goes_by_pieces(client: &Client) {
+    // More than one claim brings, and more than one page of a list.
+    client
+        .execute(
+            "INSERT INTO notifications (id, user_id, tenant_id, channel, type, priority, status, payload, next_attempt_at,
+                 created_at, updated_at)
+             SELECT ('00000000-0000-4000-8000-00000000e' || lpad(n::text, 3, '0'))::uuid, 'large-' || n, 'large', 'EMAIL',
+                 'SYSTEM', 'LOW', 'SCHEDULED', jsonb_build_object('to', 'c@example.org', 'body', repeat('x', 60000)),
+                 now(), now(), now() FROM generate_series(1, 60) AS n;
+             INSERT INTO templates (tenant_id, id, channel, payload)
+             SELECT 'large', 'page-' || lpad(n::text, 3, '0'), 'EMAIL', jsonb_build_object('body', repeat('x', 60000))
+             FROM generate_series(1, 150) AS n;
+             INSERT INTO notifications (id, user_id, tenant_id, channel, type, priority, status, payload, next_attempt_at,
+                 created_at, updated_at)
+             SELECT '00000000-0000-4000-8000-00000000f001', 'huge', 'large', 'EMAIL', 'SYSTEM', 'LOW', 'SCHEDULED',
+                 jsonb_build_object('to', 'c@example.org', 'body', repeat('x', 5000000)), now() - interval '1 h', now(), now();
+             INSERT INTO dead_letters (tenant_id, reason, error, raw)
+             SELECT 'large', 'permanent', 'by hand', convert_to(repeat('x', bytes), 'UTF8')
+             FROM (VALUES (2000000), (999990), (10)) AS sizes(bytes)",
+        )
+        .await;
+    let count = |what: &str| format!("SELECT count(*) FROM {what}");
+    client.until(&count("notifications WHERE tenant_id = 'large' AND status = 'SENT'"), "60").await;
+    let huge = "notifications WHERE user_id = 'huge' AND status = 'FAILED' AND error_message LIKE '%bytes are more than%'";
+    client.until(&count(huge), "1").await;
+    let published = "dead_letters WHERE tenant_id = 'large' AND published_at IS NOT NULL";
+    client.until(&count(published), "4").await;
+    client.execute("UPDATE dead_letters SET redrive_at = now() WHERE tenant_id = 'large' AND error = 'by hand' AND octet_length(raw) <> 999990").await;
+    let back = "dead_letters WHERE tenant_id = 'large' AND error = 'by hand' AND redriven_at IS NOT NULL";
+    client.until(&count(back), "1").await;
+    let kept = "dead_letters WHERE tenant_id = 'large' AND redrive_at IS NULL AND redriven_at IS NULL";
+    client.until(&count(kept), "3").await;
+
+    let (mut cursor, mut names, mut pages) = (String::new(), std::collections::BTreeSet::new(), 0);
+    loop {
+        let page = client.get(&format!("/templates?tenantId=large{cursor}")).await.unwrap();
+        assert!(page.status == 200 && page.body.to_string().len() < 5_000_000, "{}", page.status);
+        let data = page.body["data"].as_array().unwrap().iter();
+        names.extend(data.map(|one| one["id"].to_string()));
+        pages += 1;
+        let Some(next) = page.body["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert!(names.len() == 150 && (2..5).contains(&pages), "{} in {pages}", names.len());
+}

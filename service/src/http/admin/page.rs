@@ -20,8 +20,13 @@ pub(crate) fn cut<T>(
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = read.len() > limit;
     read.truncate(limit);
-    let next = read.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(cursor(last)));
+    let next = read.last().filter(|_| more).map(|last| self::cursor(&cursor(last)));
     (read, next)
+}
+
+/// A place as a cursor.
+pub(crate) fn cursor(place: &str) -> String {
+    URL_SAFE_NO_PAD.encode(place)
 }
 
 /// What a cursor of ours says; `None` for any other text.

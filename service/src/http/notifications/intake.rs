@@ -88,6 +88,9 @@ pub(super) fn not_sent(app: &App, cause: &SendError) -> Problem {
         app.metrics.shed("queue_full");
         return Problem::overloaded("too many notifications wait for the log");
     }
+    if matches!(cause, SendError::TooLarge) {
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, cause.to_string());
+    }
     Problem::unavailable(format!("the notification could not be stored: {cause}"))
 }
 

@@ -26,8 +26,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Longest line, in bytes.
-const MAX_LINE_BYTES: usize = 256 * 1024;
+/// Bytes of a line beside its payload: ids, and the data of a template.
+const LINE_BYTES: usize = 192 << 10;
 /// Most lines that are sent together.
 const GROUP: usize = 1_000;
 /// Groups that may wait for their delivery reports or for the reader.
@@ -74,7 +74,7 @@ async fn read(
     sender: &mpsc::Sender<Group>,
 ) -> Result<(), Problem> {
     let mut body = body.into_data_stream();
-    let mut lines = Lines::new(MAX_LINE_BYTES);
+    let mut lines = Lines::new(max_line(app));
     loop {
         let chunk = tokio::time::timeout(PATIENCE, body.next())
             .await
@@ -104,6 +104,11 @@ async fn read(
     }
 }
 
+/// Longest line, in bytes.
+fn max_line(app: &App) -> usize {
+    app.config.limits.max_payload_bytes.saturating_add(LINE_BYTES)
+}
+
 /// Sends the whole lines that are there, up to a group; `None` when there are none.
 async fn group(app: &App, caller: &Principal, lines: &mut Lines) -> Option<Vec<Pending>> {
     let intake = Intake::new(app, caller, trace::current_traceparent());
@@ -112,7 +117,7 @@ async fn group(app: &App, caller: &Principal, lines: &mut Lines) -> Option<Vec<P
         let Some(line) = lines.next() else { break };
         let one = match line {
             Ok(line) => intake.send(line).await,
-            Err(_) => Pending::Refused(too_large(MAX_LINE_BYTES)),
+            Err(_) => Pending::Refused(too_large(max_line(app))),
         };
         group.push(one);
     }
