@@ -12,19 +12,20 @@ use std::ffi::OsString;
 
 pub(super) async fn watch(stack: &Stack, args: WatchArgs, read_only: bool, out: Out) -> Result<()> {
     let settings = &stack.loaded.config.watch;
+    let fits = fits(|name| std::env::var(name).ok());
     let options = Options {
         pane: args.pane,
         read_only,
-        colour: out.has_colour(),
-        theme: args.theme.unwrap_or_else(|| theme(&settings.theme)),
-        ascii: args.ascii || settings.ascii,
+        colour: out.has_colour() && fits.colour,
+        theme: args.theme.unwrap_or_else(|| fits.theme.unwrap_or_else(|| theme(&settings.theme))),
+        ascii: args.ascii || settings.ascii || !fits.unicode,
         mouse: settings.mouse,
         record: args.record,
         replay: args.replay,
         commands: commands(),
         judge: Some(judge),
     };
-    if out.can_show_screens() && out.format() == OutputFormat::Text {
+    if out.can_show_screens() && fits.screens && out.format() == OutputFormat::Text {
         return tui::watch(stack, options).await;
     }
     tui::lines(stack, options, |text, object| {
@@ -34,6 +35,34 @@ pub(super) async fn watch(stack: &Stack, args: WatchArgs, read_only: bool, out: 
         out.line(&serde_json::to_string(object).context("cannot write the line")?)
     })
     .await
+}
+
+/// What the terminal can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Fits {
+    /// A screen that is drawn over; otherwise a line a second.
+    screens: bool,
+    /// More than ASCII.
+    unicode: bool,
+    /// Any colour.
+    colour: bool,
+    /// The theme for a terminal of few colours.
+    theme: Option<ThemeName>,
+}
+
+/// What the terminal can show, as `TERM` and the locale say.
+fn fits(variable: impl Fn(&str) -> Option<String>) -> Fits {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let term = set("TERM").unwrap_or_else(|| "dumb".to_owned());
+    // The first of them that is set decides; without any it is the locale "C".
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default().to_lowercase();
+    let few = ["linux", "ansi", "cygwin"].contains(&term.as_str()) || term.ends_with("-16color");
+    Fits {
+        screens: term != "dumb",
+        unicode: locale.contains("utf-8") || locale.contains("utf8"),
+        colour: !term.starts_with("vt") && !term.ends_with("-mono") && !term.ends_with("-m"),
+        theme: few.then_some(ThemeName::Terminal),
+    }
 }
 
 /// The theme that the configuration names; `auto` asks what the terminal says of its background.
@@ -139,6 +168,19 @@ mod tests {
         for line in ["ps", "lag", "undo", "cache flush", "down --dry-run", "no such command"] {
             assert_eq!(judged(line), Intent::Runs, "{line}");
         }
+    }
+
+    #[test]
+    fn a_terminal_gets_what_it_can_show() {
+        let with = |pairs: &[(&str, &str)]| {
+            fits(|name| pairs.iter().find(|(its, _)| *its == name).map(|(_, value)| (*value).to_owned()))
+        };
+        let modern = with(&[("TERM", "xterm-256color"), ("LANG", "de_DE.UTF-8")]);
+        assert_eq!(modern, Fits { screens: true, unicode: true, colour: true, theme: None });
+        assert!(!with(&[("TERM", "dumb")]).screens && !with(&[]).screens);
+        assert!(!with(&[("TERM", "xterm"), ("LC_ALL", "C"), ("LANG", "en_US.UTF-8")]).unicode);
+        assert!(!with(&[("TERM", "vt100"), ("LANG", "C.utf8")]).colour);
+        assert_eq!(with(&[("TERM", "linux")]).theme, Some(ThemeName::Terminal));
     }
 
     #[test]

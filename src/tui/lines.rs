@@ -28,6 +28,9 @@ pub async fn lines(
     let mut from = match Feed::open(stack, &options)? {
         Feed::Live(from) => from,
         Feed::Replay(mut player) => {
+            if let Some(odd) = player.odd() {
+                tracing::warn!("{odd}");
+            }
             while let Some(at_s) = player.second(&mut state) {
                 tell(&state, at_s)?;
             }

@@ -1,5 +1,6 @@
 //! The dashboard on a terminal: the loop between sources, keys, commands that run, and the view.
 
+mod delta;
 mod input;
 mod player;
 mod recorder;
@@ -114,6 +115,9 @@ pub async fn watch(stack: &Stack, options: Options) -> Result<()> {
     if let Feed::Replay(player) = &feed {
         state.stack = player.stack().to_owned();
         state.time.replay = Some(player.shown());
+        if let Some(odd) = player.odd() {
+            state.notify(player.now_s(), Tone::Warn, odd);
+        }
     }
     let terminal = Terminal::take(options.mouse)?;
     let mut screen = Screen {

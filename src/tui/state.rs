@@ -297,6 +297,14 @@ mod tests {
         assert_eq!(cells[..4], ["74.1 %", "7,200", "6.4 ms", "46.08 s"]);
     }
 
+    /// One part of which hardly anything is known.
+    fn partless() -> State {
+        let mut state = State::default();
+        let part = Part { name: "redis".into(), state: "running".into(), ..Part::default() };
+        state.update(Stamped { at_s: 59.0, update: Update::Stack(Ok(vec![part])) });
+        state
+    }
+
     #[test]
     fn an_export_has_what_is_shown() {
         let mut state = State { stack: "shop".into(), ..State::default() };
@@ -309,7 +317,13 @@ mod tests {
         state.pane = Pane::Lag;
         let json = export::json(&state, 59.0);
         assert_eq!(json["rows"][0]["topic"], "notifications");
-        assert_eq!(json["rows"][0]["lag"], "1,234");
+        assert_eq!(json["rows"][0]["lag"], 1_234);
+        assert!(json["rows"][0]["behind_s"].is_number() && json["rows"][0].get("share").is_none(), "{json}");
+        // What could not be had is null for a program.
+        let unowned =
+            export::json(&State { pane: Pane::Stack, ..State { stack: "shop".into(), ..partless() } }, 59.0);
+        assert_eq!(unowned["rows"][0]["network_bytes_per_s"], serde_json::Value::Null);
+        assert_eq!(unowned["rows"][0]["restarts"], 0);
         let markdown = export::markdown(&state, 59.0);
         assert!(markdown.contains("| notification-workers | notifications |"), "{markdown}");
         assert!(export::csv(&state, 59.0).contains("notification-workers,notifications,0,"));

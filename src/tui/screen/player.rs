@@ -1,12 +1,15 @@
 //! Shows a recording: at its own pace or faster, from any moment.
 
+use super::delta;
 use super::no_recording;
-use super::recorder::{Header, SCHEMA};
+use super::recorder::{Header, SCHEMA, SCHEMA_1};
 use crate::error::Result;
 use crate::tui::state::State;
 use crate::tui::state::timeline::Replay;
 use crate::tui::update::Stamped;
 use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -15,9 +18,29 @@ use std::time::Instant;
 /// So much before the moment that is sought is told too: what the longest fine window shows.
 const BEFORE_S: f64 = 3_600.0;
 
+/// What a line is, without what it says.
 #[derive(Deserialize)]
-struct Time {
+struct Outline {
     at_s: f64,
+    update: Option<serde::de::IgnoredAny>,
+    changed: Option<String>,
+}
+
+/// A line of a recording: something whole, or what has changed since.
+#[derive(Deserialize)]
+struct Line {
+    at_s: f64,
+    update: Option<Value>,
+    changed: Option<String>,
+    change: Option<Value>,
+}
+
+/// Lines that tell nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Odd {
+    count: usize,
+    first: usize,
+    cut: bool,
 }
 
 /// A recording, and where it is.
@@ -27,6 +50,9 @@ pub(in crate::tui) struct Player {
     /// Time, place and length of every line.
     lines: Vec<(f64, u64, usize)>,
     next: usize,
+    odd: Odd,
+    /// The last value of each kind, which changes are made to.
+    known: HashMap<String, Value>,
     clock_s: f64,
     speed: f64,
     playing: bool,
@@ -38,23 +64,30 @@ impl Player {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|cause| no_recording(path, &cause.to_string()))?;
         let mut reader = BufReader::with_capacity(1 << 20, file);
-        let (mut line, mut place, mut lines) = (String::new(), 0_u64, Vec::new());
-        let mut header = None;
+        let (mut line, mut place, mut lines) = (Vec::new(), 0_u64, Vec::new());
+        let (mut header, mut odd, mut number) = (None, Odd::default(), 0);
         loop {
             line.clear();
-            // A line that is no text ends it as a cut one does.
-            let length = reader.read_line(&mut line).unwrap_or(0);
+            number += 1;
+            let length = reader
+                .read_until(b'\n', &mut line)
+                .map_err(|cause| no_recording(path, &cause.to_string()))?;
             if length == 0 {
                 break;
             }
             if header.is_none() {
-                let first: Option<Header> = serde_json::from_str(&line).ok();
-                let known = first.filter(|first| first.schema == SCHEMA);
+                let first: Option<Header> = serde_json::from_slice(&line).ok();
+                let known = first.filter(|first| [SCHEMA, SCHEMA_1].contains(&first.schema.as_str()));
                 header = Some(known.ok_or_else(|| no_recording(path, "no recording of nsys watch"))?);
-            } else if line.ends_with('\n')
-                && let Ok(time) = serde_json::from_str::<Time>(&line)
+            } else if let Ok(outline) = serde_json::from_slice::<Outline>(&line)
+                && (outline.update.is_some() || outline.changed.is_some())
             {
-                lines.push((time.at_s, place, length));
+                lines.push((outline.at_s, place, length));
+            } else if line.ends_with(b"\n") {
+                odd.first = if odd.count == 0 { number } else { odd.first };
+                odd.count += 1;
+            } else {
+                odd.cut = true;
             }
             place += length as u64;
         }
@@ -70,6 +103,8 @@ impl Player {
             file: reader.into_inner(),
             lines,
             next: 0,
+            odd,
+            known: HashMap::new(),
             clock_s,
             speed: 1.0,
             playing: true,
@@ -80,6 +115,21 @@ impl Player {
     /// Name of the stack that was recorded.
     pub(super) fn stack(&self) -> &str {
         &self.stack
+    }
+
+    /// What could not be read of it, in words.
+    pub(in crate::tui) fn odd(&self) -> Option<String> {
+        let Odd { count, first, cut } = self.odd;
+        let lines = match count {
+            0 => None,
+            1 => Some(format!("line {first} of the recording tells nothing and is left out")),
+            _ => Some(format!(
+                "{count} lines of the recording tell nothing and are left out, the first is {first}"
+            )),
+        };
+        let cut = cut.then(|| "its last line is cut".to_owned());
+        let said: Vec<_> = lines.into_iter().chain(cut).collect();
+        (!said.is_empty()).then(|| said.join("; "))
     }
 
     /// What the screen tells about it.
@@ -107,6 +157,7 @@ impl Player {
         if playing && self.next >= self.lines.len() {
             self.clock_s = self.lines[0].0;
             self.next = 0;
+            self.known.clear();
         }
         self.playing = playing;
         self.moved = Instant::now();
@@ -135,6 +186,7 @@ impl Player {
         let (from_s, end_s) = (self.lines[0].0, self.lines[self.lines.len() - 1].0);
         self.clock_s = to_s.clamp(from_s, end_s);
         state.forget();
+        self.known.clear();
         self.next = self.lines.partition_point(|(at_s, ..)| *at_s < self.clock_s - BEFORE_S);
         self.tell_until(self.clock_s, state);
         self.moved = Instant::now();
@@ -166,7 +218,26 @@ impl Player {
         let mut bytes = vec![0; length];
         self.file.seek(SeekFrom::Start(place)).ok()?;
         self.file.read_exact(&mut bytes).ok()?;
-        serde_json::from_slice(&bytes).ok()
+        let line: Line = serde_json::from_slice(&bytes).ok()?;
+        let update = match (line.update, line.changed, line.change) {
+            (Some(whole), ..) => {
+                if let Some((kind, value)) = whole.as_object().and_then(|fields| fields.iter().next()) {
+                    self.known.insert(kind.clone(), value.clone());
+                }
+                whole
+            }
+            (None, Some(kind), Some(change)) => {
+                // Entered in the middle, a kind is not known before it is told whole.
+                let known = self.known.get_mut(&kind)?;
+                if !delta::apply(known, &change) {
+                    self.known.remove(&kind);
+                    return None;
+                }
+                json!({kind.as_str(): &*known})
+            }
+            _ => return None,
+        };
+        Some(Stamped { at_s: line.at_s, update: serde_json::from_value(update).ok()? })
     }
 }
 
@@ -223,13 +294,58 @@ mod tests {
     fn a_cut_recording_is_shown_and_another_file_is_refused() {
         let (dir, path) = recording(10);
         let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(Player::open(&path).unwrap().odd(), None);
         std::fs::write(&path, &bytes[..bytes.len() - 20]).unwrap();
-        assert_eq!(Player::open(&path).unwrap().shown().to_s, 1_008.0);
+        let player = Player::open(&path).unwrap();
+        assert_eq!((player.shown().to_s, player.odd().as_deref()), (1_008.0, Some("its last line is cut")));
+        // Garbage within does not end it, and is told.
+        let mut lines: Vec<_> = bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+        lines.insert(4, b"\xff\xfe no line\n".to_vec());
+        std::fs::write(&path, lines.concat()).unwrap();
+        let player = Player::open(&path).unwrap();
+        assert_eq!(player.shown().to_s, 1_009.0);
+        assert!(player.odd().is_some_and(|odd| odd.starts_with("line 5 of the recording")));
         let other = dir.path().join("other");
-        for text in ["", "hello\n", "{\"at_s\": 1}\n"] {
+        for text in [&b""[..], b"hello\n", b"{\"at_s\": 1}\n", &[0xff; 3_000]] {
             std::fs::write(&other, text).unwrap();
             assert!(Player::open(&other).is_err());
         }
+    }
+
+    #[test]
+    fn what_is_shown_from_changes_is_what_was_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("recording");
+        let mut recorder = Recorder::new(Some(&path), "shop").unwrap();
+        let mut told = State::default();
+        for at in 1_000..1_150 {
+            for stamped in crate::tui::bench::second(f64::from(at), 7) {
+                recorder.keep(&stamped).unwrap();
+                told.update(stamped);
+            }
+        }
+        drop(recorder);
+        let mut player = Player::open(&path).unwrap();
+        let mut shown = State::default();
+        player.seek(1_149.0, &mut shown);
+        let calls = |state: &State| -> Vec<(i64, i64)> {
+            state.data.db.last().unwrap().statements.iter().map(|one| (one.id, one.calls)).collect()
+        };
+        assert_eq!(calls(&shown), calls(&told));
+        let offsets = |state: &State| -> Vec<(i32, i64, Option<String>)> {
+            let group = state.data.own_group(1_149.0).unwrap();
+            group.topics[0].partitions.iter().map(|one| (one.partition, one.end, one.owner.clone())).collect()
+        };
+        assert_eq!(offsets(&shown), offsets(&told));
+        let parts = |state: &State| -> Vec<(String, Option<u64>)> {
+            state.data.parts.last().unwrap().iter().map(|one| (one.name.clone(), one.memory_bytes)).collect()
+        };
+        assert_eq!(parts(&shown), parts(&told));
+    }
+
+    #[test]
+    fn no_recording_is_no_recording() {
+        let dir = tempfile::tempdir().unwrap();
         assert!(Player::open(&dir.path().join("none")).is_err());
     }
 }

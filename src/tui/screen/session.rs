@@ -21,7 +21,7 @@ pub(super) struct Running {
     master: Box<dyn MasterPty + Send>,
     writer: Box<dyn Write + Send>,
     killer: Box<dyn ChildKiller + Send + Sync>,
-    parser: Arc<Mutex<vt100::Parser>>,
+    parser: Arc<Mutex<Shows>>,
     news: watch::Receiver<Ended>,
 }
 
@@ -56,7 +56,7 @@ pub(super) fn start(stack: &Stack, read_only: bool, words: &[String], size: PtyS
     let reader = pair.master.try_clone_reader().map_err(|cause| broken(cause.to_string()))?;
     let writer = pair.master.take_writer().map_err(|cause| broken(cause.to_string()))?;
     let killer = child.clone_killer();
-    let parser = Arc::new(Mutex::new(new_parser(size)));
+    let parser = Arc::new(Mutex::new(Shows::new(size)));
     let (tell, news) = watch::channel(None);
     let tell = Arc::new(tell);
     read_into(reader, Arc::clone(&parser), Arc::clone(&tell));
@@ -77,17 +77,45 @@ fn cells(size: PtySize) -> (NonZero<u16>, NonZero<u16>) {
     (NonZero::new(size.rows).unwrap_or(one), NonZero::new(size.cols).unwrap_or(one))
 }
 
-fn new_parser(size: PtySize) -> vt100::Parser {
-    let (rows, cols) = cells(size);
-    vt100::Parser::new(rows, cols, 0)
+/// What a command wrote, and the screen that it makes. A screen of another size is made from what was
+/// written: it would otherwise be cut at the right and lose its last line, where the question stands.
+struct Shows {
+    parser: vt100::Parser,
+    written: Vec<u8>,
+}
+
+/// Bytes that are kept to make a screen of another size.
+const WRITTEN: usize = 256 << 10;
+
+impl Shows {
+    fn new(size: PtySize) -> Self {
+        let (rows, cols) = cells(size);
+        Self { parser: vt100::Parser::new(rows, cols, 0), written: Vec::new() }
+    }
+
+    fn process(&mut self, bytes: &[u8]) {
+        self.parser.process(bytes);
+        self.written.extend_from_slice(bytes);
+        if self.written.len() > WRITTEN {
+            // Whole lines go, so that no sequence is cut.
+            let half = self.written.len() / 2;
+            let end = self.written[half..]
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .map_or(half, |end| half + end + 1);
+            self.written.drain(..end);
+        }
+    }
+
+    fn resize(&mut self, size: PtySize) {
+        let written = std::mem::take(&mut self.written);
+        *self = Self::new(size);
+        self.process(&written);
+    }
 }
 
 /// Reads what the command writes until nobody can write there any more.
-fn read_into(
-    mut reader: Box<dyn Read + Send>,
-    parser: Arc<Mutex<vt100::Parser>>,
-    tell: Arc<watch::Sender<Ended>>,
-) {
+fn read_into(mut reader: Box<dyn Read + Send>, parser: Arc<Mutex<Shows>>, tell: Arc<watch::Sender<Ended>>) {
     std::thread::spawn(move || {
         let mut bytes = [0; 8_192];
         while let Ok(count @ 1..) = reader.read(&mut bytes) {
@@ -109,7 +137,7 @@ impl Running {
     /// What it shows now, and how it ended.
     pub(super) fn take(&mut self) -> (Shown, Ended) {
         let ended = self.news.borrow_and_update().clone();
-        (shown(self.parser.lock().expect("no holder of the lock panics").screen()), ended)
+        (shown(self.parser.lock().expect("no holder of the lock panics").parser.screen()), ended)
     }
 
     /// Types these bytes.
@@ -126,8 +154,7 @@ impl Running {
     /// Tells it the new size.
     pub(super) fn resize(&mut self, size: PtySize) {
         let _ = self.master.resize(size);
-        let (rows, cols) = cells(size);
-        self.parser.lock().expect("no holder of the lock panics").set_size(rows, cols);
+        self.parser.lock().expect("no holder of the lock panics").resize(size);
     }
 }
 
@@ -172,4 +199,26 @@ fn look(cell: &vt100::Cell) -> Run {
         vt100::Color::Default | vt100::Color::Rgb(..) => None,
     };
     Run { text: String::new(), colour, bold: cell.bold(), dim: cell.dim(), reversed: cell.inverse() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pty(rows: u16, cols: u16) -> PtySize {
+        PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }
+    }
+
+    #[test]
+    fn the_question_stays_in_sight_on_a_smaller_screen() {
+        let mut shows = Shows::new(pty(40, 200));
+        for number in 0..20 {
+            shows.process(format!("step {number}: {}\r\n", "x".repeat(100)).as_bytes());
+        }
+        shows.process(b"type y to go on: ");
+        shows.resize(pty(10, 60));
+        let text = shows.parser.screen().contents();
+        assert!(text.trim_end().ends_with("type y to go on:"), "{text}");
+        assert!(text.contains("step 19"), "{text}");
+    }
 }

@@ -70,7 +70,7 @@ impl Format {
     /// All, with their keys.
     pub const ALL: [(char, Self, &'static str); 4] = [
         ('s', Self::Svg, "SVG picture of the screen"),
-        ('c', Self::Csv, "CSV of the series"),
+        ('c', Self::Csv, "CSV of the series or rows"),
         ('j', Self::Json, "JSON of series and rows"),
         ('m', Self::Markdown, "Markdown table"),
     ];

@@ -7,8 +7,10 @@ use super::known::Known;
 use super::logs::Logs;
 use crate::domain::lag::book::{Book, GroupLook, GroupView};
 use nsys_contract::topics;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
+/// Statements whose texts are kept; beyond that only those that are still told of.
+const TEXTS: usize = 1_000;
 /// Marks that are kept.
 const MARKS: usize = 500;
 
@@ -40,6 +42,8 @@ pub struct Data {
     /// Marks that the operator put.
     marks: VecDeque<Mark>,
     book: Book,
+    /// Texts of statements by id: they are most of what PostgreSQL says, and the same each second.
+    texts: BTreeMap<i64, String>,
 }
 
 impl Data {
@@ -107,7 +111,10 @@ impl Data {
         self.lag.take(at_s, view);
     }
 
-    fn db(&mut self, at_s: f64, answer: Result<Database, String>) {
+    fn db(&mut self, at_s: f64, mut answer: Result<Database, String>) {
+        if let Ok(db) = &mut answer {
+            self.take_texts(db);
+        }
         let now = answer.as_ref().ok();
         let count = |which: fn(&str) -> bool| {
             now.map(|db| {
@@ -126,6 +133,22 @@ impl Data {
         self.put(at_s, Metric::Active, active);
         self.put(at_s, Metric::BufferHits, hits);
         self.db.take(at_s, answer);
+    }
+
+    /// Keeps the text of each statement once, not with every answer.
+    fn take_texts(&mut self, db: &mut Database) {
+        for one in &mut db.statements {
+            self.texts.insert(one.id, std::mem::take(&mut one.query));
+        }
+        if self.texts.len() > TEXTS {
+            self.texts.retain(|id, _| db.statements.iter().any(|one| one.id == *id));
+        }
+    }
+
+    /// The text of a statement.
+    #[must_use]
+    pub fn statement(&self, id: i64) -> &str {
+        self.texts.get(&id).map_or("", String::as_str)
     }
 
     fn cache(&mut self, at_s: f64, answer: Result<Cache, String>) {

@@ -8,7 +8,7 @@ use nsys_contract::topics;
 const COMMANDS: usize = 9;
 
 /// A row in full.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Detail {
     /// What it is about.
     pub title: String,
@@ -26,7 +26,8 @@ pub fn of_chosen(state: &State, at_s: f64) -> Option<Detail> {
     }
     let grid = tables::of_pane(state, at_s);
     let row = &grid.rows[grid.place(state.chosen())?];
-    let named = grid.columns.iter().zip(&row.cells).filter(|(column, _)| !column.name.is_empty());
+    let named =
+        grid.columns.iter().zip(&row.cells).filter(|(column, _)| !column.name.is_empty() && !column.picture);
     let facts = named.map(|(column, cell)| (column.name.to_owned(), cell.clone())).collect();
     let mut commands = commands(state, row, at_s);
     commands.truncate(COMMANDS);

@@ -1,9 +1,12 @@
 //! The open pane as CSV, JSON or Markdown: the same series and rows that are shown.
 
-use super::grid::{Column, Grid, Row};
+use super::grid::{self, Cell, Column, Grid, Row};
 use super::{Pane, State, charts, tables};
 use crate::render::table::Table;
 use serde_json::{Value, json};
+
+/// Whole numbers below this are exact.
+const WHOLE: f64 = 9_007_199_254_740_992.0;
 
 /// The series of the pane, second by second, or its rows where it draws none.
 #[must_use]
@@ -13,11 +16,23 @@ pub fn csv(state: &State, at_s: f64) -> String {
         return csv_of_series(&series);
     }
     let grid = tables::of_pane(state, at_s);
-    let mut text = line_of(grid.columns.iter().map(|column| column.name.to_owned()));
+    let told = told(&grid);
+    let mut text = line_of(told.iter().map(|place| grid.columns[*place].key()));
     for row in rows(&grid) {
-        text += &line_of(row.cells.iter().map(|cell| cell.text.trim().to_owned()));
+        text += &line_of(told.iter().map(|place| match row.cells[*place].value {
+            grid::Value::Number(number) => number.to_string(),
+            // Missing is empty, never 0.
+            grid::Value::Missing => String::new(),
+            grid::Value::Text => row.cells[*place].text.trim().to_owned(),
+        }));
     }
     text
+}
+
+/// The columns that say something to a program.
+fn told(grid: &Grid) -> Vec<usize> {
+    let tells = |place: &usize| !grid.columns[*place].name.is_empty() && !grid.columns[*place].picture;
+    (0..grid.columns.len()).filter(tells).collect()
 }
 
 fn rows(grid: &Grid) -> impl Iterator<Item = &Row> {
@@ -66,10 +81,16 @@ fn line_of(cells: impl Iterator<Item = String>) -> String {
 #[must_use]
 pub fn json(state: &State, at_s: f64) -> Value {
     let grid = tables::of_pane(state, at_s);
-    let names: Vec<_> = grid.columns.iter().map(|column| column.name).collect();
+    let told = told(&grid);
+    let value = |cell: &Cell| match cell.value {
+        // A count stays a count.
+        grid::Value::Number(number) if number.fract() == 0.0 && number.abs() < WHOLE => json!(number as i64),
+        grid::Value::Number(number) => json!(number),
+        grid::Value::Missing => Value::Null,
+        grid::Value::Text => json!(cell.text.trim()),
+    };
     let object = |row: &Row| -> Value {
-        let cells = names.iter().zip(&row.cells).filter(|(name, _)| !name.is_empty());
-        cells.map(|(name, cell)| ((*name).to_owned(), Value::from(cell.text.trim()))).collect()
+        told.iter().map(|place| (grid.columns[*place].key(), value(&row.cells[*place]))).collect()
     };
     let series: Vec<Value> = series(state, at_s)
         .into_iter()
@@ -90,8 +111,7 @@ pub fn json(state: &State, at_s: f64) -> Value {
 #[must_use]
 pub fn markdown(state: &State, at_s: f64) -> String {
     let grid = tables::of_pane(state, at_s);
-    let shown: Vec<usize> =
-        (0..grid.columns.len()).filter(|place| !grid.columns[*place].name.is_empty()).collect();
+    let shown = told(&grid);
     let right: Vec<usize> = (0..shown.len()).filter(|place| grid.columns[shown[*place]].number).collect();
     let heading = |place: &usize| -> &str {
         let column: &Column = &grid.columns[*place];

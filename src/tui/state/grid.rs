@@ -1,6 +1,6 @@
 //! Rows and columns before they are drawn: the same ones are shown, filtered, copied and exported.
 
-use crate::render::Tone;
+use crate::render::{Tone, format};
 
 /// A column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub struct Column {
     pub grows: bool,
     /// Text that is too long is cut in its middle: names differ at both ends.
     pub middle: bool,
+    /// Only a picture of numbers that other columns hold: nothing for a program.
+    pub picture: bool,
+    /// In what its numbers are counted when a program reads them: `ms`, `bytes`; empty for pieces.
+    pub unit: &'static str,
     /// On a narrow screen the highest rank goes first; rank 0 stays. [`Column::UNSEEN`] is exported only.
     pub rank: u8,
 }
@@ -24,40 +28,73 @@ impl Column {
     /// A column of numbers.
     #[must_use]
     pub const fn number(name: &'static str, rank: u8) -> Self {
-        Self { name, number: true, grows: false, middle: false, rank }
+        Self { name, number: true, grows: false, middle: false, picture: false, unit: "", rank }
     }
 
     /// A column of words.
     #[must_use]
     pub const fn word(name: &'static str, rank: u8) -> Self {
-        Self { name, number: false, grows: false, middle: true, rank }
+        Self { name, number: false, grows: false, middle: true, picture: false, unit: "", rank }
+    }
+
+    /// A column of bars.
+    #[must_use]
+    pub const fn bars(name: &'static str, rank: u8) -> Self {
+        Self { name, number: false, grows: false, middle: false, picture: true, unit: "", rank }
+    }
+
+    /// The same column, counted in this unit.
+    #[must_use]
+    pub const fn of(mut self, unit: &'static str) -> Self {
+        self.unit = unit;
+        self
+    }
+
+    /// Its name for programs: the unit last, no blanks.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let name = self.name.replace(' ', "_");
+        if self.unit.is_empty() { name } else { format!("{name}_{}", self.unit) }
     }
 
     /// The column that takes the room that is left.
     #[must_use]
     pub const fn text(name: &'static str) -> Self {
-        Self { name, number: false, grows: true, middle: false, rank: 0 }
+        Self { name, number: false, grows: true, middle: false, picture: false, unit: "", rank: 0 }
     }
 
     /// The same for names.
     #[must_use]
     pub const fn name(name: &'static str) -> Self {
-        Self { name, number: false, grows: true, middle: true, rank: 0 }
+        Self { name, number: false, grows: true, middle: true, picture: false, unit: "", rank: 0 }
     }
 }
 
+/// What a cell says to a program.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// Its text.
+    Text,
+    /// This number, in the unit of its column.
+    Number(f64),
+    /// Nothing: it could not be had.
+    Missing,
+}
+
 /// A piece of text with its meaning.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
     /// The text.
     pub text: String,
+    /// The same for a program.
+    pub value: Value,
     /// What it means, if anything.
     pub tone: Option<Tone>,
 }
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: text.into(), tone: None }
+        Self::toned(text, None)
     }
 }
 
@@ -65,12 +102,36 @@ impl Cell {
     /// Text with a meaning.
     #[must_use]
     pub fn toned(text: impl Into<String>, tone: Option<Tone>) -> Self {
-        Self { text: text.into(), tone }
+        let text = text.into();
+        let value = if text == format::MISSING { Value::Missing } else { Value::Text };
+        Self { text, value, tone }
+    }
+
+    /// A number, shown as people read it; `–` where it could not be had.
+    #[must_use]
+    pub fn number(value: Option<f64>, show: impl FnOnce(f64) -> String) -> Self {
+        match value {
+            Some(value) => Self { text: show(value), value: Value::Number(value), tone: None },
+            None => Self::from(format::MISSING),
+        }
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn count(value: Option<u64>) -> Self {
+        Self::number(value.map(|value| value as f64), |value| format::count(value as u64))
+    }
+
+    /// The same with this meaning.
+    #[must_use]
+    pub fn tone(mut self, tone: Option<Tone>) -> Self {
+        self.tone = tone;
+        self
     }
 }
 
 /// A row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// Known by this when rows change places.
     pub key: String,
@@ -96,7 +157,7 @@ impl Row {
 }
 
 /// A table before it is drawn.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Grid {
     /// What it shows.
     pub title: String,

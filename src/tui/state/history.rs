@@ -25,6 +25,22 @@ pub enum Unit {
     Seconds,
 }
 
+impl Unit {
+    /// Its name for programs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rate => "per_s",
+            Self::Millis => "ms",
+            Self::Count => "count",
+            Self::Share => "share",
+            Self::Cpu => "pct",
+            Self::Bytes => "bytes",
+            Self::Seconds => "s",
+        }
+    }
+}
+
 /// One line on a chart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Series {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 /// A value older than this is stale: sources answer once a second.
 pub const STALE_S: f64 = 6.0;
 /// Values that are kept one by one.
-const RECENT: usize = 300;
+const RECENT: usize = 180;
 /// Older ones are kept this far apart …
-const APART_S: f64 = 10.0;
+const APART_S: f64 = 15.0;
 /// … and so many of them: an hour in all.
-const OLDER: usize = 330;
+const OLDER: usize = 240;
 
 /// What one source told. The last value outlives a failure; memory is bounded.
 #[derive(Clone, Debug)]
@@ -142,9 +142,9 @@ mod tests {
         for second in 0..86_400 {
             known.take(f64::from(second), Ok(second));
         }
-        assert_eq!(known.at(86_000.0).map(|(_, value)| *value), Some(86_000));
+        assert_eq!(known.at(86_300.0).map(|(_, value)| *value), Some(86_300));
         let (time, _) = known.at(84_000.0).unwrap();
-        assert!((83_990.0..=84_000.0).contains(&time));
+        assert!((83_980.0..=84_000.0).contains(&time));
         assert!(known.len() <= RECENT + OLDER);
         assert_eq!(known.at(10.0), None);
         assert_eq!(known.first_since(86_399.0).map(|(_, value)| *value), Some(86_399));

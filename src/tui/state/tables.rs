@@ -7,7 +7,7 @@ mod load;
 mod stack;
 
 use super::charts::{self, Source};
-use super::grid::{Cell, Column, Grid, Row};
+use super::grid::{Cell, Column, Grid, Row, Value};
 use super::{Pane, State};
 use crate::render::{Tone, format};
 
@@ -74,18 +74,17 @@ fn overview(state: &State, at_s: f64) -> Grid {
         let (series, _) = chart.lines.first()?;
         let ring = state.data.history.ring(series)?;
         let known: Vec<f64> = ring.seconds(from_s, at_s).filter_map(|(_, value)| value).collect();
-        let shown = |value: Option<f64>| {
-            Cell::from(format::or_missing(value, |value| charts::in_words(series.unit(), value)))
-        };
+        let shown = |value: Option<f64>| Cell::number(value, |value| charts::in_words(series.unit(), value));
         let mean = (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64);
         let fresh = charts::source(state, chart.source, at_s).fresh;
         let tone = (!fresh).then_some(Tone::Dim);
-        let shown = |value| Cell::toned(shown(value).text, tone);
+        let shown = |value| shown(value).tone(tone);
         Some(Row::new(
             series.name(),
             vec![
                 Cell::from(chart.part),
                 Cell::from(series.name()),
+                Cell::from(series.unit().name()),
                 shown(ring.at(at_s)),
                 shown(known.iter().copied().reduce(f64::min)),
                 shown(mean),
@@ -98,6 +97,7 @@ fn overview(state: &State, at_s: f64) -> Grid {
         columns: vec![
             Column::word("part", 2),
             Column::text("value"),
+            Column::word("unit", Column::UNSEEN),
             Column::number("now", 0),
             Column::number("least", 1),
             Column::number("mean", 0),
@@ -119,9 +119,9 @@ pub fn calls(state: &State) -> Grid {
         Row::new(
             made.last.command.clone(),
             vec![
-                Cell::from(format::count(made.count)),
-                Cell::toned(format::count(made.failed), (made.failed > 0).then_some(Tone::Warn)),
-                Cell::from(format::millis(made.last.took_ms)),
+                Cell::count(Some(made.count)),
+                Cell::count(Some(made.failed)).tone((made.failed > 0).then_some(Tone::Warn)),
+                Cell::number(Some(made.last.took_ms), format::millis),
                 outcome,
                 Cell::from(made.last.command.clone()),
             ],
@@ -132,7 +132,7 @@ pub fn calls(state: &State) -> Grid {
         columns: vec![
             Column::number("made", 1),
             Column::number("failed", 1),
-            Column::number("took", 0),
+            Column::number("took", 0).of("ms"),
             Column::word("last", 2),
             Column::text("call"),
         ],
@@ -141,46 +141,21 @@ pub fn calls(state: &State) -> Grid {
     }
 }
 
-/// Sorts by the chosen column: numbers largest first, words from A. Headings go.
+/// Sorts by the chosen column: numbers largest first, those that are missing last; words from A. Headings
+/// go.
 fn sorted(state: &State, mut grid: Grid) -> Grid {
     let Some(column) = state.sorted_by() else { return grid };
     let Some(of) = grid.columns.get(column).copied() else { return grid };
     grid.rows.retain(|row| row.heading.is_none());
     let text = |row: &Row| row.cells.get(column).map(|cell| cell.text.clone()).unwrap_or_default();
+    let number = |row: &Row| match row.cells.get(column).map(|cell| cell.value) {
+        Some(Value::Number(number)) => number,
+        _ => f64::NEG_INFINITY,
+    };
     if of.number {
-        grid.rows.sort_by(|one, other| size(&text(other)).total_cmp(&size(&text(one))));
+        grid.rows.sort_by(|one, other| number(other).total_cmp(&number(one)));
     } else {
         grid.rows.sort_by_key(text);
     }
     grid
-}
-
-/// A number as it was written for people, to compare it: `1.5 KiB`, `12.3 ms`, `1,234/s`.
-fn size(text: &str) -> f64 {
-    let text = text.trim_start_matches(['≥', '>', '~', ' ']);
-    let end = text.find(|one: char| !one.is_ascii_digit() && one != ',' && one != '.' && one != '-');
-    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
-    let Ok(number) = number.replace(',', "").parse::<f64>() else { return f64::MIN };
-    let factor = match unit.trim() {
-        "KiB" => 1_024.0,
-        "MiB" => f64::from(1 << 20),
-        "GiB" => f64::from(1 << 30),
-        "s" => 1_000.0,
-        unit if unit.starts_with('m') && !unit.starts_with("ms") => 60_000.0,
-        _ => 1.0,
-    };
-    number * factor
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_written_for_people_are_ordered() {
-        let mut texts = ["1.25 s", "12.3 ms", "0.42 ms", "–", "1m 5s"];
-        texts.sort_by(|one, other| size(other).total_cmp(&size(one)));
-        assert_eq!(texts, ["1m 5s", "1.25 s", "12.3 ms", "0.42 ms", "–"]);
-        assert!(size("1.5 KiB") > size("900 B") && size("1,234/s") > size("999/s"));
-    }
 }

@@ -126,7 +126,7 @@ pub(super) fn rule(view: &View<'_>, title: &str, source: Option<Source>, row: Re
 fn facts_line(view: &View<'_>, facts: &Facts, row: Rect, buffer: &mut Buffer) {
     let mut x = row.x + 1;
     let end = row.x + row.width;
-    for (name, Cell { text, tone }) in facts {
+    for (name, Cell { text, tone, .. }) in facts {
         let spans = vec![
             Span::styled(format!("{name} "), view.theme.dim),
             Span::styled(text.as_str(), view.theme.tone(tone.or(Some(Tone::Strong)))),

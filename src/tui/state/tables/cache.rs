@@ -26,8 +26,8 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
             let bar = "▆".repeat((share * 30.0).ceil() as usize);
             let cells = vec![
                 Cell::from(prefix.clone()),
-                Cell::from(format::count(*count)),
-                Cell::from(format::percent(share)),
+                Cell::count(Some(*count)),
+                Cell::number(Some(share), format::percent),
                 Cell::toned(bar, Some(Tone::Command)),
             ];
             Row::new(prefix.clone(), cells)
@@ -40,7 +40,7 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
             Column::word("prefix", 0),
             Column::number("keys", 0),
             Column::number("share", 1),
-            Column::text(""),
+            Column { picture: true, ..Column::text("") },
         ],
         rows,
         empty: if prefixes.is_some() { "no key".into() } else { "not counted yet".into() },

@@ -8,6 +8,9 @@ use crate::render::{Tone, format};
 use crate::tui::update::Database;
 use std::collections::BTreeMap;
 
+/// An empty table with its indexes takes no more than this.
+const EMPTY_BYTES: i64 = 512 << 10;
+
 /// What was counted at the beginning and the end of the window, and the seconds between.
 #[must_use]
 pub fn window(state: &State, at_s: f64) -> Option<(&Database, &Database, f64)> {
@@ -27,17 +30,17 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
         columns: vec![
             Column::number("share", 0),
             Column::number("calls", 0),
-            Column::number("mean", 0),
-            Column::number("total", 1),
+            Column::number("mean", 0).of("ms"),
+            Column::number("total", 1).of("ms"),
             Column::number("rows", 2),
             Column::text("statement"),
         ],
-        rows: window(state, at_s).map(|(begin, end, _)| statements(begin, end)).unwrap_or_default(),
+        rows: window(state, at_s).map(|(begin, end, _)| statements(state, begin, end)).unwrap_or_default(),
         empty: "no statement in this window".into(),
     }
 }
 
-fn statements(begin: &Database, end: &Database) -> Vec<Row> {
+fn statements(state: &State, begin: &Database, end: &Database) -> Vec<Row> {
     let before: BTreeMap<i64, &Counted> = begin.statements.iter().map(|one| (one.id, one)).collect();
     let since = |one: &Counted| {
         let before = before.get(&one.id);
@@ -58,12 +61,12 @@ fn statements(begin: &Database, end: &Database) -> Vec<Row> {
         Row::new(
             id.to_string(),
             vec![
-                Cell::from(format::percent(share)),
-                Cell::from(format::count(calls.unsigned_abs())),
-                Cell::toned(format::millis(mean_ms), (mean_ms > 100.0).then_some(Tone::Warn)),
-                Cell::from(format::millis(total_ms)),
-                Cell::from(format::count(rows.unsigned_abs())),
-                Cell::from(one.query.clone()),
+                Cell::number(Some(share), format::percent),
+                Cell::count(Some(calls.unsigned_abs())),
+                Cell::number(Some(mean_ms), format::millis).tone((mean_ms > 100.0).then_some(Tone::Warn)),
+                Cell::number(Some(total_ms), format::millis),
+                Cell::count(Some(rows.unsigned_abs())),
+                Cell::from(state.data.statement(one.id)),
             ],
         )
     };
@@ -121,7 +124,9 @@ fn tables(db: &Database) -> Facts {
     let scans = table.index_scans + table.sequential_scans;
     let by_index = (scans > 0).then(|| table.index_scans as f64 / scans as f64);
     let dead = table.size.dead_rows > table.size.live_rows / 5 && table.size.dead_rows > 1_000;
-    let count = |rows: i64| format::count(rows.unsigned_abs());
+    // A table that takes pages and has neither live nor dead rows was never counted: a crash loses that.
+    let counted = table.size.live_rows + table.size.dead_rows > 0 || table.size.total_bytes <= EMPTY_BYTES;
+    let count = |rows: i64| format::or_missing(counted.then(|| rows.unsigned_abs()), format::count);
     vec![
         ("largest table", Cell::from(table.size.table.clone())),
         ("size", Cell::from(format::bytes(table.size.total_bytes.unsigned_abs()))),
@@ -143,4 +148,28 @@ fn locks(db: &Database) -> Vec<Facts> {
         vec![("lock", Cell::toned(text, Some(Tone::Warn)))]
     };
     db.locks.iter().take(3).map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::live::TableUse;
+
+    #[test]
+    fn rows_that_nobody_counted_are_not_zero() {
+        let table = |live_rows: i64, total_bytes: i64| -> TableUse {
+            serde_json::from_value(serde_json::json!({
+                "table": "notifications", "total_bytes": total_bytes, "index_bytes": 0, "dead_rows": 0,
+                "live_rows": live_rows, "partition_of": null, "sequential_scans": 0, "index_scans": 0,
+            }))
+            .unwrap()
+        };
+        let rows = |table: TableUse| {
+            let facts = tables(&Database { tables: vec![table], ..Database::default() });
+            facts.into_iter().find(|(name, _)| *name == "rows").map(|(_, cell)| cell.text).unwrap()
+        };
+        assert_eq!(rows(table(0, 10 << 20)), "–");
+        assert_eq!(rows(table(0, 64 << 10)), "0");
+        assert_eq!(rows(table(25_250, 10 << 20)), "25,250");
+    }
 }

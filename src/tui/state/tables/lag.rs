@@ -33,8 +33,8 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
             Column::number("part", 0),
             Column::word("status", 0),
             Column::number("lag", 0),
-            Column::word("share", 4),
-            Column::number("behind", 2),
+            Column::bars("share", 4),
+            Column::number("behind", 2).of("s"),
             Column::number("committed", 1),
             Column::number("end", 1),
             Column::name("owner"),
@@ -103,7 +103,11 @@ fn trend(topic: &TopicView) -> &'static str {
 }
 
 fn of_partition(group: &GroupView, topic: &TopicView, one: &PartitionView, most: i64) -> Row {
-    let offset = |offset: Option<i64>| format::or_missing(offset, |offset| offset.to_string());
+    let offset = |offset: Option<i64>| {
+        Cell::number(offset.map(|offset| offset as f64), |_| {
+            format::or_missing(offset, |offset| offset.to_string())
+        })
+    };
     let filled = if most > 0 { usize::try_from(one.lag * BAR as i64 / most).unwrap_or(0) } else { 0 };
     let bar = "▆".repeat(filled.max(usize::from(one.lag > 0)));
     let owner = one.owner.clone().unwrap_or_else(|| format::MISSING.into());
@@ -112,13 +116,13 @@ fn of_partition(group: &GroupView, topic: &TopicView, one: &PartitionView, most:
         vec![
             Cell::from(group.group.clone()),
             Cell::from(topic.topic.clone()),
-            Cell::from(one.partition.to_string()),
+            Cell::number(Some(one.partition.into()), |number| number.to_string()),
             status(one.status),
-            Cell::from(format::count(one.lag.unsigned_abs())),
+            Cell::count(Some(one.lag.unsigned_abs())),
             Cell::toned(format!("{bar:<BAR$}"), Some(Tone::Warn)),
-            Cell::from(behind(one.behind)),
-            Cell::from(offset(one.committed)),
-            Cell::from(one.end.to_string()),
+            Cell::number(one.behind.map(|behind| behind.seconds), |_| behind(one.behind)),
+            offset(one.committed),
+            offset(Some(one.end)),
             Cell::toned(owner, one.owner.is_none().then_some(Tone::Dim)),
         ],
     )

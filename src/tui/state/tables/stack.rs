@@ -15,7 +15,10 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
         let seconds = now.zip(before).map_or(0.0, |((now, _), (before, _))| now - before);
         let per_s = |of: fn(&Part) -> Option<u64>| {
             let grown = of(part)?.checked_sub(of(earlier?)?)? as f64;
-            (seconds > 0.0).then(|| format!("{}/s", format::bytes((grown / seconds) as u64)))
+            (seconds > 0.0).then(|| grown / seconds)
+        };
+        let rate = |of: fn(&Part) -> Option<u64>| {
+            Cell::number(per_s(of), |rate| format!("{}/s", format::bytes(rate as u64)))
         };
         let health = super::super::part::health(state, part, at_s);
         let up = part.started_s.map(|start| std::time::Duration::from_secs_f64((at_s - start).max(0.0)));
@@ -24,13 +27,15 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
             vec![
                 Cell::toned(part.name.clone(), Some(Tone::Strong)),
                 Cell::toned(health.word(&part.state), Some(health.tone())),
-                Cell::from(format::or_missing(part.cpu_pct, |pct| format!("{pct:.1} %"))),
-                Cell::from(format::or_missing(part.memory_bytes, format::bytes)),
-                Cell::from(format::or_missing(per_s(|one| one.disk_read_bytes), |rate| rate)),
-                Cell::from(format::or_missing(per_s(|one| one.disk_write_bytes), |rate| rate)),
-                Cell::from(format::or_missing(per_s(|one| one.network_bytes), |rate| rate)),
-                Cell::toned(part.restarts.to_string(), (part.restarts > 0).then_some(Tone::Warn)),
-                Cell::from(format::or_missing(up, format::duration)),
+                Cell::number(part.cpu_pct, |pct| format!("{pct:.1} %")),
+                Cell::number(part.memory_bytes.map(|bytes| bytes as f64), |bytes| {
+                    format::bytes(bytes as u64)
+                }),
+                rate(|one| one.disk_read_bytes),
+                rate(|one| one.disk_write_bytes),
+                rate(|one| one.network_bytes),
+                Cell::count(Some(part.restarts.into())).tone((part.restarts > 0).then_some(Tone::Warn)),
+                Cell::number(up.map(|up| up.as_secs_f64()), |_| format::or_missing(up, format::duration)),
                 Cell::toned(part.last_exit.clone().unwrap_or_default(), Some(Tone::Dim)),
             ],
         )
@@ -40,13 +45,13 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
         columns: vec![
             Column::word("part", 0),
             Column::word("state", 0),
-            Column::number("cpu", 0),
-            Column::number("memory", 0),
-            Column::number("read", 3),
-            Column::number("written", 2),
-            Column::number("network", 4),
+            Column::number("cpu", 0).of("pct"),
+            Column::number("memory", 0).of("bytes"),
+            Column::number("read", 3).of("bytes_per_s"),
+            Column::number("written", 2).of("bytes_per_s"),
+            Column::number("network", 4).of("bytes_per_s"),
             Column::number("restarts", 1),
-            Column::number("up", 2),
+            Column::number("up", 2).of("s"),
             Column::text("last ended with"),
         ],
         rows: parts.iter().map(row).collect(),
