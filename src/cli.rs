@@ -26,6 +26,7 @@ pub use trace::*;
 pub use tune::*;
 pub use watch::*;
 
+use crate::render::OutputFormat;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -109,16 +110,6 @@ impl OutputChoice {
             _ => OutputFormat::Text,
         }
     }
-}
-
-/// The two formats of [`crate::render::Out`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs.
-    Json,
 }
 
 /// Flags of every command that changes something.

@@ -18,20 +18,6 @@ use std::path::{Path, PathBuf};
 /// The defaults, as they are shipped.
 pub const DEFAULTS: &str = include_str!("../config.toml");
 
-/// Keys whose values are never shown unless asked for one by one.
-pub const SECRETS: [&str; 10] = [
-    "db.url",
-    "db.read_url",
-    "cache.url",
-    "kafka.sasl_password",
-    "channels.smtp_url",
-    "channels.webhook_secret",
-    "external.api_token",
-    "external.prometheus_token",
-    "channels.sms_token",
-    "channels.push_token",
-];
-
 /// The configuration together with where it was found and where each value came from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -118,12 +104,6 @@ impl Loaded {
     pub fn results_dir(&self) -> PathBuf {
         self.base_dir.join(&self.config.loadtest.results_dir)
     }
-}
-
-/// Whether the value of this key must not be shown.
-#[must_use]
-pub fn is_secret(key: &str) -> bool {
-    SECRETS.contains(&key)
 }
 
 fn user_dir(variable: &str, fallback: &str) -> PathBuf {

@@ -12,6 +12,7 @@ pub use live::look;
 pub use surroundings::{Surroundings, surroundings};
 
 use crate::clients::redis::Redis;
+use crate::clock::now_s;
 use crate::domain::cache::CacheStats;
 use crate::domain::facts::Facts;
 use crate::stack::Stack;
@@ -74,10 +75,6 @@ pub async fn since(stack: &Stack, before: &Before) -> Facts {
     let query = format!("cache.ttl_notification over {seconds:.0} s");
     facts.put("ttl_windows", Some(ttl / seconds), "configuration", query);
     facts
-}
-
-fn now_s() -> f64 {
-    jiff::Timestamp::now().as_millisecond() as f64 / 1_000.0
 }
 
 async fn redis_stats(stack: &Stack) -> Option<CacheStats> {

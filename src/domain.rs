@@ -26,6 +26,7 @@ pub mod pod;
 pub mod preflight;
 pub mod progress;
 pub mod recompute;
+pub mod request;
 pub mod run;
 pub mod scenario;
 pub mod search;

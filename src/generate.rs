@@ -77,7 +77,7 @@ enum Told {
 pub fn run(plan: &Path, stop: Arc<AtomicBool>, mut tell: impl FnMut(&Tick)) -> Result<()> {
     let plan = Plan::read(plan)?;
     plan.authority()?;
-    let began_s = crate::loadtest::now_s() + LEAD.as_secs_f64();
+    let began_s = crate::clock::now_s() + LEAD.as_secs_f64();
     let (threads, summary) = (plan.own_threads(), plan.summary.clone());
     let shared = Arc::new(Shared { plan, begin: Instant::now() + LEAD, stop });
     let (to, from) = std::sync::mpsc::channel();

@@ -1,20 +1,31 @@
 //! nsys: bring up and load-test a notification stack.
 //!
 //! # Layout
-//! - [`cli`]: the command line as types; [`config`]: layers and the origin of every value
-//! - [`domain`]: data and arithmetic without I/O; [`permit`]: without which no client changes anything;
-//!   [`clients`]: one driver, one file
-//! - [`stack`]: parts, readiness, the supervisor; [`commands`]: one noun per file
-//! - [`plan`]: changes before they are made; [`apply`]: makes them; [`journal`]: what was made
-//! - [`loadtest`]: offer, watch, drain, reconcile, judge; [`diagnose`]: what only a look around can tell
-//! - [`generate`]: the native load generator; [`report`]: what people read of a run
-//! - [`tui`]: the terminal dashboard
+//! Each module names only those above it:
+//! - [`clock`]: what time it is
 //! - [`secret`]: what may be shown of a value, an address, a command line
+//! - [`error`]: what went wrong, the next command, the exit code
+//! - [`domain`]: data and arithmetic without I/O
+//! - [`permit`]: what it takes to change something
+//! - [`plan`]: changes before they are made
+//! - [`config`]: layers and the origin of every value
+//! - [`clients`]: one driver, one file
 //! - [`render`]: the only way to standard output
+//! - [`stack`]: runtimes, parts, readiness, the supervisor
+//! - [`journal`]: what was changed
+//! - [`apply`]: makes the steps of a plan
+//! - [`diagnose`]: what only a look around can tell
+//! - [`generate`]: the native load generator
+//! - [`loadtest`]: offer, watch, drain, reconcile, judge
+//! - [`report`]: what people read of a run
+//! - [`tui`]: the terminal dashboard
+//! - [`cli`]: the command line as types
+//! - [`commands`]: one noun per file
 
 pub mod apply;
 pub mod cli;
 pub mod clients;
+pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod diagnose;

@@ -8,6 +8,7 @@ mod find;
 mod interrupt;
 mod level;
 pub mod logs;
+pub mod outcome;
 pub mod plan;
 pub mod preflight;
 pub mod prometheus;
@@ -19,9 +20,3 @@ mod stabilise;
 pub mod store;
 pub mod stream;
 mod view;
-
-/// Seconds since the epoch.
-#[must_use]
-pub fn now_s() -> f64 {
-    jiff::Timestamp::now().as_millisecond() as f64 / 1_000.0
-}

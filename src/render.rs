@@ -11,13 +11,22 @@ pub mod table;
 
 pub use style::Tone;
 
-use crate::cli::OutputFormat;
 use crate::error::{Error, Result};
 use crate::secret::{mask_text, mask_typed};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The two forms of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
 
 /// A value that a command answers with.
 ///

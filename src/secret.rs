@@ -1,6 +1,5 @@
 //! Secrets: the one place that decides what may be shown of a value, an address or a command line.
 
-use crate::config::is_secret;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use toml::Value;
@@ -8,8 +7,28 @@ use toml::Value;
 /// What is shown in place of a secret.
 pub const MASK: &str = "***";
 
+/// Keys whose values are never shown unless asked for one by one.
+pub const SECRETS: [&str; 10] = [
+    "db.url",
+    "db.read_url",
+    "cache.url",
+    "kafka.sasl_password",
+    "channels.smtp_url",
+    "channels.webhook_secret",
+    "external.api_token",
+    "external.prometheus_token",
+    "channels.sms_token",
+    "channels.push_token",
+];
+
 /// Arguments that may carry a secret.
 const FLAGS: [&str; 1] = ["--read-replica"];
+
+/// Whether the value of this key must not be shown.
+#[must_use]
+pub fn is_secret(key: &str) -> bool {
+    SECRETS.contains(&key)
+}
 
 /// A value of the configuration. However it is shown, written or logged, a secret is masked; only
 /// [`Guarded::reveal`] gives it away.

@@ -112,7 +112,7 @@ fn difference(has: &Value, wants: &Value) -> Option<(String, Value, Value)> {
     const FILLED_IN: [&str; 6] = ["url", "brokers", "signing_key_file", "read_url", "smtp_url", "otlp_url"];
     wants.as_object()?.iter().find_map(|(section, keys)| {
         keys.as_object()?.iter().find_map(|(key, value)| {
-            let secret = crate::config::is_secret(&format!("{section}.{key}"));
+            let secret = crate::secret::is_secret(&format!("{section}.{key}"));
             let other = &has[section][key];
             (!secret && !FILLED_IN.contains(&key.as_str()) && other != value)
                 .then(|| (format!("{section}.{key}"), other.clone(), value.clone()))

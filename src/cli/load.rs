@@ -1,7 +1,9 @@
 //! Arguments of load tests and of what is done with their results.
 
 use super::{ChangeFlags, parse_duration};
-use crate::domain::scenario::Scenario;
+use crate::domain::level::Model;
+use crate::domain::request::LoadRequest;
+use crate::domain::scenario::{Engine, Scenario};
 use crate::permit::Consent;
 use clap::{Args, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -51,6 +53,15 @@ pub enum ModelName {
     Closed,
 }
 
+impl From<ModelName> for Model {
+    fn from(name: ModelName) -> Self {
+        match name {
+            ModelName::Open => Self::Open,
+            ModelName::Closed => Self::Closed,
+        }
+    }
+}
+
 /// What makes the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EngineName {
@@ -58,6 +69,15 @@ pub enum EngineName {
     K6,
     /// nsys' own open-loop generator.
     Native,
+}
+
+impl From<EngineName> for Engine {
+    fn from(name: EngineName) -> Self {
+        match name {
+            EngineName::K6 => Self::K6,
+            EngineName::Native => Self::Native,
+        }
+    }
 }
 
 /// Whether load may be offered there.
@@ -127,6 +147,29 @@ pub struct RunFlags {
     /// Whether load may be offered there.
     #[command(flatten)]
     pub offer: OfferFlags,
+}
+
+impl RunFlags {
+    /// What they ask for.
+    #[must_use]
+    pub fn request(&self) -> LoadRequest {
+        LoadRequest {
+            levels: self.levels.clone(),
+            rates: self.rates.clone(),
+            model: self.model.map(Model::from),
+            quick: self.quick,
+            engine: self.engine.map(Engine::from),
+            generators: self.generators,
+            distributed: self.distributed,
+            stabilise: self.stabilise,
+            stop: self.stop.clone(),
+            reconcile: self.reconcile,
+            before_level: self.before_level.clone(),
+            tags: self.tag.clone(),
+            note: self.note.clone(),
+            engineer: self.engineer.clone(),
+        }
+    }
 }
 
 /// `nsys loadtest …`

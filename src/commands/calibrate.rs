@@ -2,10 +2,11 @@
 
 use super::context::keep_noise_floor;
 use super::{loadtest, report};
-use crate::cli::{CalibrateArgs, RunFlags};
+use crate::cli::CalibrateArgs;
 use crate::domain::calibration::{Agreement, Ceiling, Client, Turn, agreements};
 use crate::domain::compare::NoiseFloor;
-use crate::domain::scenario::Scenario;
+use crate::domain::request::LoadRequest;
+use crate::domain::scenario::{Engine, Scenario};
 use crate::error::{Error, Kind, Result};
 use crate::loadtest::calibrate::{self, Ask};
 use crate::loadtest::{plan::plan, run};
@@ -80,14 +81,14 @@ async fn equal_runs(
     if args.runs < 2 {
         return Ok((Vec::new(), None));
     }
-    let flags = RunFlags {
+    let request = LoadRequest {
         rates: vec![format!("{}/s:{seconds}s", args.rate)],
-        engine: args.engine,
+        engine: args.engine.map(Engine::from),
         generators: 1,
         note: Some("one of several equal runs, for the noise floor".into()),
-        ..RunFlags::default()
+        ..LoadRequest::default()
     };
-    let plan = plan(Scenario::Baseline, &flags, &stack.loaded.config.loadtest)?;
+    let plan = plan(Scenario::Baseline, &request, &stack.loaded.config.loadtest)?;
     let mut runs = Vec::new();
     for number in 1..=args.runs {
         progress.note(&format!("equal run {number} of {}", args.runs));

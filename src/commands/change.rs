@@ -2,12 +2,12 @@
 
 use super::proof::{self, Proof};
 use crate::apply::{self, ChangeLock};
-use crate::cli::{OutputFormat, PlanFlags};
+use crate::cli::PlanFlags;
 use crate::error::Result;
 use crate::journal::{Entry, Journal};
 use crate::permit::{Agreement, ChangePermit, PermitRequest, Reach};
 use crate::plan::{DataStep, DbStep, Plan, Step, Undo, undo::plan_undo};
-use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint};
+use crate::render::{Out, OutputFormat, Report, Tone, format, progress::Progress, style::paint};
 use crate::stack::{Stack, safety};
 use serde::Serialize;
 use serde_json::json;

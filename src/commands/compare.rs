@@ -1,12 +1,12 @@
 //! `nsys compare`: did it help.
 
 use super::context::{changes_between, keep_noise_floor, named, noise_floor};
-use crate::cli::{CompareArgs, OutputFormat};
+use crate::cli::CompareArgs;
 use crate::domain::compare::{self, Change, Comparison, Method, Metric, NoiseFloor};
 use crate::domain::run::Run;
 use crate::error::{Error, Kind, Result};
 use crate::loadtest::runs::Runs;
-use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
+use crate::render::{Out, OutputFormat, Report, Tone, format, style::paint, table::Table};
 use crate::stack::Stack;
 
 pub(super) fn compare(stack: &Stack, args: &CompareArgs, out: Out) -> Result<()> {

@@ -1,20 +1,23 @@
 //! `nsys tune experiment`: changes one at a time, each with a short load test before, with and after it.
 
 use super::change::make;
-use super::{diagnose, tune};
-use crate::cli::{ExperimentArgs, OutputFormat, TuneCommand};
-use crate::clients::program::{Purpose, command};
+use super::{diagnose, report, tune};
+use crate::cli::{ExperimentArgs, TuneCommand};
 use crate::domain::experiment::{Gain, Measured, Outcome, Verdict, judge as weigh};
+use crate::domain::request::LoadRequest;
 use crate::domain::run::{LevelResult, Run, Sample};
-use crate::error::{Error, Result};
+use crate::domain::scenario::Scenario;
+use crate::error::{Error, Kind, Result};
 use crate::journal::{Entry, Journal};
 use crate::loadtest::runs::Runs;
+use crate::loadtest::{outcome::outcome, plan::plan, run as offer};
 use crate::permit::{Agreement, ChangePermit, PermitRequest, Reach};
 use crate::plan::{Plan, undo::plan_undo};
-use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
+use crate::render::{
+    Out, OutputFormat, Report, Tone, format, progress::Progress, style::paint, table::Table,
+};
 use crate::stack::{Stack, safety};
 use serde::Serialize;
-use std::process::Stdio;
 
 /// What one change came to.
 #[derive(Serialize)]
@@ -214,31 +217,23 @@ impl Lab {
         Ok(())
     }
 
-    /// One short load test, as a user would run it.
+    /// One short load test, reported as every other one is.
     async fn measure(&self, note: &str) -> Result<Measurement> {
-        let runs = Runs::of(&self.stack);
-        let before = runs.newest().map(|run| run.id);
-        let own = std::env::current_exe()
-            .map_err(|cause| Error::failed(format!("cannot find nsys itself: {cause}")))?;
-        let mut command = command(Purpose::User, own);
-        command.args(["loadtest", "incremental", "--rates", &self.rates, "--note"]);
-        command.arg(format!("experiment: {note}")).arg("--state-dir").arg(&self.stack.loaded.state_dir);
-        // What the experiment was agreed to is what its load tests are.
-        command.arg("--confirm").arg(&self.stack.loaded.config.stack.name);
-        if let Some(file) = &self.stack.loaded.file {
-            command.arg("--config").arg(file);
-        }
-        if self.out.is_quiet() {
-            command.arg("--quiet");
-        }
-        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().await;
-        let status = status.map_err(|cause| Error::failed(format!("cannot start a load test: {cause}")))?;
-        let run = runs.newest().filter(|run| Some(&run.id) != before.as_ref());
-        // Objectives that were not met and a limited generator are results too.
-        match (status.code(), run) {
-            (Some(0 | 10 | 11), Some(run)) => Ok(Measurement { values: measured(&run), run: run.id }),
-            (Some(130), _) => Err(Error::interrupted("the load test was interrupted")),
-            _ => Err(Error::failed(format!("the load test ended with {status}"))),
+        let request = LoadRequest {
+            rates: self.rates.split(',').map(str::to_owned).collect(),
+            note: Some(format!("experiment: {note}")),
+            ..LoadRequest::default()
+        };
+        let plan = plan(Scenario::Incremental, &request, &self.stack.loaded.config.loadtest)?;
+        let progress = Progress::new(self.out);
+        let (dir, run) = Box::pin(offer::execute(&self.permit, &self.stack, &plan, &progress)).await?;
+        report::write(&self.stack, &dir)?;
+        match outcome(&run, &dir) {
+            // Objectives that were not met and a limited generator are results too.
+            Err(error) if ![Kind::ThresholdsNotMet, Kind::GeneratorLimited].contains(&error.kind) => {
+                Err(error)
+            }
+            Ok(()) | Err(_) => Ok(Measurement { values: measured(&run), run: run.id }),
         }
     }
 }

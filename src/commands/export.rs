@@ -163,7 +163,7 @@ mod tests {
     fn a_file_is_there_whole_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.csv");
-        let out = Out::new(crate::cli::OutputFormat::Text, true);
+        let out = Out::new(crate::render::OutputFormat::Text, true);
         let mut sink = Sink::open(Some(&path), out).unwrap();
         sink.write(b"x").unwrap();
         assert!(!path.exists());

@@ -3,18 +3,17 @@
 use super::calibrate::calibrate;
 use super::context::named;
 use super::report;
-use crate::cli::{AllArgs, ChangeFlags, LoadtestCommand, OutputFormat, RunFlags};
+use crate::cli::{AllArgs, ChangeFlags, LoadtestCommand, RunFlags};
 use crate::domain::level::Level;
 use crate::domain::preflight::{Finding, Status};
 use crate::domain::run::Run;
 use crate::domain::scenario::{LoadPlan, Scenario};
-use crate::domain::verdict::Verdict;
 use crate::error::{Error, Kind, Result};
 use crate::loadtest::runs::{Listed, Runs};
-use crate::loadtest::{plan::plan, preflight, run, store};
+use crate::loadtest::{outcome::outcome, plan::plan, preflight, run, store};
 use crate::permit::{Agreement, ChangePermit, Consent, PermitRequest, Reach};
 use crate::render::format::or_missing;
-use crate::render::{Out, Tone, format, progress::Progress, style, table::Table};
+use crate::render::{Out, OutputFormat, Tone, format, progress::Progress, style, table::Table};
 use crate::stack::{Stack, safety};
 use std::path::{Path, PathBuf};
 
@@ -31,7 +30,7 @@ pub(super) async fn permit(stack: &Stack, consent: Consent<'_>, out: Out) -> Res
 
 pub(super) async fn loadtest(stack: &Stack, command: LoadtestCommand, out: Out) -> Result<()> {
     let settings = &stack.loaded.config.loadtest;
-    let scenario = |scenario: Scenario, flags: &RunFlags| plan(scenario, flags, settings);
+    let scenario = |scenario: Scenario, flags: &RunFlags| plan(scenario, &flags.request(), settings);
     let start = async |kind: Scenario, flags: &RunFlags| {
         let plan = scenario(kind, flags)?;
         let permit = permit(stack, flags.offer.consent(), out).await?;
@@ -89,10 +88,11 @@ async fn all(stack: &Stack, args: &AllArgs, out: Out) -> Result<()> {
     }
     let scenarios =
         [Scenario::Smoke, Scenario::Baseline, Scenario::Incremental, Scenario::Stress, Scenario::Spike];
+    let request = args.run.request();
     let mut plans =
-        scenarios.map(|one| plan(one, &args.run, settings)).into_iter().collect::<Result<Vec<_>>>()?;
+        scenarios.map(|one| plan(one, &request, settings)).into_iter().collect::<Result<Vec<_>>>()?;
     if let Some(length) = args.soak {
-        let mut soak = plan(Scenario::Soak, &args.run, settings)?;
+        let mut soak = plan(Scenario::Soak, &request, settings)?;
         for level in &mut soak.levels {
             *level = Level { seconds: length.as_secs().max(1), ..level.clone() };
         }
@@ -170,33 +170,6 @@ fn remove(stack: &Stack, name: &str, change: ChangeFlags, out: Out) -> Result<()
     let freed = store::remove(&dir)?;
     out.say(format!("deleted {what}, {} freed", format::bytes(freed)));
     Ok(())
-}
-
-fn outcome(run: &Run, dir: &Path) -> Result<()> {
-    let hint = format!("nsys report {}", dir.file_name().unwrap_or_default().to_string_lossy());
-    if let Some(rule) = &run.stopped_by {
-        return Err(Error::new(Kind::ThresholdsNotMet, format!("stopped by a rule: {rule}")).hint(hint));
-    }
-    if let Some(why) = &run.broken_off {
-        return Err(Error::unreachable(format!("{why}; what was measured before is kept"))
-            .hint("nsys loadtest resume"));
-    }
-    match run.verdict {
-        Verdict::Passed => Ok(()),
-        Verdict::Failed => Err(Error::new(Kind::ThresholdsNotMet, "objectives were not met").hint(hint)),
-        Verdict::GeneratorLimited => Err(Error::new(
-            Kind::GeneratorLimited,
-            "the load could not be offered: the generator was the limit",
-        )
-        .hint(hint)),
-        Verdict::Interrupted => {
-            Err(Error::interrupted("the load test was interrupted; what was measured is kept")
-                .hint("nsys loadtest resume"))
-        }
-        Verdict::Unknown => {
-            Err(Error::failed("something that is needed to judge could not be measured").hint(hint))
-        }
-    }
 }
 
 fn list(stack: &Stack, all: bool, out: Out) -> Result<()> {

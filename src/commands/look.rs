@@ -1,11 +1,11 @@
 //! `nsys metrics`.
 
 use super::export;
-use crate::cli::{MetricsCommand, OutputChoice, OutputFormat};
+use crate::cli::{MetricsCommand, OutputChoice};
 use crate::clients::prometheus;
 use crate::domain::catalogue;
 use crate::error::{Error, Result};
-use crate::render::{Out, format, table::Table};
+use crate::render::{Out, OutputFormat, format, table::Table};
 use crate::stack::Stack;
 use serde::Serialize;
 

@@ -1,13 +1,13 @@
 //! `nsys report`: writes the reports of a run, prints one, or computes them again from the raw data.
 
 use super::context::{self, named};
-use crate::cli::{OutputFormat, ReportArgs, ReportForm};
+use crate::cli::{ReportArgs, ReportForm};
 use crate::domain::recompute::{self, Difference};
 use crate::domain::run::Run;
 use crate::domain::verdict::Verdict;
 use crate::error::{Error, Result};
 use crate::loadtest::{provenance, runs::Found, store};
-use crate::render::{Out, Report};
+use crate::render::{Out, OutputFormat, Report};
 use crate::report;
 use crate::stack::Stack;
 use serde::Serialize;

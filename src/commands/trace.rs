@@ -1,12 +1,12 @@
 //! `nsys trace`: one notification, followed from the request to its final status; `nsys traces`: recorded ones.
 
-use crate::cli::{OutputFormat, TraceArgs, TracesArgs};
+use crate::cli::{TraceArgs, TracesArgs};
 use crate::clients::{jaeger, kafka, postgres::Postgres};
 use crate::domain::partitioner;
 use crate::domain::trace::{Station, Summary, traceparent};
 use crate::error::{Error, Result};
 use crate::permit::{Agreement, Consent, PermitRequest, Reach};
-use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
+use crate::render::{Out, OutputFormat, Report, Tone, format, style::paint, table::Table};
 use crate::stack::{Stack, safety, up};
 use nsys_contract::api::paths;
 use nsys_contract::status::Status;

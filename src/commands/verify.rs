@@ -4,6 +4,7 @@
 use super::{compare, context, loadtest, report, stack as parts};
 use crate::cli::VerifyArgs;
 use crate::domain::compare::{Change, Comparison, Metric, other_place};
+use crate::domain::request::LoadRequest;
 use crate::domain::run::Run;
 use crate::domain::scenario::{LoadPlan, Scenario};
 use crate::domain::verdict::Verdict;
@@ -42,7 +43,7 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
     out.say("waiting until every part is ready");
     parts::wait_until_ready(stack, args.timeout).await?;
     same_place(stack, &before).await?;
-    let smoke = plan(Scenario::Smoke, &Default::default(), &stack.loaded.config.loadtest)?;
+    let smoke = plan(Scenario::Smoke, &LoadRequest::default(), &stack.loaded.config.loadtest)?;
     let smoke = once(permit, stack, &smoke, out).await?;
     if smoke.verdict != Verdict::Passed {
         return Err(Error::new(

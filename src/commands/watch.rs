@@ -1,8 +1,8 @@
 //! `nsys watch`: the dashboard on a terminal, one line a second elsewhere.
 
-use crate::cli::{Asking, Cli, OutputFormat, Preview, WatchArgs, translated};
+use crate::cli::{Asking, Cli, Preview, WatchArgs, translated};
 use crate::error::{Context, Result};
-use crate::render::Out;
+use crate::render::{Out, OutputFormat};
 use crate::stack::Stack;
 use crate::tui::state::intent::{Intent, Question};
 use crate::tui::state::palette::Known;

@@ -1,11 +1,11 @@
 //! The tuned overlay: what of the configuration nsys writes. Secrets have a file of their own, which only
 //! their owner reads; the user's file stays as it is.
 
+use super::Loaded;
 use super::layers::Origin;
-use super::{Loaded, is_secret};
 use crate::error::{Context, Error, Result};
 use crate::plan::config::Known;
-use crate::secret::Guarded;
+use crate::secret::{Guarded, is_secret};
 use std::collections::BTreeMap;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};

@@ -50,7 +50,7 @@ pub async fn count(stack: &Stack) -> Counted {
         },
     );
     Counted {
-        at_s: super::now_s(),
+        at_s: crate::clock::now_s(),
         statements: database.0,
         scans: database.1,
         activity: database.2,

@@ -1,12 +1,13 @@
 //! Where a run is measured: program versions, machine, replicas, settings.
 
 use super::{engine, sampler};
-use crate::config::{Loaded, is_secret};
+use crate::config::Loaded;
 use crate::diagnose;
 use crate::domain::run::Environment;
 use crate::domain::scenario::{Engine, LoadPlan, Place};
 use crate::domain::verdict::Objectives;
 use crate::error::{Context, Result};
+use crate::secret::is_secret;
 use crate::stack::spec::replicas;
 use crate::stack::{Stack, setup};
 use nsys_contract::schema;

@@ -1,29 +1,25 @@
-//! From flags and configuration to the plan of a run.
+//! From a request and the configuration to the plan of a run.
 
-use crate::cli::{EngineName, ModelName, RunFlags};
 use crate::config::Loadtest;
 use crate::domain::level::{Level, Model};
+use crate::domain::request::LoadRequest;
 use crate::domain::scenario::{Engine, LoadPlan, Place, Scenario};
 use crate::domain::stop::StopRule;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
-/// The plan that flags and configuration describe.
+/// The plan that a request and the configuration describe.
 ///
 /// # Errors
-/// When a level, a rule or a tag cannot be read, or flags contradict each other.
-pub fn plan(scenario: Scenario, flags: &RunFlags, settings: &Loadtest) -> Result<LoadPlan> {
-    let (model, levels) = levels(scenario, flags, settings)?;
-    let engine = match flags.engine {
-        Some(EngineName::K6) => Engine::K6,
-        Some(EngineName::Native) => Engine::Native,
-        None => settings.engine,
-    };
-    let stop = if flags.stop.is_empty() { settings.stop.clone() } else { flags.stop.clone() };
+/// When a level, a rule or a tag cannot be read, or parts of the request contradict each other.
+pub fn plan(scenario: Scenario, request: &LoadRequest, settings: &Loadtest) -> Result<LoadPlan> {
+    let (model, levels) = levels(scenario, request, settings)?;
+    let engine = request.engine.unwrap_or(settings.engine);
+    let stop = if request.stop.is_empty() { settings.stop.clone() } else { request.stop.clone() };
     for rule in &stop {
         StopRule::parse(rule).map_err(Error::usage)?;
     }
-    let (place, generators) = place(engine, flags, settings)?;
+    let (place, generators) = place(engine, request, settings)?;
     if let Some(small) = levels.iter().find(|level| level.vus < generators) {
         return Err(Error::usage(format!(
             "{generators} generators: a level of {} has only {} virtual users to share",
@@ -36,24 +32,24 @@ pub fn plan(scenario: Scenario, flags: &RunFlags, settings: &Loadtest) -> Result
         model,
         engine,
         levels,
-        stabilise_s: flags.stabilise.unwrap_or(settings.stabilise_timeout).as_secs(),
+        stabilise_s: request.stabilise.unwrap_or(settings.stabilise_timeout).as_secs(),
         stop,
-        before_level: flags.before_level.clone(),
-        reconcile: flags.reconcile,
+        before_level: request.before_level.clone(),
+        reconcile: request.reconcile,
         generators,
         place,
-        note: flags.note.clone(),
-        engineer: flags.engineer.clone(),
-        tags: tags(&flags.tag)?,
+        note: request.note.clone(),
+        engineer: request.engineer.clone(),
+        tags: tags(&request.tags)?,
     })
 }
 
 /// Where generators run, and how many: on this machine as many as are asked for, on other hosts one on
 /// each; without hosts the stack must be in a cluster, which the preflight knows.
-fn place(engine: Engine, flags: &RunFlags, settings: &Loadtest) -> Result<(Place, u32)> {
-    if !flags.distributed {
-        // Flags that nobody typed, as those of a verification, name none.
-        return Ok((Place::Here, flags.generators.max(1)));
+fn place(engine: Engine, request: &LoadRequest, settings: &Loadtest) -> Result<(Place, u32)> {
+    if !request.distributed {
+        // A request that came from no flags, as that of a verification, names none.
+        return Ok((Place::Here, request.generators.max(1)));
     }
     if engine == Engine::Native {
         return Err(Error::usage("--distributed starts k6 on the hosts, not the native engine")
@@ -66,20 +62,20 @@ fn place(engine: Engine, flags: &RunFlags, settings: &Loadtest) -> Result<(Place
     Ok((Place::Hosts(settings.hosts.clone()), count))
 }
 
-fn levels(scenario: Scenario, flags: &RunFlags, settings: &Loadtest) -> Result<(Model, Vec<Level>)> {
-    let (model, levels) = if flags.levels.is_empty() {
-        let configured = settings.levels(scenario, flags.quick);
-        let texts = match (flags.rates.as_slice(), configured) {
+fn levels(scenario: Scenario, request: &LoadRequest, settings: &Loadtest) -> Result<(Model, Vec<Level>)> {
+    let (model, levels) = if request.levels.is_empty() {
+        let configured = settings.levels(scenario, request.quick);
+        let texts = match (request.rates.as_slice(), configured) {
             ([], Some((_, texts))) => texts,
             (given, _) => given,
         };
         let levels = texts.iter().map(|text| Level::by_rate(text).map_err(Error::usage));
         (Model::Open, levels.collect::<Result<Vec<_>>>()?)
     } else {
-        let levels = flags.levels.iter().map(|text| Level::by_users(text).map_err(Error::usage));
+        let levels = request.levels.iter().map(|text| Level::by_users(text).map_err(Error::usage));
         (Model::Closed, levels.collect::<Result<Vec<_>>>()?)
     };
-    let (model, levels) = in_model(model, levels, flags)?;
+    let (model, levels) = in_model(model, levels, request)?;
     match (scenario, model) {
         (Scenario::Spike, _) => Ok((model, vec![Level::spike(&levels).map_err(Error::usage)?])),
         (Scenario::FindMax, Model::Closed) => {
@@ -95,15 +91,15 @@ fn levels(scenario: Scenario, flags: &RunFlags, settings: &Loadtest) -> Result<(
 }
 
 /// `--model` turns the configured levels from rates to virtual users; against given ones it is an error.
-fn in_model(model: Model, mut levels: Vec<Level>, flags: &RunFlags) -> Result<(Model, Vec<Level>)> {
-    match (flags.model, model) {
-        (Some(ModelName::Open), Model::Closed) => {
+fn in_model(model: Model, mut levels: Vec<Level>, request: &LoadRequest) -> Result<(Model, Vec<Level>)> {
+    match (request.model, model) {
+        (Some(Model::Open), Model::Closed) => {
             Err(Error::usage("--levels are virtual users, the closed model").hint("--rates 1000/s:5m"))
         }
-        (Some(ModelName::Closed), Model::Open) if !flags.rates.is_empty() => {
+        (Some(Model::Closed), Model::Open) if !request.rates.is_empty() => {
             Err(Error::usage("--rates are the open model").hint("--levels 100:5m"))
         }
-        (Some(ModelName::Closed), Model::Open) => {
+        (Some(Model::Closed), Model::Open) => {
             for level in &mut levels {
                 level.rate = None;
             }
@@ -130,10 +126,10 @@ mod tests {
         config.loadtest
     }
 
-    fn plan_of(scenario: Scenario, change: impl FnOnce(&mut RunFlags)) -> Result<LoadPlan> {
-        let mut flags = RunFlags::default();
-        change(&mut flags);
-        plan(scenario, &flags, &settings())
+    fn plan_of(scenario: Scenario, change: impl FnOnce(&mut LoadRequest)) -> Result<LoadPlan> {
+        let mut request = LoadRequest::default();
+        change(&mut request);
+        plan(scenario, &request, &settings())
     }
 
     #[test]
@@ -160,34 +156,34 @@ mod tests {
 
     #[test]
     fn the_closed_model_keeps_the_users_of_the_levels() {
-        let plan = plan_of(Scenario::Incremental, |flags| flags.model = Some(ModelName::Closed)).unwrap();
+        let plan = plan_of(Scenario::Incremental, |request| request.model = Some(Model::Closed)).unwrap();
         assert_eq!((plan.model, plan.levels[5].vus, plan.levels[5].rate), (Model::Closed, 10_000, None));
     }
 
     #[test]
     fn flags_that_contradict_each_other_are_refused() {
-        let wrong: [fn(&mut RunFlags); 4] = [
-            |flags| {
-                flags.levels = vec!["10:5s".into()];
-                flags.model = Some(ModelName::Open);
+        let wrong: [fn(&mut LoadRequest); 4] = [
+            |request| {
+                request.levels = vec!["10:5s".into()];
+                request.model = Some(Model::Open);
             },
-            |flags| {
-                flags.rates = vec!["10/s:5s".into()];
-                flags.model = Some(ModelName::Closed);
+            |request| {
+                request.rates = vec!["10/s:5s".into()];
+                request.model = Some(Model::Closed);
             },
-            |flags| flags.tag = vec!["x".into()],
-            |flags| flags.stop = vec!["p99 > 3".into()],
+            |request| request.tags = vec!["x".into()],
+            |request| request.stop = vec!["p99 > 3".into()],
         ];
         for change in wrong {
             assert_eq!(plan_of(Scenario::Baseline, change).unwrap_err().kind, crate::error::Kind::Usage);
         }
-        let closed = plan_of(Scenario::FindMax, |flags| flags.levels = vec!["10:5s".into()]);
+        let closed = plan_of(Scenario::FindMax, |request| request.levels = vec!["10:5s".into()]);
         assert!(closed.unwrap_err().message.contains("searches a rate"));
     }
 
     #[test]
     fn a_search_begins_where_it_is_told() {
-        let plan = plan_of(Scenario::FindMax, |flags| flags.rates = vec!["50/s:5s".into()]).unwrap();
+        let plan = plan_of(Scenario::FindMax, |request| request.rates = vec!["50/s:5s".into()]).unwrap();
         assert_eq!((plan.levels.len(), plan.levels[0].rate), (1, Some(50)));
         assert_eq!(plan_of(Scenario::FindMax, |_| ()).unwrap().levels[0].rate, Some(200));
     }

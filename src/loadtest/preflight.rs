@@ -193,7 +193,7 @@ async fn data(stack: &Stack) -> Vec<Finding> {
     } else {
         format!("{rows} notifications")
     };
-    let here = super::now_s();
+    let here = crate::clock::now_s();
     let apart = database.clock_s().await.ok().map(|theirs| (theirs - here).abs());
     let clock = match apart {
         None => Finding::new("clock", Status::Unknown, "PostgreSQL does not tell its time"),

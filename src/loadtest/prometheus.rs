@@ -178,12 +178,12 @@ pub async fn served(stack: &Stack) -> Option<f64> {
         of_load(metrics::HTTP_REQUESTS_TOTAL),
         of_load(metrics::HTTP_REQUEST_ERRORS_TOTAL)
     );
-    let answer = prometheus::value(&stack.endpoints.prometheus_url(), &count, super::now_s()).await;
+    let answer = prometheus::value(&stack.endpoints.prometheus_url(), &count, crate::clock::now_s()).await;
     answer.ok().map(|value| value.unwrap_or(0.0))
 }
 
 /// Requests in progress in the service; absent when Prometheus does not tell.
 pub async fn in_flight(stack: &Stack) -> Option<f64> {
     let now = requests_in_progress("=");
-    prometheus::value(&stack.endpoints.prometheus_url(), &now, super::now_s()).await.ok().flatten()
+    prometheus::value(&stack.endpoints.prometheus_url(), &now, crate::clock::now_s()).await.ok().flatten()
 }

@@ -1,10 +1,10 @@
 //! Looks at everything once a second while a level runs: processes, PostgreSQL, Kafka, Redis, and one
 //! request of its own.
 
-use super::now_s;
 use crate::clients::postgres::Postgres;
 use crate::clients::redis::Redis;
 use crate::clients::{http, kafka, process};
+use crate::clock::now_s;
 use crate::domain::cache::CacheStats;
 use crate::domain::database::Activity;
 use crate::domain::lag::PartitionLag;

@@ -1,6 +1,6 @@
 //! Writes the stream of a run in progress; [`crate::domain::stream`] is its schema.
 
-use super::now_s;
+use crate::clock::now_s;
 use crate::domain::level::Level;
 use crate::domain::run::{Condition, LevelResult, Run, Sample};
 use crate::domain::stream::{Event, Phase, Planned};

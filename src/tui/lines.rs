@@ -1,11 +1,11 @@
 //! Without a terminal: one line of text, or one JSON object, for each second.
 
 use super::screen::{Feed, Options, Recorder, state_of};
-use super::source::now_s;
 use super::state::State;
 use super::state::history::{Metric, Series};
 use super::state::known::Known;
 use super::state::verdict::worst;
+use crate::clock::now_s;
 use crate::error::Result;
 use crate::render::{Tone, format};
 use crate::stack::Stack;

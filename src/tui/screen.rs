@@ -8,12 +8,13 @@ mod save;
 mod session;
 mod terminal;
 
-use super::source::{self, now_s};
+use super::source;
 use super::state::intent::Judge;
 use super::state::palette::Known;
 use super::state::{Bounds, Effect, Overlay, Pane, Setup, State, ThemeName, Zone};
 use super::update::{Mark, Stamped, Update};
 use super::view::{self, Hit};
+use crate::clock::now_s;
 use crate::error::{Context, Error, Result};
 use crate::render::Tone;
 use crate::stack::Stack;

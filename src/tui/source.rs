@@ -10,6 +10,7 @@ mod parts;
 mod service;
 
 use super::update::{Call, Stamped, Update};
+use crate::clock::now_s;
 use crate::error::Result;
 use crate::stack::Stack;
 use std::sync::Arc;
@@ -22,11 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long a source that broke waits before it begins anew.
 const AGAIN: Duration = Duration::from_secs(2);
-
-/// Seconds since the epoch.
-pub(super) fn now_s() -> f64 {
-    jiff::Timestamp::now().as_millisecond() as f64 / 1_000.0
-}
 
 /// Starts every source. They end when nobody listens any more.
 pub(super) fn start(stack: &Stack, to: &Sender<Stamped>) {

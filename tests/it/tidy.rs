@@ -1,6 +1,16 @@
 //! The structure, held by reading the sources: see the table of invariants in docs/ARCHITECTURE.md.
 
+mod imports;
+
+use imports::{imports, top};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+/// The modules of `src/`, each of which names only those before it: the map of docs/ARCHITECTURE.md.
+const LADDER: [&str; 19] = [
+    "clock", "secret", "error", "domain", "permit", "plan", "config", "clients", "render", "stack",
+    "journal", "apply", "diagnose", "generate", "loadtest", "report", "tui", "cli", "commands",
+];
 
 fn sources(dir: &str) -> Vec<(String, String)> {
     fn walk(dir: &Path, into: &mut Vec<PathBuf>) {
@@ -212,25 +222,30 @@ fn only_render_writes_to_standard_output() {
 }
 
 #[test]
-fn imports_flow_one_way() {
-    let lower = [
-        (
-            "src/clients",
-            vec!["crate::stack", "crate::commands", "crate::loadtest", "crate::report", "crate::render"],
-        ),
-        ("src/config", vec!["crate::stack", "crate::commands", "crate::clients", "crate::loadtest"]),
-        ("src/stack", vec!["crate::commands", "crate::loadtest", "crate::report"]),
-        ("src/loadtest", vec!["crate::commands", "crate::report"]),
-        ("src/report", vec!["crate::commands", "crate::stack", "crate::clients"]),
-        ("src/render", vec!["crate::stack", "crate::commands", "crate::clients", "crate::domain"]),
-    ];
-    for (dir, forbidden) in lower {
-        for (name, text) in sources(dir) {
-            for word in &forbidden {
-                assert!(!text.contains(word), "{name} names {word}");
-            }
+fn every_module_names_only_those_before_it() {
+    let rank = |module: &str| LADDER.iter().position(|one| *one == module);
+    let imports = imports();
+    let modules: BTreeSet<&str> = imports.keys().map(|path| top(path)).collect();
+    assert_eq!(modules, BTreeSet::from(LADDER), "the modules of src/ and the ladder are not the same");
+    for (from, named) in &imports {
+        for to in named.iter().filter(|to| top(to) != top(from)) {
+            assert!(rank(top(to)) < rank(top(from)), "{from} names {to}, which stands after it: {LADDER:?}");
         }
     }
+}
+
+#[test]
+fn the_documents_show_the_ladder() {
+    let read =
+        |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let page = read("docs/ARCHITECTURE.md");
+    let map = page.split("## Inside nsys").nth(1).and_then(|text| text.split("\n## ").next()).unwrap();
+    let entries = map.lines().filter(|line| line.starts_with("    ") && !line.starts_with("     "));
+    let shown: Vec<_> = entries.filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(shown, LADDER, "docs/ARCHITECTURE.md");
+    let library = read("src/lib.rs");
+    let layout = library.lines().filter_map(|line| line.strip_prefix("//! - [`")?.split('`').next());
+    assert_eq!(layout.collect::<Vec<_>>(), LADDER, "src/lib.rs");
 }
 
 #[test]

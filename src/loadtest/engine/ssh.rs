@@ -80,12 +80,12 @@ pub async fn look(far: &Far, host: &str) -> Result<Machine> {
     );
     let mut command = far.command(&[], host, &script)?;
     command.stdin(Stdio::null()).kill_on_drop(true);
-    let asked = crate::loadtest::now_s();
+    let asked = crate::clock::now_s();
     let output = tokio::time::timeout(PATIENCE, command.output()).await;
     let output = output
         .map_err(|_| Error::unreachable(format!("{host} did not answer within {PATIENCE:?}")))?
         .with_context(|| format!("cannot start {}", far.ssh.join(" ")))?;
-    let answered = crate::loadtest::now_s();
+    let answered = crate::clock::now_s();
     let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let last = wrong.trim().lines().last().unwrap_or("it said nothing").to_owned();
     // 255 is ssh's own.

@@ -4,6 +4,7 @@
 use super::Context;
 use crate::clients::process;
 use crate::clients::prometheus;
+use crate::clock::now_s;
 use crate::diagnose;
 use crate::domain::facts::Facts;
 use crate::domain::lag::PartitionLag;
@@ -16,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::loadtest::collect::{self, Counted};
 use crate::loadtest::engine::{self, Generator, News, Offer, Seconds};
 use crate::loadtest::sampler::Sampler;
-use crate::loadtest::{now_s, sampler, view};
+use crate::loadtest::{sampler, view};
 use crate::render::progress::Line;
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Redis: one connection that is kept; keys are counted now and then, never all of a large keyspace.
 
-use super::{PATIENCE, Teller, now_s, ticks};
+use super::{PATIENCE, Teller, ticks};
 use crate::clients::redis::Redis;
+use crate::clock::now_s;
 use crate::domain::live::Prefixes;
 use crate::error::Result;
 use crate::stack::Stack;

@@ -1,7 +1,8 @@
 //! No secret of the configuration in anything that nsys says or writes, outside the directory that is for them.
 
 use super::*;
-use nsys::config::{DEFAULTS, SECRETS};
+use nsys::config::DEFAULTS;
+use nsys::secret::SECRETS;
 use std::path::Path;
 
 /// Part of every secret here and of nothing else.

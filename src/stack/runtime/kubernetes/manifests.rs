@@ -86,7 +86,7 @@ fn merge(into: &mut Value, from: &[(String, String)]) {
 fn settings(stack: &Stack) -> Vec<(String, String)> {
     let all = service_environment(&stack.loaded.config.service_config());
     all.into_iter()
-        .filter(|(key, _)| !crate::config::is_secret(key))
+        .filter(|(key, _)| !crate::secret::is_secret(key))
         .map(|(key, value)| (variable(&key), value))
         .collect()
 }
@@ -112,7 +112,7 @@ pub(super) fn addresses(stack: &Stack) -> Result<Value> {
     let all = service_environment(&config.service_config());
     data.extend(
         all.into_iter()
-            .filter(|(key, _)| crate::config::is_secret(key))
+            .filter(|(key, _)| crate::secret::is_secret(key))
             .map(|(key, value)| (variable(&key), value)),
     );
     Ok(secret(stack, ADDRESSES, data))
