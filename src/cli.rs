@@ -2,11 +2,14 @@
 //!
 //! Names are a contract with scripts; adding is fine, renaming is not.
 
+mod cache;
 mod change;
 mod changes;
 mod data;
 mod db;
+mod history;
 mod judge;
+mod kafka;
 mod load;
 mod look;
 mod stack;
@@ -14,11 +17,14 @@ mod trace;
 mod tune;
 mod watch;
 
+pub use cache::*;
 pub use change::*;
 pub use changes::{Asking, Change, Preview};
 pub use data::*;
 pub use db::*;
+pub use history::*;
 pub use judge::*;
+pub use kafka::*;
 pub use load::*;
 pub use look::*;
 pub use stack::*;

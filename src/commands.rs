@@ -2,32 +2,24 @@
 
 mod account;
 mod cache;
-mod calibrate;
-mod change;
 mod compare;
 mod config;
-mod context;
 mod db;
 mod diagnose;
 mod dlq;
-mod experiment;
-mod export;
 mod generate;
 mod history;
 mod kafka;
 mod lag;
 mod loadtest;
-mod look;
+mod metrics;
 mod next;
 mod observe;
 mod open;
 mod profile;
-mod proof;
 mod report;
-mod schema;
 mod send;
 mod stack;
-mod suggest;
 mod trace;
 mod tune;
 mod verify;
@@ -83,7 +75,7 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
         Command::Logs(args) => stack::logs(&stack, args, out).await,
         Command::Restart(args) => stack::restart(&stack, args, out).await,
         Command::Scale(args) => stack::scale(&stack, args, out).await,
-        Command::Metrics(command) => look::metrics(&stack, command, choice, out).await,
+        Command::Metrics(command) => metrics::metrics(&stack, command, choice, out).await,
         Command::Db(command) => db::db(&stack, command, out).await,
         Command::Stats(args) => repeat(args.watch, out, async || observe::stats(&stack, out).await).await,
         Command::Doctor(args) => observe::doctor(&stack, &args, out).await,

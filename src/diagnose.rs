@@ -14,12 +14,26 @@ pub use surroundings::{Surroundings, surroundings};
 use crate::clients::redis::Redis;
 use crate::clock::now_s;
 use crate::domain::cache::CacheStats;
+use crate::domain::diagnosis::{self, Diagnosis};
 use crate::domain::facts::Facts;
+use crate::domain::run::Run;
 use crate::stack::Stack;
 use std::time::Duration;
 
 /// Longest wait for the answer of one part.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The diagnosis of a run by the configured bounds.
+#[must_use]
+pub fn of_run(stack: &Stack, run: &Run) -> Diagnosis {
+    diagnosis::diagnose(run, &stack.loaded.config.bounds())
+}
+
+/// The commands that mend the causes found in a run, most valuable first.
+#[must_use]
+pub fn mends(stack: &Stack, run: &Run) -> Vec<String> {
+    of_run(stack, run).causes().map(|cause| cause.mend.to_owned()).collect()
+}
 
 /// The counters at the start of a window.
 #[derive(Debug)]

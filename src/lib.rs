@@ -18,11 +18,15 @@
 //! - [`generate`]: the native load generator
 //! - [`loadtest`]: offer, watch, drain, reconcile, judge
 //! - [`report`]: what people read of a run
+//! - [`publish`]: has the reports of a run written
 //! - [`tui`]: the terminal dashboard
 //! - [`cli`]: the command line as types
+//! - [`change`]: the way of every change
+//! - [`tune`]: what each `nsys tune` command would do
 //! - [`commands`]: one noun per file
 
 pub mod apply;
+pub mod change;
 pub mod cli;
 pub mod clients;
 pub mod clock;
@@ -36,11 +40,13 @@ pub mod journal;
 pub mod loadtest;
 pub mod permit;
 pub mod plan;
+pub mod publish;
 pub mod render;
 pub mod report;
 pub mod secret;
 pub mod stack;
 pub mod tui;
+pub mod tune;
 
 use clap::Parser;
 use std::ffi::OsString;

@@ -1,14 +1,19 @@
 //! Load tests: the run from its plan to its results. A generator offers the load, nsys watches everything else.
 
 pub mod calibrate;
+pub mod changes;
 pub mod collect;
+pub mod comparison;
+mod context;
 pub mod engine;
 mod environment;
 mod find;
 mod interrupt;
 mod level;
 pub mod logs;
+pub mod noise;
 pub mod outcome;
+pub mod permission;
 pub mod plan;
 pub mod preflight;
 pub mod prometheus;

@@ -6,6 +6,8 @@
 pub mod clean;
 pub mod format;
 pub mod progress;
+pub mod rows;
+pub mod sink;
 pub mod style;
 pub mod table;
 
@@ -112,12 +114,6 @@ impl Out {
     #[must_use]
     pub const fn format(&self) -> OutputFormat {
         self.format
-    }
-
-    /// Whether talk is silenced.
-    #[must_use]
-    pub const fn is_quiet(&self) -> bool {
-        self.quiet
     }
 
     /// Whether a person is watching standard error, so that live progress makes sense.

@@ -1,5 +1,6 @@
 //! The stack: where it runs, where its files are, its parts, how they come up, and who keeps them alive.
 
+pub mod account;
 pub mod capacity;
 pub mod control;
 pub mod doctor;
@@ -11,7 +12,9 @@ pub mod layout;
 pub mod log;
 pub mod parts;
 pub mod prepare;
+pub mod ready;
 pub mod replica;
+pub mod restart;
 pub mod runtime;
 pub mod safety;
 pub mod setup;
@@ -24,8 +27,13 @@ pub use layout::Layout;
 pub use runtime::{Runtime, Wanted};
 
 use crate::clients::access;
+use crate::clients::postgres::Postgres;
 use crate::config::Loaded;
 use crate::error::{Context, Result};
+use std::time::Duration;
+
+/// Longest wait for a connection to PostgreSQL.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What every command about the stack needs.
 #[derive(Clone, Debug)]
@@ -106,5 +114,14 @@ impl Stack {
         let password =
             if self.runtime.is_elsewhere() { String::new() } else { self.layout.secret("postgres")? };
         Ok(self.endpoints.postgres_url(&password, "notifications"))
+    }
+
+    /// A connection to the service's database.
+    ///
+    /// # Errors
+    /// When PostgreSQL does not answer.
+    pub async fn postgres(&self) -> Result<Postgres> {
+        let url = self.database_url()?;
+        Postgres::connect(&url, CONNECT_TIMEOUT).await.map_err(|error| error.hint("nsys health"))
     }
 }

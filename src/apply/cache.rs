@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
 use crate::plan::CacheStep;
 use crate::render::progress::Line;
-use crate::stack::{Stack, up};
+use crate::stack::{Stack, account};
 use nsys_contract::{api, keys};
 use serde_json::Value;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(super) async fn make(
             Ok(both(keys, removed))
         }
         CacheStep::Warm { entries } => {
-            let token = up::loadtest_user(stack).await?;
+            let token = account::loadtest_user(stack).await?;
             let url = stack.database_url()?;
             let ids = Postgres::connect(&url, PATIENCE).await?.newest_ids(i64::from(*entries)).await?;
             let base = format!("{}{}", stack.endpoints.api_url(), api::paths::NOTIFICATIONS);

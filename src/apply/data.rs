@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
 use crate::plan::DataStep;
 use crate::render::progress::Line;
-use crate::stack::layout::account_secret;
-use crate::stack::{Stack, up};
+use crate::stack::account::account_secret;
+use crate::stack::{Stack, account};
 use nsys_contract::api::{AccountUpdate, NewAccount, Redrive, User};
 use nsys_contract::status::Role;
 use serde_json::Value;
@@ -20,7 +20,7 @@ async fn account(api: &Api, email: &str) -> Result<User> {
 /// A role that shall be changed must still be the one that is meant.
 pub(super) async fn check(stack: &Stack, change: &DataStep) -> Result<()> {
     let DataStep::Role { email, from, .. } = change else { return Ok(()) };
-    let now = account(&up::operator_api(stack).await?, email).await?.role;
+    let now = account(&account::operator_api(stack).await?, email).await?.role;
     if now == *from {
         return Ok(());
     }
@@ -35,10 +35,10 @@ pub(super) async fn make(
 ) -> Result<(Value, Value)> {
     if let DataStep::Bootstrap { email } = change {
         // Nobody is there yet whom the API would obey.
-        up::make_loadtest_user(permit, stack).await?;
+        account::make_loadtest_user(permit, stack).await?;
         return Ok(both(Value::Null, email));
     }
-    let api = up::operator_api(stack).await?;
+    let api = account::operator_api(stack).await?;
     match change {
         DataStep::Bootstrap { .. } => Ok(both(Value::Null, Value::Null)),
         DataStep::Redrive { filter, matched, rate } => {

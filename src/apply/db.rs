@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
 use crate::plan::DbStep;
 use crate::render::progress::Line;
-use crate::stack::{Stack, up};
+use crate::stack::{Stack, account};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -110,7 +110,7 @@ pub(super) async fn make(
         DbStep::Reset { rows } => {
             database.reset_schema(permit, stack.loaded.config.tune.lock_timeout).await?;
             if stack.runtime.is_here() {
-                up::make_loadtest_user(permit, stack).await?;
+                account::make_loadtest_user(permit, stack).await?;
             }
             Ok(both(rows, database.schema_version().await?))
         }

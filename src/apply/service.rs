@@ -9,7 +9,7 @@ use crate::plan::{ConfigStep, ServiceStep};
 use crate::render::progress::Progress;
 use crate::secret::Guarded;
 use crate::stack::runtime::Choice;
-use crate::stack::{Stack, Wanted, spec, up};
+use crate::stack::{Stack, Wanted, account, spec};
 use nsys_contract::api::paths;
 use serde_json::Value;
 use std::time::Duration;
@@ -89,7 +89,7 @@ pub(super) async fn roll(
     stack.up(permit, wanted, progress).await?;
     let expected = serde_json::to_value(stack.loaded.config.service_config())
         .context("cannot write the configuration")?;
-    let token = up::loadtest_user(&stack).await?;
+    let token = account::loadtest_user(&stack).await?;
     for record in stack.records().await? {
         let Some(address) = record.role().and(record.address.as_ref()) else { continue };
         let url = format!("http://{address}{}", paths::ADMIN_CONFIG);

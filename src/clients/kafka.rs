@@ -1,6 +1,7 @@
 //! The only place that names rdkafka: topics, groups and lag. Calls block, so they run on the blocking pool.
 
 mod admin;
+mod members;
 mod monitor;
 mod offsets;
 mod read;

@@ -1,58 +1,18 @@
 //! `nsys user` and `nsys token`: accounts of the service.
 
-use super::change::carry_out;
-use super::look::show;
+use crate::change::carry_out;
 use crate::cli::{PlanFlags, TokenArgs, UserCommand};
-use crate::clients::api::{self, Api};
 use crate::error::{Context, Error, Kind, Result};
 use crate::plan::{DataStep, Plan, Step};
-use crate::render::{Out, Report, format, table::Table};
-use crate::stack::layout::account_secret;
-use crate::stack::{Stack, up};
+use crate::render::{Out, Report, format, rows::show, table::Table};
+use crate::stack::Stack;
+use crate::stack::account::{LOADTEST_USER, account_secret, loadtest_user, operator_api, or_health, sign_in};
 use nsys_contract::api::{TokenGrant, UserQuery};
 use nsys_contract::status::Role;
 use serde::Serialize;
 
 /// Most accounts that a list shows.
 const MOST: usize = 10_000;
-
-/// The API, called as the load-test account, which is an administrator.
-///
-/// # Errors
-/// When the account cannot sign in.
-pub(super) async fn api(stack: &Stack) -> Result<Api> {
-    up::operator_api(stack).await.map_err(or_health)
-}
-
-/// What went wrong, with a look at the health as the next command where none is named.
-fn or_health(error: Error) -> Error {
-    if error.hint.is_some() { error } else { error.hint("nsys health") }
-}
-
-/// The API, called as this account.
-///
-/// # Errors
-/// When the account's password is not known here, or it cannot sign in.
-pub(super) async fn api_as(stack: &Stack, email: Option<&str>) -> Result<Api> {
-    match email {
-        None => api(stack).await,
-        Some(email) => {
-            let grant = sign_in(stack, email, None).await?;
-            Ok(Api::new(stack.endpoints.api_url(), grant.access_token))
-        }
-    }
-}
-
-async fn sign_in(stack: &Stack, email: &str, password: Option<String>) -> Result<TokenGrant> {
-    let password = match password {
-        Some(password) => password,
-        None => stack.layout.known_secret(&account_secret(email))?.ok_or_else(|| {
-            Error::refused(format!("the password of {email} is not known here"))
-                .hint("give it with --password-stdin, or create the account with: nsys user add")
-        })?,
-    };
-    api::sign_in(&stack.endpoints.api_url(), email, &password).await
-}
 
 #[derive(Serialize)]
 struct Grant(TokenGrant);
@@ -64,10 +24,10 @@ impl Report for Grant {
 }
 
 pub(super) async fn token(stack: &Stack, args: &TokenArgs, out: Out) -> Result<()> {
-    let email = args.user.as_deref().unwrap_or(up::LOADTEST_USER);
+    let email = args.user.as_deref().unwrap_or(LOADTEST_USER);
     if args.user.is_none() {
         // Says what to do where the account is not there yet.
-        up::loadtest_user(stack).await.map_err(or_health)?;
+        loadtest_user(stack).await.map_err(or_health)?;
     }
     let password = args.password_stdin.then(read_password).transpose()?;
     let grant = sign_in(stack, email, password).await?;
@@ -103,11 +63,11 @@ pub(super) async fn user(stack: &Stack, command: UserCommand, out: Out) -> Resul
 /// The first administrator, who can make the others: nobody is there whom the API would obey.
 async fn bootstrap(stack: &Stack, flags: &PlanFlags, out: Out) -> Result<()> {
     let mut plan = Plan::new("the first administrator");
-    match up::loadtest_user(stack).await {
+    match loadtest_user(stack).await {
         Ok(_) => plan.notes.push("nsys can call the API as an administrator already".into()),
         Err(error) if error.kind == Kind::Refused => {
             plan.notes.push(error.message);
-            plan.steps.push(Step::Data(DataStep::Bootstrap { email: up::LOADTEST_USER.into() }));
+            plan.steps.push(Step::Data(DataStep::Bootstrap { email: LOADTEST_USER.into() }));
         }
         Err(error) => return Err(or_health(error)),
     }
@@ -116,7 +76,7 @@ async fn bootstrap(stack: &Stack, flags: &PlanFlags, out: Out) -> Result<()> {
 
 async fn list(stack: &Stack, role: Option<Role>, tenant: Option<String>, out: Out) -> Result<()> {
     let query = UserQuery { role, tenant_id: tenant, ..UserQuery::default() };
-    let users = api(stack).await?.users(query, MOST).await?;
+    let users = operator_api(stack).await?.users(query, MOST).await?;
     let mut table = Table::new(["email", "name", "role", "tenant", "created", "state"]);
     for one in &users {
         table.row([
@@ -139,7 +99,7 @@ async fn add(
     flags: &PlanFlags,
     out: Out,
 ) -> Result<()> {
-    let there = api(stack).await?.user(email).await?;
+    let there = operator_api(stack).await?.user(email).await?;
     let mut plan = Plan::new("add an account");
     match there {
         Some(user) if user.disabled_at.is_some() => {
@@ -163,7 +123,7 @@ async fn add(
 }
 
 async fn set_role(stack: &Stack, email: &str, to: Role, flags: &PlanFlags, out: Out) -> Result<()> {
-    let there = api(stack).await?.user(email).await?;
+    let there = operator_api(stack).await?.user(email).await?;
     let user =
         there.ok_or_else(|| Error::usage(format!("there is no account {email}")).hint("nsys user list"))?;
     let mut plan = Plan::new("role of an account");

@@ -1,6 +1,6 @@
 //! `nsys cache`.
 
-use super::change::carry_out;
+use crate::change::carry_out;
 use crate::cli::{CacheCommand, FlushArgs};
 use crate::clients::redis::Redis;
 use crate::domain::cache::CacheStats;

@@ -1,21 +1,22 @@
 //! `nsys compare`: did it help.
 
-use super::context::{changes_between, keep_noise_floor, named, noise_floor};
 use crate::cli::CompareArgs;
-use crate::domain::compare::{self, Change, Comparison, Method, Metric, NoiseFloor};
+use crate::domain::compare::{Change, Comparison, Method, Metric, NoiseFloor};
 use crate::domain::run::Run;
 use crate::error::{Error, Kind, Result};
+use crate::loadtest::comparison::compared;
+use crate::loadtest::noise;
 use crate::loadtest::runs::Runs;
 use crate::render::{Out, OutputFormat, Report, Tone, format, style::paint, table::Table};
 use crate::stack::Stack;
 
 pub(super) fn compare(stack: &Stack, args: &CompareArgs, out: Out) -> Result<()> {
     let (before, after) = (load(stack, &args.before, out)?, load(stack, &args.after, out)?);
-    let noise = match &args.noise_from {
+    let floor = match &args.noise_from {
         Some(names) => measure_noise(stack, names, out)?,
-        None => noise_floor(stack, before.iter().chain(&after)),
+        None => noise::floor(stack, before.iter().chain(&after)),
     };
-    let found = compared(stack, &before, &after, &noise)?;
+    let found = compared(stack, &before, &after, &floor)?;
     if args.markdown && out.format() == OutputFormat::Text {
         out.line(&markdown(&found))?;
     } else {
@@ -27,38 +28,9 @@ pub(super) fn compare(stack: &Stack, args: &CompareArgs, out: Out) -> Result<()>
     Ok(())
 }
 
-/// Compares two sets of runs, refused when they cannot be.
-pub(super) fn compared(
-    stack: &Stack,
-    before: &[Run],
-    after: &[Run],
-    noise: &NoiseFloor,
-) -> Result<Comparison> {
-    let all: Vec<&Run> = before.iter().chain(after).collect();
-    let (Some(first), Some(last)) = (all.first(), all.last()) else {
-        return Err(Error::usage("two runs are needed"));
-    };
-    for other in &all[1..] {
-        let obstacles = compare::obstacles(first, other);
-        if !obstacles.is_empty() {
-            return Err(Error::refused(format!(
-                "{} and {} cannot be compared:\n  {}",
-                first.id,
-                other.id,
-                obstacles.join("\n  ")
-            ))
-            .hint("run the same load test again: nsys loadtest show RUN tells what it was"));
-        }
-    }
-    let changes = changes_between(stack, first, last)?;
-    let of = |runs: &[Run]| -> Vec<Run> { runs.to_vec() };
-    let (one, two) = (of(before), of(after));
-    Ok(compare::compare_all(&one.iter().collect::<Vec<_>>(), &two.iter().collect::<Vec<_>>(), noise, changes))
-}
-
 /// The runs that a name, or names with commas between them, mean.
 fn load(stack: &Stack, names: &str, out: Out) -> Result<Vec<Run>> {
-    names.split(',').map(|name| Ok(named(stack, name, out)?.run)).collect()
+    names.split(',').map(|name| Ok(Runs::of(stack).named(name, out)?.run)).collect()
 }
 
 fn measure_noise(stack: &Stack, names: &str, out: Out) -> Result<NoiseFloor> {
@@ -69,7 +41,7 @@ fn measure_noise(stack: &Stack, names: &str, out: Out) -> Result<NoiseFloor> {
     }
     let floor = NoiseFloor::measured(&runs.iter().collect::<Vec<_>>())
         .map_err(|why| Error::refused(format!("no noise floor: {why}")))?;
-    keep_noise_floor(stack, &floor)?;
+    noise::keep(stack, &floor)?;
     let shares: Vec<_> =
         floor.shares.keys().map(|name| format!("{name} {}", format::percent(floor.of(name)))).collect();
     out.say(format!("noise floor ({}), kept for later comparisons: {}", floor.origin, shares.join(", ")));

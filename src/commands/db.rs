@@ -1,23 +1,15 @@
-//! `nsys db`: looks. What changes something goes to [`super::schema`].
+//! `nsys db`: looks. What changes something goes to [`schema`].
 
-use super::look::show;
-use super::schema;
+mod schema;
+
 use crate::cli::DbCommand;
-use crate::clients::postgres::Postgres;
 use crate::domain::index::{self, Finding};
-use crate::domain::snapshot::{self, Snapshot};
-use crate::error::{Context, Error, Result};
-use crate::render::{Out, format, table::Table};
+use crate::domain::snapshot;
+use crate::error::Result;
+use crate::render::{Out, format, rows::show, table::Table};
 use crate::stack::{Stack, index_ages};
+use crate::tune::snapshots;
 use serde_json::json;
-use std::path::PathBuf;
-use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(5);
-
-pub(super) async fn connect(stack: &Stack) -> Result<Postgres> {
-    Postgres::connect(&stack.database_url()?, PATIENCE).await.map_err(|error| error.hint("nsys health"))
-}
 
 pub(super) async fn db(stack: &Stack, command: DbCommand, out: Out) -> Result<()> {
     match command {
@@ -35,11 +27,11 @@ pub(super) async fn db(stack: &Stack, command: DbCommand, out: Out) -> Result<()
 }
 
 async fn slow(stack: &Stack, min_ms: f64, limit: u32, since: Option<&str>, out: Out) -> Result<()> {
-    let mut database = connect(stack).await?;
+    let mut database = stack.postgres().await?;
     let (now, counted_since) = (database.statements().await?, database.statements_since().await?);
     let (all, from) = match since {
         Some(name) => {
-            let earlier = kept(stack, name)?;
+            let earlier = snapshots::kept(stack, name)?;
             if earlier.statements_since != counted_since {
                 out.warn(format!(
                     "statements are counted anew since {counted_since}, after the snapshot; what came before is lost"
@@ -71,7 +63,7 @@ async fn slow(stack: &Stack, min_ms: f64, limit: u32, since: Option<&str>, out: 
 }
 
 async fn pool(stack: &Stack, out: Out) -> Result<()> {
-    let (states, limit) = connect(stack).await?.connection_states().await?;
+    let (states, limit) = stack.postgres().await?.connection_states().await?;
     let mut table = Table::new(["application", "state", "connections"]).right(&[2]);
     for one in &states {
         table.row([one.application.clone(), one.state.clone(), one.connections.to_string()]);
@@ -83,8 +75,8 @@ async fn pool(stack: &Stack, out: Out) -> Result<()> {
 }
 
 async fn size(stack: &Stack, since: Option<&str>, out: Out) -> Result<()> {
-    let tables = connect(stack).await?.table_sizes().await?;
-    let earlier = since.map(|name| kept(stack, name)).transpose()?;
+    let tables = stack.postgres().await?.table_sizes().await?;
+    let earlier = since.map(|name| snapshots::kept(stack, name)).transpose()?;
     let grown = |table: &str, total: i64| {
         let then = earlier.as_ref()?.tables.iter().find(|one| one.table == table)?;
         Some(total - then.total_bytes)
@@ -117,7 +109,7 @@ async fn size(stack: &Stack, since: Option<&str>, out: Out) -> Result<()> {
 }
 
 async fn locks(stack: &Stack, out: Out) -> Result<()> {
-    let waits = connect(stack).await?.lock_waits().await?;
+    let waits = stack.postgres().await?.lock_waits().await?;
     let mut table =
         Table::new(["waits", "for", "seconds", "statement", "holder's statement"]).right(&[0, 1, 2]);
     for one in &waits {
@@ -143,10 +135,10 @@ fn remark(finding: &Finding) -> String {
 }
 
 async fn indexes(stack: &Stack, since: Option<&str>, out: Out) -> Result<()> {
-    let mut database = connect(stack).await?;
+    let mut database = stack.postgres().await?;
     let (indexes, use_since) = (database.indexes().await?, database.statistics_since().await?);
     index_ages::note(stack, &indexes)?;
-    let earlier = since.map(|name| kept(stack, name)).transpose()?;
+    let earlier = since.map(|name| snapshots::kept(stack, name)).transpose()?;
     let mut head = vec!["index", "table", "size", "scans"];
     head.extend(earlier.is_some().then_some("since"));
     head.push("remark");
@@ -167,25 +159,9 @@ async fn indexes(stack: &Stack, since: Option<&str>, out: Out) -> Result<()> {
     Ok(())
 }
 
-fn directory(stack: &Stack) -> PathBuf {
-    stack.layout.path("snapshots")
-}
-
 async fn take(stack: &Stack, name: Option<String>, out: Out) -> Result<()> {
     let name = name.unwrap_or_else(|| jiff::Timestamp::now().strftime("%Y%m%d_%H%M%S").to_string());
-    if name == "latest" || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
-        return Err(Error::usage(format!(
-            "{name:?} cannot name a snapshot: letters, digits, dashes and dots are expected, and not latest"
-        )));
-    }
-    let path = directory(stack).join(format!("{name}.json"));
-    if path.exists() {
-        return Err(Error::refused(format!("there is a snapshot {name} already")).hint("choose another name"));
-    }
-    let snapshot = connect(stack).await?.snapshot().await?;
-    let text = serde_json::to_string(&snapshot).context("cannot write the snapshot")?;
-    std::fs::create_dir_all(directory(stack)).context("cannot create the directory of snapshots")?;
-    crate::loadtest::store::write(&path, &text)?;
+    let snapshot = snapshots::take(stack, &name).await?;
     show(
         out,
         &[json!({"name": name, "at": snapshot.at, "statements": snapshot.statements.len()})],
@@ -194,31 +170,4 @@ async fn take(stack: &Stack, name: Option<String>, out: Out) -> Result<()> {
     )?;
     out.say(format!("compare with it later: nsys db slow --since {name}"));
     Ok(())
-}
-
-/// The snapshot of that name, or the newest for `latest`.
-pub(super) fn kept(stack: &Stack, name: &str) -> Result<Snapshot> {
-    let entries = std::fs::read_dir(directory(stack)).into_iter().flatten().flatten();
-    let mut names: Vec<(std::time::SystemTime, String)> = entries
-        .filter_map(|entry| {
-            let taken = entry.metadata().ok()?.modified().ok()?;
-            Some((taken, entry.file_name().to_str()?.strip_suffix(".json")?.to_owned()))
-        })
-        .collect();
-    names.sort();
-    let found = match name {
-        "latest" => names.last(),
-        name => names.iter().find(|(_, known)| known == name),
-    };
-    let Some((_, found)) = found else {
-        let known: Vec<_> = names.iter().map(|(_, name)| name.as_str()).collect();
-        let hint = match known.as_slice() {
-            [] => "take one with: nsys db snapshot".to_owned(),
-            known => format!("there are: {}", known.join(", ")),
-        };
-        return Err(Error::usage(format!("there is no snapshot {name}")).hint(hint));
-    };
-    let path = directory(stack).join(format!("{found}.json"));
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
 }

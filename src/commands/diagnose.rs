@@ -1,11 +1,10 @@
 //! `nsys diagnose`: what gave way first, in a run or on the running stack.
 
-use super::context::named;
 use crate::cli::DiagnoseArgs;
 use crate::domain::diagnosis::{self, Diagnosis, Evidence, Finding, Role, Rule, Status};
-use crate::domain::run::Run;
 use crate::domain::usl;
 use crate::error::{Error, Result};
+use crate::loadtest::runs::Runs;
 use crate::render::progress::Progress;
 use crate::render::{Out, Report, Tone, format, style::paint};
 use crate::stack::Stack;
@@ -27,12 +26,7 @@ pub(super) async fn diagnose(stack: &Stack, args: &DiagnoseArgs, out: Out) -> Re
         line.finish("done");
         return out.report(&diagnosis::diagnose_live(look, &stack.loaded.config.bounds()));
     }
-    out.report(&judged(stack, &named(stack, &args.run, out)?.run))
-}
-
-/// The diagnosis of a run by the configured bounds.
-pub(super) fn judged(stack: &Stack, run: &Run) -> Diagnosis {
-    diagnosis::diagnose(run, &stack.loaded.config.bounds())
+    out.report(&crate::diagnose::of_run(stack, &Runs::of(stack).named(&args.run, out)?.run))
 }
 
 #[derive(Serialize)]
@@ -99,11 +93,6 @@ fn explain(stack: &Stack, wanted: &str, out: Out) -> Result<()> {
         mend: rule.mend,
     };
     out.report(&Explanations(rules.iter().map(explained).collect()))
-}
-
-/// The commands that mend the causes found in a run, most valuable first.
-pub(super) fn mends(stack: &Stack, run: &Run) -> Vec<String> {
-    judged(stack, run).causes().map(|cause| cause.mend.to_owned()).collect()
 }
 
 /// Whether a bound is a key of `[diagnose]`.

@@ -1,13 +1,12 @@
 //! `nsys dlq`: dead letters.
 
-use super::account::api;
-use super::change::carry_out;
-use super::look::show;
+use crate::change::carry_out;
 use crate::cli::{DeadLetterFlags, DlqCommand, PlanFlags};
 use crate::error::Result;
 use crate::plan::{DataStep, Plan, Step};
-use crate::render::{Out, Report, format, table::Table};
+use crate::render::{Out, Report, format, rows::show, table::Table};
 use crate::stack::Stack;
+use crate::stack::account::operator_api;
 use nsys_contract::api::{DeadLetter, DeadLetterFilter, DeadLetterQuery};
 use serde::Serialize;
 
@@ -39,7 +38,7 @@ impl Report for OneLetter {
 pub(super) async fn dlq(stack: &Stack, command: DlqCommand, out: Out) -> Result<()> {
     match command {
         DlqCommand::List { which, redriven, limit } => list(stack, &which, redriven, limit, out).await,
-        DlqCommand::Show { id } => out.report(&OneLetter(api(stack).await?.dead_letter(id).await?)),
+        DlqCommand::Show { id } => out.report(&OneLetter(operator_api(stack).await?.dead_letter(id).await?)),
         DlqCommand::Redrive { ids, which, rate, flags } => {
             redrive(stack, ids, &which, rate, &flags, out).await
         }
@@ -60,7 +59,7 @@ fn query(which: &DeadLetterFlags) -> DeadLetterQuery {
 
 async fn list(stack: &Stack, which: &DeadLetterFlags, redriven: bool, limit: usize, out: Out) -> Result<()> {
     let query = DeadLetterQuery { redriven: redriven.then_some(true), ..query(which) };
-    let letters = api(stack).await?.dead_letters(query, limit).await?;
+    let letters = operator_api(stack).await?.dead_letters(query, limit).await?;
     let mut table =
         Table::new(["id", "given up", "reason", "channel", "user", "attempts", "error"]).right(&[0, 5]);
     for one in &letters {
@@ -94,7 +93,7 @@ async fn redrive(
         from: which.from,
         to: which.to,
     };
-    let matched = api(stack).await?.count_redrive(filter.clone()).await?.matched;
+    let matched = operator_api(stack).await?.count_redrive(filter.clone()).await?.matched;
     let mut plan = Plan::new("redrive dead letters");
     if matched > 0 {
         plan.steps.push(Step::Data(DataStep::Redrive { filter, matched, rate }));
@@ -111,7 +110,7 @@ async fn redrive(
 
 async fn purge(stack: &Stack, which: &DeadLetterFlags, flags: &PlanFlags, out: Out) -> Result<()> {
     let query = query(which);
-    let matched = api(stack).await?.count_purge(query.clone()).await?.matched;
+    let matched = operator_api(stack).await?.count_purge(query.clone()).await?.matched;
     let mut plan = Plan::new("purge dead letters");
     if matched > 0 {
         plan.steps.push(Step::Data(DataStep::Purge { query, matched }));

@@ -1,7 +1,7 @@
 //! `nsys history` and `nsys undo`.
 
-use super::change::carry_out;
 use crate::apply;
+use crate::change::carry_out;
 use crate::cli::{HistoryArgs, UndoArgs};
 use crate::error::{Error, Result};
 use crate::journal::{Entry, Journal, Outcome};

@@ -1,8 +1,7 @@
 //! `nsys loadtest`.
 
-use super::calibrate::calibrate;
-use super::context::named;
-use super::report;
+mod calibrate;
+
 use crate::cli::{AllArgs, ChangeFlags, LoadtestCommand, RunFlags};
 use crate::domain::level::Level;
 use crate::domain::preflight::{Finding, Status};
@@ -10,23 +9,13 @@ use crate::domain::run::Run;
 use crate::domain::scenario::{LoadPlan, Scenario};
 use crate::error::{Error, Kind, Result};
 use crate::loadtest::runs::{Listed, Runs};
-use crate::loadtest::{outcome::outcome, plan::plan, preflight, run, store};
-use crate::permit::{Agreement, ChangePermit, Consent, PermitRequest, Reach};
+use crate::loadtest::{outcome::outcome, permission::permit, plan::plan, preflight, run, store};
+use crate::permit::ChangePermit;
+use crate::publish;
 use crate::render::format::or_missing;
 use crate::render::{Out, OutputFormat, Tone, format, progress::Progress, style, table::Table};
-use crate::stack::{Stack, safety};
+use crate::stack::Stack;
 use std::path::{Path, PathBuf};
-
-/// The permit to offer load, which writes notifications; on a stack that nsys did not start only when that
-/// was agreed to.
-///
-/// # Errors
-/// As [`safety::permit`].
-pub(super) async fn permit(stack: &Stack, consent: Consent<'_>, out: Out) -> Result<ChangePermit> {
-    let agreement = if stack.runtime.is_elsewhere() { Agreement::Confirmed } else { Agreement::Command };
-    let change = PermitRequest { what: "a load test", reach: Reach::Data, agreement };
-    safety::permit(stack, change, consent, out).await
-}
 
 pub(super) async fn loadtest(stack: &Stack, command: LoadtestCommand, out: Out) -> Result<()> {
     let settings = &stack.loaded.config.loadtest;
@@ -51,7 +40,7 @@ pub(super) async fn loadtest(stack: &Stack, command: LoadtestCommand, out: Out) 
             show_plan(&plan, &preflight::check(stack, &plan).await?, out)
         }
         LoadtestCommand::List { all } => list(stack, all, out),
-        LoadtestCommand::Show { run } => report::show(&named(stack, &run, out)?.run, out),
+        LoadtestCommand::Show { run } => publish::show(&Runs::of(stack).named(&run, out)?.run, out),
         LoadtestCommand::Resume { run: name, force, offer } => {
             let dir = Runs::of(stack).find_begun(&name)?.dir;
             let permit = permit(stack, offer.consent(), out).await?;
@@ -59,7 +48,7 @@ pub(super) async fn loadtest(stack: &Stack, command: LoadtestCommand, out: Out) 
             conclude(stack, &dir, &run, out)?;
             outcome(&run, &dir)
         }
-        LoadtestCommand::Calibrate(args) => calibrate(stack, &args, out).await,
+        LoadtestCommand::Calibrate(args) => calibrate::calibrate(stack, &args, out).await,
         LoadtestCommand::Rm { run, change } => remove(stack, &run, change, out),
     }
 }
@@ -73,8 +62,8 @@ async fn execute(permit: &ChangePermit, stack: &Stack, plan: &LoadPlan, out: Out
 
 /// Writes the reports and shows the summary.
 fn conclude(stack: &Stack, dir: &Path, run: &Run, out: Out) -> Result<()> {
-    report::write(stack, dir)?;
-    report::show(run, out)?;
+    publish::write(stack, dir)?;
+    publish::show(run, out)?;
     out.say(format!("\nReport: {}", dir.join("report.html").display()));
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! `nsys next`, and the hint at the end of other commands.
 
-use super::{context, diagnose};
 use crate::domain::compare;
 use crate::domain::next::{Last, Situation, Step, next as decide};
 use crate::domain::run::Run;
 use crate::error::Result;
+use crate::loadtest::changes;
 use crate::loadtest::runs::Runs;
 use crate::render::{Out, Report, Tone, style::paint};
 use crate::stack::runtime::Runtime;
@@ -44,7 +44,7 @@ async fn situation(stack: &Stack) -> Situation {
         missing: if records.is_empty() && stack.runtime == Runtime::Local { missing() } else { Vec::new() },
         runs: !records.is_empty() || stack.runtime.is_elsewhere(),
         broken: broken.map(|one| one.name.clone()).collect(),
-        changed_since: last.as_ref().map_or(0, |run| context::changed_since(stack, run)),
+        changed_since: last.as_ref().map_or(0, |run| changes::count_since(stack, run)),
         last: last.map(|run| about(stack, run)),
     }
 }
@@ -55,7 +55,7 @@ fn missing() -> Vec<String> {
 }
 
 fn about(stack: &Stack, run: Run) -> Last {
-    let found = diagnose::judged(stack, &run);
+    let found = crate::diagnose::of_run(stack, &run);
     let first = found.causes().next();
     Last {
         kind: run.kind.clone(),
@@ -76,6 +76,6 @@ fn before(stack: &Stack, run: &Run) -> Option<String> {
         .own()
         .map(|(_, run)| run)
         .find(|other| other.started_at < run.started_at && compare::obstacles(other, run).is_empty())?;
-    let changes = context::changes_between(stack, &earlier, run).ok()?;
-    (!changes.is_empty()).then_some(earlier.id)
+    let made = changes::between(stack, &earlier, run).ok()?;
+    (!made.is_empty()).then_some(earlier.id)
 }

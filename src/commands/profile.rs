@@ -4,7 +4,7 @@ use crate::cli::ProfileArgs;
 use crate::clients::http;
 use crate::error::{Context, Error, Result};
 use crate::render::{Out, progress::Progress};
-use crate::stack::{Stack, up};
+use crate::stack::{Stack, account};
 use nsys_contract::api::paths;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(super) async fn profile(stack: &Stack, args: ProfileArgs, out: Out) -> Resul
         .address
         .as_ref()
         .ok_or_else(|| Error::unreachable(format!("{} has no address yet", record.name)))?;
-    let token = up::loadtest_user(stack).await?;
+    let token = account::loadtest_user(stack).await?;
     let url = format!("http://{address}{}?seconds={}", paths::ADMIN_PROFILE, args.seconds);
     let line = Progress::new(out).line(&record.name);
     line.update(&format!("samples for {} s", args.seconds));

@@ -1,27 +1,28 @@
 //! `nsys report`: writes the reports of a run, prints one, or computes them again from the raw data.
 
-use super::context::{self, named};
 use crate::cli::{ReportArgs, ReportForm};
 use crate::domain::recompute::{self, Difference};
 use crate::domain::run::Run;
 use crate::domain::verdict::Verdict;
 use crate::error::{Error, Result};
-use crate::loadtest::{provenance, runs::Found, store};
-use crate::render::{Out, OutputFormat, Report};
+use crate::loadtest::provenance;
+use crate::loadtest::runs::{Found, Runs};
+use crate::publish;
+use crate::render::{Out, Report};
 use crate::report;
 use crate::stack::Stack;
 use serde::Serialize;
 use std::path::Path;
 
 pub(super) fn report(stack: &Stack, args: &ReportArgs, out: Out) -> Result<()> {
-    let Found { dir, run, .. } = named(stack, &args.run, out)?;
+    let Found { dir, run, .. } = Runs::of(stack).named(&args.run, out)?;
     if args.verify {
         return verify(stack, &dir, &run, out);
     }
-    write(stack, &dir)?;
-    let (context, found) = context::of_run(stack, &dir, &run)?;
+    publish::write(stack, &dir)?;
+    let (context, found) = publish::context(stack, &dir, &run)?;
     match args.print {
-        None => show(&run, out)?,
+        None => publish::show(&run, out)?,
         Some(ReportForm::Md) => out.line(&report::performance(&run, &found, &context))?,
         Some(ReportForm::Html) => out.line(&report::page(&run, &found, &context)?)?,
         Some(ReportForm::Junit) => out.line(&report::junit(&run))?,
@@ -29,28 +30,6 @@ pub(super) fn report(stack: &Stack, args: &ReportArgs, out: Out) -> Result<()> {
     }
     out.say(format!("\nReport: {}", dir.join("report.html").display()));
     Ok(())
-}
-
-/// Shows a run's summary, or all of it as JSON.
-///
-/// # Errors
-/// When it cannot be written.
-pub(super) fn show(run: &Run, out: Out) -> Result<()> {
-    match out.format() {
-        OutputFormat::Json => out.json(run),
-        OutputFormat::Text => out.line(&report::summary(run, false)),
-    }
-}
-
-/// Writes the reports of a run.
-///
-/// # Errors
-/// When a file cannot be written.
-pub(super) fn write(stack: &Stack, dir: &Path) -> Result<()> {
-    // From what is on disk: the same numbers, to the last digit, as a verification reads.
-    let run = &store::load(dir)?;
-    let (context, found) = context::of_run(stack, dir, run)?;
-    report::write(dir, run, &found, &context)
 }
 
 /// What a verification found.
@@ -118,7 +97,7 @@ fn verify(stack: &Stack, dir: &Path, run: &Run, out: Out) -> Result<()> {
         });
     }
     differences.extend(recompute::run(run));
-    let (context, found) = context::of_run(stack, dir, run)?;
+    let (context, found) = publish::context(stack, dir, run)?;
     let files = report::files(run, &found, &context)?;
     for (name, wanted) in &files {
         differences.extend(rewritten(dir, name, wanted));

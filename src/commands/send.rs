@@ -1,12 +1,11 @@
 //! `nsys send` and `nsys export notifications`.
 
-use super::account::{api, api_as};
-use super::export::Sink;
 use crate::cli::{ExportNotificationsArgs, OutputChoice, SendArgs};
 use crate::clients::api::Api;
 use crate::error::{Error, Result};
 use crate::permit::{Agreement, Consent, PermitRequest, Reach};
-use crate::render::{Out, Report, Tone, format, style::paint};
+use crate::render::{Out, Report, Tone, format, sink::Sink, style::paint};
+use crate::stack::account::{api_as, operator_api};
 use crate::stack::{Stack, safety};
 use nsys_contract::api::{CreateNotification, ExportFormat, ExportQuery, Notification};
 use nsys_contract::status::{Channel, Status};
@@ -135,7 +134,7 @@ pub(super) async fn export(
         from: args.from,
         to: args.to,
     };
-    let api = api(stack).await?;
+    let api = operator_api(stack).await?;
     let mut sink = Sink::open(args.file.as_deref(), out)?;
     let mut lines = 0_usize;
     api.export(&query, |chunk| {

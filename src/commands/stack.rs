@@ -1,15 +1,16 @@
 //! The commands around the stack: setup, up, down, ps, logs, restart, scale, health.
 
-use super::schema;
+use crate::change::schema;
 use crate::cli::{DownArgs, HealthArgs, LogsArgs, PlanFlags, RestartArgs, ScaleArgs, SetupArgs, UpArgs};
 use crate::domain::health::{Component, Status, overall};
 use crate::domain::log::LogRequest;
 use crate::error::{Error, Result};
 use crate::permit::{Agreement, ChangePermit, PermitRequest, Reach};
 use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint, table::Table};
+use crate::stack::restart::{chosen, one_after_the_other};
 use crate::stack::runtime::{Choice, Restart};
 use crate::stack::spec::{self, Record, State};
-use crate::stack::{Runtime, Stack, Wanted, health as probes, log, safety, setup as tools, up as rise};
+use crate::stack::{Runtime, Stack, Wanted, health as probes, safety, setup as tools};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -165,7 +166,7 @@ pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
         stack.await_servers(&wanted, &progress).await?;
         let chosen = |part: &str| wanted.choice.wants(part, true);
         let ground = (chosen("schema"), chosen("topics"));
-        if !schema::lay_ground(stack, ground, &args.flags, out).await? {
+        if !schema::ensure_schema_and_topics(stack, ground, &args.flags, out).await? {
             return Ok(());
         }
     }
@@ -255,21 +256,6 @@ pub(super) async fn ps(stack: &Stack, out: Out) -> Result<()> {
     out.report(&Parts::new(stack.runtime, stack.records().await?))
 }
 
-/// The names that a list of parts or roles means, among those that run.
-fn chosen(records: &[Record], asked: &[String]) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for one in asked {
-        let fits = |name: &str| name == one || name.rsplit_once('-').is_some_and(|(role, _)| role == one);
-        let found: Vec<_> =
-            records.iter().map(|record| &record.name).filter(|name| fits(name)).cloned().collect();
-        if found.is_empty() {
-            return Err(Error::usage(format!("there is no part {one}")).hint("nsys ps lists them"));
-        }
-        names.extend(found);
-    }
-    Ok(names)
-}
-
 pub(super) async fn restart(stack: &Stack, args: RestartArgs, out: Out) -> Result<()> {
     stack.runtime.must_run_parts("restart a part")?;
     let records = stack.records().await?;
@@ -281,58 +267,6 @@ pub(super) async fn restart(stack: &Stack, args: RestartArgs, out: Out) -> Resul
     let permit = permit(stack, "restart", &args.flags, out).await?;
     one_after_the_other(&permit, stack, &records, &names, out).await?;
     ps(stack, out).await
-}
-
-/// Restarts these parts; each must be ready before the next one goes.
-async fn one_after_the_other(
-    permit: &ChangePermit,
-    stack: &Stack,
-    records: &[Record],
-    names: &[String],
-    out: Out,
-) -> Result<()> {
-    let progress = Progress::new(out);
-    for record in records.iter().filter(|record| names.contains(&record.name)) {
-        stack.restart(permit, record).await?;
-        rise::wait_ready(stack, &record.name, Instant::now() + Duration::from_secs(60), &progress).await?;
-    }
-    Ok(())
-}
-
-/// Restarts every replica of the service.
-///
-/// # Errors
-/// When nsys does not run the parts, nothing runs, or a replica does not come back.
-pub(super) async fn restart_service(permit: &ChangePermit, stack: &Stack, out: Out) -> Result<()> {
-    stack.runtime.must_run_parts("restart a part")?;
-    let records = stack.records().await?;
-    if records.is_empty() {
-        return Err(Error::unreachable("nothing runs").hint("nsys up"));
-    }
-    let names = chosen(&records, &["app".to_owned(), "worker".to_owned()])?;
-    one_after_the_other(permit, stack, &records, &names, out).await
-}
-
-/// Waits until every component is ok.
-///
-/// # Errors
-/// When one is still down at the deadline; the message names it.
-pub(super) async fn wait_until_ready(stack: &Stack, patience: Duration) -> Result<()> {
-    let deadline = Instant::now() + patience;
-    loop {
-        let mut components = probes::components(stack).await?;
-        // What the log has lost stays lost: that is told, and not waited for.
-        components.retain(|one| one.name != log::NAME);
-        if overall(&components) == Status::Ok {
-            return Ok(());
-        }
-        if Instant::now() >= deadline {
-            let down = components.iter().filter(|one| one.status != Status::Ok);
-            let down: Vec<_> = down.map(|one| one.name.clone()).collect();
-            return Err(Error::unreachable(format!("not ready: {}", down.join(", "))).hint("nsys health"));
-        }
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    }
 }
 
 pub(super) async fn scale(stack: &Stack, args: ScaleArgs, out: Out) -> Result<()> {

@@ -7,7 +7,7 @@ use crate::domain::trace::{Station, Summary, traceparent};
 use crate::error::{Error, Result};
 use crate::permit::{Agreement, Consent, PermitRequest, Reach};
 use crate::render::{Out, OutputFormat, Report, Tone, format, style::paint, table::Table};
-use crate::stack::{Stack, safety, up};
+use crate::stack::{Stack, account, safety};
 use nsys_contract::api::paths;
 use nsys_contract::status::Status;
 use nsys_contract::topics;
@@ -59,11 +59,11 @@ pub(super) async fn trace(stack: &Stack, args: TraceArgs, out: Out) -> Result<()
     let change = PermitRequest { what: "trace", reach: Reach::Api, agreement: Agreement::Command };
     let consent = Consent { yes: false, name: args.confirm.as_deref() };
     let permit = safety::permit(stack, change, consent, out).await?;
-    let api = up::operator_api(stack).await?;
+    let api = account::operator_api(stack).await?;
     let trace_id = Uuid::new_v4().simple().to_string();
     let user = format!("trace-{}", &trace_id[..12]);
     let (partition, end) = place_in_log(stack, &user).await?;
-    let mut database = database(stack).await?;
+    let mut database = stack.postgres().await?;
     let body = serde_json::json!({
         "userId": user, "channel": "IN_APP", "type": "SYSTEM", "correlationId": trace_id,
         "payload": {"title": "trace", "message": "sent by nsys trace"},
@@ -104,10 +104,6 @@ async fn place_in_log(stack: &Stack, user: &str) -> Result<(i32, i64)> {
     let index = i32::try_from(partitioner::partition(user.as_bytes(), count)).unwrap_or(0);
     let end = partitions.iter().find(|one| one.partition == index).map_or(0, |one| one.end);
     Ok((index, end))
-}
-
-async fn database(stack: &Stack) -> Result<Postgres> {
-    Postgres::connect(&stack.database_url()?, PATIENCE).await
 }
 
 /// Looks at the row until it is final. Times are those of the first look that saw the change.

@@ -1,7 +1,6 @@
 //! `nsys verify`: the whole sequence after a change, in one command: restart, wait until everything is
 //! ready, smoke test, the same load again, compare.
 
-use super::{compare, context, loadtest, report, stack as parts};
 use crate::cli::VerifyArgs;
 use crate::domain::compare::{Change, Comparison, Metric, other_place};
 use crate::domain::request::LoadRequest;
@@ -9,11 +8,18 @@ use crate::domain::run::Run;
 use crate::domain::scenario::{LoadPlan, Scenario};
 use crate::domain::verdict::Verdict;
 use crate::error::{Error, Kind, Result};
+use crate::loadtest::comparison::compared;
+use crate::loadtest::noise;
+use crate::loadtest::permission::permit;
 use crate::loadtest::plan::plan;
 use crate::loadtest::run as offer;
+use crate::loadtest::runs::Runs;
 use crate::permit::ChangePermit;
+use crate::publish;
 use crate::render::{Out, Report, progress::Progress};
 use crate::stack::Stack;
+use crate::stack::ready::wait_until_ready;
+use crate::stack::restart::restart_service;
 use serde::Serialize;
 
 /// What a verification came to.
@@ -31,17 +37,17 @@ impl Report for Verified {
 
 pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<()> {
     let load = |name: &String| {
-        let run = context::named(stack, name, out)?.run;
+        let run = Runs::of(stack).named(name, out)?.run;
         Ok((again(&run)?, run))
     };
     let before: Vec<(LoadPlan, Run)> = args.against.iter().map(load).collect::<Result<_>>()?;
-    let permit = &loadtest::permit(stack, args.offer.consent(), out).await?;
+    let permit = &permit(stack, args.offer.consent(), out).await?;
     if !args.no_restart {
         out.say("restarting the service");
-        parts::restart_service(permit, stack, out).await?;
+        restart_service(permit, stack, out).await?;
     }
     out.say("waiting until every part is ready");
-    parts::wait_until_ready(stack, args.timeout).await?;
+    wait_until_ready(stack, args.timeout).await?;
     same_place(stack, &before).await?;
     let smoke = plan(Scenario::Smoke, &LoadRequest::default(), &stack.loaded.config.loadtest)?;
     let smoke = once(permit, stack, &smoke, out).await?;
@@ -55,8 +61,8 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
     let mut comparisons = Vec::new();
     for (plan, run) in before {
         let after = once(permit, stack, &plan, out).await?;
-        let noise = context::noise_floor(stack, [&run, &after]);
-        comparisons.push(compare::compared(stack, &[run], &[after], &noise)?);
+        let floor = noise::floor(stack, [&run, &after]);
+        comparisons.push(compared(stack, &[run], &[after], &floor)?);
     }
     let regressed = comparisons.iter().any(Comparison::regressed);
     // A process that was just started uses less memory, whatever was changed.
@@ -74,7 +80,7 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
 
 async fn once(permit: &ChangePermit, stack: &Stack, plan: &LoadPlan, out: Out) -> Result<Run> {
     let (dir, run) = Box::pin(offer::execute(permit, stack, plan, &Progress::new(out))).await?;
-    report::write(stack, &dir)?;
+    publish::write(stack, &dir)?;
     if run.state == "interrupted" {
         return Err(Error::interrupted("the verification was interrupted; what was measured is kept")
             .hint(format!("nsys report {}", run.id)));

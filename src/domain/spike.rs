@@ -1,6 +1,6 @@
 //! How the service took a sudden rise: how soon the load was there, and how long it took to recover.
 
-use super::run::{Sample, sample};
+use super::run::sample::{self, Sample};
 use serde::{Deserialize, Serialize};
 
 /// So many seconds in a row must be good before something counts as recovered.

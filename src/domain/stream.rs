@@ -3,8 +3,8 @@
 //! Whoever follows it reads from the beginning and then what is added. A new run begins the file anew.
 //! A line without an end is still being written. Unknown events and fields are to be skipped.
 
+use super::check::Verdict;
 use super::run::{Condition, Sample};
-use super::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
 /// What a run does at present.

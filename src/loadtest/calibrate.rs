@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
 use crate::render::format;
 use crate::render::progress::Progress;
-use crate::stack::{Stack, up};
+use crate::stack::{Stack, account};
 use other::{CONNECTIONS, Other};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -163,7 +163,7 @@ async fn turn(
 async fn offer(stack: &Stack, ask: &Ask, engine: Engine, model: Model) -> Result<Offer> {
     let windows = ask.level.windows(stack.loaded.config.loadtest.warmup_share);
     let plan = json!({
-        "base_url": stack.endpoints.api_url(), "token": up::loadtest_user(stack).await?, "model": model,
+        "base_url": stack.endpoints.api_url(), "token": account::loadtest_user(stack).await?, "model": model,
         "rate": ask.level.rate, "vus": ask.level.vus, "windows": windows, "prefix": "calibrate",
         "seed_users": 1, "seed_notifications": 1, "path": ask.path,
         "mix": {"create": 0.0, "get": 0.0, "list": 0.0, "correlation": 0.0},

@@ -1,6 +1,7 @@
 //! Searches the highest rate that keeps the objectives: each probe is a level of the run.
 
-use super::level::{self, Context};
+use super::context::Context;
+use super::level;
 use super::store;
 use crate::domain::level::Level;
 use crate::domain::run::{LevelResult, Run};

@@ -3,24 +3,20 @@
 mod offer;
 mod result;
 
+use super::context::Context;
 use super::engine::{self, Far, Offer};
-use super::interrupt::Interrupt;
-use super::logs::Logs;
-use super::stream::Stream;
+use super::logs::{self, Logs};
 use super::{collect, environment, prometheus, provenance, sampler, stabilise, store};
 use crate::clients::program;
 use crate::domain::level::{GRACE_S, Level, TIMEOUT_S};
-use crate::domain::run::{Environment, LevelResult, Run};
-use crate::domain::scenario::LoadPlan;
+use crate::domain::run::{LevelResult, Run};
 use crate::domain::stream::Phase;
 use crate::domain::verdict::{Verdict, judge};
 use crate::error::{Context as _, Error, Result};
-use crate::permit::ChangePermit;
-use crate::render::progress::{Line, Progress};
-use crate::stack::{Stack, up};
+use crate::render::progress::Line;
+use crate::stack::{Stack, account};
 use offer::Offered;
 use serde_json::json;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -31,38 +27,6 @@ const SCRAPE_PATIENCE: Duration = Duration::from_secs(5);
 const SIGN_IN_INTERVAL: Duration = Duration::from_secs(1);
 /// … and at most for so long.
 const LONGEST_SIGN_IN: Duration = Duration::from_secs(60);
-
-/// What all levels of a run share.
-#[derive(Debug)]
-pub(super) struct Context<'a> {
-    pub(super) permit: &'a ChangePermit,
-    pub(super) interrupt: &'a Interrupt,
-    pub(super) stack: &'a Stack,
-    pub(super) plan: &'a LoadPlan,
-    pub(super) environment: &'a Environment,
-    /// The generator's program.
-    pub(super) program: PathBuf,
-    /// The run's directory.
-    pub(super) dir: &'a Path,
-    /// The run's name.
-    pub(super) id: &'a str,
-    /// How often the run was interrupted and went on.
-    pub(super) attempt: usize,
-    pub(super) stream: &'a Stream,
-    pub(super) progress: &'a Progress,
-}
-
-impl Context<'_> {
-    /// Correlation ids of a level begin with this. A level that is offered again after an interruption
-    /// must not count what was stored before it.
-    pub(super) fn prefix(&self, level: usize) -> String {
-        format!("{}-L{level}.{}", self.id, self.attempt)
-    }
-
-    pub(super) fn calm_cpu_pct(&self) -> f64 {
-        self.stack.loaded.config.loadtest.calm_cpu_pct
-    }
-}
 
 /// Runs the next level of a run and adds what it found, which is also returned. What was measured is kept
 /// as soon as the load has ended, before anything else is asked; when it was interrupted its verdict says
@@ -97,7 +61,7 @@ pub(super) async fn run(
         result.generator.cpu_pct = Some(cpu_s / level.seconds.max(1) as f64 * 100.0);
     }
     result.kafka.partitions = collect::partitions(&begin, &offered.partitions, &offered.most_lag);
-    stabilise::add(&mut result.log_errors, logs.errors());
+    logs::add(&mut result.log_errors, logs.errors());
     // Until it is judged it counts as cut short: a run that dies now is resumed with this level.
     result.verdict = Verdict::Interrupted;
     run.levels.push(result.clone());
@@ -170,7 +134,7 @@ async fn token(context: &Context<'_>, number: usize, line: &Line) -> Result<Stri
     let patience = if number > 1 { Duration::from_secs(context.plan.stabilise_s) } else { Duration::ZERO };
     let deadline = Instant::now() + patience.min(LONGEST_SIGN_IN);
     loop {
-        match up::loadtest_user(context.stack).await {
+        match account::loadtest_user(context.stack).await {
             Err(error) if Instant::now() < deadline && !context.interrupt.is_set() => {
                 line.update(&format!("waits for a token: {}", error.message));
                 tokio::time::sleep(SIGN_IN_INTERVAL).await;

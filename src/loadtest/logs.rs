@@ -64,6 +64,13 @@ fn count_errors(text: &str) -> u64 {
     level.as_ref().map_or(0, |level| text.lines().filter(|line| level.is_match(line)).count() as u64)
 }
 
+/// Adds counts by name.
+pub(super) fn add(sum: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
+    for (name, count) in more {
+        *sum.entry(name).or_default() += count;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

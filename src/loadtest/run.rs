@@ -1,7 +1,8 @@
 //! The run: preflight, seed, then level after level. Saved after each one, so that it can go on.
 
+use super::context::Context;
 use super::interrupt::Interrupt;
-use super::level::{self, Context};
+use super::level;
 use super::stream::Stream;
 use super::{engine, environment, preflight, sampler, store};
 use crate::domain::run::{Environment, Run, SCHEMA, Seam, StackIdentity};

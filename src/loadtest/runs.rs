@@ -3,6 +3,7 @@
 use super::store;
 use crate::domain::run::{Run, StackIdentity};
 use crate::error::{Error, Result};
+use crate::render::Out;
 use crate::stack::Stack;
 use std::path::{Path, PathBuf};
 
@@ -104,6 +105,18 @@ impl Runs {
         let dir = self.find_dir(name, Latest::Measured)?;
         let run = store::load(&dir)?;
         Ok(Found { is_own: self.is_own(&run), dir, run })
+    }
+
+    /// As [`Runs::find`]; that it is not this stack's is said.
+    ///
+    /// # Errors
+    /// As [`Runs::find`].
+    pub fn named(&self, name: &str, out: Out) -> Result<Found> {
+        let found = self.find(name)?;
+        if let Some(whose) = found.foreign() {
+            out.warn(whose);
+        }
+        Ok(found)
     }
 
     /// As [`Runs::find`], where one that was cut short before it measured anything is meant too.

@@ -1,8 +1,8 @@
 //! Waits after a level until the stack has calmed down, and says what it still waits for.
 
+use super::context::Context;
 use super::engine::Summary;
-use super::level::Context;
-use super::logs::Logs;
+use super::logs::{self, Logs};
 use super::prometheus;
 use super::sampler::{self, Sampler};
 use crate::clients::postgres::{Postgres, StoredRows};
@@ -10,7 +10,6 @@ use crate::domain::run::{Condition, LevelResult, Sample};
 use crate::error::{Error, Result};
 use crate::render::progress::Line;
 use crate::stack::Stack;
-use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -53,7 +52,7 @@ pub(super) async fn stabilise(
         let (now, in_flight, ()) = tokio::join!(sample, prometheus::in_flight(stack), rows.count());
         let fresh = logs.errors();
         let quiet = fresh.values().sum::<u64>() as f64;
-        add(&mut result.log_errors, fresh);
+        logs::add(&mut result.log_errors, fresh);
         let open = rows.open();
         if now.lag == Some(0) && open == Some(0) && result.kafka.drain_s.is_none() {
             result.kafka.drain_s = Some(started.elapsed().as_secs_f64());
@@ -197,13 +196,6 @@ impl<'a> Rows<'a> {
                 .and_then(Result::ok)
                 .unwrap_or_default();
         }
-    }
-}
-
-/// Adds counts by name.
-pub(super) fn add(sum: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
-    for (name, count) in more {
-        *sum.entry(name).or_default() += count;
     }
 }
 

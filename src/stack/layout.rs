@@ -143,20 +143,6 @@ impl Layout {
     }
 }
 
-/// The name of the secret that holds an account's password.
-#[must_use]
-pub fn account_secret(email: &str) -> String {
-    if email.eq_ignore_ascii_case(super::up::LOADTEST_USER) {
-        return "loadtest-user".into();
-    }
-    let readable = |one: char| if one.is_ascii_alphanumeric() || one == '-' { one } else { '_' };
-    let name: String = email.to_lowercase().chars().map(readable).collect();
-    // Two addresses may read alike.
-    let digest: String =
-        Sha256::digest(email.to_lowercase()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("user-{name}-{digest}")
-}
-
 /// Writes a file that only its owner reads, all of it or nothing.
 ///
 /// # Errors

@@ -2,14 +2,10 @@
 //! and asks whoever sits at the terminal.
 
 use super::{Runtime, Stack};
-use crate::clients::postgres::Postgres;
 use crate::domain::ownership::SchemaOwner;
 use crate::error::Result;
 use crate::permit::{ChangePermit, Consent, PermitRequest, Policy, Reach};
 use crate::render::Out;
-use std::time::Duration;
-
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Gives the permit for a change of this stack.
 ///
@@ -40,8 +36,7 @@ pub async fn check(stack: &Stack, what: &str, reach: Reach) -> Result<()> {
 /// # Errors
 /// When the database does not answer, or does not let its migrations be read.
 pub async fn owner(stack: &Stack) -> Result<SchemaOwner> {
-    let database = Postgres::connect(&stack.database_url()?, TIMEOUT).await;
-    database.map_err(|error| error.hint("nsys health"))?.schema_owner().await
+    stack.postgres().await?.schema_owner().await
 }
 
 async fn policy(stack: &Stack, reach: Reach) -> Result<Policy<'_>> {

@@ -20,6 +20,7 @@ mod press;
 pub mod ring;
 pub mod session;
 mod setup;
+mod sources;
 pub mod tables;
 pub mod timeline;
 pub mod verdict;

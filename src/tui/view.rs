@@ -5,6 +5,7 @@ mod detail;
 mod frame;
 mod overlay;
 mod panes;
+mod popup;
 mod strip;
 mod svg;
 mod table;

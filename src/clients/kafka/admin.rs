@@ -1,14 +1,14 @@
 //! Topics and groups in detail, and more partitions.
 
+use super::members::members;
 use super::offsets::offsets;
 use super::{Brokers, blocking, config, reason};
-use crate::domain::group::{Group, Member, read_assignment};
+use crate::domain::group::Group;
 use crate::error::{Error, Kind, Result};
 use crate::permit::ChangePermit;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
@@ -98,27 +98,6 @@ async fn fetch_groups(brokers: &Brokers, name: Option<String>, timeout: Duration
         members(&consumer, name.as_deref(), timeout)
     })
     .await
-}
-
-/// Groups with their members, asked over a consumer that is there already.
-pub(super) fn members(
-    consumer: &BaseConsumer,
-    name: Option<&str>,
-    timeout: Duration,
-) -> KafkaResult<Vec<Group>> {
-    let list = consumer.fetch_group_list(name, timeout)?;
-    let member = |one: &rdkafka::groups::GroupMemberInfo| Member {
-        id: one.id().to_owned(),
-        client: one.client_id().to_owned(),
-        host: one.client_host().to_owned(),
-        owns: read_assignment(one.assignment().unwrap_or_default()),
-    };
-    let group = |one: &rdkafka::groups::GroupInfo| Group {
-        name: one.name().to_owned(),
-        state: one.state().to_owned(),
-        members: one.members().iter().map(member).collect(),
-    };
-    Ok(list.groups().iter().map(group).collect())
 }
 
 /// The partitions of a topic; absent when there is no such topic.

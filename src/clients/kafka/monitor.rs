@@ -1,7 +1,7 @@
 //! Lag of every group, looked at again and again: clients are kept, so that a look costs a
 //! millisecond and not a connection.
 
-use super::admin::members;
+use super::members::members;
 use super::offsets::look_again;
 use super::{Brokers, blocking, config};
 use crate::domain::group::{Group, Member};

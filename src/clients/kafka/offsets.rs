@@ -4,7 +4,7 @@
 //! the partitions that belong to it. Ends are those of the log, transactions that are still open
 //! included, as the broker's own tool counts them.
 
-use super::admin::members;
+use super::members::members;
 use super::{Brokers, blocking, config};
 use crate::domain::group::Group;
 use crate::domain::lag::{GroupOffsets, PartitionLag};

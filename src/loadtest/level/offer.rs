@@ -1,7 +1,6 @@
 //! Offers the load of a level and looks at everything once a second until it ends, is stopped or
 //! interrupted.
 
-use super::Context;
 use crate::clients::process;
 use crate::clients::prometheus;
 use crate::clock::now_s;
@@ -15,6 +14,7 @@ use crate::domain::stream::Phase;
 use crate::domain::stream::Tick;
 use crate::error::{Error, Result};
 use crate::loadtest::collect::{self, Counted};
+use crate::loadtest::context::Context;
 use crate::loadtest::engine::{self, Generator, News, Offer, Seconds};
 use crate::loadtest::sampler::Sampler;
 use crate::loadtest::{sampler, view};

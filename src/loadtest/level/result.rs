@@ -1,6 +1,6 @@
 //! Puts together what a level found. No I/O.
 
-use super::{Context, Offered};
+use super::Offered;
 use crate::domain::facts::Facts;
 use crate::domain::level::{Level, Stage};
 use crate::domain::run::{
@@ -9,6 +9,7 @@ use crate::domain::run::{
 use crate::domain::scenario::Scenario;
 use crate::domain::verdict::Verdict;
 use crate::domain::{guard, spike, standstill, trend};
+use crate::loadtest::context::Context;
 use crate::loadtest::engine::{Offer, Summary};
 use crate::loadtest::prometheus::Window;
 use crate::render::format;

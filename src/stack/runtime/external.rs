@@ -7,8 +7,8 @@ use crate::domain::usage::Usage;
 use crate::error::{Error, Result};
 use crate::permit::Reach;
 use crate::render::progress::Progress;
+use crate::stack::ready::wait_ready;
 use crate::stack::spec::{Record, State};
-use crate::stack::up::wait_ready;
 use crate::stack::{Stack, health, safety};
 use tokio::time::Instant;
 

@@ -10,10 +10,12 @@ use crate::domain::usage::Usage;
 use crate::error::{Context, Error, Result};
 use crate::permit::ChangePermit;
 use crate::render::progress::Progress;
+use crate::stack::account::make_loadtest_user;
 use crate::stack::capacity::Capacity;
 use crate::stack::parts::Known;
+use crate::stack::ready::wait_ready;
 use crate::stack::spec::{Record, Request};
-use crate::stack::up::{ground, make_loadtest_user, wait_ready};
+use crate::stack::up::ensure_schema_and_topics;
 use crate::stack::{Stack, control, parts, prepare, replica};
 use draft::Draft;
 use process_wrap::tokio::{CommandWrap, ProcessSession};
@@ -136,7 +138,7 @@ async fn lay_ground(
     let waits = names.iter().map(|part| wait_ready(stack, part, deadline, progress));
     futures::future::try_join_all(waits).await?;
     if names.contains(&"postgres") && names.contains(&"kafka") {
-        ground(permit, stack, deadline).await?;
+        ensure_schema_and_topics(permit, stack, deadline).await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::State;
 use super::known::Health;
-use super::verdict::failures;
+use super::sources::failures;
 use crate::render::Tone;
 use crate::tui::update::Part;
 

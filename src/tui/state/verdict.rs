@@ -3,6 +3,7 @@
 use super::history::{Metric, Series};
 use super::known::{Health, Known};
 use super::part::{self, PartHealth};
+use super::sources::failures;
 use super::{Pane, State};
 use crate::domain::lag::book::{Clear, GroupView, TopicView};
 use crate::domain::lag::track::Status;
@@ -40,18 +41,6 @@ pub struct Dot {
 
 fn verdict(tone: Tone, pane: Pane, text: impl Into<String>, hint: Option<&str>) -> Verdict {
     Verdict { tone, text: text.into(), hint: hint.map(str::to_owned), pane }
-}
-
-/// The sources with the part that each of them asks and the pane that shows it.
-pub(super) fn failures(state: &State, at_s: f64) -> Vec<(&'static str, Pane, Health<'_>)> {
-    let data = &state.data;
-    vec![
-        ("supervisor", Pane::Stack, data.parts.health(at_s)),
-        ("kafka", Pane::Lag, data.lag.health(at_s)),
-        ("postgres", Pane::Db, data.db.health(at_s)),
-        ("redis", Pane::Cache, data.cache.health(at_s)),
-        ("prometheus", Pane::Overview, data.service.health(at_s)),
-    ]
 }
 
 fn parts(state: &State, at_s: f64) -> &[Part] {

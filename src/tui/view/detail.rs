@@ -1,7 +1,7 @@
 //! A row in full: names with their values, wrapped and never cut, and the commands about it.
 
 use super::super::state::detail::{self, Detail};
-use super::overlay::frame;
+use super::popup::frame;
 use super::{View, put, width_of, wrapped};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

@@ -5,6 +5,7 @@ use super::super::state::intent::Question;
 use super::super::state::palette::Palette;
 use super::super::state::session::{Run, Session};
 use super::super::state::{Format, Overlay, tables};
+use super::popup::frame;
 use super::{View, cut, put, put_line, table, width_of, wrapped};
 use crate::render::Tone;
 use ratatui::buffer::Buffer;
@@ -39,17 +40,6 @@ pub(super) fn draw(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) {
         Overlay::Session(session) => self::session(view, session, area, buffer),
         Overlay::Detail(top) => super::detail::draw(view, *top, area, buffer),
     }
-}
-
-/// A box with a title; its inside is empty.
-pub(super) fn frame(view: &View<'_>, title: &str, area: Rect, buffer: &mut Buffer) -> Rect {
-    use ratatui::widgets::{Block, BorderType, Clear, Widget};
-    Clear.render(area, buffer);
-    let title = Span::styled(format!(" {title} "), view.theme.accent);
-    let block = Block::bordered().border_type(BorderType::Rounded).border_style(view.theme.rule).title(title);
-    let inside = block.inner(area);
-    block.render(area, buffer);
-    inside
 }
 
 fn centred(area: Rect, width: u16, height: u16) -> Rect {

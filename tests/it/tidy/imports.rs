@@ -24,6 +24,12 @@ pub(super) fn top(path: &str) -> &str {
     path.split("::").next().unwrap_or(path)
 }
 
+/// Whether one lies below the other.
+pub(super) fn are_related(one: &str, other: &str) -> bool {
+    let below = |child: &str, parent: &str| child.starts_with(&format!("{parent}::"));
+    below(one, other) || below(other, one)
+}
+
 /// The code without comments, and without items under `#[cfg(test)]`.
 fn without_tests(text: &str) -> String {
     let mut code = String::new();

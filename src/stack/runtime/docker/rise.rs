@@ -9,11 +9,12 @@ use crate::error::{Error, Kind, Result};
 use crate::permit::ChangePermit;
 use crate::render::progress::{Line, Progress};
 use crate::stack::Stack;
+use crate::stack::account::make_loadtest_user;
 use crate::stack::layout::write_private;
 use crate::stack::log;
+use crate::stack::ready::wait_ready;
 use crate::stack::runtime::{Choice, Runtime, Wanted};
 use crate::stack::spec::State;
-use crate::stack::up::{make_loadtest_user, wait_ready};
 use std::time::Duration;
 use tokio::time::Instant;
 

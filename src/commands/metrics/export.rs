@@ -4,53 +4,14 @@ use crate::cli::{MetricsExportArgs, OutputChoice};
 use crate::clients::prometheus;
 use crate::domain::catalogue;
 use crate::error::{Context, Error, Result};
-use crate::render::Out;
+use crate::render::{Out, sink::Sink};
 use crate::stack::Stack;
 use serde_json::json;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
 
 /// Points of one series that are asked for at once; Prometheus refuses more than 11,000.
 const POINTS: f64 = 10_000.0;
 /// Points of a series when no step is asked for.
 const DEFAULT_POINTS: f64 = 1_000.0;
-
-/// Where exported rows go. A file is there whole or not at all.
-pub(super) enum Sink {
-    /// Standard output.
-    Standard(Out),
-    /// A file under another name until it is whole.
-    File(BufWriter<File>, PathBuf, PathBuf),
-}
-
-impl Sink {
-    pub(super) fn open(to: Option<&Path>, out: Out) -> Result<Self> {
-        let Some(path) = to else { return Ok(Self::Standard(out)) };
-        let mut part = path.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
-        let file = File::create(&part).with_context(|| format!("cannot write {}", part.display()))?;
-        Ok(Self::File(BufWriter::new(file), part, path.to_owned()))
-    }
-
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        match self {
-            Self::Standard(out) => out.bytes(bytes),
-            Self::File(file, part, _) => {
-                file.write_all(bytes).with_context(|| format!("cannot write {}", part.display()))
-            }
-        }
-    }
-
-    pub(super) fn finish(self) -> Result<()> {
-        let Self::File(mut file, part, path) = self else { return Ok(()) };
-        file.flush()
-            .and_then(|()| file.get_ref().sync_all())
-            .and_then(|()| std::fs::rename(&part, &path))
-            .with_context(|| format!("cannot write {}", path.display()))
-    }
-}
 
 pub(super) async fn metrics(
     stack: &Stack,
@@ -157,17 +118,5 @@ mod tests {
     fn a_cell_with_quotes_stays_one_cell() {
         let series = prometheus::Series { labels: "{\"a\":\"b,c\"}".into(), points: vec![(1.5, 2.0)] };
         assert_eq!(csv("p95", &series), "1970-01-01T00:00:01.5Z,p95,\"{\"\"a\"\":\"\"b,c\"\"}\",2\n");
-    }
-
-    #[test]
-    fn a_file_is_there_whole_or_not_at_all() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("out.csv");
-        let out = Out::new(crate::render::OutputFormat::Text, true);
-        let mut sink = Sink::open(Some(&path), out).unwrap();
-        sink.write(b"x").unwrap();
-        assert!(!path.exists());
-        sink.finish().unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"x");
     }
 }

@@ -1,15 +1,14 @@
 //! `nsys db status|migrate|seed|reset`.
 
-use super::change::carry_out;
-use super::db::connect;
+use crate::change::carry_out;
+use crate::change::schema::{plan_migration, version};
 use crate::cli::{PlanFlags, SeedArgs};
 use crate::clients::{kafka, redis::Redis};
 use crate::domain::database::{Migration, MigrationState};
 use crate::error::{Error, Result};
-use crate::permit::Reach;
-use crate::plan::{CacheStep, DbStep, KafkaStep, Plan, Step};
+use crate::plan::{CacheStep, DbStep, Plan, Step};
 use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
-use crate::stack::{Stack, safety, up as rise};
+use crate::stack::Stack;
 use nsys_contract::{schema, topics};
 use serde::Serialize;
 use std::time::Duration;
@@ -45,7 +44,7 @@ impl Report for SchemaStatus {
 }
 
 pub(super) async fn status(stack: &Stack, out: Out) -> Result<()> {
-    let migrations = connect(stack).await?.migrations().await?;
+    let migrations = stack.postgres().await?.migrations().await?;
     let status =
         SchemaStatus { version: version(&migrations), needed: schema::REQUIRED_SCHEMA_VERSION, migrations };
     out.report(&status)?;
@@ -59,80 +58,15 @@ pub(super) async fn status(stack: &Stack, out: Out) -> Result<()> {
     Ok(())
 }
 
-/// The newest migration that the database has.
-fn version(migrations: &[Migration]) -> i64 {
-    let there = |one: &&Migration| {
-        matches!(one.state, MigrationState::Applied | MigrationState::Changed | MigrationState::Newer)
-    };
-    migrations.iter().filter(there).map(|one| one.version).max().unwrap_or(0)
-}
-
 pub(super) async fn migrate(stack: &Stack, flags: &PlanFlags, out: Out) -> Result<()> {
     carry_out(stack, &plan_migration(stack).await?, flags, None, out).await.map(|_| ())
-}
-
-/// Plans what `up` makes on a stack that nsys starts: the schema and the topics, as far as they are missing.
-/// Answers whether there is nothing left to do.
-///
-/// # Errors
-/// When PostgreSQL or Kafka does not answer; as [`carry_out`].
-pub(super) async fn lay_ground(
-    stack: &Stack,
-    (schema, topics): (bool, bool),
-    flags: &PlanFlags,
-    out: Out,
-) -> Result<bool> {
-    safety::check(stack, "up --migrate", Reach::Schema).await?;
-    let mut plan = Plan::new("schema and topics");
-    if schema {
-        plan = plan_migration(stack).await?;
-        plan.title = "schema and topics".into();
-    }
-    if topics {
-        let there = kafka::topics(&stack.endpoints.brokers(), PATIENCE).await?;
-        let missing = rise::wanted_topics(stack).into_iter();
-        let missing = missing.filter(|(name, _)| !there.iter().any(|(known, _)| known == name));
-        let missing: Vec<_> = missing.map(|(name, partitions)| (name.to_owned(), partitions)).collect();
-        if missing.is_empty() {
-            plan.notes.push("the topics are there already".into());
-        } else {
-            let replication = stack.loaded.config.kafka.replication;
-            plan.steps.push(Step::Kafka(KafkaStep::Create { topics: missing, replication }));
-        }
-    }
-    let made = carry_out(stack, &plan, flags, None, out).await?;
-    Ok(plan.is_empty() || made.is_some())
-}
-
-async fn plan_migration(stack: &Stack) -> Result<Plan> {
-    let migrations = connect(stack).await?.migrations().await?;
-    let of = |state: MigrationState| migrations.iter().filter(move |one| one.state == state);
-    if let Some(changed) = of(MigrationState::Changed).next() {
-        return Err(Error::refused(format!(
-            "migration {:04}_{} was applied with another content than this nsys knows",
-            changed.version, changed.name
-        ))
-        .hint("use the nsys that belongs to this database, or start anew with: nsys db reset"));
-    }
-    let mut plan = Plan::new("migrate");
-    let pending: Vec<_> = of(MigrationState::Pending).chain(of(MigrationState::Failed)).collect();
-    if let Some(newest) = pending.iter().map(|one| one.version).max() {
-        plan.steps.push(Step::Db(DbStep::Migrate {
-            from: version(&migrations),
-            to: newest,
-            names: pending.iter().map(|one| format!("{:04}_{}", one.version, one.name)).collect(),
-        }));
-    } else {
-        plan.notes.push(format!("the schema is at {} already", version(&migrations)));
-    }
-    Ok(plan)
 }
 
 pub(super) async fn seed(stack: &Stack, args: &SeedArgs, out: Out) -> Result<()> {
     let settings = &stack.loaded.config.loadtest;
     let users = args.users.unwrap_or(settings.seed_users);
     let wanted = args.notifications.unwrap_or(settings.seed_notifications);
-    let there = connect(stack).await?.seeded().await?;
+    let there = stack.postgres().await?.seeded().await?;
     let mut plan = Plan::new("seed");
     if there < wanted {
         plan.steps.push(Step::Db(DbStep::Seed { users, from: there, to: wanted }));
@@ -144,7 +78,7 @@ pub(super) async fn seed(stack: &Stack, args: &SeedArgs, out: Out) -> Result<()>
 }
 
 pub(super) async fn reset(stack: &Stack, flags: &PlanFlags, out: Out) -> Result<()> {
-    let tables = connect(stack).await?.table_sizes().await?;
+    let tables = stack.postgres().await?.table_sizes().await?;
     let rows = tables.iter().map(|one| one.live_rows).sum();
     let mut plan = Plan::new("reset the database");
     plan.steps.push(Step::Db(DbStep::Reset { rows }));

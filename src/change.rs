@@ -1,6 +1,8 @@
 //! The way of every change: show, stop at `--dry-run`, lock, confirm, check, apply, prove, tell.
 
-use super::proof::{self, Proof};
+mod proof;
+pub mod schema;
+
 use crate::apply::{self, ChangeLock};
 use crate::cli::PlanFlags;
 use crate::error::Result;
@@ -9,6 +11,7 @@ use crate::permit::{Agreement, ChangePermit, PermitRequest, Reach};
 use crate::plan::{DataStep, DbStep, Plan, Step, Undo, undo::plan_undo};
 use crate::render::{Out, OutputFormat, Report, Tone, format, progress::Progress, style::paint};
 use crate::stack::{Stack, safety};
+use proof::Proof;
 use serde::Serialize;
 use serde_json::json;
 
@@ -93,7 +96,7 @@ impl Report for Made<'_> {
 ///
 /// # Errors
 /// When it is refused, not confirmed, or a step fails.
-pub(super) async fn carry_out(
+pub async fn carry_out(
     stack: &Stack,
     plan: &Plan,
     flags: &PlanFlags,
@@ -126,7 +129,7 @@ pub(super) async fn carry_out(
 ///
 /// # Errors
 /// When it is refused, or a step fails.
-pub(super) async fn make(
+pub async fn make(
     permit: &ChangePermit,
     stack: &Stack,
     plan: &Plan,
@@ -142,7 +145,7 @@ pub(super) async fn make(
 ///
 /// # Errors
 /// When it is not, or there is nobody to ask; and as [`safety::permit`].
-pub(super) async fn agree(stack: &Stack, plan: &Plan, flags: &PlanFlags, out: Out) -> Result<ChangePermit> {
+pub async fn agree(stack: &Stack, plan: &Plan, flags: &PlanFlags, out: Out) -> Result<ChangePermit> {
     let agreement = if plan.irreversible().is_some() { Agreement::ForGood } else { Agreement::Confirmed };
     let change = PermitRequest { what: "the plan", reach: reach(plan), agreement };
     safety::permit(stack, change, flags.consent(), out).await

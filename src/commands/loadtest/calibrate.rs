@@ -1,7 +1,5 @@
 //! `nsys loadtest calibrate`: do the engines agree, what can they make, and how much do equal runs differ.
 
-use super::context::keep_noise_floor;
-use super::{loadtest, report};
 use crate::cli::CalibrateArgs;
 use crate::domain::calibration::{Agreement, Ceiling, Client, Turn, agreements};
 use crate::domain::compare::NoiseFloor;
@@ -9,8 +7,9 @@ use crate::domain::request::LoadRequest;
 use crate::domain::scenario::{Engine, Scenario};
 use crate::error::{Error, Kind, Result};
 use crate::loadtest::calibrate::{self, Ask};
-use crate::loadtest::{plan::plan, run};
+use crate::loadtest::{noise, permission::permit, plan::plan, run};
 use crate::permit::ChangePermit;
+use crate::publish;
 use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint, table::Table};
 use crate::stack::Stack;
 use nsys_contract::api::paths;
@@ -39,7 +38,7 @@ pub(super) async fn calibrate(stack: &Stack, args: &CalibrateArgs, out: Out) -> 
         return Err(Error::usage(format!("--path {path:?} does not begin with /")));
     }
     let ask = Ask { path: path.clone(), level: calibrate::level(args.rate, seconds), rounds: args.rounds };
-    let permit = loadtest::permit(stack, args.offer.consent(), out).await?;
+    let permit = permit(stack, args.offer.consent(), out).await?;
     let turns = calibrate::turns(&permit, stack, &ask, &progress).await?;
     let ceilings = if args.ceiling {
         calibrate::ceilings((&permit, stack), &path, seconds, args.rounds, &progress).await?
@@ -93,16 +92,16 @@ async fn equal_runs(
     for number in 1..=args.runs {
         progress.note(&format!("equal run {number} of {}", args.runs));
         let (dir, run) = run::execute(permit, stack, &plan, progress).await?;
-        report::write(stack, &dir)?;
+        publish::write(stack, &dir)?;
         if run.state != "finished" {
             return Err(Error::interrupted("the calibration was interrupted; no noise floor was kept"));
         }
         runs.push(run);
     }
-    let noise = NoiseFloor::measured(&runs.iter().collect::<Vec<_>>())
+    let floor = NoiseFloor::measured(&runs.iter().collect::<Vec<_>>())
         .map_err(|why| Error::refused(format!("no noise floor: {why}")))?;
-    keep_noise_floor(stack, &noise)?;
-    Ok((runs.into_iter().map(|run| run.id).collect(), Some(noise)))
+    noise::keep(stack, &floor)?;
+    Ok((runs.into_iter().map(|run| run.id).collect(), Some(floor)))
 }
 
 impl Report for Calibration {

@@ -1,6 +1,5 @@
 //! Whether reads got cheaper: their plan, and their time where they can be run, before and after.
 
-use super::db::connect;
 use crate::clients::postgres::Execution;
 use crate::error::Result;
 use crate::plan::Read;
@@ -25,7 +24,7 @@ pub(super) async fn look(stack: &Stack, reads: &[Read]) -> Result<Vec<Option<Exe
     if reads.is_empty() {
         return Ok(found);
     }
-    let mut database = connect(stack).await?;
+    let mut database = stack.postgres().await?;
     for read in reads {
         found.push(if read.generic {
             database.explain_generic(&read.sql).await?

@@ -1,22 +1,13 @@
 //! `nsys metrics`.
 
-use super::export;
+mod export;
+
 use crate::cli::{MetricsCommand, OutputChoice};
 use crate::clients::prometheus;
 use crate::domain::catalogue;
 use crate::error::{Error, Result};
-use crate::render::{Out, OutputFormat, format, table::Table};
+use crate::render::{Out, format, rows::show, table::Table};
 use crate::stack::Stack;
-use serde::Serialize;
-
-/// Shows rows as a table, or as JSON.
-pub(super) fn show<T: Serialize>(out: Out, rows: &[T], table: &Table, nothing: &str) -> Result<()> {
-    match out.format() {
-        OutputFormat::Json => out.json(&rows),
-        OutputFormat::Text if table.is_empty() => out.line(nothing),
-        OutputFormat::Text => out.line(&table.text()),
-    }
-}
 
 pub(super) async fn metrics(
     stack: &Stack,

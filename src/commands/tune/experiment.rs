@@ -1,7 +1,6 @@
 //! `nsys tune experiment`: changes one at a time, each with a short load test before, with and after it.
 
-use super::change::make;
-use super::{diagnose, report, tune};
+use crate::change::make;
 use crate::cli::{ExperimentArgs, TuneCommand};
 use crate::domain::experiment::{Gain, Measured, Outcome, Verdict, judge as weigh};
 use crate::domain::request::LoadRequest;
@@ -13,10 +12,12 @@ use crate::loadtest::runs::Runs;
 use crate::loadtest::{outcome::outcome, plan::plan, run as offer};
 use crate::permit::{Agreement, ChangePermit, PermitRequest, Reach};
 use crate::plan::{Plan, undo::plan_undo};
+use crate::publish;
 use crate::render::{
     Out, OutputFormat, Report, Tone, format, progress::Progress, style::paint, table::Table,
 };
 use crate::stack::{Stack, safety};
+use crate::tune;
 use serde::Serialize;
 
 /// What one change came to.
@@ -128,7 +129,7 @@ fn lines(stack: &Stack, args: &ExperimentArgs) -> Result<Vec<String>> {
     }
     let run = Runs::of(stack).find("latest")?.run;
     let mut lines: Vec<String> = Vec::new();
-    for mend in diagnose::mends(stack, &run) {
+    for mend in crate::diagnose::mends(stack, &run) {
         if tune::as_change(&mend).is_some() && !lines.contains(&mend) {
             lines.push(mend);
         }
@@ -227,7 +228,7 @@ impl Lab {
         let plan = plan(Scenario::Incremental, &request, &self.stack.loaded.config.loadtest)?;
         let progress = Progress::new(self.out);
         let (dir, run) = Box::pin(offer::execute(&self.permit, &self.stack, &plan, &progress)).await?;
-        report::write(&self.stack, &dir)?;
+        publish::write(&self.stack, &dir)?;
         match outcome(&run, &dir) {
             // Objectives that were not met and a limited generator are results too.
             Err(error) if ![Kind::ThresholdsNotMet, Kind::GeneratorLimited].contains(&error.kind) => {

@@ -1,7 +1,8 @@
 //! Which indexes the executed statements ask for: candidates from their plans, tried as hypothetical
 //! indexes where the server can.
 
-use super::db::{connect, kept};
+use super::conflict;
+use super::snapshots::kept;
 use crate::clients::postgres::{Planned, Postgres};
 use crate::domain::advice::{self, Candidate, Gain, Suggestion};
 use crate::domain::index::same_definition;
@@ -24,7 +25,7 @@ const LEAST_ROWS: i64 = 1_000;
 /// # Errors
 /// When the database cannot be asked, or an index of that name has another definition.
 pub(super) async fn plan(stack: &Stack, since: Option<&str>) -> Result<Plan> {
-    let mut database = connect(stack).await?;
+    let mut database = stack.postgres().await?;
     let (mut counted, counted_since) = (database.statements().await?, database.statements_since().await?);
     if let Some(name) = since {
         counted = snapshot::executed(&kept(stack, name)?, &counted_since, counted);
@@ -44,8 +45,7 @@ pub(super) async fn plan(stack: &Stack, since: Option<&str>) -> Result<Plan> {
     let mut analyze: Vec<_> = suggestions.iter().map(|one| one.index.table.as_str()).collect();
     analyze.sort_unstable();
     analyze.dedup();
-    let mut plan = plan_indexes(&database.indexes().await?, &wanted, &analyze, &tables)
-        .map_err(super::tune::conflict)?;
+    let mut plan = plan_indexes(&database.indexes().await?, &wanted, &analyze, &tables).map_err(conflict)?;
     plan.title = "suggested indexes".into();
     let gains = suggestions.iter().flat_map(|one| &one.gains);
     plan.reads.extend(gains.map(|gain| Read {

@@ -1,0 +1,131 @@
+//! The accounts that nsys works with: the load-test account, and those whose passwords are kept here.
+
+use super::Stack;
+use crate::clients::api::{self, Api};
+use crate::clients::postgres::Postgres;
+use crate::error::{Error, Kind, Result};
+use crate::permit::ChangePermit;
+use nsys_contract::api::{Register, TokenGrant};
+use nsys_contract::status::Role;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// Account that load tests use; an administrator, exempt from rate limits.
+pub const LOADTEST_USER: &str = "loadtest@example.com";
+
+/// The name of the secret that holds an account's password.
+#[must_use]
+pub fn account_secret(email: &str) -> String {
+    if email.eq_ignore_ascii_case(LOADTEST_USER) {
+        return PASSWORD.into();
+    }
+    let readable = |one: char| if one.is_ascii_alphanumeric() || one == '-' { one } else { '_' };
+    let name: String = email.to_lowercase().chars().map(readable).collect();
+    // Two addresses may read alike.
+    let digest: String =
+        Sha256::digest(email.to_lowercase()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("user-{name}-{digest}")
+}
+
+/// Name of the file with the load-test account's password.
+const PASSWORD: &str = "loadtest-user";
+
+/// A token of an administrator: the one that the configuration gives for a stack that runs elsewhere, or the
+/// load-test account's. Makes and promotes no account.
+///
+/// # Errors
+/// Refused when there is no such account here, or it is no administrator; when the API does not answer.
+pub async fn loadtest_user(stack: &Stack) -> Result<String> {
+    let given = &stack.loaded.config.external.api_token;
+    if stack.runtime.is_elsewhere() && !given.is_empty() {
+        return Ok(given.clone());
+    }
+    let missing = |why: &str| {
+        let hint = if stack.runtime.is_elsewhere() {
+            "give a token of an administrator in NSYS_EXTERNAL__API_TOKEN, or have one made: nsys user bootstrap"
+        } else {
+            "nsys up makes it"
+        };
+        Err(Error::refused(format!("{LOADTEST_USER} {why}")).hint(hint))
+    };
+    let Some(password) = stack.layout.known_secret(PASSWORD)? else {
+        return missing("has no password here: nsys made no such account on this stack");
+    };
+    match sign_in_for_load(stack, &password).await? {
+        Some(grant) if grant.user.role == Role::Admin => Ok(grant.access_token),
+        Some(_) => missing("is no administrator"),
+        None => missing("is not known to the API"),
+    }
+}
+
+/// The same after the account was made an administrator, or made at all, where it is not one.
+///
+/// # Errors
+/// When the API or the database refuses.
+pub async fn make_loadtest_user(permit: &ChangePermit, stack: &Stack) -> Result<String> {
+    let password = stack.layout.secret(PASSWORD)?;
+    let known = sign_in_for_load(stack, &password).await?;
+    // An account whose making was cut short is there, but is no administrator yet.
+    if known.as_ref().is_none_or(|grant| grant.user.role != Role::Admin) {
+        if known.is_none() {
+            let new = Register { email: LOADTEST_USER.into(), password, name: "Load test".into() };
+            api::register(permit, &stack.endpoints.api_url(), &new).await?;
+        }
+        let mut database = Postgres::connect(&stack.database_url()?, Duration::from_secs(15)).await?;
+        database.set_role(permit, LOADTEST_USER, "ADMIN").await?;
+    }
+    loadtest_user(stack).await
+}
+
+/// Signs the load-test account in; absent when the API does not know it by this password.
+async fn sign_in_for_load(stack: &Stack, password: &str) -> Result<Option<TokenGrant>> {
+    match api::sign_in(&stack.endpoints.api_url(), LOADTEST_USER, password).await {
+        Ok(grant) => Ok(Some(grant)),
+        Err(error) if error.kind == Kind::Refused => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The service's API, called as the load-test account.
+///
+/// # Errors
+/// As [`loadtest_user`].
+pub async fn operator_api(stack: &Stack) -> Result<Api> {
+    let token = loadtest_user(stack).await.map_err(or_health)?;
+    Ok(Api::new(stack.endpoints.api_url(), token))
+}
+
+/// What went wrong, with a look at the health as the next command where none is named.
+#[must_use]
+pub fn or_health(error: Error) -> Error {
+    if error.hint.is_some() { error } else { error.hint("nsys health") }
+}
+
+/// The API, called as this account.
+///
+/// # Errors
+/// When the account's password is not known here, or it cannot sign in.
+pub async fn api_as(stack: &Stack, email: Option<&str>) -> Result<Api> {
+    match email {
+        None => operator_api(stack).await,
+        Some(email) => {
+            let grant = sign_in(stack, email, None).await?;
+            Ok(Api::new(stack.endpoints.api_url(), grant.access_token))
+        }
+    }
+}
+
+/// Signs an account in, with this password or the one that is kept here.
+///
+/// # Errors
+/// When no password is known, or the API refuses it.
+pub async fn sign_in(stack: &Stack, email: &str, password: Option<String>) -> Result<TokenGrant> {
+    let password = match password {
+        Some(password) => password,
+        None => stack.layout.known_secret(&account_secret(email))?.ok_or_else(|| {
+            Error::refused(format!("the password of {email} is not known here"))
+                .hint("give it with --password-stdin, or create the account with: nsys user add")
+        })?,
+    };
+    api::sign_in(&stack.endpoints.api_url(), email, &password).await
+}

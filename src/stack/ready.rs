@@ -1,0 +1,73 @@
+//! Waits for a condition, not for a time: until a part can do its work, until every component is ok.
+
+use super::spec::State;
+use super::{Runtime, Stack, health, log};
+use crate::domain::health::{Status, overall};
+use crate::error::{Error, Result};
+use crate::render::progress::Progress;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Waits until a part can do its work, showing what it still waits for.
+///
+/// # Errors
+/// When the deadline passes, or the part failed for good.
+pub async fn wait_ready(stack: &Stack, part: &str, deadline: Instant, progress: &Progress) -> Result<()> {
+    let (line, started) = (progress.line(part), Instant::now());
+    loop {
+        let reason = match health::probe(stack, part).await {
+            Ok(_) => {
+                line.finish("ready");
+                return Ok(());
+            }
+            Err(error) => error.message,
+        };
+        let record = stack.records().await?.into_iter().find(|record| record.name == part);
+        if record.is_none() && stack.runtime == Runtime::Local {
+            // It was just started by this supervisor.
+            line.finish("stopped");
+            return Err(
+                Error::refused(format!("{part} was stopped meanwhile, by another nsys")).hint("nsys up")
+            );
+        }
+        let failed = record.as_ref().is_some_and(|record| record.state == State::Failed);
+        if failed || Instant::now() > deadline {
+            let how = record.and_then(|record| record.last_exit).map(|how| format!("; it ended with {how}"));
+            let tail: String =
+                stack.log_tail(part, 5).await.iter().map(|line| format!("\n  {line}")).collect();
+            line.finish("not ready");
+            return Err(Error::unreachable(format!(
+                "{part} is not ready: {reason}{}{tail}",
+                how.unwrap_or_default()
+            ))
+            .hint(format!("nsys logs {part}")));
+        }
+        let slow = Instant::now() > started + Duration::from_secs(10);
+        let last = if slow { stack.log_tail(part, 1).await.pop() } else { None };
+        let last = last.map(|line| format!(" | log: {line}")).unwrap_or_default();
+        line.update(&format!("waits: {reason}{last}"));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Waits until every component is ok.
+///
+/// # Errors
+/// When one is still down at the deadline; the message names it.
+pub async fn wait_until_ready(stack: &Stack, timeout: Duration) -> Result<()> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let mut components = health::components(stack).await?;
+        // What the log has lost stays lost: that is told, and not waited for.
+        components.retain(|one| one.name != log::NAME);
+        if overall(&components) == Status::Ok {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            let down = components.iter().filter(|one| one.status != Status::Ok);
+            let down: Vec<_> = down.map(|one| one.name.clone()).collect();
+            return Err(Error::unreachable(format!("not ready: {}", down.join(", "))).hint("nsys health"));
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
