@@ -6,6 +6,7 @@ use crate::cache::Cache;
 use crate::counts::Counts;
 use crate::db::Db;
 use crate::follow::Follower;
+use crate::idempotency::StoredRequests;
 use crate::ingestion::Ingestion;
 use crate::queue::Producer;
 use crate::telemetry::Metrics;
@@ -25,6 +26,7 @@ pub(crate) struct App {
     pub(crate) auth: Authenticator,
     pub(crate) templates: Templates,
     pub(crate) counts: Counts,
+    pub(crate) stored_requests: StoredRequests,
     pub(crate) follower: Follower,
     pub(crate) ingestion: Ingestion,
     pub(crate) metrics: Metrics,
@@ -63,6 +65,7 @@ impl App {
             auth,
             templates: Templates::default(),
             counts: Counts::default(),
+            stored_requests: StoredRequests::default(),
             follower: Follower::default(),
             ingestion,
             metrics,

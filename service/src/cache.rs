@@ -10,7 +10,7 @@ mod recent;
 mod recipients;
 
 pub(crate) use behind::run as write_behind;
-pub(crate) use idempotency::Claim;
+pub(crate) use idempotency::Record;
 pub(crate) use invalidation::run as listen;
 pub(crate) use notifications::Lookup;
 pub(crate) use recipients::{Recipients, recipient_key};

@@ -17,6 +17,7 @@ mod db;
 mod domain;
 mod follow;
 mod http;
+mod idempotency;
 mod ingestion;
 mod lookup;
 mod queue;

@@ -2,10 +2,9 @@
 //! PostgreSQL, or still on the log.
 
 use crate::app::App;
-use crate::cache::{Claim, Lookup};
+use crate::cache::Lookup;
 use crate::db::DbError;
 use crate::domain::shown::Shown;
-use nsys_contract::api::Notification;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -44,15 +43,7 @@ pub(crate) async fn notification(app: &App, id: Uuid) -> Result<Found, DbError> 
     }
 }
 
-/// What caches and table say, without waiting for the log.
-async fn known(app: &App, id: Uuid) -> Result<Option<Arc<Shown>>, DbError> {
-    match app.cache.held(id).await {
-        Some(held) => Ok(Some(held)),
-        None => read(app, id).await,
-    }
-}
-
-/// The same of what this process does not hold.
+/// What Redis and table say, without waiting for the log.
 async fn read(app: &App, id: Uuid) -> Result<Option<Arc<Shown>>, DbError> {
     let read = Box::pin(app.cache.notification::<DbError>(id, stored(app, id))).await;
     let recent = || app.cache.acknowledged(id);
@@ -69,51 +60,4 @@ async fn read(app: &App, id: Uuid) -> Result<Option<Arc<Shown>>, DbError> {
 /// What the table says.
 async fn stored(app: &App, id: Uuid) -> Result<Option<Shown>, DbError> {
     Ok(app.db.fetch_notification(id).await?.as_ref().map(Shown::new))
-}
-
-/// What is to be done with a request that carries an idempotency key.
-#[derive(Clone, Debug)]
-pub(crate) enum Verdict {
-    /// Accept it.
-    Accept,
-    /// It repeats a request that was answered.
-    Repeat(Box<Notification>),
-    /// The same request is in progress.
-    InFlight,
-    /// The key stands for another request.
-    Mismatch,
-}
-
-/// Claims a key for a request. Redis is asked first; without it the row decides. Where nothing is known
-/// the request is accepted: its id is derived from the key, so a doubled acceptance still is one
-/// notification.
-pub(crate) async fn claim(
-    app: &App,
-    id: Uuid,
-    tenant: Option<&str>,
-    key: &str,
-    request_hash: &str,
-) -> Verdict {
-    let (outcome, verdict) = match app.cache.claim(tenant, key, request_hash).await {
-        Claim::New => ("new", Verdict::Accept),
-        Claim::InFlight { request_hash: other } | Claim::Taken { request_hash: other }
-            if other != request_hash =>
-        {
-            ("mismatch", Verdict::Mismatch)
-        }
-        Claim::InFlight { .. } => ("in_flight", Verdict::InFlight),
-        Claim::Taken { .. } => match known(app, id).await.map(|known| known?.notification().ok()) {
-            Ok(Some(earlier)) => ("replay", Verdict::Repeat(Box::new(earlier))),
-            Ok(None) | Err(_) => ("new", Verdict::Accept),
-        },
-        Claim::Unknown => match app.db.fetch_with_fingerprint(id).await {
-            Ok(Some((earlier, hash))) if hash.as_deref() == Some(request_hash) => {
-                ("replay", Verdict::Repeat(Box::new(earlier)))
-            }
-            Ok(Some(_)) => ("mismatch", Verdict::Mismatch),
-            Ok(None) | Err(_) => ("unknown", Verdict::Accept),
-        },
-    };
-    app.metrics.idempotency(outcome);
-    verdict
 }

@@ -115,7 +115,7 @@ impl Producer {
     /// Sends one notification and waits until the log has it.
     pub(crate) async fn send(&self, accepted: &Accepted<'_>) -> Result<(), SendError> {
         let receipt = self.enqueue(accepted, trace::current_traceparent().as_deref(), true)?;
-        trace::step("publish", SpanKind::Producer, publish_attributes, receipt.delivered(self)).await
+        published(receipt.delivered(self)).await
     }
 
     /// Hands one notification to the producer without waiting; `parent` is the trace it belongs to, `copied`
@@ -226,14 +226,24 @@ pub(crate) struct Receipt {
 
 impl Receipt {
     /// Waits until the log has the message.
-    pub(crate) async fn delivered(self, producer: &Producer) -> Result<(), SendError> {
-        let outcome = self.report.await.unwrap_or_else(|_| Err(SendError::closed()));
+    pub(crate) async fn delivered(mut self, producer: &Producer) -> Result<(), SendError> {
+        self.outcome(producer).await
+    }
+
+    /// The same for whoever may be called away: asked again, it goes on waiting. Answers once.
+    pub(crate) async fn outcome(&mut self, producer: &Producer) -> Result<(), SendError> {
+        let outcome = (&mut self.report).await.unwrap_or_else(|_| Err(SendError::closed()));
         match &outcome {
             Ok(()) => producer.delivered(self.topic, self.started.elapsed()),
             Err(cause) => producer.failed(self.topic, cause, "not_delivered"),
         }
         outcome
     }
+}
+
+/// The wait for the log, as a step of the current trace.
+pub(crate) async fn published<T>(wait: impl Future<Output = T>) -> T {
+    trace::step("publish", SpanKind::Producer, publish_attributes, wait).await
 }
 
 fn publish_attributes() -> Vec<KeyValue> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Which dead letters are meant: all conditions hold.
 #[derive(Clone, Debug, Default, Args)]
 pub struct DeadLetterFlags {
-    /// Only given up for this reason: undecodable, exhausted or permanent
+    /// Only given up for this reason: undecodable, key_conflict, exhausted or permanent
     #[arg(long)]
     pub reason: Option<String>,
     /// Only by this channel

@@ -22,7 +22,7 @@ pub struct DeadLetter {
     pub user_id: Option<String>,
     /// How it was to be delivered.
     pub channel: Option<Channel>,
-    /// `undecodable`, `exhausted` or `permanent`.
+    /// `undecodable`, `key_conflict`, `exhausted` or `permanent`.
     pub reason: String,
     /// What went wrong last.
     pub error: String,

@@ -1,35 +1,46 @@
-//! Records of idempotency keys: claimed while the request is in progress, kept once it is answered.
+//! Records of idempotency keys: claimed while a request is in progress, kept once it is acknowledged.
 
 use super::Cache;
+use crate::domain::identity::Identity;
 use nsys_contract::keys;
 use std::time::Duration;
 
 /// Before the fingerprint of a request in progress.
 const PENDING: &str = "p:";
-/// Before the fingerprint of a request that was answered.
+/// Before the fingerprint of a request that was acknowledged.
 const DONE: &str = "d:";
+/// Frees a key, unless its record is not the claim any more.
+const RELEASE: &str =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('UNLINK', KEYS[1]) end return 0";
 
-/// What an idempotency key already stands for.
+/// Keeps what a key stands for, unless that was decided already: by the row, when two requests were
+/// acknowledged because nobody knew of the first.
+const KEEP: &str = "local record = redis.call('GET', KEYS[1])
+if not record or string.sub(record, 1, 2) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+return 0";
+
+/// What Redis says of an idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Claim {
-    /// Nobody used it: go on.
+pub(crate) enum Record {
+    /// Nothing; it is claimed now. It may have been used all the same: records are evicted and end.
     New,
     /// A request with this fingerprint is in progress.
     InFlight {
         /// Fingerprint of the other request.
         request_hash: String,
     },
-    /// It was used for a request with this fingerprint.
+    /// A request with this fingerprint was acknowledged.
     Taken {
         /// Fingerprint of the earlier request.
         request_hash: String,
     },
-    /// Redis does not answer: the database's unique key decides.
+    /// Redis does not answer.
     Unknown,
 }
 
-impl Claim {
-    fn read(record: &str) -> Self {
+impl Record {
+    fn read(record: Option<&str>) -> Self {
+        let Some(record) = record else { return Self::New };
         match record.strip_prefix(PENDING) {
             Some(hash) => Self::InFlight { request_hash: hash.to_owned() },
             None => {
@@ -41,25 +52,32 @@ impl Claim {
 }
 
 impl Cache {
-    /// Claims an idempotency key for a request. A claim that is never settled, because its process
-    /// died, ends by itself when no request can be in progress that long.
-    pub(crate) async fn claim(&self, tenant: Option<&str>, key: &str, request_hash: &str) -> Claim {
+    /// Claims idempotency keys for requests, in one call; one record for each. A claim that is never
+    /// settled, because its process died, ends by itself when no request can be in progress that long.
+    pub(crate) async fn claim(&self, requests: &[Identity]) -> Vec<Record> {
         let mut pipe = redis::pipe();
-        pipe.cmd("SET")
-            .arg(keys::idempotency(tenant, key))
-            .arg(format!("{PENDING}{request_hash}"))
-            .arg("NX")
-            .arg("GET")
-            .arg("PX")
-            .arg(ms(self.in_flight));
-        match self.call::<(Option<String>,)>("claim", pipe).await {
-            Some((None,)) => Claim::New,
-            Some((Some(record),)) => Claim::read(&record),
-            None => Claim::Unknown,
+        for one in requests {
+            pipe.cmd("SET").arg(name(one)).arg(pending(one)).arg("NX").arg("GET").arg("PX");
+            pipe.arg(ms(self.in_flight));
+        }
+        match self.call::<Vec<Option<String>>>("claim", pipe).await {
+            Some(records) if records.len() == requests.len() => {
+                records.iter().map(|record| Record::read(record.as_deref())).collect()
+            }
+            _ => vec![Record::Unknown; requests.len()],
         }
     }
 
-    /// Adds to a pipeline: the request was answered.
+    /// Keeps what keys stand for, after their requests were acknowledged.
+    pub(crate) async fn keep(&self, requests: &[Identity]) {
+        let mut pipe = redis::pipe();
+        for one in requests {
+            self.keep_claim(&mut pipe, one.tenant_id.as_deref(), &one.key, &one.request_hash);
+        }
+        let _: Option<()> = self.call("keep", pipe).await;
+    }
+
+    /// Adds to a pipeline: the request was acknowledged.
     pub(super) fn keep_claim(
         &self,
         pipe: &mut redis::Pipeline,
@@ -68,16 +86,41 @@ impl Cache {
         request_hash: &str,
     ) {
         let ttl = ms(self.settings.ttl_idempotency);
-        pipe.cmd("SET").arg(keys::idempotency(tenant, key)).arg(format!("{DONE}{request_hash}"));
-        pipe.arg("PX").arg(ttl).ignore();
+        pipe.cmd("EVAL").arg(KEEP).arg(1).arg(keys::idempotency(tenant, key)).arg(PENDING);
+        pipe.arg(format!("{DONE}{request_hash}")).arg(ttl).ignore();
     }
 
-    /// Gives a claimed key back after the request failed.
-    pub(crate) async fn release(&self, tenant: Option<&str>, key: &str) {
+    /// Makes records say what the rows behind their keys say, whatever they said.
+    pub(crate) async fn correct(&self, rows: &[(Option<&str>, &str, Option<&str>)]) {
         let mut pipe = redis::pipe();
-        pipe.cmd("DEL").arg(keys::idempotency(tenant, key)).ignore();
+        let ttl = ms(self.settings.ttl_idempotency);
+        for (tenant, key, request_hash) in rows {
+            let name = keys::idempotency(*tenant, key);
+            match request_hash {
+                Some(hash) => pipe.cmd("SET").arg(name).arg(format!("{DONE}{hash}")).arg("PX").arg(ttl),
+                None => pipe.cmd("UNLINK").arg(name),
+            };
+            pipe.ignore();
+        }
+        let _: Option<()> = self.call("correct", pipe).await;
+    }
+
+    /// Gives claimed keys back after their requests failed; what was acknowledged meanwhile stays.
+    pub(crate) async fn release(&self, requests: &[Identity]) {
+        let mut pipe = redis::pipe();
+        for one in requests {
+            pipe.cmd("EVAL").arg(RELEASE).arg(1).arg(name(one)).arg(pending(one)).ignore();
+        }
         let _: Option<()> = self.call("release", pipe).await;
     }
+}
+
+fn name(one: &Identity) -> String {
+    keys::idempotency(one.tenant_id.as_deref(), &one.key)
+}
+
+fn pending(one: &Identity) -> String {
+    format!("{PENDING}{}", one.request_hash)
 }
 
 fn ms(time: Duration) -> u64 {
@@ -89,10 +132,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_tells_whether_its_request_was_answered() {
+    fn a_record_tells_whether_its_request_was_acknowledged() {
         let hash = || "abc".to_owned();
-        assert_eq!(Claim::read("p:abc"), Claim::InFlight { request_hash: hash() });
-        assert_eq!(Claim::read("d:abc"), Claim::Taken { request_hash: hash() });
-        assert_eq!(Claim::read("abc"), Claim::Taken { request_hash: hash() });
+        assert_eq!(Record::read(None), Record::New);
+        assert_eq!(Record::read(Some("p:abc")), Record::InFlight { request_hash: hash() });
+        assert_eq!(Record::read(Some("d:abc")), Record::Taken { request_hash: hash() });
+        assert_eq!(Record::read(Some("abc")), Record::Taken { request_hash: hash() });
     }
 }

@@ -1,12 +1,16 @@
 //! Dead letters on their way in, and on to their topic and back to the log.
 
 use super::{Db, DbError};
+use nsys_contract::status::Channel;
 use nsys_contract::{schema, topics};
 use sqlx::Row;
 use uuid::Uuid;
 
-/// A message that cannot be decoded, with its place on the log.
+/// A message that cannot be handled, with its place on the log.
 pub(crate) struct Undecodable<'a> {
+    pub(crate) reason: &'static str,
+    /// Tenant, user and channel, where they could be read.
+    pub(crate) addressee: Option<(Option<&'a str>, &'a str, Channel)>,
     pub(crate) topic: &'a str,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
@@ -42,8 +46,10 @@ impl Db {
         let column =
             |value: fn(&Undecodable<'_>) -> Vec<u8>| messages.iter().copied().map(value).collect::<Vec<_>>();
         let query = sqlx::query(
-            "INSERT INTO dead_letters (reason, topic, log_partition, log_offset, message_key, raw, error)
-             SELECT 'undecodable', * FROM UNNEST($1::text[], $2::int[], $3::bigint[], $4::bytea[], $5::bytea[], $6::text[])
+            "INSERT INTO dead_letters (topic, log_partition, log_offset, message_key, raw, error, reason, tenant_id,
+                 user_id, channel)
+             SELECT * FROM UNNEST($1::text[], $2::int[], $3::bigint[], $4::bytea[], $5::bytea[], $6::text[],
+                 $7::text[], $8::text[], $9::text[], $10::text[])
              ON CONFLICT DO NOTHING",
         )
         .bind(messages.iter().map(|one| one.topic).collect::<Vec<_>>())
@@ -52,6 +58,10 @@ impl Db {
         .bind(column(|one| one.key.to_vec()))
         .bind(column(|one| one.raw.to_vec()))
         .bind(messages.iter().map(|one| one.error.replace('\0', "")).collect::<Vec<_>>())
+        .bind(messages.iter().map(|one| one.reason).collect::<Vec<_>>())
+        .bind(messages.iter().map(|one| one.addressee?.0).collect::<Vec<_>>())
+        .bind(messages.iter().map(|one| Some(one.addressee?.1)).collect::<Vec<_>>())
+        .bind(messages.iter().map(|one| Some(one.addressee?.2.as_str())).collect::<Vec<_>>())
         .execute(&mut *connection);
         self.timed("insert", schema::DEAD_LETTERS, query).await.map(|_| ())
     }

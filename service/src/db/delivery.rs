@@ -167,28 +167,57 @@ const HISTORY: &str = concat!(
      ON CONFLICT (notification_id) WHERE notification_id IS NOT NULL AND redriven_at IS NULL DO NOTHING"
 );
 
+/// What the row of a message says that came again.
+pub(crate) struct Met {
+    /// Whether there is a row with its id at all.
+    pub(crate) stored: bool,
+    pub(crate) request_hash: Option<String>,
+    pub(crate) user_id: Option<String>,
+    pub(crate) channel: Option<String>,
+    pub(crate) kind: Option<String>,
+    /// JSON text, where a key has no fingerprints to compare.
+    pub(crate) payload: Option<String>,
+}
+
 impl Db {
-    /// Looks at messages whose rows were there already. A row that an earlier worker left behind
-    /// without a lease becomes due; a key that came again with another request is noted once.
-    pub(crate) async fn meet_again(&self, again: &[(Uuid, Option<&str>)]) -> Result<(), DbError> {
+    /// Looks at messages whose rows were there already, and tells what their rows say. A row that an
+    /// earlier worker left behind without a lease becomes due; a key that came again with another request
+    /// is noted once.
+    pub(crate) async fn meet_again(&self, again: &[(Uuid, Option<&str>)]) -> Result<Vec<Met>, DbError> {
         let mut connection = self.acquire().await?;
         let query = sqlx::query(
             "WITH again AS (
-                 SELECT * FROM UNNEST($1::uuid[], $2::text[]) AS t(id, request_hash)
+                 SELECT * FROM UNNEST($1::uuid[], $2::text[]) WITH ORDINALITY AS t(id, request_hash, place)
              ), left_behind AS (
                  UPDATE notifications n SET next_attempt_at = now() FROM again a
                  WHERE n.id = a.id AND n.status = 'PENDING' AND n.next_attempt_at IS NULL
+             ), noted AS (
+                 INSERT INTO events (notification_id, status, detail)
+                 SELECT DISTINCT n.id, 'DUPLICATE_CONFLICT', 'the idempotency key came again with another request'
+                 FROM notifications n JOIN again a USING (id)
+                 WHERE n.request_hash <> a.request_hash AND NOT EXISTS (
+                     SELECT 1 FROM events e WHERE e.notification_id = n.id AND e.status = 'DUPLICATE_CONFLICT')
              )
-             INSERT INTO events (notification_id, status, detail)
-             SELECT DISTINCT n.id, 'DUPLICATE_CONFLICT', 'the idempotency key came again with another request'
-             FROM notifications n JOIN again a USING (id)
-             WHERE n.request_hash <> a.request_hash AND NOT EXISTS (
-                 SELECT 1 FROM events e WHERE e.notification_id = n.id AND e.status = 'DUPLICATE_CONFLICT')",
+             SELECT n.id IS NOT NULL AS stored, n.request_hash, n.user_id, n.channel, n.type,
+                 CASE WHEN n.idempotency_key IS NOT NULL AND (n.request_hash IS NULL OR a.request_hash IS NULL)
+                     THEN n.payload::text END AS payload
+             FROM again a LEFT JOIN notifications n USING (id) ORDER BY a.place",
         )
         .bind(again.iter().map(|(id, _)| *id).collect::<Vec<_>>())
         .bind(again.iter().map(|(_, hash)| *hash).collect::<Vec<_>>())
-        .execute(&mut *connection);
-        self.timed("update", schema::NOTIFICATIONS, query).await.map(|_| ())
+        .fetch_all(&mut *connection);
+        let rows = self.timed("update", schema::NOTIFICATIONS, query).await?;
+        let met = |row: &PgRow| {
+            Ok(Met {
+                stored: row.try_get("stored")?,
+                request_hash: row.try_get("request_hash")?,
+                user_id: row.try_get("user_id")?,
+                channel: row.try_get("channel")?,
+                kind: row.try_get("type")?,
+                payload: row.try_get("payload")?,
+            })
+        };
+        rows.iter().map(met).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)
     }
 
     /// Writes the ends of attempts with what they leave behind, in one transaction, and tells which

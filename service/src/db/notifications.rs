@@ -2,6 +2,7 @@
 
 use super::rows::{Read, each};
 use super::{Db, DbError, member, push_scope};
+use crate::domain::identity::StoredRequest;
 use crate::domain::scope::Scope;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -11,6 +12,8 @@ use nsys_contract::status::{Channel, NotificationType, Priority, Status};
 use sqlx::Row;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgRow, Postgres};
+use std::collections::HashMap;
+use std::sync::Arc;
 use uuid::Uuid;
 
 pub(super) const COLUMNS: &str = "id, user_id, tenant_id, channel, type, priority, status, scheduled_for, expires_at, \
@@ -81,17 +84,29 @@ impl Db {
         row.as_ref().map(notification).transpose().map_err(DbError::from)
     }
 
-    /// One notification with the fingerprint of the request it came by.
-    pub(crate) async fn fetch_with_fingerprint(
+    /// The requests behind these ids, from the primary: a replica may not have them yet.
+    pub(crate) async fn fetch_requests(
         &self,
-        id: Uuid,
-    ) -> Result<Option<(Notification, Option<String>)>, DbError> {
+        ids: &[Uuid],
+    ) -> Result<HashMap<Uuid, Arc<StoredRequest>>, DbError> {
         let mut connection = self.acquire().await?;
-        let sql = format!("SELECT {COLUMNS}, request_hash FROM notifications WHERE id = $1");
-        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(&mut *connection);
-        let row = self.timed("select", schema::NOTIFICATIONS, query).await?;
-        let both = |row: PgRow| Ok((notification(&row)?, row.try_get("request_hash")?));
-        row.map(both).transpose().map_err(|cause: sqlx::Error| cause.into())
+        let sql = format!(
+            "SELECT {COLUMNS}, request_hash, CASE WHEN request_hash IS NULL THEN payload::text END AS contents
+             FROM notifications WHERE id = ANY($1)"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(ids).fetch_all(&mut *connection);
+        let rows = self.timed("select", schema::NOTIFICATIONS, query).await?;
+        let request = |row: &PgRow| -> Result<_, sqlx::Error> {
+            let contents: Option<&str> = row.try_get("contents")?;
+            let one = StoredRequest {
+                notification: notification(row)?,
+                request_hash: row.try_get("request_hash")?,
+                payload: contents.and_then(|text| serde_json::from_str(text).ok()),
+            };
+            Ok((one.notification.id, Arc::new(one)))
+        };
+        // One that cannot be read counts as none: it spoils no other, and the worker meets it again.
+        Ok(rows.iter().filter_map(|row| request(row).ok()).collect())
     }
 
     /// One page of notifications, newest first.

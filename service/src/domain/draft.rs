@@ -47,6 +47,9 @@ pub(crate) struct Draft<'a> {
     pub(crate) template_id: Option<Text<'a>>,
     #[serde(default)]
     pub(crate) template_data: Option<Map<String, Value>>,
+    /// The fingerprint, once it was made.
+    #[serde(skip)]
+    pub(super) request_hash: Option<String>,
 }
 
 /// A draft that may go on the log.
@@ -73,12 +76,13 @@ impl<'a> Draft<'a> {
     /// Checks the draft. `rendered` is the payload made from its template, when it names one; a payload has
     /// at most `max_payload` bytes.
     pub(crate) fn accept(
-        self,
+        mut self,
         rendered: Option<Map<String, Value>>,
         max_payload: usize,
         now_ms: i64,
     ) -> Result<Accepted<'a>, Vec<Violation>> {
-        let request_hash = self.idempotency_key.is_some().then(|| self.fingerprint());
+        let known = self.request_hash.take();
+        let request_hash = known.or_else(|| self.idempotency_key.is_some().then(|| self.fingerprint()));
         let payload = match (rendered, self.payload) {
             (None, Some(payload)) => Cow::Borrowed(payload),
             (rendered, _) => Cow::Owned(raw(rendered.unwrap_or_default())),
@@ -112,7 +116,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Hex SHA-256 of what the request asks for, whatever the order of its fields.
-    fn fingerprint(&self) -> String {
+    pub(super) fn fingerprint(&self) -> String {
         let canonical = serde_json::json!([
             self.user_id,
             self.tenant_id,

@@ -1,8 +1,13 @@
 //! Cuts chunks of bytes into lines, within bounds. Pure.
 
+use std::ops::Range;
+
 /// A line that is longer than allowed; its bytes are not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooLong;
+
+/// Where a line lies, or that it is too long.
+pub(crate) type Line = Result<Range<usize>, TooLong>;
 
 /// Bytes that came and were not read yet.
 pub(crate) struct Lines {
@@ -32,8 +37,18 @@ impl Lines {
         self.ended = true;
     }
 
-    /// The next whole line that is not blank, without its end.
-    pub(crate) fn next(&mut self) -> Option<Result<&[u8], TooLong>> {
+    /// The places of the next whole lines that are not blank, up to `most`.
+    pub(crate) fn take(&mut self, most: usize) -> Vec<Line> {
+        std::iter::from_fn(|| self.next()).take(most).collect()
+    }
+
+    /// A line without its end. Read it before more bytes are added.
+    pub(crate) fn read(&self, line: &Line) -> Result<&[u8], TooLong> {
+        line.clone().map(|place| self.buffer.get(place).unwrap_or_default())
+    }
+
+    /// The next whole line that is not blank.
+    fn next(&mut self) -> Option<Line> {
         loop {
             let rest = self.buffer.get(self.start..)?;
             let Some(len) = memchr::memchr(b'\n', rest) else {
@@ -47,13 +62,21 @@ impl Lines {
             if len > self.max {
                 return Some(Err(TooLong));
             }
-            if !self.buffer[from..to].trim_ascii().is_empty() {
-                return Some(Ok(self.buffer[from..to].trim_ascii()));
+            if let Some(line) = self.trimmed(from, to) {
+                return Some(Ok(line));
             }
         }
     }
 
-    fn unfinished(&mut self) -> Option<Result<&[u8], TooLong>> {
+    /// What lies between, without blanks around it; `None` when there is nothing else.
+    fn trimmed(&self, from: usize, to: usize) -> Option<Range<usize>> {
+        let text = &self.buffer[from..to];
+        let start = to - text.trim_ascii_start().len();
+        let line = start..start + text.trim_ascii().len();
+        (!line.is_empty()).then_some(line)
+    }
+
+    fn unfinished(&mut self) -> Option<Line> {
         let from = std::mem::replace(&mut self.start, self.buffer.len());
         let len = self.buffer.len() - from;
         if len > self.max {
@@ -64,8 +87,7 @@ impl Lines {
             return None;
         }
         if self.ended {
-            let line = self.buffer[from..].trim_ascii();
-            return (!line.is_empty()).then_some(Ok(line));
+            return self.trimmed(from, self.buffer.len()).map(Ok);
         }
         self.start = from;
         None
@@ -81,9 +103,9 @@ mod tests {
         let mut lines = Lines::new(max);
         let mut found = Vec::new();
         let mut take = |lines: &mut Lines| {
-            while let Some(line) = lines.next() {
-                found.push(line.map(|line| String::from_utf8_lossy(line).into_owned()));
-            }
+            let cut = lines.take(usize::MAX);
+            let texts = cut.iter().map(|line| lines.read(line));
+            found.extend(texts.map(|line| line.map(|line| String::from_utf8_lossy(line).into_owned())));
         };
         for chunk in chunks {
             lines.push(chunk);

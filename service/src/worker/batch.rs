@@ -40,6 +40,8 @@ impl<'a> Read<'a> {
 /// A message that cannot be handled, as it is kept.
 pub(super) fn undecodable<'a>(feed: &'a Feed, message: &'a Message, error: String) -> Undecodable<'a> {
     Undecodable {
+        reason: "undecodable",
+        addressee: None,
         topic: &feed.topic,
         partition: feed.partition,
         offset: message.offset,
@@ -47,4 +49,15 @@ pub(super) fn undecodable<'a>(feed: &'a Feed, message: &'a Message, error: Strin
         raw: &message.value,
         error,
     }
+}
+
+/// A message whose idempotency key stands for another request: acknowledged while nobody knew of the
+/// first one, so it is kept and shown, and not thrown away.
+pub(super) fn conflicting<'a>(feed: &'a Feed, (message, one): &'a Taken<'a>) -> Undecodable<'a> {
+    let error = format!(
+        "its idempotency key stands for another request, notification {}; send it again under a key of its own",
+        one.id()
+    );
+    let addressee = Some((one.tenant_id(), one.user_id(), one.channel()));
+    Undecodable { reason: "key_conflict", addressee, ..undecodable(feed, message, error) }
 }

@@ -7,7 +7,7 @@
 //! others held by a lease or due at some time. From there on the database knows them, so a slow
 //! receiver never holds up the log.
 
-use super::batch::{Read, Taken, undecodable};
+use super::batch::{Read, Taken, conflicting, undecodable};
 use super::decision::{self, First};
 use super::dispatcher::{Dispatcher, Job};
 use super::message::Incoming;
@@ -99,13 +99,25 @@ impl Lanes {
 
     async fn handle(&self, feed: &Feed, read: &Read<'_>, ready: Option<Ready<'_>>) -> Result<(), DbError> {
         let (repeated, refused) = self.store(feed, &read.fresh, ready).await?;
-        let again = read.again.iter().chain(repeated).map(|(_, one)| (one.id(), one.request_hash()));
-        let again: Vec<_> = again.collect();
+        let again: Vec<_> = read.again.iter().chain(repeated).collect();
+        let mut conflicts = Vec::new();
         if !again.is_empty() {
-            self.app.db.meet_again(&again).await?;
+            let keys: Vec<_> = again.iter().map(|(_, one)| (one.id(), one.request_hash())).collect();
+            let met = self.app.db.meet_again(&keys).await?;
             self.app.metrics.redelivered(again.len() as u64);
+            let differing: Vec<_> =
+                again.into_iter().zip(&met).filter(|((_, one), met)| one.differs(met)).collect();
+            let keys = differing.iter().filter_map(|((_, one), met)| {
+                Some((one.tenant_id(), one.idempotency_key()?, met.request_hash.as_deref()))
+            });
+            let keys: Vec<_> = keys.collect();
+            if !keys.is_empty() {
+                // Redis may have kept the later request: the row's is the first.
+                self.app.cache.correct(&keys).await;
+            }
+            conflicts.extend(differing.into_iter().map(|(taken, _)| conflicting(feed, taken)));
         }
-        let poison: Vec<_> = read.poison.iter().chain(&refused).collect();
+        let poison: Vec<_> = read.poison.iter().chain(&refused).chain(&conflicts).collect();
         if !poison.is_empty() {
             tracing::warn!(topic = %feed.topic, partition = feed.partition, count = poison.len(), "Messages cannot be handled; they are kept as dead letters.");
             self.app.db.keep_undecodable(&poison).await?;

@@ -1,6 +1,6 @@
 //! What a message on the log says, borrowed from its bytes.
 
-use crate::db::{NewRow, RowState};
+use crate::db::{Met, NewRow, RowState};
 use crate::domain::payload;
 use crate::domain::stored::{self, Measure};
 use crate::domain::text::Text;
@@ -124,6 +124,27 @@ impl<'a> Incoming<'a> {
         self.measure.memory()
     }
 
+    /// Whether the row that is there already is not of this request. Without fingerprints the contents of
+    /// a key tell; a message without a key only comes again.
+    pub(crate) fn differs(&self, met: &Met) -> bool {
+        if !met.stored {
+            return true;
+        }
+        if let (Some(earlier), Some(own)) = (met.request_hash.as_deref(), self.request_hash()) {
+            return earlier != own;
+        }
+        let Some(payload) = &met.payload else { return false };
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+        met.user_id.as_deref() != Some(self.user_id())
+            || met.channel.as_deref() != Some(self.wire.channel.as_str())
+            || met.kind.as_deref() != Some(self.wire.kind.as_str())
+            || value(payload) != value(self.wire.payload.get())
+    }
+
+    pub(crate) fn idempotency_key(&self) -> Option<&str> {
+        text(&self.wire.idempotency_key)
+    }
+
     /// The row to insert.
     pub(crate) fn row(&self, state: RowState) -> NewRow<'_> {
         NewRow {
@@ -137,7 +158,7 @@ impl<'a> Incoming<'a> {
             scheduled_for: self.scheduled_for,
             expires_at: self.expires_at,
             created_at: self.created_at,
-            idempotency_key: text(&self.wire.idempotency_key),
+            idempotency_key: self.idempotency_key(),
             request_hash: self.request_hash(),
             correlation_id: text(&self.wire.correlation_id),
             causation_id: text(&self.wire.causation_id),
@@ -205,6 +226,34 @@ mod tests {
         assert_eq!(Envelope { status: owned.status, ..incoming.envelope() }, owned);
         assert_eq!(incoming.retry_at, Some(Timestamp::from_millisecond(1_500).unwrap()));
         assert_eq!(incoming.row(RowState::new(Status::Pending, None)).idempotency_key, Some("k\""));
+    }
+
+    #[test]
+    fn a_row_of_another_request_is_told_from_one_that_only_comes_again() {
+        let mut value = valid();
+        value["requestHash"] = json!("h");
+        let (hashed, plain) = (message(value), message(valid()));
+        let (hashed, plain) = (Incoming::read(&hashed).unwrap(), Incoming::read(&plain).unwrap());
+        let met = |hash: Option<&str>, user: &str, payload: Option<&str>| Met {
+            stored: true,
+            request_hash: hash.map(str::to_owned),
+            user_id: Some(user.to_owned()),
+            channel: Some("EMAIL".to_owned()),
+            kind: Some("SYSTEM".to_owned()),
+            payload: payload.map(str::to_owned),
+        };
+        let same = Some(r#"{"to": "a@example.com"}"#);
+        assert!(
+            !hashed.differs(&met(Some("h"), "another", None))
+                && hashed.differs(&met(Some("i"), "user-1", None))
+        );
+        for one in [&hashed, &plain] {
+            assert!(!one.differs(&met(None, "user-1", same)), "it only comes again");
+            assert!(one.differs(&met(None, "user-2", same)));
+            assert!(one.differs(&met(None, "user-1", Some("{}"))));
+        }
+        assert!(!plain.differs(&met(None, "user-2", None)), "without a key nothing is compared");
+        assert!(plain.differs(&Met { stored: false, ..met(None, "user-1", None) }), "it is stored nowhere");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::super::endpoint::JSON;
 use super::super::error::Problem;
 use super::super::extract::{bytes, expect_type, read_json};
 use super::super::gate::Caller;
-use super::intake::{Intake, write_result};
+use super::intake::{Intake, settled, write_result};
 use crate::app::App;
 use crate::domain::limit::Decision;
 use crate::telemetry::trace;
@@ -47,19 +47,15 @@ pub(super) async fn create(
         return Err(Problem::too_many("the caller sends too many notifications", wait));
     }
     let intake = Intake::new(&app, &caller, trace::current_traceparent());
-    let mut pending = Vec::with_capacity(notifications.len());
-    for raw in &notifications {
-        pending.push(intake.send(raw.get().as_bytes()).await);
-    }
+    let pending = intake.send(notifications.iter().map(|raw| Ok(raw.get().as_bytes()))).await;
     let (mut accepted, total) = (0, pending.len());
     let mut results = Vec::with_capacity(RESULT_BYTES * total);
-    for (index, one) in pending.into_iter().enumerate() {
+    for (index, outcome) in settled(&app, pending).await.iter().enumerate() {
         if index > 0 {
             results.push(b',');
         }
-        let outcome = one.settled(&app).await;
         accepted += usize::from(outcome.is_ok());
-        write_result(&mut results, index as u64, &outcome);
+        write_result(&mut results, index as u64, outcome);
     }
     let refused = total - accepted;
     let mut text = format!(r#"{{"accepted":{accepted},"refused":{refused},"results":["#).into_bytes();

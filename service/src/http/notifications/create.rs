@@ -7,9 +7,11 @@ use super::super::gate::Caller;
 use super::intake;
 use crate::app::App;
 use crate::domain::draft::{Accepted, Draft};
+use crate::domain::identity::Identity;
 use crate::domain::shown::Shown;
-use crate::lookup::{self, Verdict};
-use crate::queue::SendError;
+use crate::idempotency::{self, Claim, Known, Underway, Verdict};
+use crate::lookup::{self, Found};
+use crate::queue::{Receipt, SendError, published};
 use crate::telemetry::trace;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
@@ -17,6 +19,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nsys_contract::api::{Notification, paths};
 use std::sync::Arc;
+use uuid::Uuid;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const CORRELATION_ID: &str = "x-correlation-id";
@@ -34,55 +37,129 @@ pub(super) async fn create(
     let body = bytes(request, &app).await?;
     let mut draft: Draft<'_> = read_json(&body)?;
     take_headers(&headers, &mut draft)?;
-    let now_ms = jiff::Timestamp::now().as_millisecond();
-    let accepted = intake::prepare(&app, &caller, draft, now_ms).await?;
-    if let Some(earlier) = claim(&app, &accepted).await? {
-        let repeated = Shown::new(&Notification { duplicate: true, ..*earlier });
-        let mut answer = told(StatusCode::CREATED, &repeated);
-        answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-        return Ok(answer);
+    intake::place(&app, &caller, &mut draft)?;
+    match draft.identify() {
+        Some(identity) => Box::pin(keyed(&app, draft, identity, prefers_async(&headers))).await,
+        None => plain(&app, draft, prefers_async(&headers)).await,
     }
-    if prefers_async(&headers) {
-        return Box::pin(respond_async(&app, &accepted)).await;
+}
+
+/// Takes a notification without an idempotency key.
+async fn plain(app: &Arc<App>, draft: Draft<'_>, answers_first: bool) -> Result<Response, Problem> {
+    let accepted = intake::prepare(app, draft, now_ms()).await?;
+    if answers_first {
+        let parent = trace::current_traceparent();
+        let sent = app.producer.enqueue(&accepted, parent.as_deref(), false);
+        sent.map_err(|cause| intake::not_sent(app, &cause))?;
+        return Ok(under_way(&accepted));
     }
-    if let Err(cause) = app.producer.send(&accepted).await {
-        return Err(Box::pin(unsent(&app, &accepted, &cause)).await);
-    }
+    app.producer.send(&accepted).await.map_err(|cause| intake::not_sent(app, &cause))?;
     let shown = Arc::new(Shown::new(&accepted.view()));
-    app.cache.remember(&shown, accepted.claimed()).await;
+    app.cache.remember(&shown, None).await;
     Ok(told(StatusCode::CREATED, &shown))
 }
 
-/// Claims the idempotency key. When it stands for this very request already: the earlier answer.
-async fn claim(app: &App, accepted: &Accepted<'_>) -> Result<Option<Box<Notification>>, Problem> {
-    let Some((key, hash)) = accepted.claimed() else { return Ok(None) };
-    match Box::pin(lookup::claim(app, accepted.id, accepted.tenant_id.as_deref(), key, hash)).await {
-        Verdict::Accept => Ok(None),
-        Verdict::Repeat(earlier) => Ok(Some(earlier)),
-        Verdict::InFlight => Err(Problem::in_flight("a request with this idempotency key is in progress")),
-        Verdict::Mismatch => {
-            let detail = "the idempotency key was used for another request";
-            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
+/// Takes a notification with an idempotency key, or repeats the answer to the first one.
+async fn keyed(
+    app: &Arc<App>,
+    draft: Draft<'_>,
+    identity: Identity,
+    answers_first: bool,
+) -> Result<Response, Problem> {
+    let (id, request_hash) = (identity.id, identity.request_hash.clone());
+    let known = idempotency::look_up(app, vec![identity]).await.pop();
+    let verdict = known.as_ref().map_or(Verdict::Accept, |known| known.judge(&draft, &request_hash));
+    app.metrics.idempotency(verdict.outcome());
+    let repeats = matches!(verdict, Verdict::Repeat(_));
+    match verdict {
+        Verdict::Accept => {}
+        Verdict::Repeat(Some(earlier)) => return Ok(replayed(*earlier)),
+        // Acknowledged, but not stored yet: it is found, or sent once more under the same id.
+        Verdict::Repeat(None) => {
+            if let Some(earlier) = acknowledged(app, id).await {
+                return Ok(replayed(earlier));
+            }
         }
+        Verdict::InFlight => {
+            return Err(Problem::in_flight("a request with this idempotency key is in progress"));
+        }
+        Verdict::Mismatch => return Err(intake::mismatch()),
+    }
+    let claim = match known {
+        Some(Known::Free(claim)) => Some(claim),
+        _ => None,
+    };
+    let sent = async {
+        let accepted = intake::prepare(app, draft, now_ms()).await?;
+        let receipt = app.producer.enqueue(&accepted, trace::current_traceparent().as_deref(), true);
+        Ok((accepted, receipt.map_err(|cause| intake::not_sent(app, &cause))?))
+    };
+    let (accepted, receipt) = match sent.await {
+        Ok(sent) => sent,
+        // Its first answer is not known yet; that it would be refused today is not the answer.
+        Err(_) if repeats => {
+            return Err(Problem::unavailable("the first request with this key is not stored yet"));
+        }
+        Err(problem) => {
+            idempotency::release(app, claim.into_iter().collect()).await;
+            return Err(problem);
+        }
+    };
+    let shown = Arc::new(Shown::new(&accepted.view()));
+    let on_log = on_log(Arc::clone(app), receipt, claim, Arc::clone(&shown), accepted.claimed());
+    if answers_first {
+        tokio::spawn(on_log);
+        return Ok(under_way(&accepted));
+    }
+    published(on_log).await.map_err(|cause| intake::not_sent(app, &cause))?;
+    Ok(told(StatusCode::CREATED, &shown))
+}
+
+/// Waits until the log has a notification with a key, and remembers both. Goes on by itself when whoever
+/// waits goes away.
+fn on_log(
+    app: Arc<App>,
+    receipt: Receipt,
+    claim: Option<Claim>,
+    shown: Arc<Shown>,
+    claimed: Option<(&str, &str)>,
+) -> impl Future<Output = Result<(), SendError>> + Send + 'static {
+    let claimed = claimed.map(|(key, hash)| (key.to_owned(), hash.to_owned()));
+    let hash = claimed.as_ref().map(|(_, hash)| hash.clone()).unwrap_or_default();
+    let underway = Underway::new(claim, receipt, hash);
+    async move {
+        let mut underway = underway;
+        underway.delivered(&app).await?;
+        app.cache.remember(&shown, claimed.as_ref().map(|(key, hash)| (key.as_str(), hash.as_str()))).await;
+        underway.settled();
+        Ok(())
     }
 }
 
-/// Answers before the log has it.
-async fn respond_async(app: &App, accepted: &Accepted<'_>) -> Result<Response, Problem> {
-    if let Err(cause) = app.producer.enqueue(accepted, trace::current_traceparent().as_deref(), false) {
-        return Err(unsent(app, accepted, &cause).await);
+/// An acknowledged notification, wherever it is by now.
+async fn acknowledged(app: &App, id: Uuid) -> Option<Notification> {
+    match lookup::notification(app, id).await {
+        Ok(Found::Yes(shown)) => shown.notification().ok(),
+        Ok(Found::No | Found::NotYet) | Err(_) => None,
     }
-    let mut response = told(StatusCode::ACCEPTED, &Shown::new(&accepted.view()));
-    response.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
-    Ok(response)
 }
 
-/// The answer to a notification that could not be put on the log; its key is free again.
-async fn unsent(app: &App, accepted: &Accepted<'_>, cause: &SendError) -> Problem {
-    if let Some(key) = accepted.idempotency_key.as_deref() {
-        app.cache.release(accepted.tenant_id.as_deref(), key).await;
-    }
-    intake::not_sent(app, cause)
+/// The first answer, again.
+fn replayed(earlier: Notification) -> Response {
+    let mut answer = told(StatusCode::CREATED, &Shown::new(&Notification { duplicate: true, ..earlier }));
+    answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    answer
+}
+
+/// The answer to somebody who does not wait for the log.
+fn under_way(accepted: &Accepted<'_>) -> Response {
+    let mut answer = told(StatusCode::ACCEPTED, &Shown::new(&accepted.view()));
+    answer.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
+    answer
+}
+
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
 }
 
 /// What the headers say about the notification.

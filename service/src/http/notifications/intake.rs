@@ -7,37 +7,44 @@ use crate::app::App;
 use crate::auth::Principal;
 use crate::domain::Violation;
 use crate::domain::draft::{Accepted, Draft};
+use crate::domain::identity::Identity;
 use crate::domain::template::name_fits;
+use crate::idempotency::{self, Known, Underway, Verdict};
 use crate::queue::{Receipt, SendError};
 use crate::templates::FillError;
 use axum::http::StatusCode;
 use nsys_contract::api::ItemResult;
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// Wait before a message is offered again to a producer whose queue is full.
 const FULL_PAUSE: Duration = Duration::from_millis(2);
 
-/// Checks a draft: its tenant, its template, its fields.
-pub(super) async fn prepare<'a>(
-    app: &App,
-    caller: &Principal,
-    mut draft: Draft<'a>,
-    now_ms: i64,
-) -> Result<Accepted<'a>, Problem> {
+/// Finds out whose a draft is. Comes before its idempotency key is looked at: keys are scoped by tenant.
+pub(super) fn place(app: &App, caller: &Principal, draft: &mut Draft<'_>) -> Result<(), Problem> {
     if let Some(excess) = app.ingestion.excess() {
         app.metrics.shed(excess.as_str());
         return Err(Problem::overloaded(excess.detail()));
     }
     match &draft.tenant_id {
         Some(tenant) if !caller.may_use_tenant(Some(tenant)) => {
-            return Err(Problem::forbidden("the caller belongs to another tenant"));
+            Err(Problem::forbidden("the caller belongs to another tenant"))
         }
-        Some(_) => {}
-        None => draft.tenant_id = tenant_of(caller, None)?.map(Into::into),
+        Some(_) => Ok(()),
+        None => {
+            draft.tenant_id = tenant_of(caller, None)?.map(Into::into);
+            Ok(())
+        }
     }
+}
+
+/// Checks a draft that has its tenant: its template, its fields. Comes after its idempotency key was looked
+/// at: a repeat gets the first answer even when its template or its time is gone.
+pub(super) async fn prepare<'a>(app: &App, draft: Draft<'a>, now_ms: i64) -> Result<Accepted<'a>, Problem> {
     let rendered = match draft.template_id.as_deref() {
         Some(id) => Some(Box::pin(render(app, id, &draft)).await?),
         None => None,
@@ -94,9 +101,19 @@ pub(super) fn not_sent(app: &App, cause: &SendError) -> Problem {
     Problem::unavailable(format!("the notification could not be stored: {cause}"))
 }
 
-/// One notification on its way, or refused already.
+/// The answer to another request under a key.
+pub(super) fn mismatch() -> Problem {
+    let detail = "the idempotency key was used for another request";
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+}
+
+/// One notification on its way, or decided on already.
 pub(super) enum Pending {
     Sent(Uuid, Receipt),
+    /// The same, under a key that is held for it.
+    Claimed(Uuid, Underway),
+    /// It repeats one that was acknowledged.
+    Repeated(Uuid),
     Refused(Problem),
 }
 
@@ -105,31 +122,94 @@ pub(in crate::http) type Outcome = Result<Uuid, Problem>;
 
 /// Takes the notifications of one request.
 pub(super) struct Intake<'r> {
-    app: &'r App,
+    app: &'r Arc<App>,
     caller: &'r Principal,
     now_ms: i64,
     /// The trace they all belong to.
     parent: Option<String>,
 }
 
+/// A notification that was read.
+struct Item<'a> {
+    draft: Draft<'a>,
+    identity: Option<Identity>,
+}
+
+/// What is known of the keys of one request; shared by those of its items that carry the same one.
+type Keys = HashMap<Uuid, Known>;
+
 impl<'r> Intake<'r> {
-    pub(super) fn new(app: &'r App, caller: &'r Principal, parent: Option<String>) -> Self {
+    pub(super) fn new(app: &'r Arc<App>, caller: &'r Principal, parent: Option<String>) -> Self {
         Self { app, caller, now_ms: jiff::Timestamp::now().as_millisecond(), parent }
     }
 
-    /// Checks one notification and hands it to the producer; waits only while the producer is full.
-    pub(super) async fn send(&self, raw: &[u8]) -> Pending {
-        match self.prepare(raw).await {
-            Ok(accepted) => match self.enqueue(&accepted).await {
-                Ok(receipt) => Pending::Sent(accepted.id, receipt),
-                Err(cause) => Pending::Refused(not_sent(self.app, &cause)),
-            },
-            Err(problem) => Pending::Refused(problem),
+    /// Checks notifications and hands them to the producer, in their order; waits only for what is known
+    /// of their keys, which is asked once for all of them, and while the producer is full.
+    pub(super) async fn send<'a>(
+        &self,
+        items: impl Iterator<Item = Result<&'a [u8], Problem>>,
+    ) -> Vec<Pending> {
+        let items: Vec<_> = items.map(|raw| self.read(raw?)).collect();
+        let mut keys = self.keys(&items).await;
+        let mut pending = Vec::with_capacity(items.len());
+        for item in items {
+            pending.push(match item {
+                Ok(item) => self.send_one(item, &mut keys).await.unwrap_or_else(Pending::Refused),
+                Err(problem) => Pending::Refused(problem),
+            });
         }
+        if !keys.is_empty() {
+            Box::pin(free(self.app, keys)).await;
+        }
+        pending
     }
 
-    async fn prepare<'a>(&self, raw: &'a [u8]) -> Result<Accepted<'a>, Problem> {
-        prepare(self.app, self.caller, read_json(raw)?, self.now_ms).await
+    fn read<'a>(&self, raw: &'a [u8]) -> Result<Item<'a>, Problem> {
+        let mut draft: Draft<'a> = read_json(raw)?;
+        place(self.app, self.caller, &mut draft)?;
+        let identity = draft.identify();
+        Ok(Item { draft, identity })
+    }
+
+    /// Asks what is known of the items' keys. Items without any cost nothing here.
+    async fn keys(&self, items: &[Result<Item<'_>, Problem>]) -> Keys {
+        let mut first = HashMap::new();
+        for identity in items.iter().flatten().filter_map(|item| item.identity.as_ref()) {
+            first.entry(identity.id).or_insert_with(|| identity.clone());
+        }
+        if first.is_empty() {
+            return Keys::new();
+        }
+        let identities: Vec<_> = first.into_values().collect();
+        let ids: Vec<_> = identities.iter().map(|identity| identity.id).collect();
+        ids.into_iter().zip(Box::pin(idempotency::look_up(self.app, identities)).await).collect()
+    }
+
+    async fn send_one(&self, item: Item<'_>, keys: &mut Keys) -> Result<Pending, Problem> {
+        let Item { draft, identity } = item;
+        let known = identity.as_ref().zip(identity.as_ref().and_then(|identity| keys.get(&identity.id)));
+        if let Some((identity, known)) = known {
+            let verdict = known.judge(&draft, &identity.request_hash);
+            self.app.metrics.idempotency(verdict.outcome());
+            match verdict {
+                Verdict::Repeat(_) => return Ok(Pending::Repeated(identity.id)),
+                Verdict::Mismatch => return Err(mismatch()),
+                // Both get the same id, and the worker meets the second one again: one notification.
+                Verdict::Accept | Verdict::InFlight => {}
+            }
+        }
+        let accepted = prepare(self.app, draft, self.now_ms).await?;
+        let receipt = self.enqueue(&accepted).await.map_err(|cause| not_sent(self.app, &cause))?;
+        let Some(identity) = identity else { return Ok(Pending::Sent(accepted.id, receipt)) };
+        // From here on the key stands for this item, for those that follow too.
+        let request_hash = identity.request_hash;
+        let now = Known::InFlight { request_hash: request_hash.clone() };
+        Ok(match keys.insert(identity.id, now) {
+            Some(Known::Free(claim)) => {
+                Pending::Claimed(accepted.id, Underway::new(Some(claim), receipt, request_hash))
+            }
+            _ => Pending::Sent(accepted.id, receipt),
+        })
     }
 
     async fn enqueue(&self, accepted: &Accepted<'_>) -> Result<Receipt, SendError> {
@@ -145,17 +225,41 @@ impl<'r> Intake<'r> {
     }
 }
 
-impl Pending {
-    /// Waits until the log has it.
-    pub(super) async fn settled(self, app: &App) -> Outcome {
-        match self {
-            Self::Sent(id, receipt) => match receipt.delivered(&app.producer).await {
-                Ok(()) => Ok(id),
-                Err(cause) => Err(not_sent(app, &cause)),
-            },
-            Self::Refused(problem) => Err(problem),
-        }
+/// Gives back the keys under which nothing was sent.
+async fn free(app: &App, keys: Keys) {
+    let free = keys.into_values().filter_map(|known| match known {
+        Known::Free(claim) => Some(claim),
+        _ => None,
+    });
+    idempotency::release(app, free.collect()).await;
+}
+
+/// Waits until the log has what was sent, and keeps its keys.
+pub(super) async fn settled(app: &App, pending: Vec<Pending>) -> Vec<Outcome> {
+    let mut outcomes = Vec::with_capacity(pending.len());
+    let mut delivered = Vec::new();
+    for one in pending {
+        let (id, outcome) = match one {
+            Pending::Sent(id, receipt) => (id, receipt.delivered(&app.producer).await),
+            Pending::Claimed(id, mut underway) => {
+                let outcome = underway.delivered(app).await;
+                if outcome.is_ok() {
+                    delivered.push(underway);
+                }
+                (id, outcome)
+            }
+            Pending::Repeated(id) => (id, Ok(())),
+            Pending::Refused(problem) => {
+                outcomes.push(Err(problem));
+                continue;
+            }
+        };
+        outcomes.push(outcome.map(|()| id).map_err(|cause| not_sent(app, &cause)));
     }
+    if !delivered.is_empty() {
+        Box::pin(idempotency::keep(app, delivered)).await;
+    }
+    outcomes
 }
 
 /// Writes an `ItemResult`. Successes are so many that they are worth writing by hand.
