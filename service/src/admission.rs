@@ -6,8 +6,9 @@
 //! log that hangs leave room for reads.
 
 use nsys_contract::config::Limits;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 /// The kinds of requests that do not stand in each other's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub(crate) enum Class {
 pub(crate) struct Doors {
     intake: Door,
     query: Door,
-    streams: Door,
+    streams: Seats,
 }
 
 /// What one class has: places, and a line before them.
@@ -38,13 +39,13 @@ struct Door {
 
 /// So many, and which of them are free.
 struct Seats {
-    free: Semaphore,
+    free: Arc<Semaphore>,
     size: usize,
 }
 
 impl Seats {
     fn new(size: usize) -> Self {
-        Self { free: Semaphore::new(size), size }
+        Self { free: Arc::new(Semaphore::new(size)), size }
     }
 
     fn taken(&self) -> usize {
@@ -57,6 +58,11 @@ pub(crate) struct Place<'a> {
     _permit: Option<SemaphorePermit<'a>>,
 }
 
+/// A place of a stream; it is free again when this goes.
+pub(crate) struct StreamPlace {
+    _permit: OwnedSemaphorePermit,
+}
+
 impl Doors {
     pub(crate) fn new(limits: &Limits) -> Self {
         let door = |places: usize, line: usize| Door {
@@ -67,8 +73,7 @@ impl Doors {
         Self {
             intake: door(limits.max_in_flight, limits.max_waiting),
             query: door(limits.max_in_flight, limits.max_waiting),
-            // What is open for hours frees no place that is worth waiting for.
-            streams: door(limits.max_streams, 0),
+            streams: Seats::new(limits.max_streams),
         }
     }
 
@@ -77,13 +82,20 @@ impl Doors {
         let door = match class {
             Class::Intake => &self.intake,
             Class::Query => &self.query,
-            Class::Stream => &self.streams,
-            Class::Vital => return Some(Place { _permit: None }),
+            Class::Stream | Class::Vital => return Some(Place { _permit: None }),
         };
         door.enter().await.map(|permit| Place { _permit: Some(permit) })
     }
 
-    /// Requests that have begun and are not answered yet; those in line have not begun.
+    /// A place for a stream, for as long as its body lasts. What is open for hours frees none that is worth
+    /// waiting for, so nobody waits.
+    pub(crate) fn enter_stream(&self) -> Option<StreamPlace> {
+        let permit = Arc::clone(&self.streams.free).try_acquire_owned().ok()?;
+        Some(StreamPlace { _permit: permit })
+    }
+
+    /// Requests that have begun and are not answered yet; those in line have not begun. Streams are not
+    /// among them: they last as long as their callers like.
     pub(crate) fn in_progress(&self) -> usize {
         self.all().map(|door| door.places.taken()).sum()
     }
@@ -99,7 +111,7 @@ impl Doors {
     }
 
     fn all(&self) -> impl Iterator<Item = &Door> {
-        [&self.intake, &self.query, &self.streams].into_iter()
+        [&self.intake, &self.query].into_iter()
     }
 }
 
@@ -154,10 +166,12 @@ mod tests {
         let doors = doors(Duration::from_secs(60));
         let _write = doors.enter(Class::Intake).await.expect("a place");
         let _read = doors.enter(Class::Query).await.expect("a place");
-        let _stream = doors.enter(Class::Stream).await.expect("a place");
-        assert!(doors.enter(Class::Stream).now_or_never().flatten().is_none(), "no line for streams");
+        let stream = doors.enter_stream().expect("a place");
+        assert!(doors.enter_stream().is_none(), "no line for streams");
         let vital = doors.enter(Class::Vital).await;
         assert!(vital.is_some());
-        assert_eq!((doors.in_progress(), doors.size()), (3, 3));
+        assert_eq!((doors.in_progress(), doors.size()), (2, 2));
+        drop(stream);
+        assert!(doors.enter_stream().is_some(), "its place is free again");
     }
 }

@@ -1,7 +1,9 @@
 //! Who calls: tokens and API keys become a [`Principal`], remembered for a moment.
 //!
-//! A signature is checked once a minute for each token, and with it the account: a changed role or a
-//! disabled account takes effect within that minute, a revoked API key within seconds.
+//! A signature is checked once a minute for each token, and with it the account; where rights beyond a
+//! user's are needed, every few seconds. A change is announced to every replica. What a token says of
+//! itself is never enough: while the database does not answer, whoever was verified lately may go on
+//! sending and reading, and nobody is an operator or an admin.
 
 mod api_key;
 #[cfg(test)]
@@ -13,12 +15,14 @@ mod password;
 mod principal;
 mod rotation;
 mod seal;
+mod verified;
 
 pub(crate) use api_key::generate as generate_api_key;
 use keyring::Keyring;
 pub(crate) use keyring::{RELOAD_EVERY, RotateError};
 pub(crate) use password::{hash_password, password_fits};
 pub(crate) use principal::{Limited, Principal};
+pub(crate) use verified::Assurance;
 
 use crate::db::Db;
 use crate::domain::limit::{Bucket, Decision, Quota};
@@ -29,18 +33,12 @@ use nsys_contract::api::User;
 use nsys_contract::config::{Auth, Limits};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
+use verified::{Memories, Memory};
 
-/// How long a verified token is believed before signature and account are looked at again.
-const TOKEN_RECHECK_S: i64 = 60;
-/// The same for an API key, whose only expiry may be its revocation.
-const KEY_RECHECK_S: i64 = 5;
-/// How long others go on with what is known while one caller asks again, or the database is away.
-const GRACE_S: i64 = 5;
-/// Longest wait for the database when a token's signature has already said who it is.
-const ACCOUNT_PATIENCE: Duration = Duration::from_millis(500);
+/// Longest wait for the database to tell who somebody is.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_millis(700);
 /// Attempts to sign in to one account: so many at once, then one each interval.
 const LOGIN_BURST: u32 = 20;
 const LOGIN_INTERVAL: Duration = Duration::from_secs(3);
@@ -56,25 +54,13 @@ pub(crate) enum Refusal {
     Unknown,
 }
 
-struct Verified {
-    principal: Arc<Principal>,
-    /// By [`uptime_s`]: a wall clock that jumps back must not put the next look off.
-    recheck_at_s: AtomicI64,
-}
-
-/// Seconds on a clock that only goes forward.
-fn uptime_s() -> i64 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    i64::try_from(START.elapsed().as_secs()).unwrap_or(i64::MAX / 2)
-}
-
 /// Checks credentials and issues tokens.
 pub(crate) struct Authenticator {
     pub(crate) keyring: Keyring,
     auth: Auth,
     quota: Option<Quota>,
     exempt: HashSet<String>,
-    verified: moka::sync::Cache<[u8; 32], Arc<Verified>, foldhash::fast::RandomState>,
+    memories: Memories,
     buckets: moka::sync::Cache<String, Arc<Bucket>>,
 }
 
@@ -84,11 +70,7 @@ impl Authenticator {
             keyring: Keyring::open(auth)?,
             quota: Quota::new(limits.rate_per_second, limits.burst),
             exempt: limits.exempt.iter().map(|email| email.to_lowercase()).collect(),
-            verified: moka::sync::Cache::builder()
-                .max_capacity(auth.verified_token_cache)
-                .time_to_idle(Duration::from_secs(600))
-                // A fingerprint is as good as random.
-                .build_with_hasher(foldhash::fast::RandomState::default()),
+            memories: Memories::new(auth.verified_token_cache),
             buckets: moka::sync::Cache::builder()
                 .max_capacity(MAX_BUCKETS)
                 .time_to_idle(Duration::from_secs(600))
@@ -116,62 +98,58 @@ impl Authenticator {
     }
 
     /// Who sent this credential.
-    pub(crate) async fn authenticate(&self, db: &Db, credential: &str) -> Result<Arc<Principal>, Refusal> {
+    pub(crate) async fn authenticate(
+        &self,
+        db: &Db,
+        credential: &str,
+        assurance: Assurance,
+    ) -> Result<Arc<Principal>, Refusal> {
         let fingerprint: [u8; 32] = Sha256::digest(credential).into();
-        let now = uptime_s();
-        let known = self.verified.get(&fingerprint);
-        if let Some(known) = &known {
-            if known.principal.expires_at_s.is_some_and(|at| at <= Timestamp::now().as_second()) {
-                return Err(Refusal::Invalid);
-            }
-            let due = known.recheck_at_s.load(Ordering::Relaxed);
-            // One caller at a time asks again.
-            let claim = || {
-                known.recheck_at_s.compare_exchange(due, now + GRACE_S, Ordering::Relaxed, Ordering::Relaxed)
-            };
-            if now < due || claim().is_err() {
-                return Ok(Arc::clone(&known.principal));
-            }
-        }
-        // Boxed, here and wherever else few requests come by: what is not, every request carries along.
-        let (looked_up, recheck_s) = if api_key::looks_like_one(credential) {
-            (Box::pin(self.look_up_key(db, credential)).await, KEY_RECHECK_S)
-        } else {
-            (Box::pin(self.look_up_token(db, credential)).await, TOKEN_RECHECK_S)
+        let known = match self.memories.recall(&fingerprint, assurance) {
+            Memory::Fresh(principal) => return Ok(principal),
+            Memory::Expired => return Err(Refusal::Invalid),
+            Memory::Due(principal) => Some(principal),
+            Memory::Nothing => None,
         };
-        match (looked_up, known) {
+        let began = self.memories.begin();
+        // Boxed, here and wherever else few requests come by: what is not, every request carries along.
+        let looked_up = Box::pin(tokio::time::timeout(LOOK_UP_TIMEOUT, self.look_up(db, credential))).await;
+        match (looked_up.unwrap_or(Err(Refusal::Unknown)), known) {
             (Ok(principal), _) => {
                 let principal = Arc::new(principal);
-                let recheck_at_s = AtomicI64::new(now + recheck_s);
-                let entry = Arc::new(Verified { principal: Arc::clone(&principal), recheck_at_s });
-                self.verified.insert(fingerprint, entry);
+                self.memories.remember(fingerprint, &principal, began);
                 Ok(principal)
             }
-            // The database is away: what was true a moment ago is the best there is.
-            (Err(Refusal::Unknown), Some(known)) => Ok(Arc::clone(&known.principal)),
-            (Err(refusal), _) => {
-                self.verified.invalidate(&fingerprint);
-                Err(refusal)
+            // The database is away: what was true lately is the best there is, where it is enough.
+            (Err(Refusal::Unknown), Some(known)) if assurance == Assurance::Lately => Ok(known),
+            (Err(Refusal::Unknown), _) => Err(Refusal::Unknown),
+            (Err(Refusal::Invalid), _) => {
+                self.memories.forget(&fingerprint);
+                Err(Refusal::Invalid)
             }
+        }
+    }
+
+    async fn look_up(&self, db: &Db, credential: &str) -> Result<Principal, Refusal> {
+        if api_key::looks_like_one(credential) {
+            self.look_up_key(db, credential).await
+        } else {
+            self.look_up_token(db, credential).await
         }
     }
 
     async fn look_up_token(&self, db: &Db, token: &str) -> Result<Principal, Refusal> {
         let claims = self.keyring.verify(token, db).await.ok_or(Refusal::Invalid)?;
-        let account = tokio::time::timeout(ACCOUNT_PATIENCE, db.fetch_user(claims.sub)).await;
-        let (role, tenant) = match account {
-            Ok(Ok(Some(user))) if user.disabled_at.is_none() => (user.role, user.tenant_id),
-            Ok(Ok(_)) => return Err(Refusal::Invalid),
-            // Accepting goes on without PostgreSQL; the signature vouches for the rest.
-            Ok(Err(_)) | Err(_) => (claims.role, claims.tenant),
-        };
+        let user = db.fetch_identity(claims.sub).await.map_err(|_| Refusal::Unknown)?;
+        let user = user.filter(|user| user.disabled_at.is_none()).ok_or(Refusal::Invalid)?;
         let limit = self.limit(&claims.sub.to_string(), &claims.email);
         Ok(Principal {
             id: claims.sub.to_string(),
             account: Some(claims.sub),
+            owner: Some(claims.sub),
             name: claims.email,
-            role,
-            tenant,
+            role: user.role,
+            tenant: user.tenant_id,
             expires_at_s: Some(claims.exp),
             limit,
         })
@@ -181,12 +159,9 @@ impl Authenticator {
         let (id, hash) = api_key::parse(text).ok_or(Refusal::Invalid)?;
         let key = db.fetch_api_key(id).await.map_err(|_| Refusal::Unknown)?.ok_or(Refusal::Invalid)?;
         let now = Timestamp::now();
-        let ended = key.shown.revoked_at.is_some() || key.shown.expires_at.is_some_and(|at| at <= now);
-        if ended || !api_key::same(&hash, &key.hash) {
-            return Err(Refusal::Invalid);
-        }
+        let rights = key.rights(now).filter(|_| api_key::same(&hash, &key.hash)).ok_or(Refusal::Invalid)?;
         if key.shown.last_used_at.is_none_or(|at| now.as_second() - at.as_second() >= 60) {
-            // Nobody waits for this: it is for the list of keys only.
+            // It is for the list of keys only.
             if let Err(cause) = db.touch_api_key(id).await {
                 tracing::debug!(%cause, "The last use of an API key could not be recorded.");
             }
@@ -195,10 +170,11 @@ impl Authenticator {
         Ok(Principal {
             id: id.to_owned(),
             account: None,
+            owner: Some(rights.owner),
             name: format!("API key {id}"),
-            role: key.shown.role,
+            role: rights.role,
             tenant: key.shown.tenant_id,
-            expires_at_s: key.shown.expires_at.map(Timestamp::as_second),
+            expires_at_s: key.ends_at.map(Timestamp::as_second),
             limit,
         })
     }
@@ -221,9 +197,14 @@ impl Authenticator {
         Some(Limited::new(bucket, quota).take(1))
     }
 
+    /// An account or API key was changed: what was known of it, and of the keys it issued, ends.
+    pub(crate) fn changed(&self, id: &str) {
+        self.memories.changed(id);
+    }
+
     /// Forgets who was verified, so that every credential is looked at again.
     pub(crate) fn forget_all(&self) {
-        self.verified.invalidate_all();
+        self.memories.forget_all();
     }
 }
 

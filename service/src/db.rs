@@ -40,7 +40,7 @@ mod users;
 
 pub(crate) use audit::{Act, AuditFilter};
 pub(crate) use dead_letters::{Letter, Undecodable};
-pub(crate) use delivery::{AttemptMade, Claimed, Due, Ended, Poison, Room, RowState};
+pub(crate) use delivery::{AttemptMade, Claimed, Due, Ended, Met, Poison, Room, RowState};
 pub(crate) use events::{EventFilter, Happened, StretchLimit};
 pub(crate) use export::ExportFilter;
 pub(crate) use insert::{Insertion, NewRow};
@@ -132,11 +132,18 @@ const VITAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the connection for that is kept.
 const VITAL_IDLE: Duration = Duration::from_secs(60);
 
-/// The pool of one process.
+/// Connections of each process for the question who somebody is.
+const IDENTITY_CONNECTIONS: u32 = 4;
+/// Longest wait for such a connection, and for its statement: a table that is locked must not hold them all.
+const IDENTITY_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The pools of one process.
 pub(crate) struct Db {
     pool: PgPool,
     /// One connection of its own, so that a busy pool is not taken for a database that is away.
     vital: PgPool,
+    /// Connections of their own for the question who somebody is: it must not wait behind lists.
+    identity: PgPool,
     replica: Option<Replica>,
     metrics: Metrics,
     pool_size: u32,
@@ -154,6 +161,11 @@ impl Db {
             .acquire_timeout(VITAL_TIMEOUT)
             .idle_timeout(VITAL_IDLE)
             .connect_lazy_with(options.clone());
+        let timeout = IDENTITY_TIMEOUT.as_millis().to_string();
+        let identity = PgPoolOptions::new()
+            .max_connections(IDENTITY_CONNECTIONS)
+            .acquire_timeout(IDENTITY_TIMEOUT)
+            .connect_lazy_with(options.clone().options([("statement_timeout", timeout)]));
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool_size)
             .acquire_timeout(settings.pool_timeout)
@@ -161,7 +173,15 @@ impl Db {
             .await
             .context("it does not answer")?;
         let replica = Replica::watch(settings)?;
-        Ok(Self { pool, vital, replica, metrics, pool_size: settings.pool_size, repeats: Repeats::default() })
+        Ok(Self {
+            pool,
+            vital,
+            identity,
+            replica,
+            metrics,
+            pool_size: settings.pool_size,
+            repeats: Repeats::default(),
+        })
     }
 
     /// What is known of the read replica, if there is one.
@@ -232,6 +252,11 @@ impl Db {
         self.metrics.pool_wait(started.elapsed());
         self.pool_state();
         Ok(connection?)
+    }
+
+    /// A connection for the question who somebody is.
+    async fn acquire_for_identity(&self) -> Result<PoolConnection<Postgres>, DbError> {
+        Ok(Box::pin(self.identity.acquire()).await?)
     }
 
     /// Runs a query and measures it.

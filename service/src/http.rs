@@ -18,6 +18,7 @@ mod patience;
 mod preferences;
 mod profile;
 mod server;
+mod session;
 mod signing_keys;
 mod templates;
 mod users;

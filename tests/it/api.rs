@@ -4,8 +4,10 @@ mod access;
 mod client;
 mod errors;
 mod fuzz;
+mod identity;
 mod keys;
 mod promql;
+mod replays;
 mod sending;
 mod streams;
 mod traces;
@@ -22,6 +24,7 @@ fn notifications_are_sent_followed_and_changed_on_a_real_stack() {
         sending::a_batch_answers_for_each(api).await;
         sending::templates_are_filled_and_bounded(api).await;
         sending::dead_letters_are_looked_at_and_sent_again(api).await;
+        replays::a_key_stands_for_one_request_whatever_redis_knows(api).await;
         fuzz::no_request_is_answered_in_a_way_the_document_does_not_know(api).await;
     });
 }
@@ -37,9 +40,10 @@ fn callers_streams_traces_and_metrics_hold_on_a_real_stack() {
         access::no_route_is_open_to_whom_it_is_not_for(api).await;
         access::no_tenant_reaches_another_by_any_route(api).await;
         keys::an_api_key_works_until_it_is_revoked(api).await;
+        identity::an_account_that_is_disabled_takes_its_keys_and_streams_along(api).await;
         keys::callers_are_held_to_their_rate(api).await;
         keys::a_read_costs_one_statement_once(api).await;
-        keys::accepting_asks_the_database_for_nothing(api).await;
+        keys::accepting_asks_the_database_for_keys_only(api).await;
         traces::a_trace_goes_through_http_the_log_and_the_worker(api, collector).await;
         promql::every_line_of_the_guide_gives_a_sane_value(api).await;
         // Last: it signs everybody out.

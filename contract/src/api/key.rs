@@ -17,6 +17,8 @@ pub struct ApiKey {
     pub role: Role,
     /// The tenant it works for.
     pub tenant_id: Option<String>,
+    /// The account or the API key it was issued with: it ends with that.
+    pub created_by: String,
     /// When it was issued.
     pub created_at: Timestamp,
     /// When it ends by itself.

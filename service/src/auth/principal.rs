@@ -17,6 +17,8 @@ pub(crate) struct Principal {
     pub(crate) id: String,
     /// The account; `None` for an API key.
     pub(crate) account: Option<Uuid>,
+    /// The account that answers for it: its own, or that of whoever issued the API key.
+    pub(crate) owner: Option<Uuid>,
     /// How it is called in the audit log.
     pub(crate) name: String,
     pub(crate) role: Role,

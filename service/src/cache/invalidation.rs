@@ -3,6 +3,7 @@
 
 use super::Cache;
 use crate::app::App;
+use crate::auth::Authenticator;
 use futures::StreamExt;
 use nsys_contract::keys;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
     while !stopping.is_cancelled() {
         tokio::select! {
             () = stopping.cancelled() => return,
-            outcome = app.cache.listen() => if let Err(cause) = outcome {
+            outcome = app.cache.listen(&app.auth) => if let Err(cause) = outcome {
                 tracing::debug!(%cause, "Nobody announces what to forget now.");
             }
         }
@@ -31,23 +32,33 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
 }
 
 impl Cache {
-    async fn listen(&self) -> redis::RedisResult<()> {
+    async fn listen(&self, auth: &Authenticator) -> redis::RedisResult<()> {
         let mut connection = self.client.get_async_pubsub().await?;
         connection.subscribe(keys::INVALIDATION_CHANNEL).await?;
         self.forget_all("");
         let mut messages = connection.into_on_message();
         while let Some(message) = messages.next().await {
-            self.forget_local(&message.get_payload::<String>()?).await;
+            self.forget_local(auth, &message.get_payload::<String>()?).await;
         }
         Ok(())
     }
 
     /// Forgets in-process copies: of one key, or of all that begin with something.
-    async fn forget_local(&self, what: &str) {
+    async fn forget_local(&self, auth: &Authenticator, what: &str) {
         match what.strip_prefix(keys::ONE) {
-            Some(key) => self.forget_one(key).await,
+            Some(key) => match key.strip_prefix(keys::SESSION) {
+                Some(caller) => auth.changed(caller),
+                None => self.forget_one(key).await,
+            },
             None => self.forget_all(what),
         }
+    }
+
+    /// Tells every replica that an account or API key was changed.
+    pub(crate) async fn announce_change(&self, caller: &str) {
+        let mut pipe = redis::pipe();
+        pipe.cmd("PUBLISH").arg(keys::INVALIDATION_CHANNEL).arg(keys::one(&keys::session(caller))).ignore();
+        let _: Option<()> = self.call("announce", pipe).await;
     }
 
     async fn forget_one(&self, key: &str) {

@@ -6,7 +6,8 @@ use jiff_sqlx::ToSqlx;
 use nsys_contract::api::{AccountUpdate, User};
 use nsys_contract::schema;
 use nsys_contract::status::Role;
-use sqlx::postgres::PgRow;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgRow, Postgres};
 use sqlx::{AssertSqlSafe, QueryBuilder, Row};
 use uuid::Uuid;
 
@@ -95,7 +96,19 @@ impl Db {
     }
 
     pub(crate) async fn fetch_user(&self, id: Uuid) -> Result<Option<User>, DbError> {
-        let mut connection = self.acquire().await?;
+        self.fetch_user_on(self.acquire().await?, id).await
+    }
+
+    /// The account behind a token, told soon or not at all.
+    pub(crate) async fn fetch_identity(&self, id: Uuid) -> Result<Option<User>, DbError> {
+        self.fetch_user_on(self.acquire_for_identity().await?, id).await
+    }
+
+    async fn fetch_user_on(
+        &self,
+        mut connection: PoolConnection<Postgres>,
+        id: Uuid,
+    ) -> Result<Option<User>, DbError> {
         let sql = format!("SELECT {COLUMNS} FROM users WHERE id = $1");
         let query = sqlx::query(AssertSqlSafe(sql)).bind(id).fetch_optional(&mut *connection);
         let row = self.timed("select", schema::USERS, query).await?;

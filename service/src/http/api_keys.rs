@@ -24,7 +24,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .gives::<ApiKeyList>(200, "The keys, newest first, without their secrets")
             .by(list),
         post(paths::ADMIN_API_KEYS, Access::Operator, "Issue an API key")
-            .notes("The secret is in this answer and nowhere else.")
+            .notes(
+                "The secret is in this answer and nowhere else. A key never has more rights than the account that \
+                 issued it, and ends with it; one that was issued with a key ends with that.",
+            )
             .takes::<NewApiKey>()
             .gives::<IssuedApiKey>(201, "The key with its secret")
             .by(issue),
@@ -72,12 +75,13 @@ async fn issue(
         name: request.name,
         role,
         tenant_id: request.tenant_id.or_else(|| caller.tenant.clone()),
+        created_by: caller.id.clone(),
         created_at: now,
         expires_at: request.expires_at,
         last_used_at: None,
         revoked_at: None,
     };
-    app.db.add_api_key(&key, &fresh.hash, &caller.id).await?;
+    app.db.add_api_key(&key, &fresh.hash).await?;
     let detail = serde_json::json!({"name": key.name, "role": key.role, "tenantId": key.tenant_id});
     audit(&app, &caller, "api_key.issue", &key.id, detail).await;
     Ok((StatusCode::CREATED, Json(IssuedApiKey { secret: fresh.text, key })))
@@ -88,6 +92,7 @@ async fn revoke(State(app): State<Arc<App>>, Caller(caller): Caller, id: Id) -> 
         return Err(Problem::not_found(format!("there is no API key {} to revoke", id.0)));
     }
     app.auth.forget_all();
+    app.cache.announce_change(&id.0).await;
     audit(&app, &caller, "api_key.revoke", &id.0, serde_json::json!({})).await;
     Ok(StatusCode::NO_CONTENT)
 }

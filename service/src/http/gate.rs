@@ -2,9 +2,10 @@
 
 use super::error::Problem;
 use super::patience::within;
+use super::session::Guard;
 use crate::admission::Class;
 use crate::app::App;
-use crate::auth::{Limited, Principal, Refusal};
+use crate::auth::{Assurance, Limited, Principal, Refusal};
 use crate::domain::limit::Decision;
 use crate::telemetry::{RouteMetrics, trace};
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
@@ -96,10 +97,14 @@ impl Gate {
     where
         H: Handler<T, Arc<App>>,
     {
-        let Some(_place) = app.doors.enter(self.class).await else {
+        let (place, stream_place) = match self.class {
+            Class::Stream => (None, app.doors.enter_stream()),
+            class => (app.doors.enter(class).await, None),
+        };
+        if place.is_none() && stream_place.is_none() {
             app.metrics.shed("in_flight");
             return Problem::overloaded("too many requests are in progress").into_response();
-        };
+        }
         let caller = match self.identify(request.headers(), &app).await {
             Ok(caller) => caller,
             Err(problem) => return problem.into_response(),
@@ -114,13 +119,19 @@ impl Gate {
         if let Some(caller) = &caller {
             request.extensions_mut().insert(Caller(Arc::clone(caller)));
         }
+        let guard = stream_place.zip(caller.clone()).map(|(place, caller)| {
+            Box::new(Guard::new(place, caller, credential(request.headers()).unwrap_or_default(), &app))
+        });
+        if let Some(guard) = &guard {
+            request.extensions_mut().insert(guard.session());
+        }
         if self.method != "GET" {
             DefaultBodyLimit::max(app.config.service.max_body_bytes).apply(&mut request);
         }
         let patience = app.config.service.request_timeout;
         let answer = handler.call(request, Arc::clone(&app));
-        let answer = if self.class == Class::Stream {
-            answer.await
+        let answer = if let Some(guard) = guard {
+            guard.over(answer.await)
         } else {
             within(patience, answer).await.unwrap_or_else(|| {
                 let status = axum::http::StatusCode::GATEWAY_TIMEOUT;
@@ -138,9 +149,12 @@ impl Gate {
             return Ok(None);
         }
         let credential = credential(headers)?;
-        let caller = app.auth.authenticate(&app.db, credential).await.map_err(|refusal| match refusal {
+        // Rights beyond a user's are those of now, or none.
+        let assurance = if self.access == Access::User { Assurance::Lately } else { Assurance::Now };
+        let caller = app.auth.authenticate(&app.db, credential, assurance).await;
+        let caller = caller.map_err(|refusal| match refusal {
             Refusal::Invalid => Problem::unauthorized("the token or API key is not valid"),
-            Refusal::Unknown => Problem::unavailable("the API key cannot be looked up now"),
+            Refusal::Unknown => Problem::unavailable("the token or API key cannot be looked up now"),
         })?;
         if self.access.admits(caller.role) {
             return Ok(Some(caller));

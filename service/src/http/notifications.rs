@@ -40,8 +40,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         post(paths::NOTIFICATIONS, Access::User, "Send a notification")
             .notes(
                 "The answer 201 comes when every in-sync replica of the log has it. An idempotency key, in the \
-                 body or as `Idempotency-Key`, makes a repeat harmless for 24 hours and longer: the id is derived \
-                 from tenant and key. With `Prefer: respond-async` the answer is 202 and does not wait for the log.",
+                 body or as `Idempotency-Key`, stands for one request as long as its notification is kept: the same \
+                 request again gets the first answer, another one 422. With `Prefer: respond-async` the answer is 202 and does not wait for the log.",
             )
             .takes::<CreateNotification>()
             .class(Class::Intake)
@@ -57,9 +57,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .by(read::list),
         post(paths::NOTIFICATIONS_BATCH, Access::User, "Send up to 1,000 notifications")
             .notes(
-                "Each is accepted or refused on its own; the answer has one result for each, in their order. \
-                 Idempotency keys work here through the ids derived from them and the database's unique key: a \
-                 repeat gives the same id and one delivery.",
+                "Each is accepted or refused on its own; the answer has one result for each, in their order. A \
+                 repeated idempotency key gets the same id and one delivery, one that stands for another request \
+                 422, within one batch too.",
             )
             .takes::<Batch>()
             .class(Class::Intake)

@@ -31,7 +31,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .by(create),
         get(paths::ADMIN_USER, Access::Admin, "Show an account").gives::<User>(200, "The account").by(show),
         patch(paths::ADMIN_USER, Access::Admin, "Change an account's role, tenant, name or state")
-            .notes("Takes effect for tokens that were issued before within a minute.")
+            .notes("Takes effect at once, for its tokens and the API keys it issued; within a minute where Redis is away.")
             .takes::<AccountUpdate>()
             .gives::<User>(200, "The account as it is now")
             .fails(&[409])
@@ -119,8 +119,9 @@ async fn update(
     }
     let user = app.db.update_user(account, &update).await?;
     let user = user.ok_or_else(|| Problem::not_found(format!("there is no account {}", id.0)))?;
-    // This replica knows at once; the others within a minute.
-    app.auth.forget_all();
+    // This replica knows at once, the others as soon as they hear of it, or look again.
+    app.auth.changed(&user.id.to_string());
+    app.cache.announce_change(&user.id.to_string()).await;
     let detail = serde_json::to_value(&update).unwrap_or_default();
     audit(&app, &caller, "user.update", &id.0, detail).await;
     Ok(Json(user))

@@ -3,6 +3,7 @@
 use crate::support::Place;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// The API, as an admin.
@@ -12,6 +13,9 @@ pub(super) struct Api {
     pub(super) prometheus: String,
     pub(super) postgres: String,
     pub(super) brokers: String,
+    pub(super) redis: SocketAddr,
+    /// The worker's process.
+    pub(super) worker: i32,
     /// A token of the load-test account.
     pub(super) admin: String,
     password: String,
@@ -50,6 +54,8 @@ impl Api {
                 port(5_432)
             ),
             brokers: format!("127.0.0.1:{}", port(9_092)),
+            redis: ([127, 0, 0, 1], port(6_379)).into(),
+            worker: place.pid("worker-1"),
             admin: String::new(),
             password: place.secret("loadtest-user"),
         };

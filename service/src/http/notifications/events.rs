@@ -4,6 +4,7 @@ use super::super::admin::narrowed;
 use super::super::error::Problem;
 use super::super::extract::Query;
 use super::super::gate::Caller;
+use super::super::session::Session;
 use crate::app::App;
 use crate::db::{EventFilter, Happened, StretchLimit};
 use crate::follow::Page;
@@ -32,6 +33,7 @@ const CATCH_UP: StretchLimit = StretchLimit { events: 500, bytes: 256 << 10 };
 pub(super) async fn follow(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
+    session: Session,
     headers: HeaderMap,
     Query(query): Query<EventQuery>,
 ) -> Result<Response, Problem> {
@@ -51,7 +53,7 @@ pub(super) async fn follow(
         Problem::overloaded("too many clients follow events")
     })?;
     let hello = futures::stream::once(async { Ok::<_, Infallible>(Event::default().retry(RECONNECT)) });
-    let follower = Following { app, filter, pages, last, ready: Vec::new().into_iter() };
+    let follower = Following { app, session, filter, pages, last, ready: Vec::new().into_iter() };
     let events = hello.chain(follower.events());
     let answer = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT));
     Ok(([NO_BUFFERING], answer).into_response())
@@ -60,6 +62,7 @@ pub(super) async fn follow(
 /// One client.
 struct Following {
     app: Arc<App>,
+    session: Session,
     filter: EventFilter,
     pages: Receiver<Arc<Page>>,
     /// The last event that is behind the client; `None` before it begins.
@@ -82,7 +85,11 @@ impl Following {
 
     /// Reads what is new; `None` ends the stream: the client connects again and resumes.
     async fn read(&mut self) -> Option<()> {
-        let page = match self.pages.recv().await {
+        let page = tokio::select! {
+            page = self.pages.recv() => page,
+            () = self.session.ended() => return None,
+        };
+        let page = match page {
             Ok(page) => page,
             // This client is slow: what it missed is read again from the database.
             Err(RecvError::Lagged(_)) => return Some(()),

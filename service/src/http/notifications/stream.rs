@@ -7,7 +7,8 @@ use super::super::endpoint::NDJSON;
 use super::super::error::Problem;
 use super::super::extract::expect_type;
 use super::super::gate::Caller;
-use super::intake::{Intake, Pending, too_large, write_result};
+use super::super::session::Session;
+use super::intake::{Intake, Pending, settled, too_large, write_result};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::domain::limit::Decision;
@@ -38,6 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
+    session: Session,
     request: Request,
 ) -> Result<Response, Problem> {
     let fits =
@@ -46,7 +48,7 @@ pub(super) async fn create(
     let (sender, receiver) = mpsc::channel(GROUPS_IN_FLIGHT);
     let reader = Arc::clone(&app);
     let reading = async move {
-        let end = read(&reader, &caller, request.into_body(), &sender).await.err();
+        let end = read(&reader, &caller, &session, request.into_body(), &sender).await.err();
         // Nobody listens any more when this fails.
         let _ = sender.send(Group::End(end)).await;
     };
@@ -68,17 +70,25 @@ enum Group {
 
 /// Reads lines and hands them to the producer until the body ends.
 async fn read(
-    app: &App,
+    app: &Arc<App>,
     caller: &Principal,
+    session: &Session,
     body: Body,
     sender: &mpsc::Sender<Group>,
 ) -> Result<(), Problem> {
     let mut body = body.into_data_stream();
     let mut lines = Lines::new(max_line(app));
     loop {
-        let chunk = tokio::time::timeout(PATIENCE, body.next())
-            .await
-            .map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "nothing came for a minute"))?;
+        let chunk = tokio::select! {
+            biased;
+            () = session.ended() => {
+                return Err(Problem::unauthorized("the token or API key is not valid any more"));
+            }
+            () = sender.closed() => return Ok(()),
+            chunk = tokio::time::timeout(PATIENCE, body.next()) => chunk,
+        };
+        let chunk =
+            chunk.map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "nothing came for a minute"))?;
         let ended = match chunk {
             Some(Ok(chunk)) => {
                 lines.push(&chunk);
@@ -110,22 +120,16 @@ fn max_line(app: &App) -> usize {
 }
 
 /// Sends the whole lines that are there, up to a group; `None` when there are none.
-async fn group(app: &App, caller: &Principal, lines: &mut Lines) -> Option<Vec<Pending>> {
-    let intake = Intake::new(app, caller, trace::current_traceparent());
-    let mut group = Vec::new();
-    while group.len() < GROUP {
-        let Some(line) = lines.next() else { break };
-        let one = match line {
-            Ok(line) => intake.send(line).await,
-            Err(_) => Pending::Refused(too_large(max_line(app))),
-        };
-        group.push(one);
-    }
+async fn group(app: &Arc<App>, caller: &Principal, lines: &mut Lines) -> Option<Vec<Pending>> {
+    let group = lines.take(GROUP);
     if group.is_empty() {
         return None;
     }
-    pay(caller, group.len()).await;
-    Some(group)
+    let intake = Intake::new(app, caller, trace::current_traceparent());
+    let too_large = |_| too_large(max_line(app));
+    let pending = intake.send(group.iter().map(|line| lines.read(line).map_err(too_large))).await;
+    pay(caller, pending.len()).await;
+    Some(pending)
 }
 
 /// A stream that comes too fast is slowed down, not refused.
@@ -150,8 +154,7 @@ impl Answers {
         let mut text = Vec::new();
         match self.receiver.recv().await? {
             Group::Lines(group) => {
-                for one in group {
-                    let outcome = one.settled(&self.app).await;
+                for outcome in settled(&self.app, group).await {
                     self.accepted += u64::from(outcome.is_ok());
                     write_result(&mut text, self.index, &outcome);
                     text.push(b'\n');
