@@ -84,14 +84,14 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Where the next message that is not stored lies, or lay.
+    /// Where the next message lies that is not stored.
     fn next(&self) -> i64 {
-        self.committed.unwrap_or(self.begin)
+        self.committed.map_or(self.begin, |committed| committed.max(self.begin))
     }
 
     /// Messages that wait.
     pub(crate) fn waiting(&self) -> u64 {
-        u64::try_from(self.end - self.next().max(self.begin)).unwrap_or(0)
+        u64::try_from(self.end - self.next()).unwrap_or(0)
     }
 
     /// Whether one of those that wait is older than was asked for.
@@ -126,19 +126,38 @@ impl LogPosition {
         Ok(places)
     }
 
-    /// Where the messages from an instant on begin; the end where there are none.
+    /// Where the messages from an instant on begin; the end where there are none. Partitions that do not tell are
+    /// left out.
     fn young_now(&self, ends: &Offsets, since_ms: i64) -> KafkaResult<Offsets> {
+        let (mut young, none) = self.found_since(ends, since_ms)?;
+        // A broker looks in one segment only. Where that holds nothing but records deleted by request, it finds
+        // none from the beginning of time on either, and says nothing of those in the next one.
+        let (all, _) = self.found_since(&none, 0)?;
+        young.extend(none.into_iter().filter(|(partition, _)| all.contains_key(partition)));
+        Ok(young)
+    }
+
+    /// The first offsets from an instant on; and the ends of the partitions that have none.
+    fn found_since(&self, ends: &Offsets, since_ms: i64) -> KafkaResult<(Offsets, Offsets)> {
+        let (mut found, mut none) = (Offsets::new(), Offsets::new());
+        if ends.is_empty() {
+            return Ok((found, none));
+        }
         let mut asked = list(ends);
         asked.set_all_offsets(Offset::Offset(since_ms))?;
-        let found = self.inner.offsets_for_times(asked, TIMEOUT)?;
-        let told = found.elements();
-        let told = told.iter().filter(|one| one.error().is_ok());
-        Ok(told
-            .filter_map(|one| {
-                let end = *ends.get(&one.partition())?;
-                Some((one.partition(), one.offset().to_raw().filter(|at| *at >= 0).unwrap_or(end)))
-            })
-            .collect())
+        for one in self.inner.offsets_for_times(asked, TIMEOUT)?.elements() {
+            let (partition, end) = (one.partition(), ends.get(&one.partition()).copied());
+            match (one.error(), one.offset(), end) {
+                (Ok(()), Offset::Offset(offset), _) => {
+                    found.insert(partition, offset);
+                }
+                (Ok(()), Offset::End, Some(end)) => {
+                    none.insert(partition, end);
+                }
+                _ => {}
+            }
+        }
+        Ok((found, none))
     }
 
     /// Every partition's place, by number, and where messages from `since_ms` on begin. `None` when the broker
@@ -207,5 +226,6 @@ mod tests {
         assert!(!place(Some(20), 0, 20, Some(20)).is_old());
         assert!(place(Some(19), 0, 20, Some(20)).is_old());
         assert!(!place(Some(5), 0, 20, None).is_old());
+        assert!(!place(Some(5), 8, 20, Some(8)).is_old(), "what is gone does not wait");
     }
 }
