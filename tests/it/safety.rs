@@ -6,6 +6,7 @@ use clap::{CommandFactory, Parser};
 use nsys::cli::Cli;
 use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Arguments of the commands that want some, or that would otherwise take long or reach beyond the stack.
@@ -47,6 +48,8 @@ const ARGUMENTS: &[(&str, &[&str])] = &[
 ];
 /// What nsys starts itself, and nobody types.
 const INTERNAL: [&str; 2] = ["generate", "supervise"];
+/// Commands that run at once.
+const AT_ONCE: usize = 4;
 /// Nothing takes longer than that without being asked to; what does is ended.
 const LONGEST: Duration = Duration::from_secs(20);
 
@@ -144,6 +147,38 @@ fn topics(place: &Place) -> String {
     place.json(&["kafka", "topics"]).to_string()
 }
 
+/// The processes of the parts.
+fn pids(place: &Place) -> String {
+    let ps = place.json(&["ps"]);
+    let parts = ps["parts"].as_array().unwrap().iter();
+    parts.map(|one| format!("{} {} {}\n", one["name"], one["pid"], one["container"])).collect()
+}
+
+/// Runs every command, a few at a time, because most of them wait. What each said, by its words.
+fn run_all(command: impl Fn(&[&str]) -> Command + Sync) -> String {
+    let (all, next) = (commands(), AtomicUsize::new(0));
+    let work = || {
+        let mut said = String::new();
+        while let Some(words) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            said.push_str(&format!("nsys {}: {}\n", words.join(" "), text(&run(command(&words)))));
+        }
+        said
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|one| one.join().unwrap()).collect()
+    })
+}
+
+/// Names the first line that is another one than before.
+fn same(before: &[String], after: &[String], said: &str) {
+    for (then, now) in before.iter().zip(after) {
+        let changed = then.lines().zip(now.lines()).find(|(then, now)| then != now);
+        assert!(then == now, "something changed, first {changed:?}\n{said}");
+    }
+}
+
 /// Everything that a visitor could have changed.
 fn everything(place: &Place) -> [String; 5] {
     [
@@ -185,16 +220,8 @@ fn on_a_stack_of_somebody_else(place: &Place) {
     }
     let visits = Place::new();
     let before = everything(place);
-    for command in commands() {
-        let words: Vec<&str> = command.iter().map(String::as_str).collect();
-        let output = run(visitor(place, &visits, &words));
-        assert!(
-            everything(place) == before,
-            "nsys {} changed something: {}",
-            command.join(" "),
-            text(&output)
-        );
-    }
+    let said = run_all(|words| visitor(place, &visits, words));
+    same(&before, &everything(place), &said);
     // Not by a yes either: the plan itself is refused.
     for words in [
         vec!["up", "--migrate", "--yes", "--timeout", "5s"],
@@ -209,8 +236,8 @@ fn on_a_stack_of_somebody_else(place: &Place) {
         let output = run(visitor(place, &visits, &words));
         assert_eq!(output.status.code(), Some(4), "{words:?}: {}", text(&output));
         assert!(text(&output).contains("orders"), "{words:?} does not say whose it is: {}", text(&output));
-        assert!(everything(place) == before, "nsys {} changed something: {}", words.join(" "), text(&output));
     }
+    same(&before, &everything(place), "");
     an_empty_database_is_prepared_by_a_plan(place, &visits);
     sql(place, "DROP DATABASE shop");
     redis(place, &["DEL", "cart:1"]);
@@ -251,25 +278,10 @@ fn an_empty_database_is_prepared_by_a_plan(place: &Place, visits: &Place) {
 
 fn under_read_only(place: &Place) {
     sql(place, "DELETE FROM users");
-    let seen =
-        || (dump(place, "notifications", OURS), topics(place), keys(place), place.json(&["ps"]).to_string());
-    let quiet = |(rows, topics, keys, ps): (String, String, Vec<String>, String)| {
-        // Uptimes grow.
-        let parts: serde_json::Value = serde_json::from_str(&ps).unwrap();
-        let pids: Vec<_> = parts["parts"].as_array().unwrap().iter().map(|one| one["pid"].clone()).collect();
-        (rows, topics, keys, pids)
-    };
-    let before = quiet(seen());
-    for command in commands() {
-        let words: Vec<&str> = command.iter().map(String::as_str).collect();
-        let output = run(place.command(&[&words[..], &["--read-only"]].concat()));
-        assert!(
-            quiet(seen()) == before,
-            "nsys --read-only {} changed something: {}",
-            command.join(" "),
-            text(&output)
-        );
-    }
+    let seen = || [dump(place, "notifications", OURS), topics(place), keys(place).join("\n"), pids(place)];
+    let before = seen();
+    let said = run_all(|words| place.command(&[words, &["--read-only"]].concat()));
+    same(&before, &seen(), &said);
     for words in [vec!["token"], vec!["user", "list"], vec!["dlq", "list"], vec!["export", "notifications"]] {
         let output = run(place.command(&[&words[..], &["--read-only"]].concat()));
         assert_eq!(output.status.code(), Some(4), "{words:?}: {}", text(&output));
@@ -283,10 +295,7 @@ fn on_a_protected_stack(place: &Place) {
         command.env("NSYS_STACK__PROTECTED", "true");
         run(command)
     };
-    let ps = place.json(&["ps"]);
-    let pids = |ps: &serde_json::Value| {
-        ps["parts"].as_array().unwrap().iter().map(|one| one["pid"].to_string()).collect::<Vec<_>>()
-    };
+    let before = pids(place);
     for words in [
         vec!["down", "--volumes", "--yes"],
         vec!["down"],
@@ -303,7 +312,7 @@ fn on_a_protected_stack(place: &Place) {
         let output = protected(&words);
         assert_eq!(output.status.code(), Some(4), "{words:?}: {}", text(&output));
         assert!(text(&output).contains(&format!("--confirm {}", place.name)), "{words:?}: {}", text(&output));
-        assert_eq!(pids(&place.json(&["ps"])), pids(&ps), "{words:?}");
+        assert_eq!(pids(place), before, "{words:?}");
     }
     assert_eq!(sql(place, "SELECT count(*) FROM notifications"), "0", "the data is not what it was");
     let wrong = protected(&["down", "--volumes", "--yes", "--confirm", "another"]);
