@@ -4,12 +4,13 @@
 //! - `source`: one file for each part that is asked; tells [`Stamped`] updates on a bounded channel
 //! - [`state`]: what is known and shown; pure, never names a terminal or a client
 //! - `view`: draws the state; never names a client
-//! - [`keys`]: the table of bindings, which is the help too
+//! - [`key`]: a key, whatever terminal it came from; [`keys`]: the table of bindings, which is the help too
 //! - `screen`: the terminal, the loop, commands that run, recordings
 //!
 //! `tests/it/tidy.rs` holds the borders.
 
 pub mod bench;
+pub mod key;
 pub mod keys;
 mod lines;
 mod screen;

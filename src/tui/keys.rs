@@ -1,43 +1,7 @@
 //! Which key does what: the help and the bindings are this one table.
 
+use super::key::Press;
 use super::state::{Action, Pane};
-
-/// A key, as the state sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Press {
-    /// A character.
-    Char(char),
-    /// A character with Ctrl.
-    Ctrl(char),
-    /// Enter.
-    Enter,
-    /// Escape.
-    Esc,
-    /// Tab.
-    Tab,
-    /// Shift-Tab.
-    BackTab,
-    /// Backspace.
-    Backspace,
-    /// Delete.
-    Delete,
-    /// Arrow up.
-    Up,
-    /// Arrow down.
-    Down,
-    /// Arrow left.
-    Left,
-    /// Arrow right.
-    Right,
-    /// Page up.
-    PageUp,
-    /// Page down.
-    PageDown,
-    /// Home.
-    Home,
-    /// End.
-    End,
-}
 
 /// Under which heading the help shows a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Keys and clicks of the terminal as the state sees them.
 
-use super::super::keys::Press;
+use super::super::key::Press;
 use super::super::state::{Action, Effect, Overlay, State};
 use super::super::view::Hit;
 use crossterm::event::{

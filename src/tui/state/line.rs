@@ -1,6 +1,6 @@
 //! One line that is typed: text, a cursor, and the usual keys.
 
-use super::super::keys::Press;
+use super::super::key::Press;
 
 /// The line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The command palette: a line that is typed, and the commands of nsys that fit it.
 
-use super::super::keys::Press;
+use super::super::key::Press;
 use super::line::Line;
 
 /// A command of nsys.

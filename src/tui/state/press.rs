@@ -2,7 +2,8 @@
 
 mod command;
 
-use super::super::keys::{self, Press};
+use super::super::key::Press;
+use super::super::keys;
 use super::filter::Filter;
 use super::grid::Grid;
 use super::line::Line;

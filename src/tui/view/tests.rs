@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::tui::bench::second;
-use crate::tui::keys::Press;
+use crate::tui::key::Press;
 use crate::tui::state::intent::Question;
 use crate::tui::state::palette::Known;
 use crate::tui::state::session::{Run, Session, Shown};

@@ -6,7 +6,7 @@ use super::super::palette::{Outcome, words};
 use super::super::session::Session;
 use super::super::{Effect, Overlay, Pane, State};
 use crate::render::Tone;
-use crate::tui::keys::Press;
+use crate::tui::key::Press;
 
 /// Lines that one page of a detail is.
 const PAGE: usize = 10;
