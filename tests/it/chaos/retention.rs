@@ -33,13 +33,40 @@ async fn the_log_loses_nothing_that_was_acknowledged() {
 }
 
 /// Every process of a part, the ones it started too.
-fn signal_all(place: &Place, part: &str, signal: Signal) {
+fn processes(place: &Place, part: &str) -> Vec<Pid> {
     let pid = running(place, part);
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
-    for one in std::iter::once(pid).chain(children) {
+    std::iter::once(pid).chain(children).filter_map(Pid::from_raw).collect()
+}
+
+fn signal_all(place: &Place, part: &str, signal: Signal) {
+    for pid in processes(place, part) {
         // A child may end meanwhile.
-        let _ = kill_process(Pid::from_raw(one).unwrap(), signal);
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// A part that stands still with all its processes, until this goes: also when the test fails meanwhile,
+/// since a process that is stopped outlives its stack.
+struct Frozen(Vec<Pid>);
+
+impl Frozen {
+    fn new(place: &Place, part: &str) -> Self {
+        let pids = processes(place, part);
+        for pid in &pids {
+            let _ = kill_process(*pid, Signal::STOP);
+        }
+        Self(pids)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            // A child may have ended meanwhile.
+            let _ = kill_process(*pid, Signal::CONT);
+        }
     }
 }
 
@@ -214,7 +241,7 @@ async fn a_hole_is_told(client: &Client, place: &Place) {
 
 /// What the balancers ask does not ask PostgreSQL.
 async fn accepting_goes_on_without_postgresql(client: &Client, place: &Place) {
-    signal_all(place, "postgres", Signal::STOP);
+    let frozen = Frozen::new(place, "postgres");
     for _ in 0..5 {
         let ready = client.get("/health/readiness").await.unwrap();
         assert_eq!(ready.status, 200, "{ready:?}");
@@ -226,6 +253,6 @@ async fn accepting_goes_on_without_postgresql(client: &Client, place: &Place) {
         (503, &json!("down")),
         "{health:?}"
     );
-    signal_all(place, "postgres", Signal::CONT);
+    drop(frozen);
     client.until("SELECT count(*) FROM notifications WHERE payload ->> 'title' = 'without'", "5").await;
 }
