@@ -310,11 +310,11 @@ mod tests {
 
     #[test]
     fn nothing_of_the_users_k6_reaches_it() {
-        let pairs = environment(Path::new("/work/k6"), Path::new("/work/plan.json"), 99).pairs();
+        let pairs = environment(Path::new("/run/k6"), Path::new("/run/plan.json"), 99).pairs();
         let of_k6: Vec<_> = pairs.iter().filter(|(name, _)| name.starts_with("K6_")).collect();
         assert_eq!(of_k6.len(), 5, "{pairs:?}");
         let home = |name: &str| pairs.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str());
-        assert_eq!((home("HOME"), home("XDG_CONFIG_HOME")), (Some("/work/k6"), None));
+        assert_eq!((home("HOME"), home("XDG_CONFIG_HOME")), (Some("/run/k6"), None));
     }
 
     #[test]
