@@ -60,15 +60,15 @@ async fn ask(layout: &Layout, request: &Request) -> Result<Option<Vec<Record>>> 
     Ok(exchange(layout, request).await?.map(|reply| reply.parts))
 }
 
-/// How the parts that run now were started; nothing when no supervisor runs, or one of an older nsys,
-/// which does not tell.
+/// How the parts that run now were started, none when no supervisor runs; `None` when the supervisor is of
+/// an older nsys, which cannot be asked.
 ///
 /// # Errors
 /// As [`parts`].
-pub async fn specs(layout: &Layout) -> Result<Vec<Spec>> {
+pub async fn specs(layout: &Layout) -> Result<Option<Vec<Spec>>> {
     match exchange(layout, &Request::Specs).await {
-        Ok(reply) => Ok(reply.map(|reply| reply.specs).unwrap_or_default()),
-        Err(error) if error.message.starts_with("no request") => Ok(Vec::new()),
+        Ok(reply) => Ok(Some(reply.map(|reply| reply.specs).unwrap_or_default())),
+        Err(error) if error.message.starts_with("no request") => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -202,6 +202,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let never = Layout::new(dir.path(), "never");
         assert!(ask(&never, &Request::Ps).await.unwrap().is_none());
-        assert!(specs(&never).await.unwrap().is_empty());
+        assert_eq!(specs(&never).await.unwrap(), Some(Vec::new()));
     }
 }

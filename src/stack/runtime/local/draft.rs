@@ -1,7 +1,7 @@
 //! What `up` would do to the parts that the service stands on, compared with how they run now. Nothing
 //! is started or written here.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::stack::parts::{self, Known};
 use crate::stack::runtime::{Restart, Wanted};
 use crate::stack::spec::{Record, Spec, State};
@@ -21,7 +21,14 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) async fn new(stack: &Stack, wanted: &Wanted) -> Result<Self> {
-        let known = control::specs(&stack.layout).await?;
+        // An older supervisor starts parts in another directory and with another environment: half a stack
+        // of each would be neither.
+        let Some(known) = control::specs(&stack.layout).await? else {
+            return Err(Error::refused(
+                "this stack was started by an older nsys, whose supervisor still runs",
+            )
+            .hint("nsys down, then nsys up; the data stays"));
+        };
         let running = control::parts(&stack.layout).await?;
         let chosen = |part: &str| wanted.choice.wants(part, !parts::OPTIONAL.contains(&part));
         let names: Vec<_> =
