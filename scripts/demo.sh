@@ -8,7 +8,7 @@ nsys=${CARGO_TARGET_DIR:-target}/demo/nsys
 "$nsys" setup
 trap '"$nsys" down' EXIT
 "$nsys" up --runtime local
-"$nsys" health
+"$nsys" health --wait 60s
 measure() {
   code=0
   "$nsys" loadtest incremental --quick || code=$?

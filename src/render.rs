@@ -173,7 +173,17 @@ impl Out {
     pub fn json<T: Serialize>(&self, value: &T) -> Result<()> {
         let text = serde_json::to_string_pretty(value)
             .map_err(|cause| Error::failed(format!("cannot write the answer as JSON: {cause}")))?;
-        self.line(&text)
+        self.line(&clean::json(&text))
+    }
+
+    /// Writes a value as JSON on a line of its own.
+    ///
+    /// # Errors
+    /// As [`Out::report`].
+    pub fn json_line<T: Serialize>(&self, value: &T) -> Result<()> {
+        let text = serde_json::to_string(value)
+            .map_err(|cause| Error::failed(format!("cannot write the answer as JSON: {cause}")))?;
+        self.line(&clean::json(&text))
     }
 
     /// Writes one line (or block) of data, control characters of strangers shown as escapes.

@@ -212,6 +212,14 @@ pub fn mask_text(text: &str) -> String {
 
 /// A word that is an address or holds one, without its password.
 fn mask_word(word: &str) -> String {
+    // A list of addresses is one word.
+    if word.matches("://").count() > 1 {
+        return word.split(',').map(mask_address).collect::<Vec<_>>().join(",");
+    }
+    mask_address(word)
+}
+
+fn mask_address(word: &str) -> String {
     let Some(start) = word.find("://").map(|at| at + 3) else { return word.to_owned() };
     let (scheme, rest) = (&word[..start], &word[start..]);
     let rest = match credentials(scheme, rest) {
@@ -239,23 +247,44 @@ fn credentials(scheme: &str, rest: &str) -> Option<(usize, usize)> {
     let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let at = rest[..authority].rfind('@').or_else(|| {
         let (_, port) = rest[..authority].rsplit_once(':')?;
-        let is_port =
-            scheme.starts_with("http") && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        let is_port = is_http(scheme) && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
         if is_port { None } else { rest.rfind('@') }
     })?;
     match rest[..at].find(':') {
         Some(colon) => Some((colon + 1, at)),
         // A token in place of a name.
-        None if scheme.starts_with("http") => Some((0, at)),
+        None if is_http(scheme) => Some((0, at)),
         None => None,
     }
 }
 
-/// Parameters of an address that are secrets.
+fn is_http(scheme: &str) -> bool {
+    scheme.ends_with("http://") || scheme.ends_with("https://")
+}
+
+/// Parameters of an address that are secrets, in lower case.
+const SECRET_PARAMETERS: [&str; 14] = [
+    "password",
+    "passwd",
+    "pwd",
+    "sslpassword",
+    "token",
+    "access_token",
+    "auth",
+    "key",
+    "apikey",
+    "api_key",
+    "api-key",
+    "secret",
+    "sig",
+    "signature",
+];
+
+/// An address without the values of its secret parameters.
 fn mask_queries(rest: &str) -> String {
     let Some((path, query)) = rest.split_once('?') else { return rest.to_owned() };
     let one = |pair: &str| match pair.split_once('=') {
-        Some((name, _)) if ["password", "sslpassword", "token", "access_token"].contains(&name) => {
+        Some((name, _)) if SECRET_PARAMETERS.contains(&name.to_lowercase().as_str()) => {
             format!("{name}={MASK}")
         }
         _ => pair.to_owned(),
@@ -279,6 +308,10 @@ mod tests {
         assert_eq!(secret.reveal().as_str(), Some("hunter2"));
         let open = Guarded::new("channels.sms_url", "https://me:hunter2@gateway/send".into());
         assert_eq!(open.shown().as_str(), Some("https://me:***@gateway/send"));
+        let gateway = Guarded::new("channels.sms_url", "https://gw/send?to=1&ApiKey=hunter2".into());
+        assert_eq!(gateway.shown().as_str(), Some("https://gw/send?to=1&ApiKey=***"));
+        assert_eq!(mask_word("redis://:a@h1,redis://:b@h2"), "redis://:***@h1,redis://:***@h2");
+        assert_eq!(mask_word("url=https://hunter2@h"), "url=https://***@h");
         assert_eq!(Guarded::new("db.read_url", "none".into()).shown().as_str(), Some("none"));
         assert_eq!(Guarded::new("db.pool_size", 20.into()).to_string(), "20");
     }

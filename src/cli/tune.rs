@@ -85,7 +85,7 @@ pub struct TuneDbArgs {
     /// Only statements executed since this snapshot; `latest` means the newest
     #[arg(long, value_name = "SNAPSHOT", requires = "suggest")]
     pub since: Option<String>,
-    /// Drop indexes that no read used since the statistics began
+    /// Drop indexes that nobody used for long enough; the schema keeps its own
     #[arg(long, conflicts_with_all = ["indexes", "suggest"])]
     pub drop_unused: bool,
     /// How long an index must have been unused, by the primary and by a replica that serves reads

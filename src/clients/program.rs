@@ -18,7 +18,8 @@ pub enum Purpose {
     Load,
     /// Fetches, builds or installs: home, proxies, indexes.
     Setup,
-    /// Talks to a container engine or a cluster: the way there.
+    /// Talks to a container engine or a cluster: the way there and to its registry, with the helpers that
+    /// hold its credentials.
     Engine,
     /// Is the user's own, or nsys again: everything.
     User,
@@ -59,8 +60,30 @@ impl Purpose {
                 &["XDG_", "PIP_", "UV_", "MAVEN_", "MVN_", "GO"],
             ),
             Self::Engine => (
-                &["PATH", "HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK", "KUBECONFIG"],
-                &["DOCKER_"],
+                &[
+                    "PATH",
+                    "HOME",
+                    "USER",
+                    "XDG_CONFIG_HOME",
+                    "XDG_DATA_HOME",
+                    "XDG_RUNTIME_DIR",
+                    "DBUS_SESSION_BUS_ADDRESS",
+                    "GNUPGHOME",
+                    "PASSWORD_STORE_DIR",
+                    "SSH_AUTH_SOCK",
+                    "SSL_CERT_FILE",
+                    "SSL_CERT_DIR",
+                    "KUBECONFIG",
+                    "HTTP_PROXY",
+                    "HTTPS_PROXY",
+                    "ALL_PROXY",
+                    "NO_PROXY",
+                    "http_proxy",
+                    "https_proxy",
+                    "all_proxy",
+                    "no_proxy",
+                ],
+                &["DOCKER_", "CONTAINER_", "AWS_"],
             ),
             Self::User => (&[], &[""]),
         };
@@ -203,11 +226,11 @@ mod tests {
     fn tools_get_the_way_to_what_they_talk_to() {
         let engine = names(Purpose::Engine);
         assert!(
-            ["HOME", "DOCKER_HOST"].iter().all(|name| engine.iter().any(|one| one == name)),
+            ["HOME", "DOCKER_HOST", "https_proxy"].iter().all(|name| engine.iter().any(|one| one == name)),
             "{engine:?}"
         );
         assert!(
-            !engine.iter().any(|name| name.starts_with("COMPOSE_") || name == "https_proxy"),
+            !engine.iter().any(|name| name.starts_with("COMPOSE_") || name == "LD_PRELOAD"),
             "{engine:?}"
         );
         let setup = names(Purpose::Setup);

@@ -332,7 +332,7 @@ pub(super) async fn health(stack: &Stack, args: HealthArgs, out: Out) -> Result<
         if status == Status::Ok || Instant::now() >= deadline {
             let down: Vec<_> = components
                 .iter()
-                .filter(|one| one.status == Status::Down)
+                .filter(|one| matches!(one.status, Status::Down | Status::Unknown))
                 .map(|one| one.name.clone())
                 .collect();
             out.report(&Health { status, components })?;

@@ -1,7 +1,7 @@
 //! `nsys watch`: the dashboard on a terminal, one line a second elsewhere.
 
 use crate::cli::{Asking, Cli, Preview, WatchArgs, translated};
-use crate::error::{Context, Result};
+use crate::error::Result;
 use crate::render::{Out, OutputFormat};
 use crate::stack::Stack;
 use crate::tui::state::intent::{Intent, Question};
@@ -32,7 +32,7 @@ pub(super) async fn watch(stack: &Stack, args: WatchArgs, read_only: bool, out: 
         if out.format() == OutputFormat::Text {
             return out.line(text);
         }
-        out.line(&serde_json::to_string(object).context("cannot write the line")?)
+        out.json_line(object)
     })
     .await
 }

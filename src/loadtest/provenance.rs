@@ -53,12 +53,13 @@ pub fn kept(dir: &Path) -> Result<BTreeMap<usize, LevelResult>> {
             serde_json::from_str(&text).with_context(|| format!("{name} of {} is damaged", dir.display()))?;
         levels.insert(level.level, level);
     }
-    if levels.is_empty()
-        && let Ok(text) = std::fs::read_to_string(dir.join(WHOLE))
-    {
+    // A run of an older version that was resumed has its first levels in this file alone.
+    if let Ok(text) = std::fs::read_to_string(dir.join(WHOLE)) {
         let run: crate::domain::run::Run = serde_json::from_str(&text)
             .with_context(|| format!("{WHOLE} of {} is damaged", dir.display()))?;
-        levels.extend(run.levels.into_iter().map(|level| (level.level, level)));
+        for level in run.levels {
+            levels.entry(level.level).or_insert(level);
+        }
     }
     Ok(levels)
 }

@@ -19,6 +19,24 @@ pub fn cell(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
 }
 
+/// JSON in which the control characters that its syntax lets stand are escapes, as its readers take them.
+#[must_use]
+pub fn json(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|one| is_unsafe(one) && one != '\n') {
+        return Cow::Borrowed(text);
+    }
+    let mut clean = String::with_capacity(text.len());
+    for one in text.chars() {
+        if is_unsafe(one) && one != '\n' {
+            // All of them are in the basic plane: one unit each.
+            clean.push_str(&format!("\\u{:04x}", u32::from(one)));
+        } else {
+            clean.push(one);
+        }
+    }
+    Cow::Owned(clean)
+}
+
 /// The columns that text takes on a terminal, colours left out. A character of East Asian scripts takes
 /// two.
 #[must_use]
@@ -63,6 +81,15 @@ mod tests {
         assert_eq!(visible("\u{1b}[2J\u{1b}]0;owned\u{7}x"), "\\u{1b}[2J\\u{1b}]0;owned\\u{7}x");
         assert_eq!(visible("a\u{202e}b\r"), "a\\u{202e}b\\r");
         assert_eq!(visible("two\nlines\tand ü"), "two\nlines\tand ü");
+    }
+
+    #[test]
+    fn json_stays_json() {
+        let odd = "a\u{202e}b\u{7f}c\u{9b}2J\n";
+        let text = serde_json::to_string_pretty(&serde_json::json!({"name": odd})).unwrap();
+        let clean = json(&text);
+        assert_eq!(visible(&clean), clean);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&clean).unwrap()["name"], odd);
     }
 
     #[test]

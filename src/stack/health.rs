@@ -175,7 +175,7 @@ async fn component(stack: &Stack, name: &str, records: &[Record]) -> Component {
             let record = records.iter().find(|record| record.name == name);
             let hint = match record {
                 _ if stack.runtime == super::Runtime::External => match name.as_str() {
-                    "schema" | "topics" => format!("nsys up --only {name}"),
+                    "schema" | "topics" => "nsys up --migrate".to_owned(),
                     _ => "check its address: nsys config show".to_owned(),
                 },
                 _ if records.is_empty() => "nsys up".to_owned(),
