@@ -105,8 +105,8 @@ fn redis_facts(
     let window = before.zip(after).map(|(before, after)| after.since(before));
     let misses = known.value("misses_per_s").map(|rate| rate * seconds);
     // Marks of changed rows expire too, and say nothing of what is read.
-    let marks = known.value("marks_per_s").unwrap_or_default() * seconds;
-    let expired = window.map(|one| (one.expired as f64 - marks).max(0.0));
+    let marks = known.value("marks_per_s").map(|rate| rate * seconds);
+    let expired = window.zip(marks).map(|(one, marks)| (one.expired as f64 - marks).max(0.0));
     let grown = before.zip(after).map(|(before, after)| after.keys as f64 - before.keys as f64);
     let ratio = |part: Option<f64>| {
         let misses = misses.filter(|misses| *misses > 0.0);

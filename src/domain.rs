@@ -1,5 +1,6 @@
 //! Plain data and arithmetic. No I/O, no drivers, no runtime.
 
+pub mod address;
 pub mod advice;
 pub mod cache;
 pub mod calibration;
@@ -25,6 +26,7 @@ pub mod partitioner;
 pub mod pod;
 pub mod preflight;
 pub mod progress;
+pub mod questions;
 pub mod recompute;
 pub mod request;
 pub mod run;

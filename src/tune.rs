@@ -234,7 +234,7 @@ async fn more_partitions(stack: &Stack, total: u32, force: bool) -> Result<Plan>
         .await
         .map_err(|error| error.hint("nsys health"))?;
     if lag.is_empty() {
-        return Err(Error::failed(format!("there is no topic {topic}")).hint("nsys up"));
+        return Err(Error::usage(format!("there is no topic {topic}")).hint("nsys kafka topics lists them"));
     }
     let group = kafka::group(&brokers, topics::WORKER_GROUP, PATIENCE).await?;
     let known = partitions::Topic {

@@ -302,6 +302,11 @@ impl Metrics {
             let _ = inner.cache_hits.get_or_create(&PatternLabels { cache_key_pattern: pattern });
             let _ = inner.cache_misses.get_or_create(&PatternLabels { cache_key_pattern: pattern });
         }
+        let changed =
+            CacheEventLabels { cache_key_pattern: nsys_contract::keys::NOTIFICATION, event: "changed" };
+        let _ = inner.cache_events.get_or_create(&changed);
+        // Without the series, "nothing was refused" could not be told from "not counted".
+        let _ = inner.shed.get_or_create(&ReasonLabels { reason: "in_flight" });
     }
 
     /// The text that Prometheus scrapes.

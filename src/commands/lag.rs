@@ -89,10 +89,12 @@ pub(super) async fn lag(stack: &Stack, args: &LagArgs, out: Out) -> Result<()> {
     let name = args.group.as_deref().unwrap_or(topics::WORKER_GROUP);
     let (group, offsets) =
         kafka::group_offsets(&brokers, name, PATIENCE).await.map_err(|error| error.hint("nsys health"))?;
-    if args.group.is_some() && offsets.is_empty() && group.state == "Dead" {
-        return Err(
-            Error::usage(format!("there is no consumer group {name}")).hint("nsys kafka groups lists them")
-        );
+    if offsets.is_empty() && !group.exists() {
+        let hint = match &args.group {
+            Some(_) => "nsys kafka groups lists them",
+            None => "nsys kafka groups lists them; nsys lag --group NAME shows another one",
+        };
+        return Err(Error::usage(format!("there is no consumer group {name}")).hint(hint));
     }
     let times = waiting_since(&brokers, &offsets, name == topics::WORKER_GROUP).await?;
     let now_ms = jiff::Timestamp::now().as_millisecond();

@@ -13,7 +13,9 @@ pub(super) type Ends = Vec<PartitionLag>;
 
 pub(super) async fn ends(stack: &Stack) -> Option<Ends> {
     let wanted = [topics::NOTIFICATIONS.to_owned()];
-    kafka::lag(&stack.endpoints.brokers(), topics::WORKER_GROUP, &wanted, PATIENCE).await.ok()
+    let found = kafka::lag(&stack.endpoints.brokers(), topics::WORKER_GROUP, &wanted, PATIENCE).await.ok();
+    // A topic that is not there has no lag, not one of 0.
+    found.filter(|all| !all.is_empty())
 }
 
 pub(super) async fn facts(stack: &Stack, before: Option<&Ends>, seconds: f64) -> Facts {
@@ -27,7 +29,11 @@ fn of(before: Option<&Ends>, now: Option<&Ends>, group: Option<&Group>, seconds:
     let offsets = "offsets of the topic notifications and of the group notification-workers";
     let written = before.zip(now).map(|(before, now)| written(before, now));
     let per_s = written.as_ref().map(|all| all.iter().sum::<f64>() / seconds);
+    // Nobody reads for a group that is not there: no messages are nothing to keep up with then.
+    let missing = group.is_some_and(|group| !group.exists()) && now.is_some_and(|now| !committed(now));
+    let group = group.filter(|_| !missing);
     let lag = now.map(|now| now.iter().map(|one| one.lag as f64).sum::<f64>());
+    let lag = lag.filter(|lag| *lag > 0.0 || !missing);
     facts.put("lag_end", lag, "Kafka", offsets);
     facts.put("written_per_s", per_s, "Kafka", offsets);
     facts.put(
@@ -38,19 +44,23 @@ fn of(before: Option<&Ends>, now: Option<&Ends>, group: Option<&Group>, seconds:
     );
     let skew = written.as_ref().map(|all| {
         let (most, sum) = (all.iter().copied().fold(0.0, f64::max), all.iter().sum::<f64>());
-        if sum > 0.0 { most * all.len() as f64 / sum } else { 1.0 }
+        (sum > 0.0).then(|| most * all.len() as f64 / sum)
     });
-    facts.put(
-        "publish_skew",
-        skew,
-        "Kafka",
-        format!("{offsets}: most written to one partition, over the mean"),
-    );
+    let query = format!("{offsets}: most written to one partition, over the mean");
+    match skew {
+        Some(None) => facts.skip("publish_skew", query, "nothing was written in this time"),
+        skew => facts.put("publish_skew", skew.flatten(), "Kafka", query),
+    }
     let members = group.map(|group| group.members.len() as f64);
     let share = members.zip(now).map(|(members, now)| members / now.len().max(1) as f64);
     facts.put("workers_per_partition", share, "Kafka", "members of the group over partitions");
     worst_worker(&mut facts, now, group, per_s);
     facts
+}
+
+/// Whether the group ever committed on any of them.
+fn committed(now: &Ends) -> bool {
+    now.iter().any(|one| one.committed.is_some())
 }
 
 fn behind(lag: Option<f64>, per_s: Option<f64>) -> Option<f64> {
@@ -150,6 +160,20 @@ mod tests {
         let facts = of(Some(&before), Some(&now), Some(&group(&[&[0, 1, 2]])), 10.0);
         assert!(value(&facts, "publish_skew") > 2.5);
         assert!(facts.get("worker_lag_ratio").unwrap().skipped);
+    }
+
+    #[test]
+    fn a_group_that_is_not_there_has_no_lag_and_no_idle_workers() {
+        let empty: Ends = vec![PartitionLag::new(topics::NOTIFICATIONS, 0, None, 0, 0)];
+        let missing = Group { state: Group::DEAD.into(), ..Group::default() };
+        let facts = of(Some(&empty), Some(&empty), Some(&missing), 10.0);
+        for name in ["lag_end", "behind_s", "workers_per_partition", "worker_lag_ratio"] {
+            let fact = facts.get(name).unwrap();
+            assert!(fact.value.is_none() && !fact.skipped, "{name}: {fact:?}");
+        }
+        // What waits for it does wait.
+        let full = vec![PartitionLag::new(topics::NOTIFICATIONS, 0, None, 0, 7)];
+        assert_eq!(of(Some(&empty), Some(&full), Some(&missing), 10.0).value("lag_end"), Some(7.0));
     }
 
     #[test]

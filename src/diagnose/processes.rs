@@ -112,15 +112,17 @@ pub(super) fn facts(before: &Counters, after: &Counters, known: &Facts, seconds:
     let own: f64 = pair(before, after, |_| true).map(|(_, one, two)| (two.cpu_s - one.cpu_s).max(0.0)).sum();
     let own = own / seconds / cores * 100.0;
     facts.put("parts_cpu_pct", Some(own), "/proc", "CPU time of all parts of the stack, of all cores");
+    // Where no replica was seen, the sum of none is no 0 that was measured.
+    let seen = pair(before, after, is_service).next().is_some();
     let service: f64 =
         pair(before, after, is_service).map(|(_, one, two)| (two.cpu_s - one.cpu_s).max(0.0)).sum();
     let service = service / seconds / cores * 100.0;
-    facts.put("service_cpu_pct", Some(service), "/proc", "CPU time of all replicas, of all cores");
+    facts.put("service_cpu_pct", seen.then_some(service), "/proc", "CPU time of all replicas, of all cores");
     let memory: u64 =
         after.parts.iter().filter(|(name, _)| is_service(name)).map(|(_, one)| one.rss_bytes).sum();
     facts.put(
         "service_memory_mb",
-        Some(memory as f64 / f64::from(1 << 20)),
+        seen.then_some(memory as f64 / f64::from(1 << 20)),
         "/proc",
         "resident memory of all replicas",
     );
@@ -180,7 +182,8 @@ fn cpu_wait(before: &Counters, after: &Counters) -> Option<f64> {
 
 fn logs(facts: &mut Facts, before: &Counters, after: &Counters, known: &Facts, seconds: f64) {
     let written = pair(before, after, is_service).map(|(_, one, two)| Some(log_growth(one, two)? as f64));
-    let per_s = written.sum::<Option<f64>>().map(|bytes| bytes / seconds);
+    let written = written.reduce(|sum, one| Some(sum? + one?)).flatten();
+    let per_s = written.map(|bytes| bytes / seconds);
     let query = "growth of the service's log files";
     facts.put("log_bytes_per_s", per_s, "log files", query);
     let rate = known.value("request_rate").map(|rate| rate.max(1.0));
@@ -280,6 +283,22 @@ mod tests {
             (one.log_bytes, one.log_aside) = (Some(25_000), Some((30_000, std::time::UNIX_EPOCH)));
         });
         assert_eq!(facts(&before, &moved, &known, 10.0).value("log_bytes_per_s"), Some(3_500.0));
+    }
+
+    #[test]
+    fn of_no_replica_there_is_no_cpu_and_no_memory() {
+        let of = |name: &str| Counters {
+            parts: [(name.to_owned(), Use { rss_bytes: 1 << 20, ..Use::default() })].into(),
+            ..Counters::default()
+        };
+        for (name, is_measured) in [("postgres", false), ("app-1", true)] {
+            let found = facts(&of(name), &of(name), &Facts::default(), 10.0);
+            for fact in ["service_cpu_pct", "service_memory_mb", "log_bytes_per_s"] {
+                // No log of it lies here, of either.
+                let expected = is_measured && fact != "log_bytes_per_s";
+                assert_eq!(found.value(fact).is_some(), expected, "{name}: {fact}");
+            }
+        }
     }
 
     #[test]

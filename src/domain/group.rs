@@ -27,6 +27,15 @@ pub struct Member {
 }
 
 impl Group {
+    /// The state of a group that the broker does not know, and of one whose protocol it was not asked in.
+    pub const DEAD: &str = "Dead";
+
+    /// Whether the broker knows of it, as far as members and state tell; what it committed may tell more.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.state != Self::DEAD || !self.members.is_empty()
+    }
+
     /// Who owns a partition.
     #[must_use]
     pub fn owner(&self, topic: &str, partition: i32) -> Option<&Member> {

@@ -8,6 +8,7 @@ use crate::domain::scenario::{Engine, LoadPlan, Place};
 use crate::domain::verdict::Objectives;
 use crate::error::{Context, Result};
 use crate::secret::is_secret;
+use crate::stack::runtime::Runtime;
 use crate::stack::spec::replicas;
 use crate::stack::{Stack, setup};
 use nsys_contract::schema;
@@ -102,7 +103,9 @@ pub(super) async fn describe(stack: &Stack, plan: &LoadPlan) -> Result<Environme
         memory_mb: system.total_memory() >> 20,
         app: app as usize,
         worker: worker as usize,
-        shared_machine: stack.runtime.is_here() && plan.place.is_here(),
+        // Kubernetes at the loopback is a tunnel; somebody else's stack there runs here.
+        shared_machine: plan.place.is_here()
+            && (stack.runtime.is_here() || stack.runtime == Runtime::External && stack.endpoints.are_local()),
         host: around.host,
         runtime: Some(stack.runtime.as_str().to_owned()),
         disk: around.disk,

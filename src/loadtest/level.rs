@@ -45,7 +45,8 @@ pub(super) async fn run(
     prepare(context, number, &line).await?;
     let (stack, offer) = (context.stack, make_offer(context, number, level, &line).await?);
     let begin = sampler::lag(stack).await.unwrap_or_default();
-    let served_before = prometheus::served(stack).await;
+    // Before the first request there is no series of them.
+    let served_before = prometheus::served(stack).await.ok().map(Option::unwrap_or_default);
     let parts = stack.records().await?;
     let mut logs = Logs::from_now(stack, parts.iter().map(|part| part.name.as_str()));
     let offered = Box::pin(offer::offer(context, number, level, &offer, &line)).await?;
@@ -194,16 +195,16 @@ async fn served_since(stack: &Stack, before: Option<f64>, succeeded: u64) -> Opt
     let (before, deadline) = (before?, Instant::now() + SCRAPE_PATIENCE);
     let mut last = None;
     loop {
-        let now = prometheus::served(stack).await?;
-        let served = now - before;
-        if served < 0.0 {
+        let now = prometheus::served(stack).await.ok()?;
+        let served = now.map(|now| now - before);
+        if served.is_some_and(|served| served < 0.0) {
             return None;
         }
-        let settled = served as u64 >= succeeded && last == Some(now);
+        let settled = served.is_some_and(|served| served as u64 >= succeeded) && last == now;
         if settled || Instant::now() > deadline {
-            return Some(served as u64);
+            return served.map(|served| served as u64);
         }
-        last = Some(now);
+        last = now;
         tokio::time::sleep(stack.loaded.config.stack.scrape_interval).await;
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::clients::prometheus;
 use crate::domain::run::Sample;
+use crate::error::Result;
 use crate::stack::Stack;
 use nsys_contract::{metrics, topics};
 
@@ -171,15 +172,17 @@ pub async fn window(stack: &Stack, end_s: f64, seconds: u64) -> Window {
 }
 
 /// Requests to the notification routes that the service answered without an error, since it started.
-/// Absent when Prometheus does not tell.
-pub async fn served(stack: &Stack) -> Option<f64> {
+/// Absent while there is no series of them: before the first one, or where they are not counted.
+///
+/// # Errors
+/// When Prometheus does not answer.
+pub async fn served(stack: &Stack) -> Result<Option<f64>> {
     let count = format!(
         "sum({}) - sum({})",
         of_load(metrics::HTTP_REQUESTS_TOTAL),
         of_load(metrics::HTTP_REQUEST_ERRORS_TOTAL)
     );
-    let answer = prometheus::value(&stack.endpoints.prometheus_url(), &count, crate::clock::now_s()).await;
-    answer.ok().map(|value| value.unwrap_or(0.0))
+    prometheus::value(&stack.endpoints.prometheus_url(), &count, crate::clock::now_s()).await
 }
 
 /// Requests in progress in the service; absent when Prometheus does not tell.

@@ -222,7 +222,10 @@ async fn cache(kept: &mut Option<Redis>, stack: &Stack) -> Option<CacheStats> {
 /// Lag of every partition of the topics that workers read.
 pub async fn lag(stack: &Stack) -> Option<Vec<PartitionLag>> {
     let wanted = [topics::NOTIFICATIONS.to_owned(), topics::RETRY.to_owned()];
-    kafka::lag(&stack.endpoints.brokers(), topics::WORKER_GROUP, &wanted, Duration::from_secs(3)).await.ok()
+    let brokers = stack.endpoints.brokers();
+    let found = kafka::lag(&brokers, topics::WORKER_GROUP, &wanted, Duration::from_secs(3)).await.ok();
+    // Topics that are not there have no lag, not one of 0.
+    found.filter(|all| !all.is_empty())
 }
 
 /// The answer time of one request beside the load, in ms.

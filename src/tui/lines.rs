@@ -6,6 +6,7 @@ use super::state::history::{Metric, Series};
 use super::state::known::Known;
 use super::state::verdict::worst;
 use crate::clock::now_s;
+use crate::domain::lag::book::GroupView;
 use crate::error::Result;
 use crate::render::{Tone, format};
 use crate::stack::Stack;
@@ -104,7 +105,7 @@ fn object(state: &State, at_s: f64) -> Value {
         "worst": said.text,
         "hint": said.hint,
         "service": fresh(&data.service, at_s),
-        "lag": data.own_group(at_s).filter(|_| data.lag.fresh(at_s)).map(|group| group.lag()),
+        "lag": data.own_group(at_s).filter(|_| data.lag.fresh(at_s)).and_then(GroupView::lag),
         "topics": topics,
         "db": db,
         "cache": cache,

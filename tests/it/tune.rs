@@ -97,10 +97,38 @@ fn fill(place: &Place) {
     );
 }
 
+/// Neither 0 errors nor a lag of 0 where nobody counts and nobody reads.
+fn without_a_service_nothing_of_it_is_measured(place: &Place) {
+    for name in ["throughput", "error-rate", "success-rate", "publish-errors", "query-errors"] {
+        assert_eq!(place.json(&["metrics", "get", name]), serde_json::json!([]), "{name}");
+    }
+    assert!(text(&place.run(&["metrics", "get", "error-rate"])).contains("no series"));
+    let said = refused(place, &["lag"], 2);
+    assert!(said.contains("there is no consumer group notification-workers"), "{said}");
+    assert!(said.contains("nsys kafka groups"), "{said}");
+    let found = place.json(&["diagnose", "--live", "--seconds", "5s"]);
+    assert!(found["summary"].as_str().unwrap().contains("rules were not measured"), "{found}");
+    for rule in [
+        "kafka-lag",
+        "worker-bound",
+        "kafka-consumption",
+        "http-errors",
+        "requests-shed",
+        "cache-slow",
+        "service-cpu",
+        "service-memory",
+    ] {
+        let findings = found["findings"].as_array().unwrap();
+        let finding = findings.iter().find(|one| one["rule"] == rule).unwrap();
+        assert_eq!(finding["status"], "unknown", "{finding}");
+    }
+}
+
 #[test]
 fn indexes_are_proved_and_taken_back_whatever_happens() {
     let place = Place::new();
     place.ok(&["up", "--only", "postgres,redis,kafka,prometheus"]);
+    without_a_service_nothing_of_it_is_measured(&place);
     fill(&place);
     indexes::are_built_and_taken_back(&place);
     indexes::bad_days_of_a_build(&place);

@@ -87,7 +87,7 @@ pub async fn groups(brokers: &Brokers, timeout: Duration) -> Result<Vec<Group>> 
 /// When the broker does not answer in time.
 pub async fn group(brokers: &Brokers, name: &str, timeout: Duration) -> Result<Group> {
     let found = fetch_groups(brokers, Some(name.to_owned()), timeout).await?;
-    let missing = || Group { name: name.to_owned(), state: "Dead".into(), members: Vec::new() };
+    let missing = || Group { name: name.to_owned(), state: Group::DEAD.into(), members: Vec::new() };
     Ok(found.into_iter().next().unwrap_or_else(missing))
 }
 

@@ -99,7 +99,7 @@ fn look(consumer: &BaseConsumer, name: &str, timeout: Duration) -> KafkaResult<(
     }
     let group = members(consumer, Some(name), timeout)?.pop().unwrap_or_else(|| Group {
         name: name.to_owned(),
-        state: "Dead".into(),
+        state: Group::DEAD.into(),
         members: Vec::new(),
     });
     let committed = consumer.committed_offsets(all, timeout)?;

@@ -26,7 +26,8 @@ pub(super) fn of_run(run: &Run, looks: &[Look], findings: &[Finding]) -> String 
 
 /// Of a moment.
 pub(super) fn of_moment(findings: &[Finding]) -> String {
-    cause(findings, false)
+    let (said, gaps) = (cause(findings, false), gaps(findings));
+    if said.ends_with(&gaps) { said } else { said + &gaps }
 }
 
 fn cause(findings: &[Finding], missed: bool) -> String {
@@ -39,15 +40,30 @@ fn cause(findings: &[Finding], missed: bool) -> String {
         return format!("{}{}", first.cause, from(first));
     }
     if let Some(symptom) = failed(&[Role::Symptom]) {
-        return format!("{}{}, and no single cause was found", symptom.cause, from(symptom));
+        return format!(
+            "{}{}, and no single cause was found{}",
+            symptom.cause,
+            from(symptom),
+            gaps(findings)
+        );
     }
     if missed {
-        return "objectives were missed, and no rule explains why".into();
+        return format!("objectives were missed, and no rule explains why{}", gaps(findings));
     }
-    if findings.iter().any(|one| one.status == Status::Unknown) {
-        return "no bound was crossed, but not everything could be measured".into();
+    let gaps = gaps(findings);
+    if gaps.is_empty() {
+        return "nothing saturated: the load was too small to find a limit".into();
     }
-    "nothing saturated: the load was too small to find a limit".into()
+    format!("no bound was crossed in what was measured{gaps}")
+}
+
+/// How many of the rules that apply could not be judged.
+fn gaps(findings: &[Finding]) -> String {
+    let applying = findings.iter().filter(|one| one.status != Status::Skipped).count();
+    match findings.iter().filter(|one| one.status == Status::Unknown).count() {
+        0 => String::new(),
+        unknown => format!("; {unknown} of {applying} rules were not measured"),
+    }
 }
 
 fn from(finding: &Finding) -> String {

@@ -2,6 +2,7 @@
 
 use super::PartitionLag;
 use super::track::{Behind, Look, Status, Track};
+use crate::domain::group::Group;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -114,10 +115,16 @@ pub fn clear(lag: i64, in_per_s: Option<f64>, out_per_s: Option<f64>) -> Option<
 }
 
 impl GroupView {
-    /// Messages that wait.
+    /// Messages that wait; absent while it reads no topic whose lag is known.
     #[must_use]
-    pub fn lag(&self) -> i64 {
-        self.topics.iter().map(|topic| topic.lag).sum()
+    pub fn lag(&self) -> Option<i64> {
+        (!self.topics.is_empty()).then(|| self.topics.iter().map(|topic| topic.lag).sum())
+    }
+
+    /// Whether the broker knows the group, by a member or by what it committed.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.members > 0 || !self.topics.is_empty() || self.state != Group::DEAD
     }
 
     /// The worst of its topics; a group without any is idle.

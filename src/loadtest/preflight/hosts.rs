@@ -1,6 +1,7 @@
 //! The hosts of a distributed load test: whether they answer, what they have, and whether they reach the
 //! service.
 
+use crate::domain::address::is_loopback;
 use crate::domain::preflight::{Facts, Finding, Status};
 use crate::loadtest::engine::{self, Far, Machine};
 use crate::stack::Stack;
@@ -35,8 +36,7 @@ pub(super) async fn look(stack: &Stack, names: &[String]) -> (Vec<Machine>, Vec<
 fn reached(stack: &Stack) -> Finding {
     let given = &stack.loaded.config.loadtest.target_url;
     let url = if given.is_empty() { stack.endpoints.api_url() } else { given.clone() };
-    let loopback = ["//127.", "//localhost", "//[::1]"].iter().any(|own| url.contains(own));
-    if loopback && given.is_empty() {
+    if is_loopback(&url) && given.is_empty() {
         let detail = format!("the service is at {url}, which is another address on each host");
         return Finding::new("target", Status::Refuse, detail)
             .mend("NSYS_LOADTEST__TARGET_URL=http://THIS-MACHINE:PORT");

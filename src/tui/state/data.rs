@@ -100,7 +100,7 @@ impl Data {
     fn lag(&mut self, at_s: f64, answer: Result<Vec<GroupLook>, String>) {
         let view = answer.map(|groups| self.book.take(at_s, &groups));
         let own = view.as_ref().ok().and_then(|groups| own_group(groups));
-        self.put(at_s, Metric::Lag, own.map(|group| group.lag() as f64));
+        self.put(at_s, Metric::Lag, own.and_then(GroupView::lag).map(|lag| lag as f64));
         let behind = own.and_then(|group| {
             group.topics.iter().filter_map(|topic| Some(topic.behind?.seconds)).reduce(f64::max)
         });

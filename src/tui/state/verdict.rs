@@ -61,7 +61,7 @@ fn silent(state: &State, at_s: f64) -> Option<Verdict> {
         .iter()
         .filter(asked)
         .find(|part| part::health(state, part, at_s) == PartHealth::Silent)?;
-    let waits = state.data.own_group(at_s).map_or(0, GroupView::lag);
+    let waits = state.data.own_group(at_s).and_then(GroupView::lag).unwrap_or_default();
     let waits = match (part.name.starts_with("worker"), waits) {
         (true, 1..) => format!("; {} messages wait", format::count(waits.unsigned_abs())),
         _ => String::new(),
@@ -120,6 +120,10 @@ fn failing(state: &State, at_s: f64) -> Option<Verdict> {
         return Some(verdict(Tone::Bad, Pane::Overview, text, Some("nsys logs app --grep ERROR")));
     }
     let group = state.data.own_group(at_s)?;
+    if !group.exists() {
+        let text = format!("the consumer group {} does not exist", group.group);
+        return Some(verdict(Tone::Warn, Pane::Lag, text, Some("nsys kafka groups")));
+    }
     let topic = group.topics.iter().max_by_key(|topic| topic.status)?;
     let waiting = format::count(topic.lag.unsigned_abs());
     match topic.status {
@@ -211,11 +215,17 @@ fn fine(state: &State, at_s: f64) -> Verdict {
     let Some((_, now)) = data.service.at(at_s) else {
         return verdict(Tone::Dim, Pane::Overview, "waiting for the first values", None);
     };
-    let rate = now.rate.filter(|rate| *rate >= 0.05).map_or_else(
-        || "idle".to_owned(),
-        |rate| format!("{}, p95 {}", format::rate(rate), format::or_missing(now.p95_ms, format::millis)),
-    );
-    let lag = data.own_group(at_s).map(|group| match group.lag() {
+    // A replica of ours that was asked nothing yet answers its scrape, without a series of requests.
+    let is_ours = now.answers.values().any(|answers| *answers);
+    let rate = match now.rate {
+        Some(rate) if rate >= 0.05 => {
+            Some(format!("{}, p95 {}", format::rate(rate), format::or_missing(now.p95_ms, format::millis)))
+        }
+        None if !is_ours => None,
+        _ => Some("idle".to_owned()),
+    };
+    let waiting = data.own_group(at_s).and_then(|group| Some((group, group.lag()?)));
+    let lag = waiting.map(|(group, lag)| match lag {
         0 => "nothing waits".to_owned(),
         lag => {
             let clear = group.topics.iter().filter_map(|topic| match topic.clear() {
@@ -227,8 +237,19 @@ fn fine(state: &State, at_s: f64) -> Verdict {
             format!("{} wait{clear}", format::count(lag.unsigned_abs()))
         }
     });
-    let lag = lag.map(|lag| format!("; {lag}")).unwrap_or_default();
-    verdict(Tone::Good, Pane::Overview, format!("keeping up: {rate}{lag}"), None)
+    // What is not counted may fail, or wait, without end: that is no good news.
+    let unknown = [
+        ("requests", rate.is_none()),
+        ("errors", now.rate.is_some() && now.errors.is_none()),
+        ("lag", lag.is_none()),
+    ];
+    let unknown: Vec<_> = unknown.into_iter().filter(|(_, is)| *is).map(|(what, _)| what).collect();
+    let mut said: Vec<_> = rate.into_iter().chain(lag).collect();
+    if unknown.is_empty() {
+        return verdict(Tone::Good, Pane::Overview, format!("keeping up: {}", said.join("; ")), None);
+    }
+    said.push(format!("not measured: {}", unknown.join(", ")));
+    verdict(Tone::Dim, Pane::Overview, said.join("; "), None)
 }
 
 /// How every part is, and the sources that no part stands for.

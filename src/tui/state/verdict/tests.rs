@@ -27,7 +27,13 @@ fn running(names: &[&str]) -> Vec<Part> {
 }
 
 fn sample(rate: f64, p95_ms: f64) -> Sample {
-    Sample { rate: Some(rate), window_s: Some(5.0), p95_ms: Some(p95_ms), ..Sample::default() }
+    Sample {
+        rate: Some(rate),
+        window_s: Some(5.0),
+        p95_ms: Some(p95_ms),
+        errors: Some(0.0),
+        ..Sample::default()
+    }
 }
 
 /// Nobody owns the partitions, and more waits each second.
@@ -99,6 +105,42 @@ fn what_nothing_runs_any_more_is_grey_and_said_in_the_past() {
     }
     state.pane = Pane::Stack;
     assert_eq!(tables::of_pane(&state, 50.0).rows[0].cells[1].text, "was running");
+}
+
+#[test]
+fn a_group_that_does_not_exist_is_no_group_without_lag() {
+    let mut state = busy();
+    let group = |state: &str, members| GroupLook {
+        group: topics::WORKER_GROUP.into(),
+        state: state.into(),
+        members,
+        partitions: Vec::new(),
+    };
+    tell(&mut state, 30.0, Update::Service(Ok(sample(25.0, 39.0))));
+    tell(&mut state, 30.0, Update::Lag(Ok(vec![group("Dead", 0)])));
+    let said = worst(&state, 30.0);
+    assert_eq!(said.text, "the consumer group notification-workers does not exist");
+    assert_eq!((said.tone, said.hint.as_deref()), (Tone::Warn, Some("nsys kafka groups")));
+    // One that has read nothing yet has no lag either.
+    tell(&mut state, 30.5, Update::Lag(Ok(vec![group("Stable", 1)])));
+    let said = worst(&state, 30.5);
+    assert_eq!((said.text.as_str(), said.tone), ("25/s, p95 39.0 ms; not measured: lag", Tone::Dim));
+}
+
+#[test]
+fn what_is_not_counted_is_not_called_keeping_up() {
+    let mut state = busy();
+    let uncounted = Sample { errors: None, ..sample(25.0, 39.0) };
+    tell(&mut state, 30.0, Update::Service(Ok(uncounted)));
+    let said = worst(&state, 30.0);
+    assert!(said.text.ends_with("not measured: errors") && said.tone == Tone::Dim, "{said:?}");
+    tell(&mut state, 30.5, Update::Service(Ok(Sample::default())));
+    let said = worst(&state, 30.5);
+    assert!(said.text.ends_with("not measured: requests") && said.tone == Tone::Dim, "{said:?}");
+    // Our own service has no series of requests before the first one.
+    let answers = [("app-1".to_owned(), true)].into();
+    tell(&mut state, 31.0, Update::Service(Ok(Sample { answers, ..Sample::default() })));
+    assert!(worst(&state, 31.0).text.starts_with("keeping up: idle"), "{:?}", worst(&state, 31.0));
 }
 
 #[test]
