@@ -3,7 +3,8 @@
 //! A signature is checked once a minute for each token, and with it the account; where rights beyond a
 //! user's are needed, every few seconds. A change is announced to every replica. What a token says of
 //! itself is never enough: while the database does not answer, whoever was verified lately may go on
-//! sending and reading, and nobody is an operator or an admin.
+//! sending and reading, with the reach over tenants that it had then, and no route of an operator or an
+//! admin is open to anybody.
 
 mod api_key;
 #[cfg(test)]
@@ -39,6 +40,8 @@ use verified::{Memories, Memory};
 
 /// Longest wait for the database to tell who somebody is.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_millis(700);
+/// Longest wait for a note that decides nothing.
+const TOUCH_TIMEOUT: Duration = Duration::from_millis(50);
 /// Attempts to sign in to one account: so many at once, then one each interval.
 const LOGIN_BURST: u32 = 20;
 const LOGIN_INTERVAL: Duration = Duration::from_secs(3);
@@ -161,9 +164,13 @@ impl Authenticator {
         let now = Timestamp::now();
         let rights = key.rights(now).filter(|_| api_key::same(&hash, &key.hash)).ok_or(Refusal::Invalid)?;
         if key.shown.last_used_at.is_none_or(|at| now.as_second() - at.as_second() >= 60) {
-            // It is for the list of keys only.
-            if let Err(cause) = db.touch_api_key(id).await {
-                tracing::debug!(%cause, "The last use of an API key could not be recorded.");
+            // It is for the list of keys only: it must not decide whether the key is taken in time.
+            match tokio::time::timeout(TOUCH_TIMEOUT, db.touch_api_key(id)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(cause)) => {
+                    tracing::debug!(%cause, "The last use of an API key could not be recorded.");
+                }
+                Err(_) => tracing::debug!("The last use of an API key could not be recorded in time."),
             }
         }
         let limit = self.limit(id, id);

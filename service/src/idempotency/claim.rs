@@ -52,12 +52,14 @@ pub(crate) struct Underway {
     receipt: Option<Receipt>,
     /// Of the request that was sent.
     request_hash: String,
+    /// Whether this already is what follows a request whose caller has gone.
+    follows: bool,
 }
 
 impl Underway {
     /// A request that was sent; without a claim when it repeats one whose key stands for it already.
     pub(crate) fn new(claim: Option<Claim>, receipt: Receipt, request_hash: String) -> Self {
-        Self { claim, receipt: Some(receipt), request_hash }
+        Self { claim, receipt: Some(receipt), request_hash, follows: false }
     }
 
     /// Waits until the log has it; a failed one gives its key back. One that was delivered still has to
@@ -89,10 +91,16 @@ impl Underway {
 impl Drop for Underway {
     fn drop(&mut self) {
         let Some(claim) = self.claim.take() else { return };
+        if self.follows {
+            // The runtime ends and drops its tasks: another one would be dropped at once, without an end.
+            // The record in Redis ends by itself.
+            claim.settled();
+            return;
+        }
         let (Some((app, _)), Ok(runtime)) = (&claim.held, Handle::try_current()) else { return };
         let app = Arc::clone(app);
         let request_hash = std::mem::take(&mut self.request_hash);
-        let mut rest = Self { claim: Some(claim), receipt: self.receipt.take(), request_hash };
+        let mut rest = Self { claim: Some(claim), receipt: self.receipt.take(), request_hash, follows: true };
         runtime.spawn(async move {
             if rest.delivered(&app).await.is_ok() {
                 keep(&app, vec![rest]).await;

@@ -43,6 +43,8 @@ impl StoredRequests {
     /// The questions of the next statement; empty when nobody waits any more.
     fn next(&self) -> Vec<Question> {
         let mut gathering = self.gathering();
+        // Whoever gave up is not asked for: while the table hangs, the line would grow without a bound.
+        gathering.waiting.retain(|question| !question.answer.is_closed());
         let mut keys = 0;
         let fitting = gathering.waiting.iter().take_while(|question| {
             keys += question.ids.len();
@@ -100,8 +102,10 @@ mod tests {
     #[test]
     fn a_statement_takes_whole_questions_up_to_its_bound() {
         let all = StoredRequests::default();
+        let mut callers = Vec::new();
         for keys in [1_000, 900, 200, 1] {
-            let (answer, _) = oneshot::channel();
+            let (answer, rows) = oneshot::channel();
+            callers.push(rows);
             all.gathering().waiting.push(Question { ids: vec![Uuid::nil(); keys], answer });
         }
         let sizes = |questions: Vec<Question>| questions.iter().map(|one| one.ids.len()).collect::<Vec<_>>();
@@ -110,5 +114,15 @@ mod tests {
         assert_eq!(sizes(all.next()), [200, 1]);
         assert_eq!(sizes(all.next()), [0_usize; 0]);
         assert!(!all.gathering().asking, "the next one asks again");
+    }
+
+    #[test]
+    fn whoever_gave_up_is_not_asked_for() {
+        let all = StoredRequests::default();
+        let (answer, rows) = oneshot::channel();
+        drop(rows);
+        all.gathering().waiting.push(Question { ids: vec![Uuid::nil()], answer });
+        assert!(all.next().is_empty());
+        assert!(all.gathering().waiting.is_empty());
     }
 }

@@ -179,10 +179,14 @@ impl Dispatcher {
         if queue.closed { 0 } else { limit.saturating_sub(queue.queued + queue.running) }
     }
 
-    /// How many more bytes of payloads of a channel are taken: as they are in memory, and never more than
-    /// one claim brings.
+    /// How many more bytes of payloads of a channel are taken, as they are in memory.
     pub(crate) fn bytes_left(&self, channel: Channel) -> usize {
-        IN_HAND_BYTES.saturating_sub(self.queue(channel).memory).min(CLAIM_BYTES)
+        IN_HAND_BYTES.saturating_sub(self.queue(channel).memory)
+    }
+
+    /// How many bytes one claim of due notifications of a channel may bring.
+    pub(crate) fn bytes_of_claim(&self, channel: Channel) -> usize {
+        self.bytes_left(channel).min(CLAIM_BYTES)
     }
 
     /// Takes jobs. There has to be room for them.

@@ -61,7 +61,7 @@ pub(crate) async fn run(app: Arc<App>, dispatcher: Arc<Dispatcher>, stopping: Ca
 async fn claim(app: &App, dispatcher: &Arc<Dispatcher>, reach: &mut Reach) -> bool {
     let limit = app.config.worker.batch_size.max(1);
     let room = |channel: &Channel| {
-        let (free, bytes) = (dispatcher.room(*channel), dispatcher.bytes_left(*channel));
+        let (free, bytes) = (dispatcher.room(*channel), dispatcher.bytes_of_claim(*channel));
         let free = free.min(limit).min(reach.of(*channel));
         (free > 0 && bytes > 0).then_some(Room { channel: *channel, free, bytes })
     };
