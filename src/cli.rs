@@ -43,6 +43,7 @@ use std::path::PathBuf;
     version,
     propagate_version = true,
     max_term_width = 100,
+    arg_required_else_help = true,
     disable_help_subcommand = true
 )]
 #[command(

@@ -46,6 +46,9 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
     }
     let mut loaded =
         Loaded::load(cli.global.config.as_deref(), cli.global.state_dir.as_deref(), std::env::vars())?;
+    for skipped in &loaded.skipped {
+        out.warn(skipped);
+    }
     let read_only = cli.global.read_only;
     loaded.read_only = read_only;
     if let Some(change) = cli.command.changes().filter(|_| read_only) {
@@ -155,13 +158,23 @@ async fn repeat(watch: bool, out: Out, look: impl AsyncFn() -> Result<()>) -> Re
         if let Err(error) = look().await {
             out.error(&error);
         }
+        out.must_be_read()?;
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
 }
 
+/// The command line without what only nsys itself calls.
+fn shown_commands() -> clap::Command {
+    let whole = Cli::command();
+    let shown: Vec<_> = whole.get_subcommands().filter(|one| !one.is_hide_set()).cloned().collect();
+    let top = clap::Command::new("nsys").args(whole.get_arguments().cloned()).disable_help_subcommand(true);
+    let version = whole.get_version().unwrap_or_default().to_owned();
+    top.version(version).propagate_version(true).subcommands(shown)
+}
+
 fn completions(shell: clap_complete::Shell, out: Out) -> Result<()> {
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "nsys", &mut text);
+    clap_complete::generate(shell, &mut shown_commands(), "nsys", &mut text);
     out.bytes(&text)
 }
 
@@ -170,7 +183,9 @@ fn man(out: Out) -> Result<()> {
     clap_mangen::Man::new(Cli::command())
         .render(&mut text)
         .map_err(|cause| Error::failed(format!("cannot write the manual page: {cause}")))?;
-    out.bytes(&text)
+    // There is one page; each command tells about itself with --help.
+    let text = String::from_utf8_lossy(&text).replace("nsys\\-", "nsys ").replace("(1)", "");
+    out.bytes(text.as_bytes())
 }
 
 /// The output that the global flags ask for.

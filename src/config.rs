@@ -2,6 +2,7 @@
 //!
 //! The embedded `config.toml` is the list of keys and their defaults; whatever is not in it is a mistake.
 
+mod check;
 mod layers;
 pub mod overlay;
 mod sections;
@@ -35,6 +36,8 @@ pub struct Loaded {
     pub overlay: PathBuf,
     /// Every change is refused (`--read-only`).
     pub read_only: bool,
+    /// Files that stand where the configuration is looked for and are none, each with the reason.
+    pub skipped: Vec<String>,
 }
 
 impl Loaded {
@@ -48,6 +51,7 @@ impl Loaded {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self> {
         let here = std::env::current_dir().context("cannot find the current directory")?;
+        let mut skipped = Vec::new();
         let file = match file {
             Some(path) if !path.is_file() => {
                 return Err(Error::usage(format!("there is no configuration file {}", path.display())));
@@ -56,7 +60,13 @@ impl Loaded {
             None => {
                 [PathBuf::from("config.toml"), user_dir("XDG_CONFIG_HOME", ".config").join("config.toml")]
                     .into_iter()
-                    .find(|path| path.is_file())
+                    .find(|path| match layers::not_ours(path) {
+                        Some(why) => {
+                            skipped.push(format!("{} is skipped: {why}", path.display()));
+                            false
+                        }
+                        None => path.is_file(),
+                    })
             }
         };
         let in_project =
@@ -87,7 +97,8 @@ impl Loaded {
         layers::add_environment(&mut settings, environment.into_iter())?;
         let config = layers::build(&settings)?;
         config.check()?;
-        Ok(Self { config, settings, file, state_dir, base_dir, overlay, read_only: false })
+        check::values(&settings)?;
+        Ok(Self { config, settings, file, state_dir, base_dir, overlay, read_only: false, skipped })
     }
 
     /// Reads the same configuration again, for instance after the overlay was written.

@@ -28,6 +28,8 @@ pub enum Kind {
     Regression,
     /// Ctrl-C or SIGTERM. Exit code 130.
     Interrupted,
+    /// Whoever read the output has gone, as `head` does when it has enough. Said to nobody. Exit code 0.
+    OutputClosed,
 }
 
 impl Kind {
@@ -43,6 +45,23 @@ impl Kind {
             Self::GeneratorLimited => 11,
             Self::Regression => 20,
             Self::Interrupted => 130,
+            Self::OutputClosed => 0,
+        }
+    }
+
+    /// The word for it in errors as JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::ThresholdsNotMet => "thresholds_not_met",
+            Self::GeneratorLimited => "generator_limited",
+            Self::Regression => "regression",
+            Self::Interrupted => "interrupted",
+            Self::OutputClosed => "output_closed",
         }
     }
 }
@@ -145,6 +164,7 @@ mod tests {
             (Kind::GeneratorLimited, 11),
             (Kind::Regression, 20),
             (Kind::Interrupted, 130),
+            (Kind::OutputClosed, 0),
         ];
         for (kind, code) in codes {
             assert_eq!(kind.exit_code(), code);

@@ -13,7 +13,7 @@ pub mod table;
 
 pub use style::Tone;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::secret::{mask_text, mask_typed};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
@@ -56,6 +56,18 @@ pub fn take_screen(taken: bool) -> bool {
 #[must_use]
 pub fn screen_is_taken() -> bool {
     SCREEN_TAKEN.load(Ordering::SeqCst)
+}
+
+/// Whether a write met a closed pipe.
+static PIPE_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// A closed pipe is noted and no error: what was begun is brought to its end.
+fn closed_or_failed(cause: &std::io::Error) -> Result<()> {
+    if cause.kind() == std::io::ErrorKind::BrokenPipe {
+        PIPE_CLOSED.store(true, Ordering::Relaxed);
+        return Ok(());
+    }
+    Err(Error::failed(format!("cannot write to standard output: {cause}")))
 }
 
 /// Where logs of the drivers go: standard error, but nowhere while it would tear the dashboard.
@@ -193,11 +205,29 @@ impl Out {
     pub fn line(&self, text: &str) -> Result<()> {
         let mut out = anstream::stdout().lock();
         match writeln!(out, "{}", clean::visible(text)).and_then(|()| out.flush()) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
-                Err(Error::failed(format!("cannot write to standard output: {cause}")))
-            }
-            _ => Ok(()),
+            Err(cause) => closed_or_failed(&cause),
+            Ok(()) => Ok(()),
         }
+    }
+
+    /// Writes one line of a stream that goes on until somebody ends it.
+    ///
+    /// # Errors
+    /// As [`Out::line`], and [`Kind::OutputClosed`] when whoever read has gone.
+    pub fn stream(&self, text: &str) -> Result<()> {
+        self.line(text)?;
+        self.must_be_read()
+    }
+
+    /// Whether somebody may still read, as far as earlier writes have shown.
+    ///
+    /// # Errors
+    /// [`Kind::OutputClosed`] when a write met a closed pipe.
+    pub fn must_be_read(&self) -> Result<()> {
+        if PIPE_CLOSED.load(Ordering::Relaxed) {
+            return Err(Error::new(Kind::OutputClosed, "nobody reads the output any more"));
+        }
+        Ok(())
     }
 
     /// Empties the screen, where there is one.
@@ -214,10 +244,8 @@ impl Out {
     /// As [`Out::line`].
     pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
         match std::io::stdout().lock().write_all(bytes) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
-                Err(Error::failed(format!("cannot write to standard output: {cause}")))
-            }
-            _ => Ok(()),
+            Err(cause) => closed_or_failed(&cause),
+            Ok(()) => Ok(()),
         }
     }
 
@@ -233,8 +261,20 @@ impl Out {
         self.talk(&style::paint(Tone::Warn, &format!("warning: {}", text.as_ref())));
     }
 
-    /// Shows an error with its hint.
+    /// Shows an error with its hint; as JSON it is one line, an object with kind, message, hint and exit code.
     pub fn error(&self, error: &Error) {
+        if error.kind == Kind::OutputClosed {
+            return;
+        }
+        if self.format == OutputFormat::Json {
+            let told = serde_json::json!({"error": {
+                "kind": error.kind.as_str(),
+                "message": error.message,
+                "hint": error.hint,
+                "exit_code": error.kind.exit_code(),
+            }});
+            return self.talk(&told.to_string());
+        }
         self.talk(&format!("{} {}", style::paint(Tone::Bad, "error:"), error.message));
         if let Some(hint) = &error.hint {
             self.talk(&format!("{} {hint}", style::paint(Tone::Dim, " hint:")));

@@ -3,7 +3,7 @@
 use crate::cli::ConfigCommand;
 use crate::config::Loaded;
 use crate::error::{Error, Result};
-use crate::render::{Out, Report, table::Table};
+use crate::render::{Out, OutputFormat, Report, table::Table};
 use crate::secret::Guarded;
 use serde::Serialize;
 
@@ -38,6 +38,10 @@ pub(super) fn run(loaded: &Loaded, command: &ConfigCommand, out: Out) -> Result<
             None => Err(Error::failed("no configuration file is in use; every value is its default")),
         },
         ConfigCommand::Check => {
+            if out.format() == OutputFormat::Json {
+                return out
+                    .json(&serde_json::json!({"file": file, "keys": loaded.settings.len(), "ok": true}));
+            }
             out.say(format!(
                 "{}: {} keys, all right",
                 file.as_deref().unwrap_or("defaults"),

@@ -83,12 +83,25 @@ impl Report for Checks {
     }
 }
 
+/// What a check looks at and why.
+#[derive(Serialize)]
+struct Explanation {
+    id: &'static str,
+    explanation: &'static str,
+}
+
+impl Report for Explanation {
+    fn text(&self) -> String {
+        format!("{}: {}", self.id, self.explanation)
+    }
+}
+
 pub(super) async fn doctor(stack: &Stack, args: &DoctorArgs, out: Out) -> Result<()> {
     if let Some(id) = &args.explain {
         let known = doctor::EXPLANATIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(id));
         let (id, text) = known
             .ok_or_else(|| Error::usage(format!("there is no check {id}")).hint("nsys doctor lists them"))?;
-        return out.line(&format!("{id}: {text}"));
+        return out.report(&Explanation { id, explanation: text });
     }
     let checks = doctor::run(stack).await;
     let failed: Vec<_> = checks.iter().filter(|one| !one.ok).map(|one| one.id).collect();

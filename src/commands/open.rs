@@ -3,14 +3,17 @@
 use crate::cli::{OpenArgs, Page};
 use crate::clients::program::{Purpose, blocking};
 use crate::error::{Error, Result};
-use crate::render::Out;
+use crate::render::{Out, OutputFormat};
 use crate::stack::{Stack, setup};
 use std::process::Stdio;
 
 /// Prints the address, and opens it where there is something to open it with.
 pub(super) async fn open(stack: &Stack, args: OpenArgs, out: Out) -> Result<()> {
     let url = address(stack, args.page).await?;
-    out.line(&url)?;
+    match out.format() {
+        OutputFormat::Text => out.line(&url)?,
+        OutputFormat::Json => out.json(&serde_json::json!({"url": url}))?,
+    }
     if args.print {
         return Ok(());
     }

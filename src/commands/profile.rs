@@ -14,6 +14,9 @@ const DRAWING: Duration = Duration::from_secs(60);
 
 pub(super) async fn profile(stack: &Stack, args: ProfileArgs, out: Out) -> Result<()> {
     let records = stack.records().await?;
+    if records.is_empty() {
+        return Err(Error::unreachable("nothing runs").hint("nsys up"));
+    }
     let of_role = |name: &str| name.rsplit_once('-').is_some_and(|(role, _)| role == args.part);
     let record = records
         .iter()

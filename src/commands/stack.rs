@@ -6,7 +6,9 @@ use crate::domain::health::{Component, Status, overall};
 use crate::domain::log::LogRequest;
 use crate::error::{Error, Result};
 use crate::permit::{Agreement, ChangePermit, PermitRequest, Reach};
-use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint, table::Table};
+use crate::render::{
+    Out, OutputFormat, Report, Tone, format, progress::Progress, style::paint, table::Table,
+};
 use crate::stack::restart::{chosen, one_after_the_other};
 use crate::stack::runtime::{Choice, Restart};
 use crate::stack::spec::{self, Record, State};
@@ -118,6 +120,22 @@ impl Report for Parts {
     }
 }
 
+/// What a dry run would do.
+#[derive(Serialize)]
+struct Intent {
+    /// As people read it.
+    #[serde(rename = "plan")]
+    text: String,
+    /// The parts that it stops, restarts or scales.
+    parts: Vec<String>,
+}
+
+impl Report for Intent {
+    fn text(&self) -> String {
+        self.text.clone()
+    }
+}
+
 pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
     let replicas = |part: &str, default: u32| {
         args.scale.iter().find(|scale| scale.part == part).map_or(default, |scale| scale.replicas)
@@ -159,7 +177,8 @@ pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
     stack.attach().await?;
     let restarts = stack.restarts(&wanted).await?;
     if dry_run && !(runtime == Runtime::External && args.migrate) {
-        return out.line(&[stack.intent(&wanted).await?, told_of(&restarts)].concat());
+        let text = [stack.intent(&wanted).await?, told_of(&restarts)].concat();
+        return out.report(&Intent { text, parts: restarts.iter().map(|one| one.part.clone()).collect() });
     }
     wanted.restart = allowed(&restarts, &args.flags, out)?;
     if args.migrate && runtime == Runtime::External {
@@ -238,7 +257,7 @@ async fn agree_to_job(stack: &Stack, flags: &PlanFlags, out: Out) -> Result<()> 
 pub(super) async fn down(stack: &Stack, args: DownArgs, out: Out) -> Result<()> {
     if args.flags.change.dry_run {
         let names: Vec<_> = stack.records().await?.into_iter().map(|record| record.name).collect();
-        return out.line(&format!("would stop: {}", names.join(", ")));
+        return out.report(&Intent { text: format!("would stop: {}", names.join(", ")), parts: names });
     }
     stack.runtime.must_run_parts("stop the parts")?;
     let permit = if args.volumes {
@@ -262,7 +281,7 @@ pub(super) async fn restart(stack: &Stack, args: RestartArgs, out: Out) -> Resul
     let asked = if args.parts.is_empty() { vec!["app".to_owned(), "worker".to_owned()] } else { args.parts };
     let names = chosen(&records, &asked)?;
     if args.flags.change.dry_run {
-        return out.line(&format!("would restart: {}", names.join(", ")));
+        return out.report(&Intent { text: format!("would restart: {}", names.join(", ")), parts: names });
     }
     let permit = permit(stack, "restart", &args.flags, out).await?;
     one_after_the_other(&permit, stack, &records, &names, out).await?;
@@ -286,7 +305,9 @@ pub(super) async fn scale(stack: &Stack, args: ScaleArgs, out: Out) -> Result<()
         migrate: false,
     };
     if args.flags.change.dry_run {
-        return out.line(&format!("would run {} app and {} worker", wanted.app, wanted.worker));
+        let parts = vec![format!("app={}", wanted.app), format!("worker={}", wanted.worker)];
+        let text = format!("would run {} app and {} worker", wanted.app, wanted.worker);
+        return out.report(&Intent { text, parts });
     }
     let permit = permit(stack, "scale", &args.flags, out).await?;
     let records = stack.up(&permit, wanted, &Progress::new(out)).await?;
@@ -355,7 +376,10 @@ pub(super) async fn logs(stack: &Stack, args: LogsArgs, out: Out) -> Result<()> 
     let request = LogRequest { parts: args.parts, lines, since: args.since, follow: args.follow };
     let mut show = |name: &str, line: &str| match &pattern {
         Some(pattern) if !pattern.is_match(line) => Ok(()),
-        _ => out.line(&format!("{} {line}", paint(Tone::Dim, &format!("{name:<12}")))),
+        _ if out.format() == OutputFormat::Json => {
+            out.stream(&serde_json::json!({"part": name, "line": line}).to_string())
+        }
+        _ => out.stream(&format!("{} {line}", paint(Tone::Dim, &format!("{name:<12}")))),
     };
     stack.logs(&request, &mut show).await
 }

@@ -6,7 +6,7 @@ use crate::change::carry_out;
 use crate::cli::TuneCommand;
 use crate::config::overlay;
 use crate::error::Result;
-use crate::render::Out;
+use crate::render::{Out, OutputFormat};
 use crate::stack::Stack;
 use crate::tune::planned;
 use toml::{Table, Value};
@@ -23,7 +23,7 @@ pub(super) async fn tune(stack: &Stack, command: TuneCommand, out: Out) -> Resul
 /// The tuned overlay, secrets left out.
 fn export(stack: &Stack, out: Out) -> Result<()> {
     let tuned = overlay::all(&stack.loaded.overlay)?;
-    if tuned.is_empty() {
+    if tuned.is_empty() && out.format() == OutputFormat::Text {
         out.say("nothing is tuned");
         return Ok(());
     }
@@ -37,6 +37,9 @@ fn export(stack: &Stack, out: Out) -> Result<()> {
         if let Some(values) = values.as_table_mut() {
             values.insert(key.to_owned(), value.shown());
         }
+    }
+    if out.format() == OutputFormat::Json {
+        return out.json(&table);
     }
     out.line(table.to_string().trim_end())
 }

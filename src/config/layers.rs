@@ -73,9 +73,30 @@ pub(super) fn defaults() -> Result<Settings> {
     Ok(settings)
 }
 
+/// Why what stands at this place is no configuration of nsys, if something stands there that is none.
+pub(super) fn not_ours(path: &Path) -> Option<&'static str> {
+    path.symlink_metadata().ok()?;
+    if path.is_dir() {
+        return Some("it is a directory");
+    }
+    if !path.exists() {
+        return Some("it is a link to nothing");
+    }
+    // What cannot be read as TOML may be ours with a mistake, which is said with its line.
+    let table: Table = std::fs::read_to_string(path).ok()?.parse().ok()?;
+    let ours: Table = DEFAULTS.parse().ok()?;
+    let is_near = |name: &String| ours.keys().any(|known| strsim::jaro_winkler(known, name) > 0.8);
+    (!table.is_empty() && !table.keys().any(is_near)).then_some("it has no section of nsys")
+}
+
 /// Lays a file over what is there.
 pub(super) fn add_file(settings: &mut Settings, path: &Path, tuned: bool) -> Result<()> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = String::from_utf8(bytes).map_err(|cause| {
+        let before = &cause.as_bytes()[..cause.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        Error::usage(format!("{}:{line}: what stands there is not UTF-8", path.display()))
+    })?;
     let line_of = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
     let at = |offset: usize| format!("{}:{}", path.display(), line_of(offset));
     let table = DeTable::parse(&text).map_err(|cause| {
@@ -120,6 +141,12 @@ pub(super) fn add_environment(
 ) -> Result<()> {
     for (name, text) in environment {
         let Some((section, key)) = name.strip_prefix("NSYS_").and_then(|rest| rest.split_once("__")) else {
+            let meant =
+                settings.keys().map(|key| variable(key)).find(|known| known.replace("__", "_") == name);
+            if let Some(meant) = meant {
+                let why = format!("{name} sets nothing: two underscores stand between section and key");
+                return Err(Error::usage(why).hint(format!("did you mean {meant}?")));
+            }
             continue;
         };
         let full = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
@@ -135,6 +162,11 @@ pub(super) fn add_environment(
             .map_err(|cause| Error::usage(format!("{name}={told}: {cause}")))?;
     }
     Ok(())
+}
+
+/// The variable that sets this key.
+fn variable(key: &str) -> String {
+    format!("NSYS_{}", key.replace('.', "__").to_uppercase())
 }
 
 /// The typed configuration.
@@ -259,6 +291,27 @@ mod tests {
         add_environment(&mut settings, std::iter::once(pair)).unwrap();
         assert_eq!(build(&settings).unwrap().stack.port_offset, 300);
         assert_eq!(settings["stack.port_offset"].origin.to_string(), "env NSYS_STACK__PORT_OFFSET");
+    }
+
+    #[test]
+    fn a_variable_with_one_underscore_is_refused_with_the_right_one() {
+        let pair = ("NSYS_STACK_NAME".to_owned(), "x".to_owned());
+        let error = add_environment(&mut defaults().unwrap(), std::iter::once(pair)).unwrap_err();
+        assert_eq!(error.hint.as_deref(), Some("did you mean NSYS_STACK__NAME?"));
+    }
+
+    #[test]
+    fn a_file_of_another_program_is_not_ours_and_a_misspelt_section_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        let told = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            not_ours(&path)
+        };
+        assert_eq!(told("baseURL = \"x\"\n[markup]\na = 1\n"), Some("it has no section of nsys"));
+        assert_eq!(told("[kafak]\nlinger = \"1ms\"\n"), None);
+        assert_eq!(told(""), None);
+        assert_eq!(not_ours(dir.path()), Some("it is a directory"));
     }
 
     #[test]

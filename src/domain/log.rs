@@ -34,12 +34,19 @@ impl LogRequest {
     /// Whether this part was asked for, by its name or its role.
     #[must_use]
     pub fn wants(&self, name: &str) -> bool {
-        self.parts.is_empty()
-            || self
-                .parts
-                .iter()
-                .any(|part| name == part || name.rsplit_once('-').is_some_and(|(role, _)| role == part))
+        self.parts.is_empty() || self.parts.iter().any(|part| means(part, name))
     }
+
+    /// The first of what was asked for that none of these names is.
+    #[must_use]
+    pub fn missing(&self, names: &[String]) -> Option<&str> {
+        self.parts.iter().find(|part| !names.iter().any(|name| means(part, name))).map(String::as_str)
+    }
+}
+
+/// Whether a part or a role means this part.
+fn means(asked: &str, name: &str) -> bool {
+    name == asked || name.rsplit_once('-').is_some_and(|(role, _)| role == asked)
 }
 
 /// When this line was written, when it says so. Times that name no zone are those of `zone`.

@@ -146,7 +146,7 @@ impl Runs {
         [self.results.join(name), PathBuf::from(name)]
             .into_iter()
             .find(|dir| dir.join("results.json").is_file())
-            .ok_or_else(|| Error::failed(format!("there is no run {name}")).hint("nsys loadtest list"))
+            .ok_or_else(|| Error::usage(format!("there is no run {name}")).hint("nsys loadtest list"))
     }
 
     /// Why there is no newest run.

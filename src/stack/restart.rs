@@ -15,6 +15,9 @@ use tokio::time::Instant;
 /// # Errors
 /// When one of them is no part that runs.
 pub fn chosen(records: &[Record], asked: &[String]) -> Result<Vec<String>> {
+    if records.is_empty() {
+        return Err(Error::unreachable("nothing runs").hint("nsys up"));
+    }
     let mut names = Vec::new();
     for one in asked {
         let fits = |name: &str| name == one || name.rsplit_once('-').is_some_and(|(role, _)| role == one);

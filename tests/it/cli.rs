@@ -83,3 +83,43 @@ fn completions_and_manual_are_printed() {
     assert!(text(&place.run(&["completions", "bash"])).contains("_nsys"));
     assert!(text(&place.run(&["man"])).contains(".TH nsys"));
 }
+
+#[test]
+fn an_error_is_an_object_where_json_was_asked_for() {
+    let place = Place::new();
+    let output = place.run(&["restart", "-o", "json"]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    let told: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(told["error"]["kind"], "unreachable");
+    assert_eq!(told["error"]["hint"], "nsys up");
+}
+
+#[test]
+fn a_directory_in_place_of_the_configuration_is_said_and_skipped() {
+    let place = Place::new();
+    std::fs::create_dir(place.dir.path().join("config.toml")).unwrap();
+    let output = place.run(&["config", "check"]);
+    assert!(output.status.success() && text(&output).contains("it is a directory"), "{}", text(&output));
+}
+
+#[test]
+fn a_log_that_is_not_there_names_the_near_one() {
+    let place = Place::new();
+    let stack = place.dir.path().join("state").join(&place.name);
+    std::fs::create_dir_all(stack.join("logs")).unwrap();
+    std::fs::write(stack.join("logs/kafka.log"), "a line\n").unwrap();
+    let output = place.run(&["logs", "kafak"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("did you mean kafka?"), "{}", text(&output));
+}
+
+#[test]
+fn hidden_commands_are_not_completed() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = text(&place.run(&["completions", shell]));
+        assert!(script.contains("loadtest") && !script.contains("supervise"), "{shell}");
+    }
+    assert!(!text(&place.run(&["man"])).contains("setup(1)"));
+    assert!(text(&place.run(&["config", "path"])).contains("no configuration file"));
+}

@@ -294,12 +294,19 @@ pub(super) async fn logs(stack: &Stack, request: &LogRequest, each: &mut EachLin
         })?
         .flatten()
         .filter_map(|file| file.file_name().to_str()?.strip_suffix(".log").map(str::to_owned))
-        .filter(|name| request.wants(name))
         .collect();
     names.sort();
-    if names.is_empty() {
-        return Err(Error::usage(format!("there is no log of {}", request.parts.join(", "))));
+    if let Some(missing) = request.missing(&names) {
+        let nearest = names.iter().map(|name| (strsim::jaro_winkler(name, missing), name));
+        let nearest = nearest.filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
+        let meant = nearest.map_or_else(String::new, |(_, name)| format!("did you mean {name}? "));
+        return Err(Error::usage(format!("there is no log of {missing}"))
+            .hint(format!("{meant}there are logs of: {}", names.join(", "))));
     }
+    if names.is_empty() {
+        return Err(Error::unreachable("there are no logs yet").hint("nsys up"));
+    }
+    names.retain(|name| request.wants(name));
     // Parts are told to write UTC.
     let zone = jiff::tz::TimeZone::UTC;
     let mut places = Vec::new();
