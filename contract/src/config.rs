@@ -407,7 +407,7 @@ pub struct Limits {
     pub rate_per_second: u32,
     /// Requests a caller may make at once above its rate.
     pub burst: u32,
-    /// Callers with these e-mail addresses are not limited.
+    /// Administrators with these e-mail addresses are not limited. Nobody can register one of them.
     pub exempt: Vec<String>,
     /// Most requests in progress per process, of those that write to the log and of all others each.
     pub max_in_flight: usize,
@@ -424,7 +424,8 @@ pub struct Limits {
     pub max_backlog_bytes: u64,
     /// Largest payload of a notification or a template, in bytes, with its numbers written out in full.
     pub max_payload_bytes: usize,
-    /// Password hashes computed at once per process; 0 means one per core.
+    /// Password hashes computed at once per process; 0 means one for two cores. 32 times as many wait, for
+    /// `max_wait` at most; more are refused with 503.
     pub password_hashers: usize,
 }
 

@@ -23,11 +23,15 @@ pub(crate) enum Class {
     Vital,
 }
 
+/// Passwords that wait for each one that is hashed: about a second's work.
+const WAITING_PER_HASHER: usize = 32;
+
 /// The doors of each class.
 pub(crate) struct Doors {
     intake: Door,
     query: Door,
     streams: Seats,
+    passwords: Door,
 }
 
 /// What one class has: places, and a line before them.
@@ -63,8 +67,16 @@ pub(crate) struct StreamPlace {
     _permit: OwnedSemaphorePermit,
 }
 
+/// A permit to hash a password; it is free again when this goes.
+pub(crate) struct HashPermit {
+    _permit: OwnedSemaphorePermit,
+}
+
 impl Doors {
     pub(crate) fn new(limits: &Limits) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        // Whoever signs in must not take the cores of those who send and read.
+        let hashers = if limits.password_hashers == 0 { cores.div_ceil(2) } else { limits.password_hashers };
         let door = |places: usize, line: usize| Door {
             places: Seats::new(places),
             line: Seats::new(line),
@@ -74,6 +86,7 @@ impl Doors {
             intake: door(limits.max_in_flight, limits.max_waiting),
             query: door(limits.max_in_flight, limits.max_waiting),
             streams: Seats::new(limits.max_streams),
+            passwords: door(hashers, hashers.saturating_mul(WAITING_PER_HASHER)),
         }
     }
 
@@ -92,6 +105,19 @@ impl Doors {
     pub(crate) fn enter_stream(&self) -> Option<StreamPlace> {
         let permit = Arc::clone(&self.streams.free).try_acquire_owned().ok()?;
         Some(StreamPlace { _permit: permit })
+    }
+
+    /// A permit to hash one password, at once or after a short wait: each hash takes 19 MiB and tens of
+    /// milliseconds of a core. Owned, because the work goes on when its caller is gone.
+    pub(crate) async fn enter_for_password(&self) -> Option<HashPermit> {
+        let Door { places, line, patience } = &self.passwords;
+        if let Ok(permit) = Arc::clone(&places.free).try_acquire_owned() {
+            return Some(HashPermit { _permit: permit });
+        }
+        let _in_line = line.free.try_acquire().ok()?;
+        let free = Arc::clone(&places.free).acquire_owned();
+        let permit = Box::pin(tokio::time::timeout(*patience, free)).await.ok()?.ok()?;
+        Some(HashPermit { _permit: permit })
     }
 
     /// Requests that have begun and are not answered yet; those in line have not begun. Streams are not
@@ -151,6 +177,22 @@ mod tests {
         drop(first);
         assert!(second.await.is_some());
         assert_eq!((doors.in_progress(), doors.waiting()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn most_of_many_sign_ins_at_once_are_refused_early() {
+        let doors = Doors::new(&Limits {
+            password_hashers: 1,
+            max_wait: Duration::from_secs(60),
+            ..Limits::default()
+        });
+        let hashing = doors.enter_for_password().await.expect("a permit");
+        let mut waiting: Vec<_> = (0..200).map(|_| Box::pin(doors.enter_for_password())).collect();
+        let refused = waiting.iter_mut().filter_map(|one| one.now_or_never()).filter(Option::is_none).count();
+        assert_eq!(refused, 200 - WAITING_PER_HASHER);
+        assert!(doors.enter(Class::Query).await.is_some(), "reads have places of their own");
+        drop(hashing);
+        assert!(waiting.swap_remove(0).await.is_some(), "who waits has its turn");
     }
 
     #[tokio::test]

@@ -15,7 +15,6 @@ use crate::worker::WorkerState;
 use anyhow::Context;
 use nsys_contract::config::ServiceConfig;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::Semaphore;
 
 /// The parts of one process.
 pub(crate) struct App {
@@ -32,8 +31,6 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) worker: WorkerState,
     pub(crate) doors: Doors,
-    /// Password hashes at once: each takes 19 MiB and tens of milliseconds of a core.
-    pub(crate) hashers: Semaphore,
     draining: AtomicBool,
 }
 
@@ -50,12 +47,8 @@ impl App {
         auth.keyring.reload(&db).await;
         let ingestion = Ingestion::open(&config.kafka).context("Kafka")?;
         ingestion.read_settings(&metrics).await;
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let hashers =
-            if config.limits.password_hashers == 0 { cores } else { config.limits.password_hashers };
         Ok(Self {
             doors: Doors::new(&config.limits),
-            hashers: Semaphore::new(hashers),
             draining: AtomicBool::new(false),
             worker: WorkerState::default(),
             config,

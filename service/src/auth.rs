@@ -9,6 +9,7 @@
 mod api_key;
 #[cfg(test)]
 mod attacks;
+mod attempts;
 mod claims;
 mod key_file;
 mod keyring;
@@ -26,12 +27,14 @@ pub(crate) use principal::{Limited, Principal};
 pub(crate) use verified::Assurance;
 
 use crate::db::Db;
-use crate::domain::limit::{Bucket, Decision, Quota};
+use crate::domain::limit::{Bucket, Quota};
 use crate::domain::text::push_hex;
+use attempts::Attempts;
 use claims::Claims;
 use jiff::Timestamp;
 use nsys_contract::api::User;
 use nsys_contract::config::{Auth, Limits};
+use nsys_contract::status::Role;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -42,9 +45,6 @@ use verified::{Memories, Memory};
 const LOOK_UP_TIMEOUT: Duration = Duration::from_millis(700);
 /// Longest wait for a note that decides nothing.
 const TOUCH_TIMEOUT: Duration = Duration::from_millis(50);
-/// Attempts to sign in to one account: so many at once, then one each interval.
-const LOGIN_BURST: u32 = 20;
-const LOGIN_INTERVAL: Duration = Duration::from_secs(3);
 /// Most callers whose rate is counted.
 const MAX_BUCKETS: u64 = 100_000;
 
@@ -62,6 +62,7 @@ pub(crate) struct Authenticator {
     pub(crate) keyring: Keyring,
     auth: Auth,
     quota: Option<Quota>,
+    pub(crate) attempts: Attempts,
     exempt: HashSet<String>,
     memories: Memories,
     buckets: moka::sync::Cache<String, Arc<Bucket>>,
@@ -72,6 +73,7 @@ impl Authenticator {
         Ok(Self {
             keyring: Keyring::open(auth)?,
             quota: Quota::new(limits.rate_per_second, limits.burst),
+            attempts: Attempts::default(),
             exempt: limits.exempt.iter().map(|email| email.to_lowercase()).collect(),
             memories: Memories::new(auth.verified_token_cache),
             buckets: moka::sync::Cache::builder()
@@ -145,9 +147,10 @@ impl Authenticator {
         let claims = self.keyring.verify(token, db).await.ok_or(Refusal::Invalid)?;
         let user = db.fetch_identity(claims.sub).await.map_err(|_| Refusal::Unknown)?;
         let user = user.filter(|user| user.disabled_at.is_none()).ok_or(Refusal::Invalid)?;
-        let limit = self.limit(&claims.sub.to_string(), &claims.email);
+        let id = claims.sub.to_string();
+        let limit = if self.is_exempt(&user) { None } else { self.limit(&id) };
         Ok(Principal {
-            id: claims.sub.to_string(),
+            id,
             account: Some(claims.sub),
             owner: Some(claims.sub),
             name: claims.email,
@@ -173,7 +176,7 @@ impl Authenticator {
                 Err(_) => tracing::debug!("The last use of an API key could not be recorded in time."),
             }
         }
-        let limit = self.limit(id, id);
+        let limit = self.limit(id);
         Ok(Principal {
             id: id.to_owned(),
             account: None,
@@ -187,21 +190,21 @@ impl Authenticator {
     }
 
     /// The limit of a caller; one bucket however many tokens it has.
-    fn limit(&self, id: &str, name: &str) -> Option<Limited> {
-        let quota = self.quota.filter(|_| !self.exempt.contains(&name.to_lowercase()))?;
+    fn limit(&self, id: &str) -> Option<Limited> {
+        let quota = self.quota?;
         let bucket = self.buckets.get_with_by_ref(id, Arc::default);
         Some(Limited::new(bucket, quota))
     }
 
-    /// Counts an attempt to sign in to an account; says how long to wait when there were too many.
-    pub(crate) fn login_attempt(&self, email: &str) -> Option<Decision> {
-        let email = email.to_lowercase();
-        let quota = Quota::every(LOGIN_INTERVAL, LOGIN_BURST);
-        if self.exempt.contains(&email) || email.len() > 254 {
-            return None;
-        }
-        let bucket = self.buckets.get_with(format!("login {email}"), Arc::default);
-        Some(Limited::new(bucket, quota).take(1))
+    /// Whether no rate limit holds an account back: its address is listed, and it is an administrator as the
+    /// table of accounts knows it.
+    fn is_exempt(&self, user: &User) -> bool {
+        user.role == Role::Admin && self.is_reserved(&user.email.to_lowercase())
+    }
+
+    /// Whether an address, folded as the database folds it, is one of those without limit.
+    pub(crate) fn is_reserved(&self, folded_email: &str) -> bool {
+        self.exempt.contains(folded_email)
     }
 
     /// An account or API key was changed: what was known of it, and of the keys it issued, ends.

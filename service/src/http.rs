@@ -4,6 +4,7 @@ mod admin;
 mod api_keys;
 mod auth;
 pub mod bench;
+mod client_address;
 mod dead_letters;
 mod endpoint;
 mod error;

@@ -106,17 +106,17 @@ impl Postgres {
         Ok(row.get(0))
     }
 
-    /// Gives an account a role.
+    /// Makes the account at `email` an administrator and gives it the address `renamed`, in one statement.
     ///
     /// # Errors
-    /// When the server refuses.
-    pub async fn set_role(&mut self, _permit: &ChangePermit, email: &str, role: &str) -> Result<()> {
-        sqlx::query("UPDATE users SET role = $2 WHERE lower(email) = lower($1)")
+    /// When the server refuses, as where another account has that address.
+    pub async fn promote(&mut self, _permit: &ChangePermit, email: &str, renamed: &str) -> Result<()> {
+        sqlx::query("UPDATE users SET role = 'ADMIN', email = $2 WHERE lower(email) = lower($1)")
             .bind(email)
-            .bind(role)
+            .bind(renamed)
             .execute(&mut self.connection)
             .await
-            .context("cannot set the role")?;
+            .with_context(|| format!("cannot make {renamed} an administrator"))?;
         Ok(())
     }
 

@@ -10,6 +10,11 @@ use uuid::Uuid;
 /// The moment from which buckets count.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
+/// Nanoseconds since that moment.
+pub(super) fn now_ns() -> u64 {
+    u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// A caller.
 #[derive(Debug)]
 pub(crate) struct Principal {
@@ -55,8 +60,17 @@ impl Limited {
 
     /// Takes tokens now, or says how long to wait.
     pub(crate) fn take(&self, tokens: u32) -> Decision {
-        let now_ns = u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.bucket.take(tokens, self.quota, now_ns)
+        self.bucket.take(tokens, self.quota, now_ns())
+    }
+
+    /// The same for what a request brings that was counted as one already.
+    pub(crate) fn take_more(&self, tokens: u32) -> Decision {
+        self.bucket.take_more(tokens, self.quota, now_ns())
+    }
+
+    /// Gives tokens back that were taken and not used.
+    pub(crate) fn give_back(&self, tokens: u32) {
+        self.bucket.give_back(tokens, self.quota);
     }
 
     pub(crate) fn quota(&self) -> Quota {

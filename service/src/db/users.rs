@@ -19,6 +19,13 @@ pub(crate) struct Account {
     pub(crate) password_hash: String,
 }
 
+/// What is known of an address.
+pub(crate) struct FoundAccount {
+    /// The address as the database folds it: spellings that are one account are one here.
+    pub(crate) folded_email: String,
+    pub(crate) account: Option<Account>,
+}
+
 /// An account to be made.
 pub(crate) struct NewUser<'a> {
     pub(crate) id: Uuid,
@@ -85,14 +92,30 @@ impl Db {
         Ok(user(&row).map_err(DbError::from)?)
     }
 
-    pub(crate) async fn fetch_account(&self, email: &str) -> Result<Option<Account>, DbError> {
+    pub(crate) async fn fetch_account(&self, email: &str) -> Result<FoundAccount, DbError> {
         let mut connection = self.acquire().await?;
-        let sql = format!("SELECT {COLUMNS}, password_hash FROM users WHERE lower(email) = lower($1)");
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(email).fetch_optional(&mut *connection);
+        let sql = format!(
+            "SELECT folded, {COLUMNS}, password_hash FROM (SELECT lower($1) AS folded) AS asked
+             LEFT JOIN users ON lower(email) = folded"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(email).fetch_one(&mut *connection);
         let row = self.timed("select", schema::USERS, query).await?;
-        row.map(|row| Ok(Account { user: user(&row)?, password_hash: row.try_get("password_hash")? }))
-            .transpose()
-            .map_err(|cause: sqlx::Error| cause.into())
+        let read = || {
+            let password_hash: Option<String> = row.try_get("password_hash")?;
+            let account = match password_hash {
+                Some(password_hash) => Some(Account { user: user(&row)?, password_hash }),
+                None => None,
+            };
+            Ok(FoundAccount { folded_email: row.try_get("folded")?, account })
+        };
+        read().map_err(|cause: sqlx::Error| cause.into())
+    }
+
+    /// An address as the unique index of accounts folds it.
+    pub(crate) async fn fold_email(&self, email: &str) -> Result<String, DbError> {
+        let mut connection = self.acquire().await?;
+        let query = sqlx::query_scalar("SELECT lower($1)").bind(email).fetch_one(&mut *connection);
+        self.timed("select", schema::USERS, query).await
     }
 
     pub(crate) async fn fetch_user(&self, id: Uuid) -> Result<Option<User>, DbError> {

@@ -53,22 +53,45 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// Takes `tokens` at once, or none. More than the bucket holds counts as all it holds.
+    /// Gives tokens back that were taken and not used.
+    pub(crate) fn give_back(&self, tokens: u32, quota: Quota) {
+        let ns = u64::from(tokens).saturating_mul(quota.interval_ns);
+        let back = |full_at: u64| Some(full_at.saturating_sub(ns));
+        // Nothing refuses the change.
+        let _ = self.full_at_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, back);
+    }
+
+    /// Takes `tokens` at once, or none. More than the bucket holds are taken from one that is full but for
+    /// the request that asks; what is missing then is a debt that later requests wait for.
     pub(crate) fn take(&self, tokens: u32, quota: Quota, now_ns: u64) -> Decision {
-        let cost_ns = u64::from(tokens.min(quota.burst)) * quota.interval_ns;
-        let span_ns = u64::from(quota.burst) * quota.interval_ns;
+        let needed = if tokens <= quota.burst { tokens } else { quota.burst - 1 };
+        self.take_needing(needed, tokens, quota, now_ns)
+    }
+
+    /// The same for what a request brings that was counted as one already.
+    pub(crate) fn take_more(&self, tokens: u32, quota: Quota, now_ns: u64) -> Decision {
+        self.take_needing(tokens.min(quota.burst - 1), tokens, quota, now_ns)
+    }
+
+    /// Takes `tokens` where at least `needed` are there.
+    fn take_needing(&self, needed: u32, tokens: u32, quota: Quota, now_ns: u64) -> Decision {
+        let cost_ns = u64::from(tokens).saturating_mul(quota.interval_ns);
+        let needed_ns = u64::from(needed).saturating_mul(quota.interval_ns);
+        let span_ns = u64::from(quota.burst).saturating_mul(quota.interval_ns);
         let mut full_at = self.full_at_ns.load(Ordering::Relaxed);
         loop {
-            let then = full_at.max(now_ns) + cost_ns;
-            let ahead = then - now_ns;
-            if ahead > span_ns {
-                return Decision::Wait(Duration::from_nanos(ahead - span_ns));
+            let missing_ns = full_at.saturating_sub(now_ns).saturating_add(needed_ns);
+            if tokens > 0 && missing_ns > span_ns {
+                return Decision::Wait(Duration::from_nanos(missing_ns - span_ns));
             }
+            let then = full_at.max(now_ns).saturating_add(cost_ns);
+            let ahead = then - now_ns;
             let swapped =
                 self.full_at_ns.compare_exchange_weak(full_at, then, Ordering::Relaxed, Ordering::Relaxed);
             match swapped {
                 Ok(_) => {
-                    let remaining = u32::try_from((span_ns - ahead) / quota.interval_ns).unwrap_or(u32::MAX);
+                    let left = span_ns.saturating_sub(ahead) / quota.interval_ns;
+                    let remaining = u32::try_from(left).unwrap_or(u32::MAX);
                     return Decision::Pass { remaining, reset_s: ahead.div_ceil(1_000_000_000) };
                 }
                 Err(current) => full_at = current,
@@ -107,10 +130,48 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_bucket_holds_passes_when_it_is_full() {
+    fn more_than_the_bucket_holds_passes_when_it_is_full_but_for_the_request_itself() {
         let (bucket, quota) = (Bucket::default(), Quota::new(1, 5).unwrap());
+        assert!(matches!(bucket.take(1, quota, 0), Decision::Pass { remaining: 4, .. }));
         assert!(matches!(bucket.take(1_000, quota, 0), Decision::Pass { remaining: 0, .. }));
-        assert_eq!(bucket.take(1_000, quota, 0), Decision::Wait(Duration::from_secs(5)));
+        // All of it is paid for: 1,001 were taken, five at once.
+        assert_eq!(bucket.take(1, quota, 0), Decision::Wait(Duration::from_secs(997)));
+        assert!(matches!(bucket.take(1, quota, 997 * SECOND), Decision::Pass { remaining: 0, .. }));
+    }
+
+    #[test]
+    fn a_batch_of_any_size_passes_when_its_caller_waits_as_told() {
+        for (burst, more) in [(1, 1), (1, 999), (2, 1), (5, 3), (5, 4), (5, 5), (2_000, 999)] {
+            let (bucket, quota) = (Bucket::default(), Quota::new(1, burst).unwrap());
+            let (mut now, mut refused) = (0, 0);
+            // Somebody has just emptied the bucket.
+            assert!(matches!(bucket.take(burst, quota, now), Decision::Pass { .. }));
+            loop {
+                // The request is counted by itself, and what it brings after it was read.
+                let wait = match bucket.take(1, quota, now) {
+                    Decision::Wait(wait) => wait,
+                    Decision::Pass { .. } => match bucket.take_more(more, quota, now) {
+                        Decision::Pass { .. } => break,
+                        Decision::Wait(wait) => {
+                            bucket.give_back(1, quota);
+                            wait
+                        }
+                    },
+                };
+                refused += 1;
+                assert!(refused <= 2, "{more} more of a burst of {burst} are refused for ever");
+                now += u64::try_from(wait.as_nanos()).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_is_there_again() {
+        let (bucket, quota) = (Bucket::default(), Quota::new(1, 1).unwrap());
+        assert!(matches!(bucket.take(1, quota, SECOND), Decision::Pass { .. }));
+        assert!(matches!(bucket.take(1, quota, SECOND), Decision::Wait(_)));
+        bucket.give_back(1, quota);
+        assert!(matches!(bucket.take(1, quota, SECOND), Decision::Pass { .. }));
     }
 
     #[test]

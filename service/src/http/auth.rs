@@ -1,5 +1,6 @@
 //! Accounts and tokens.
 
+use super::client_address::ClientAddress;
 use super::endpoint::{Endpoint, get, post};
 use super::error::Problem;
 use super::extract::Body;
@@ -18,6 +19,8 @@ use nsys_contract::status::Role;
 use std::sync::{Arc, LazyLock};
 use uuid::Uuid;
 
+/// Longest e-mail address of an account.
+const MAX_EMAIL_BYTES: usize = 254;
 /// Checked when the account does not exist, so that both cases take the same time.
 static NOBODY: LazyLock<String> = LazyLock::new(|| hash_password("nobody").unwrap_or_default());
 
@@ -27,7 +30,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .notes("The account gets the role USER and a tenant of its own; an admin can change both.")
             .takes::<Register>()
             .gives::<TokenGrant>(201, "The account and a token for it")
-            .fails(&[403, 409])
+            .fails(&[403, 409, 429])
             .by(register),
         post(paths::LOGIN, Access::Public, "Exchange a password for a token")
             .takes::<Login>()
@@ -44,6 +47,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 
 async fn register(
     State(app): State<Arc<App>>,
+    ClientAddress(from): ClientAddress,
     Body(request): Body<Register>,
 ) -> Result<(StatusCode, Json<TokenGrant>), Problem> {
     if !app.config.auth.open_registration {
@@ -52,6 +56,15 @@ async fn register(
     let wrong = wrong_fields(&request.email, &request.password, &request.name);
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));
+    }
+    if let Decision::Wait(wait) = app.auth.attempts.register(from).begin() {
+        app.metrics.shed("registrations");
+        return Err(Problem::too_many("too many accounts are registered", wait));
+    }
+    if app.auth.is_reserved(&app.db.fold_email(&request.email).await?) {
+        return Err(Problem::forbidden(
+            "this address is reserved: only an administrator can create its account",
+        ));
     }
     let id = Uuid::now_v7();
     let tenant = id.to_string();
@@ -84,20 +97,47 @@ pub(super) async fn hashed(app: &App, password: String) -> Result<String, Proble
     })
 }
 
-async fn login(State(app): State<Arc<App>>, Body(request): Body<Login>) -> Result<Json<TokenGrant>, Problem> {
-    if let Some(Decision::Wait(wait)) = app.auth.login_attempt(&request.email) {
-        app.metrics.shed("login_attempts");
-        return Err(Problem::too_many("too many attempts to sign in to this account", wait));
+async fn login(
+    State(app): State<Arc<App>>,
+    ClientAddress(from): ClientAddress,
+    Body(request): Body<Login>,
+) -> Result<Json<TokenGrant>, Problem> {
+    let wrong = || Problem::unauthorized("the address or the password is wrong");
+    if request.email.len() > MAX_EMAIL_BYTES {
+        return Err(wrong());
     }
-    let account = app.db.fetch_account(&request.email).await?;
+    let too_many = |what: &str, wait| {
+        app.metrics.shed("login_attempts");
+        Problem::too_many(format!("too many attempts to sign in {what}"), wait)
+    };
+    let by_address = app.auth.attempts.sign_in_from(from);
+    if let Decision::Wait(wait) = by_address.begin() {
+        return Err(too_many("from this address", wait));
+    }
+    let found = app.db.fetch_account(&request.email).await.inspect_err(|_| by_address.forgive())?;
+    // Counted by account, not by spelling: the database decides which addresses are one.
+    let whose = found.account.as_ref().map_or(found.folded_email, |account| account.user.id.to_string());
+    let by_account = app.auth.attempts.sign_in_to(&whose, from);
+    if let Decision::Wait(wait) = by_account.begin() {
+        return Err(too_many("to this account", wait));
+    }
+    let account = found.account;
     let hash = account.as_ref().map(|account| account.password_hash.clone());
     let fits = off_thread(&app, move || {
         password_fits(&request.password, hash.as_deref().unwrap_or_else(|| NOBODY.as_str()))
     });
-    let fits = fits.await?;
+    let forgive = || {
+        by_address.forgive();
+        by_account.forgive();
+    };
+    let fits = fits.await.inspect_err(|_| forgive())?;
     match account {
-        Some(account) if fits && account.user.disabled_at.is_none() => grant(&app, account.user),
-        _ => Err(Problem::unauthorized("the address or the password is wrong")),
+        Some(account) if fits && account.user.disabled_at.is_none() => {
+            forgive();
+            app.auth.attempts.signed_in(&whose, from);
+            grant(&app, account.user)
+        }
+        _ => Err(wrong()),
     }
 }
 
@@ -127,8 +167,13 @@ async fn off_thread<T: Send + 'static>(
     app: &App,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    let Ok(_permit) = app.hashers.acquire().await else {
-        return Err(Problem::unavailable("the service is stopping"));
+    let Some(permit) = app.doors.enter_for_password().await else {
+        app.metrics.shed("passwords");
+        return Err(Problem::overloaded("too many passwords are being checked"));
+    };
+    let work = move || {
+        let _permit = permit;
+        work()
     };
     tokio::task::spawn_blocking(work).await.map_err(|_| Problem::unavailable("the service is stopping"))
 }
@@ -137,7 +182,7 @@ async fn off_thread<T: Send + 'static>(
 pub(super) fn wrong_fields(email: &str, password: &str, name: &str) -> Vec<Violation> {
     let at = email.find('@');
     let email_ok = at.is_some_and(|at| at > 0 && email[at..].len() > 1)
-        && email.len() <= 254
+        && email.len() <= MAX_EMAIL_BYTES
         && !email.chars().any(|c| c.is_whitespace() || c.is_control());
     let checks = [
         ("/email", email_ok, "must be an e-mail address"),

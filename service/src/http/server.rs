@@ -4,6 +4,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
+use super::client_address::Peer;
 use super::head_timer::HeadTimer;
 use super::leftover::Whole;
 use crate::telemetry::Metrics;
@@ -38,9 +40,9 @@ pub(crate) async fn serve(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let counted = metrics.connection();
-                let served = connection(stream, router.clone(), stopping.clone());
+                let served = connection(stream, peer, router.clone(), stopping.clone());
                 open.spawn(async move {
                     served.await;
                     drop(counted);
@@ -67,7 +69,7 @@ fn is_of_one_connection(cause: &std::io::Error) -> bool {
 }
 
 /// Serves one connection. When the service stops, the request in progress is its last.
-async fn connection(stream: TcpStream, router: Router, stopping: CancellationToken) {
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stopping: CancellationToken) {
     if let Err(cause) = stream.set_nodelay(true) {
         tracing::debug!(%cause, "TCP_NODELAY could not be set.");
     }
@@ -75,7 +77,8 @@ async fn connection(stream: TcpStream, router: Router, stopping: CancellationTok
     let asking = Arc::clone(&asked);
     let service = tower::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         asking.store(true, Ordering::Relaxed);
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        head.extensions.insert(Peer(peer.ip()));
         let body = Whole::new(body, &head.headers);
         router.clone().call(hyper::Request::from_parts(head, body))
     });

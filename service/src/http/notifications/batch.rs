@@ -42,7 +42,11 @@ pub(super) async fn create(
     }
     // One was counted with the request itself.
     let more = u32::try_from(notifications.len()).unwrap_or(u32::MAX).saturating_sub(1);
-    if let Some(Decision::Wait(wait)) = caller.limit.as_ref().map(|limit| limit.take(more)) {
+    if let Some((limit, Decision::Wait(wait))) =
+        caller.limit.as_ref().map(|limit| (limit, limit.take_more(more)))
+    {
+        // Or it would be one short again after the wait.
+        limit.give_back(1);
         app.metrics.shed("rate_limit");
         return Err(Problem::too_many("the caller sends too many notifications", wait));
     }
