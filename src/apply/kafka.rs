@@ -73,8 +73,8 @@ async fn grow(
         let (mut usable, mut owned, mut committed, mut members) = (0, 0, 0, None);
         if let Ok((group, offsets)) = kafka::group_offsets(&brokers, topics::WORKER_GROUP, PATIENCE).await {
             let own: Vec<_> = offsets.iter().filter(|one| one.topic == topic).collect();
-            usable = own.iter().filter(|one| one.end.is_some()).count();
-            committed = own.iter().filter(|one| one.committed.is_some()).count();
+            usable = own.iter().filter(|one| one.end.is_ok()).count();
+            committed = own.iter().filter(|one| matches!(one.committed, Ok(Some(_)))).count();
             owned = group.owned(topic);
             members = Some(group.members.len());
         }

@@ -86,8 +86,7 @@ pub fn usage_with_children(pid: i32) -> Option<(f64, u64)> {
         Some(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
     };
     cpu_s += ended(pid).unwrap_or(0.0);
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+    for child in children(pid) {
         // A child that has just ended is in its parent's count next time.
         let Some((used, resident)) = usage(child) else { continue };
         cpu_s += used;
@@ -96,6 +95,19 @@ pub fn usage_with_children(pid: i32) -> Option<(f64, u64)> {
         memory += resident.saturating_sub(shared * rustix::param::page_size() as u64);
     }
     Some((cpu_s, memory))
+}
+
+/// Processes that this one started and that have not been reaped.
+fn children(pid: i32) -> Vec<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+}
+
+/// As [`disk`], with the children that run: the kernel adds a child's bytes only when it was reaped.
+fn disk_with_children(pid: i32) -> Option<(u64, u64)> {
+    let own = disk(pid)?;
+    let running = children(pid).into_iter().filter_map(disk);
+    Some(running.fold(own, |sum, one| (sum.0 + one.0, sum.1 + one.1)))
 }
 
 /// Bytes read from and written to disks so far; absent where we may not look.
@@ -109,7 +121,7 @@ fn disk(pid: i32) -> Option<(u64, u64)> {
 #[must_use]
 pub fn look(pid: i32) -> Option<Usage> {
     let (cpu_s, memory_bytes) = usage_with_children(pid)?;
-    let disk = disk(pid);
+    let disk = disk_with_children(pid);
     Some(Usage {
         cpu_s,
         clock_s: jiff::Timestamp::now().as_microsecond() as f64 / 1e6,
@@ -261,4 +273,32 @@ pub fn holder_of_port(port: u16) -> Option<String> {
     })?;
     let name = std::fs::read_to_string(process.join("comm")).ok()?;
     Some(format!("{} (pid {})", name.trim(), process.file_name()?.to_string_lossy()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_running_child_writes_to_disk_is_its_parent_s() {
+        let beside = std::env::current_exe().unwrap();
+        let dir = tempfile::tempdir_in(beside.parent().unwrap()).unwrap();
+        let write = "(dd if=/dev/zero of=file bs=1M count=4 2>/dev/null; touch done; exec sleep 60) & child=$!; \
+            read line; kill $child";
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", write])
+            .current_dir(dir.path())
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !dir.path().join("done").exists() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let pid = i32::try_from(shell.id()).unwrap();
+        let (own, all) = (disk(pid).unwrap(), disk_with_children(pid).unwrap());
+        drop(shell.stdin.take());
+        shell.wait().unwrap();
+        assert!(all.1 >= own.1 + (4 << 20), "own {own:?}, with children {all:?}");
+    }
 }

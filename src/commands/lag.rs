@@ -3,7 +3,7 @@
 use crate::cli::LagArgs;
 use crate::clients::kafka::{self, Brokers};
 use crate::domain::group::Group;
-use crate::domain::lag::GroupOffsets;
+use crate::domain::lag::{Backlog, GroupOffsets};
 use crate::error::{Error, Result};
 use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
 use crate::stack::Stack;
@@ -21,7 +21,12 @@ const AGE_PATIENCE: Duration = Duration::from_secs(2);
 struct Lag {
     group: String,
     state: String,
+    /// Kept messages that wait, of the partitions where that is known.
     total_lag: i64,
+    /// Messages that retention removed before they were committed.
+    total_lost: i64,
+    /// Partitions that nobody answered for.
+    unknown_partitions: usize,
     topics: Vec<TopicLag>,
 }
 
@@ -37,8 +42,40 @@ struct Line {
     committed: Option<i64>,
     end: Option<i64>,
     lag: Option<i64>,
+    lost: Option<i64>,
+    beyond_end: Option<i64>,
     lag_seconds: Option<f64>,
     owner: Option<String>,
+    status: Standing,
+    /// Why the partition is unknown.
+    reason: Option<String>,
+}
+
+/// How a commit stands to its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Standing {
+    CaughtUp,
+    Waiting,
+    /// Retention removed messages before they were committed.
+    Lost,
+    /// The topic was made anew, or its log truncated.
+    BeyondEnd,
+    Uncommitted,
+    Unknown,
+}
+
+impl Standing {
+    fn of(one: &GroupOffsets, backlog: Option<&Backlog>) -> Self {
+        match backlog {
+            None => Self::Unknown,
+            Some(backlog) if backlog.beyond > 0 => Self::BeyondEnd,
+            Some(backlog) if backlog.lost > 0 => Self::Lost,
+            Some(_) if one.committed == Ok(None) => Self::Uncommitted,
+            Some(backlog) if backlog.waiting == Some(0) => Self::CaughtUp,
+            Some(_) => Self::Waiting,
+        }
+    }
 }
 
 impl Report for Lag {
@@ -66,21 +103,54 @@ impl Report for Lag {
             }
         }
         let total = format!("total lag of {} ({}): {}", self.group, self.state, self.total_lag);
-        let untold = self.topics.iter().flat_map(|topic| &topic.partitions).filter(|one| one.lag.is_none());
-        match untold.count() {
-            0 => format!("{}\n{total}", table.text()),
-            count => format!(
-                "{}\n{total}\n{}",
-                table.text(),
-                paint(
-                    Tone::Dim,
-                    &format!(
-                        "{count} partitions without a commit are not in it: whether their messages wait depends on \
-                         where the group's consumers begin (auto.offset.reset)"
-                    )
-                )
-            ),
+        let mut lines = vec![table.text(), total];
+        lines.extend(self.remarks());
+        lines.join("\n")
+    }
+}
+
+impl Lag {
+    /// What the numbers alone do not say.
+    fn remarks(&self) -> Vec<String> {
+        let mut said = Vec::new();
+        let all = || {
+            self.topics
+                .iter()
+                .flat_map(|topic| topic.partitions.iter().map(|one| (topic.topic.as_str(), one)))
+        };
+        for (topic, one) in all() {
+            let name = format!("{topic}-{}", one.partition);
+            if let Some(reason) = &one.reason {
+                said.push(paint(Tone::Warn, &format!("{name} is unknown: {reason}")));
+            }
+            if let Some(beyond) = one.beyond_end.filter(|beyond| *beyond > 0) {
+                let text = format!(
+                    "{name}: the commit is {beyond} beyond the end of the log: the topic was made anew, or truncated"
+                );
+                said.push(paint(Tone::Bad, &text));
+            }
+            if let Some(lost) = one.lost.filter(|lost| *lost > 0) {
+                said.push(paint(
+                    Tone::Warn,
+                    &format!("{name}: {lost} messages behind the commit are lost to retention"),
+                ));
+            }
         }
+        if self.total_lost > 0 {
+            said.push(format!("{} in all are lost to retention; they do not wait any more", self.total_lost));
+        }
+        if self.unknown_partitions > 0 {
+            said.push(format!("{} partitions are unknown and not in the total", self.unknown_partitions));
+        }
+        let untold = all().filter(|(_, one)| one.lag.is_none() && one.status != Standing::Unknown).count();
+        if untold > 0 {
+            let text = format!(
+                "{untold} partitions without a commit in their log are not in it: whether their messages wait depends \
+                 on where the group's consumers begin (auto.offset.reset)"
+            );
+            said.push(paint(Tone::Dim, &text));
+        }
+        said
     }
 }
 
@@ -122,24 +192,34 @@ fn answer(name: &str, group: &Group, offsets: Vec<GroupOffsets>, times: &Times, 
     let begins_at_first = name == topics::WORKER_GROUP;
     let mut by_topic: BTreeMap<String, Vec<Line>> = BTreeMap::new();
     for one in offsets {
-        let lag = one.lag(begins_at_first);
+        let backlog = one.backlog(begins_at_first);
+        let lag = backlog.as_ref().ok().and_then(|known| known.waiting);
         let since = times.get(&(one.topic.clone(), one.partition));
+        let status = Standing::of(&one, backlog.as_ref().ok());
         let line = Line {
             partition: one.partition,
-            committed: one.committed,
-            end: one.end,
+            committed: one.committed.clone().ok().flatten(),
+            end: one.end.clone().ok(),
             lag,
+            lost: backlog.as_ref().ok().map(|known| known.lost),
+            beyond_end: backlog.as_ref().ok().map(|known| known.beyond),
             lag_seconds: match lag {
-                Some(0) => Some(0.0),
+                Some(0) if status != Standing::BeyondEnd => Some(0.0),
                 _ => since.map(|at| (now_ms - at).max(0) as f64 / 1_000.0),
             },
             owner: group.owner(&one.topic, one.partition).map(|member| member.client.clone()),
+            status,
+            reason: backlog.err(),
         };
         by_topic.entry(one.topic).or_default().push(line);
     }
-    let total_lag = by_topic.values().flatten().filter_map(|line| line.lag).sum();
+    let total = |of: fn(&Line) -> Option<i64>| by_topic.values().flatten().filter_map(of).sum();
+    let (total_lag, total_lost) = (total(|line| line.lag), total(|line| line.lost));
+    let unknown_partitions =
+        by_topic.values().flatten().filter(|line| line.status == Standing::Unknown).count();
     let topics = by_topic.into_iter().map(|(topic, partitions)| TopicLag { topic, partitions }).collect();
-    Lag { group: name.to_owned(), state: group.state.clone(), total_lag, topics }
+    let (group, state) = (name.to_owned(), group.state.clone());
+    Lag { group, state, total_lag, total_lost, unknown_partitions, topics }
 }
 
 #[cfg(test)]
@@ -150,9 +230,9 @@ mod tests {
         GroupOffsets {
             topic: "a".into(),
             partition,
-            committed,
-            begin: committed.is_none().then_some(begin),
-            end: Some(end),
+            committed: Ok(committed),
+            begin: Ok(begin),
+            end: Ok(end),
         }
     }
 
@@ -173,5 +253,25 @@ mod tests {
         let lag = answer("g", &Group::default(), found, &times, 3_500);
         let seconds: Vec<_> = lag.topics[0].partitions.iter().map(|line| line.lag_seconds).collect();
         assert_eq!(seconds, [Some(2.5), Some(0.0), None]);
+    }
+
+    #[test]
+    fn lost_beyond_and_unknown_are_told_and_never_caught_up() {
+        let mut dark = offsets(2, Some(5), 0, 9);
+        dark.end = Err("no leader".into());
+        let found = vec![offsets(0, Some(10), 95, 100), offsets(1, Some(81), 0, 12), dark];
+        let lag = answer("g", &Group::default(), found, &Times::new(), 0);
+        assert_eq!((lag.total_lag, lag.total_lost, lag.unknown_partitions), (5, 85, 1));
+        let lines = &lag.topics[0].partitions;
+        let standing: Vec<_> = lines.iter().map(|line| line.status).collect();
+        assert_eq!(standing, [Standing::Lost, Standing::BeyondEnd, Standing::Unknown]);
+        assert_eq!((lines[1].beyond_end, lines[1].lag, lines[1].lag_seconds), (Some(69), None, None));
+        assert_eq!((lines[2].lag, lines[2].lost), (None, None));
+        let said = lag.text();
+        for wanted in
+            ["lost to retention", "69 beyond the end", "a-2 is unknown: no leader", "1 partitions are"]
+        {
+            assert!(said.contains(wanted), "{wanted}: {said}");
+        }
     }
 }

@@ -5,6 +5,37 @@ pub mod track;
 
 use serde::{Deserialize, Serialize};
 
+/// What lies between a commit and the log, in offsets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Kept messages that wait; absent when it depends on where the group's consumers begin.
+    pub waiting: Option<i64>,
+    /// Messages behind the commit that the log no longer keeps: nobody can read them any more.
+    pub lost: i64,
+    /// So far beyond the end the commit lies: it is one of another log.
+    pub beyond: i64,
+}
+
+impl Backlog {
+    /// From the offsets. Where no commit points into the log, what waits depends on where the group's
+    /// consumers begin, which the broker does not know: then it is only told for a group known to begin
+    /// at the first message, and for an empty log.
+    #[must_use]
+    pub fn of(committed: Option<i64>, begin: i64, end: i64, begins_at_first: bool) -> Self {
+        let kept = (end - begin).max(0);
+        let whole = (begins_at_first || kept == 0).then_some(kept);
+        match committed {
+            None => Self { waiting: whole, ..Self::default() },
+            Some(commit) if commit > end => Self { waiting: whole, lost: 0, beyond: commit - end },
+            Some(commit) => Self {
+                waiting: Some((end - commit.max(begin)).max(0)),
+                lost: (begin.min(end) - commit).max(0),
+                beyond: 0,
+            },
+        }
+    }
+}
+
 /// Lag of one partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionLag {
@@ -16,20 +47,25 @@ pub struct PartitionLag {
     pub committed: Option<i64>,
     /// The end of the log.
     pub end: i64,
-    /// Messages that wait.
+    /// Messages that surely wait.
     pub lag: i64,
+    /// Messages behind the commit that retention removed.
+    #[serde(default)]
+    pub lost: i64,
 }
 
 impl PartitionLag {
-    /// From the offsets. Without a commit the whole log waits, counted from its first message.
+    /// From the offsets, of a group that begins at the first message. Without a commit the whole log
+    /// waits.
     #[must_use]
     pub fn new(topic: &str, partition: i32, committed: Option<i64>, first: i64, end: i64) -> Self {
-        let lag = (end - committed.unwrap_or(first)).max(0);
-        Self { topic: topic.to_owned(), partition, committed, end, lag }
+        let backlog = Backlog::of(committed, first, end, true);
+        let lag = backlog.waiting.unwrap_or(0);
+        Self { topic: topic.to_owned(), partition, committed, end, lag, lost: backlog.lost }
     }
 }
 
-/// What a group committed on one partition, and where the log is.
+/// What a group committed on one partition, and where the log is; what was not answered is its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupOffsets {
     /// The topic.
@@ -37,32 +73,31 @@ pub struct GroupOffsets {
     /// The partition.
     pub partition: i32,
     /// Absent when nothing was ever committed.
-    pub committed: Option<i64>,
-    /// First offset that is kept; only asked for where nothing was committed.
-    pub begin: Option<i64>,
-    /// End of the log; absent when no broker leads the partition.
-    pub end: Option<i64>,
+    pub committed: Result<Option<i64>, String>,
+    /// First offset that is kept.
+    pub begin: Result<i64, String>,
+    /// End of the log.
+    pub end: Result<i64, String>,
 }
 
 impl GroupOffsets {
-    /// Messages that wait. Without a commit that depends on where the group's consumers begin, which
-    /// the broker does not know: then it is only told for a group known to begin at the first
-    /// message, and for an empty log.
-    #[must_use]
-    pub fn lag(&self, begins_at_first: bool) -> Option<i64> {
-        let end = self.end?;
-        match (self.committed, self.begin) {
-            (Some(committed), _) => Some((end - committed).max(0)),
-            (None, Some(begin)) if begins_at_first || begin == end => Some((end - begin).max(0)),
-            _ => None,
-        }
+    /// What waits and what is lost.
+    ///
+    /// # Errors
+    /// With the reason, when one of the offsets is not known.
+    pub fn backlog(&self, begins_at_first: bool) -> Result<Backlog, String> {
+        let (committed, begin, end) = (self.committed.clone()?, self.begin.clone()?, self.end.clone()?);
+        Ok(Backlog::of(committed, begin, end, begins_at_first))
     }
 
-    /// The offset of the first message that waits, if any does.
+    /// The offset of the first kept message that waits, if any does.
     #[must_use]
     pub fn first_waiting(&self, begins_at_first: bool) -> Option<i64> {
-        let waits = self.lag(begins_at_first).is_some_and(|lag| lag > 0);
-        waits.then(|| self.committed.or(self.begin)).flatten()
+        let backlog = self.backlog(begins_at_first).ok()?;
+        let begin = *self.begin.as_ref().ok()?;
+        let committed = self.committed.as_ref().ok()?.filter(|_| backlog.beyond == 0);
+        backlog.waiting.filter(|waiting| *waiting > 0)?;
+        Some(committed.map_or(begin, |committed| committed.max(begin)))
     }
 }
 
@@ -70,23 +105,56 @@ impl GroupOffsets {
 mod tests {
     use super::*;
 
-    #[test]
-    fn without_a_commit_only_a_known_beginning_tells_what_waits() {
-        let mut one =
-            GroupOffsets { topic: "t".into(), partition: 0, committed: None, begin: Some(5), end: Some(12) };
-        assert_eq!((one.lag(true), one.lag(false)), (Some(7), None));
-        assert_eq!((one.first_waiting(true), one.first_waiting(false)), (Some(5), None));
-        one.begin = Some(12);
-        assert_eq!((one.lag(false), one.first_waiting(false)), (Some(0), None));
-        one.end = None;
-        assert_eq!(one.lag(true), None);
+    fn offsets(committed: Option<i64>, begin: i64, end: i64) -> GroupOffsets {
+        GroupOffsets {
+            topic: "t".into(),
+            partition: 0,
+            committed: Ok(committed),
+            begin: Ok(begin),
+            end: Ok(end),
+        }
     }
 
     #[test]
-    fn a_commit_tells_what_waits_whatever_retention_removed() {
-        let one =
-            GroupOffsets { topic: "t".into(), partition: 0, committed: Some(3), begin: None, end: Some(12) };
-        assert_eq!((one.lag(false), one.first_waiting(false)), (Some(9), Some(3)));
+    fn without_a_commit_only_a_known_beginning_tells_what_waits() {
+        let one = offsets(None, 5, 12);
+        let waiting = |one: &GroupOffsets, first| one.backlog(first).unwrap().waiting;
+        assert_eq!((waiting(&one, true), waiting(&one, false)), (Some(7), None));
+        assert_eq!((one.first_waiting(true), one.first_waiting(false)), (Some(5), None));
+        let empty = offsets(None, 12, 12);
+        assert_eq!((waiting(&empty, false), empty.first_waiting(false)), (Some(0), None));
+    }
+
+    #[test]
+    fn what_retention_removed_is_lost_and_does_not_wait() {
+        let one = offsets(Some(3), 8, 12);
+        assert_eq!(one.backlog(false), Ok(Backlog { waiting: Some(4), lost: 5, beyond: 0 }));
+        assert_eq!(one.first_waiting(false), Some(8), "from the first message that is kept");
+        let all = offsets(Some(10), 100, 100);
+        assert_eq!(all.backlog(false), Ok(Backlog { waiting: Some(0), lost: 90, beyond: 0 }));
+        assert_eq!(all.first_waiting(true), None);
+        let lag = PartitionLag::new("t", 0, Some(3), 8, 12);
+        assert_eq!((lag.lag, lag.lost), (4, 5));
+    }
+
+    #[test]
+    fn a_commit_beyond_the_end_is_not_caught_up() {
+        let one = offsets(Some(81), 0, 12);
+        assert_eq!(one.backlog(false), Ok(Backlog { waiting: None, lost: 0, beyond: 69 }));
+        assert_eq!(one.backlog(true).unwrap().waiting, Some(12), "the workers begin anew at the first");
+        assert_eq!((one.first_waiting(true), one.first_waiting(false)), (Some(0), None));
+    }
+
+    #[test]
+    fn an_answer_that_failed_is_its_reason_and_no_number() {
+        let mut failed = [offsets(Some(3), 0, 12), offsets(Some(3), 0, 12), offsets(Some(3), 0, 12)];
+        failed[0].committed = Err("no answer".into());
+        failed[1].begin = Err("no answer".into());
+        failed[2].end = Err("no answer".into());
+        for one in failed {
+            assert_eq!(one.backlog(true), Err("no answer".into()));
+            assert_eq!(one.first_waiting(true), None);
+        }
     }
 
     #[test]

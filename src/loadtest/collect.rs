@@ -174,7 +174,8 @@ mod tests {
 
     #[test]
     fn a_partition_counts_what_was_written_meanwhile() {
-        let at = |end, lag| PartitionLag { topic: "t".into(), partition: 0, committed: None, end, lag };
+        let at =
+            |end, lag| PartitionLag { topic: "t".into(), partition: 0, committed: None, end, lag, lost: 0 };
         let most = [(("t".to_owned(), 0), 40)].into();
         let found = partitions(&[at(100, 0)], &[at(350, 7)], &most);
         assert_eq!((found[0].written, found[0].lag_max, found[0].lag_end), (250, 40, 7));

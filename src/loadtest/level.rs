@@ -62,7 +62,10 @@ pub(super) async fn run(
         result.generator.cpu_pct = Some(cpu_s / level.seconds.max(1) as f64 * 100.0);
     }
     result.kafka.partitions = collect::partitions(&begin, &offered.partitions, &offered.most_lag);
-    logs::add(&mut result.log_errors, logs.errors());
+    match logs.errors() {
+        Some(found) => logs::add(&mut result.log_errors, found),
+        None => result.problems.push(logs::UNKNOWN.to_owned()),
+    }
     // Until it is judged it counts as cut short: a run that dies now is resumed with this level.
     result.verdict = Verdict::Interrupted;
     run.levels.push(result.clone());

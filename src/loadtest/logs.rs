@@ -1,6 +1,7 @@
 //! Counts lines at level error in the parts' logs, from one look to the next.
 
 use crate::stack::Stack;
+use crate::stack::runtime::Runtime;
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -10,10 +11,14 @@ use std::sync::OnceLock;
 /// So much of a log is read in one look; what a part wrote beyond it is left out.
 const MOST_BYTES: u64 = 8 << 20;
 
+/// What is said of a level whose logs could not be read.
+pub(super) const UNKNOWN: &str = "errors in logs are not known: the logs are not files of this machine";
+
 /// Remembers how far each log was read.
 #[derive(Clone, Debug, Default)]
 pub struct Logs {
-    files: BTreeMap<String, (PathBuf, u64)>,
+    /// None where the logs are no files of this machine: what stands in them is not known then.
+    files: Option<BTreeMap<String, (PathBuf, u64)>>,
 }
 
 impl Logs {
@@ -25,19 +30,21 @@ impl Logs {
             let end = std::fs::metadata(&path).map_or(0, |file| file.len());
             (part.to_owned(), (path, end))
         };
-        Self { files: parts.into_iter().map(file).collect() }
+        let are_files = stack.runtime == Runtime::Local;
+        Self { files: are_files.then(|| parts.into_iter().map(file).collect()) }
     }
 
-    /// Lines at level error since the last look, by part; parts without one are left out.
-    pub fn errors(&mut self) -> BTreeMap<String, u64> {
+    /// Lines at level error since the last look, by part; parts without one are left out. None
+    /// where the logs cannot be read.
+    pub fn errors(&mut self) -> Option<BTreeMap<String, u64>> {
         let mut found = BTreeMap::new();
-        for (part, (path, offset)) in &mut self.files {
+        for (part, (path, offset)) in self.files.as_mut()? {
             let count = count_errors(&read_from(path, offset));
             if count > 0 {
                 found.insert(part.clone(), count);
             }
         }
-        found
+        Some(found)
     }
 }
 
@@ -88,11 +95,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("part.log");
         std::fs::write(&path, "ERROR before\n").unwrap();
-        let mut logs = Logs { files: [("part".to_owned(), (path.clone(), 13))].into() };
-        assert!(logs.errors().is_empty());
+        let mut logs = Logs { files: Some([("part".to_owned(), (path.clone(), 13))].into()) };
+        assert_eq!(logs.errors(), Some(BTreeMap::new()));
         std::fs::write(&path, "ERROR before\nERROR now\n").unwrap();
-        assert_eq!(logs.errors().get("part"), Some(&1));
+        assert_eq!(logs.errors().unwrap().get("part"), Some(&1));
         std::fs::write(&path, "ERROR x\n").unwrap();
-        assert_eq!(logs.errors().get("part"), Some(&1));
+        assert_eq!(logs.errors().unwrap().get("part"), Some(&1));
+    }
+
+    #[test]
+    fn logs_that_are_no_files_are_unknown_and_not_quiet() {
+        assert_eq!(Logs::default().errors(), None);
     }
 }

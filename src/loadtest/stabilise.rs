@@ -51,8 +51,8 @@ pub(super) async fn stabilise(
         };
         let (now, in_flight, ()) = tokio::join!(sample, prometheus::in_flight(stack), rows.count());
         let fresh = logs.errors();
-        let quiet = fresh.values().sum::<u64>() as f64;
-        logs::add(&mut result.log_errors, fresh);
+        let quiet = fresh.as_ref().map(|fresh| fresh.values().sum::<u64>() as f64);
+        logs::add(&mut result.log_errors, fresh.unwrap_or_default());
         let open = rows.open();
         if now.lag == Some(0) && open == Some(0) && result.kafka.drain_s.is_none() {
             result.kafka.drain_s = Some(started.elapsed().as_secs_f64());
@@ -64,10 +64,11 @@ pub(super) async fn stabilise(
             Condition::at_most("in_flight", in_flight, replicas),
             Condition::at_most("db_active", now.db_active.map(|count| count as f64), 2.0),
             Condition::at_most("service_cpu_pct", now.service_cpu_pct, context.calm_cpu_pct()),
-            Condition::at_most("log_errors", Some(quiet), 0.0),
+            Condition::at_most("log_errors", quiet, 0.0),
         ];
         context.stream.waiting(result.level, &conditions);
-        let done = conditions.iter().all(|one| one.met);
+        // Logs that are elsewhere will not be known by waiting.
+        let done = conditions.iter().all(|one| one.met || (one.name == "log_errors" && quiet.is_none()));
         line.update(&checklist(&conditions));
         result.stabilised = conditions;
         if done || Instant::now() > deadline {

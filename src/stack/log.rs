@@ -62,15 +62,7 @@ async fn gone(stack: &Stack) -> Result<i64> {
     let brokers = stack.endpoints.brokers();
     let read = [topics::NOTIFICATIONS, topics::RETRY].map(str::to_owned);
     let lags = kafka::lag(&brokers, topics::WORKER_GROUP, &read, TIMEOUT).await?;
-    let mut gone = 0;
-    for topic in &read {
-        for one in kafka::describe(&brokers, topic, TIMEOUT).await?.unwrap_or_default() {
-            let of = lags.iter().find(|lag| lag.topic == *topic && lag.partition == one.partition);
-            let committed = of.and_then(|lag| lag.committed);
-            gone += committed.map_or(0, |committed| (one.begin - committed).max(0));
-        }
-    }
-    Ok(gone)
+    Ok(lags.iter().map(|one| one.lost).sum())
 }
 
 /// Messages of which the workers have recorded lately that they were gone.

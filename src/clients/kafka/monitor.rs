@@ -108,14 +108,21 @@ fn name_of(member: &Member) -> String {
     member.id.chars().take(UNNAMED.len() + 9).collect()
 }
 
-/// What is followed of a look: a partition whose lag nobody can know is left out.
+/// What is followed of a look. A partition that nobody answered for is counted as unknown; one whose lag
+/// depends on where consumers begin is left out.
 fn told(group: &Group, offsets: &[GroupOffsets], begins_at_first: bool) -> GroupLook {
     let partition = |one: &GroupOffsets| {
-        let (lag, end) = (one.lag(begins_at_first)?, one.end?);
+        let backlog = one.backlog(begins_at_first).ok()?;
+        let (committed, end) = (one.committed.clone().ok()?, one.end.clone().ok()?);
         let (topic, partition) = (one.topic.clone(), one.partition);
+        let lag = match backlog.waiting {
+            // Nothing surely waits; the status says that the commit is beyond the end.
+            None if backlog.beyond > 0 => 0,
+            waiting => waiting?,
+        };
         Some(OwnedLag {
             owner: group.owner(&topic, partition).map(name_of),
-            lag: PartitionLag { topic, partition, committed: one.committed, end, lag },
+            lag: PartitionLag { topic, partition, committed, end, lag, lost: backlog.lost },
             oldest_s: None,
         })
     };
@@ -123,6 +130,7 @@ fn told(group: &Group, offsets: &[GroupOffsets], begins_at_first: bool) -> Group
         group: group.name.clone(),
         state: group.state.clone(),
         members: group.members.len(),
+        unknown: offsets.iter().filter(|one| one.backlog(begins_at_first).is_err()).count(),
         partitions: offsets.iter().filter_map(partition).collect(),
     }
 }

@@ -1,7 +1,8 @@
 //! One group at one instant: what it committed, where its logs end, who owns what.
 //!
-//! Two requests whatever the number of partitions: the offsets the group committed, and the ends of
-//! the partitions that belong to it. Ends are those of the log, transactions that are still open
+//! Three requests a broker whatever the number of partitions: the offsets the group committed, then the
+//! beginnings and at last the ends of the partitions that belong to it, so that no log seems to end
+//! before a commit that was made meanwhile. Ends are those of the log, transactions that are still open
 //! included, as the broker's own tool counts them.
 
 use super::members::members;
@@ -38,7 +39,7 @@ pub async fn group_offsets(
 /// Lag of every partition of these topics.
 ///
 /// # Errors
-/// When the broker does not answer in time, or a partition has no leader.
+/// When the broker does not answer in time, or does not answer for one of the partitions.
 pub async fn lag(
     brokers: &Brokers,
     group: &str,
@@ -106,22 +107,19 @@ fn look(consumer: &BaseConsumer, name: &str, timeout: Duration) -> KafkaResult<(
     let own: BTreeSet<String> = committed
         .elements()
         .iter()
-        .filter(|one| at(&committed, one.topic(), one.partition()).is_some() || group.owned(one.topic()) > 0)
+        .filter(|one| matches!(one.offset(), Offset::Offset(_)) || group.owned(one.topic()) > 0)
         .map(|one| one.topic().to_owned())
         .collect();
-    let list = |offset: Offset, of: &dyn Fn(&str, i32) -> bool| {
+    let list = |offset: Offset| {
         let mut list = TopicPartitionList::new();
-        for one in committed.elements() {
-            if own.contains(one.topic()) && of(one.topic(), one.partition()) {
-                list.add_partition_offset(one.topic(), one.partition(), offset)?;
-            }
+        for one in committed.elements().iter().filter(|one| own.contains(one.topic())) {
+            list.add_partition_offset(one.topic(), one.partition(), offset)?;
         }
         Ok::<_, KafkaError>(list)
     };
-    let ends = offsets(consumer, list(Offset::End, &|_, _| true)?, timeout)?;
-    // Only where nothing was committed does it matter where the log begins.
-    let untouched = |topic: &str, partition| at(&committed, topic, partition).is_none();
-    let begins = offsets(consumer, list(Offset::Beginning, &untouched)?, timeout)?;
+    let begins = offsets(consumer, list(Offset::Beginning)?, timeout)?;
+    let ends = offsets(consumer, list(Offset::End)?, timeout)?;
+    let told = |cause: KafkaError| super::reason(&cause);
     let mut found: Vec<_> = ends
         .elements()
         .iter()
@@ -130,9 +128,9 @@ fn look(consumer: &BaseConsumer, name: &str, timeout: Duration) -> KafkaResult<(
             GroupOffsets {
                 topic: topic.to_owned(),
                 partition,
-                committed: at(&committed, topic, partition),
-                begin: at(&begins, topic, partition),
-                end: at(&ends, topic, partition),
+                committed: at(&committed, topic, partition).map_err(told),
+                begin: there(&begins, topic, partition).map_err(told),
+                end: there(&ends, topic, partition).map_err(told),
             }
         })
         .collect();
@@ -151,17 +149,15 @@ fn look_at(consumer: &BaseConsumer, topics: &[String], timeout: Duration) -> Kaf
         }
         Ok::<_, KafkaError>(list)
     };
-    let ends = offsets(consumer, list(Offset::End)?, timeout)?;
-    let starts = offsets(consumer, list(Offset::Beginning)?, timeout)?;
     let committed = consumer.committed_offsets(list(Offset::Invalid)?, timeout)?;
+    let starts = offsets(consumer, list(Offset::Beginning)?, timeout)?;
+    let ends = offsets(consumer, list(Offset::End)?, timeout)?;
     ends.elements()
         .iter()
         .map(|end| {
-            end.error()?;
             let (topic, partition) = (end.topic(), end.partition());
-            let last = at(&ends, topic, partition).unwrap_or(0);
-            let first = at(&starts, topic, partition).unwrap_or(0);
-            Ok(PartitionLag::new(topic, partition, at(&committed, topic, partition), first, last))
+            let (first, last) = (there(&starts, topic, partition)?, there(&ends, topic, partition)?);
+            Ok(PartitionLag::new(topic, partition, at(&committed, topic, partition)?, first, last))
         })
         .collect()
 }
@@ -197,11 +193,18 @@ fn is_for_a_moment(cause: KafkaError) -> bool {
     cause.rdkafka_error_code().is_some_and(|code| moments.contains(&code))
 }
 
-/// The offset in a list; absent when there is none, or the partition could not be asked.
-fn at(list: &TopicPartitionList, topic: &str, partition: i32) -> Option<i64> {
-    let found = list.find_partition(topic, partition)?;
-    match (found.error(), found.offset()) {
-        (Ok(()), Offset::Offset(offset)) => Some(offset),
+/// The offset in a list; absent when there is none, an error when the partition was not answered for.
+fn at(list: &TopicPartitionList, topic: &str, partition: i32) -> KafkaResult<Option<i64>> {
+    let missing = || KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset);
+    let found = list.find_partition(topic, partition).ok_or_else(missing)?;
+    found.error()?;
+    Ok(match found.offset() {
+        Offset::Offset(offset) => Some(offset),
         _ => None,
-    }
+    })
+}
+
+/// As [`at`], of an offset that every log has.
+fn there(list: &TopicPartitionList, topic: &str, partition: i32) -> KafkaResult<i64> {
+    at(list, topic, partition)?.ok_or(KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset))
 }

@@ -20,6 +20,9 @@ pub struct GroupLook {
     pub members: usize,
     /// The partitions it commits to or owns.
     pub partitions: Vec<OwnedLag>,
+    /// Partitions besides that nobody answered for.
+    #[serde(default)]
+    pub unknown: usize,
 }
 
 /// A partition and who owns it.
@@ -45,6 +48,8 @@ pub struct GroupView {
     pub members: usize,
     /// The topics it consumes.
     pub topics: Vec<TopicView>,
+    /// Partitions that nobody answered for; they are in no topic.
+    pub unknown: usize,
 }
 
 /// A topic of a group.
@@ -54,6 +59,8 @@ pub struct TopicView {
     pub topic: String,
     /// Messages that wait.
     pub lag: i64,
+    /// Messages that retention removed before they were committed.
+    pub lost: i64,
     /// Messages written per second.
     pub in_per_s: Option<f64>,
     /// Messages committed per second.
@@ -77,7 +84,9 @@ pub struct PartitionView {
     pub end: i64,
     /// Messages that wait.
     pub lag: i64,
-    /// How old the oldest of them is.
+    /// Messages that retention removed before they were committed.
+    pub lost: i64,
+    /// How old the oldest message that waits is.
     pub behind: Option<Behind>,
     /// The member that owns it.
     pub owner: Option<String>,
@@ -127,10 +136,11 @@ impl GroupView {
         self.members > 0 || !self.topics.is_empty() || self.state != Group::DEAD
     }
 
-    /// The worst of its topics; a group without any is idle.
+    /// The worst of its topics; a group without any is idle, one with unanswered partitions never ok.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.topics.iter().map(|topic| topic.status).max().unwrap_or(Status::Ok)
+        let least = if self.unknown > 0 { Status::Unknown } else { Status::Ok };
+        self.topics.iter().map(|topic| topic.status).max().unwrap_or(Status::Ok).max(least)
     }
 }
 
@@ -170,21 +180,28 @@ impl Book {
         for topic in &mut topics {
             topic.partitions.sort_by_key(|one| one.partition);
         }
-        GroupView { group: look.group.clone(), state: look.state.clone(), members: look.members, topics }
+        GroupView {
+            group: look.group.clone(),
+            state: look.state.clone(),
+            members: look.members,
+            topics,
+            unknown: look.unknown,
+        }
     }
 }
 
 fn follow(track: &mut Track, at_s: f64, one: &OwnedLag) -> PartitionView {
     let (lag, owned) = (&one.lag, one.owner.is_some());
     if let (Some(oldest_s), Some(committed)) = (one.oldest_s, lag.committed) {
-        track.seed(oldest_s, committed);
+        track.seed(oldest_s, committed + lag.lost);
     }
-    track.push(Look { at_s, committed: lag.committed, end: lag.end, lag: lag.lag, owned });
+    track.push(Look { at_s, committed: lag.committed, end: lag.end, lag: lag.lag, lost: lag.lost, owned });
     PartitionView {
         partition: lag.partition,
         committed: lag.committed,
         end: lag.end,
         lag: lag.lag,
+        lost: lag.lost,
         behind: track.behind(),
         owner: one.owner.clone(),
         status: track.status(),
@@ -198,6 +215,7 @@ impl TopicView {
         Self {
             topic: topic.to_owned(),
             lag: partition.lag,
+            lost: partition.lost,
             in_per_s: rates.0,
             out_per_s: rates.1,
             behind: partition.behind,
@@ -213,6 +231,7 @@ impl TopicView {
             _ => Some(one.unwrap_or(0.0) + other.unwrap_or(0.0)),
         };
         self.lag += partition.lag;
+        self.lost += partition.lost;
         (self.in_per_s, self.out_per_s) = (sum(self.in_per_s, rates.0), sum(self.out_per_s, rates.1));
         let later = |other: &Behind| self.behind.is_none_or(|behind| other.seconds > behind.seconds);
         if partition.behind.as_ref().is_some_and(later) {
@@ -234,7 +253,7 @@ mod tests {
             oldest_s: None,
         };
         let partitions = partitions.iter().map(one).collect();
-        GroupLook { group: group.into(), state: "Stable".into(), members: 1, partitions }
+        GroupLook { group: group.into(), state: "Stable".into(), members: 1, partitions, unknown: 0 }
     }
 
     #[test]
@@ -251,6 +270,19 @@ mod tests {
         assert_eq!(topic.partitions.iter().map(|one| one.partition).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(topic.partitions[1].status, Status::Ok);
         assert!(topic.behind.unwrap().seconds > 20.0);
+    }
+
+    #[test]
+    fn what_is_lost_is_told_apart_and_what_is_unknown_is_not_ok() {
+        let mut old = look("workers", &[]);
+        let lag = PartitionLag::new("notifications", 0, Some(10), 95, 100);
+        old.partitions.push(OwnedLag { lag, owner: None, oldest_s: None });
+        let topic = Book::default().take(1.0, &[old])[0].topics[0].clone();
+        assert_eq!((topic.lag, topic.lost), (5, 85));
+        let mut dark = look("workers", &[(0, 5, 5)]);
+        dark.unknown = 2;
+        let seen = &Book::default().take(1.0, &[dark])[0];
+        assert_eq!((seen.unknown, seen.lag(), seen.status()), (2, 0, Status::Unknown));
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub enum Status {
     Growing,
     /// The commit went back: somebody reset it, or a consumer repeats.
     Rewind,
+    /// The commit is beyond the end: the topic was made anew, or its log truncated.
+    #[serde(rename = "beyond end")]
+    Beyond,
     /// Messages wait, a member owns the partition, and its commit does not move.
     Stalled,
     /// Messages wait, and nobody owns the partition.
@@ -46,6 +49,7 @@ impl Status {
             Self::Unknown => "unknown",
             Self::Growing => "growing",
             Self::Rewind => "rewind",
+            Self::Beyond => "beyond end",
             Self::Stalled => "stalled",
             Self::Stopped => "stopped",
         }
@@ -63,8 +67,17 @@ pub struct Look {
     pub end: i64,
     /// Messages that wait.
     pub lag: i64,
+    /// Messages behind the commit that retention removed.
+    pub lost: i64,
     /// Whether a member owns the partition.
     pub owned: bool,
+}
+
+impl Look {
+    /// Whether the commit is one of another log.
+    fn is_beyond(&self) -> bool {
+        self.committed.is_some_and(|committed| committed > self.end)
+    }
 }
 
 /// How long ago the oldest message that waits was written.
@@ -157,10 +170,14 @@ impl Track {
     #[must_use]
     pub fn behind(&self) -> Option<Behind> {
         let last = self.last()?;
+        if last.is_beyond() {
+            return None;
+        }
         if last.lag == 0 {
             return Some(Behind { seconds: 0.0, at_least: false });
         }
-        let committed = last.committed?;
+        // The first kept message is the oldest that waits.
+        let committed = last.committed? + last.lost;
         let passed = self.ends.iter().position(|(_, end)| *end > committed)?;
         let after = self.ends[passed];
         let Some(before) = passed.checked_sub(1).map(|place| self.ends[place]) else {
@@ -175,6 +192,9 @@ impl Track {
     #[must_use]
     pub fn status(&self) -> Status {
         let Some(last) = self.last() else { return Status::Unknown };
+        if last.is_beyond() {
+            return Status::Beyond;
+        }
         let commits = || self.looks.iter().filter_map(|look| look.committed);
         if commits().zip(commits().skip(1)).any(|(before, after)| after < before) {
             return Status::Rewind;
@@ -236,7 +256,7 @@ mod tests {
         for second in 0..seconds {
             let (committed, end) = of(i64::from(second));
             let lag = (end - committed.unwrap_or(0)).max(0);
-            track.push(Look { at_s: f64::from(second), committed, end, lag, owned });
+            track.push(Look { at_s: f64::from(second), committed, end, lag, lost: 0, owned });
         }
         track
     }
@@ -297,6 +317,24 @@ mod tests {
         let behind = older.behind().unwrap();
         assert!(!behind.at_least && (behind.seconds - 109.0).abs() < 1.0, "{behind:?}");
         assert_eq!(track(5, true, |_| (Some(7), 7)).behind().unwrap().seconds, 0.0);
+    }
+
+    #[test]
+    fn a_commit_beyond_the_end_is_neither_caught_up_nor_of_any_age() {
+        let track = track(40, true, |second| if second < 20 { (Some(900), 1_000) } else { (Some(900), 3) });
+        assert_eq!((track.status(), track.behind()), (Status::Beyond, None));
+    }
+
+    #[test]
+    fn what_retention_removed_is_not_behind() {
+        let mut track = Track::default();
+        for second in 0..30 {
+            let lost = if second < 29 { 0 } else { 1_900 };
+            let end = second * 100;
+            let (at_s, committed) = (second as f64, Some(100));
+            track.push(Look { at_s, committed, end, lag: (end - 100 - lost).max(0), lost, owned: true });
+        }
+        assert_eq!(track.behind(), Some(Behind { seconds: 9.0, at_least: false }));
     }
 
     #[test]

@@ -143,6 +143,12 @@ fn failing(state: &State, at_s: f64) -> Option<Verdict> {
             format!("{waiting} messages of {} wait and the commit does not move", topic.topic),
             Some("nsys logs worker"),
         )),
+        Status::Beyond => Some(verdict(
+            Tone::Bad,
+            Pane::Lag,
+            format!("the commit of {} is beyond the end: topic made anew, or truncated", topic.topic),
+            Some("nsys lag"),
+        )),
         _ => None,
     }
 }
@@ -185,6 +191,10 @@ fn limited(state: &State, at_s: f64) -> Option<Verdict> {
 }
 
 fn growing(state: &State, group: &GroupView, at_s: f64) -> Option<Verdict> {
+    if group.unknown > 0 {
+        let text = format!("lag of {} partitions is unknown: nobody answered for them", group.unknown);
+        return Some(verdict(Tone::Warn, Pane::Lag, text, Some("nsys lag")));
+    }
     let topic = group.topics.iter().find(|topic| matches!(topic.status, Status::Growing | Status::Rewind))?;
     if topic.status == Status::Rewind {
         let text = format!("the commit of {} went back", topic.topic);

@@ -282,6 +282,7 @@ fn long_names() -> State {
         group: group.into(),
         state: "Stable".into(),
         members: 1,
+        unknown: 0,
         partitions: (0..count)
             .map(|partition| OwnedLag {
                 lag: PartitionLag::new(topic, partition, Some(10), 0, 52 + i64::from(partition)),

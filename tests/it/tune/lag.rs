@@ -48,9 +48,12 @@ fn ours(place: &Place, group: &str) -> BTreeMap<(String, i64), Row> {
     for topic in lag["topics"].as_array().unwrap() {
         for one in topic["partitions"].as_array().unwrap() {
             let name = topic["topic"].as_str().unwrap().to_owned();
-            let values = (one["committed"].as_i64(), one["end"].as_i64(), one["lag"].as_i64());
+            // The tool takes for waiting what is no longer kept.
+            let (lag, lost) = (one["lag"].as_i64(), one["lost"].as_i64());
+            let values =
+                (one["committed"].as_i64(), one["end"].as_i64(), lag.zip(lost).map(|(lag, lost)| lag + lost));
             rows.insert((name, one["partition"].as_i64().unwrap()), values);
-            if values.2.is_some_and(|lag| lag > 0) && !may_hold_no_record(topic["topic"].as_str().unwrap()) {
+            if lag.is_some_and(|lag| lag > 0) && !may_hold_no_record(topic["topic"].as_str().unwrap()) {
                 assert!(one["lag_seconds"].as_f64().is_some_and(|age| age >= 0.0), "no age: {one}");
             }
         }
@@ -58,9 +61,9 @@ fn ours(place: &Place, group: &str) -> BTreeMap<(String, i64), Row> {
     rows
 }
 
-/// Behind the last commit lies nothing but the marker of a transaction, or what was deleted.
+/// Behind the last commit lies nothing but the marker of a transaction.
 fn may_hold_no_record(topic: &str) -> bool {
-    matches!(topic, "random-markers" | "random-0")
+    topic == "random-markers"
 }
 
 pub(super) fn is_that_of_the_brokers_own_tool(place: &Place) {
@@ -124,6 +127,13 @@ pub(super) fn is_that_of_the_brokers_own_tool(place: &Place) {
         refused(place, &["lag", "--group", "never-was"], 2).contains("there is no consumer group never-was")
     );
 
+    // Of a log that was emptied nothing waits, whatever was committed.
+    let cut = place.json(&["lag", "--group", &groups[0]]);
+    let emptied = cut["topics"].as_array().unwrap().iter().find(|one| one["topic"] == "random-0").unwrap();
+    let first = &emptied["partitions"][0];
+    assert_eq!((&first["lag"], &first["lost"]), (&0.into(), &first["end"]), "committed at 0: {first}");
+    beyond(place);
+
     // A topic that goes away is not of the group any more.
     let names: Vec<_> = topics.iter().map(|(name, _)| name.as_str()).collect();
     runtime.block_on(admin.delete_topics(&names[1..2], &AdminOptions::new())).unwrap();
@@ -134,6 +144,18 @@ pub(super) fn is_that_of_the_brokers_own_tool(place: &Place) {
     runtime
         .block_on(admin.delete_topics(&["random-0", "random-2", "random-markers"], &AdminOptions::new()))
         .unwrap();
+}
+
+/// A commit that is one of another log.
+fn beyond(place: &Place) {
+    let consumer: BaseConsumer = client(place).set("group.id", "random-group-beyond").create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset("random-markers", 0, Offset::Offset(71)).unwrap();
+    consumer.commit(&list, CommitMode::Sync).unwrap();
+    let lag = place.json(&["lag", "--group", "random-group-beyond"]);
+    let one = &lag["topics"][0]["partitions"][0];
+    assert_eq!((&one["status"], &one["beyond_end"]), (&"beyond_end".into(), &69.into()), "{lag}");
+    assert!(one["lag"].is_null() && one["lag_seconds"].is_null(), "{lag}");
 }
 
 /// One record and the marker of its transaction behind it.

@@ -26,7 +26,10 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
     let several = groups.iter().filter(shown).nth(1).is_some();
     let rank = |named: bool| if named { 0 } else { Column::UNSEEN };
     Grid {
-        title: "partitions".into(),
+        title: match groups.iter().filter(shown).map(|group| group.unknown).sum::<usize>() {
+            0 => "partitions".into(),
+            unknown => format!("partitions ({unknown} more unknown)"),
+        },
         columns: vec![
             Column::word("group", rank(sorted && several)),
             Column::word("topic", rank(sorted)),
@@ -68,6 +71,7 @@ fn heading(group: &GroupView, topic: &TopicView) -> Row {
     let dim = |text: String| Cell::toned(text, Some(Tone::Dim));
     let clear = match topic.clear() {
         None => String::new(),
+        Some(Clear::Now) if topic.status == Status::Beyond => "commit beyond the end".into(),
         Some(Clear::Now) => "nothing waits".into(),
         Some(Clear::In(seconds)) if seconds < 1.0 => "clear in less than 1 s".into(),
         Some(Clear::In(seconds)) => {
@@ -84,6 +88,10 @@ fn heading(group: &GroupView, topic: &TopicView) -> Row {
     }
     cells.push(status(topic.status));
     cells.push(Cell::from(format!("{} wait {}", format::count(topic.lag.unsigned_abs()), trend(topic))));
+    if topic.lost > 0 {
+        let lost = format!("{} lost to retention", format::count(topic.lost.unsigned_abs()));
+        cells.push(Cell::toned(lost, Some(Tone::Warn)));
+    }
     if topic.lag > 0 {
         cells.push(dim(format!("{} behind", behind(topic.behind))));
     }
@@ -144,7 +152,7 @@ fn status(status: Status) -> Cell {
         Status::Ok => Tone::Good,
         Status::Unknown => Tone::Dim,
         Status::Growing | Status::Rewind => Tone::Warn,
-        Status::Stalled | Status::Stopped => Tone::Bad,
+        Status::Beyond | Status::Stalled | Status::Stopped => Tone::Bad,
     };
     Cell::toned(status.as_str(), Some(tone))
 }

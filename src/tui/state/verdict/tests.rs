@@ -50,6 +50,7 @@ fn waiting(at_s: f64, owner: Option<&str>, committed: i64, end: i64) -> Update {
         state: "Stable".into(),
         members,
         partitions: (0..3).map(one).collect(),
+        unknown: 0,
     }]))
 }
 
