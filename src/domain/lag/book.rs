@@ -282,7 +282,7 @@ mod tests {
         let mut dark = look("workers", &[(0, 5, 5)]);
         dark.unknown = 2;
         let seen = &Book::default().take(1.0, &[dark])[0];
-        assert_eq!((seen.unknown, seen.lag(), seen.status()), (2, 0, Status::Unknown));
+        assert_eq!((seen.unknown, seen.lag(), seen.status()), (2, Some(0), Status::Unknown));
     }
 
     #[test]

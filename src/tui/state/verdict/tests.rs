@@ -112,6 +112,7 @@ fn what_nothing_runs_any_more_is_grey_and_said_in_the_past() {
 fn a_group_that_does_not_exist_is_no_group_without_lag() {
     let mut state = busy();
     let group = |state: &str, members| GroupLook {
+        unknown: 0,
         group: topics::WORKER_GROUP.into(),
         state: state.into(),
         members,
