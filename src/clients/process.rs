@@ -285,7 +285,7 @@ mod tests {
         let dir = tempfile::tempdir_in(beside.parent().unwrap()).unwrap();
         let write = "(dd if=/dev/zero of=file bs=1M count=4 2>/dev/null; touch done; exec sleep 60) & child=$!; \
             read line; kill $child";
-        let mut shell = std::process::Command::new("sh")
+        let mut shell = crate::clients::program::blocking(crate::clients::program::Purpose::Part, "sh")
             .args(["-c", write])
             .current_dir(dir.path())
             .stdin(std::process::Stdio::piped())
