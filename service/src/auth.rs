@@ -212,6 +212,11 @@ impl Authenticator {
         self.memories.changed(id);
     }
 
+    /// An API key was revoked: it ends, and the keys that it issued with it.
+    pub(crate) fn key_revoked(&self, id: &str) {
+        self.memories.key_revoked(id);
+    }
+
     /// Forgets who was verified, so that every credential is looked at again.
     pub(crate) fn forget_all(&self) {
         self.memories.forget_all();

@@ -76,6 +76,9 @@ pub(super) struct Memories {
     /// Accounts and keys that were changed, and when.
     changed: moka::sync::Cache<String, i64>,
     changes: AtomicU64,
+    /// When an API key was revoked last: keys that it issued end with it, and who issued a remembered one is
+    /// not known here.
+    keys_revoked_ms: AtomicI64,
 }
 
 impl Memories {
@@ -88,6 +91,7 @@ impl Memories {
                 .build_with_hasher(foldhash::fast::RandomState::default()),
             changed: moka::sync::Cache::builder().max_capacity(MAX_CHANGES).time_to_live(LATELY).build(),
             changes: AtomicU64::new(0),
+            keys_revoked_ms: AtomicI64::new(i64::MIN),
         }
     }
 
@@ -122,6 +126,10 @@ impl Memories {
         }
         let principal = &known.principal;
         let since = |id: &str| self.changed.get(id).is_some_and(|at_ms| at_ms >= known.since_ms);
+        let is_key = principal.account.is_none();
+        if is_key && self.keys_revoked_ms.load(Ordering::Acquire) >= known.since_ms {
+            return false;
+        }
         !since(&principal.id) && !principal.owner.is_some_and(|owner| since(&owner.to_string()))
     }
 
@@ -151,6 +159,12 @@ impl Memories {
     pub(super) fn changed(&self, id: &str) {
         self.changed.insert(id.to_owned(), uptime_ms());
         self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// A key was revoked: every key is looked up again, tokens of accounts stay remembered.
+    pub(super) fn key_revoked(&self, id: &str) {
+        self.keys_revoked_ms.store(uptime_ms(), Ordering::Release);
+        self.changed(id);
     }
 
     pub(super) fn forget_all(&self) {
@@ -194,6 +208,16 @@ mod tests {
         assert_eq!(is(&memories, Assurance::Lately), "fresh");
         assert_eq!(is(&memories, Assurance::Now), "due");
         assert_eq!(is(&memories, Assurance::Now), "due", "for everybody who asks, not for the first alone");
+    }
+
+    #[test]
+    fn a_revoked_key_ends_the_keys_it_issued_and_no_token() {
+        let account = Some(Uuid::nil());
+        let (token, key) = (with(&principal(account, account), 0), with(&principal(account, None), 0));
+        for memories in [&token, &key] {
+            memories.key_revoked("another");
+        }
+        assert_eq!((is(&token, Assurance::Lately), is(&key, Assurance::Lately)), ("fresh", "nothing"));
     }
 
     #[test]
