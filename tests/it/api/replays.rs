@@ -190,15 +190,15 @@ async fn a_claim_ends_with_its_request(api: &Api) {
         assert!(Instant::now() < deadline, "gone was never claimed: {said}");
     }
     for key in ["async", "gone"] {
-        let record = claimed(api, tenant, key, PATIENCE).await.expect("a record");
         let deadline = Instant::now() + PATIENCE;
-        let mut now = record;
-        while now.contains("\r\np:") {
+        let record = || redis(api, &format!("GET {}", keys::idempotency(tenant, key)));
+        while record().contains("\r\np:") {
             assert!(Instant::now() < deadline, "{key} is still in progress");
             tokio::time::sleep(Duration::from_millis(5)).await;
-            now = redis(api, &format!("GET {}", keys::idempotency(tenant, key)));
         }
-        assert!(now.contains("\r\nd:"), "{key} was not settled: {now}");
+        // It was settled, unless Redis was given up when it was to be: then the row tells.
+        let now = record();
+        assert!(now.contains("\r\nd:") || now.starts_with("$-1"), "{key} was not settled: {now}");
         let again = api.post("/notifications", &keyed(key, "first")).await;
         assert_eq!((again.status, again.header("idempotency-replayed")), (201, "true"), "{}", again.body);
         holds(api, key, &id(&again), key).await;
