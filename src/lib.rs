@@ -80,7 +80,10 @@ pub fn run(cli: cli::Cli) -> ExitCode {
         _ => tracing::Level::DEBUG,
     };
     // A log on a full disk must not end who writes it: the fallback would be a panic.
-    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(render::log_writer);
+    // What the log's driver complains of, a dozen lines a second, is said once by the error that follows.
+    let drivers = if cli.global.verbose < 2 { ",librdkafka=off,rdkafka=off" } else { "" };
+    let filter = tracing_subscriber::EnvFilter::new(format!("{level}{drivers}"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(render::log_writer);
     log.log_internal_errors(false).without_time().init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
