@@ -1,9 +1,9 @@
 //! Everything a handler or the worker needs, built once.
 
-use crate::admission::Doors;
+use crate::admission::ConcurrencyLimits;
 use crate::auth::Authenticator;
 use crate::cache::Cache;
-use crate::counts::Counts;
+use crate::counts::CachedCounts;
 use crate::db::Db;
 use crate::follow::Follower;
 use crate::idempotency::StoredRequests;
@@ -24,13 +24,13 @@ pub(crate) struct App {
     pub(crate) producer: Producer,
     pub(crate) auth: Authenticator,
     pub(crate) templates: Templates,
-    pub(crate) counts: Counts,
+    pub(crate) counts: CachedCounts,
     pub(crate) stored_requests: StoredRequests,
     pub(crate) follower: Follower,
     pub(crate) ingestion: Ingestion,
     pub(crate) metrics: Metrics,
     pub(crate) worker: WorkerState,
-    pub(crate) doors: Doors,
+    pub(crate) concurrency: ConcurrencyLimits,
     draining: AtomicBool,
 }
 
@@ -48,7 +48,7 @@ impl App {
         let ingestion = Ingestion::open(&config.kafka).context("Kafka")?;
         ingestion.read_settings(&metrics).await;
         Ok(Self {
-            doors: Doors::new(&config.limits),
+            concurrency: ConcurrencyLimits::new(&config.limits),
             draining: AtomicBool::new(false),
             worker: WorkerState::default(),
             config,
@@ -57,7 +57,7 @@ impl App {
             producer,
             auth,
             templates: Templates::default(),
-            counts: Counts::default(),
+            counts: CachedCounts::default(),
             stored_requests: StoredRequests::default(),
             follower: Follower::default(),
             ingestion,

@@ -21,7 +21,7 @@ mod verified;
 
 pub(crate) use api_key::generate as generate_api_key;
 use keyring::Keyring;
-pub(crate) use keyring::{RELOAD_EVERY, RotateError};
+pub(crate) use keyring::{RELOAD_INTERVAL, RotateError};
 pub(crate) use password::{hash_password, password_fits};
 pub(crate) use principal::{Limited, Principal};
 pub(crate) use verified::Assurance;

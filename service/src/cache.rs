@@ -2,24 +2,24 @@
 //!
 //! Every call is bounded in time: with Redis away the service is slower but right.
 
-mod behind;
 mod idempotency;
 mod invalidation;
 mod notifications;
 mod recent;
 mod recipients;
+mod write_behind;
 
-pub(crate) use behind::run as write_behind;
 pub(crate) use idempotency::Record;
 pub(crate) use invalidation::run as listen;
 pub(crate) use notifications::Lookup;
 pub(crate) use recipients::{Recipients, recipient_key};
+pub(crate) use write_behind::run as write_behind;
 
-use behind::Behind;
 use recent::Recent;
+use write_behind::WriteBehindQueue;
 
 use crate::domain::recipient::Recipient;
-use crate::domain::shown::Shown;
+use crate::domain::view::NotificationView;
 use crate::telemetry::{Metrics, trace};
 use anyhow::Context;
 // Faster than the default, and seeded. Names, which callers choose freely, keep the default.
@@ -44,12 +44,12 @@ const RECIPIENT_STALENESS: Duration = Duration::from_secs(30);
 pub(crate) struct Cache {
     client: redis::Client,
     connection: OnceCell<ConnectionManager>,
-    behind: Behind,
+    write_behind: WriteBehindQueue,
     settings: Settings,
     metrics: Metrics,
     /// Longest time a request may be in progress, and with it a claimed key undecided.
     in_flight: Duration,
-    local: moka::future::Cache<Uuid, Arc<Shown>, RandomState>,
+    local: moka::future::Cache<Uuid, Arc<NotificationView>, RandomState>,
     /// What this process acknowledged lately: a read right after a write never misses.
     recent: Recent,
     /// Ids that are known not to exist.
@@ -71,7 +71,7 @@ impl Cache {
         Ok(Self {
             client,
             connection: OnceCell::new(),
-            behind: Behind::default(),
+            write_behind: WriteBehindQueue::default(),
             metrics,
             in_flight,
             local: moka::future::Cache::builder()

@@ -19,7 +19,7 @@ use webhook::Webhooks;
 
 /// What one attempt did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum DeliveryOutcome {
     /// It arrived, or the provider took it.
     Done(Status),
     /// It may work later.
@@ -35,7 +35,7 @@ pub(crate) enum Outcome {
     Refused(String),
 }
 
-impl Outcome {
+impl DeliveryOutcome {
     /// The destination did not do its part.
     fn down(error: impl Into<String>) -> Self {
         Self::Retry { error: error.into(), after: None, down: true }
@@ -103,9 +103,9 @@ impl Provider {
 
     /// The outcome of providers that neither wait nor have an effect outside: recording it is the
     /// delivery, so the row can be written once, in its final state.
-    pub(crate) fn at_once(&self) -> Option<Outcome> {
+    pub(crate) fn at_once(&self) -> Option<DeliveryOutcome> {
         match self {
-            Self::Stored => Some(Outcome::Done(Status::Delivered)),
+            Self::Stored => Some(DeliveryOutcome::Done(Status::Delivered)),
             Self::Simulated(simulated) => simulated.at_once(),
             Self::Log | Self::Smtp(_) | Self::Gateway(_) | Self::Webhook(_) => None,
         }
@@ -125,12 +125,12 @@ impl Provider {
     }
 
     /// Makes one attempt.
-    pub(crate) async fn deliver(&self, envelope: &Envelope) -> Outcome {
+    pub(crate) async fn deliver(&self, envelope: &Envelope) -> DeliveryOutcome {
         match self {
-            Self::Stored => Outcome::Done(Status::Delivered),
+            Self::Stored => DeliveryOutcome::Done(Status::Delivered),
             Self::Log => {
                 tracing::info!(notification.id = %envelope.id, "Delivered to the log.");
-                Outcome::Done(Status::Sent)
+                DeliveryOutcome::Done(Status::Sent)
             }
             Self::Simulated(simulated) => simulated.deliver().await,
             Self::Smtp(mailer) => mailer.deliver(envelope).await,

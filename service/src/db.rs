@@ -25,7 +25,6 @@ mod events;
 mod export;
 mod insert;
 mod jobs;
-mod letters;
 mod lifecycle;
 mod log_gaps;
 mod notifications;
@@ -39,8 +38,10 @@ mod templates;
 mod users;
 
 pub(crate) use audit::{Act, AuditFilter};
-pub(crate) use dead_letters::{Letter, Undecodable};
-pub(crate) use delivery::{AttemptMade, Claimed, Due, Ended, Met, Poison, Room, RowState};
+pub(crate) use dead_letters::{OutgoingDeadLetter, Undecodable};
+pub(crate) use delivery::{
+    AttemptMade, ChannelCapacity, ClaimedRow, Due, ExistingRow, FinishedAttempt, RowState, UnreadableClaim,
+};
 pub(crate) use events::{EventFilter, Happened, StretchLimit};
 pub(crate) use export::ExportFilter;
 pub(crate) use insert::{Insertion, NewRow};

@@ -5,14 +5,14 @@
 
 use crate::app::App;
 use crate::db::{Happened, StretchLimit};
-use crate::domain::horizon::Horizon;
+use crate::domain::watermark::Watermark;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 /// How often new events are looked for.
-const EVERY: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// A transaction that writes events is waited for as long as so many of its statements may take.
 const HOLD_STATEMENTS: u32 = 2;
 /// Events of one page, and bytes of their texts.
@@ -48,7 +48,7 @@ impl Follower {
 /// Reads events until told to stop.
 pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
     let mut reader =
-        Reader { horizon: Horizon::new(HOLD_STATEMENTS * app.config.db.statement_timeout), last: None };
+        Reader { watermark: Watermark::new(HOLD_STATEMENTS * app.config.db.statement_timeout), last: None };
     while !stopping.is_cancelled() {
         if app.follower.0.receiver_count() == 0 {
             reader.last = None;
@@ -67,7 +67,7 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
         }
         tokio::select! {
             () = stopping.cancelled() => {}
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
     }
     // Clients see that this replica stops.
@@ -76,7 +76,7 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
 }
 
 struct Reader {
-    horizon: Horizon,
+    watermark: Watermark,
     /// The last event that was passed on; `None` while nobody listens.
     last: Option<i64>,
 }
@@ -85,7 +85,7 @@ impl Reader {
     /// The next page, empty when nothing happened, and whether there is more; `None` before it is known
     /// where to begin.
     async fn page(&mut self, app: &App) -> Result<Option<(Page, bool)>, crate::db::DbError> {
-        let safe = self.horizon.observe(app.db.event_moment().await?);
+        let safe = self.watermark.observe(app.db.event_moment().await?);
         if safe == 0 {
             return Ok(None);
         }

@@ -32,7 +32,7 @@ pub(crate) enum Known {
 
 /// What is to be done with a request.
 #[derive(Clone, Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum KeyVerdict {
     /// Accept it: the key is free.
     Accept,
     /// It repeats an acknowledged request, whose row is told where it was read.
@@ -45,20 +45,20 @@ pub(crate) enum Verdict {
 
 impl Known {
     /// The verdict on a request with this fingerprint.
-    pub(crate) fn judge(&self, draft: &Draft<'_>, request_hash: &str) -> Verdict {
+    pub(crate) fn judge(&self, draft: &Draft<'_>, request_hash: &str) -> KeyVerdict {
         match self {
-            Self::Free(_) => Verdict::Accept,
-            Self::InFlight { request_hash: other } if other == request_hash => Verdict::InFlight,
-            Self::Acknowledged { request_hash: other } if other == request_hash => Verdict::Repeat(None),
+            Self::Free(_) => KeyVerdict::Accept,
+            Self::InFlight { request_hash: other } if other == request_hash => KeyVerdict::InFlight,
+            Self::Acknowledged { request_hash: other } if other == request_hash => KeyVerdict::Repeat(None),
             Self::Stored(row) if draft.repeats(request_hash, row) => {
-                Verdict::Repeat(Some(Box::new(row.notification.clone())))
+                KeyVerdict::Repeat(Some(Box::new(row.notification.clone())))
             }
-            Self::InFlight { .. } | Self::Acknowledged { .. } | Self::Stored(_) => Verdict::Mismatch,
+            Self::InFlight { .. } | Self::Acknowledged { .. } | Self::Stored(_) => KeyVerdict::Mismatch,
         }
     }
 }
 
-impl Verdict {
+impl KeyVerdict {
     /// How it is counted.
     pub(crate) const fn outcome(&self) -> &'static str {
         match self {

@@ -3,7 +3,7 @@
 
 use crate::app::App;
 use crate::domain::backlog::{self, Excess, Waiting};
-use crate::queue::{LogPosition, Place, Sizes, TopicSettings};
+use crate::queue::{OffsetReader, PartitionPosition, Sizes, TopicSettings};
 use crate::telemetry::Metrics;
 use nsys_contract::api::{LagReport, PartitionLag};
 use nsys_contract::config::{Kafka, Limits};
@@ -15,13 +15,13 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// Longest wait for the workers to store what is accepted.
-const PATIENCE: Duration = Duration::from_secs(2);
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
 /// First and longest pause between two looks at how far they are.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+const POLL_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 /// How often the backlog is looked at.
-const BACKLOG_EVERY: Duration = Duration::from_secs(1);
+const BACKLOG_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the topics' configuration is read: somebody may change it at any time.
-const SETTINGS_EVERY: Duration = Duration::from_secs(10);
+const SETTINGS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What is known of the log beside how far the workers are, for `/health`.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +38,7 @@ pub(crate) struct LogState {
 
 /// Knows how far the workers have got.
 pub(crate) struct Ingestion {
-    position: LogPosition,
+    offsets: OffsetReader,
     settings: TopicSettings,
     /// Rounds begun so far.
     begun: AtomicU64,
@@ -52,7 +52,7 @@ pub(crate) struct Ingestion {
 impl Ingestion {
     pub(crate) fn open(kafka: &Kafka) -> anyhow::Result<Self> {
         Ok(Self {
-            position: LogPosition::open(kafka)?,
+            offsets: OffsetReader::open(kafka)?,
             settings: TopicSettings::open(kafka)?,
             begun: AtomicU64::new(0),
             last: Mutex::new((0, false)),
@@ -76,32 +76,32 @@ impl Ingestion {
     }
 
     async fn round(&self) -> bool {
-        let until = Instant::now() + PATIENCE;
-        let Some(ends) = self.position.ends().await else { return false };
-        let mut pause = PAUSES.0;
+        let until = Instant::now() + CATCH_UP_TIMEOUT;
+        let Some(ends) = self.offsets.ends().await else { return false };
+        let mut pause = POLL_PAUSES.0;
         loop {
-            if self.position.missing(&ends).await == Some(0) {
+            if self.offsets.missing(&ends).await == Some(0) {
                 return true;
             }
             if Instant::now() + pause > until {
                 return false;
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
+            pause = (pause * 2).min(POLL_PAUSES.1);
         }
     }
 
     /// How far the workers are behind, by partition. `None` when the broker does not answer.
     pub(crate) async fn lag(&self) -> Option<LagReport> {
-        let places = self.position.places(None).await?;
-        let partitions: Vec<_> = places
+        let positions = self.offsets.positions(None).await?;
+        let partitions: Vec<_> = positions
             .into_iter()
-            .map(|place| PartitionLag {
+            .map(|position| PartitionLag {
                 topic: topics::NOTIFICATIONS.to_owned(),
-                partition: place.partition,
-                committed: place.committed,
-                end: place.end,
-                lag: (place.end - place.committed.unwrap_or(0)).max(0),
+                partition: position.partition,
+                committed: position.committed,
+                end: position.end,
+                lag: (position.end - position.committed.unwrap_or(0)).max(0),
             })
             .collect();
         let total = partitions.iter().map(|partition| partition.lag).sum();
@@ -151,14 +151,14 @@ impl Ingestion {
     }
 
     /// Looks at what waits, and decides whether more is taken.
-    async fn look(&self, limits: &Limits, sizes: &Sizes) {
+    async fn poll(&self, limits: &Limits, sizes: &Sizes) {
         let kept = self.state().kept.unwrap_or_default();
         let now_ms = jiff::Timestamp::now().as_millisecond();
         let since = backlog::oldest(&kept).and_then(|age| i64::try_from(age.as_millis()).ok());
         let since = since.map(|age| now_ms.saturating_sub(age).max(0));
-        let Some(places) = self.position.places(since).await else { return };
-        let waiting: Vec<_> = places.iter().map(|place| waiting(place, sizes)).collect();
-        sizes.pass(|partition| places.iter().any(|one| one.partition == partition && one.waiting() == 0));
+        let Some(positions) = self.offsets.positions(since).await else { return };
+        let waiting: Vec<_> = positions.iter().map(|position| waiting(position, sizes)).collect();
+        sizes.pass(|partition| positions.iter().any(|one| one.partition == partition && one.waiting() == 0));
         let excess = backlog::excess(&waiting, limits, &kept);
         let number = excess.and_then(|is| Excess::ALL.iter().position(|one| *one == is));
         let number = number.and_then(|index| u8::try_from(index + 1).ok()).unwrap_or(0);
@@ -179,7 +179,7 @@ impl Ingestion {
                 }
             }
         }
-        let gone = places.iter().map(Place::gone).sum();
+        let gone = positions.iter().map(PartitionPosition::gone).sum();
         if gone > 0 && gone != self.state().gone {
             tracing::error!(gone, "Messages were deleted from the log before a worker has read them.");
         }
@@ -190,10 +190,10 @@ impl Ingestion {
 /// What to do about a topic that loses messages.
 const REMEDY: &str = "`nsys up` corrects the topics of its own stack; elsewhere: kafka-configs.sh --alter --entity-type topics --entity-name TOPIC --add-config cleanup.policy=delete,retention.bytes=-1";
 
-fn waiting(place: &Place, sizes: &Sizes) -> Waiting {
-    let messages = place.waiting();
-    let bytes = sizes.mean(place.partition).map(|mean| mean.saturating_mul(messages));
-    Waiting { messages, bytes, is_old: place.is_old() }
+fn waiting(position: &PartitionPosition, sizes: &Sizes) -> Waiting {
+    let messages = position.waiting();
+    let bytes = sizes.mean(position.partition).map(|mean| mean.saturating_mul(messages));
+    Waiting { messages, bytes, is_old: position.is_old() }
 }
 
 /// Looks at the backlog until `stopping`.
@@ -201,14 +201,14 @@ pub(crate) async fn watch(app: Arc<App>, stopping: CancellationToken) {
     let ingestion = &app.ingestion;
     let mut read = Instant::now();
     while !stopping.is_cancelled() {
-        if read.elapsed() >= SETTINGS_EVERY {
+        if read.elapsed() >= SETTINGS_INTERVAL {
             ingestion.read_settings(&app.metrics).await;
             read = Instant::now();
         }
-        ingestion.look(&app.config.limits, app.producer.sizes()).await;
+        ingestion.poll(&app.config.limits, app.producer.sizes()).await;
         tokio::select! {
             () = stopping.cancelled() => {}
-            () = tokio::time::sleep(BACKLOG_EVERY) => {}
+            () = tokio::time::sleep(BACKLOG_INTERVAL) => {}
         }
     }
 }

@@ -176,28 +176,28 @@ async fn producer_failed(app: &App) -> String {
         if let Some(why) = app.producer.fatal() {
             return why;
         }
-        tokio::time::sleep(PRODUCER_EVERY).await;
+        tokio::time::sleep(PRODUCER_INTERVAL).await;
     }
 }
 
 /// How often the producer is asked whether it still can send.
-const PRODUCER_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+const PRODUCER_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 /// How often it is measured whether PostgreSQL answers.
-const DATABASE_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+const DATABASE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Keeps the figure of whether PostgreSQL answers.
 async fn watch_database(app: Arc<App>) {
     loop {
         // The answer is in the metrics, and why in `/health`.
         let _ = app.db.ping().await;
-        tokio::time::sleep(DATABASE_EVERY).await;
+        tokio::time::sleep(DATABASE_INTERVAL).await;
     }
 }
 
 /// Keeps up with signing keys that other replicas take into use or revoke.
 async fn follow_keys(app: Arc<App>) {
     loop {
-        tokio::time::sleep(auth::RELOAD_EVERY).await;
+        tokio::time::sleep(auth::RELOAD_INTERVAL).await;
         if app.auth.keyring.reload(&app.db).await {
             app.auth.forget_all();
         }

@@ -4,7 +4,7 @@
 use crate::app::App;
 use crate::cache::Lookup;
 use crate::db::DbError;
-use crate::domain::shown::Shown;
+use crate::domain::view::NotificationView;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 #[derive(Clone, Debug)]
 pub(crate) enum Found {
     /// It exists.
-    Yes(Arc<Shown>),
+    Yes(Arc<NotificationView>),
     /// It was never acknowledged.
     No,
     /// It may have been acknowledged; the workers are too far behind to tell.
@@ -44,7 +44,7 @@ pub(crate) async fn notification(app: &App, id: Uuid) -> Result<Found, DbError> 
 }
 
 /// What Redis and table say, without waiting for the log.
-async fn read(app: &App, id: Uuid) -> Result<Option<Arc<Shown>>, DbError> {
+async fn read(app: &App, id: Uuid) -> Result<Option<Arc<NotificationView>>, DbError> {
     let read = Box::pin(app.cache.notification::<DbError>(id, stored(app, id))).await;
     let recent = || app.cache.acknowledged(id);
     match read {
@@ -58,6 +58,6 @@ async fn read(app: &App, id: Uuid) -> Result<Option<Arc<Shown>>, DbError> {
 }
 
 /// What the table says.
-async fn stored(app: &App, id: Uuid) -> Result<Option<Shown>, DbError> {
-    Ok(app.db.fetch_notification(id).await?.as_ref().map(Shown::new))
+async fn stored(app: &App, id: Uuid) -> Result<Option<NotificationView>, DbError> {
+    Ok(app.db.fetch_notification(id).await?.as_ref().map(NotificationView::new))
 }

@@ -1,21 +1,22 @@
 //! The message log. Only this file and those below it name rdkafka.
 
+mod batching;
 mod consumer;
 mod feed;
 mod position;
 mod retention;
 mod sizes;
-mod waves;
 
 pub(crate) use consumer::{Consumer, Gap, Lag};
 pub(crate) use feed::{Feed, Message};
-pub(crate) use position::{LogPosition, Place};
+pub(crate) use position::{OffsetReader, PartitionPosition};
 pub(crate) use retention::TopicSettings;
 pub(crate) use sizes::Sizes;
 
 use crate::domain::draft::Accepted;
 use crate::telemetry::{Metrics, Publishing, trace};
 use anyhow::Context;
+use batching::{BatchingProducer, Outgoing, Report};
 use nsys_contract::config::Kafka;
 use nsys_contract::event::SCHEMA_VERSION;
 use nsys_contract::topics::{self, headers};
@@ -25,7 +26,6 @@ use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use waves::{Outgoing, Report, Waves};
 
 fn client_config(kafka: &Kafka) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -71,7 +71,7 @@ const STATISTICS_MS: &str = "2000";
 
 /// Sends with acks=all and waits for the delivery report.
 pub(crate) struct Producer {
-    inner: Arc<Waves>,
+    inner: Arc<BatchingProducer>,
     notifications: Publishing,
     metrics: Metrics,
 }
@@ -91,7 +91,7 @@ impl Producer {
             .set("batch.size", kafka.batch_size.to_string())
             .set("compression.type", kafka.compression.as_str());
         let limit = usize::try_from(kafka.queue_messages).unwrap_or(usize::MAX);
-        let inner = Arc::new(Waves::new(&config, kafka.message_timeout, limit, metrics.clone())?);
+        let inner = Arc::new(BatchingProducer::new(&config, kafka.message_timeout, limit, metrics.clone())?);
         // The first send of a fresh idempotent producer would otherwise wait half a second.
         let brokers = kafka.brokers.clone();
         let probe = Arc::clone(&inner);

@@ -1,6 +1,6 @@
-//! The worker: a lane for each partition, one dispatcher, one recorder, one scheduler.
+//! The worker: a partition worker for each partition, one dispatcher, one recorder, one scheduler.
 //!
-//! Messages flow feed -> lane -> database, and from there dispatcher -> provider -> recorder ->
+//! Messages flow feed -> partition worker -> database, and from there dispatcher -> provider -> recorder ->
 //! database. Offsets are committed after the rows are stored. "Skip what is stored" would lose the rows
 //! of a worker that died between storing and delivering: those are held by leases, which run out.
 
@@ -8,11 +8,11 @@ mod batch;
 mod decision;
 mod dispatcher;
 mod jobs;
-mod lane;
 mod message;
+mod partition_worker;
+mod pipeline;
 mod recorder;
 mod scheduler;
-mod turns;
 
 pub(crate) use dispatcher::ChannelState;
 
@@ -20,8 +20,8 @@ use crate::app::App;
 use crate::channels::Providers;
 use crate::queue::{Consumer, Gap};
 use dispatcher::Dispatcher;
-use lane::Lanes;
 use nsys_contract::api::DeadLetterFilter;
+use partition_worker::PartitionWorkers;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -54,8 +54,8 @@ impl WorkerState {
     }
 
     /// Destinations that are left alone because they only fail.
-    pub(crate) fn left_alone(&self) -> Vec<String> {
-        self.dispatcher.get().map(|dispatcher| dispatcher.left_alone()).unwrap_or_default()
+    pub(crate) fn open_circuits(&self) -> Vec<String> {
+        self.dispatcher.get().map(|dispatcher| dispatcher.open_circuits()).unwrap_or_default()
     }
 }
 
@@ -76,15 +76,16 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) -> anyhow::R
     let backlog = tokio::spawn(report_backlog(Arc::clone(&app)));
     let lag = tokio::spawn(report_lag(Arc::clone(&app), Arc::clone(&consumer), stopping.clone()));
 
-    let shared = Arc::new(Lanes { app: Arc::clone(&app), providers, dispatcher: Arc::clone(&dispatcher) });
-    let mut lanes = JoinSet::new();
+    let shared =
+        Arc::new(PartitionWorkers { app: Arc::clone(&app), providers, dispatcher: Arc::clone(&dispatcher) });
+    let mut partition_workers = JoinSet::new();
     loop {
         tokio::select! {
             () = stopping.cancelled() => break,
             Some(feed) = feeds.recv() => {
-                lanes.spawn(Arc::clone(&shared).run(feed));
+                partition_workers.spawn(Arc::clone(&shared).run(feed));
             }
-            Some(ended) = lanes.join_next() => ended?,
+            Some(ended) = partition_workers.join_next() => ended?,
         }
     }
     scheduler.await?;
@@ -93,7 +94,7 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) -> anyhow::R
     backlog.abort();
     let leaving =
         Arc::into_inner(consumer).map(|consumer| tokio::task::spawn_blocking(move || consumer.leave()));
-    while let Some(ended) = lanes.join_next().await {
+    while let Some(ended) = partition_workers.join_next().await {
         ended?;
     }
     if let Some(leaving) = leaving {
@@ -101,7 +102,7 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) -> anyhow::R
     }
     let left = dispatcher.close().await;
     if !left.is_empty()
-        && let Err(cause) = app.db.give_back(&left).await
+        && let Err(cause) = app.db.release_leases(&left).await
     {
         tracing::warn!(%cause, count = left.len(), "Claimed rows could not be given back; their lease runs out.");
     }
@@ -127,7 +128,7 @@ async fn keep_gaps(app: Arc<App>, mut gaps: mpsc::UnboundedReceiver<Gap>) {
 }
 
 /// How often what waits in the database is counted.
-const BACKLOG_EVERY: Duration = Duration::from_secs(15);
+const BACKLOG_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Tells what waits in the database.
 async fn report_backlog(app: Arc<App>) {
@@ -140,7 +141,7 @@ async fn report_backlog(app: Arc<App>) {
             Ok((letters, due_lag_s)) => app.metrics.stored_backlog(letters, due_lag_s),
             Err(cause) => tracing::debug!(%cause, "What waits in the database cannot be counted."),
         }
-        tokio::time::sleep(BACKLOG_EVERY).await;
+        tokio::time::sleep(BACKLOG_INTERVAL).await;
     }
 }
 

@@ -30,10 +30,10 @@ const fn case(name: &'static str, causes: &'static [&'static [&'static str]]) ->
     Case { name, causes, settings: &[], rates: "60/s:25s", inject: |_| Vec::new() }
 }
 
-/// What a commit takes where lanes are to have a ceiling: three of them manage what is offered, one does not.
+/// What a commit takes where partition workers are to have a ceiling: three of them manage what is offered, one does not.
 const COMMIT: Duration = Duration::from_millis(6);
 
-/// One message a transaction, so that a lane has a ceiling that a small load reaches.
+/// One message a transaction, so that a partition worker has a ceiling that a small load reaches.
 const ONE_BY_ONE: &[(&str, &str)] = &[
     ("NSYS_WORKER__BATCH_SIZE", "1"),
     ("NSYS_LOADTEST__MIX_CREATE", "1.0"),

@@ -1,4 +1,4 @@
-//! Delivery on real parts: channels, retries, dead letters, schedules, wishes, and the honest 404.
+//! Delivery on real parts: channels, retries, dead letters, schedules, preferences, and the honest 404.
 
 mod poison;
 
@@ -50,7 +50,7 @@ async fn notifications_reach_their_receivers_and_what_cannot_is_kept() {
     messages_that_are_none_do_not_stop_the_log(&client).await;
     poison::a_row_that_cannot_be_read_is_its_own_dead_letter(&client).await;
     poison::what_is_large_goes_by_pieces(&client).await;
-    wishes_are_kept(&client).await;
+    preferences_are_kept(&client).await;
     due_ones_go_out_once_with_two_workers(&client, &web).await;
     an_outage_fails_nothing_that_is_old(&client).await;
     an_acknowledged_id_is_never_unknown(&client, &place).await;
@@ -207,7 +207,7 @@ async fn messages_that_are_none_do_not_stop_the_log(client: &Client) {
     assert!(started.elapsed() >= Duration::from_millis(1_400));
 }
 
-async fn wishes_are_kept(client: &Client) {
+async fn preferences_are_kept(client: &Client) {
     let now = jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC);
     let clock = |hours: u64| (&now + Duration::from_secs(3_600 * hours)).strftime("%H:%M").to_string();
     let night = json!({"from": clock(23), "to": clock(2)});

@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(crate) const PARTITIONS: i32 = 3;
 /// The account that no rate limit holds back, as `limits.exempt` names it.
 const EXEMPT: &str = "loadtest@example.com";
-const PATIENCE: Duration = Duration::from_secs(10);
+const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running stack. It is stopped and its data removed when this is dropped.
 pub(crate) struct Stack {
@@ -132,7 +132,7 @@ impl Stack {
         for partition in 0..PARTITIONS {
             ends.add_partition_offset(NOTIFICATIONS, partition, Offset::End)?;
         }
-        let ends = consumer.offsets_for_times(ends, PATIENCE)?;
+        let ends = consumer.offsets_for_times(ends, BROKER_TIMEOUT)?;
         consumer.commit(&ends, CommitMode::Sync)?;
         Ok(())
     }

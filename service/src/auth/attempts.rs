@@ -91,7 +91,7 @@ impl Attempt {
         for (index, (bucket, quota)) in self.0.iter().enumerate() {
             last = bucket.take(1, *quota, now_ns);
             if let Decision::Wait(_) = last {
-                self.0.iter().take(index).for_each(|(bucket, quota)| bucket.give_back(1, *quota));
+                self.0.iter().take(index).for_each(|(bucket, quota)| bucket.refund(1, *quota));
                 break;
             }
         }
@@ -100,7 +100,7 @@ impl Attempt {
 
     /// It did not fail, or was not made: it does not count.
     pub(crate) fn forgive(&self) {
-        self.0.iter().for_each(|(bucket, quota)| bucket.give_back(1, *quota));
+        self.0.iter().for_each(|(bucket, quota)| bucket.refund(1, *quota));
     }
 }
 

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// How often the table of keys is read again.
-pub(crate) const RELOAD_EVERY: std::time::Duration = std::time::Duration::from_secs(10);
+pub(crate) const RELOAD_INTERVAL: std::time::Duration = std::time::Duration::from_secs(10);
 /// How long a new key is only published before it signs: every replica has read it by then.
 const PUBLISHED_AHEAD_S: i64 = 30;
 

@@ -69,8 +69,8 @@ impl Limited {
     }
 
     /// Gives tokens back that were taken and not used.
-    pub(crate) fn give_back(&self, tokens: u32) {
-        self.bucket.give_back(tokens, self.quota);
+    pub(crate) fn refund(&self, tokens: u32) {
+        self.bucket.refund(tokens, self.quota);
     }
 
     pub(crate) fn quota(&self) -> Quota {

@@ -4,7 +4,7 @@
 //! entry, so one that was read before the change, or an acknowledgement that is late, is not kept.
 
 use super::Cache;
-use crate::domain::shown::Shown;
+use crate::domain::view::NotificationView;
 use nsys_contract::keys;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,14 +29,14 @@ pub(crate) enum Lookup<E> {
 impl Cache {
     /// Remembers an acknowledged notification: here at once, in Redis behind the answer. A `claimed`
     /// idempotency key is kept, with the fingerprint of its request, before the caller is told.
-    pub(crate) async fn remember(&self, shown: &Arc<Shown>, claimed: Option<(&str, &str)>) {
-        self.recent.insert(Arc::clone(shown));
+    pub(crate) async fn remember(&self, view: &Arc<NotificationView>, claimed: Option<(&str, &str)>) {
+        self.recent.insert(Arc::clone(view));
         let Some((key, request_hash)) = claimed else {
-            return self.add_behind(shown.id(), shown.text());
+            return self.enqueue_copy(view.id(), view.text());
         };
         let mut pipe = redis::pipe();
-        self.add(&mut pipe, shown.id(), &shown.text());
-        self.keep_claim(&mut pipe, shown.tenant(), key, request_hash);
+        self.add(&mut pipe, view.id(), &view.text());
+        self.keep_claim(&mut pipe, view.tenant(), key, request_hash);
         let _: Option<()> = self.call("set", pipe).await;
     }
 
@@ -64,7 +64,7 @@ impl Cache {
     }
 
     /// What this process acknowledged lately under an id.
-    pub(crate) fn acknowledged(&self, id: Uuid) -> Option<Arc<Shown>> {
+    pub(crate) fn acknowledged(&self, id: Uuid) -> Option<Arc<NotificationView>> {
         self.recent.get(id)
     }
 
@@ -86,7 +86,7 @@ impl Cache {
     }
 
     /// The copy of this process.
-    pub(crate) async fn held(&self, id: Uuid) -> Option<Arc<Shown>> {
+    pub(crate) async fn held(&self, id: Uuid) -> Option<Arc<NotificationView>> {
         let hit = self.local.get(&id).await?;
         self.metrics.cache_hit(keys::NOTIFICATION);
         Some(hit)
@@ -96,8 +96,8 @@ impl Cache {
     pub(crate) async fn notification<E: Clone + Send + Sync + 'static>(
         &self,
         id: Uuid,
-        load: impl Future<Output = Result<Option<Shown>, E>>,
-    ) -> Result<Option<Arc<Shown>>, Arc<Lookup<E>>> {
+        load: impl Future<Output = Result<Option<NotificationView>, E>>,
+    ) -> Result<Option<Arc<NotificationView>>, Arc<Lookup<E>>> {
         let found = self.local.try_get_with(id, async {
             let cached = self.read(id).await;
             let stale = cached.is_some();
@@ -128,22 +128,22 @@ impl Cache {
     }
 
     /// The entry in Redis, and how long it still lives.
-    async fn read(&self, id: Uuid) -> Option<(Shown, Duration)> {
+    async fn read(&self, id: Uuid) -> Option<(NotificationView, Duration)> {
         let name = keys::notification(id);
         let mut pipe = redis::pipe();
         pipe.cmd("GET").arg(&name).cmd("PTTL").arg(&name);
         let (text, left_ms): (Option<Vec<u8>>, i64) = self.call("get", pipe).await?;
         // An empty entry is no notification: the row has changed.
-        let hit = Shown::from_text(text?.into())?;
+        let hit = NotificationView::from_text(text?.into())?;
         // An entry without an end has one all the same: it was written by hand.
         Some((hit, Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))))
     }
 
     /// Whether this reader should load the row before its entry runs out, so that not all readers load
     /// it at once when it has (XFetch: the nearer the end and the dearer the load, the likelier).
-    fn is_refresh_due(&self, left: Duration, luck: f64) -> bool {
+    fn is_refresh_due(&self, left: Duration, jitter: f64) -> bool {
         let cost = Duration::from_micros(self.load_us.load(Ordering::Relaxed));
-        let due = cost.mul_f64(-luck.max(f64::MIN_POSITIVE).ln()) >= left;
+        let due = cost.mul_f64(-jitter.max(f64::MIN_POSITIVE).ln()) >= left;
         if due {
             self.metrics.cache_event(keys::NOTIFICATION, "early_refresh");
         }

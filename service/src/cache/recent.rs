@@ -3,7 +3,7 @@
 //! Each acknowledgement leaves an entry, so this is as plain as can be: the oldest makes way. A cache
 //! that weighs what is worth keeping took a twentieth of the time of a request.
 
-use crate::domain::shown::Shown;
+use crate::domain::view::NotificationView;
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ pub(super) struct Recent(Mutex<Entries>);
 
 #[derive(Default)]
 struct Entries {
-    by_id: HashMap<Uuid, (Arc<Shown>, Instant), RandomState>,
+    by_id: HashMap<Uuid, (Arc<NotificationView>, Instant), RandomState>,
     /// From the oldest on. One that was forgotten keeps its place; one that came twice leaves with its first.
     order: VecDeque<Uuid>,
 }
@@ -32,8 +32,8 @@ impl Recent {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn insert(&self, shown: Arc<Shown>) {
-        let (id, entry) = (shown.id(), (shown, Instant::now()));
+    pub(super) fn insert(&self, view: Arc<NotificationView>) {
+        let (id, entry) = (view.id(), (view, Instant::now()));
         let mut entries = self.entries();
         let before = entries.by_id.insert(id, entry);
         entries.order.push_back(id);
@@ -44,9 +44,9 @@ impl Recent {
         drop((before, oldest));
     }
 
-    pub(super) fn get(&self, id: Uuid) -> Option<Arc<Shown>> {
-        let (shown, since) = self.entries().by_id.get(&id).cloned()?;
-        (since.elapsed() < MEMORY).then_some(shown)
+    pub(super) fn get(&self, id: Uuid) -> Option<Arc<NotificationView>> {
+        let (view, since) = self.entries().by_id.get(&id).cloned()?;
+        (since.elapsed() < MEMORY).then_some(view)
     }
 
     pub(super) fn forget(&self, ids: &[Uuid]) {
@@ -74,7 +74,7 @@ mod tests {
         let (recent, mut one) = (Recent::default(), view());
         for number in 0..ENTRIES as u128 + 2 {
             one.id = Uuid::from_u128(number);
-            recent.insert(Arc::new(Shown::new(&one)));
+            recent.insert(Arc::new(NotificationView::new(&one)));
         }
         let known = |number| recent.get(Uuid::from_u128(number)).is_some();
         assert!(!known(0) && !known(1));
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn what_was_forgotten_leaves_no_more_than_its_place() {
-        let (recent, one) = (Recent::default(), Arc::new(Shown::new(&view())));
+        let (recent, one) = (Recent::default(), Arc::new(NotificationView::new(&view())));
         for _ in 0..ENTRIES * 2 {
             recent.insert(Arc::clone(&one));
             recent.forget(&[one.id()]);

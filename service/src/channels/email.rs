@@ -1,6 +1,6 @@
 //! E-mail by SMTP. The only place that names lettre.
 
-use super::{Outcome, text};
+use super::{DeliveryOutcome, text};
 use anyhow::Context;
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::{Error as SmtpError, PoolConfig};
@@ -47,15 +47,17 @@ impl Mailer {
         &self.destination
     }
 
-    pub(super) async fn deliver(&self, envelope: &Envelope) -> Outcome {
+    pub(super) async fn deliver(&self, envelope: &Envelope) -> DeliveryOutcome {
         let message = match message(envelope, &self.from) {
             Ok(message) => message,
-            Err(cause) => return Outcome::Refused(format!("{cause:#}")),
+            Err(cause) => return DeliveryOutcome::Refused(format!("{cause:#}")),
         };
         // The transport's own time-out is for each command; a slow server could stretch them.
         match tokio::time::timeout(self.timeout, self.attempt(message)).await {
             Ok(outcome) => outcome,
-            Err(_) => Outcome::down(format!("the mail server did not answer within {:?}", self.timeout)),
+            Err(_) => {
+                DeliveryOutcome::down(format!("the mail server did not answer within {:?}", self.timeout))
+            }
         }
     }
 }
@@ -64,14 +66,20 @@ impl Mailer {
 const NO_ACCESS: [u16; 4] = [530, 534, 535, 538];
 
 impl Mailer {
-    async fn attempt(&self, message: Message) -> Outcome {
-        let Err(cause) = self.transport.send(message).await else { return Outcome::Done(Status::Sent) };
+    async fn attempt(&self, message: Message) -> DeliveryOutcome {
+        let Err(cause) = self.transport.send(message).await else {
+            return DeliveryOutcome::Done(Status::Sent);
+        };
         let error = with_sources(&cause);
         if cause.is_transient() {
             // The server is there.
-            return Outcome::Retry { error, after: None, down: false };
+            return DeliveryOutcome::Retry { error, after: None, down: false };
         }
-        if self.is_about_the_mail(&cause).await { Outcome::Refused(error) } else { Outcome::down(error) }
+        if self.is_about_the_mail(&cause).await {
+            DeliveryOutcome::Refused(error)
+        } else {
+            DeliveryOutcome::down(error)
+        }
     }
 
     /// Whether it is this mail that is refused, for good. A server that would not even let us in refuses every
@@ -165,7 +173,7 @@ mod tests {
     }
 
     /// A mail server that answers each command as told, or in the usual way.
-    async fn sent_to(answers: &'static [(&'static str, &'static str)], to: &str) -> Outcome {
+    async fn sent_to(answers: &'static [(&'static str, &'static str)], to: &str) -> DeliveryOutcome {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
@@ -206,8 +214,8 @@ mod tests {
         }
     }
 
-    fn is_down(outcome: &Outcome) -> bool {
-        matches!(outcome, Outcome::Retry { down: true, .. })
+    fn is_down(outcome: &DeliveryOutcome) -> bool {
+        matches!(outcome, DeliveryOutcome::Retry { down: true, .. })
     }
 
     #[tokio::test]
@@ -225,23 +233,23 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_said_of_the_mail_is_a_refusal_or_a_not_now() {
-        assert_eq!(sent_to(&[], "a@example.org").await, Outcome::Done(Status::Sent));
+        assert_eq!(sent_to(&[], "a@example.org").await, DeliveryOutcome::Done(Status::Sent));
         for answers in [
             &[("RCPT", "550 5.1.1 nobody of that name")][..],
             &[("RCPT", "550 5.7.1 they want no mail")],
             &[("DATA", "554 no mail like this")],
         ] {
             let outcome = sent_to(answers, "a@example.org").await;
-            assert!(matches!(outcome, Outcome::Refused(_)), "{answers:?}: {outcome:?}");
+            assert!(matches!(outcome, DeliveryOutcome::Refused(_)), "{answers:?}: {outcome:?}");
         }
         let busy = sent_to(&[("RCPT", "450 later")], "a@example.org").await;
-        assert!(matches!(busy, Outcome::Retry { down: false, .. }), "{busy:?}");
+        assert!(matches!(busy, DeliveryOutcome::Retry { down: false, .. }), "{busy:?}");
     }
 
     #[tokio::test]
     async fn an_address_that_the_server_cannot_carry_is_refused_and_the_server_is_not_down() {
         let outcome = sent_to(&[], "ü@example.org").await;
-        assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+        assert!(matches!(outcome, DeliveryOutcome::Refused(_)), "{outcome:?}");
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! Text messages and push through an HTTP gateway of one's own choice.
 
-use super::Outcome;
+use super::DeliveryOutcome;
 use super::http::{Call, HeaderName, HeaderValue, Http, Method, Url};
 use anyhow::Context;
 use nsys_contract::event::Envelope;
@@ -41,7 +41,7 @@ impl Gateway {
 
     /// Posts the payload with the notification's id, which the gateway may use to take a repeat for
     /// what it is.
-    pub(super) async fn deliver(&self, envelope: &Envelope) -> Outcome {
+    pub(super) async fn deliver(&self, envelope: &Envelope) -> DeliveryOutcome {
         let body = json!({
             "id": envelope.id,
             "userId": envelope.user_id,
@@ -51,7 +51,7 @@ impl Gateway {
             "payload": envelope.payload,
         });
         let Ok(id) = HeaderValue::from_str(&envelope.id.to_string()) else {
-            return Outcome::Refused("the id cannot stand in a header".to_owned());
+            return DeliveryOutcome::Refused("the id cannot stand in a header".to_owned());
         };
         let mut headers = vec![
             (HeaderName::from_static("content-type"), HeaderValue::from_static("application/json")),

@@ -1,6 +1,6 @@
 //! HTTP to gateways and receivers. The only place of the channels that names reqwest.
 
-use super::Outcome;
+use super::DeliveryOutcome;
 use super::guard::Guard;
 use anyhow::Context;
 use futures::future::BoxFuture;
@@ -55,11 +55,11 @@ impl Http {
         Ok(Self { client: client.build().context("no HTTP client")?, guard: Some(guard) })
     }
 
-    pub(super) async fn send(&self, call: Call) -> Outcome {
+    pub(super) async fn send(&self, call: Call) -> DeliveryOutcome {
         if let Some(guard) = &self.guard
             && let Err(cause) = check(&call.url, guard)
         {
-            return Outcome::Refused(cause);
+            return DeliveryOutcome::Refused(cause);
         }
         let mut request = self.client.request(call.method, call.url).body(call.body);
         for (name, value) in call.headers {
@@ -140,41 +140,43 @@ impl Resolve for Names {
 
 /// What an answer means. Only what is said of this very message is for good: a receiver that lets nobody in, or
 /// cannot be found, is one that is being deployed or configured.
-fn outcome(status: u16, after: Option<Duration>, receiver: Receiver) -> Outcome {
+fn outcome(status: u16, after: Option<Duration>, receiver: Receiver) -> DeliveryOutcome {
     let error = format!("it answered {status}");
     match (status, receiver) {
-        (200..300, _) => Outcome::Done(Status::Sent),
-        (300..400, _) => {
-            Outcome::Retry { error: format!("{error}; redirects are not followed"), after, down: false }
-        }
+        (200..300, _) => DeliveryOutcome::Done(Status::Sent),
+        (300..400, _) => DeliveryOutcome::Retry {
+            error: format!("{error}; redirects are not followed"),
+            after,
+            down: false,
+        },
         // The message cannot be taken, or its receiver is gone for good.
-        (400 | 410 | 413 | 414 | 415 | 422 | 431, _) => Outcome::Refused(error),
+        (400 | 410 | 413 | 414 | 415 | 422 | 431, _) => DeliveryOutcome::Refused(error),
         // Our credentials: nothing gets through with them.
-        (401 | 403 | 407, Receiver::Ours) => Outcome::Retry { error, after, down: true },
+        (401 | 403 | 407, Receiver::Ours) => DeliveryOutcome::Retry { error, after, down: true },
         // The receiver is there.
-        (400..500, _) => Outcome::Retry { error, after, down: false },
-        _ => Outcome::Retry { error, after, down: true },
+        (400..500, _) => DeliveryOutcome::Retry { error, after, down: false },
+        _ => DeliveryOutcome::Retry { error, after, down: true },
     }
 }
 
-fn failed(cause: &reqwest::Error) -> Outcome {
+fn failed(cause: &reqwest::Error) -> DeliveryOutcome {
     let mut innermost = None;
     let mut source = cause.source();
     while let Some(inner) = source {
         if let Some(refused) = inner.downcast_ref::<OutOfReach>() {
-            return Outcome::Refused(refused.to_string());
+            return DeliveryOutcome::Refused(refused.to_string());
         }
         innermost = Some(inner.to_string());
         source = inner.source();
     }
     if cause.is_builder() {
-        return Outcome::Refused("the request cannot be made".to_owned());
+        return DeliveryOutcome::Refused("the request cannot be made".to_owned());
     }
     if cause.is_timeout() {
-        return Outcome::down("it did not answer in time");
+        return DeliveryOutcome::down("it did not answer in time");
     }
     // The innermost cause says most, and unlike the outermost it holds no address.
-    Outcome::down(match innermost {
+    DeliveryOutcome::down(match innermost {
         Some(cause) => format!("it cannot be reached: {cause}"),
         None => "it cannot be reached".to_owned(),
     })
@@ -234,12 +236,15 @@ mod tests {
         let call =
             Call { method: Method::POST, url: url.parse().unwrap(), headers: Vec::new(), body: Vec::new() };
         let outcome = http.send(call).await;
-        assert_eq!(outcome, Outcome::Refused("localhost leads into a private network".into()));
+        assert_eq!(outcome, DeliveryOutcome::Refused("localhost leads into a private network".into()));
         assert!(listener.accept().is_err(), "it was connected to");
     }
 
     /// A receiver on loopback, and what a name leads to at each look.
-    async fn sent_to(looks: &'static [&'static [&'static str]], times: usize) -> (Vec<Outcome>, usize) {
+    async fn sent_to(
+        looks: &'static [&'static [&'static str]],
+        times: usize,
+    ) -> (Vec<DeliveryOutcome>, usize) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -265,7 +270,7 @@ mod tests {
     async fn a_name_that_changes_between_two_looks_gains_nothing() {
         // An address of the internet that nobody has, then our own.
         let (outcomes, connections) = sent_to(&[&["192.31.196.1"], &["127.0.0.1"]], 2).await;
-        let inside = Outcome::Refused("rebound.example leads into a private network".into());
+        let inside = DeliveryOutcome::Refused("rebound.example leads into a private network".into());
         assert_ne!(outcomes[0], inside);
         assert_eq!(outcomes[1], inside);
         assert_eq!(connections, 0, "it was connected to");
@@ -277,7 +282,7 @@ mod tests {
         const MAPPED: &[&[&str]] = &[&["::ffff:127.0.0.1"]];
         for looks in [MIXED, MAPPED] {
             let (outcomes, connections) = sent_to(looks, 1).await;
-            assert!(matches!(outcomes[0], Outcome::Refused(_)), "{outcomes:?}");
+            assert!(matches!(outcomes[0], DeliveryOutcome::Refused(_)), "{outcomes:?}");
             assert_eq!(connections, 0, "it was connected to");
         }
     }
@@ -286,30 +291,42 @@ mod tests {
     fn answers_are_told_apart() {
         let of = |status, receiver| outcome(status, None, receiver);
         for receiver in [Receiver::Ours, Receiver::Theirs] {
-            assert_eq!(of(204, receiver), Outcome::Done(Status::Sent));
+            assert_eq!(of(204, receiver), DeliveryOutcome::Done(Status::Sent));
             for refused in [400, 410, 413, 422] {
-                assert!(matches!(of(refused, receiver), Outcome::Refused(_)), "{refused} {receiver:?}");
+                assert!(
+                    matches!(of(refused, receiver), DeliveryOutcome::Refused(_)),
+                    "{refused} {receiver:?}"
+                );
             }
             for later in [302, 404, 405, 408, 409, 425, 429] {
                 let outcome = of(later, receiver);
-                assert!(matches!(outcome, Outcome::Retry { down: false, .. }), "{later} {receiver:?}");
+                assert!(
+                    matches!(outcome, DeliveryOutcome::Retry { down: false, .. }),
+                    "{later} {receiver:?}"
+                );
             }
             for down in [500, 502, 503, 504] {
                 let outcome = of(down, receiver);
-                assert!(matches!(outcome, Outcome::Retry { down: true, .. }), "{down} {receiver:?}");
+                assert!(matches!(outcome, DeliveryOutcome::Retry { down: true, .. }), "{down} {receiver:?}");
             }
         }
         let asked = Some(Duration::from_secs(3));
         let busy = outcome(429, asked, Receiver::Theirs);
-        assert!(matches!(busy, Outcome::Retry { after, .. } if after == asked));
+        assert!(matches!(busy, DeliveryOutcome::Retry { after, .. } if after == asked));
     }
 
     #[test]
     fn credentials_of_ours_that_are_not_accepted_hold_everything_back() {
         for status in [401, 403, 407] {
-            assert!(matches!(outcome(status, None, Receiver::Ours), Outcome::Retry { down: true, .. }));
+            assert!(matches!(
+                outcome(status, None, Receiver::Ours),
+                DeliveryOutcome::Retry { down: true, .. }
+            ));
             // Somebody else's: it is theirs alone.
-            assert!(matches!(outcome(status, None, Receiver::Theirs), Outcome::Retry { down: false, .. }));
+            assert!(matches!(
+                outcome(status, None, Receiver::Theirs),
+                DeliveryOutcome::Retry { down: false, .. }
+            ));
         }
     }
 

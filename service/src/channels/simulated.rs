@@ -1,6 +1,6 @@
 //! A provider that waits and fails as configured: real load without a real receiver.
 
-use super::Outcome;
+use super::DeliveryOutcome;
 use nsys_contract::config::Channels as Settings;
 use nsys_contract::status::Status;
 use rand::RngExt;
@@ -22,12 +22,12 @@ impl Simulated {
         }
     }
 
-    fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> DeliveryOutcome {
         if self.failure_rate > 0.0 && rand::rng().random::<f64>() < self.failure_rate {
             let error = "the simulated provider failed, as configured".to_owned();
-            Outcome::Retry { error, after: None, down: self.is_down() }
+            DeliveryOutcome::Retry { error, after: None, down: self.is_down() }
         } else {
-            Outcome::Done(Status::Sent)
+            DeliveryOutcome::Done(Status::Sent)
         }
     }
 
@@ -38,11 +38,11 @@ impl Simulated {
     }
 
     /// The outcome, when it takes no time and no breaker stands before it.
-    pub(super) fn at_once(&self) -> Option<Outcome> {
+    pub(super) fn at_once(&self) -> Option<DeliveryOutcome> {
         (self.latency.is_zero() && !self.is_down()).then(|| self.outcome())
     }
 
-    pub(super) async fn deliver(&self) -> Outcome {
+    pub(super) async fn deliver(&self) -> DeliveryOutcome {
         if !self.latency.is_zero() {
             let spread = rand::rng().random::<f64>() * 2.0 - 1.0;
             tokio::time::sleep(self.latency.mul_f64((1.0 + spread * self.jitter).max(0.0))).await;
@@ -59,8 +59,9 @@ mod tests {
     fn it_fails_as_often_as_configured() {
         let settings = Settings { simulated_failure_rate: 0.25, ..Settings::default() };
         let simulated = Simulated::new(&settings);
-        let failed =
-            (0..10_000).filter(|_| matches!(simulated.at_once(), Some(Outcome::Retry { .. }))).count();
+        let failed = (0..10_000)
+            .filter(|_| matches!(simulated.at_once(), Some(DeliveryOutcome::Retry { .. })))
+            .count();
         // Eight standard deviations around 2,500.
         assert!((2_150..2_850).contains(&failed), "{failed}");
     }
@@ -70,7 +71,7 @@ mod tests {
         let settings = Settings { simulated_failure_rate: 1.0, ..Settings::default() };
         let simulated = Simulated::new(&settings);
         assert_eq!(simulated.at_once(), None);
-        assert!(matches!(simulated.deliver().await, Outcome::Retry { down: true, .. }));
+        assert!(matches!(simulated.deliver().await, DeliveryOutcome::Retry { down: true, .. }));
     }
 
     #[test]

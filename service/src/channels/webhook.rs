@@ -2,7 +2,7 @@
 
 use super::guard::Guard;
 use super::http::{Call, HeaderName, HeaderValue, Http, Method, Url};
-use super::{Outcome, text};
+use super::{DeliveryOutcome, text};
 use crate::secret;
 use anyhow::Context;
 use aws_lc_rs::hmac;
@@ -59,10 +59,10 @@ impl Webhooks {
         Ok(Self { http, key: key(&secret)? })
     }
 
-    pub(super) async fn deliver(&self, envelope: &Envelope) -> Outcome {
+    pub(super) async fn deliver(&self, envelope: &Envelope) -> DeliveryOutcome {
         match self.call(envelope, jiff::Timestamp::now().as_second()) {
             Ok(call) => self.http.send(call).await,
-            Err(refused) => Outcome::Refused(refused),
+            Err(refused) => DeliveryOutcome::Refused(refused),
         }
     }
 

@@ -93,7 +93,7 @@ impl RowState {
 }
 
 /// A row that a worker holds.
-pub(crate) struct Claimed {
+pub(crate) struct ClaimedRow {
     pub(crate) envelope: Envelope,
     /// Number of the first attempt of this round, from 1.
     pub(crate) first_attempt: u32,
@@ -110,7 +110,7 @@ pub(crate) const MAX_PAYLOAD_BYTES: usize = 4 << 20;
 
 /// How much of a channel is claimed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
+pub(crate) struct ChannelCapacity {
     pub(crate) channel: Channel,
     /// Rows at most.
     pub(crate) free: usize,
@@ -120,14 +120,14 @@ pub(crate) struct Room {
 
 /// Rows that a worker took.
 #[derive(Default)]
-pub(crate) struct Claims {
-    pub(crate) due: Vec<Claimed>,
+pub(crate) struct ClaimedRows {
+    pub(crate) due: Vec<ClaimedRow>,
     /// Those that cannot be read.
-    pub(crate) poison: Vec<Poison>,
+    pub(crate) poison: Vec<UnreadableClaim>,
 }
 
 /// A row that a worker holds and cannot read.
-pub(crate) struct Poison {
+pub(crate) struct UnreadableClaim {
     pub(crate) id: Uuid,
     pub(crate) error: String,
     /// What it is, as far as it can be told: channel, type, priority, and when it was accepted, in ms.
@@ -135,7 +135,7 @@ pub(crate) struct Poison {
 }
 
 /// The end of an attempt, or of a look at a row.
-pub(crate) struct Ended {
+pub(crate) struct FinishedAttempt {
     pub(crate) id: Uuid,
     pub(crate) state: RowState,
 }
@@ -168,7 +168,7 @@ const HISTORY: &str = concat!(
 );
 
 /// What the row of a message says that came again.
-pub(crate) struct Met {
+pub(crate) struct ExistingRow {
     /// Whether there is a row with its id at all.
     pub(crate) stored: bool,
     pub(crate) request_hash: Option<String>,
@@ -183,7 +183,10 @@ impl Db {
     /// Looks at messages whose rows were there already, and tells what their rows say. A row that an
     /// earlier worker left behind without a lease becomes due; a key that came again with another request
     /// is noted once.
-    pub(crate) async fn meet_again(&self, again: &[(Uuid, Option<&str>)]) -> Result<Vec<Met>, DbError> {
+    pub(crate) async fn record_redelivery(
+        &self,
+        again: &[(Uuid, Option<&str>)],
+    ) -> Result<Vec<ExistingRow>, DbError> {
         let mut connection = self.acquire().await?;
         let query = sqlx::query(
             "WITH again AS (
@@ -207,8 +210,8 @@ impl Db {
         .bind(again.iter().map(|(_, hash)| *hash).collect::<Vec<_>>())
         .fetch_all(&mut *connection);
         let rows = self.timed("update", schema::NOTIFICATIONS, query).await?;
-        let met = |row: &PgRow| {
-            Ok(Met {
+        let existing = |row: &PgRow| {
+            Ok(ExistingRow {
                 stored: row.try_get("stored")?,
                 request_hash: row.try_get("request_hash")?,
                 user_id: row.try_get("user_id")?,
@@ -217,12 +220,12 @@ impl Db {
                 payload: row.try_get("payload")?,
             })
         };
-        rows.iter().map(met).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)
+        rows.iter().map(existing).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)
     }
 
     /// Writes the ends of attempts with what they leave behind, in one transaction, and tells which
     /// took effect: a row that is final already, or whose attempt another worker recorded, is left alone.
-    pub(crate) async fn finish(&self, ended: &[Ended]) -> Result<Vec<Uuid>, DbError> {
+    pub(crate) async fn finish(&self, ended: &[FinishedAttempt]) -> Result<Vec<Uuid>, DbError> {
         if ended.is_empty() {
             return Ok(Vec::new());
         }
@@ -230,7 +233,7 @@ impl Db {
         let both = async {
             let mut transaction = connection.begin().await?;
             let changed = update(&mut transaction, ended).await?;
-            let history = |one: &&Ended| one.state.leaves_history() && changed.contains(&one.id);
+            let history = |one: &&FinishedAttempt| one.state.leaves_history() && changed.contains(&one.id);
             let states = ended.iter().filter(history).map(|one| (one.id, &one.state)).collect::<Vec<_>>();
             if !states.is_empty() {
                 write_history(&mut transaction, &states).await?;
@@ -241,20 +244,24 @@ impl Db {
         self.timed("update", schema::NOTIFICATIONS, both).await
     }
 
-    /// Takes rows that are due (scheduled, retrying, waiting for room, or left behind by a worker that
+    /// Takes rows that are due (scheduled, retrying, waiting for capacity, or left behind by a worker that
     /// died), up to a number and so many bytes of payload for each channel, and holds them for `lease`. Two
     /// workers never get the same row. The first row of a channel is taken whatever its size, up to
     /// [`MAX_PAYLOAD_BYTES`]; a larger one cannot be read.
-    pub(crate) async fn claim_due(&self, room: &[Room], lease: Duration) -> Result<Claims, DbError> {
+    pub(crate) async fn claim_due(
+        &self,
+        capacity: &[ChannelCapacity],
+        lease: Duration,
+    ) -> Result<ClaimedRows, DbError> {
         let mut connection = self.acquire().await?;
         let query = sqlx::query(
             "WITH due AS MATERIALIZED (
-                 SELECT one.id, one.next_attempt_at, one.bytes, room.channel, room.bytes AS most
-                 FROM UNNEST($1::text[], $2::bigint[], $3::bigint[]) AS room(channel, free, bytes), LATERAL (
+                 SELECT one.id, one.next_attempt_at, one.bytes, capacity.channel, capacity.bytes AS most
+                 FROM UNNEST($1::text[], $2::bigint[], $3::bigint[]) AS capacity(channel, free, bytes), LATERAL (
                      SELECT id, next_attempt_at, octet_length(payload::text) AS bytes FROM notifications n
-                     WHERE n.channel = room.channel AND next_attempt_at <= now()
+                     WHERE n.channel = capacity.channel AND next_attempt_at <= now()
                          AND status IN ('PENDING', 'SCHEDULED', 'RETRYING', 'PROCESSING')
-                     ORDER BY next_attempt_at LIMIT room.free FOR UPDATE SKIP LOCKED) AS one
+                     ORDER BY next_attempt_at LIMIT capacity.free FOR UPDATE SKIP LOCKED) AS one
              ), taken AS (
                  SELECT id, bytes FROM (
                      SELECT id, bytes, most, sum(bytes) OVER (PARTITION BY channel ORDER BY next_attempt_at, id) AS upto
@@ -269,14 +276,14 @@ impl Db {
                  scheduled_for, expires_at, created_at, correlation_id, causation_id, idempotency_key, request_hash,
                  held_s",
         )
-        .bind(room.iter().map(|room| room.channel.as_str()).collect::<Vec<_>>())
-        .bind(room.iter().map(|room| whole(room.free)).collect::<Vec<_>>())
-        .bind(room.iter().map(|room| whole(room.bytes)).collect::<Vec<_>>())
+        .bind(capacity.iter().map(|capacity| capacity.channel.as_str()).collect::<Vec<_>>())
+        .bind(capacity.iter().map(|capacity| whole(capacity.free)).collect::<Vec<_>>())
+        .bind(capacity.iter().map(|capacity| whole(capacity.bytes)).collect::<Vec<_>>())
         .bind(lease.as_secs_f64())
         .bind(whole(MAX_PAYLOAD_BYTES))
         .fetch_all(&mut *connection);
         let rows = self.timed("update", schema::NOTIFICATIONS, query).await?;
-        let mut claims = Claims::default();
+        let mut claims = ClaimedRows::default();
         for row in &rows {
             match claimed(row) {
                 Ok(one) => claims.due.push(one),
@@ -287,7 +294,7 @@ impl Db {
     }
 
     /// Lets go of rows that were claimed but not tried, so that another worker may take them now.
-    pub(crate) async fn give_back(&self, ids: &[Uuid]) -> Result<(), DbError> {
+    pub(crate) async fn release_leases(&self, ids: &[Uuid]) -> Result<(), DbError> {
         let mut connection = self.acquire().await?;
         let query = sqlx::query(
             "UPDATE notifications SET next_attempt_at = now() WHERE id = ANY($1) AND status = 'PROCESSING'",
@@ -316,7 +323,7 @@ pub(super) fn ms(took: Duration) -> f32 {
     took.as_secs_f32() * 1_000.0
 }
 
-async fn update(connection: &mut PgConnection, ended: &[Ended]) -> Result<Vec<Uuid>, sqlx::Error> {
+async fn update(connection: &mut PgConnection, ended: &[FinishedAttempt]) -> Result<Vec<Uuid>, sqlx::Error> {
     let sql = format!(
         "UPDATE notifications n
          SET status = e.status, retry_count = e.retry_count, error_message = e.error,
@@ -371,7 +378,7 @@ fn whole(number: usize) -> i64 {
 }
 
 /// What can be told of a row that cannot be read.
-fn poison(row: &PgRow, cause: &sqlx::Error) -> Poison {
+fn poison(row: &PgRow, cause: &sqlx::Error) -> UnreadableClaim {
     let about = || {
         let accepted = row.try_get::<jiff_sqlx::Timestamp, _>("created_at").ok()?.to_jiff().as_millisecond();
         let (kind, priority) = (member(row, "type").ok()?, member(row, "priority").ok()?);
@@ -379,7 +386,7 @@ fn poison(row: &PgRow, cause: &sqlx::Error) -> Poison {
     };
     let told = unreadable(schema::NOTIFICATIONS, row, cause);
     // It was found by this id.
-    Poison {
+    UnreadableClaim {
         id: row.try_get("id").unwrap_or_default(),
         error: format!("it cannot be read: {}", told.error),
         about: about(),
@@ -399,7 +406,7 @@ fn payload(row: &PgRow) -> Result<(&str, serde_json::Value), sqlx::Error> {
     serde_json::from_str(text).map(|value| (text, value)).map_err(|cause| wrong(cause.into()))
 }
 
-fn claimed(row: &PgRow) -> Result<Claimed, sqlx::Error> {
+fn claimed(row: &PgRow) -> Result<ClaimedRow, sqlx::Error> {
     let ms = |column: &str| {
         row.try_get::<Option<jiff_sqlx::Timestamp>, _>(column)
             .map(|at| at.map(|at| at.to_jiff().as_millisecond()))
@@ -427,5 +434,5 @@ fn claimed(row: &PgRow) -> Result<Claimed, sqlx::Error> {
     };
     let held = Duration::try_from_secs_f32(row.try_get("held_s")?).unwrap_or_default();
     let (bytes, memory) = (text.len(), measure(text).memory());
-    Ok(Claimed { envelope, first_attempt: number("first_attempt")?, held, bytes, memory })
+    Ok(ClaimedRow { envelope, first_attempt: number("first_attempt")?, held, bytes, memory })
 }

@@ -4,8 +4,8 @@
 //! everybody who follows shares one text.
 
 use super::{Db, DbError, push_scope};
-use crate::domain::horizon::Moment;
 use crate::domain::scope::Scope;
+use crate::domain::watermark::Moment;
 use nsys_contract::schema;
 use nsys_contract::status::Channel;
 use serde::Serialize;

@@ -7,7 +7,7 @@ use std::time::Duration;
 impl Db {
     /// Whether it is this process's turn: true for one process in each `period`. The time of the
     /// database counts, so clocks of workers do not have to agree.
-    pub(crate) async fn take_turn(&self, job: &str, period: Duration) -> Result<bool, DbError> {
+    pub(crate) async fn claim_job_run(&self, job: &str, period: Duration) -> Result<bool, DbError> {
         let mut connection = self.acquire().await?;
         let query = sqlx::query_scalar::<_, String>(
             "INSERT INTO jobs AS j (name, next_run_at, ran_at, ran_by)
@@ -63,8 +63,8 @@ impl Db {
         Ok(self.timed("delete", schema::EVENTS, query).await?.rows_affected())
     }
 
-    /// Deletes up to `limit` letters without a notification that are older than `age`. Tells how many.
-    pub(crate) async fn delete_old_letters(&self, age: Duration, limit: u32) -> Result<u64, DbError> {
+    /// Deletes up to `limit` dead letters without a notification that are older than `age`. Tells how many.
+    pub(crate) async fn delete_old_dead_letters(&self, age: Duration, limit: u32) -> Result<u64, DbError> {
         let mut connection = self.acquire().await?;
         let query = sqlx::query(
             "DELETE FROM dead_letters WHERE id IN (

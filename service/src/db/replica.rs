@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// How often the replica is looked at.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Longest wait for an answer of a look.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Positions of the primary that are remembered: ten minutes.
 const REMEMBERED: usize = 1_200;
 
@@ -88,7 +88,7 @@ impl Replica {
             reason: Mutex::new(Some("it was not looked at yet".into())),
             opening: AtomicBool::new(false),
         });
-        let watch = tokio::spawn(look_on(primary, replica, settings.read_max_lag, Arc::clone(&state)));
+        let watch = tokio::spawn(watch_replica(primary, replica, settings.read_max_lag, Arc::clone(&state)));
         Ok(Some(Self { pool, state, watch }))
     }
 
@@ -143,7 +143,12 @@ impl Drop for Replica {
     }
 }
 
-async fn look_on(primary: PgConnectOptions, replica: PgConnectOptions, most: Duration, state: Arc<State>) {
+async fn watch_replica(
+    primary: PgConnectOptions,
+    replica: PgConnectOptions,
+    most: Duration,
+    state: Arc<State>,
+) {
     let (mut primary, mut replica) = (Watched::new(primary), Watched::new(replica));
     let mut positions = Positions::default();
     let mut ticks = tokio::time::interval(INTERVAL);
@@ -184,7 +189,7 @@ impl Watched {
 
     /// A position in the log, in bytes, and whether the server is a replica.
     async fn position(&mut self, of: &'static str) -> Result<(i64, bool), String> {
-        let asked = tokio::time::timeout(PATIENCE, self.ask(of)).await;
+        let asked = tokio::time::timeout(PROBE_TIMEOUT, self.ask(of)).await;
         match asked {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(cause)) => {
@@ -193,7 +198,7 @@ impl Watched {
             }
             Err(_) => {
                 self.connection = None;
-                Err(format!("it does not answer within {PATIENCE:?}"))
+                Err(format!("it does not answer within {PROBE_TIMEOUT:?}"))
             }
         }
     }

@@ -106,11 +106,11 @@ impl Breakers {
     }
 
     /// Destinations that are left alone now.
-    pub(crate) fn open(&self, now: Instant) -> Vec<&str> {
-        let left_alone = |state: &State| state.until().is_some_and(|until| until > now);
+    pub(crate) fn open_circuits(&self, now: Instant) -> Vec<&str> {
+        let is_open = |state: &State| state.until().is_some_and(|until| until > now);
         self.states
             .iter()
-            .filter(|(_, state)| left_alone(state))
+            .filter(|(_, state)| is_open(state))
             .map(|(destination, _)| destination.as_str())
             .collect()
     }
@@ -132,7 +132,7 @@ mod tests {
         breakers.record("a", false, now);
         assert_eq!(breakers.admit("a", now), Admission::Hold(COOLDOWN));
         assert_eq!(breakers.admit("b", now), Admission::Go);
-        assert_eq!(breakers.open(now), ["a"]);
+        assert_eq!(breakers.open_circuits(now), ["a"]);
     }
 
     #[test]
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(breakers.admit("a", last), Admission::Go);
         breakers.record("a", true, last);
         assert_eq!(breakers.admit("a", last), Admission::Go);
-        assert!(breakers.open(last).is_empty());
+        assert!(breakers.open_circuits(last).is_empty());
     }
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
             breakers.record(&format!("new {one}"), false, later);
         }
         breakers.record("one more", false, start + COOLDOWN);
-        assert_eq!(breakers.open(start + COOLDOWN).len(), MAX_DESTINATIONS / 2 + 1);
+        assert_eq!(breakers.open_circuits(start + COOLDOWN).len(), MAX_DESTINATIONS / 2 + 1);
         assert_eq!(breakers.states.len(), MAX_DESTINATIONS / 2 + 1);
     }
 }

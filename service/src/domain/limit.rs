@@ -54,7 +54,7 @@ pub(crate) struct Bucket {
 
 impl Bucket {
     /// Gives tokens back that were taken and not used.
-    pub(crate) fn give_back(&self, tokens: u32, quota: Quota) {
+    pub(crate) fn refund(&self, tokens: u32, quota: Quota) {
         let ns = u64::from(tokens).saturating_mul(quota.interval_ns);
         let back = |full_at: u64| Some(full_at.saturating_sub(ns));
         // Nothing refuses the change.
@@ -153,7 +153,7 @@ mod tests {
                     Decision::Pass { .. } => match bucket.take_more(more, quota, now) {
                         Decision::Pass { .. } => break,
                         Decision::Wait(wait) => {
-                            bucket.give_back(1, quota);
+                            bucket.refund(1, quota);
                             wait
                         }
                     },
@@ -170,7 +170,7 @@ mod tests {
         let (bucket, quota) = (Bucket::default(), Quota::new(1, 1).unwrap());
         assert!(matches!(bucket.take(1, quota, SECOND), Decision::Pass { .. }));
         assert!(matches!(bucket.take(1, quota, SECOND), Decision::Wait(_)));
-        bucket.give_back(1, quota);
+        bucket.refund(1, quota);
         assert!(matches!(bucket.take(1, quota, SECOND), Decision::Pass { .. }));
     }
 

@@ -20,11 +20,11 @@ pub(crate) struct Recipient {
 
 /// What to do with a notification for somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum DeliveryDecision {
     /// Send it.
     Send,
     /// Send it at this instant.
-    Wait(Timestamp),
+    Defer(Timestamp),
     /// Do not send it.
     Mute,
 }
@@ -32,24 +32,24 @@ pub(crate) enum Wish {
 impl Recipient {
     /// Transactional and urgent notifications are never muted, urgent ones never wait. Only what
     /// makes a noise waits: e-mail, text messages and push.
-    pub(crate) fn wish(
+    pub(crate) fn decide(
         &self,
         channel: Channel,
         kind: NotificationType,
         priority: Priority,
         now: Timestamp,
-    ) -> Wish {
+    ) -> DeliveryDecision {
         if priority == Priority::Urgent {
-            return Wish::Send;
+            return DeliveryDecision::Send;
         }
         if kind != NotificationType::Transactional && self.muted.iter().any(|mute| mute.covers(channel, kind))
         {
-            return Wish::Mute;
+            return DeliveryDecision::Mute;
         }
         let noisy = matches!(channel, Channel::Email | Channel::Sms | Channel::Push);
         match self.quiet_until(now).filter(|_| noisy) {
-            Some(until) => Wish::Wait(until),
-            None => Wish::Send,
+            Some(until) => DeliveryDecision::Defer(until),
+            None => DeliveryDecision::Send,
         }
     }
 
@@ -90,39 +90,45 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn mail(recipient: &Recipient, now: &str) -> Wish {
-        recipient.wish(Channel::Email, NotificationType::System, Priority::Medium, at(now))
+    fn mail(recipient: &Recipient, now: &str) -> DeliveryDecision {
+        recipient.decide(Channel::Email, NotificationType::System, Priority::Medium, at(now))
     }
 
     #[test]
     fn quiet_hours_are_those_of_the_users_own_clock() {
         let night = berlin((time(22, 0, 0, 0), time(7, 0, 0, 0)));
         // 21:30 and 22:30 in Berlin in winter, then 06:59 and 07:00.
-        assert_eq!(mail(&night, "2026-01-10T20:30:00Z"), Wish::Send);
-        assert_eq!(mail(&night, "2026-01-10T21:30:00Z"), Wish::Wait(at("2026-01-11T06:00:00Z")));
-        assert_eq!(mail(&night, "2026-01-11T05:59:00Z"), Wish::Wait(at("2026-01-11T06:00:00Z")));
-        assert_eq!(mail(&night, "2026-01-11T06:00:00Z"), Wish::Send);
+        assert_eq!(mail(&night, "2026-01-10T20:30:00Z"), DeliveryDecision::Send);
+        assert_eq!(mail(&night, "2026-01-10T21:30:00Z"), DeliveryDecision::Defer(at("2026-01-11T06:00:00Z")));
+        assert_eq!(mail(&night, "2026-01-11T05:59:00Z"), DeliveryDecision::Defer(at("2026-01-11T06:00:00Z")));
+        assert_eq!(mail(&night, "2026-01-11T06:00:00Z"), DeliveryDecision::Send);
         // In summer the same local hours are an hour earlier.
-        assert_eq!(mail(&night, "2026-07-10T20:30:00Z"), Wish::Wait(at("2026-07-11T05:00:00Z")));
+        assert_eq!(mail(&night, "2026-07-10T20:30:00Z"), DeliveryDecision::Defer(at("2026-07-11T05:00:00Z")));
     }
 
     #[test]
     fn an_end_that_the_change_of_clocks_leaves_out_is_the_minute_after() {
         let night = berlin((time(1, 0, 0, 0), time(2, 30, 0, 0)));
-        assert_eq!(mail(&night, "2026-03-29T00:30:00Z"), Wish::Wait(at("2026-03-29T01:30:00Z")));
+        assert_eq!(mail(&night, "2026-03-29T00:30:00Z"), DeliveryDecision::Defer(at("2026-03-29T01:30:00Z")));
     }
 
     #[test]
     fn an_end_that_comes_twice_is_the_next_of_the_two() {
         let night = berlin((time(22, 0, 0, 0), time(2, 30, 0, 0)));
         // 02:15 comes at 00:15Z and at 01:15Z.
-        assert_eq!(mail(&night, "2026-10-25T00:15:00Z"), Wish::Wait(at("2026-10-25T00:30:00Z")));
-        assert_eq!(mail(&night, "2026-10-25T01:15:00Z"), Wish::Wait(at("2026-10-25T01:30:00Z")));
+        assert_eq!(mail(&night, "2026-10-25T00:15:00Z"), DeliveryDecision::Defer(at("2026-10-25T00:30:00Z")));
+        assert_eq!(mail(&night, "2026-10-25T01:15:00Z"), DeliveryDecision::Defer(at("2026-10-25T01:30:00Z")));
         let mut island = berlin((time(22, 0, 0, 0), time(1, 45, 0, 0)));
         island.timezone = "Australia/Lord_Howe".into();
         // There the clock goes back by half an hour: 01:40 comes at 14:40Z and at 15:10Z.
-        assert_eq!(mail(&island, "2026-04-04T14:40:00Z"), Wish::Wait(at("2026-04-04T14:45:00Z")));
-        assert_eq!(mail(&island, "2026-04-04T15:10:00Z"), Wish::Wait(at("2026-04-04T15:15:00Z")));
+        assert_eq!(
+            mail(&island, "2026-04-04T14:40:00Z"),
+            DeliveryDecision::Defer(at("2026-04-04T14:45:00Z"))
+        );
+        assert_eq!(
+            mail(&island, "2026-04-04T15:10:00Z"),
+            DeliveryDecision::Defer(at("2026-04-04T15:15:00Z"))
+        );
     }
 
     /// Instants of ten years, most of them close to a change of the zone's clock.
@@ -156,7 +162,7 @@ mod tests {
             let now = close_to_changes(&TimeZone::get(name).unwrap(), change, minutes);
             let quiet = Some((time(from, 0, 0, 0), time(to.0, to.1, 0, 0)));
             let user = Recipient { timezone: name.clone(), quiet, muted: Vec::new() };
-            if let Wish::Wait(until) = user.wish(Channel::Email, NotificationType::System, Priority::Low, now) {
+            if let DeliveryDecision::Defer(until) = user.decide(Channel::Email, NotificationType::System, Priority::Low, now) {
                 prop_assert!(until > now, "{name}: at {now} until {until}, {quiet:?}");
                 let longest = jiff::SignedDuration::from_hours(49);
                 prop_assert!(until.duration_since(now) < longest, "{name}: at {now} until {until}, {quiet:?}");
@@ -168,17 +174,17 @@ mod tests {
     fn an_unknown_time_zone_is_utc() {
         let mut noon = berlin((time(12, 0, 0, 0), time(13, 0, 0, 0)));
         noon.timezone = "Atlantis/Capital".into();
-        assert_eq!(mail(&noon, "2026-01-10T12:30:00Z"), Wish::Wait(at("2026-01-10T13:00:00Z")));
+        assert_eq!(mail(&noon, "2026-01-10T12:30:00Z"), DeliveryDecision::Defer(at("2026-01-10T13:00:00Z")));
     }
 
     #[test]
     fn the_inbox_and_urgent_ones_do_not_wait() {
         let day = berlin((time(0, 0, 0, 0), time(23, 59, 0, 0)));
         let now = at("2026-01-10T12:00:00Z");
-        let wish = |channel, priority| day.wish(channel, NotificationType::Alert, priority, now);
-        assert!(matches!(wish(Channel::Push, Priority::High), Wish::Wait(_)));
-        assert_eq!(wish(Channel::InApp, Priority::High), Wish::Send);
-        assert_eq!(wish(Channel::Push, Priority::Urgent), Wish::Send);
+        let decide = |channel, priority| day.decide(channel, NotificationType::Alert, priority, now);
+        assert!(matches!(decide(Channel::Push, Priority::High), DeliveryDecision::Defer(_)));
+        assert_eq!(decide(Channel::InApp, Priority::High), DeliveryDecision::Send);
+        assert_eq!(decide(Channel::Push, Priority::Urgent), DeliveryDecision::Send);
     }
 
     #[test]
@@ -187,10 +193,10 @@ mod tests {
         let muted = vec![mute(Some(Channel::Email), None), mute(None, Some(NotificationType::Marketing))];
         let muted = Recipient { muted, ..Recipient::default() };
         let now = at("2026-01-10T12:00:00Z");
-        let wish = |channel, kind| muted.wish(channel, kind, Priority::Low, now);
-        assert_eq!(wish(Channel::Email, NotificationType::System), Wish::Mute);
-        assert_eq!(wish(Channel::Push, NotificationType::Marketing), Wish::Mute);
-        assert_eq!(wish(Channel::Push, NotificationType::System), Wish::Send);
-        assert_eq!(wish(Channel::Email, NotificationType::Transactional), Wish::Send);
+        let decide = |channel, kind| muted.decide(channel, kind, Priority::Low, now);
+        assert_eq!(decide(Channel::Email, NotificationType::System), DeliveryDecision::Mute);
+        assert_eq!(decide(Channel::Push, NotificationType::Marketing), DeliveryDecision::Mute);
+        assert_eq!(decide(Channel::Push, NotificationType::System), DeliveryDecision::Send);
+        assert_eq!(decide(Channel::Email, NotificationType::Transactional), DeliveryDecision::Send);
     }
 }

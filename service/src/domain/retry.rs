@@ -11,26 +11,26 @@ const SCHEDULE_JITTER: f64 = 0.2;
 /// The wait after the attempt number `attempt` of a round (from 1), or `None` when it was the last.
 ///
 /// A channel with a schedule of its own has one attempt more than waits. Without one the wait
-/// doubles from `retry_base` up to `retry_max`, with full jitter. `luck` is in 0 to 1. What the
+/// doubles from `retry_base` up to `retry_max`, with full jitter. `jitter` is in 0 to 1. What the
 /// receiver asks for is never undercut, up to an hour.
 pub(crate) fn wait_after(
     settings: &Worker,
     schedule: &[Wait],
     attempt: u32,
     asked: Option<Duration>,
-    luck: f64,
+    jitter: f64,
 ) -> Option<Duration> {
-    let luck = luck.clamp(0.0, 1.0);
+    let jitter = jitter.clamp(0.0, 1.0);
     let failed = attempt.max(1) - 1;
     let own = if schedule.is_empty() {
         if attempt >= settings.max_attempts {
             return None;
         }
         let doubled = settings.retry_base.saturating_mul(1 << failed.min(20));
-        doubled.min(settings.retry_max).mul_f64(luck)
+        doubled.min(settings.retry_max).mul_f64(jitter)
     } else {
         let wait = schedule.get(usize::try_from(failed).unwrap_or(usize::MAX))?;
-        wait.0.mul_f64(1.0 - SCHEDULE_JITTER + 2.0 * SCHEDULE_JITTER * luck)
+        wait.0.mul_f64(1.0 - SCHEDULE_JITTER + 2.0 * SCHEDULE_JITTER * jitter)
     };
     Some(asked.map_or(own, |asked| own.max(asked.min(MAX_RETRY_AFTER))))
 }
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn backoff_doubles_up_to_its_limit_and_is_jittered() {
         let settings = Worker { max_attempts: 100, ..Worker::default() };
-        let wait = |attempt, luck| wait_after(&settings, &[], attempt, None, luck).unwrap();
+        let wait = |attempt, jitter| wait_after(&settings, &[], attempt, None, jitter).unwrap();
         assert_eq!(wait(1, 1.0), settings.retry_base);
         assert_eq!(wait(3, 1.0), settings.retry_base * 4);
         assert_eq!(wait(60, 1.0), settings.retry_max);

@@ -99,8 +99,8 @@ async fn stats(State(app): State<Arc<App>>) -> Result<Json<Stats>, Problem> {
         dead_letters: counts.dead_letters,
         counted_at: counts.counted_at,
         queues: QueueStats {
-            requests: app.doors.in_progress() as u64,
-            max_requests: app.doors.size() as u64,
+            requests: app.concurrency.in_progress() as u64,
+            max_requests: app.concurrency.size() as u64,
             producer: app.producer.waiting().unsigned_abs(),
             max_producer: u64::from(app.config.kafka.queue_messages),
             db_connections: active as u64,

@@ -167,7 +167,7 @@ async fn off_thread<T: Send + 'static>(
     app: &App,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    let Some(permit) = app.doors.enter_for_password().await else {
+    let Some(permit) = app.concurrency.acquire_for_password().await else {
         app.metrics.shed("passwords");
         return Err(Problem::overloaded("too many passwords are being checked"));
     };

@@ -17,9 +17,9 @@ use nsys_contract::api::{
 };
 use std::sync::Arc;
 
-/// Letters sent again a second when the request does not say.
+/// Dead letters sent again a second when the request does not say.
 const DEFAULT_RATE: u32 = 100;
-/// Most letters of one call: what remains is told.
+/// Most dead letters of one call: what remains is told.
 const MAX_REDRIVE: u32 = 100_000;
 /// Most ids of a filter.
 const MAX_IDS: usize = 1_000;
@@ -101,7 +101,7 @@ async fn list(
     Ok(Json(DeadLetterPage { has_more: next_cursor.is_some(), data, next_cursor, unreadable }))
 }
 
-/// A letter within the caller's reach.
+/// A dead letter within the caller's reach.
 async fn own(app: &App, caller: &Principal, id: &Id) -> Result<DeadLetter, Problem> {
     let absent = || Problem::not_found(format!("there is no dead letter {}", id.0));
     let letter = app.db.fetch_dead_letter(id.number("dead letter")?).await?;

@@ -4,7 +4,7 @@
 //! that the other does not, and no route exists without a decision on who may use it.
 
 use super::gate::{Access, Gate, Gated};
-use crate::admission::Class;
+use crate::admission::RequestClass;
 use crate::app::App;
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -36,7 +36,7 @@ pub(crate) struct Route {
     /// The statuses it may fail with beyond those that follow from its shape.
     pub(crate) failures: &'static [u16],
     pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
-    class: Class,
+    class: RequestClass,
 }
 
 /// A body by its media types.
@@ -65,7 +65,7 @@ fn route(method: &'static str, path: &'static str, access: Access, summary: &'st
         answers: Vec::new(),
         failures: &[],
         schemas: Vec::new(),
-        class: Class::Query,
+        class: RequestClass::Query,
     }
 }
 
@@ -167,7 +167,7 @@ impl Route {
     }
 
     /// The kind of request it is, where it is not a query.
-    pub(crate) fn class(mut self, class: Class) -> Self {
+    pub(crate) fn class(mut self, class: RequestClass) -> Self {
         self.class = class;
         self
     }

@@ -1,7 +1,7 @@
 //! What handlers take from a request; whatever is wrong with it is told as a problem.
 
 use super::error::Problem;
-use super::patience::within;
+use super::timeout::within;
 use crate::domain::{Violation, pointer};
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 /// Longest wait for a whole body: a client that sends it byte by byte does not hold a request open.
 /// Shorter than the default of `service.request_timeout`, so that the client is told whose delay it was.
-const BODY_PATIENCE: Duration = Duration::from_secs(8);
+const BODY_READ_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A JSON body.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -45,7 +45,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
 
 /// The whole body, within the configured size and in time.
 pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    let read = within(BODY_PATIENCE, Bytes::from_request(request, state)).await;
+    let read = within(BODY_READ_TIMEOUT, Bytes::from_request(request, state)).await;
     let late = || Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
     read.ok_or_else(late)?.map_err(|cause| match cause.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(

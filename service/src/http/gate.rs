@@ -1,9 +1,9 @@
 //! What every request passes before its handler: measuring, shedding, identity, role, rate.
 
 use super::error::Problem;
-use super::patience::within;
 use super::session::Guard;
-use crate::admission::Class;
+use super::timeout::within;
+use crate::admission::RequestClass;
 use crate::app::App;
 use crate::auth::{Assurance, Limited, Principal, Refusal};
 use crate::domain::limit::Decision;
@@ -65,7 +65,7 @@ pub(crate) struct Gate {
     pub(crate) method: &'static str,
     pub(crate) path: &'static str,
     pub(crate) access: Access,
-    pub(crate) class: Class,
+    pub(crate) class: RequestClass,
     pub(crate) metrics: OnceLock<RouteMetrics>,
 }
 
@@ -97,11 +97,11 @@ impl Gate {
     where
         H: Handler<T, Arc<App>>,
     {
-        let (place, stream_place) = match self.class {
-            Class::Stream => (None, app.doors.enter_stream()),
-            class => (app.doors.enter(class).await, None),
+        let (permit, stream_permit) = match self.class {
+            RequestClass::Stream => (None, app.concurrency.acquire_stream()),
+            class => (app.concurrency.acquire(class).await, None),
         };
-        if place.is_none() && stream_place.is_none() {
+        if permit.is_none() && stream_permit.is_none() {
             app.metrics.shed("in_flight");
             return Problem::overloaded("too many requests are in progress").into_response();
         }
@@ -119,8 +119,8 @@ impl Gate {
         if let Some(caller) = &caller {
             request.extensions_mut().insert(Caller(Arc::clone(caller)));
         }
-        let guard = stream_place.zip(caller.clone()).map(|(place, caller)| {
-            Box::new(Guard::new(place, caller, credential(request.headers()).unwrap_or_default(), &app))
+        let guard = stream_permit.zip(caller.clone()).map(|(permit, caller)| {
+            Box::new(Guard::new(permit, caller, credential(request.headers()).unwrap_or_default(), &app))
         });
         if let Some(guard) = &guard {
             request.extensions_mut().insert(guard.session());
@@ -128,12 +128,12 @@ impl Gate {
         if self.method != "GET" {
             DefaultBodyLimit::max(app.config.service.max_body_bytes).apply(&mut request);
         }
-        let patience = app.config.service.request_timeout;
+        let timeout = app.config.service.request_timeout;
         let answer = handler.call(request, Arc::clone(&app));
         let answer = if let Some(guard) = guard {
             guard.over(answer.await)
         } else {
-            within(patience, answer).await.unwrap_or_else(|| {
+            within(timeout, answer).await.unwrap_or_else(|| {
                 let status = axum::http::StatusCode::GATEWAY_TIMEOUT;
                 Problem::new(status, "the request took too long").into_response()
             })

@@ -3,7 +3,7 @@
 use super::endpoint::{Endpoint, get};
 use super::error::Problem;
 use super::gate::Access;
-use crate::admission::Class;
+use crate::admission::RequestClass;
 use crate::app::App;
 use crate::domain::backlog::Excess;
 use crate::worker::ChannelState;
@@ -29,19 +29,19 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  what it has lost, and whether its topics may lose something.",
             )
             .gives_plain(200, "It works", json)
-            .class(Class::Vital)
+            .class(RequestClass::Vital)
             .by(health),
         get(paths::HEALTH_WORKER, Access::Public, "What the workers of this process do")
             .gives_plain(200, "Their figures", json)
-            .class(Class::Vital)
+            .class(RequestClass::Vital)
             .by(worker),
         get(paths::HEALTH_DATABASE, Access::Public, "Whether PostgreSQL answers, and the pool")
             .gives_plain(200, "It answers", json)
-            .class(Class::Vital)
+            .class(RequestClass::Vital)
             .by(database),
         get(paths::LIVENESS, Access::Public, "Whether the process is alive")
             .gives_plain(200, "It is", json)
-            .class(Class::Vital)
+            .class(RequestClass::Vital)
             .by(async || Json(json!({"status": "ok"}))),
         get(paths::READINESS, Access::Public, "Whether the process should get traffic")
             .notes(
@@ -49,11 +49,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  without it notifications are accepted all the same.",
             )
             .gives_plain(200, "It should", json)
-            .class(Class::Vital)
+            .class(RequestClass::Vital)
             .by(readiness),
         get(paths::METRICS, Access::Public, "Metrics for Prometheus")
             .gives_plain(200, "OpenMetrics text", OPENMETRICS)
-            .class(Class::Vital)
+            .class(RequestClass::Vital)
             .by(metrics),
     ]
 }
@@ -111,7 +111,7 @@ async fn worker(State(app): State<Arc<App>>) -> Json<Value> {
             "lastProcessedAt": (last_ms > 0).then(|| jiff::Timestamp::from_millisecond(last_ms).ok()),
             "performance": {"avgProcessingTime": per_message_ms, "totalProcessingTime": busy_us as f64 / 1_000.0},
             "channels": channels,
-            "leftAlone": state.left_alone(),
+            "openCircuits": state.open_circuits(),
             "consumerLag": {"totalLag": state.total_lag.load(Ordering::Relaxed)},
         },
     }))
@@ -148,9 +148,9 @@ async fn readiness(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
 async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {
     app.metrics.queue_depth("producer", app.producer.waiting());
     let count = |requests: usize| i64::try_from(requests).unwrap_or(i64::MAX);
-    let waiting = app.doors.waiting();
+    let waiting = app.concurrency.waiting();
     // Those in line too: their answer times count from there, as Little's law wants it.
-    app.metrics.queue_depth(REQUESTS_IN_PROGRESS, count(app.doors.in_progress() + waiting));
+    app.metrics.queue_depth(REQUESTS_IN_PROGRESS, count(app.concurrency.in_progress() + waiting));
     app.metrics.queue_depth("requests_waiting", count(waiting));
     app.metrics.accept_queue(app.producer.waiting());
     let text = app.metrics.encode().map_err(|_| Problem::internal("the metrics cannot be written"))?;

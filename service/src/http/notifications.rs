@@ -11,8 +11,8 @@ mod stream;
 
 use super::endpoint::{Endpoint, JSON, NDJSON, get, patch, post};
 use super::gate::Access;
-use crate::admission::Class;
-use crate::domain::shown::Shown;
+use crate::admission::RequestClass;
+use crate::domain::view::NotificationView;
 use axum::body::Bytes;
 use axum::http::header::{CONTENT_TYPE, ETAG};
 use axum::http::{HeaderName, HeaderValue};
@@ -25,9 +25,9 @@ use nsys_contract::api::{
 /// A notification with the tag of its state.
 type Tagged = ([(HeaderName, HeaderValue); 1], [(HeaderName, String); 1], Bytes);
 
-fn tagged(shown: &Shown) -> Tagged {
+fn tagged(view: &NotificationView) -> Tagged {
     let kind = [(CONTENT_TYPE, HeaderValue::from_static(JSON))];
-    (kind, [(ETAG, etag(shown.updated_at()))], shown.text())
+    (kind, [(ETAG, etag(view.updated_at()))], view.text())
 }
 
 /// The tag of a state: when it began.
@@ -44,7 +44,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  request again gets the first answer, another one 422. With `Prefer: respond-async` the answer is 202 and does not wait for the log.",
             )
             .takes::<CreateNotification>()
-            .class(Class::Intake)
+            .class(RequestClass::Intake)
             .gives::<Notification>(201, "It is on the log")
             .gives::<Notification>(202, "It is on its way to the log (`Prefer: respond-async`)")
             .fails(&[403, 409])
@@ -62,7 +62,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  422, within one batch too.",
             )
             .takes::<Batch>()
-            .class(Class::Intake)
+            .class(RequestClass::Intake)
             .gives::<BatchAnswer>(200, "What became of each")
             .by(batch::create),
         post(paths::NOTIFICATIONS_STREAM, Access::User, "Send notifications line by line")
@@ -73,7 +73,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .takes_lines::<CreateNotification>()
             .gives_as::<ItemResult>(200, "What became of each, then a summary", &[NDJSON])
-            .class(Class::Stream)
+            .class(RequestClass::Stream)
             .by(stream::create),
         get(paths::NOTIFICATIONS_EXPORT, Access::User, "Export notifications")
             .notes("Every one that fits, in no particular order, in constant memory. A body that breaks off is not whole.")
@@ -81,7 +81,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .mentions::<ExportFormat>()
             .gives_as::<Notification>(200, "One notification a line", &[NDJSON, export::CSV])
             .fails(&[403])
-            .class(Class::Stream)
+            .class(RequestClass::Stream)
             .by(export::export),
         get(paths::NOTIFICATIONS_EVENTS, Access::User, "Follow changes of status")
             .notes(
@@ -92,7 +92,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .query::<EventQuery>()
             .gives_as::<StatusEvent>(200, "Events as they happen", &["text/event-stream"])
             .fails(&[403])
-            .class(Class::Stream)
+            .class(RequestClass::Stream)
             .by(events::follow),
         get(paths::NOTIFICATION, Access::User, "Show a notification")
             .gives::<Notification>(200, "The notification; `ETag` is its state")

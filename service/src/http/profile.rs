@@ -4,7 +4,7 @@ use super::endpoint::{Endpoint, get};
 use super::error::Problem;
 use super::extract::Query;
 use super::gate::Access;
-use crate::admission::Class;
+use crate::admission::RequestClass;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use nsys_contract::api::{ProfileQuery, paths};
@@ -26,7 +26,7 @@ pub(super) fn endpoint() -> Endpoint {
         .query::<ProfileQuery>()
         .gives_plain(200, "The graph", SVG)
         .fails(&[409])
-        .class(Class::Stream)
+        .class(RequestClass::Stream)
         .by(profile)
 }
 

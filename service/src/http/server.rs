@@ -13,16 +13,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
+use super::body_drain::DrainedBody;
 use super::client_address::Peer;
-use super::head_timer::HeadTimer;
-use super::leftover::Whole;
+use super::header_read_timeout::HeaderReadTimer;
 use crate::telemetry::Metrics;
 
 /// Longest wait for the next request's head on a connection that has made one: an idle one is let go.
-const HEAD_PATIENCE: Duration = Duration::from_secs(75);
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(75);
 /// Longest wait for the first head of a new connection: who opens many and says nothing, or sends heads
 /// byte by byte, does not hold them for long.
-const FIRST_HEAD_PATIENCE: Duration = Duration::from_secs(10);
+const FIRST_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Wait after a connection could not be taken because descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -79,13 +79,13 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stoppin
         asking.store(true, Ordering::Relaxed);
         let (mut head, body) = request.into_parts();
         head.extensions.insert(Peer(peer.ip()));
-        let body = Whole::new(body, &head.headers);
+        let body = DrainedBody::new(body, &head.headers);
         router.clone().call(hyper::Request::from_parts(head, body))
     });
     let mut served = std::pin::pin!(
         http1::Builder::new()
-            .timer(HeadTimer::new(HEAD_PATIENCE))
-            .header_read_timeout(HEAD_PATIENCE)
+            .timer(HeaderReadTimer::new(HEADER_READ_TIMEOUT))
+            .header_read_timeout(HEADER_READ_TIMEOUT)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
     );
     let ended = tokio::select! {
@@ -103,7 +103,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stoppin
 
 /// Resolves when the first request of a connection did not come in time.
 async fn never_asked(asked: &AtomicBool) {
-    tokio::time::sleep(FIRST_HEAD_PATIENCE).await;
+    tokio::time::sleep(FIRST_HEADER_TIMEOUT).await;
     if asked.load(Ordering::Relaxed) {
         std::future::pending::<()>().await;
     }

@@ -1,6 +1,6 @@
-//! A response that may stay open for hours: it keeps its place while it lasts, and ends with its credential.
+//! A response that may stay open for hours: it keeps its permit while it lasts, and ends with its credential.
 
-use crate::admission::StreamPlace;
+use crate::admission::StreamPermit;
 use crate::app::App;
 use crate::auth::{Assurance, Principal};
 use axum::body::{Body, Bytes};
@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How often the credential of an open stream is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const RECHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a stream has for its own last words once its credential has ended.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -43,16 +43,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
 /// What a stream is held to while it is open.
 pub(super) struct Guard {
     app: Arc<App>,
-    place: StreamPlace,
+    permit: StreamPermit,
     caller: Arc<Principal>,
     credential: String,
     session: Session,
 }
 
 impl Guard {
-    pub(super) fn new(place: StreamPlace, caller: Arc<Principal>, credential: &str, app: &Arc<App>) -> Self {
+    pub(super) fn new(
+        permit: StreamPermit,
+        caller: Arc<Principal>,
+        credential: &str,
+        app: &Arc<App>,
+    ) -> Self {
         let (app, credential) = (Arc::clone(app), credential.to_owned());
-        Self { app, place, caller, credential, session: Session::default() }
+        Self { app, permit, caller, credential, session: Session::default() }
     }
 
     /// What the handler listens to.
@@ -60,22 +65,22 @@ impl Guard {
         self.session.clone()
     }
 
-    /// Makes the body of an answer keep its place, and end with the caller's credential.
+    /// Makes the body of an answer keep its permit, and end with the caller's credential.
     pub(super) fn over(self, answer: Response) -> Response {
-        let Self { app, place, caller, credential, session } = self;
+        let Self { app, permit, caller, credential, session } = self;
         let end = async move {
             until_ended(&app, &caller, &credential).await;
             session.0.cancel();
             tokio::time::sleep(LAST_WORDS).await;
         };
-        answer.map(|body| Body::new(Guarded { body, end: Box::pin(end), _place: place }))
+        answer.map(|body| Body::new(Guarded { body, end: Box::pin(end), _permit: permit }))
     }
 }
 
 /// Resolves when the credential does not stand any more for who it stood for.
 async fn until_ended(app: &App, caller: &Principal, credential: &str) {
     loop {
-        tokio::time::sleep(LOOK_EVERY.min(left(caller))).await;
+        tokio::time::sleep(RECHECK_INTERVAL.min(left(caller))).await;
         match app.auth.authenticate(&app.db, credential, Assurance::Lately).await {
             Ok(now) if now.role == caller.role && now.tenant == caller.tenant => {}
             // Other rights, no rights, or nobody who could tell.
@@ -95,7 +100,7 @@ fn left(caller: &Principal) -> Duration {
 struct Guarded {
     body: Body,
     end: Pin<Box<dyn Future<Output = ()> + Send>>,
-    _place: StreamPlace,
+    _permit: StreamPermit,
 }
 
 impl HttpBody for Guarded {

@@ -1,7 +1,7 @@
 //! A member of the worker group: one thread that polls, one feed for each partition.
 //!
 //! Offsets are committed after the effect, never before. A partition that is given away is let go
-//! only after its lane has finished the batch in progress and that batch is committed, so that the
+//! only after its partition worker has finished the batch in progress and that batch is committed, so that the
 //! next owner begins where this one stopped.
 
 use super::client_config;
@@ -22,17 +22,17 @@ use tokio::sync::mpsc;
 
 /// How long the broker waits for a member that says nothing before it gives its partitions away.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest wait for lanes to finish before partitions are given away unfinished.
+/// Longest wait for partition workers to finish before partitions are given away unfinished.
 const HANDOVER: Duration = Duration::from_secs(8);
 /// How long the thread waits for a message, and so how late a finished batch is committed at most.
 const TICK: Duration = Duration::from_millis(20);
 /// Longest wait for the broker while partitions are assigned.
 const ANSWER: Duration = Duration::from_secs(2);
 /// How long a full feed may hold up the thread before its partitions are paused.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Most that the broker hands out of a partition at once. One thread deals to all feeds in turn: with the
-/// client library's own megabyte a feed was full before the next one got anything, and its lane stood still.
+/// client library's own megabyte a feed was full before the next one got anything, and its partition worker stood still.
 const FETCH_BYTES: &str = "262144";
 
 /// Pause of reading ahead once enough is read. The client library's own second is longer than what was
@@ -178,7 +178,7 @@ fn committed(consumer: &BaseConsumer<Context>, topic: &str, partition: i32) -> O
     found.find_partition(topic, partition)?.offset().to_raw().filter(|offset| *offset >= 0)
 }
 
-/// Lets the lanes finish their batch, then commits what they did.
+/// Lets the partition workers finish their batch, then commits what they did.
 fn hand_over(consumer: &BaseConsumer<Context>, going: &[Arc<Feed>]) {
     let until = Instant::now() + HANDOVER;
     for feed in going {
@@ -386,7 +386,7 @@ impl Poller {
     /// goes on, or the broker would take this member for dead.
     fn deal(&self, borrowed: &BorrowedMessage<'_>) {
         let feed = self.feed(borrowed);
-        let Err(mut waiting) = feed.push(read(borrowed), PATIENCE) else { return };
+        let Err(mut waiting) = feed.push(read(borrowed), PUSH_TIMEOUT) else { return };
         let paused = self.consumer.assignment().and_then(|assigned| {
             self.consumer.pause(&assigned)?;
             Ok(assigned)
@@ -395,7 +395,7 @@ impl Poller {
             // Nothing comes while paused, except from a partition assigned meanwhile.
             if let Some(Ok(other)) = self.consumer.poll(TICK) {
                 let feed = self.feed(&other);
-                if feed.push(read(&other), PATIENCE).is_err() {
+                if feed.push(read(&other), PUSH_TIMEOUT).is_err() {
                     self.read_again(&other);
                 }
             }
@@ -413,7 +413,7 @@ impl Poller {
     /// Moves a partition back to a message for which there was no room.
     fn read_again(&self, message: &BorrowedMessage<'_>) {
         let back = Offset::Offset(message.offset());
-        if let Err(cause) = self.consumer.seek(message.topic(), message.partition(), back, PATIENCE) {
+        if let Err(cause) = self.consumer.seek(message.topic(), message.partition(), back, PUSH_TIMEOUT) {
             tracing::warn!(%cause, "A partition could not be moved back.");
         }
     }

@@ -1,5 +1,5 @@
-//! The messages of one partition on their way from the consumer's thread to the lane that handles
-//! them, bounded, and how far the lane has got.
+//! The messages of one partition on their way from the consumer's thread to the partition worker that handles
+//! them, bounded, and how far the partition worker has got.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// One message as a lane sees it.
+/// One message as a partition worker sees it.
 pub(crate) struct Message {
     /// Its place in the partition.
     pub(crate) offset: i64,
@@ -32,11 +32,11 @@ impl Message {
     }
 }
 
-/// Batches that a feed holds for its lane.
+/// Batches that a feed holds for its partition worker.
 const BATCHES_AHEAD: usize = 4;
 /// Bytes of one batch, but for its first message: a batch is in memory several times while it is stored.
 const BATCH_BYTES: usize = 2 << 20;
-/// Bytes that a feed holds for its lane, but for the last message.
+/// Bytes that a feed holds for its partition worker, but for the last message.
 const BYTES_AHEAD: usize = 4 << 20;
 /// From so many messages after the first wait on, more are coming: that is worth waiting longer, because
 /// what a batch costs beside its rows is paid once.
@@ -60,7 +60,7 @@ pub(crate) struct Feed {
     next: AtomicI64,
     state: Mutex<State>,
     arrived: Notify,
-    /// Signalled when there is room again and when the lane has ended.
+    /// Signalled when there is room again and when the partition worker has ended.
     moved: Condvar,
 }
 
@@ -69,7 +69,7 @@ struct State {
     waiting: VecDeque<Message>,
     /// Bytes of those that wait.
     bytes: usize,
-    /// Timestamps of the oldest messages of each batch that the lane has taken but not finished.
+    /// Timestamps of the oldest messages of each batch that the partition worker has taken but not finished.
     taken_ms: VecDeque<i64>,
     /// The next offset to read after everything that is finished.
     done: Option<i64>,
@@ -126,14 +126,14 @@ impl Feed {
         self.next.fetch_max(offset, Ordering::Relaxed);
     }
 
-    /// Adds a message; gives it back when there is no room within `patience`.
-    pub(super) fn push(&self, message: Message, patience: Duration) -> Result<(), Message> {
+    /// Adds a message; gives it back when there is no room within `timeout`.
+    pub(super) fn push(&self, message: Message, timeout: Duration) -> Result<(), Message> {
         let mut since = None;
         let mut state = self.lock();
         let is_full =
             |state: &State| state.waiting.len() >= self.batch * BATCHES_AHEAD || state.bytes >= BYTES_AHEAD;
         while is_full(&state) && !state.closed {
-            let left = patience.saturating_sub(since.get_or_insert_with(Instant::now).elapsed());
+            let left = timeout.saturating_sub(since.get_or_insert_with(Instant::now).elapsed());
             if left.is_zero() {
                 return Err(message);
             }
@@ -202,13 +202,13 @@ impl Feed {
         self.lock().closed
     }
 
-    /// The lane is done with this feed.
+    /// The partition worker is done with this feed.
     pub(crate) fn end(&self) {
         self.lock().ended = true;
         self.moved.notify_all();
     }
 
-    /// Waits until the lane has ended; `false` when it has not by `until`.
+    /// Waits until the partition worker has ended; `false` when it has not by `until`.
     pub(super) fn wait_ended(&self, until: Instant) -> bool {
         let mut state = self.lock();
         while !state.ended {

@@ -15,14 +15,14 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads ends and commits of the worker group without joining it.
 #[derive(Clone)]
-pub(crate) struct LogPosition {
+pub(crate) struct OffsetReader {
     inner: Arc<BaseConsumer>,
 }
 
 /// Offsets by partition of the notifications topic.
 pub(crate) type Offsets = HashMap<i32, i64>;
 
-impl LogPosition {
+impl OffsetReader {
     /// Makes the client; it connects when it is first asked.
     pub(crate) fn open(kafka: &Kafka) -> anyhow::Result<Self> {
         let inner = client_config(kafka)
@@ -58,20 +58,20 @@ impl LogPosition {
     /// Where the log ends, by partition. `None` when the broker does not answer.
     pub(crate) async fn ends(&self) -> Option<Offsets> {
         let reader = self.clone();
-        told(tokio::task::spawn_blocking(move || reader.ends_now()).await.ok()?)
+        logged(tokio::task::spawn_blocking(move || reader.ends_now()).await.ok()?)
     }
 
     /// How many messages before these ends are not stored yet. `None` when the broker does not answer.
     pub(crate) async fn missing(&self, ends: &Offsets) -> Option<u64> {
         let (reader, of) = (self.clone(), ends.clone());
-        let committed = told(tokio::task::spawn_blocking(move || reader.committed_now(&of)).await.ok()?)?;
+        let committed = logged(tokio::task::spawn_blocking(move || reader.committed_now(&of)).await.ok()?)?;
         Some(distance(&committed, ends))
     }
 }
 
 /// Where one partition begins and ends, and how far the group has got.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct PartitionPosition {
     pub(crate) partition: i32,
     /// `None` when it never committed.
     pub(crate) committed: Option<i64>,
@@ -83,7 +83,7 @@ pub(crate) struct Place {
     pub(crate) young: Option<i64>,
 }
 
-impl Place {
+impl PartitionPosition {
     /// Where the next message lies that is not stored.
     fn next(&self) -> i64 {
         self.committed.map_or(self.begin, |committed| committed.max(self.begin))
@@ -105,8 +105,8 @@ impl Place {
     }
 }
 
-impl LogPosition {
-    fn places_now(&self, since_ms: Option<i64>) -> KafkaResult<Vec<Place>> {
+impl OffsetReader {
+    fn positions_now(&self, since_ms: Option<i64>) -> KafkaResult<Vec<PartitionPosition>> {
         let ends = self.ends_now()?;
         let committed = self.committed_now(&ends)?;
         let begins = self.offsets_at(list(&ends), Offset::Beginning)?;
@@ -114,16 +114,16 @@ impl LogPosition {
             Some(at) => self.young_now(&ends, at)?,
             None => Offsets::new(),
         };
-        let place = |(partition, end): (i32, i64)| Place {
+        let position = |(partition, end): (i32, i64)| PartitionPosition {
             partition,
             committed: committed.get(&partition).copied(),
             begin: begins.get(&partition).copied().unwrap_or(0),
             end,
             young: young.get(&partition).copied(),
         };
-        let mut places: Vec<_> = ends.into_iter().map(place).collect();
-        places.sort_by_key(|place| place.partition);
-        Ok(places)
+        let mut positions: Vec<_> = ends.into_iter().map(position).collect();
+        positions.sort_by_key(|position| position.partition);
+        Ok(positions)
     }
 
     /// Where the messages from an instant on begin; the end where there are none. Partitions that do not tell are
@@ -162,9 +162,9 @@ impl LogPosition {
 
     /// Every partition's place, by number, and where messages from `since_ms` on begin. `None` when the broker
     /// does not answer.
-    pub(crate) async fn places(&self, since_ms: Option<i64>) -> Option<Vec<Place>> {
+    pub(crate) async fn positions(&self, since_ms: Option<i64>) -> Option<Vec<PartitionPosition>> {
         let reader = self.clone();
-        told(tokio::task::spawn_blocking(move || reader.places_now(since_ms)).await.ok()?)
+        logged(tokio::task::spawn_blocking(move || reader.positions_now(since_ms)).await.ok()?)
     }
 }
 
@@ -176,7 +176,7 @@ fn list(of: &Offsets) -> TopicPartitionList {
     list
 }
 
-fn told<T>(read: KafkaResult<T>) -> Option<T> {
+fn logged<T>(read: KafkaResult<T>) -> Option<T> {
     read.inspect_err(|cause| tracing::debug!(%cause, "The log's position cannot be read.")).ok()
 }
 
@@ -203,29 +203,29 @@ mod tests {
         assert_eq!(distance(&from, &to), 2 + 4);
     }
 
-    fn place(committed: Option<i64>, begin: i64, end: i64, young: Option<i64>) -> Place {
-        Place { partition: 0, committed, begin, end, young }
+    fn position(committed: Option<i64>, begin: i64, end: i64, young: Option<i64>) -> PartitionPosition {
+        PartitionPosition { partition: 0, committed, begin, end, young }
     }
 
     #[test]
     fn what_was_deleted_unread_is_gone_and_waits_no_more() {
-        let cut = place(Some(5), 8, 20, None);
+        let cut = position(Some(5), 8, 20, None);
         assert_eq!((cut.gone(), cut.waiting()), (3, 12));
-        let whole = place(Some(8), 5, 20, None);
+        let whole = position(Some(8), 5, 20, None);
         assert_eq!((whole.gone(), whole.waiting()), (0, 12));
-        let untouched = place(None, 8, 20, None);
+        let untouched = position(None, 8, 20, None);
         assert_eq!((untouched.gone(), untouched.waiting()), (0, 12));
-        let emptied = place(Some(5), 20, 20, None);
+        let emptied = position(Some(5), 20, 20, None);
         assert_eq!((emptied.gone(), emptied.waiting()), (15, 0));
     }
 
     #[test]
     fn only_what_waits_is_old() {
-        assert!(place(Some(5), 0, 20, Some(6)).is_old());
-        assert!(!place(Some(6), 0, 20, Some(6)).is_old());
-        assert!(!place(Some(20), 0, 20, Some(20)).is_old());
-        assert!(place(Some(19), 0, 20, Some(20)).is_old());
-        assert!(!place(Some(5), 0, 20, None).is_old());
-        assert!(!place(Some(5), 8, 20, Some(8)).is_old(), "what is gone does not wait");
+        assert!(position(Some(5), 0, 20, Some(6)).is_old());
+        assert!(!position(Some(6), 0, 20, Some(6)).is_old());
+        assert!(!position(Some(20), 0, 20, Some(20)).is_old());
+        assert!(position(Some(19), 0, 20, Some(20)).is_old());
+        assert!(!position(Some(5), 0, 20, None).is_old());
+        assert!(!position(Some(5), 8, 20, Some(8)).is_old(), "what is gone does not wait");
     }
 }

@@ -1,9 +1,9 @@
 //! What becomes of a notification: of a new one, and of one after an attempt. Pure.
 
 use super::message::Incoming;
-use crate::channels::{Outcome, Providers};
+use crate::channels::{DeliveryOutcome, Providers};
 use crate::db::{AttemptMade, Due, RowState};
-use crate::domain::recipient::{Recipient, Wish};
+use crate::domain::recipient::{DeliveryDecision, Recipient};
 use crate::domain::retry;
 use jiff::Timestamp;
 use nsys_contract::config::Worker;
@@ -23,20 +23,20 @@ pub(crate) struct After<'a> {
 }
 
 impl After<'_> {
-    /// The state that an attempt leads to. `luck` in 0 to 1 spreads the retries.
-    pub(crate) fn state(&self, outcome: Outcome, luck: f64) -> RowState {
+    /// The state that an attempt leads to. `jitter` in 0 to 1 spreads the retries.
+    pub(crate) fn state(&self, outcome: DeliveryOutcome, jitter: f64) -> RowState {
         let provider = self.providers.of(self.channel).as_str();
         let attempt = Some(AttemptMade { number: self.number, provider, took: self.took });
         let before =
             RowState { attempt, retry_count: self.number - 1, ..RowState::new(Status::Failed, None) };
         match outcome {
-            Outcome::Done(status) => RowState { status, ..before },
-            Outcome::Refused(error) => RowState { error: Some(error), refused: true, ..before },
-            Outcome::Retry { error, after, .. } => {
+            DeliveryOutcome::Done(status) => RowState { status, ..before },
+            DeliveryOutcome::Refused(error) => RowState { error: Some(error), refused: true, ..before },
+            DeliveryOutcome::Retry { error, after, .. } => {
                 let schedule = self.providers.schedule(self.channel);
                 let in_round = (self.number + 1).saturating_sub(self.first);
                 let error = Some(error);
-                match retry::wait_after(self.settings, schedule, in_round, after, luck) {
+                match retry::wait_after(self.settings, schedule, in_round, after, jitter) {
                     None => RowState { error, ..before },
                     Some(wait) => RowState {
                         status: Status::Retrying,
@@ -67,10 +67,10 @@ pub(crate) fn not_now(
         error: Some(why.to_owned()),
         ..RowState::new(status, until)
     };
-    match recipient?.wish(channel, kind, priority, now) {
-        Wish::Send => None,
-        Wish::Mute => Some(state(Status::Cancelled, None, "the user does not want it")),
-        Wish::Wait(until) => Some(state(
+    match recipient?.decide(channel, kind, priority, now) {
+        DeliveryDecision::Send => None,
+        DeliveryDecision::Mute => Some(state(Status::Cancelled, None, "the user does not want it")),
+        DeliveryDecision::Defer(until) => Some(state(
             Status::Scheduled,
             Some(Due::At(until)),
             "it waits for the end of the user's quiet hours",
@@ -159,7 +159,7 @@ mod tests {
             first,
             took: Duration::from_millis(2),
         };
-        after_it.state(Outcome::Retry { error: "no".into(), after, down: true }, 1.0)
+        after_it.state(DeliveryOutcome::Retry { error: "no".into(), after, down: true }, 1.0)
     }
 
     #[test]
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn expiry_comes_before_every_wish() {
+    fn expiry_comes_before_every_preference() {
         let about = (Channel::Email, NotificationType::Marketing, Priority::Low);
         let everything = nsys_contract::api::Mute { channel: None, kind: None };
         let muted = Recipient { muted: vec![everything], ..Recipient::default() };

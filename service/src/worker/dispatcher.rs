@@ -7,8 +7,8 @@
 use super::decision::{self, After};
 use crate::app::App;
 use crate::cache::recipient_key;
-use crate::channels::{Outcome, Providers};
-use crate::db::{Claimed, Ended, RowState};
+use crate::channels::{DeliveryOutcome, Providers};
+use crate::db::{ClaimedRow, FinishedAttempt, RowState};
 use crate::domain::breaker::{Admission, Breakers};
 use crate::domain::recipient::Recipient;
 use crate::domain::retry;
@@ -49,7 +49,7 @@ const IN_HAND_BYTES: usize = 16 << 20;
 const CLAIM_BYTES: usize = 1 << 20;
 
 impl Job {
-    pub(crate) fn new(claimed: Claimed, at: Instant) -> Self {
+    pub(crate) fn new(claimed: ClaimedRow, at: Instant) -> Self {
         Self {
             envelope: claimed.envelope,
             first_attempt: claimed.first_attempt,
@@ -60,21 +60,21 @@ impl Job {
         }
     }
 
-    fn line(&self) -> Line {
+    fn order_key(&self) -> OrderKey {
         (self.envelope.tenant_id.clone(), self.envelope.user_id.clone(), self.envelope.priority)
     }
 }
 
 /// What is delivered in order: one user's notifications of one priority.
-type Line = (Option<String>, String, Priority);
+type OrderKey = (Option<String>, String, Priority);
 
 /// What one channel has in hand.
 #[derive(Default)]
-struct Queue {
+struct ChannelQueue {
     /// The first job of each line that has none under way, one queue for each priority.
     heads: [VecDeque<Job>; Priority::ALL.len()],
     /// The jobs behind the first, of every line that has a first, waiting or under way.
-    lines: HashMap<Line, VecDeque<Job>>,
+    waiting_by_key: HashMap<OrderKey, VecDeque<Job>>,
     /// Jobs that were not begun.
     queued: usize,
     running: usize,
@@ -83,14 +83,14 @@ struct Queue {
     closed: bool,
 }
 
-impl Queue {
+impl ChannelQueue {
     fn push(&mut self, job: Job) {
         self.queued += 1;
         self.memory += job.memory;
-        match self.lines.entry(job.line()) {
-            Entry::Occupied(line) => line.into_mut().push_back(job),
-            Entry::Vacant(line) => {
-                line.insert(VecDeque::new());
+        match self.waiting_by_key.entry(job.order_key()) {
+            Entry::Occupied(waiting) => waiting.into_mut().push_back(job),
+            Entry::Vacant(entry) => {
+                entry.insert(VecDeque::new());
                 self.heads[job.envelope.priority as usize].push_back(job);
             }
         }
@@ -104,9 +104,9 @@ impl Queue {
     }
 
     /// The job of a line has ended: the next of it may begin.
-    fn release(&mut self, line: Line, memory: usize) {
+    fn release(&mut self, key: OrderKey, memory: usize) {
         self.memory = self.memory.saturating_sub(memory);
-        let Entry::Occupied(mut entry) = self.lines.entry(line) else { return };
+        let Entry::Occupied(mut entry) = self.waiting_by_key.entry(key) else { return };
         match entry.get_mut().pop_front() {
             Some(next) => self.heads[next.envelope.priority as usize].push_front(next),
             None => {
@@ -119,7 +119,7 @@ impl Queue {
         self.closed = true;
         self.queued = 0;
         let heads = self.heads.iter_mut().rev().flat_map(|queue| queue.drain(..));
-        heads.chain(self.lines.values_mut().flat_map(|queue| queue.drain(..))).collect()
+        heads.chain(self.waiting_by_key.values_mut().flat_map(|queue| queue.drain(..))).collect()
     }
 }
 
@@ -136,9 +136,9 @@ pub(crate) struct ChannelState {
 pub(crate) struct Dispatcher {
     app: Arc<App>,
     providers: Arc<Providers>,
-    queues: Vec<Mutex<Queue>>,
+    queues: Vec<Mutex<ChannelQueue>>,
     breakers: Mutex<Breakers>,
-    ended: mpsc::Sender<(Ended, Envelope)>,
+    ended: mpsc::Sender<(FinishedAttempt, Envelope)>,
     tasks: TaskTracker,
 }
 
@@ -146,7 +146,7 @@ impl Dispatcher {
     pub(crate) fn new(
         app: Arc<App>,
         providers: Arc<Providers>,
-        ended: mpsc::Sender<(Ended, Envelope)>,
+        ended: mpsc::Sender<(FinishedAttempt, Envelope)>,
     ) -> Self {
         let settings = &app.config.worker;
         Self {
@@ -163,7 +163,7 @@ impl Dispatcher {
         &self.app.config.worker
     }
 
-    fn queue(&self, channel: Channel) -> MutexGuard<'_, Queue> {
+    fn queue(&self, channel: Channel) -> MutexGuard<'_, ChannelQueue> {
         self.queues[channel as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -173,7 +173,7 @@ impl Dispatcher {
 
     /// How many more jobs of a channel are taken. What is more than that waits in the database, where
     /// it is not in the way of other channels.
-    pub(crate) fn room(&self, channel: Channel) -> usize {
+    pub(crate) fn capacity(&self, channel: Channel) -> usize {
         let limit = self.settings().channel_concurrency.max(1).saturating_mul(4);
         let queue = self.queue(channel);
         if queue.closed { 0 } else { limit.saturating_sub(queue.queued + queue.running) }
@@ -189,7 +189,7 @@ impl Dispatcher {
         self.bytes_left(channel).min(CLAIM_BYTES)
     }
 
-    /// Takes jobs. There has to be room for them.
+    /// Takes jobs. There has to be capacity for them.
     pub(crate) fn submit(self: &Arc<Self>, jobs: Vec<Job>) {
         for job in jobs {
             let channel = job.envelope.channel;
@@ -207,11 +207,11 @@ impl Dispatcher {
     /// Delivers one job after the other until there is none.
     async fn run(self: Arc<Self>, channel: Channel, mut job: Job) {
         loop {
-            let (line, memory) = (job.line(), job.memory);
+            let (key, memory) = (job.order_key(), job.memory);
             // A job behind its lease is dropped: whoever claims the row next delivers it.
             let handled = self.handle(&job).with_context(job.trace.clone());
             if let Some(state) = handled.await {
-                let ended = Ended { id: job.envelope.id, state };
+                let ended = FinishedAttempt { id: job.envelope.id, state };
                 // Ends may wait for PostgreSQL, and nobody needs their payloads.
                 job.envelope.payload = serde_json::Value::Null;
                 if self.ended.send((ended, job.envelope)).await.is_err() {
@@ -219,7 +219,7 @@ impl Dispatcher {
                 }
             }
             let mut queue = self.queue(channel);
-            queue.release(line, memory);
+            queue.release(key, memory);
             match queue.next().filter(|_| !queue.closed) {
                 Some(next) => job = next,
                 None => {
@@ -260,7 +260,7 @@ impl Dispatcher {
         let outcome = trace::step("deliver", SpanKind::Client, about, provider.deliver(envelope)).await;
         self.app.metrics.delivered(envelope.channel, started.elapsed());
         if let Some(destination) = &destination {
-            let worked = !matches!(outcome, Outcome::Retry { down: true, .. });
+            let worked = !matches!(outcome, DeliveryOutcome::Retry { down: true, .. });
             self.breakers().record(destination, worked, Instant::now());
         }
         Some(self.after(job, started.elapsed()).state(outcome, rand::random()))
@@ -319,8 +319,8 @@ impl Dispatcher {
     }
 
     /// Destinations that are left alone now.
-    pub(crate) fn left_alone(&self) -> Vec<String> {
-        self.breakers().open(Instant::now()).into_iter().map(str::to_owned).collect()
+    pub(crate) fn open_circuits(&self) -> Vec<String> {
+        self.breakers().open_circuits(Instant::now()).into_iter().map(str::to_owned).collect()
     }
 }
 
@@ -338,13 +338,13 @@ mod tests {
         Job { envelope, first_attempt: 1, claimed, held, trace, memory: 10 }
     }
 
-    fn next(queue: &mut Queue) -> Option<(u128, Line)> {
-        queue.next().map(|job| (job.envelope.id.as_u128(), job.line()))
+    fn next(queue: &mut ChannelQueue) -> Option<(u128, OrderKey)> {
+        queue.next().map(|job| (job.envelope.id.as_u128(), job.order_key()))
     }
 
     #[test]
     fn higher_priorities_go_first_and_one_users_go_one_after_the_other() {
-        let mut queue = Queue::default();
+        let mut queue = ChannelQueue::default();
         for one in [
             job("a", Priority::Low, 1),
             job("a", Priority::Low, 2),
@@ -356,37 +356,37 @@ mod tests {
         }
         assert_eq!(next(&mut queue).unwrap().0, 4);
         assert_eq!(next(&mut queue).unwrap().0, 5);
-        let (first, line) = next(&mut queue).unwrap();
+        let (first, key) = next(&mut queue).unwrap();
         assert_eq!(first, 1);
         // 2 has to wait for 1, so 3 goes.
         assert_eq!(next(&mut queue).unwrap().0, 3);
         assert_eq!(next(&mut queue), None);
-        queue.release(line, 10);
+        queue.release(key, 10);
         assert_eq!(next(&mut queue).unwrap().0, 2);
         assert_eq!(queue.queued, 0);
     }
 
     #[test]
     fn what_comes_while_its_user_is_busy_keeps_its_order() {
-        let mut queue = Queue::default();
+        let mut queue = ChannelQueue::default();
         queue.push(job("a", Priority::Medium, 1));
-        let (_, line) = next(&mut queue).unwrap();
+        let (_, key) = next(&mut queue).unwrap();
         for number in 2..4 {
             queue.push(job("a", Priority::Medium, number));
         }
-        queue.release(line.clone(), 10);
+        queue.release(key.clone(), 10);
         queue.push(job("a", Priority::Medium, 4));
         for number in 2..5 {
             assert_eq!(next(&mut queue).unwrap().0, number);
             assert_eq!(next(&mut queue), None);
-            queue.release(line.clone(), 10);
+            queue.release(key.clone(), 10);
         }
-        assert!(queue.lines.is_empty(), "an idle line is kept");
+        assert!(queue.waiting_by_key.is_empty(), "an idle line is kept");
     }
 
     #[test]
     fn a_closed_queue_gives_back_everything_it_did_not_begin() {
-        let mut queue = Queue::default();
+        let mut queue = ChannelQueue::default();
         queue.push(job("a", Priority::Medium, 1));
         assert!(queue.next().is_some());
         queue.push(job("a", Priority::Medium, 2));

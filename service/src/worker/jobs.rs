@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::cache::{Recipients, recipient_key};
-use crate::db::{DbError, Letter};
+use crate::db::{DbError, OutgoingDeadLetter};
 use crate::queue::SendError;
 use nsys_contract::keys;
 use serde::Serialize;
@@ -13,30 +13,32 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How often dead letters are looked for.
-const LETTERS_EVERY: Duration = Duration::from_secs(1);
-/// Letters of one look.
-const LETTERS: i64 = 500;
+const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(1);
+/// Dead letters of one look.
+const DEAD_LETTERS_BATCH: i64 = 500;
 /// How often old rows are looked for.
-const RETENTION_EVERY: Duration = Duration::from_secs(60);
+const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 /// How often the most active users are loaded.
-const WARMING_EVERY: Duration = Duration::from_secs(3_600);
+const WARMING_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// Runs until `stopping`. Of several workers one does each job in each period.
 pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
     loop {
         tokio::select! {
             () = stopping.cancelled() => return,
-            () = tokio::time::sleep(LETTERS_EVERY) => {}
+            () = tokio::time::sleep(DEAD_LETTERS_INTERVAL) => {}
         }
         let all = async {
-            if app.db.take_turn("dead-letters", LETTERS_EVERY / 2).await? {
-                publish_letters(&app).await?;
-                redrive_letters(&app).await?;
+            if app.db.claim_job_run("dead-letters", DEAD_LETTERS_INTERVAL / 2).await? {
+                publish_dead_letters(&app).await?;
+                redrive_dead_letters(&app).await?;
             }
-            if app.db.take_turn("retention", RETENTION_EVERY).await? {
+            if app.db.claim_job_run("retention", RETENTION_INTERVAL).await? {
                 delete_old(&app, &stopping).await?;
             }
-            if app.config.cache.warm_users > 0 && app.db.take_turn("cache-warming", WARMING_EVERY).await? {
+            if app.config.cache.warm_users > 0
+                && app.db.claim_job_run("cache-warming", WARMING_INTERVAL).await?
+            {
                 warm(&app).await?;
             }
             Ok::<_, DbError>(())
@@ -47,9 +49,9 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
     }
 }
 
-/// Puts letters on the topic of dead letters. A crash in between puts one there twice, never not at all.
-async fn publish_letters(app: &App) -> Result<(), DbError> {
-    let letters = app.db.unpublished_letters(LETTERS).await?;
+/// Puts dead letters on the topic of dead letters. A crash in between puts one there twice, never not at all.
+async fn publish_dead_letters(app: &App) -> Result<(), DbError> {
+    let letters = app.db.list_unpublished_dead_letters(DEAD_LETTERS_BATCH).await?;
     let mut published = Vec::with_capacity(letters.len());
     for letter in &letters {
         match publish(app, letter).await {
@@ -60,12 +62,12 @@ async fn publish_letters(app: &App) -> Result<(), DbError> {
             }
         }
     }
-    if published.is_empty() { Ok(()) } else { app.db.letters_published(&published).await }
+    if published.is_empty() { Ok(()) } else { app.db.mark_dead_letters_published(&published).await }
 }
 
-/// Puts one letter on its topic. One that is too large for it is announced there without its message, so
+/// Puts one dead letter on its topic. One that is too large for it is announced there without its message, so
 /// that those behind it do not wait for ever.
-async fn publish(app: &App, letter: &Letter) -> Result<(), SendError> {
+async fn publish(app: &App, letter: &OutgoingDeadLetter) -> Result<(), SendError> {
     if let Some(value) = as_message(letter) {
         match app.producer.dead_letter(&letter.key, &value, &letter.reason).await {
             Err(SendError::TooLarge) => {}
@@ -89,8 +91,8 @@ async fn publish(app: &App, letter: &Letter) -> Result<(), SendError> {
     Ok(())
 }
 
-/// What a letter says of itself without its message: where that can be read is the letter's id.
-fn announcement(letter: &Letter) -> serde_json::Value {
+/// What a dead letter says of itself without its message: where that can be read is the dead letter's id.
+fn announcement(letter: &OutgoingDeadLetter) -> serde_json::Value {
     json!({
         "deadLetter": letter.id,
         "notificationId": letter.notification_id,
@@ -104,7 +106,7 @@ fn announcement(letter: &Letter) -> serde_json::Value {
 
 /// What cannot be decoded goes on as it is; the rest in the form of the original's dead letters. Nothing
 /// when it is too large.
-fn as_message(letter: &Letter) -> Option<Vec<u8>> {
+fn as_message(letter: &OutgoingDeadLetter) -> Option<Vec<u8>> {
     let raw = letter.raw.as_deref()?;
     let notification =
         serde_json::from_slice::<&RawValue>(raw).ok().filter(|_| letter.notification_id.is_some());
@@ -131,11 +133,11 @@ struct DeadMessage<'l> {
     retry_count: i32,
 }
 
-/// Puts undecodable letters back on the log when their time has come. One that the log will never take
+/// Puts undecodable dead letters back on the log when their time has come. One that the log will never take
 /// stays where it is, and is told.
-async fn redrive_letters(app: &App) -> Result<(), DbError> {
+async fn redrive_dead_letters(app: &App) -> Result<(), DbError> {
     let mut redriven = Vec::new();
-    for letter in app.db.letters_to_redrive(LETTERS).await? {
+    for letter in app.db.list_due_redrives(DEAD_LETTERS_BATCH).await? {
         let outcome = match &letter.raw {
             Some(raw) => app.producer.redrive(&letter.key, raw).await,
             None => Err(SendError::TooLarge),
@@ -148,7 +150,7 @@ async fn redrive_letters(app: &App) -> Result<(), DbError> {
                     bytes = letter.bytes,
                     "A dead letter is too large to go back on the log; it stays a dead letter."
                 );
-                app.db.keep_letter(letter.id).await?;
+                app.db.cancel_redrive(letter.id).await?;
             }
             Err(cause) => {
                 tracing::warn!(%cause, "Dead letters cannot be put back on the log; trying again.");
@@ -156,7 +158,7 @@ async fn redrive_letters(app: &App) -> Result<(), DbError> {
             }
         }
     }
-    if redriven.is_empty() { Ok(()) } else { app.db.letters_redriven(&redriven).await }
+    if redriven.is_empty() { Ok(()) } else { app.db.mark_dead_letters_redriven(&redriven).await }
 }
 
 /// Deletes what is older than it may be, a batch at a time, so that nobody waits for a lock.
@@ -166,7 +168,7 @@ async fn delete_old(app: &App, stopping: &CancellationToken) -> Result<(), DbErr
     let (rows, events) = (retention.notifications, retention.events);
     while !rows.is_zero() && !stopping.is_cancelled() {
         let deleted = app.db.delete_old_notifications(rows, batch).await?;
-        if deleted < full && app.db.delete_old_letters(rows, batch).await? < full {
+        if deleted < full && app.db.delete_old_dead_letters(rows, batch).await? < full {
             break;
         }
     }
@@ -191,8 +193,8 @@ async fn warm(app: &App) -> Result<(), DbError> {
 mod tests {
     use super::*;
 
-    fn letter(raw: Option<&str>, notification: bool) -> Letter {
-        Letter {
+    fn letter(raw: Option<&str>, notification: bool) -> OutgoingDeadLetter {
+        OutgoingDeadLetter {
             id: 7,
             notification_id: notification.then(uuid::Uuid::nil),
             reason: "permanent".into(),

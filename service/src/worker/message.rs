@@ -1,6 +1,6 @@
 //! What a message on the log says, borrowed from its bytes.
 
-use crate::db::{Met, NewRow, RowState};
+use crate::db::{ExistingRow, NewRow, RowState};
 use crate::domain::payload;
 use crate::domain::stored::{self, Measure};
 use crate::domain::text::Text;
@@ -126,18 +126,18 @@ impl<'a> Incoming<'a> {
 
     /// Whether the row that is there already is not of this request. Without fingerprints the contents of
     /// a key tell; a message without a key only comes again.
-    pub(crate) fn differs(&self, met: &Met) -> bool {
-        if !met.stored {
+    pub(crate) fn differs(&self, existing: &ExistingRow) -> bool {
+        if !existing.stored {
             return true;
         }
-        if let (Some(earlier), Some(own)) = (met.request_hash.as_deref(), self.request_hash()) {
+        if let (Some(earlier), Some(own)) = (existing.request_hash.as_deref(), self.request_hash()) {
             return earlier != own;
         }
-        let Some(payload) = &met.payload else { return false };
+        let Some(payload) = &existing.payload else { return false };
         let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
-        met.user_id.as_deref() != Some(self.user_id())
-            || met.channel.as_deref() != Some(self.wire.channel.as_str())
-            || met.kind.as_deref() != Some(self.wire.kind.as_str())
+        existing.user_id.as_deref() != Some(self.user_id())
+            || existing.channel.as_deref() != Some(self.wire.channel.as_str())
+            || existing.kind.as_deref() != Some(self.wire.kind.as_str())
             || value(payload) != value(self.wire.payload.get())
     }
 
@@ -234,7 +234,7 @@ mod tests {
         value["requestHash"] = json!("h");
         let (hashed, plain) = (message(value), message(valid()));
         let (hashed, plain) = (Incoming::read(&hashed).unwrap(), Incoming::read(&plain).unwrap());
-        let met = |hash: Option<&str>, user: &str, payload: Option<&str>| Met {
+        let existing = |hash: Option<&str>, user: &str, payload: Option<&str>| ExistingRow {
             stored: true,
             request_hash: hash.map(str::to_owned),
             user_id: Some(user.to_owned()),
@@ -244,16 +244,19 @@ mod tests {
         };
         let same = Some(r#"{"to": "a@example.com"}"#);
         assert!(
-            !hashed.differs(&met(Some("h"), "another", None))
-                && hashed.differs(&met(Some("i"), "user-1", None))
+            !hashed.differs(&existing(Some("h"), "another", None))
+                && hashed.differs(&existing(Some("i"), "user-1", None))
         );
         for one in [&hashed, &plain] {
-            assert!(!one.differs(&met(None, "user-1", same)), "it only comes again");
-            assert!(one.differs(&met(None, "user-2", same)));
-            assert!(one.differs(&met(None, "user-1", Some("{}"))));
+            assert!(!one.differs(&existing(None, "user-1", same)), "it only comes again");
+            assert!(one.differs(&existing(None, "user-2", same)));
+            assert!(one.differs(&existing(None, "user-1", Some("{}"))));
         }
-        assert!(!plain.differs(&met(None, "user-2", None)), "without a key nothing is compared");
-        assert!(plain.differs(&Met { stored: false, ..met(None, "user-1", None) }), "it is stored nowhere");
+        assert!(!plain.differs(&existing(None, "user-2", None)), "without a key nothing is compared");
+        assert!(
+            plain.differs(&ExistingRow { stored: false, ..existing(None, "user-1", None) }),
+            "it is stored nowhere"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Writes the ends of attempts, many in one statement, and tells metrics and caches.
 
 use crate::app::App;
-use crate::db::Ended;
+use crate::db::FinishedAttempt;
 use jiff::Timestamp;
 use nsys_contract::event::Envelope;
 use nsys_contract::status::{Channel, NotificationType, Priority, Status};
@@ -32,7 +32,7 @@ pub(crate) struct Final {
 /// back.
 pub(crate) async fn run(
     app: Arc<App>,
-    mut ended: mpsc::Receiver<(Ended, Envelope)>,
+    mut ended: mpsc::Receiver<(FinishedAttempt, Envelope)>,
     last: CancellationToken,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
@@ -60,7 +60,7 @@ pub(crate) async fn run(
     }
 }
 
-async fn record(app: &App, ends: &[Ended]) -> Vec<Uuid> {
+async fn record(app: &App, ends: &[FinishedAttempt]) -> Vec<Uuid> {
     let mut backoff = Duration::from_millis(50);
     loop {
         match app.db.finish(ends).await {

@@ -1,10 +1,10 @@
-//! Looks for rows that are due: scheduled ones, retries, those that waited for room, and leases that
+//! Looks for rows that are due: scheduled ones, retries, those that waited for capacity, and leases that
 //! ran out.
 
 use super::dispatcher::{Dispatcher, Job};
 use super::recorder::{self, Final};
 use crate::app::App;
-use crate::db::{Poison, Room};
+use crate::db::{ChannelCapacity, UnreadableClaim};
 use nsys_contract::status::{Channel, Status};
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,12 +39,12 @@ impl Reach {
     }
 }
 
-/// Claims due rows, as many as there is room for, until `stopping`.
+/// Claims due rows, as many as there is capacity for, until `stopping`.
 pub(crate) async fn run(app: Arc<App>, dispatcher: Arc<Dispatcher>, stopping: CancellationToken) {
     let mut reach = Reach::default();
     loop {
         let more = claim(&app, &dispatcher, &mut reach).await;
-        // What filled the room may not be all: look again as soon as there is room.
+        // What filled the capacity may not be all: look again as soon as there is capacity.
         let pause = if more {
             app.config.worker.scheduler_interval / 10
         } else {
@@ -60,28 +60,28 @@ pub(crate) async fn run(app: Arc<App>, dispatcher: Arc<Dispatcher>, stopping: Ca
 /// Claims once. Tells whether there may be more.
 async fn claim(app: &App, dispatcher: &Arc<Dispatcher>, reach: &mut Reach) -> bool {
     let limit = app.config.worker.batch_size.max(1);
-    let room = |channel: &Channel| {
-        let (free, bytes) = (dispatcher.room(*channel), dispatcher.bytes_of_claim(*channel));
+    let capacity = |channel: &Channel| {
+        let (free, bytes) = (dispatcher.capacity(*channel), dispatcher.bytes_of_claim(*channel));
         let free = free.min(limit).min(reach.of(*channel));
-        (free > 0 && bytes > 0).then_some(Room { channel: *channel, free, bytes })
+        (free > 0 && bytes > 0).then_some(ChannelCapacity { channel: *channel, free, bytes })
     };
-    let room: Vec<_> = Channel::ALL.iter().filter_map(room).collect();
-    if room.is_empty() {
+    let capacity: Vec<_> = Channel::ALL.iter().filter_map(capacity).collect();
+    if capacity.is_empty() {
         return true;
     }
     let claimed_at = Instant::now();
-    match app.db.claim_due(&room, app.config.worker.lease).await {
+    match app.db.claim_due(&capacity, app.config.worker.lease).await {
         Ok(claims) => {
             bury(app, &claims.poison).await;
-            let mut fills = |room: &Room| {
-                let taken = claims.due.iter().filter(|one| one.envelope.channel == room.channel);
+            let mut fills = |capacity: &ChannelCapacity| {
+                let taken = claims.due.iter().filter(|one| one.envelope.channel == capacity.channel);
                 let (rows, bytes) = taken.fold((0, 0), |(rows, bytes), one| (rows + 1, bytes + one.bytes));
-                let is_cut = bytes >= room.bytes;
-                reach.learn(room.channel, rows, is_cut);
-                rows >= room.free || is_cut
+                let is_cut = bytes >= capacity.bytes;
+                reach.learn(capacity.channel, rows, is_cut);
+                rows >= capacity.free || is_cut
             };
             // Every channel learns, whatever the others say.
-            let filled = room.iter().filter(|room| fills(room)).count();
+            let filled = capacity.iter().filter(|capacity| fills(capacity)).count();
             let more = !claims.poison.is_empty() || filled > 0;
             dispatcher.submit(claims.due.into_iter().map(|one| Job::new(one, claimed_at)).collect());
             more
@@ -96,7 +96,7 @@ async fn claim(app: &App, dispatcher: &Arc<Dispatcher>, reach: &mut Reach) -> bo
 }
 
 /// Rows that cannot be read are dead letters, each by itself: nobody else waits for them.
-async fn bury(app: &App, poison: &[Poison]) {
+async fn bury(app: &App, poison: &[UnreadableClaim]) {
     for one in poison {
         match app.db.bury(one.id, &one.error).await {
             Ok(true) => {

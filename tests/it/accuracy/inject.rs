@@ -77,7 +77,7 @@ fn take_back(mut command: Command) {
 }
 
 /// Every transaction that writes takes so much longer, as on a disk that is slow to sync, without a use of
-/// processors: how fast this machine's disk is must not decide what a lane can do.
+/// processors: how fast this machine's disk is must not decide what a partition worker can do.
 pub(super) fn slow_commits(place: &Place, delay: Duration) -> Injection {
     let set = |values: [String; 2]| {
         // A change of the server's settings takes no part in a transaction: each is a command of its own.

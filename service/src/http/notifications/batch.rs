@@ -46,7 +46,7 @@ pub(super) async fn create(
         caller.limit.as_ref().map(|limit| (limit, limit.take_more(more)))
     {
         // Or it would be one short again after the wait.
-        limit.give_back(1);
+        limit.refund(1);
         app.metrics.shed("rate_limit");
         return Err(Problem::too_many("the caller sends too many notifications", wait));
     }

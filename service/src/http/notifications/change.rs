@@ -9,7 +9,7 @@ use super::{Tagged, etag, tagged};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::db::{Change, DbError};
-use crate::domain::shown::Shown;
+use crate::domain::view::NotificationView;
 use crate::domain::{Violation, payload};
 use axum::Json;
 use axum::extract::State;
@@ -24,9 +24,9 @@ pub(super) async fn cancel(
     Caller(caller): Caller,
     id: Id,
 ) -> Result<Tagged, Problem> {
-    let shown = owned(&app, &caller, &id).await?;
-    let change = app.db.cancel(shown.id(), &by(&caller)).await;
-    let changed = settle(&app, &shown, "cancelled", change).await?;
+    let view = owned(&app, &caller, &id).await?;
+    let change = app.db.cancel(view.id(), &by(&caller)).await;
+    let changed = settle(&app, &view, "cancelled", change).await?;
     audit(&app, &caller, "notification.cancel", &id.0, serde_json::json!({})).await;
     Ok(tagged(&changed))
 }
@@ -38,15 +38,15 @@ pub(super) async fn reschedule(
     headers: HeaderMap,
     Body(wanted): Body<Reschedule>,
 ) -> Result<Tagged, Problem> {
-    let shown = owned(&app, &caller, &id).await?;
-    let before = shown.notification().map_err(|cause| Problem::internal(cause.to_string()))?;
+    let view = owned(&app, &caller, &id).await?;
+    let before = view.notification().map_err(|cause| Problem::internal(cause.to_string()))?;
     let wrong = violations(&wanted, &before, app.config.limits.max_payload_bytes, Timestamp::now());
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));
     }
     let seen = seen(&headers)?;
-    let change = app.db.reschedule(shown.id(), &wanted, seen, &by(&caller)).await;
-    let changed = settle(&app, &shown, "rescheduled", change).await?;
+    let change = app.db.reschedule(view.id(), &wanted, seen, &by(&caller)).await;
+    let changed = settle(&app, &view, "rescheduled", change).await?;
     Ok(tagged(&changed))
 }
 
@@ -55,9 +55,9 @@ pub(super) async fn retry(
     Caller(caller): Caller,
     id: Id,
 ) -> Result<(StatusCode, Tagged), Problem> {
-    let shown = owned(&app, &caller, &id).await?;
-    let change = app.db.retry(shown.id(), &by(&caller)).await;
-    let changed = settle(&app, &shown, "tried again", change).await?;
+    let view = owned(&app, &caller, &id).await?;
+    let change = app.db.retry(view.id(), &by(&caller)).await;
+    let changed = settle(&app, &view, "tried again", change).await?;
     audit(&app, &caller, "notification.retry", &id.0, serde_json::json!({})).await;
     Ok((StatusCode::ACCEPTED, tagged(&changed)))
 }
@@ -67,8 +67,8 @@ pub(super) async fn events(
     Caller(caller): Caller,
     id: Id,
 ) -> Result<Json<EventList>, Problem> {
-    let shown = owned(&app, &caller, &id).await?;
-    Ok(Json(EventList { data: app.db.list_events(shown.id()).await? }))
+    let view = owned(&app, &caller, &id).await?;
+    Ok(Json(EventList { data: app.db.list_events(view.id()).await? }))
 }
 
 pub(super) async fn attempts(
@@ -76,8 +76,8 @@ pub(super) async fn attempts(
     Caller(caller): Caller,
     id: Id,
 ) -> Result<Json<AttemptList>, Problem> {
-    let shown = owned(&app, &caller, &id).await?;
-    Ok(Json(AttemptList { data: app.db.list_attempts(shown.id()).await? }))
+    let view = owned(&app, &caller, &id).await?;
+    Ok(Json(AttemptList { data: app.db.list_attempts(view.id()).await? }))
 }
 
 fn by(caller: &Principal) -> String {
@@ -87,19 +87,19 @@ fn by(caller: &Principal) -> String {
 /// Tells what became of a change; cached copies of what changed are forgotten.
 async fn settle(
     app: &App,
-    shown: &Shown,
+    view: &NotificationView,
     what: &str,
     change: Result<Change, DbError>,
-) -> Result<Shown, Problem> {
+) -> Result<NotificationView, Problem> {
     match change? {
         Change::Made(changed) => {
-            app.cache.forget(&[shown.id()]).await;
-            Ok(Shown::new(&changed))
+            app.cache.forget(&[view.id()]).await;
+            Ok(NotificationView::new(&changed))
         }
         // It is accepted, or `owned` had not found it; its row comes with the next batch.
         Change::Absent => Err(Problem::unavailable("the notification is not stored yet")),
         Change::WrongState(status) => {
-            app.cache.forget(&[shown.id()]).await;
+            app.cache.forget(&[view.id()]).await;
             Err(Problem::conflict(format!("a notification that is {status} cannot be {what}")))
         }
         Change::Stale(changed_at) => Err(Problem::new(
@@ -121,7 +121,7 @@ fn seen(headers: &HeaderMap) -> Result<Option<Timestamp>, Problem> {
 
 fn violations(
     wanted: &Reschedule,
-    shown: &Notification,
+    view: &Notification,
     max_payload: usize,
     now: Timestamp,
 ) -> Vec<Violation> {
@@ -132,14 +132,14 @@ fn violations(
     if wanted.scheduled_for.is_some_and(|at| at <= now) {
         wrong.push(Violation::new("/scheduledFor", "must be in the future"));
     }
-    if let (Some(due), Some(expiry)) = (wanted.scheduled_for, shown.expires_at)
+    if let (Some(due), Some(expiry)) = (wanted.scheduled_for, view.expires_at)
         && due >= expiry
     {
         wrong.push(Violation::new("/scheduledFor", format!("must be before expiresAt, {expiry}")));
     }
     if let Some(content) = &wanted.payload {
         let text = serde_json::to_string(content).unwrap_or_default();
-        wrong.extend(payload::violation(shown.channel, &text, max_payload));
+        wrong.extend(payload::violation(view.channel, &text, max_payload));
     }
     wrong
 }

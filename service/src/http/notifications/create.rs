@@ -8,8 +8,8 @@ use super::intake;
 use crate::app::App;
 use crate::domain::draft::{Accepted, Draft};
 use crate::domain::identity::Identity;
-use crate::domain::shown::Shown;
-use crate::idempotency::{self, Claim, Known, Underway, Verdict};
+use crate::domain::view::NotificationView;
+use crate::idempotency::{self, Claim, KeyVerdict, Known, Underway};
 use crate::lookup::{self, Found};
 use crate::queue::{Receipt, SendError, published};
 use crate::telemetry::trace;
@@ -37,7 +37,7 @@ pub(super) async fn create(
     let body = bytes(request, &app).await?;
     let mut draft: Draft<'_> = read_json(&body)?;
     take_headers(&headers, &mut draft)?;
-    intake::place(&app, &caller, &mut draft)?;
+    intake::assign_tenant(&app, &caller, &mut draft)?;
     match draft.identify() {
         Some(identity) => Box::pin(keyed(&app, draft, identity, prefers_async(&headers))).await,
         None => plain(&app, draft, prefers_async(&headers)).await,
@@ -51,12 +51,12 @@ async fn plain(app: &Arc<App>, draft: Draft<'_>, answers_first: bool) -> Result<
         let parent = trace::current_traceparent();
         let sent = app.producer.enqueue(&accepted, parent.as_deref(), false);
         sent.map_err(|cause| intake::not_sent(app, &cause))?;
-        return Ok(under_way(&accepted));
+        return Ok(accepted_async(&accepted));
     }
     app.producer.send(&accepted).await.map_err(|cause| intake::not_sent(app, &cause))?;
-    let shown = Arc::new(Shown::new(&accepted.view()));
-    app.cache.remember(&shown, None).await;
-    Ok(told(StatusCode::CREATED, &shown))
+    let view = Arc::new(NotificationView::new(&accepted.view()));
+    app.cache.remember(&view, None).await;
+    Ok(respond(StatusCode::CREATED, &view))
 }
 
 /// Takes a notification with an idempotency key, or repeats the answer to the first one.
@@ -68,22 +68,22 @@ async fn keyed(
 ) -> Result<Response, Problem> {
     let (id, request_hash) = (identity.id, identity.request_hash.clone());
     let known = idempotency::look_up(app, vec![identity]).await.pop();
-    let verdict = known.as_ref().map_or(Verdict::Accept, |known| known.judge(&draft, &request_hash));
+    let verdict = known.as_ref().map_or(KeyVerdict::Accept, |known| known.judge(&draft, &request_hash));
     app.metrics.idempotency(verdict.outcome());
-    let repeats = matches!(verdict, Verdict::Repeat(_));
+    let repeats = matches!(verdict, KeyVerdict::Repeat(_));
     match verdict {
-        Verdict::Accept => {}
-        Verdict::Repeat(Some(earlier)) => return Ok(replayed(*earlier)),
+        KeyVerdict::Accept => {}
+        KeyVerdict::Repeat(Some(earlier)) => return Ok(replayed(*earlier)),
         // Acknowledged, but not stored yet: it is found, or sent once more under the same id.
-        Verdict::Repeat(None) => {
+        KeyVerdict::Repeat(None) => {
             if let Some(earlier) = acknowledged(app, id).await {
                 return Ok(replayed(earlier));
             }
         }
-        Verdict::InFlight => {
+        KeyVerdict::InFlight => {
             return Err(Problem::in_flight("a request with this idempotency key is in progress"));
         }
-        Verdict::Mismatch => return Err(intake::mismatch()),
+        KeyVerdict::Mismatch => return Err(intake::mismatch()),
     }
     let claim = match known {
         Some(Known::Free(claim)) => Some(claim),
@@ -105,14 +105,14 @@ async fn keyed(
             return Err(problem);
         }
     };
-    let shown = Arc::new(Shown::new(&accepted.view()));
-    let on_log = on_log(Arc::clone(app), receipt, claim, Arc::clone(&shown), accepted.claimed());
+    let view = Arc::new(NotificationView::new(&accepted.view()));
+    let on_log = on_log(Arc::clone(app), receipt, claim, Arc::clone(&view), accepted.claimed());
     if answers_first {
         tokio::spawn(on_log);
-        return Ok(under_way(&accepted));
+        return Ok(accepted_async(&accepted));
     }
     published(on_log).await.map_err(|cause| intake::not_sent(app, &cause))?;
-    Ok(told(StatusCode::CREATED, &shown))
+    Ok(respond(StatusCode::CREATED, &view))
 }
 
 /// Waits until the log has a notification with a key, and remembers both. Goes on by itself when whoever
@@ -121,7 +121,7 @@ fn on_log(
     app: Arc<App>,
     receipt: Receipt,
     claim: Option<Claim>,
-    shown: Arc<Shown>,
+    view: Arc<NotificationView>,
     claimed: Option<(&str, &str)>,
 ) -> impl Future<Output = Result<(), SendError>> + Send + 'static {
     let claimed = claimed.map(|(key, hash)| (key.to_owned(), hash.to_owned()));
@@ -130,7 +130,7 @@ fn on_log(
     async move {
         let mut underway = underway;
         underway.delivered(&app).await?;
-        app.cache.remember(&shown, claimed.as_ref().map(|(key, hash)| (key.as_str(), hash.as_str()))).await;
+        app.cache.remember(&view, claimed.as_ref().map(|(key, hash)| (key.as_str(), hash.as_str()))).await;
         underway.settled();
         Ok(())
     }
@@ -139,21 +139,22 @@ fn on_log(
 /// An acknowledged notification, wherever it is by now.
 async fn acknowledged(app: &App, id: Uuid) -> Option<Notification> {
     match lookup::notification(app, id).await {
-        Ok(Found::Yes(shown)) => shown.notification().ok(),
+        Ok(Found::Yes(view)) => view.notification().ok(),
         Ok(Found::No | Found::NotYet) | Err(_) => None,
     }
 }
 
 /// The first answer, again.
 fn replayed(earlier: Notification) -> Response {
-    let mut answer = told(StatusCode::CREATED, &Shown::new(&Notification { duplicate: true, ..earlier }));
+    let mut answer =
+        respond(StatusCode::CREATED, &NotificationView::new(&Notification { duplicate: true, ..earlier }));
     answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     answer
 }
 
 /// The answer to somebody who does not wait for the log.
-fn under_way(accepted: &Accepted<'_>) -> Response {
-    let mut answer = told(StatusCode::ACCEPTED, &Shown::new(&accepted.view()));
+fn accepted_async(accepted: &Accepted<'_>) -> Response {
+    let mut answer = respond(StatusCode::ACCEPTED, &NotificationView::new(&accepted.view()));
     answer.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
     answer
 }
@@ -191,10 +192,10 @@ fn prefers_async(headers: &HeaderMap) -> bool {
     headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).any(wanted)
 }
 
-fn told(status: StatusCode, shown: &Shown) -> Response {
+fn respond(status: StatusCode, view: &NotificationView) -> Response {
     let kind = [(CONTENT_TYPE, HeaderValue::from_static(JSON))];
-    let mut response = (status, kind, shown.text()).into_response();
-    let path = paths::one(paths::NOTIFICATION, shown.id());
+    let mut response = (status, kind, view.text()).into_response();
+    let path = paths::one(paths::NOTIFICATION, view.id());
     if let Ok(location) = HeaderValue::try_from(path) {
         response.headers_mut().insert(LOCATION, location);
     }

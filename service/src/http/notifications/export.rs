@@ -67,7 +67,7 @@ impl Exported {
                 return Some((Err(io::Error::other("the service is stopping")), None));
             }
             // An unreadable row's id is that of its row: it was selected by it.
-            let last = last.as_ref().map_or_else(|row| row.id.parse().unwrap_or_default(), |shown| shown.id);
+            let last = last.as_ref().map_or_else(|row| row.id.parse().unwrap_or_default(), |view| view.id);
             match self.app.db.export_page(&self.filter, last, PAGE).await {
                 Ok(next) => self.page = Some(next),
                 Err(cause) => {
@@ -84,10 +84,10 @@ impl Exported {
         match self.format {
             ExportFormat::Ndjson => {
                 let mut text = Vec::with_capacity(page.len() * 400);
-                for shown in page {
+                for view in page {
                     // Writing into memory does not fail.
-                    let _ = match shown {
-                        Ok(shown) => serde_json::to_writer(&mut text, shown),
+                    let _ = match view {
+                        Ok(view) => serde_json::to_writer(&mut text, view),
                         Err(row) => {
                             serde_json::to_writer(&mut text, &serde_json::json!({ "unreadable": row }))
                         }
@@ -101,8 +101,8 @@ impl Exported {
                 if !begun {
                     text.push_str(csv::HEADER);
                 }
-                page.iter().for_each(|shown| match shown {
-                    Ok(shown) => csv::line(&mut text, shown),
+                page.iter().for_each(|view| match view {
+                    Ok(view) => csv::line(&mut text, view),
                     Err(row) => csv::unreadable(&mut text, &row.id, &row.error),
                 });
                 text.into()

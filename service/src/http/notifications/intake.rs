@@ -9,7 +9,7 @@ use crate::domain::Violation;
 use crate::domain::draft::{Accepted, Draft};
 use crate::domain::identity::Identity;
 use crate::domain::template::name_fits;
-use crate::idempotency::{self, Known, Underway, Verdict};
+use crate::idempotency::{self, KeyVerdict, Known, Underway};
 use crate::queue::{Receipt, SendError};
 use crate::templates::FillError;
 use axum::http::StatusCode;
@@ -25,7 +25,7 @@ use uuid::Uuid;
 const FULL_PAUSE: Duration = Duration::from_millis(2);
 
 /// Finds out whose a draft is. Comes before its idempotency key is looked at: keys are scoped by tenant.
-pub(super) fn place(app: &App, caller: &Principal, draft: &mut Draft<'_>) -> Result<(), Problem> {
+pub(super) fn assign_tenant(app: &App, caller: &Principal, draft: &mut Draft<'_>) -> Result<(), Problem> {
     if let Some(excess) = app.ingestion.excess() {
         app.metrics.shed(excess.as_str());
         return Err(Problem::overloaded(excess.detail()));
@@ -118,7 +118,7 @@ pub(super) enum Pending {
 }
 
 /// What became of one notification.
-pub(in crate::http) type Outcome = Result<Uuid, Problem>;
+pub(in crate::http) type IntakeOutcome = Result<Uuid, Problem>;
 
 /// Takes the notifications of one request.
 pub(super) struct Intake<'r> {
@@ -166,7 +166,7 @@ impl<'r> Intake<'r> {
 
     fn read<'a>(&self, raw: &'a [u8]) -> Result<Item<'a>, Problem> {
         let mut draft: Draft<'a> = read_json(raw)?;
-        place(self.app, self.caller, &mut draft)?;
+        assign_tenant(self.app, self.caller, &mut draft)?;
         let identity = draft.identify();
         Ok(Item { draft, identity })
     }
@@ -192,10 +192,10 @@ impl<'r> Intake<'r> {
             let verdict = known.judge(&draft, &identity.request_hash);
             self.app.metrics.idempotency(verdict.outcome());
             match verdict {
-                Verdict::Repeat(_) => return Ok(Pending::Repeated(identity.id)),
-                Verdict::Mismatch => return Err(mismatch()),
+                KeyVerdict::Repeat(_) => return Ok(Pending::Repeated(identity.id)),
+                KeyVerdict::Mismatch => return Err(mismatch()),
                 // Both get the same id, and the worker meets the second one again: one notification.
-                Verdict::Accept | Verdict::InFlight => {}
+                KeyVerdict::Accept | KeyVerdict::InFlight => {}
             }
         }
         let accepted = prepare(self.app, draft, self.now_ms).await?;
@@ -213,10 +213,10 @@ impl<'r> Intake<'r> {
     }
 
     async fn enqueue(&self, accepted: &Accepted<'_>) -> Result<Receipt, SendError> {
-        let patience = tokio::time::Instant::now() + self.app.config.kafka.message_timeout;
+        let deadline = tokio::time::Instant::now() + self.app.config.kafka.message_timeout;
         loop {
             match self.app.producer.enqueue(accepted, self.parent.as_deref(), false) {
-                Err(SendError::Full) if tokio::time::Instant::now() < patience => {
+                Err(SendError::Full) if tokio::time::Instant::now() < deadline => {
                     tokio::time::sleep(FULL_PAUSE).await;
                 }
                 outcome => return outcome,
@@ -235,7 +235,7 @@ async fn free(app: &App, keys: Keys) {
 }
 
 /// Waits until the log has what was sent, and keeps its keys.
-pub(super) async fn settled(app: &App, pending: Vec<Pending>) -> Vec<Outcome> {
+pub(super) async fn settled(app: &App, pending: Vec<Pending>) -> Vec<IntakeOutcome> {
     let mut outcomes = Vec::with_capacity(pending.len());
     let mut delivered = Vec::new();
     for one in pending {
@@ -263,7 +263,7 @@ pub(super) async fn settled(app: &App, pending: Vec<Pending>) -> Vec<Outcome> {
 }
 
 /// Writes an `ItemResult`. Successes are so many that they are worth writing by hand.
-pub(in crate::http) fn write_result(into: &mut Vec<u8>, index: u64, outcome: &Outcome) {
+pub(in crate::http) fn write_result(into: &mut Vec<u8>, index: u64, outcome: &IntakeOutcome) {
     let written = match outcome {
         Ok(id) => {
             write!(into, r#"{{"index":{index},"status":{},"id":"{id}"}}"#, StatusCode::CREATED.as_u16())

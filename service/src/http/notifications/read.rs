@@ -8,7 +8,7 @@ use super::{Tagged, tagged};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::db::{ListFilter, Read, parted};
-use crate::domain::shown::Shown;
+use crate::domain::view::NotificationView;
 use crate::lookup::{self, Found};
 use axum::Json;
 use axum::extract::State;
@@ -25,7 +25,7 @@ pub(super) async fn show(
 }
 
 /// A notification within the caller's reach. Another tenant's does not exist.
-pub(super) async fn owned(app: &App, caller: &Principal, id: &Id) -> Result<Arc<Shown>, Problem> {
+pub(super) async fn owned(app: &App, caller: &Principal, id: &Id) -> Result<Arc<NotificationView>, Problem> {
     let absent = || Problem::not_found(format!("there is no notification {}", id.0));
     let found = match lookup::notification(app, id.uuid("notification")?).await? {
         Found::Yes(found) => found,

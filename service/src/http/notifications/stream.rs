@@ -34,7 +34,7 @@ const GROUP: usize = 1_000;
 /// Groups that may wait for their delivery reports or for the reader.
 const GROUPS_IN_FLIGHT: usize = 4;
 /// Longest silence of the sender.
-const PATIENCE: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) async fn create(
     State(app): State<Arc<App>>,
@@ -85,7 +85,7 @@ async fn read(
                 return Err(Problem::unauthorized("the token or API key is not valid any more"));
             }
             () = sender.closed() => return Ok(()),
-            chunk = tokio::time::timeout(PATIENCE, body.next()) => chunk,
+            chunk = tokio::time::timeout(IDLE_TIMEOUT, body.next()) => chunk,
         };
         let chunk =
             chunk.map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "nothing came for a minute"))?;

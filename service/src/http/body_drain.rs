@@ -15,25 +15,25 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Most that is read of a body nobody wants, in bytes. Who sends more is cut off.
-const MOST: usize = 16 << 20;
+const MAX_DRAINED_BYTES: usize = 16 << 20;
 /// Longest that it is read.
-const PATIENCE: Duration = Duration::from_secs(5);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A request's body. What is unread when it is dropped is read and thrown away.
-pub(super) struct Whole {
+pub(super) struct DrainedBody {
     /// Taken when it is dropped.
     body: Option<Incoming>,
     /// The caller waits for a word before it sends the body, and gets the answer instead.
     asks_first: bool,
 }
 
-impl Whole {
+impl DrainedBody {
     pub(super) fn new(body: Incoming, headers: &HeaderMap) -> Self {
         Self { body: Some(body), asks_first: headers.contains_key(EXPECT) }
     }
 }
 
-impl Body for Whole {
+impl Body for DrainedBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -53,22 +53,22 @@ impl Body for Whole {
     }
 }
 
-impl Drop for Whole {
+impl Drop for DrainedBody {
     fn drop(&mut self) {
         let Some(body) = self.body.take() else { return };
         if body.is_end_stream() || self.asks_first {
             return;
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(tokio::time::timeout(PATIENCE, throw_away(body)));
+            runtime.spawn(tokio::time::timeout(DRAIN_TIMEOUT, drain(body)));
         }
     }
 }
 
 /// Reads to the end, to an error or to the limit.
-async fn throw_away(body: Incoming) {
+async fn drain(body: Incoming) {
     let (mut rest, mut read) = (axum::body::Body::new(body).into_data_stream(), 0);
-    while read < MOST
+    while read < MAX_DRAINED_BYTES
         && let Some(Ok(part)) = rest.next().await
     {
         read += part.len();

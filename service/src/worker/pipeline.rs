@@ -6,15 +6,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Things in progress at once: one is done, one is got ready.
-const AT_ONCE: usize = 2;
+const MAX_IN_PROGRESS: usize = 2;
 
 /// What one waits for: the end of the one before.
-pub(super) struct Turn(Option<JoinHandle<bool>>);
+pub(super) struct Predecessor(Option<JoinHandle<bool>>);
 
-impl Turn {
+impl Predecessor {
     /// Waits for it. `false` when the one before was given up: nobody goes on behind it. Panics when that
     /// did.
-    pub(super) async fn comes(self) -> bool {
+    pub(super) async fn finished(self) -> bool {
         let Some(before) = self.0 else { return true };
         match before.await {
             Ok(done) => done,
@@ -27,30 +27,30 @@ impl Turn {
 
 /// Begins `work` on each thing that `next` gives, until there is none or one is given up (`false`). Panics
 /// when one does, even while it waits for the next.
-pub(super) async fn in_turn<T, N, W>(next: impl Fn() -> N, work: impl Fn(T, Turn) -> W)
+pub(super) async fn run_in_order<T, N, W>(next: impl Fn() -> N, work: impl Fn(T, Predecessor) -> W)
 where
     N: Future<Output = Option<T>>,
     W: Future<Output = bool> + Send + 'static,
 {
-    let (places, over) = (Arc::new(Semaphore::new(AT_ONCE)), CancellationToken::new());
+    let (permits, over) = (Arc::new(Semaphore::new(MAX_IN_PROGRESS)), CancellationToken::new());
     let upcoming = async || {
         // Nobody closes the semaphore.
-        let place = Arc::clone(&places).acquire_owned().await.ok()?;
-        Some((place, next().await?))
+        let permit = Arc::clone(&permits).acquire_owned().await.ok()?;
+        Some((permit, next().await?))
     };
-    let mut last = Turn(None);
-    while let Some(Some((place, thing))) = over.run_until_cancelled(upcoming()).await {
+    let mut last = Predecessor(None);
+    while let Some(Some((permit, thing))) = over.run_until_cancelled(upcoming()).await {
         let (work, unless_done) = (work(thing, last), over.clone().drop_guard());
-        last = Turn(Some(tokio::spawn(async move {
+        last = Predecessor(Some(tokio::spawn(async move {
             let done = work.await;
             if done {
                 unless_done.disarm();
             }
-            drop(place);
+            drop(permit);
             done
         })));
     }
-    last.comes().await;
+    last.finished().await;
 }
 
 #[cfg(test)]
@@ -73,14 +73,14 @@ mod tests {
     async fn each_is_got_ready_while_the_one_before_is_done_and_no_further() {
         let (given, said, second) =
             (AtomicUsize::new(0), Arc::<Mutex<Vec<_>>>::default(), Arc::new(Notify::new()));
-        let work = |number, turn: Turn| {
+        let work = |number, predecessor: Predecessor| {
             let (said, second) = (Arc::clone(&said), Arc::clone(&second));
             async move {
                 said.lock().unwrap().push(format!("{number} ready"));
                 if number == 1 {
                     second.notify_one();
                 }
-                let done = turn.comes().await;
+                let done = predecessor.finished().await;
                 if number == 0 {
                     second.notified().await;
                     tokio::task::yield_now().await;
@@ -89,7 +89,7 @@ mod tests {
                 done
             }
         };
-        in_turn(|| count_to(3, &given, false), work).await;
+        run_in_order(|| count_to(3, &given, false), work).await;
         let said = said.lock().unwrap().join(", ");
         assert!(said.starts_with("0 ready, 1 ready, 0 done, "), "{said}");
         let done: Vec<_> = said.split(", ").filter(|one| one.ends_with("done")).collect();
@@ -99,15 +99,15 @@ mod tests {
     #[tokio::test]
     async fn nobody_goes_on_behind_one_that_is_given_up() {
         let (given, done) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
-        let work = |number, turn: Turn| {
+        let work = |number, predecessor: Predecessor| {
             let done = Arc::clone(&done);
             async move {
-                let goes_on = turn.comes().await && number != 1;
+                let goes_on = predecessor.finished().await && number != 1;
                 done.fetch_add(usize::from(goes_on), Ordering::Relaxed);
                 goes_on
             }
         };
-        in_turn(|| count_to(9, &given, true), work).await;
+        run_in_order(|| count_to(9, &given, true), work).await;
         assert_eq!(done.load(Ordering::Relaxed), 1);
     }
 
@@ -115,8 +115,10 @@ mod tests {
     async fn a_panic_is_heard_while_the_next_is_waited_for() {
         let given = Arc::new(AtomicUsize::new(0));
         let all = tokio::spawn(async move {
-            let work = |_: usize, turn: Turn| async move { turn.comes().await && panic!("on purpose") };
-            in_turn(|| count_to(1, &given, true), work).await;
+            let work = |_: usize, predecessor: Predecessor| async move {
+                predecessor.finished().await && panic!("on purpose")
+            };
+            run_in_order(|| count_to(1, &given, true), work).await;
         });
         assert!(all.await.unwrap_err().is_panic());
     }

@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 /// The JSON text of a notification, made once for everybody who reads it.
 #[derive(Clone, Debug)]
-pub(crate) struct Shown {
+pub(crate) struct NotificationView {
     id: Uuid,
     text: Bytes,
     tenant: Option<Box<str>>,
     updated_at: Timestamp,
 }
 
-impl Shown {
+impl NotificationView {
     pub(crate) fn new(notification: &Notification) -> Self {
         // Names, texts and instants: writing them does not fail.
         let text = serde_json::to_vec(notification).unwrap_or_default();
@@ -66,9 +66,9 @@ mod tests {
         let text = r#"{"userId": "u", "tenantId": "t\"1", "channel": "IN_APP", "type": "SYSTEM", "payload": {"title": "t"}}"#;
         let draft: Draft<'_> = serde_json::from_str(text).unwrap();
         let notification = draft.accept(None, 65_536, 1_700_000_000_123).unwrap().view();
-        let shown = Shown::new(&notification);
+        let shown = NotificationView::new(&notification);
         assert_eq!(shown.notification().unwrap(), notification);
-        let again = Shown::from_text(shown.text()).unwrap();
+        let again = NotificationView::from_text(shown.text()).unwrap();
         assert_eq!((again.id(), again.tenant()), (notification.id, Some("t\"1")));
         assert_eq!(again.updated_at(), notification.updated_at);
         assert_eq!(again.text(), shown.text());
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn other_text_is_no_notification() {
         for text in ["", "{}", "null", "{\"id\":"] {
-            assert!(Shown::from_text(Bytes::from(text)).is_none(), "{text:?}");
+            assert!(NotificationView::from_text(Bytes::from(text)).is_none(), "{text:?}");
         }
     }
 }

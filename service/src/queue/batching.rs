@@ -1,4 +1,4 @@
-//! Hands messages to the client library in waves: while one is under way, what comes waits for the next.
+//! Hands messages to the client library in batches: while one is under way, what comes waits for the next.
 //!
 //! An idempotent producer of librdkafka (2.12) has few messages of a partition under way, and its thread
 //! asks for the time and the socket over and over while others wait behind them: at full load that was a
@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Bytes of the messages that wait, but for the last one.
-const LINE_BYTES: usize = 64 << 20;
+const MAX_WAITING_BYTES: usize = 64 << 20;
 /// So many go at once: what an idempotent producer may have under way of one partition.
-const AT_ONCE: usize = 5;
+const MAX_IN_FLIGHT: usize = 5;
 /// How long the thread that takes reports waits for one, and with it the end for the thread.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -53,74 +53,74 @@ struct Waiting {
 
 /// What was handed over, and what waits.
 #[derive(Default)]
-struct Line {
-    under_way: usize,
+struct SendQueue {
+    in_flight: usize,
     waiting: Vec<Waiting>,
     /// Bytes of those that wait.
     bytes: usize,
-    /// A wave is on its way to the client library: who came later must not get there first.
+    /// A batch is on its way to the client library: who came later must not get there first.
     handing_over: bool,
 }
 
-impl Line {
+impl SendQueue {
     /// Whether a message goes without waiting.
     fn is_open(&self) -> bool {
-        self.under_way < AT_ONCE && self.waiting.is_empty() && !self.handing_over
+        self.in_flight < MAX_IN_FLIGHT && self.waiting.is_empty() && !self.handing_over
     }
 
     /// Everything that waits, once nothing is under way.
-    fn next_wave(&mut self) -> Option<Vec<Waiting>> {
-        if self.under_way > 0 || self.waiting.is_empty() || self.handing_over {
+    fn next_batch(&mut self) -> Option<Vec<Waiting>> {
+        if self.in_flight > 0 || self.waiting.is_empty() || self.handing_over {
             return None;
         }
         // As many as go now are likely to come meanwhile.
-        let room = Vec::with_capacity(self.waiting.len());
-        let wave = std::mem::replace(&mut self.waiting, room);
-        self.under_way = wave.len();
+        let spare = Vec::with_capacity(self.waiting.len());
+        let batch = std::mem::replace(&mut self.waiting, spare);
+        self.in_flight = batch.len();
         self.bytes = 0;
         self.handing_over = true;
-        Some(wave)
+        Some(batch)
     }
 }
 
 /// The client library's side: it says here what became of each message.
-struct Reports {
+struct DeliveryReports {
     metrics: Metrics,
     sizes: Sizes,
-    /// Longest wait for a wave: the log stands still, and who would go now would wait as long again.
-    patience: Duration,
-    line: Mutex<Line>,
+    /// Longest wait for a batch: the log stands still, and who would go now would wait as long again.
+    wait_limit: Duration,
+    queue: Mutex<SendQueue>,
     producer: OnceLock<Weak<BaseProducer<Self>>>,
 }
 
-impl Reports {
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+impl DeliveryReports {
+    fn queue(&self) -> MutexGuard<'_, SendQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One message less is under way; after the last one the next wave goes.
-    fn ended(&self) {
-        let mut wave = {
-            let mut line = self.line();
-            line.under_way = line.under_way.saturating_sub(1);
-            line.next_wave()
+    /// One message less is under way; after the last one the next batch goes.
+    fn on_report(&self) {
+        let mut batch = {
+            let mut queue = self.queue();
+            queue.in_flight = queue.in_flight.saturating_sub(1);
+            queue.next_batch()
         };
-        while let Some(messages) = wave {
+        while let Some(messages) = batch {
             let refused = self.hand_over(messages);
-            let mut line = self.line();
-            line.handing_over = false;
-            line.under_way = line.under_way.saturating_sub(refused);
-            wave = line.next_wave();
+            let mut queue = self.queue();
+            queue.handing_over = false;
+            queue.in_flight = queue.in_flight.saturating_sub(refused);
+            batch = queue.next_batch();
         }
     }
 
-    /// Gives a wave to the client library; how many of it were refused.
-    fn hand_over(&self, wave: Vec<Waiting>) -> usize {
+    /// Gives a batch to the client library; how many of it were refused.
+    fn hand_over(&self, batch: Vec<Waiting>) -> usize {
         let producer = self.producer.get().and_then(Weak::upgrade);
         let mut refused = 0;
-        for Waiting { message, reporter, since } in wave {
+        for Waiting { message, reporter, since } in batch {
             let outcome = match &producer {
-                _ if since.elapsed() > self.patience => Err((SendError::late(), reporter)),
+                _ if since.elapsed() > self.wait_limit => Err((SendError::late(), reporter)),
                 Some(producer) => produce(producer, message, reporter),
                 None => Err((SendError::closed(), reporter)),
             };
@@ -134,14 +134,14 @@ impl Reports {
     }
 }
 
-impl ClientContext for Reports {
+impl ClientContext for DeliveryReports {
     fn stats(&self, statistics: Statistics) {
         let throttles = statistics.brokers.values().filter_map(|broker| broker.throttle.as_ref());
         self.metrics.broker_throttle(throttles.map(|window| window.max).max().unwrap_or(0));
     }
 }
 
-impl ProducerContext for Reports {
+impl ProducerContext for DeliveryReports {
     type DeliveryOpaque = Box<Reporter>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, reporter: Box<Reporter>) {
@@ -150,14 +150,14 @@ impl ProducerContext for Reports {
             self.sizes.note(message.partition(), bytes);
         }
         let outcome = result.as_ref().map(|_| ()).map_err(|(cause, _)| refusal(cause));
-        // First the next wave: those who wait for it have waited longer.
-        self.ended();
+        // First the next batch: those who wait for it have waited longer.
+        self.on_report();
         let _ = reporter.send(outcome);
     }
 }
 
 fn produce(
-    producer: &BaseProducer<Reports>,
+    producer: &BaseProducer<DeliveryReports>,
     message: Outgoing,
     reporter: Reporter,
 ) -> Result<(), (SendError, Reporter)> {
@@ -179,15 +179,15 @@ fn refusal(cause: &KafkaError) -> SendError {
 }
 
 /// The client library, and the line before it.
-pub(super) struct Waves {
-    producer: Arc<BaseProducer<Reports>>,
+pub(super) struct BatchingProducer {
+    producer: Arc<BaseProducer<DeliveryReports>>,
     /// Most that wait.
     limit: usize,
     stopping: Arc<AtomicBool>,
     reports: Option<JoinHandle<()>>,
 }
 
-impl Waves {
+impl BatchingProducer {
     /// With a library set up by `config`, a report for each message within `timeout`, and room for `limit`
     /// that wait.
     pub(super) fn new(
@@ -198,14 +198,14 @@ impl Waves {
     ) -> anyhow::Result<Self> {
         let mut config = config.clone();
         // While the log stands still, who waits has to be told in time too.
-        let patience = timeout / 3;
+        let wait_limit = timeout / 3;
         config
-            .set("message.timeout.ms", (timeout - patience).as_millis().max(1).to_string())
-            // A wave is as long as the line was, and some go without a line.
-            .set("queue.buffering.max.messages", limit.saturating_add(AT_ONCE).to_string());
-        let (line, producer) = (Mutex::default(), OnceLock::new());
-        let reports = Reports { metrics, sizes: Sizes::default(), patience, line, producer };
-        let producer: Arc<BaseProducer<Reports>> = Arc::new(config.create_with_context(reports)?);
+            .set("message.timeout.ms", (timeout - wait_limit).as_millis().max(1).to_string())
+            // A batch is as long as the line was, and some go without a line.
+            .set("queue.buffering.max.messages", limit.saturating_add(MAX_IN_FLIGHT).to_string());
+        let (queue, producer) = (Mutex::default(), OnceLock::new());
+        let reports = DeliveryReports { metrics, sizes: Sizes::default(), wait_limit, queue, producer };
+        let producer: Arc<BaseProducer<DeliveryReports>> = Arc::new(config.create_with_context(reports)?);
         // Weak: the library's side must not keep itself alive.
         let _ = producer.context().producer.set(Arc::downgrade(&producer));
         let stopping = Arc::new(AtomicBool::new(false));
@@ -218,28 +218,28 @@ impl Waves {
         Ok(Self { producer, limit, stopping, reports: Some(reports) })
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.producer.context().line()
+    fn queue(&self) -> MutexGuard<'_, SendQueue> {
+        self.producer.context().queue()
     }
 
-    /// Sends a message, at once or with the next wave.
+    /// Sends a message, at once or with the next batch.
     pub(super) fn send(&self, message: Outgoing) -> Result<Report, SendError> {
         let (reporter, report) = oneshot::channel();
         {
-            let mut line = self.line();
+            let mut queue = self.queue();
             // Nobody overtakes those who wait: a user's messages stay in their order.
-            if !line.is_open() {
-                if line.waiting.len() >= self.limit || line.bytes >= LINE_BYTES {
+            if !queue.is_open() {
+                if queue.waiting.len() >= self.limit || queue.bytes >= MAX_WAITING_BYTES {
                     return Err(SendError::Full);
                 }
-                line.bytes += message.bytes();
-                line.waiting.push(Waiting { message, reporter, since: Instant::now() });
+                queue.bytes += message.bytes();
+                queue.waiting.push(Waiting { message, reporter, since: Instant::now() });
                 return Ok(report);
             }
-            line.under_way += 1;
+            queue.in_flight += 1;
         }
         produce(&self.producer, message, reporter).map_err(|(cause, _)| {
-            self.producer.context().ended();
+            self.producer.context().on_report();
             cause
         })?;
         Ok(report)
@@ -262,8 +262,8 @@ impl Waves {
 
     /// Messages without a report.
     pub(super) fn unreported(&self) -> usize {
-        let line = self.line();
-        line.under_way + line.waiting.len()
+        let queue = self.queue();
+        queue.in_flight + queue.waiting.len()
     }
 
     /// Waits until every message has its report, or the time is over. Blocks.
@@ -271,7 +271,7 @@ impl Waves {
         let until = Instant::now() + timeout;
         while self.unreported() > 0 {
             let left = until.saturating_duration_since(Instant::now());
-            // What is left is of a wave that went meanwhile; an error says that the time is over.
+            // What is left is of a batch that went meanwhile; an error says that the time is over.
             if left.is_zero() || self.producer.flush(left).is_err() {
                 return self.unreported() == 0;
             }
@@ -280,7 +280,7 @@ impl Waves {
     }
 }
 
-impl Drop for Waves {
+impl Drop for BatchingProducer {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Relaxed);
         if let Some(reports) = self.reports.take() {
@@ -294,15 +294,15 @@ impl Drop for Waves {
 mod tests {
     use super::*;
 
-    fn waves(limit: usize) -> Waves {
-        waves_for(limit, Duration::from_millis(200))
+    fn producer(limit: usize) -> BatchingProducer {
+        producer_for(limit, Duration::from_millis(200))
     }
 
-    fn waves_for(limit: usize, timeout: Duration) -> Waves {
+    fn producer_for(limit: usize, timeout: Duration) -> BatchingProducer {
         let mut config = ClientConfig::new();
         // Nobody listens there.
         config.set("bootstrap.servers", "127.0.0.1:1");
-        Waves::new(&config, timeout, limit, Metrics::default()).unwrap()
+        BatchingProducer::new(&config, timeout, limit, Metrics::default()).unwrap()
     }
 
     fn message() -> Outgoing {
@@ -311,50 +311,50 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn everybody_is_told_wave_after_wave_when_the_log_is_away() {
-        let waves = waves(100);
-        let reports: Vec<_> = (0..AT_ONCE + 20).map(|_| waves.send(message()).unwrap()).collect();
-        assert_eq!(waves.unreported(), AT_ONCE + 20);
+    async fn every_message_gets_a_report_when_the_broker_is_away() {
+        let producer = producer(100);
+        let reports: Vec<_> = (0..MAX_IN_FLIGHT + 20).map(|_| producer.send(message()).unwrap()).collect();
+        assert_eq!(producer.unreported(), MAX_IN_FLIGHT + 20);
         for report in reports {
             assert!(matches!(report.await, Ok(Err(SendError::Unknown(_)))));
         }
-        assert_eq!(waves.unreported(), 0);
+        assert_eq!(producer.unreported(), 0);
     }
 
     #[tokio::test]
-    async fn the_line_has_an_end() {
-        let waves = waves(3);
-        let _taken: Vec<_> = (0..AT_ONCE + 3).map(|_| waves.send(message()).unwrap()).collect();
-        assert!(matches!(waves.send(message()), Err(SendError::Full)));
+    async fn the_queue_is_bounded() {
+        let producer = producer(3);
+        let _taken: Vec<_> = (0..MAX_IN_FLIGHT + 3).map(|_| producer.send(message()).unwrap()).collect();
+        assert!(matches!(producer.send(message()), Err(SendError::Full)));
     }
 
     #[tokio::test]
-    async fn the_line_has_an_end_in_bytes() {
-        let waves = waves_for(1_000_000, Duration::from_secs(600));
-        let _under_way: Vec<_> = (0..AT_ONCE).map(|_| waves.send(message()).unwrap()).collect();
+    async fn the_queue_is_bounded_in_bytes() {
+        let producer = producer_for(1_000_000, Duration::from_secs(600));
+        let _under_way: Vec<_> = (0..MAX_IN_FLIGHT).map(|_| producer.send(message()).unwrap()).collect();
         let large = || Outgoing { value: vec![b'x'; 512 << 10], ..message() };
-        let waiting: Vec<_> = std::iter::from_fn(|| waves.send(large()).ok()).take(1_000).collect();
-        assert_eq!(waiting.len(), LINE_BYTES / (512 << 10));
-        assert!(matches!(waves.send(message()), Err(SendError::Full)));
+        let waiting: Vec<_> = std::iter::from_fn(|| producer.send(large()).ok()).take(1_000).collect();
+        assert_eq!(waiting.len(), MAX_WAITING_BYTES / (512 << 10));
+        assert!(matches!(producer.send(message()), Err(SendError::Full)));
     }
 
     #[tokio::test]
-    async fn a_message_that_is_too_large_is_told_as_such() {
-        let waves = waves(100);
+    async fn a_message_that_is_too_large_is_reported_as_such() {
+        let producer = producer(100);
         let large = Outgoing { value: vec![b'x'; 2_000_000], ..message() };
-        let outcome = match waves.send(large) {
+        let outcome = match producer.send(large) {
             Ok(report) => report.await.unwrap(),
             Err(cause) => Err(cause),
         };
         assert!(matches!(outcome, Err(SendError::TooLarge)), "{outcome:?}");
-        assert_eq!(waves.unreported(), 0);
+        assert_eq!(producer.unreported(), 0);
     }
 
     #[tokio::test]
-    async fn a_flush_waits_for_the_waves_that_are_to_come() {
-        let waves = waves(100);
-        let reports: Vec<_> = (0..AT_ONCE + 1).map(|_| waves.send(message()).unwrap()).collect();
-        assert!(waves.flush(Duration::from_secs(30)));
-        assert_eq!((waves.unreported(), reports.len()), (0, AT_ONCE + 1));
+    async fn a_flush_waits_for_the_batches_that_are_to_come() {
+        let producer = producer(100);
+        let reports: Vec<_> = (0..MAX_IN_FLIGHT + 1).map(|_| producer.send(message()).unwrap()).collect();
+        assert!(producer.flush(Duration::from_secs(30)));
+        assert_eq!((producer.unreported(), reports.len()), (0, MAX_IN_FLIGHT + 1));
     }
 }

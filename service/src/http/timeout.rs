@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 /// What comes of `work`; nothing when it takes longer. What need not wait pays for no timer.
-pub(super) async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut alarm = None;
     poll_fn(|context| {
@@ -16,7 +16,7 @@ pub(super) async fn within<T>(patience: Duration, work: impl Future<Output = T>)
         // Boxed, so that whoever does not wait does not carry it along; heard even by work that uses up
         // all of its turn, each time.
         let alarm = alarm
-            .get_or_insert_with(|| Box::pin(tokio::task::coop::unconstrained(tokio::time::sleep(patience))));
+            .get_or_insert_with(|| Box::pin(tokio::task::coop::unconstrained(tokio::time::sleep(timeout))));
         alarm.as_mut().poll(context).map(|()| None)
     })
     .await

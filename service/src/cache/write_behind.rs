@@ -25,12 +25,12 @@ const GATHER: Duration = Duration::from_millis(5);
 type Copy = (Uuid, Bytes);
 
 /// The queue of copies, and its end until somebody takes it.
-pub(super) struct Behind {
+pub(super) struct WriteBehindQueue {
     sender: mpsc::Sender<Copy>,
     receiver: Mutex<Option<mpsc::Receiver<Copy>>>,
 }
 
-impl Default for Behind {
+impl Default for WriteBehindQueue {
     fn default() -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
         Self { sender, receiver: Mutex::new(Some(receiver)) }
@@ -39,7 +39,7 @@ impl Default for Behind {
 
 /// Writes copies until `stopping`.
 pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
-    let receiver = app.cache.behind.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let receiver = app.cache.write_behind.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(mut receiver) = receiver else { return };
     let mut copies = Vec::with_capacity(BATCH);
     loop {
@@ -65,8 +65,8 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
 
 impl Cache {
     /// Queues a copy.
-    pub(super) fn add_behind(&self, id: Uuid, text: Bytes) {
-        if self.behind.sender.try_send((id, text)).is_err() {
+    pub(super) fn enqueue_copy(&self, id: Uuid, text: Bytes) {
+        if self.write_behind.sender.try_send((id, text)).is_err() {
             self.metrics.cache_event(keys::NOTIFICATION, "left_out");
         }
     }

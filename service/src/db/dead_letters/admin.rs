@@ -1,8 +1,8 @@
 //! Dead letters as operators see them: listed, shown, sent again by filter, deleted.
 
-use super::lifecycle::REVIVE;
-use super::rows::{Read, each};
-use super::{Db, DbError, member};
+use super::super::lifecycle::REVIVE;
+use super::super::rows::{Read, each};
+use super::super::{Db, DbError, member};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff_sqlx::ToSqlx;
@@ -13,7 +13,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
-/// Letters changed in one transaction.
+/// Dead letters changed in one transaction.
 const BATCH: i64 = 1_000;
 const COLUMNS: &str =
     "id, notification_id, tenant_id, user_id, channel, reason, error, attempts, created_at, redriven_at";
@@ -21,7 +21,7 @@ const COLUMNS: &str =
 const OPEN: &str = " AND redriven_at IS NULL AND redrive_at IS NULL";
 
 impl Db {
-    /// Letters that fit, newest first, those before `before` (an id); with `all`, those sent again too.
+    /// Dead letters that fit, newest first, those before `before` (an id); with `all`, those sent again too.
     pub(crate) async fn list_dead_letters(
         &self,
         filter: &DeadLetterFilter,
@@ -44,7 +44,7 @@ impl Db {
         Ok(each(schema::DEAD_LETTERS, &rows, letter))
     }
 
-    /// One letter with its message.
+    /// One dead letter with its message.
     pub(crate) async fn fetch_dead_letter(&self, id: i64) -> Result<Option<DeadLetter>, DbError> {
         let mut connection = self.acquire().await?;
         let sql = format!("SELECT {COLUMNS}, raw FROM dead_letters WHERE id = $1");
@@ -56,7 +56,7 @@ impl Db {
         Ok(Some(DeadLetter { message: Some(message), ..letter }))
     }
 
-    /// How many open letters fit.
+    /// How many open dead letters fit.
     pub(crate) async fn count_dead_letters(&self, filter: &DeadLetterFilter) -> Result<u64, DbError> {
         let mut sql = QueryBuilder::<Postgres>::new("SELECT count(*) FROM dead_letters WHERE true");
         fitting(&mut sql, filter);
@@ -67,7 +67,7 @@ impl Db {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    /// Sends up to `limit` open letters again, so many a second: their notifications begin a new round of
+    /// Sends up to `limit` open dead letters again, so many a second: their notifications begin a new round of
     /// attempts, and what could not be decoded goes back on the log. Nothing is sent here; each is due at
     /// its own instant, and the workers take it from there.
     pub(crate) async fn redrive(
@@ -113,7 +113,7 @@ impl Db {
             sqlx::query(REVIVE).bind(ids).bind(waits).bind(by).execute(&mut *transaction).await?;
             let (letters, waits): (Vec<i64>, Vec<f64>) =
                 places.map(|(place, (letter, _))| (*letter, wait(place))).unzip();
-            // A letter whose notification is gone, or was settled otherwise, is closed too.
+            // A dead letter whose notification is gone, or was settled otherwise, is closed too.
             sqlx::query(
                 "UPDATE dead_letters d SET redrive_at = now() + make_interval(secs => t.wait_s),
                      redriven_at = CASE WHEN d.notification_id IS NOT NULL THEN now() END
@@ -130,7 +130,7 @@ impl Db {
         self.timed("update", schema::DEAD_LETTERS, redrive).await
     }
 
-    /// Deletes the letters that fit, those sent again too. Their notifications stay as they are.
+    /// Deletes the dead letters that fit, those sent again too. Their notifications stay as they are.
     pub(crate) async fn purge_dead_letters(&self, filter: &DeadLetterFilter) -> Result<u64, DbError> {
         let mut deleted = 0;
         loop {

@@ -20,14 +20,14 @@ pub(crate) struct Moment {
 
 /// The safe number, and the moments that are to make a higher one safe.
 #[derive(Debug)]
-pub(crate) struct Horizon {
+pub(crate) struct Watermark {
     safe: i64,
     waiting: VecDeque<Moment>,
     /// Longest wait for a transaction: one that is left open must not hold everybody up.
     max_hold: Duration,
 }
 
-impl Horizon {
+impl Watermark {
     /// Nothing is safe yet. A transaction is waited for that long.
     pub(crate) const fn new(max_hold: Duration) -> Self {
         Self { safe: 0, waiting: VecDeque::new(), max_hold }
@@ -63,23 +63,23 @@ mod tests {
 
     #[test]
     fn nobody_holds_the_sequence_so_everything_is_there() {
-        assert_eq!(Horizon::new(HOLD).observe(moment(7, &[], 0)), 7);
+        assert_eq!(Watermark::new(HOLD).observe(moment(7, &[], 0)), 7);
     }
 
     #[test]
     fn a_number_waits_for_those_who_held_the_sequence_at_its_time() {
-        let mut horizon = Horizon::new(HOLD);
-        assert_eq!(horizon.observe(moment(7, &["3/1", "4/9"], 0)), 0);
-        assert_eq!(horizon.observe(moment(9, &["4/9", "5/2"], 200)), 0, "4/9 may hold number 6");
-        assert_eq!(horizon.observe(moment(9, &["5/2"], 400)), 7, "5/2 came after 7");
-        assert_eq!(horizon.observe(moment(9, &["6/1"], 600)), 9);
+        let mut watermark = Watermark::new(HOLD);
+        assert_eq!(watermark.observe(moment(7, &["3/1", "4/9"], 0)), 0);
+        assert_eq!(watermark.observe(moment(9, &["4/9", "5/2"], 200)), 0, "4/9 may hold number 6");
+        assert_eq!(watermark.observe(moment(9, &["5/2"], 400)), 7, "5/2 came after 7");
+        assert_eq!(watermark.observe(moment(9, &["6/1"], 600)), 9);
     }
 
     #[test]
     fn a_transaction_left_open_does_not_hold_everybody_up() {
-        let mut horizon = Horizon::new(HOLD);
-        assert_eq!(horizon.observe(moment(7, &["3/1"], 0)), 0);
-        assert_eq!(horizon.observe(moment(8, &["3/1"], 59_999)), 0);
-        assert_eq!(horizon.observe(moment(8, &["3/1"], 60_000)), 7);
+        let mut watermark = Watermark::new(HOLD);
+        assert_eq!(watermark.observe(moment(7, &["3/1"], 0)), 0);
+        assert_eq!(watermark.observe(moment(8, &["3/1"], 59_999)), 0);
+        assert_eq!(watermark.observe(moment(8, &["3/1"], 60_000)), 7);
     }
 }

@@ -14,16 +14,16 @@ use std::time::{Duration, Instant};
 type Alarm = Arc<Mutex<Pin<Box<tokio::time::Sleep>>>>;
 
 /// The timer of one connection.
-pub(super) struct HeadTimer(Alarm);
+pub(super) struct HeaderReadTimer(Alarm);
 
-impl HeadTimer {
-    /// Whose alarm goes off after `patience` for the first time.
-    pub(super) fn new(patience: Duration) -> Self {
-        Self(Arc::new(Mutex::new(Box::pin(tokio::time::sleep(patience)))))
+impl HeaderReadTimer {
+    /// Whose alarm goes off after `timeout` for the first time.
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self(Arc::new(Mutex::new(Box::pin(tokio::time::sleep(timeout)))))
     }
 }
 
-impl Timer for HeadTimer {
+impl Timer for HeaderReadTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
         self.sleep_until(Instant::now() + duration)
     }
@@ -63,14 +63,14 @@ mod tests {
 
     #[tokio::test]
     async fn every_wait_ends_at_its_own_deadline() {
-        let patience = Duration::from_millis(20);
-        let timer = HeadTimer::new(patience);
-        drop(timer.sleep(patience));
-        let deadline = Instant::now() + 2 * patience;
+        let timeout = Duration::from_millis(20);
+        let timer = HeaderReadTimer::new(timeout);
+        drop(timer.sleep(timeout));
+        let deadline = Instant::now() + 2 * timeout;
         timer.sleep_until(deadline).await;
         assert!(Instant::now() >= deadline);
         // After the alarm went off, too.
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         timer.sleep_until(deadline).await;
         assert!(Instant::now() >= deadline);
     }

@@ -1,4 +1,4 @@
-//! One partition's lane: takes batches from its feed, stores them, and hands on what is to be delivered.
+//! A partition worker: takes batches from its feed, stores them, and hands on what is to be delivered.
 //!
 //! While a batch is stored the next one is read, and waits for its turn: a user's notifications stay in
 //! their order, and PostgreSQL does not wait for the worker.
@@ -11,8 +11,8 @@ use super::batch::{Read, Taken, conflicting, undecodable};
 use super::decision::{self, First};
 use super::dispatcher::{Dispatcher, Job};
 use super::message::Incoming;
+use super::pipeline::{Predecessor, run_in_order};
 use super::recorder::{self, Final};
-use super::turns::{Turn, in_turn};
 use crate::app::App;
 use crate::cache::recipient_key;
 use crate::channels::Providers;
@@ -33,36 +33,36 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Longest wait between two tries to reach PostgreSQL.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
-/// What every lane of a process shares.
-pub(crate) struct Lanes {
+/// What every partition worker of a process shares.
+pub(crate) struct PartitionWorkers {
     pub(crate) app: Arc<App>,
     pub(crate) providers: Arc<Providers>,
     pub(crate) dispatcher: Arc<Dispatcher>,
 }
 
-impl Lanes {
+impl PartitionWorkers {
     /// Handles a partition until it is given away.
     pub(crate) async fn run(self: Arc<Self>, feed: Arc<Feed>) {
         let wait = self.app.config.worker.batch_wait;
-        let store = |batch: Vec<Message>, turn| {
-            let (lanes, feed) = (Arc::clone(&self), Arc::clone(&feed));
-            async move { lanes.one_batch(&feed, &batch, turn).await }
+        let store = |batch: Vec<Message>, predecessor| {
+            let (partition_workers, feed) = (Arc::clone(&self), Arc::clone(&feed));
+            async move { partition_workers.one_batch(&feed, &batch, predecessor).await }
         };
-        in_turn(|| feed.take(wait), store).await;
+        run_in_order(|| feed.take(wait), store).await;
         feed.end();
     }
 
     /// Gets a batch ready, and stores it once the one before it is. `false` when the partition was given
     /// away while PostgreSQL was away: nothing is committed then.
-    async fn one_batch(&self, feed: &Feed, batch: &[Message], turn: Turn) -> bool {
+    async fn one_batch(&self, feed: &Feed, batch: &[Message], predecessor: Predecessor) -> bool {
         let state = &self.app.worker;
         state.in_progress.fetch_add(batch.len() as u64, Ordering::Relaxed);
         let read = Read::of(feed, batch);
         // What fails here is tried again when its turn has come.
         let ready = self.prepare(&read.fresh).await.ok();
-        let is_its_turn = turn.comes().await;
+        let is_next = predecessor.finished().await;
         let started = Instant::now();
-        let done = is_its_turn && self.store_until_done(feed, &read, ready).await;
+        let done = is_next && self.store_until_done(feed, &read, ready).await;
         state.in_progress.fetch_sub(batch.len() as u64, Ordering::Relaxed);
         if let Some(last) = batch.last()
             && done
@@ -103,12 +103,15 @@ impl Lanes {
         let mut conflicts = Vec::new();
         if !again.is_empty() {
             let keys: Vec<_> = again.iter().map(|(_, one)| (one.id(), one.request_hash())).collect();
-            let met = self.app.db.meet_again(&keys).await?;
+            let existing = self.app.db.record_redelivery(&keys).await?;
             self.app.metrics.redelivered(again.len() as u64);
-            let differing: Vec<_> =
-                again.into_iter().zip(&met).filter(|((_, one), met)| one.differs(met)).collect();
-            let keys = differing.iter().filter_map(|((_, one), met)| {
-                Some((one.tenant_id(), one.idempotency_key()?, met.request_hash.as_deref()))
+            let differing: Vec<_> = again
+                .into_iter()
+                .zip(&existing)
+                .filter(|((_, one), existing)| one.differs(existing))
+                .collect();
+            let keys = differing.iter().filter_map(|((_, one), existing)| {
+                Some((one.tenant_id(), one.idempotency_key()?, existing.request_hash.as_deref()))
             });
             let keys: Vec<_> = keys.collect();
             if !keys.is_empty() {
@@ -120,7 +123,7 @@ impl Lanes {
         let poison: Vec<_> = read.poison.iter().chain(&refused).chain(&conflicts).collect();
         if !poison.is_empty() {
             tracing::warn!(topic = %feed.topic, partition = feed.partition, count = poison.len(), "Messages cannot be handled; they are kept as dead letters.");
-            self.app.db.keep_undecodable(&poison).await?;
+            self.app.db.insert_dead_letters(&poison).await?;
         }
         Ok(())
     }
@@ -165,20 +168,20 @@ impl Lanes {
         let app = &self.app;
         let since = Instant::now();
         let users = part.iter().map(|(_, one)| (one.tenant_id(), one.user_id()));
-        let wishes = app.cache.recipients(&app.db, users).await?;
+        let preferences = app.cache.recipients(&app.db, users).await?;
         let now = Timestamp::now();
-        let mut room = HashMap::new();
+        let mut capacity = HashMap::new();
         let rows = part.iter().map(|(_, one)| {
-            let recipient = if wishes.is_empty() {
+            let recipient = if preferences.is_empty() {
                 None
             } else {
-                wishes.get(&recipient_key(one.tenant_id(), one.user_id()))
+                preferences.get(&recipient_key(one.tenant_id(), one.user_id()))
             };
             let recipient = recipient.map(AsRef::as_ref);
             let settings = &app.config.worker;
             one.row(match decision::first(one, recipient, &self.providers, settings, now) {
                 First::Settled(state) => state,
-                First::Deliver => self.hold(one, &mut room),
+                First::Deliver => self.hold(one, &mut capacity),
             })
         });
         let rows = Insertion::new(rows.collect(), app.config.worker.lease);
@@ -205,7 +208,7 @@ impl Lanes {
         let copied: Vec<_> =
             part.iter().filter(|(message, _)| message.copied).map(|(_, one)| one.id()).collect();
         if !copied.is_empty() {
-            // The lane does not wait for Redis; the call is bounded in time.
+            // The partition worker does not wait for Redis; the call is bounded in time.
             let app = Arc::clone(app);
             tokio::spawn(async move { app.cache.forget(&copied).await });
         }
@@ -213,12 +216,12 @@ impl Lanes {
     }
 
     /// The state of a notification that has to be handed to its provider: held by this process while
-    /// there is room, else left to the scheduler of whichever worker has some.
-    fn hold(&self, one: &Incoming<'_>, room: &mut HashMap<Channel, (usize, usize)>) -> RowState {
+    /// there is capacity, else left to the scheduler of whichever worker has some.
+    fn hold(&self, one: &Incoming<'_>, capacity: &mut HashMap<Channel, (usize, usize)>) -> RowState {
         let channel = one.channel();
-        let (free, bytes) = room
+        let (free, bytes) = capacity
             .entry(channel)
-            .or_insert_with(|| (self.dispatcher.room(channel), self.dispatcher.bytes_left(channel)));
+            .or_insert_with(|| (self.dispatcher.capacity(channel), self.dispatcher.bytes_left(channel)));
         let retry_count = one.retry_count();
         if *free == 0 || *bytes == 0 {
             return RowState { retry_count, ..RowState::new(Status::Pending, Some(Due::In(Duration::ZERO))) };
