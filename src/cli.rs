@@ -120,7 +120,7 @@ impl OutputChoice {
 }
 
 /// Flags of every command that changes something.
-#[derive(Clone, Copy, Debug, Default, Args)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
 pub struct ChangeFlags {
     /// Show the plan and stop
     #[arg(long)]
@@ -240,7 +240,7 @@ pub enum Command {
     Loadtest(LoadtestCommand),
     /// Write the report of a run again and show its summary
     Report(ReportArgs),
-    /// Name what gave way first in a run, with evidence and the command that mends it
+    /// Name what gave way first in a run, with evidence and what helps
     Diagnose(DiagnoseArgs),
     /// Compare two runs: did it help
     Compare(CompareArgs),

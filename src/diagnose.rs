@@ -11,13 +11,18 @@ mod surroundings;
 pub use live::look;
 pub use surroundings::{Surroundings, surroundings};
 
+use crate::clients::kafka as kafka_client;
 use crate::clients::redis::Redis;
 use crate::clock::now_s;
 use crate::domain::cache::CacheStats;
 use crate::domain::diagnosis::{self, Diagnosis};
 use crate::domain::facts::Facts;
+use crate::domain::remedy::{Codec, CurrentSettings, Remedy, Tuning};
 use crate::domain::run::Run;
+use crate::error::Result;
 use crate::stack::Stack;
+use crate::stack::spec::replicas;
+use nsys_contract::topics;
 use std::time::Duration;
 
 /// Longest wait for the answer of one part.
@@ -29,10 +34,42 @@ pub fn of_run(stack: &Stack, run: &Run) -> Diagnosis {
     diagnosis::diagnose(run, &stack.loaded.config.bounds())
 }
 
-/// The commands that mend the causes found in a run, most valuable first.
+/// The changes that the causes found in a run ask for, most valuable first.
 #[must_use]
-pub fn mends(stack: &Stack, run: &Run) -> Vec<String> {
-    of_run(stack, run).causes().map(|cause| cause.mend.to_owned()).collect()
+pub fn tunings(stack: &Stack, run: &Run) -> Vec<Tuning> {
+    let mut wanted: Vec<Tuning> = Vec::new();
+    for cause in of_run(stack, run).causes() {
+        for tuning in cause.remedies.iter().filter_map(Remedy::tuning) {
+            if !wanted.contains(tuning) {
+                wanted.push(tuning.clone());
+            }
+        }
+    }
+    wanted
+}
+
+/// What is set now, as far as remedies go by it; the number of replicas is that of those that run.
+///
+/// # Errors
+/// When whoever runs the parts does not answer.
+pub async fn current_settings(stack: &Stack) -> Result<CurrentSettings> {
+    let (config, (app, worker)) = (&stack.loaded.config, replicas(&stack.records().await?));
+    let running = |replicas: u32| (replicas > 0).then_some(replicas);
+    let cores = std::thread::available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok());
+    let brokers = stack.endpoints.brokers();
+    let topic = [topics::NOTIFICATIONS.to_owned()];
+    let lag = kafka_client::lag(&brokers, topics::WORKER_GROUP, &topic, PATIENCE).await.ok();
+    Ok(CurrentSettings {
+        pool_size: Some(config.db.pool_size),
+        instances: running(app),
+        workers: running(worker),
+        threads: u32::try_from(config.service.threads).ok(),
+        cores: cores.filter(|_| stack.runtime.is_here()),
+        partitions: lag.and_then(|all| u32::try_from(all.len()).ok()).filter(|all| *all > 0),
+        compression: Codec::named(config.kafka.compression.as_str()),
+        linger: Some(config.kafka.linger),
+        notification_ttl: Some(config.cache.ttl_notification),
+    })
 }
 
 /// The counters at the start of a window.

@@ -28,6 +28,7 @@ pub mod preflight;
 pub mod progress;
 pub mod questions;
 pub mod recompute;
+pub mod remedy;
 pub mod request;
 pub mod run;
 pub mod scenario;

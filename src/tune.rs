@@ -4,20 +4,18 @@
 pub mod snapshots;
 mod suggest;
 
-use crate::cli::{
-    Cli, Command, TuneCacheArgs, TuneCommand, TuneDbArgs, TuneKafkaArgs, TunePlanArgs, TuneServiceArgs,
-};
+use crate::cli::{TuneCacheArgs, TuneCommand, TuneDbArgs, TuneKafkaArgs, TunePlanArgs, TuneServiceArgs};
 use crate::clients::kafka::{self, Brokers};
 use crate::clients::postgres::{Postgres, own_indexes};
 use crate::config::overlay;
 use crate::diagnose;
+use crate::domain::remedy::{self, Remedy};
 use crate::error::{Error, Result};
 use crate::loadtest::runs::Runs;
 use crate::plan::index::{self, Wanted};
 use crate::plan::merge::merge;
 use crate::plan::{CacheStep, DbStep, Plan, Read, Step, config, partitions};
 use crate::stack::{Stack, index_ages, replica, spec};
-use clap::Parser;
 use nsys_contract::{schema, topics};
 use std::time::Duration;
 use toml::Value;
@@ -52,44 +50,41 @@ async fn evidence(stack: &Stack, args: &TunePlanArgs) -> Result<Plan> {
             .hint("run a load test on this stack, or plan from that run with --foreign"));
     }
     let run = found.run;
-    let found = diagnose::of_run(stack, &run);
+    let (found, now) = (diagnose::of_run(stack, &run), diagnose::current_settings(stack).await?);
     let (mut plans, mut notes, mut warnings, mut seen) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for finding in found.causes() {
-        let mend = finding.mend;
-        if seen.contains(&mend) {
-            continue;
+        let changes: Vec<_> = finding.remedies.iter().filter_map(Remedy::tuning).collect();
+        if changes.is_empty() {
+            let others = remedy::line(&finding.remedies, str::to_owned);
+            warnings.push(format!("no change of nsys helps where {}: {others}", finding.cause));
         }
-        seen.push(mend);
-        let Some(command) = as_change(mend) else {
-            warnings.push(format!("{} is not mended by a change of nsys: {mend}", finding.cause));
-            continue;
-        };
-        match planned(stack, &command).await {
-            Ok(plan) if plan.is_empty() => notes.push(format!("{mend} has nothing left to do")),
-            Ok(plan) => {
-                notes.push(format!("{} asks for: {mend}", finding.cause));
-                plans.push(plan);
+        for tuning in changes {
+            if seen.contains(tuning) {
+                continue;
             }
-            Err(error) => warnings.push(format!("{mend} is left out: {}", error.message)),
+            seen.push(tuning.clone());
+            if tuning.is_in_place(&now) {
+                notes.push(format!("{tuning} has nothing left to do"));
+                continue;
+            }
+            match planned(stack, &TuneCommand::from(tuning)).await {
+                Ok(plan) if plan.is_empty() => notes.push(format!("{tuning} has nothing left to do")),
+                Ok(plan) => {
+                    notes.push(format!("{} asks for: {tuning}", finding.cause));
+                    plans.push(plan);
+                }
+                Err(error) => warnings.push(format!("{tuning} is left out: {}", error.message)),
+            }
         }
     }
     let mut plan = merge(format!("what {} asks for", run.id), plans);
     plan.notes.splice(0..0, notes);
     plan.warnings.extend(foreign);
     plan.warnings.extend(warnings);
-    if seen.is_empty() {
+    if found.causes().next().is_none() {
         plan.notes.push(format!("nothing gave way in {}", run.id));
     }
     Ok(plan)
-}
-
-/// A command line as the change that it makes, if it makes one.
-#[must_use]
-pub fn as_change(line: &str) -> Option<TuneCommand> {
-    match Cli::try_parse_from(line.split_whitespace()).ok()?.command {
-        Command::Tune(command) => command.flags().is_some().then_some(command),
-        _ => None,
-    }
 }
 
 /// Plans a change of the configuration; the replicas keep their number unless `replicas` says else.
@@ -293,17 +288,4 @@ async fn service(stack: &Stack, args: &TuneServiceArgs) -> Result<Plan> {
     }
     let replicas = |now: (u32, u32)| (args.instances.unwrap_or(now.0), args.workers.unwrap_or(now.1));
     settings(stack, "replicas and threads", &wanted, replicas).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_command_that_changes_something_is_a_change() {
-        assert!(matches!(as_change("nsys tune db --indexes"), Some(TuneCommand::Db(_))));
-        assert!(as_change("nsys tune export").is_none());
-        assert!(as_change("nsys lag").is_none());
-        assert!(as_change("use a larger machine").is_none());
-    }
 }

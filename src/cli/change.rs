@@ -5,7 +5,7 @@ use crate::permit::Consent;
 use clap::Args;
 
 /// Flags of every command that makes a plan.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct PlanFlags {
     /// Common flags of changes.
     #[command(flatten)]

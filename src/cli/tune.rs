@@ -1,11 +1,12 @@
 //! Arguments of `nsys tune`.
 
 use super::PlanFlags;
-use clap::{Args, Subcommand};
+use crate::domain::remedy::{Shift, Tuning};
+use clap::{Args, Parser, Subcommand};
 use std::time::Duration;
 
 /// `nsys tune …`
-#[derive(Clone, Debug, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum TuneCommand {
     /// Build indexes, drop unused ones, size the connection pool
     Db(TuneDbArgs),
@@ -39,7 +40,7 @@ impl TuneCommand {
 }
 
 /// Arguments of `nsys tune plan`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct TunePlanArgs {
     /// A directory, its name, latest or latest~1
     #[arg(long, default_value = "latest")]
@@ -53,11 +54,11 @@ pub struct TunePlanArgs {
 }
 
 /// Arguments of `nsys tune experiment`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ExperimentArgs {
     /// The changes, for example "db --indexes; kafka --compression lz4"; default what the newest run asks for
-    #[arg(long, value_name = "STEPS", value_delimiter = ';')]
-    pub steps: Vec<String>,
+    #[arg(long, value_name = "STEPS", value_delimiter = ';', value_parser = experiment_step)]
+    pub steps: Vec<ExperimentStep>,
     /// The load of each measurement
     #[arg(long, value_name = "RATE/s:DURATION", default_value = "200/s:40s")]
     pub rates: String,
@@ -66,8 +67,78 @@ pub struct ExperimentArgs {
     pub flags: PlanFlags,
 }
 
+/// One change to try, as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExperimentStep {
+    /// As it was written.
+    pub text: String,
+    /// What it does.
+    pub command: TuneCommand,
+}
+
+/// A step alone, as `nsys tune` takes it.
+#[derive(Debug, Parser)]
+#[command(name = "nsys tune", no_binary_name = true, disable_help_flag = true)]
+struct LoneStep {
+    #[command(subcommand)]
+    command: TuneCommand,
+}
+
+/// Reads one change to try: `db --indexes`, also with `nsys tune` before it.
+fn experiment_step(text: &str) -> Result<ExperimentStep, String> {
+    let words: Vec<_> = text.split_whitespace().skip_while(|word| matches!(*word, "nsys" | "tune")).collect();
+    let wrong = |why: &str| format!("{why}; write for example \"db --indexes; kafka --compression lz4\"");
+    let read = LoneStep::try_parse_from(&words).map_err(|error| {
+        let said = error.to_string();
+        wrong(said.lines().next().unwrap_or_default().trim_start_matches("error: "))
+    })?;
+    if matches!(read.command, TuneCommand::Plan(_)) || read.command.flags().is_none() {
+        return Err(wrong(&format!("{text:?} is no single change")));
+    }
+    Ok(ExperimentStep { text: format!("nsys tune {}", words.join(" ")), command: read.command })
+}
+
+/// The command that makes a change which a diagnosis asks for.
+impl From<&Tuning> for TuneCommand {
+    fn from(tuning: &Tuning) -> Self {
+        let db = TuneDbArgs { unused_for: DEFAULT_UNUSED_FOR, ..TuneDbArgs::default() };
+        let (kafka, cache) = (TuneKafkaArgs::default(), TuneCacheArgs::default());
+        let service = TuneServiceArgs::default();
+        match tuning {
+            Tuning::BuildIndexes => Self::Db(TuneDbArgs { indexes: true, ..db }),
+            Tuning::PoolSize(Shift { to, .. }) => Self::Db(TuneDbArgs { pool_size: Some(*to), ..db }),
+            Tuning::Partitions(Shift { to, .. }) => {
+                Self::Kafka(TuneKafkaArgs { partitions: Some(*to), ..kafka })
+            }
+            Tuning::Compression(Shift { to, .. }) => {
+                Self::Kafka(TuneKafkaArgs { compression: Some(to.as_str().to_owned()), ..kafka })
+            }
+            Tuning::Linger(Shift { to, .. }) => {
+                Self::Kafka(TuneKafkaArgs { linger: Some(to.to_string()), ..kafka })
+            }
+            Tuning::NotificationTtl(Shift { to, .. }) => {
+                let ttl = vec![("cache.ttl_notification".to_owned(), to.to_string())];
+                Self::Cache(TuneCacheArgs { ttl, ..cache })
+            }
+            Tuning::WarmCache { entries } => Self::Cache(TuneCacheArgs { warm: Some(*entries), ..cache }),
+            Tuning::Workers(Shift { to, .. }) => {
+                Self::Service(TuneServiceArgs { workers: Some(*to), ..service })
+            }
+            Tuning::Instances(Shift { to, .. }) => {
+                Self::Service(TuneServiceArgs { instances: Some(*to), ..service })
+            }
+            Tuning::Threads(Shift { to, .. }) => {
+                Self::Service(TuneServiceArgs { threads: Some(*to), ..service })
+            }
+        }
+    }
+}
+
+/// How long an index must have been unused to be dropped; the same as in the help text.
+const DEFAULT_UNUSED_FOR: Duration = Duration::from_secs(168 * 3_600);
+
 /// Arguments of `nsys tune db`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["indexes", "suggest", "drop_unused", "pool_size", "pool_timeout", "read_replica"])))]
 pub struct TuneDbArgs {
     /// Build the indexes that the service's reads need, without blocking writers
@@ -106,7 +177,7 @@ pub struct TuneDbArgs {
 }
 
 /// Arguments of `nsys tune kafka`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["partitions", "compression", "linger", "batch_size"])))]
 pub struct TuneKafkaArgs {
     /// Partitions of the notifications topic in total; never fewer than there are
@@ -130,7 +201,7 @@ pub struct TuneKafkaArgs {
 }
 
 /// Arguments of `nsys tune cache`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["ttl", "warm"])))]
 pub struct TuneCacheArgs {
     /// How long entries live, for example user=15m,notification=5m
@@ -145,7 +216,7 @@ pub struct TuneCacheArgs {
 }
 
 /// Arguments of `nsys tune service`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["instances", "workers", "threads"])))]
 pub struct TuneServiceArgs {
     /// Replicas of the api
@@ -190,6 +261,63 @@ fn ttl(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::domain::remedy::Operation;
+
+    /// What a command line parses to.
+    fn parsed(words: impl IntoIterator<Item = String>) -> Command {
+        let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
+        cli.command
+    }
+
+    #[test]
+    fn every_change_that_a_rule_names_is_read_back_from_its_text() {
+        let mut seen = std::collections::BTreeSet::new();
+        for now in crate::domain::remedy::configurations() {
+            for rule in crate::domain::diagnosis::RULES {
+                for remedy in (rule.remedies)(&now) {
+                    let Some(tuning) = remedy.tuning() else { continue };
+                    let text = tuning.to_string();
+                    let Command::Tune(command) = parsed(text.split(' ').map(str::to_owned)) else {
+                        panic!("{}: {text} is no nsys tune", rule.id)
+                    };
+                    assert_eq!(command, TuneCommand::from(tuning), "{}: {text}", rule.id);
+                    assert!(command.flags().is_some(), "{}: {text} makes no plan", rule.id);
+                    seen.insert(format!("{:?}", std::mem::discriminant(tuning)));
+                }
+            }
+        }
+        assert_eq!(seen.len(), 10, "every kind of change is named by some rule: {seen:?}");
+    }
+
+    #[test]
+    fn every_command_that_a_rule_names_is_one() {
+        for operation in Operation::ALL {
+            let words = std::iter::once("nsys").chain(operation.words().iter().copied());
+            parsed(words.map(str::to_owned));
+            // A shell reads the text to the same words.
+            let shown = operation.to_string();
+            let whole = format!("nsys {}", operation.words().join(" "));
+            assert_eq!(shown.replace('\'', ""), whole);
+        }
+    }
+
+    #[test]
+    fn a_step_of_an_experiment_is_one_change() {
+        let step = experiment_step(" nsys tune db --indexes ").unwrap();
+        assert_eq!(
+            (step.text.as_str(), &step.command),
+            ("nsys tune db --indexes", &TuneCommand::from(&Tuning::BuildIndexes))
+        );
+        assert_eq!(
+            experiment_step("kafka --compression lz4").unwrap().text,
+            "nsys tune kafka --compression lz4"
+        );
+        for wrong in ["", "export", "plan", "experiment", "lag", "db --indexing", "use a larger machine"] {
+            let why = experiment_step(wrong).unwrap_err();
+            assert!(why.contains("write for example"), "{wrong}: {why}");
+        }
+    }
 
     #[test]
     fn a_ttl_names_its_key() {

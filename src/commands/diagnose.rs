@@ -2,6 +2,7 @@
 
 use crate::cli::DiagnoseArgs;
 use crate::domain::diagnosis::{self, Diagnosis, Evidence, Finding, Role, Rule, Status};
+use crate::domain::remedy::{self, Remedy};
 use crate::domain::usl;
 use crate::error::{Error, Result};
 use crate::loadtest::runs::Runs;
@@ -15,7 +16,7 @@ const ALIKE: f64 = 0.75;
 
 pub(super) async fn diagnose(stack: &Stack, args: &DiagnoseArgs, out: Out) -> Result<()> {
     if let Some(wanted) = &args.explain {
-        return explain(stack, wanted, out);
+        return explain(stack, wanted, out).await;
     }
     if args.live {
         let line = Progress::new(out).line("looking");
@@ -24,7 +25,8 @@ pub(super) async fn diagnose(stack: &Stack, args: &DiagnoseArgs, out: Out) -> Re
         });
         let look = found.await?;
         line.finish("done");
-        return out.report(&diagnosis::diagnose_live(look, &stack.loaded.config.bounds()));
+        let now = crate::diagnose::current_settings(stack).await?;
+        return out.report(&diagnosis::diagnose_live(look, &stack.loaded.config.bounds(), &now));
     }
     out.report(&crate::diagnose::of_run(stack, &Runs::of(stack).named(&args.run, out)?.run))
 }
@@ -38,7 +40,7 @@ struct Explained {
     explanation: &'static str,
     conditions: Vec<String>,
     explains: &'static [&'static str],
-    mend: &'static str,
+    remedies: Vec<Remedy>,
 }
 
 #[derive(Serialize)]
@@ -56,14 +58,14 @@ impl Report for Explanations {
             if !one.explains.is_empty() {
                 lines.push(format!("  explains {}", one.explains.join(", ")));
             }
-            lines.push(format!("  mend: {}", paint(Tone::Command, one.mend)));
+            lines.push(format!("  remedy: {}", shown(&one.remedies)));
             lines.join("\n")
         };
         self.0.iter().map(one).collect::<Vec<_>>().join("\n\n")
     }
 }
 
-fn explain(stack: &Stack, wanted: &str, out: Out) -> Result<()> {
+async fn explain(stack: &Stack, wanted: &str, out: Out) -> Result<()> {
     let rules: Vec<_> =
         diagnosis::RULES.iter().filter(|rule| wanted == "list" || rule.id == wanted).collect();
     if rules.is_empty() {
@@ -75,6 +77,8 @@ fn explain(stack: &Stack, wanted: &str, out: Out) -> Result<()> {
             .hint(format!("{near}nsys diagnose --explain list shows them all")));
     }
     let bounds = stack.loaded.config.bounds();
+    // A rule can be explained where nothing runs: its remedies then name no numbers.
+    let now = crate::diagnose::current_settings(stack).await.unwrap_or_default();
     let condition = |input: &str, bound: &str, at_least: bool| {
         let relation = if at_least { "below" } else { "above" };
         let section = if toml_has(stack, bound) { "diagnose" } else { "targets" };
@@ -90,7 +94,7 @@ fn explain(stack: &Stack, wanted: &str, out: Out) -> Result<()> {
             .chain(rule.guards.iter().map(|one| condition(one.input, one.bound, one.at_least)))
             .collect(),
         explains: rule.explains,
-        mend: rule.mend,
+        remedies: (rule.remedies)(&now),
     };
     out.report(&Explanations(rules.iter().map(explained).collect()))
 }
@@ -159,8 +163,12 @@ fn cause_lines(found: &Diagnosis, rank: usize, cause: &Finding) -> Vec<String> {
     if !symptoms.is_empty() {
         lines.push(format!("   explains: {}", symptoms.join(", ")));
     }
-    lines.push(format!("   mend: {}", paint(Tone::Command, cause.mend)));
+    lines.push(format!("   remedy: {}", shown(&cause.remedies)));
     lines
+}
+
+fn shown(remedies: &[Remedy]) -> String {
+    remedy::line(remedies, |command| paint(Tone::Command, command))
 }
 
 /// The worst value of each metric, and on how many levels it was beyond its bound.

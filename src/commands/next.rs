@@ -62,7 +62,8 @@ fn about(stack: &Stack, run: Run) -> Last {
         finished: run.state == "finished" || run.state == "stopped",
         repeatable: run.plan_to_repeat().is_ok(),
         verdict: run.verdict,
-        mend: first.map(|one| one.mend.to_owned()),
+        // What is not the first remedy needs a look at something before it.
+        tuning: first.and_then(|one| one.remedies.first()?.tuning()).cloned(),
         cause: first.map(|one| one.cause.to_owned()),
         before: before(stack, &run),
         id: run.id,

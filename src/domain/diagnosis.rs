@@ -13,6 +13,7 @@ pub use of_run::{derive, look_of};
 pub use rules::RULES;
 
 use super::facts::Facts;
+use super::remedy::{CurrentSettings, Remedy};
 use super::run::Run;
 use super::usl;
 use serde::Serialize;
@@ -70,8 +71,8 @@ pub struct Rule {
     pub cause: &'static str,
     /// Why that is so, for `--explain`.
     pub explanation: &'static str,
-    /// The command that mends it.
-    pub mend: &'static str,
+    /// What helps against it, by what is set: changes first to last as they are worth it.
+    pub remedies: fn(&CurrentSettings) -> Vec<Remedy>,
     /// Name of the fact that is looked at.
     pub input: &'static str,
     /// Name of its bound: a key of `[diagnose]` or `[targets]`.
@@ -163,8 +164,8 @@ pub struct Finding {
     pub role: Role,
     /// What it means when it fails.
     pub cause: &'static str,
-    /// The command that mends it.
-    pub mend: &'static str,
+    /// What helps against it, from what was set when it was measured.
+    pub remedies: Vec<Remedy>,
     /// The outcome.
     pub status: Status,
     /// When the bound was first crossed.
@@ -209,7 +210,7 @@ impl Diagnosis {
 #[must_use]
 pub fn diagnose(run: &Run, bounds: &Bounds) -> Diagnosis {
     let looks = of_run::looks(run);
-    let findings = judge::findings(&looks, bounds);
+    let findings = judge::findings(&looks, bounds, &CurrentSettings::of_run(run));
     Diagnosis {
         run: run.id.clone(),
         summary: sentence::of_run(run, &looks, &findings),
@@ -218,11 +219,11 @@ pub fn diagnose(run: &Run, bounds: &Bounds) -> Diagnosis {
     }
 }
 
-/// Judges one look at a running stack.
+/// Judges one look at a running stack; `now` is what is set there.
 #[must_use]
-pub fn diagnose_live(look: Look, bounds: &Bounds) -> Diagnosis {
+pub fn diagnose_live(look: Look, bounds: &Bounds, now: &CurrentSettings) -> Diagnosis {
     let looks = [look];
-    let findings = judge::findings(&looks, bounds);
+    let findings = judge::findings(&looks, bounds, now);
     Diagnosis {
         run: "live".into(),
         summary: sentence::of_moment(&findings),

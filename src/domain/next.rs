@@ -1,5 +1,6 @@
 //! The one most useful next step, from what is known without asking anybody for long. Pure.
 
+use super::remedy::Tuning;
 use super::verdict::Verdict;
 use serde::Serialize;
 
@@ -31,8 +32,8 @@ pub struct Last {
     pub repeatable: bool,
     /// What it came to.
     pub verdict: Verdict,
-    /// The command that mends the first cause found in it.
-    pub mend: Option<String>,
+    /// The change that helps against the first cause found in it.
+    pub tuning: Option<Tuning>,
     /// What that cause is.
     pub cause: Option<String>,
     /// The run before it of the same load, when changes lie between.
@@ -87,12 +88,12 @@ pub fn next(now: &Situation) -> Step {
 
 fn judged(last: &Last) -> Step {
     let step = |command: String, because: String| Step { command, because };
-    match (last.verdict, &last.mend, &last.cause) {
+    match (last.verdict, &last.tuning, &last.cause) {
         (Verdict::GeneratorLimited, ..) => step(
             "nsys loadtest plan incremental".into(),
             format!("the generator was the limit of {}; see what this machine can offer", last.id),
         ),
-        (_, Some(mend), Some(cause)) if mend.starts_with("nsys tune") => step(mend.clone(), cause.clone()),
+        (_, Some(tuning), Some(cause)) => step(tuning.to_string(), cause.clone()),
         (Verdict::Failed, _, Some(cause)) => step(format!("nsys diagnose {}", last.id), cause.clone()),
         (Verdict::Failed, ..) => {
             step(format!("nsys diagnose {}", last.id), format!("{} missed objectives", last.id))
@@ -125,7 +126,7 @@ mod tests {
             finished: true,
             repeatable: true,
             verdict,
-            mend: None,
+            tuning: None,
             cause: None,
             before: None,
         }
@@ -150,7 +151,7 @@ mod tests {
         assert_eq!(command(&with(last(Verdict::Passed))), "nsys loadtest find-max");
         assert_eq!(command(&with(last(Verdict::Failed))), "nsys diagnose incremental-1");
         let found = Last {
-            mend: Some("nsys tune db --indexes".into()),
+            tuning: Some(Tuning::BuildIndexes),
             cause: Some("an index is missing".into()),
             ..last(Verdict::Failed)
         };

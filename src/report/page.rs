@@ -40,7 +40,8 @@ struct Chart {
 struct Cause {
     name: &'static str,
     rule: &'static str,
-    mend: &'static str,
+    /// Each with whether it is a command line.
+    remedies: Vec<(String, bool)>,
     severity: &'static str,
     confidence: String,
     since: String,
@@ -153,7 +154,7 @@ fn causes(run: &Run, found: &Diagnosis) -> Vec<Cause> {
     let of = |one: &crate::domain::diagnosis::Finding| Cause {
         name: one.cause,
         rule: one.rule,
-        mend: one.mend,
+        remedies: one.remedies.iter().map(|remedy| (remedy.to_string(), remedy.is_command())).collect(),
         severity: severity(run, one),
         confidence: format!("{:.0} %", one.confidence * 100.0),
         since: one.onset.map_or_else(String::new, |onset| {

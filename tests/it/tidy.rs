@@ -86,6 +86,13 @@ fn programs_are_started_with_a_chosen_environment() {
     }
 }
 
+/// What nsys found out itself is a value; only what people typed is text to be parsed.
+#[test]
+fn only_the_command_line_parses_text() {
+    // The dashboard's palette is typed into.
+    only_in("src", "parse_from(", &["src/cli", "src/lib.rs", "src/commands/watch.rs"]);
+}
+
 #[test]
 fn only_apply_changes_a_part() {
     for word in [

@@ -205,7 +205,7 @@ fn the_loop_from_diagnosis_to_comparison_closes() {
     assert!(rates.fold(0.0, f64::max) > 40.0, "the dashboard saw no load: {seen}");
     let found = scans();
     assert_eq!(
-        (found["status"].as_str(), found["mend"].as_str()),
+        (found["status"].as_str(), found["remedies"][0]["text"].as_str()),
         (Some("fail"), Some("nsys tune db --indexes"))
     );
     place.ok(&["tune", "db", "--indexes", "--yes"]);

@@ -1,7 +1,7 @@
 //! `nsys tune experiment`: changes one at a time, each with a short load test before, with and after it.
 
 use crate::change::make;
-use crate::cli::{ExperimentArgs, TuneCommand};
+use crate::cli::{ExperimentArgs, ExperimentStep, TuneCommand};
 use crate::domain::experiment::{Gain, Measured, Outcome, Verdict, judge as weigh};
 use crate::domain::request::LoadRequest;
 use crate::domain::run::{LevelResult, Run, Sample};
@@ -85,11 +85,7 @@ fn signed(share: f64) -> String {
 
 pub(super) async fn run(stack: &Stack, args: &ExperimentArgs, out: Out) -> Result<()> {
     let (mut found, mut left_out) = (Vec::new(), Vec::new());
-    for line in lines(stack, args)? {
-        let Some(command) = tune::as_change(&line) else {
-            return Err(Error::usage(format!("{line} is no change of nsys"))
-                .hint("for example: --steps \"db --indexes; kafka --compression lz4\""));
-        };
+    for ExperimentStep { text: line, command } in steps(stack, args).await? {
         let plan = tune::planned(stack, &command).await?;
         match plan.irreversible() {
             Some(why) => left_out.push(format!("{line} could not be taken back: {why}")),
@@ -118,27 +114,21 @@ pub(super) async fn run(stack: &Stack, args: &ExperimentArgs, out: Out) -> Resul
 }
 
 /// The changes that are asked for, or those that the newest run asks for.
-fn lines(stack: &Stack, args: &ExperimentArgs) -> Result<Vec<String>> {
-    let given: Vec<_> = args.steps.iter().map(|step| step.trim()).filter(|step| !step.is_empty()).collect();
-    if !given.is_empty() {
-        let full = |step: &str| {
-            let bare = step.strip_prefix("nsys ").unwrap_or(step);
-            format!("nsys tune {}", bare.strip_prefix("tune ").unwrap_or(bare))
-        };
-        return Ok(given.into_iter().map(full).collect());
+async fn steps(stack: &Stack, args: &ExperimentArgs) -> Result<Vec<ExperimentStep>> {
+    if !args.steps.is_empty() {
+        return Ok(args.steps.clone());
     }
-    let run = Runs::of(stack).find("latest")?.run;
-    let mut lines: Vec<String> = Vec::new();
-    for mend in crate::diagnose::mends(stack, &run) {
-        if tune::as_change(&mend).is_some() && !lines.contains(&mend) {
-            lines.push(mend);
-        }
-    }
-    if lines.is_empty() {
+    let (run, now) = (Runs::of(stack).find("latest")?.run, crate::diagnose::current_settings(stack).await?);
+    let wanted = crate::diagnose::tunings(stack, &run);
+    let left = wanted.iter().filter(|tuning| !tuning.is_in_place(&now));
+    let steps: Vec<_> = left
+        .map(|tuning| ExperimentStep { text: tuning.to_string(), command: TuneCommand::from(tuning) })
+        .collect();
+    if steps.is_empty() {
         return Err(Error::usage(format!("{} asks for no change", run.id))
             .hint("name changes: --steps \"db --indexes; kafka --compression lz4\""));
     }
-    Ok(lines)
+    Ok(steps)
 }
 
 fn show(

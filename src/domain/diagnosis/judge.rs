@@ -2,6 +2,7 @@
 
 use super::{Bounds, Evidence, Finding, Look, Onset, RULES, Role, Rule, Status};
 use crate::domain::facts::Facts;
+use crate::domain::remedy::CurrentSettings;
 use crate::domain::statistics;
 
 /// What an explained finding keeps of its confidence.
@@ -10,8 +11,8 @@ const EXPLAINED: f64 = 0.4;
 const DOUBTED: f64 = 0.8;
 
 /// Every rule's answer, ranked.
-pub(super) fn findings(looks: &[Look], bounds: &Bounds) -> Vec<Finding> {
-    let mut findings: Vec<_> = RULES.iter().map(|rule| apply(rule, looks, bounds)).collect();
+pub(super) fn findings(looks: &[Look], bounds: &Bounds, now: &CurrentSettings) -> Vec<Finding> {
+    let mut findings: Vec<_> = RULES.iter().map(|rule| apply(rule, looks, bounds, now)).collect();
     weigh(&mut findings, looks.len(), bounds);
     explain(&mut findings);
     doubt(&mut findings);
@@ -39,7 +40,7 @@ enum Seen {
     Skipped,
 }
 
-fn apply(rule: &'static Rule, looks: &[Look], bounds: &Bounds) -> Finding {
+fn apply(rule: &'static Rule, looks: &[Look], bounds: &Bounds, now: &CurrentSettings) -> Finding {
     let (mut evidence, mut missing, mut near, mut within) = (Vec::new(), Vec::new(), false, false);
     let mut onset = None;
     for look in looks {
@@ -70,12 +71,12 @@ fn apply(rule: &'static Rule, looks: &[Look], bounds: &Bounds) -> Finding {
     } else {
         Status::Skipped
     };
-    let Rule { id, role, cause, mend, .. } = *rule;
+    let Rule { id, role, cause, remedies, .. } = *rule;
     Finding {
         rule: id,
         role,
         cause,
-        mend,
+        remedies: remedies(now),
         status,
         onset,
         confidence: 0.0,

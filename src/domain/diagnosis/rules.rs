@@ -1,6 +1,14 @@
 //! The rules as data. What a rule means stands here; what its input is made of in `facts`.
 
 use super::{Guard, Role, Rule};
+use crate::domain::remedy::CurrentSettings;
+use crate::domain::remedy::Operation::{
+    CacheStats, DbConnections, DbLocks, DbSize, DbSlow, DeadLetters, Doctor, Health, Lag, LoadFindMax,
+    LoadPlan, LoadSoak, Logs, LogsOfErrors, LogsOfWorkers, Parts, Profile, Restart, RestartWorkers,
+    ShedReasons, Stats, StatsWatch, Trace,
+};
+use crate::domain::remedy::Remedy::{self, Advise, Run};
+use crate::domain::remedy::Tuning;
 
 /// What takes effect only while workers fall behind.
 const BEHIND: Guard = Guard { input: "behind_s", bound: "behind_s", at_least: false };
@@ -12,7 +20,7 @@ const fn rule(id: &'static str, role: Role, weight: f64) -> Rule {
         weight,
         cause: "",
         explanation: "",
-        mend: "",
+        remedies: |_| Vec::new(),
         input: "",
         bound: "",
         at_least: false,
@@ -21,6 +29,26 @@ const fn rule(id: &'static str, role: Role, weight: f64) -> Rule {
         series: None,
         explains: &[],
     }
+}
+
+/// A change where one helps, before what is there besides.
+fn with(tuning: Option<Tuning>, others: &[Remedy]) -> Vec<Remedy> {
+    tuning.map(Remedy::Tune).into_iter().chain(others.iter().cloned()).collect()
+}
+
+/// What builds the indexes, after what shows why.
+fn indexes(first: Remedy) -> Vec<Remedy> {
+    vec![first, Remedy::Tune(Tuning::BuildIndexes)]
+}
+
+/// Another pool, and what shows who holds connections.
+fn pool(now: &CurrentSettings) -> Vec<Remedy> {
+    with(Tuning::larger_pool(now), &[Run(DbConnections)])
+}
+
+/// More workers, or the partitions that they would need.
+fn workers(now: &CurrentSettings) -> Vec<Remedy> {
+    with(Tuning::faster_consumption(now), &[Run(Lag)])
 }
 
 /// Everything that a slow statement drags along.
@@ -47,7 +75,7 @@ pub static RULES: &[Rule] = &[
         cause: "the load generator, not the service, was the limit",
         explanation: "A generator that does not get the CPU it needs offers less than planned and measures \
             its own delay as the service's. Nothing that a level says about the service counts then.",
-        mend: "give k6 more CPU, or offer less: nsys loadtest plan incremental",
+        remedies: |_| vec![Run(LoadPlan), Advise("give the generator more CPU, or offer less")],
         input: "generator_limited",
         bound: "generator_limited",
         ..rule("generator-limited", Role::Measurement, 1.0)
@@ -56,7 +84,7 @@ pub static RULES: &[Rule] = &[
         cause: "other programs used the machine's CPU",
         explanation: "What neither the stack nor the generator used, but was used, was taken away from both. \
             Answer times then tell of the machine, not of the service.",
-        mend: "end what else runs, or run the load test on a quiet machine",
+        remedies: |_| vec![Advise("end what else runs, or run the load test on a quiet machine")],
         input: "other_cpu_pct",
         bound: "other_cpu_pct",
         explains: &[
@@ -73,7 +101,7 @@ pub static RULES: &[Rule] = &[
         cause: "the service waits for a free processor",
         explanation: "Time that its threads spend on the run queue before each turn. Everything it does is late \
             by that, whatever it waits for otherwise; bounds of times are raised accordingly.",
-        mend: "more cores, or fewer programs on them: nsys stats",
+        remedies: |_| vec![Run(Stats), Advise("more cores, or fewer programs on them")],
         input: "cpu_wait_ms",
         bound: "cpu_wait_ms",
         explains: &[
@@ -90,7 +118,7 @@ pub static RULES: &[Rule] = &[
         cause: "the measurement contradicts itself: requests in progress are not rate times answer time",
         explanation: "Little's law holds for every stable system: requests in progress = rate × answer time. \
             When the service's own three numbers break it, one of them is wrong or the level was not stable.",
-        mend: "repeat the level with a longer steady window",
+        remedies: |_| vec![Advise("repeat the level with a longer steady window")],
         input: "little_error",
         bound: "little_error",
         ..rule("littles-law", Role::Measurement, 0.5)
@@ -99,7 +127,7 @@ pub static RULES: &[Rule] = &[
         cause: "Prometheus missed scrapes",
         explanation: "A rate over a window with holes is an estimate. A replica that was restarted or starved \
             does not answer its scrape in time.",
-        mend: "nsys doctor",
+        remedies: |_| vec![Run(Doctor)],
         input: "scraped_share",
         bound: "scraped_share",
         at_least: true,
@@ -110,7 +138,7 @@ pub static RULES: &[Rule] = &[
         explanation: "The kernel stops a group of processes that has used up its quota for this period \
             (cpu.cfs_quota_us, docker --cpus, resources.limits.cpu). Everything it does takes longer then, \
             although the machine has CPU left.",
-        mend: "raise the limit; what the service uses without one: nsys stats",
+        remedies: |_| vec![Run(Stats), Advise("raise the limit")],
         input: "service_throttled_share",
         bound: "throttled_share",
         explains: &[
@@ -142,7 +170,7 @@ pub static RULES: &[Rule] = &[
         cause: "sessions wait for locks that others hold",
         explanation: "A statement that waits for a lock does no work and keeps its connection. The holder is \
             often an open transaction of a person or a job, not the service.",
-        mend: "nsys db locks names the holder; end it, or make its transactions short",
+        remedies: |_| vec![Run(DbLocks), Advise("end the holder, or make its transactions short")],
         input: "lock_waiters",
         bound: "lock_waiters",
         series: Some("lock_waiters"),
@@ -170,7 +198,7 @@ pub static RULES: &[Rule] = &[
         cause: "reads scan the whole notifications table: an index is missing",
         explanation: "A scan reads every row whatever it returns, so each read gets slower as the table grows, \
             and CPU goes to rows nobody asked for.",
-        mend: "nsys tune db --indexes",
+        remedies: |_| vec![Remedy::Tune(Tuning::BuildIndexes)],
         input: "rows_per_sequential_scan",
         bound: "scan_rows",
         explains: &[
@@ -200,7 +228,7 @@ pub static RULES: &[Rule] = &[
         cause: "a statement is slow",
         explanation: "A statement whose mean time is high holds a connection that long; the others wait for it \
             in the pool.",
-        mend: "nsys db slow; nsys tune db --indexes",
+        remedies: |_| indexes(Run(DbSlow)),
         input: "slowest_statement_ms",
         bound: "statement_ms",
         explains: SLOW_DATABASE,
@@ -212,7 +240,7 @@ pub static RULES: &[Rule] = &[
         explanation: "The service waits for an answer much longer than PostgreSQL needs to make it. The \
             difference is spent on the way: latency, a proxy, TLS, or a service that does not get CPU to read \
             the answer.",
-        mend: "measure the way: nsys health shows the latency of each part; move them closer together",
+        remedies: |_| vec![Run(Health), Advise("move the service and PostgreSQL closer together")],
         input: "db_network_ms",
         bound: "db_network_ms",
         explains: SLOW_DATABASE,
@@ -223,7 +251,7 @@ pub static RULES: &[Rule] = &[
         cause: "requests wait for a connection of the pool",
         explanation: "When all connections are in use, requests queue for one although the database may be \
             idle. The wait for a connection is compared with the time of the queries themselves.",
-        mend: "nsys tune db --pool-size 20",
+        remedies: pool,
         input: "pool_wait_share",
         bound: "pool_wait_share",
         guards: &[Guard { input: "pool_wait_mean_ms", bound: "pool_wait_ms", at_least: false }],
@@ -246,7 +274,7 @@ pub static RULES: &[Rule] = &[
         cause: "the pool of connections is nearly used up",
         explanation: "Most connections in use at once in any process, over the size of its pool. Near one, the \
             next burst waits.",
-        mend: "nsys tune db --pool-size 20",
+        remedies: pool,
         input: "pool_used_share",
         bound: "pool_share",
         series: Some("pool_used_share"),
@@ -256,7 +284,12 @@ pub static RULES: &[Rule] = &[
         cause: "PostgreSQL has hardly a connection left",
         explanation: "Connections of all clients together, over max_connections. The one after the last is \
             refused.",
-        mend: "fewer replicas or smaller pools: nsys tune db --pool-size 10",
+        remedies: |now| {
+            with(
+                Tuning::smaller_pool(now),
+                &[Run(DbConnections), Advise("fewer replicas, or a higher max_connections")],
+            )
+        },
         input: "connections_share",
         bound: "connections_share",
         ..rule("db-connections", Role::Cause, 0.7)
@@ -264,7 +297,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         cause: "PostgreSQL waits for the disk",
         explanation: "Share of statement time that went into reading blocks that were not in memory.",
-        mend: "more shared_buffers or memory; nsys db size shows which table outgrew it",
+        remedies: |_| vec![Run(DbSize), Advise("more shared_buffers, or more memory")],
         input: "db_io_share",
         bound: "db_io_share",
         guards: &[Guard { input: "query_mean_ms", bound: "query_mean_ms", at_least: false }],
@@ -274,7 +307,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         cause: "PostgreSQL uses the machine's CPU up",
         explanation: "CPU of the server and its backends, of all cores.",
-        mend: "nsys db slow names what it is spent on; nsys tune db --indexes",
+        remedies: |_| indexes(Run(DbSlow)),
         input: "db_cpu_pct",
         bound: "db_cpu_pct",
         explains: &["db-query-time", "machine-cpu", "http-latency", "db-pool-wait", "throughput-flat"],
@@ -283,7 +316,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         cause: "queries take long",
         explanation: "95th percentile of the service's own histogram of query time, waits for locks included.",
-        mend: "nsys db slow; nsys db locks",
+        remedies: |_| vec![Run(DbSlow), Run(DbLocks)],
         input: "query_p95_ms",
         bound: "query_p95_ms",
         explains: &["http-latency", "kafka-lag", "kafka-consumption", "worker-bound", "throughput-flat"],
@@ -294,7 +327,7 @@ pub static RULES: &[Rule] = &[
         cause: "there are fewer partitions than workers: some workers have nothing to do",
         explanation: "A partition is read by one member of the group at a time. Workers beyond the number of \
             partitions stand idle while the others fall behind.",
-        mend: "nsys tune kafka --partitions 10",
+        remedies: |now| with(Tuning::more_partitions(now), &[Run(Lag)]),
         input: "workers_per_partition",
         bound: "workers_per_partition",
         guards: &[BEHIND],
@@ -305,7 +338,7 @@ pub static RULES: &[Rule] = &[
         cause: "most messages go to one partition: the keys are skewed",
         explanation: "The partition is chosen by the key (the user). A few very busy users fill one partition, \
             and one worker does the work of all. More partitions do not help; another key does.",
-        mend: "nsys lag shows the partition; spread the busy user's notifications over more keys",
+        remedies: |_| vec![Run(Lag), Advise("spread the busy user's notifications over more keys")],
         input: "publish_skew",
         bound: "publish_skew",
         guards: &[BEHIND],
@@ -316,7 +349,7 @@ pub static RULES: &[Rule] = &[
         cause: "one worker is slower than the others",
         explanation: "The partitions of one worker wait while those of the others are empty, although each got \
             its share of messages.",
-        mend: "nsys stats; nsys logs worker; nsys restart worker",
+        remedies: |_| vec![Run(Stats), Run(LogsOfWorkers), Run(RestartWorkers)],
         input: "worker_lag_ratio",
         bound: "worker_lag_ratio",
         guards: &[Guard { input: "worst_worker_behind_s", bound: "behind_s", at_least: false }],
@@ -327,7 +360,12 @@ pub static RULES: &[Rule] = &[
         cause: "the provider is slow: deliveries wait for it",
         explanation: "A delivery holds its place until the provider answers. At most worker.channel_concurrency \
             of one channel are under way, so a slow provider bounds what workers can finish.",
-        mend: "nsys scale worker=2, or raise worker.channel_concurrency; ask the provider",
+        remedies: |now| {
+            with(
+                Tuning::faster_consumption(now),
+                &[Advise("raise worker.channel_concurrency, or ask the provider")],
+            )
+        },
         input: "delivery_mean_ms",
         bound: "delivery_ms",
         guards: &[Guard { input: "undelivered_s", bound: "behind_s", at_least: false }],
@@ -337,7 +375,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         cause: "deliveries are late",
         explanation: "Notifications that are stored but not yet delivered, in seconds of new ones.",
-        mend: "nsys dlq list; nsys logs worker; nsys scale worker=2",
+        remedies: |now| with(Tuning::faster_consumption(now), &[Run(DeadLetters), Run(LogsOfWorkers)]),
         input: "undelivered_s",
         bound: "behind_s",
         ..rule("deliveries-late", Role::Symptom, 0.5)
@@ -346,7 +384,9 @@ pub static RULES: &[Rule] = &[
         cause: "the broker slows the service down by a quota",
         explanation: "A client that sends more bytes than its quota allows is answered later and later \
             (producer_byte_rate). The broker itself is idle.",
-        mend: "raise the quota of the service's Kafka user, or compress: nsys tune kafka --compression lz4",
+        remedies: |now| {
+            with(Tuning::compression(now), &[Advise("raise the quota of the service's Kafka user")])
+        },
         input: "broker_throttle_ms",
         bound: "broker_throttle_ms",
         explains: &[
@@ -363,7 +403,10 @@ pub static RULES: &[Rule] = &[
         cause: "the broker takes messages slowly",
         explanation: "Each accepted notification waits for the broker's acknowledgement. Slow means a busy or \
             throttled broker, a slow disk, or a long way to it.",
-        mend: "nsys stats kafka; nsys tune kafka --linger 5ms --compression lz4",
+        remedies: |now| {
+            let linger = Tuning::longer_linger(now).map(Remedy::Tune);
+            linger.into_iter().chain(with(Tuning::compression(now), &[Run(Stats)])).collect()
+        },
         input: "publish_mean_ms",
         bound: "publish_ms",
         series: Some("publish_ms"),
@@ -375,7 +418,7 @@ pub static RULES: &[Rule] = &[
         cause: "workers fall behind",
         explanation: "Messages that wait when the load ends were accepted faster than they were delivered, and \
             no single reason for it was found: there are too few workers for this rate.",
-        mend: "nsys scale worker=2; nsys tune kafka --partitions 6",
+        remedies: workers,
         input: "behind_s",
         bound: "behind_s",
         series: Some("lag"),
@@ -385,7 +428,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         cause: "many messages wait",
         explanation: "Messages in the log that no worker has finished when the load ends.",
-        mend: "nsys lag; nsys scale worker=2",
+        remedies: workers,
         input: "lag_end",
         bound: "lag",
         series: Some("lag"),
@@ -395,7 +438,7 @@ pub static RULES: &[Rule] = &[
         cause: "less is consumed than published",
         explanation: "Over the steady window the workers took fewer messages than the service sent; the backlog \
             grows for as long as the load lasts.",
-        mend: "nsys scale worker=2",
+        remedies: workers,
         input: "consumed_share",
         bound: "consumed_share",
         at_least: true,
@@ -405,7 +448,9 @@ pub static RULES: &[Rule] = &[
         cause: "Redis answers slowly",
         explanation: "Mean time of a cache call as the service sees it. Redis does one thing at a time: one slow \
             command, or a host without CPU, delays all.",
-        mend: "nsys stats redis; nsys cache stats; look for slow commands with redis-cli slowlog get",
+        remedies: |_| {
+            vec![Run(Stats), Run(CacheStats), Advise("look for slow commands with redis-cli slowlog get")]
+        },
         input: "cache_mean_ms",
         bound: "cache_ms",
         series: Some("cache_ms"),
@@ -427,7 +472,9 @@ pub static RULES: &[Rule] = &[
         cause: "Redis is full and throws entries away",
         explanation: "Above maxmemory each new entry removes an older one before its time, so reads miss what \
             was there a moment ago.",
-        mend: "raise stack.redis_max_memory_mb, or shorten TTLs: nsys tune cache --ttl notification=1m",
+        remedies: |now| {
+            with(Tuning::shorter_ttl(now), &[Advise("raise stack.redis_max_memory_mb"), Run(CacheStats)])
+        },
         input: "evicted_per_s",
         bound: "evicted_per_s",
         series: Some("evicted_per_s"),
@@ -438,7 +485,7 @@ pub static RULES: &[Rule] = &[
         cause: "entries expire before they are read again: the TTL is too short",
         explanation: "Most reads that miss look for an entry whose time was over, not for one that was never \
             there.",
-        mend: "nsys tune cache --ttl notification=15m",
+        remedies: |now| with(Tuning::longer_ttl(now), &[Run(CacheStats)]),
         input: "expired_per_miss",
         bound: "expired_per_miss",
         guards: &[
@@ -453,7 +500,7 @@ pub static RULES: &[Rule] = &[
         cause: "the cache answers too few reads",
         explanation: "Reads that miss go to the database. While most misses still fill the cache (a cold start), \
             it is no limit and not counted.",
-        mend: "nsys tune cache --ttl notification=15m; nsys tune cache --warm 1000",
+        remedies: |now| with(Tuning::longer_ttl(now), &[Remedy::Tune(Tuning::warm_cache())]),
         input: "hit_rate",
         bound: "cache_hit_rate",
         at_least: true,
@@ -464,7 +511,7 @@ pub static RULES: &[Rule] = &[
         cause: "the service's memory is at its limit",
         explanation: "What its control group uses over the group's limit, or resident memory over the machine's. Near it the kernel \
             takes pages away that are needed at once again, and then ends the process.",
-        mend: "raise the limit; nsys stats --watch",
+        remedies: |_| vec![Run(StatsWatch), Advise("raise the limit")],
         input: "memory_limit_share",
         bound: "memory_share",
         series: Some("memory_limit_share"),
@@ -474,7 +521,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         cause: "memory runs out: processes stall on it",
         explanation: "Share of time in which some process waited for memory (pressure stall information).",
-        mend: "nsys stats; free memory or use less",
+        remedies: |_| vec![Run(Stats), Advise("free memory, or use less of it")],
         input: "memory_stall_share",
         bound: "memory_stall_share",
         explains: &["http-latency", "http-errors", "db-query-time", "cache-slow", "kafka-publish-slow"],
@@ -483,7 +530,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         cause: "the service uses much memory",
         explanation: "Resident memory of all replicas together, at its largest.",
-        mend: "nsys stats --watch",
+        remedies: |_| vec![Run(StatsWatch)],
         input: "service_memory_mb",
         bound: "memory_mb",
         series: Some("service_memory_mb"),
@@ -493,7 +540,7 @@ pub static RULES: &[Rule] = &[
         cause: "the service's memory grows and grows",
         explanation: "Slope of its resident memory over the steady window (Theil and Sen). At one rate it should \
             be level: a growing one is a leak, or an allocator that gives nothing back.",
-        mend: "nsys loadtest soak",
+        remedies: |_| vec![Run(LoadSoak)],
         input: "memory_growth_mb_per_min",
         bound: "memory_growth_mb_per_min",
         ..rule("memory-growth", Role::Cause, 0.6)
@@ -501,7 +548,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         cause: "the service writes a flood of log lines",
         explanation: "Bytes of its log for each request. Formatting and writing them costs CPU on every request.",
-        mend: "set telemetry.log = \"info\" and nsys restart",
+        remedies: |_| vec![Advise("set telemetry.log = \"info\""), Run(Restart)],
         input: "log_bytes_per_request",
         bound: "log_bytes_per_request",
         guards: &[Guard { input: "log_bytes_per_s", bound: "log_bytes_per_s", at_least: false }],
@@ -521,7 +568,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         cause: "parts ended and were started again",
         explanation: "A part that ends drops what was in progress. Its log says why.",
-        mend: "nsys ps; nsys logs",
+        remedies: |_| vec![Run(Parts), Run(Logs)],
         input: "restarts",
         bound: "restarts",
         explains: &["http-errors", "scrapes-missed", "http-latency"],
@@ -530,7 +577,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         cause: "the service uses the machine's CPU up",
         explanation: "CPU of all its replicas together, of all cores.",
-        mend: "nsys profile app shows on what; nsys tune service --instances 2, on more cores",
+        remedies: |now| with(Tuning::more_instances(now), &[Run(Profile)]),
         input: "service_cpu_pct",
         bound: "cpu_pct",
         series: Some("service_cpu_pct"),
@@ -540,7 +587,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         cause: "every core of the machine is busy with the stack and the generator",
         explanation: "Together they use all there is. What each part takes: nsys stats.",
-        mend: "more cores, or the generator on a machine of its own",
+        remedies: |_| vec![Run(Stats), Advise("more cores, or the generator on a machine of its own")],
         input: "own_cpu_pct",
         bound: "machine_cpu_pct",
         series: Some("machine_cpu_pct"),
@@ -551,7 +598,7 @@ pub static RULES: &[Rule] = &[
         cause: "time is lost between the generator and the service",
         explanation: "The generator waits much longer for an answer than the service takes to make it, although \
             the generator had CPU. What lies between them is slow: network, proxy, or the accept queue.",
-        mend: "measure next to the service; nsys trace follows one request",
+        remedies: |_| vec![Run(Trace), Advise("measure next to the service")],
         input: "outside_ms",
         bound: "outside_ms",
         explains: &["http-latency"],
@@ -562,7 +609,7 @@ pub static RULES: &[Rule] = &[
         cause: "the service sheds requests",
         explanation: "More requests were in progress than limits.max_in_flight, or the backlog was over \
             limits.max_backlog: it answers 503 at once instead of queueing without end.",
-        mend: "find what holds the requests up; nsys metrics query 'sum by (reason) (shed_total)'",
+        remedies: |_| vec![Run(ShedReasons), Advise("find what holds the requests up")],
         input: "shed_per_s",
         bound: "shed_per_s",
         explains: &["http-errors"],
@@ -572,7 +619,7 @@ pub static RULES: &[Rule] = &[
         cause: "requests spend their time in the service itself",
         explanation: "What is left of the answer time after database, pool, cache and broker: computing, or \
             waiting for a free core or thread.",
-        mend: "nsys profile app; nsys tune service --threads 4",
+        remedies: |now| with(Tuning::more_threads(now), &[Run(Profile)]),
         input: "elsewhere_share",
         bound: "elsewhere_share",
         guards: &[Guard { input: "request_mean_ms", bound: "request_mean_ms", at_least: false }],
@@ -583,7 +630,7 @@ pub static RULES: &[Rule] = &[
         cause: "throughput stopped growing while requests piled up",
         explanation: "From the level before, more was offered and more were in progress, but no more was \
             answered: the system is saturated.",
-        mend: "the causes named here; nsys loadtest find-max finds the rate before it",
+        remedies: |_| vec![Run(LoadFindMax), Advise("see the causes named here")],
         input: "flat_growth",
         bound: "flat_growth",
         at_least: true,
@@ -592,7 +639,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         cause: "requests fail",
         explanation: "A symptom of something else that is named here, or of a part that was away.",
-        mend: "nsys logs app --grep -i error; nsys health",
+        remedies: |_| vec![Run(LogsOfErrors), Run(Health)],
         input: "error_rate",
         bound: "error_rate",
         ..rule("http-errors", Role::Symptom, 0.4)
@@ -600,7 +647,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         cause: "answers take long",
         explanation: "95th percentile of the answer time as the generator measured it.",
-        mend: "the causes named here",
+        remedies: |_| vec![Advise("see the causes named here")],
         input: "p95_ms",
         bound: "p95_ms",
         series: Some("p95_ms"),

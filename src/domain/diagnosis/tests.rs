@@ -1,6 +1,7 @@
 //! What the diagnosis says of runs that are known.
 
 use super::*;
+use crate::domain::remedy::Tuning;
 use crate::domain::run::{Statement, test_run};
 use crate::domain::verdict::Verdict;
 
@@ -55,7 +56,7 @@ fn every_rule_is_whole_and_its_bounds_are_configured() {
     let mut ids = std::collections::BTreeSet::new();
     for rule in RULES {
         assert!(ids.insert(rule.id), "{} is there twice", rule.id);
-        for text in [rule.cause, rule.explanation, rule.mend, rule.input, rule.bound] {
+        for text in [rule.cause, rule.explanation, rule.input, rule.bound] {
             assert!(!text.is_empty(), "{} lacks a text", rule.id);
         }
         assert!((0.0..=1.0).contains(&rule.weight), "{}", rule.id);
@@ -155,7 +156,7 @@ fn a_missing_index_comes_before_the_slow_queries_it_makes() {
     }
     let found = diagnose(&run, &bounds());
     assert_eq!(found.findings[0].rule, "db-sequential-scans");
-    assert_eq!(found.findings[0].mend, "nsys tune db --indexes");
+    assert_eq!(found.findings[0].remedies, [Remedy::Tune(Tuning::BuildIndexes)]);
     let queries = found.findings.iter().find(|one| one.rule == "db-query-time").unwrap();
     assert_eq!(queries.explained_by, Some("db-sequential-scans"));
 }

@@ -4,6 +4,7 @@ use super::bottlenecks::severity;
 use super::{capital, list};
 use crate::domain::compare::Change;
 use crate::domain::diagnosis::{Diagnosis, Finding, Status};
+use crate::domain::remedy;
 use crate::domain::run::Run;
 use crate::domain::usl;
 use crate::domain::verdict::Verdict;
@@ -32,12 +33,16 @@ pub(super) fn achievement(run: &Run) -> String {
     format!("{mark}: {}.{share}", verdict_sentence(run))
 }
 
+fn helps(finding: &Finding) -> String {
+    remedy::line(&finding.remedies, |command| format!("`{command}`"))
+}
+
 pub(super) fn recommendations(run: &Run, found: &Diagnosis) -> String {
-    let item = |one: &Finding| format!("{}: `{}`", capital(one.cause), one.mend);
+    let item = |one: &Finding| format!("{}: {}", capital(one.cause), helps(one));
     let causes: Vec<_> = found.causes().filter(|one| severity(run, one) != "Low").map(item).collect();
     let mut soon: Vec<_> = found.causes().filter(|one| severity(run, one) == "Low").map(item).collect();
     let near = found.findings.iter().filter(|one| one.status == Status::Warn);
-    soon.extend(near.map(|one| format!("Near its bound: {}: `{}`", one.cause, one.mend)));
+    soon.extend(near.map(|one| format!("Near its bound: {}: {}", one.cause, helps(one))));
     if found.findings.iter().any(|one| one.status == Status::Unknown) {
         soon.push("Make what could not be measured measurable: `nsys doctor`".into());
     }
