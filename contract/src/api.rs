@@ -15,8 +15,7 @@ pub use account::{
     AccountUpdate, Login, NewAccount, Register, TenantQuery, TokenGrant, User, UserPage, UserQuery,
 };
 pub use admin::{
-    AuditEntry, AuditPage, AuditQuery, CacheFlush, DrainState, LagReport, PartitionLag, ProfileQuery,
-    QueueStats, Stats,
+    AuditEntry, AuditPage, AuditQuery, CacheFlush, DrainState, LagReport, ProfileQuery, QueueStats, Stats,
 };
 pub use batch::{Batch, BatchAnswer, ItemResult, StreamSummary};
 pub use dead_letter::{

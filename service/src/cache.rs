@@ -10,10 +10,8 @@ mod recipients;
 mod write_behind;
 
 pub(crate) use idempotency::Record;
-pub(crate) use invalidation::run as listen;
 pub(crate) use notifications::Lookup;
 pub(crate) use recipients::{Recipients, recipient_key};
-pub(crate) use write_behind::run as write_behind;
 
 use recent::Recent;
 use write_behind::WriteBehindQueue;

@@ -5,6 +5,7 @@ pub(crate) mod breaker;
 pub(crate) mod csv;
 pub(crate) mod draft;
 pub(crate) mod identity;
+pub(crate) mod lag;
 pub(crate) mod limit;
 pub(crate) mod lines;
 pub(crate) mod payload;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod api_keys;
+mod app;
 mod auth;
 pub mod bench;
 mod body_drain;
@@ -13,6 +14,8 @@ mod extract;
 mod gate;
 mod header_read_timeout;
 mod health;
+mod idempotency;
+mod metrics;
 mod notifications;
 mod openapi;
 mod preferences;
@@ -24,7 +27,8 @@ mod templates;
 mod timeout;
 mod users;
 
-use crate::app::App;
+pub(crate) use app::App;
+
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Request;
@@ -116,7 +120,7 @@ pub(crate) async fn serve(
     app: Arc<App>,
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
-    let metrics = app.metrics.clone();
+    let metrics = app.parts.metrics.clone();
     server::serve(listener, router(app)?, metrics, stopping).await
 }
 

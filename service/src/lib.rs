@@ -1,38 +1,41 @@
 //! The notification service.
 //!
 //! # Layout
-//! - [`run`]: the composition root; builds every dependency in order, then serves until told to stop
-//! - `http`: routes, one file per resource; `domain`: validation and ids, pure
-//! - `worker`: receive, store, deliver, record, commit; `channels`: the outside
-//! - `queue` is the only place that names rdkafka, `db` the only SQL, `cache` the only redis
-//! - [`telemetry`]: metrics under the contract's names, logs
+//! Each module names only those before it; [`run`] is the composition root above them all: it builds every
+//! dependency in order, then serves until told to stop.
+//! - [`settings`]: the configuration, from defaults, file and environment
+//! - `secret`: private files that every replica of a machine shares
+//! - `domain`: validation, decisions and arithmetic; pure
+//! - [`telemetry`]: metrics under the contract's names, logs, traces
+//! - `queue`: the message log, the only place that names rdkafka
+//! - `db`: the only SQL
+//! - `cache`: the only redis, and the in-process level before it
+//! - `channels`: providers and their receivers
+//! - `parts`: what the API and the worker share, connected once
+//! - `worker`: receive, store, deliver, record, commit
+//! - `auth`: who calls
+//! - `http`: the API; its state, its gate, one file per resource
 
-mod admission;
-mod app;
 mod auth;
 mod cache;
 mod channels;
-mod counts;
 mod db;
 mod domain;
-mod follow;
 mod http;
-mod idempotency;
-mod ingestion;
-mod lookup;
+mod parts;
 mod queue;
 mod secret;
 pub mod settings;
 pub mod telemetry;
-mod templates;
 mod worker;
 
 pub use http::bench;
 
 use anyhow::Context;
-use app::App;
 use clap::ValueEnum;
+use http::App;
 use nsys_contract::config::ServiceConfig;
+use parts::Parts;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -40,6 +43,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
+use worker::WorkerState;
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -103,28 +107,30 @@ pub async fn run(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     let deadline = config.service.shutdown_timeout;
-    let app = Arc::new(App::connect(config).await?);
+    let parts = Arc::new(Parts::connect(config).await?);
+    let worker_state = Arc::new(WorkerState::default());
+    let app = Arc::new(App::open(Arc::clone(&parts), Arc::clone(&worker_state)).await?);
     let stopping = CancellationToken::new();
 
+    // Metrics and health first: whoever watches this process sees it from now on, ready or not.
     let metrics_listener = tokio::net::TcpListener::bind(options.metrics_listen)
         .await
         .with_context(|| format!("cannot listen on {} for metrics", options.metrics_listen))?;
     let metrics_server =
         tokio::spawn(http::serve_plain(metrics_listener, http::metrics_router(Arc::clone(&app))));
 
-    tokio::spawn(cache::listen(Arc::clone(&app), stopping.clone()));
-    if options.role.serves() {
-        tokio::spawn(cache::write_behind(Arc::clone(&app), stopping.clone()));
-        tokio::spawn(ingestion::watch(Arc::clone(&app), stopping.clone()));
-    }
-    let mut worker =
-        options.role.works().then(|| tokio::spawn(worker::run(Arc::clone(&app), stopping.clone())));
+    spawn_background(&app, options.role, &stopping);
+    let mut worker = options
+        .role
+        .works()
+        .then(|| tokio::spawn(worker::run(Arc::clone(&parts), worker_state, stopping.clone())));
     let keys = tokio::spawn(follow_keys(Arc::clone(&app)));
-    let database = tokio::spawn(watch_database(Arc::clone(&app)));
+    let database = tokio::spawn(watch_database(Arc::clone(&parts)));
+    // The API last: from its first request on everything behind it works. Until then connections wait in the
+    // queue of the socket that replicas share, so a restart refuses nobody.
     let api = if options.role.serves() {
         let listener = listener(options.listen).await?;
         tracing::info!(address = ?listener.local_addr().ok(), "The API accepts requests.");
-        tokio::spawn(follow::run(Arc::clone(&app), stopping.clone()));
         Some(tokio::spawn(http::serve(listener, Arc::clone(&app), stopping.clone())))
     } else {
         None
@@ -132,7 +138,7 @@ pub async fn run(
 
     let failed = tokio::select! {
         () = stop => None,
-        why = producer_failed(&app) => Some(why),
+        why = producer_failed(&parts) => Some(why),
         // Whoever keeps this process alive starts it again; without its worker it would only seem alive.
         outcome = ended(worker.as_mut()) => {
             outcome.context("the worker ended abnormally")??;
@@ -142,7 +148,7 @@ pub async fn run(
     tracing::info!("Stopping: draining what is in progress.");
     app.set_draining(true);
     if options.role.serves() {
-        // A balancer needs a moment to notice; until then it sends requests here.
+        // A load balancer needs a moment to notice; until then it sends requests here.
         tokio::time::sleep(options.drain_delay).await;
     }
     stopping.cancel();
@@ -156,7 +162,9 @@ pub async fn run(
         anyhow::Ok(())
     };
     let drained = tokio::time::timeout(deadline, drain).await;
-    app.producer.flush(deadline);
+    // Only now: a request in progress waits for its own delivery report, and what is left was accepted with
+    // 202. Metrics are served to the very end, so that the last scrape sees the drain.
+    parts.producer.flush(deadline);
     metrics_server.abort();
     keys.abort();
     database.abort();
@@ -170,10 +178,34 @@ pub async fn run(
     }
 }
 
+/// Starts what goes on beside requests and batches until `stopping`. Invalidations are followed before the
+/// first request or batch fills the in-process caches: what is announced before that reaches nobody.
+fn spawn_background(app: &Arc<App>, role: Role, stopping: &CancellationToken) {
+    let (state, stop) = (Arc::clone(app), stopping.clone());
+    tokio::spawn(async move {
+        state.parts.cache.follow_invalidations(|caller| state.auth.changed(caller), &stop).await;
+    });
+    if !role.serves() {
+        return;
+    }
+    let (state, stop) = (Arc::clone(app), stopping.clone());
+    tokio::spawn(async move { state.parts.cache.write_behind(&stop).await });
+    let (state, stop) = (Arc::clone(app), stopping.clone());
+    tokio::spawn(async move {
+        let parts = &state.parts;
+        state.ingestion.watch(&parts.config.limits, parts.producer.sizes(), &parts.metrics, &stop).await;
+    });
+    let (state, stop) = (Arc::clone(app), stopping.clone());
+    tokio::spawn(async move {
+        let db = &state.parts.db;
+        state.follower.run(db, state.parts.config.db.statement_timeout, &stop).await;
+    });
+}
+
 /// Resolves when the producer has failed for good: only another process can send then.
-async fn producer_failed(app: &App) -> String {
+async fn producer_failed(parts: &Parts) -> String {
     loop {
-        if let Some(why) = app.producer.fatal() {
+        if let Some(why) = parts.producer.fatal() {
             return why;
         }
         tokio::time::sleep(PRODUCER_INTERVAL).await;
@@ -186,10 +218,10 @@ const PRODUCER_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1)
 const DATABASE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Keeps the figure of whether PostgreSQL answers.
-async fn watch_database(app: Arc<App>) {
+async fn watch_database(parts: Arc<Parts>) {
     loop {
         // The answer is in the metrics, and why in `/health`.
-        let _ = app.db.ping().await;
+        let _ = parts.db.ping().await;
         tokio::time::sleep(DATABASE_INTERVAL).await;
     }
 }
@@ -198,7 +230,7 @@ async fn watch_database(app: Arc<App>) {
 async fn follow_keys(app: Arc<App>) {
     loop {
         tokio::time::sleep(auth::RELOAD_INTERVAL).await;
-        if app.auth.keyring.reload(&app.db).await {
+        if app.auth.keyring.reload(&app.parts.db).await {
             app.auth.forget_all();
         }
     }

@@ -3,14 +3,14 @@
 mod batching;
 mod consumer;
 mod feed;
+mod ingestion;
 mod position;
 mod retention;
 mod sizes;
 
-pub(crate) use consumer::{Consumer, Gap, Lag};
+pub(crate) use consumer::Consumer;
 pub(crate) use feed::{Feed, Message};
-pub(crate) use position::{OffsetReader, PartitionPosition};
-pub(crate) use retention::TopicSettings;
+pub(crate) use ingestion::Ingestion;
 pub(crate) use sizes::Sizes;
 
 use crate::domain::draft::Accepted;

@@ -12,7 +12,7 @@ pub use logs::install as install_logs;
 pub(crate) use routes::{Publishing, RouteMetrics};
 pub use trace::{Exporter, install as install_traces};
 
-use crate::queue::{Gap, Lag};
+use crate::domain::lag::{AssignedLag, LogGap};
 use nsys_contract::metrics::{self as names, DURATION_BUCKETS};
 use nsys_contract::status::{Channel, NotificationType, Priority, Status};
 use nsys_contract::topics;
@@ -372,17 +372,17 @@ impl Metrics {
     }
 
     /// Replaces the lag of every assigned partition; partitions given away disappear.
-    pub(crate) fn lag(&self, lags: &[Lag]) {
+    pub(crate) fn lag(&self, lags: &[AssignedLag]) {
         self.0.lag.clear();
         self.0.lag_seconds.clear();
-        for lag in lags {
+        for AssignedLag { lag, oldest_s } in lags {
             let labels = LagLabels {
                 topic: lag.topic.clone(),
                 partition: lag.partition,
                 consumer_group: topics::WORKER_GROUP,
             };
-            self.0.lag.get_or_create(&labels).set(lag.messages);
-            self.0.lag_seconds.get_or_create(&labels).set(lag.seconds);
+            self.0.lag.get_or_create(&labels).set(lag.lag);
+            self.0.lag_seconds.get_or_create(&labels).set(*oldest_s);
             // There from the beginning, so that an increase can be told.
             let _ =
                 self.0.lost.get_or_create(&PartitionLabels { topic: labels.topic, partition: lag.partition });
@@ -390,7 +390,7 @@ impl Metrics {
     }
 
     /// Messages are missing from the log.
-    pub(crate) fn lost(&self, gap: &Gap) {
+    pub(crate) fn lost(&self, gap: &LogGap) {
         let labels = PartitionLabels { topic: gap.topic.clone(), partition: gap.partition };
         self.0.lost.get_or_create(&labels).inc_by(gap.messages());
     }

@@ -1,8 +1,9 @@
 //! The structure, held by reading the sources: see the table of invariants in docs/ARCHITECTURE.md.
 
 mod imports;
+mod service;
 
-use imports::{are_related, imports, top};
+use imports::{are_related, imports, in_rings, top};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -286,22 +287,7 @@ fn no_command_imports_another_one() {
 
 #[test]
 fn no_two_files_import_each_other_in_a_ring() {
-    let mut left = imports();
-    for (from, named) in &mut left {
-        named.retain(|to| !are_related(from, to));
-    }
-    // A file that names none of those that are left is in no ring with them.
-    loop {
-        let free: Vec<String> =
-            left.iter().filter(|(_, named)| named.is_empty()).map(|(path, _)| path.clone()).collect();
-        if free.is_empty() {
-            break;
-        }
-        left.retain(|path, _| !free.contains(path));
-        for named in left.values_mut() {
-            named.retain(|to| !free.contains(to));
-        }
-    }
+    let left = in_rings(imports());
     assert!(left.is_empty(), "these import each other in a ring, or name one that does: {left:#?}");
 }
 

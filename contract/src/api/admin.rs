@@ -1,5 +1,6 @@
 //! What operators ask the service itself: lag, counts, draining, the audit log.
 
+use crate::lag::PartitionLag;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,23 +17,6 @@ pub struct LagReport {
     pub total: i64,
     /// By partition.
     pub partitions: Vec<PartitionLag>,
-}
-
-/// One partition of [`LagReport`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
-pub struct PartitionLag {
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
-    /// The next offset the group reads; `null`: it never committed.
-    pub committed: Option<i64>,
-    /// The next offset a producer gets.
-    pub end: i64,
-    /// Messages that wait.
-    pub lag: i64,
 }
 
 /// Counts and limits of the moment, as `GET /admin/stats` shows them.

@@ -2,52 +2,54 @@
 //! reach the in-process level of every replica.
 
 use super::Cache;
-use crate::app::App;
-use crate::auth::Authenticator;
 use futures::StreamExt;
 use nsys_contract::keys;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Wait between two tries to subscribe.
-const AGAIN: Duration = Duration::from_secs(1);
-
-/// Listens until `stopping`. What was announced while Redis was away is not known, so everything is
-/// forgotten whenever the connection is made anew.
-pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
-    while !stopping.is_cancelled() {
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            outcome = app.cache.listen(&app.auth) => if let Err(cause) = outcome {
-                tracing::debug!(%cause, "Nobody announces what to forget now.");
-            }
-        }
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            () = tokio::time::sleep(AGAIN) => {}
-        }
-    }
-}
+const RESUBSCRIBE_PAUSE: Duration = Duration::from_secs(1);
 
 impl Cache {
-    async fn listen(&self, auth: &Authenticator) -> redis::RedisResult<()> {
+    /// Listens until `stopping`. What was announced while Redis was away is not known, so everything is
+    /// forgotten whenever the connection is made anew. `on_account_change` gets the id of each account or
+    /// API key that was changed.
+    pub(crate) async fn follow_invalidations(
+        &self,
+        on_account_change: impl Fn(&str),
+        stopping: &CancellationToken,
+    ) {
+        while !stopping.is_cancelled() {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                outcome = self.listen(&on_account_change) => if let Err(cause) = outcome {
+                    tracing::debug!(%cause, "Nobody announces what to forget now.");
+                }
+            }
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = tokio::time::sleep(RESUBSCRIBE_PAUSE) => {}
+            }
+        }
+    }
+
+    async fn listen(&self, on_account_change: impl Fn(&str)) -> redis::RedisResult<()> {
         let mut connection = self.client.get_async_pubsub().await?;
         connection.subscribe(keys::INVALIDATION_CHANNEL).await?;
         self.forget_all("");
         let mut messages = connection.into_on_message();
         while let Some(message) = messages.next().await {
-            self.forget_local(auth, &message.get_payload::<String>()?).await;
+            self.forget_local(&on_account_change, &message.get_payload::<String>()?).await;
         }
         Ok(())
     }
 
     /// Forgets in-process copies: of one key, or of all that begin with something.
-    async fn forget_local(&self, auth: &Authenticator, what: &str) {
+    async fn forget_local(&self, on_account_change: impl Fn(&str), what: &str) {
         match what.strip_prefix(keys::ONE) {
             Some(key) => match key.strip_prefix(keys::SESSION) {
-                Some(caller) => auth.changed(caller),
+                Some(caller) => on_account_change(caller),
                 None => self.forget_one(key).await,
             },
             None => self.forget_all(what),

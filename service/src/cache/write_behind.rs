@@ -4,9 +4,8 @@
 //! the workers. So nobody waits for them either, and while Redis is slow they are left out.
 
 use super::Cache;
-use crate::app::App;
 use nsys_contract::keys;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::bytes::Bytes;
@@ -37,33 +36,33 @@ impl Default for WriteBehindQueue {
     }
 }
 
-/// Writes copies until `stopping`.
-pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
-    let receiver = app.cache.write_behind.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let Some(mut receiver) = receiver else { return };
-    let mut copies = Vec::with_capacity(BATCH);
-    loop {
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            count = receiver.recv_many(&mut copies, BATCH) => if count == 0 { return },
-        }
-        if copies.len() < BATCH {
-            tokio::time::sleep(GATHER).await;
-            while copies.len() < BATCH
-                && let Ok(copy) = receiver.try_recv()
-            {
-                copies.push(copy);
-            }
-        }
-        let mut pipe = redis::pipe();
-        for (id, text) in copies.drain(..) {
-            app.cache.add(&mut pipe, id, &text);
-        }
-        let _: Option<()> = app.cache.call("set", pipe).await;
-    }
-}
-
 impl Cache {
+    /// Writes copies until `stopping`. Of several callers the first one does; the others return at once.
+    pub(crate) async fn write_behind(&self, stopping: &CancellationToken) {
+        let receiver = self.write_behind.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut receiver) = receiver else { return };
+        let mut copies = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                count = receiver.recv_many(&mut copies, BATCH) => if count == 0 { return },
+            }
+            if copies.len() < BATCH {
+                tokio::time::sleep(GATHER).await;
+                while copies.len() < BATCH
+                    && let Ok(copy) = receiver.try_recv()
+                {
+                    copies.push(copy);
+                }
+            }
+            let mut pipe = redis::pipe();
+            for (id, text) in copies.drain(..) {
+                self.add(&mut pipe, id, &text);
+            }
+            let _: Option<()> = self.call("set", pipe).await;
+        }
+    }
+
     /// Queues a copy.
     pub(super) fn enqueue_copy(&self, id: Uuid, text: Bytes) {
         if self.write_behind.sender.try_send((id, text)).is_err() {

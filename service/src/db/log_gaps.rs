@@ -1,12 +1,12 @@
 //! What the log lost: messages that were deleted before a worker read them.
 
 use super::{Db, DbError};
-use crate::queue::Gap;
+use crate::domain::lag::LogGap;
 use nsys_contract::schema;
 
 impl Db {
     /// Records a gap; one that is known already stays as it is.
-    pub(crate) async fn keep_gap(&self, gap: &Gap) -> Result<(), DbError> {
+    pub(crate) async fn keep_gap(&self, gap: &LogGap) -> Result<(), DbError> {
         let mut connection = self.acquire().await?;
         let query = sqlx::query(
             "INSERT INTO log_gaps (topic, log_partition, first_offset, next_offset) VALUES ($1, $2, $3, $4)

@@ -6,10 +6,10 @@ use super::endpoint::{Endpoint, get, post};
 use super::error::Problem;
 use super::extract::{Body, Query};
 use super::gate::{Access, Caller};
-use crate::app::App;
 use crate::auth::Principal;
 use crate::db::{Act, AuditFilter};
 use crate::domain::scope::Scope;
+use crate::http::App;
 use axum::Json;
 use axum::extract::State;
 use nsys_contract::api::{
@@ -86,14 +86,14 @@ pub(super) async fn audit(app: &App, caller: &Principal, action: &'static str, t
         target,
         detail,
     };
-    if let Err(cause) = app.db.record_act(&act).await {
+    if let Err(cause) = app.parts.db.record_act(&act).await {
         tracing::error!(%cause, actor = act.actor, action, target, detail = %act.detail, "The audit log could not be written.");
     }
 }
 
 async fn stats(State(app): State<Arc<App>>) -> Result<Json<Stats>, Problem> {
-    let counts = app.counts.current(&app.db).await?;
-    let (active, _, size) = app.db.pool_state();
+    let counts = app.counts.current(&app.parts.db).await?;
+    let (active, _, size) = app.parts.db.pool_state();
     Ok(Json(Stats {
         notifications: counts.notifications.clone(),
         dead_letters: counts.dead_letters,
@@ -101,8 +101,8 @@ async fn stats(State(app): State<Arc<App>>) -> Result<Json<Stats>, Problem> {
         queues: QueueStats {
             requests: app.concurrency.in_progress() as u64,
             max_requests: app.concurrency.size() as u64,
-            producer: app.producer.waiting().unsigned_abs(),
-            max_producer: u64::from(app.config.kafka.queue_messages),
+            producer: app.parts.producer.waiting().unsigned_abs(),
+            max_producer: u64::from(app.parts.config.kafka.queue_messages),
             db_connections: active as u64,
             max_db_connections: u64::from(size),
         },
@@ -129,7 +129,7 @@ async fn acts(
         limit: limit + 1,
     };
     let (data, next_cursor) =
-        page::cut(app.db.list_acts(&filter).await?, limit, |entry: &AuditEntry| entry.id.to_string());
+        page::cut(app.parts.db.list_acts(&filter).await?, limit, |entry: &AuditEntry| entry.id.to_string());
     Ok(Json(AuditPage { has_more: next_cursor.is_some(), data, next_cursor }))
 }
 
@@ -153,7 +153,7 @@ async fn drain(
 }
 
 async fn config(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
-    let mut value = serde_json::to_value(&app.config)
+    let mut value = serde_json::to_value(&app.parts.config)
         .map_err(|_| Problem::internal("the configuration cannot be shown"))?;
     for pointer in [
         "/db/url",

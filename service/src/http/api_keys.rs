@@ -5,10 +5,10 @@ use super::endpoint::{Endpoint, delete, get, post};
 use super::error::Problem;
 use super::extract::{Body, Id};
 use super::gate::{Access, Caller};
-use crate::app::App;
 use crate::auth::generate_api_key;
 use crate::domain::Violation;
 use crate::domain::draft::wrong_id;
+use crate::http::App;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -39,7 +39,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 async fn list(State(app): State<Arc<App>>, Caller(caller): Caller) -> Result<Json<ApiKeyList>, Problem> {
-    Ok(Json(ApiKeyList { data: app.db.list_api_keys(&caller.scope()).await? }))
+    Ok(Json(ApiKeyList { data: app.parts.db.list_api_keys(&caller.scope()).await? }))
 }
 
 async fn issue(
@@ -81,18 +81,18 @@ async fn issue(
         last_used_at: None,
         revoked_at: None,
     };
-    app.db.add_api_key(&key, &fresh.hash).await?;
+    app.parts.db.add_api_key(&key, &fresh.hash).await?;
     let detail = serde_json::json!({"name": key.name, "role": key.role, "tenantId": key.tenant_id});
     audit(&app, &caller, "api_key.issue", &key.id, detail).await;
     Ok((StatusCode::CREATED, Json(IssuedApiKey { secret: fresh.text, key })))
 }
 
 async fn revoke(State(app): State<Arc<App>>, Caller(caller): Caller, id: Id) -> Result<StatusCode, Problem> {
-    if !app.db.revoke_api_key(&id.0, &caller.scope()).await? {
+    if !app.parts.db.revoke_api_key(&id.0, &caller.scope()).await? {
         return Err(Problem::not_found(format!("there is no API key {} to revoke", id.0)));
     }
     app.auth.key_revoked(&id.0);
-    app.cache.announce_change(&id.0).await;
+    app.parts.cache.announce_change(&id.0).await;
     audit(&app, &caller, "api_key.revoke", &id.0, serde_json::json!({})).await;
     Ok(StatusCode::NO_CONTENT)
 }

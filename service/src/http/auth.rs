@@ -5,11 +5,11 @@ use super::endpoint::{Endpoint, get, post};
 use super::error::Problem;
 use super::extract::Body;
 use super::gate::{Access, Caller};
-use crate::app::App;
 use crate::auth::{hash_password, password_fits};
 use crate::db::{NewUser, RegisterError};
 use crate::domain::Violation;
 use crate::domain::limit::Decision;
+use crate::http::App;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
@@ -50,7 +50,7 @@ async fn register(
     ClientAddress(from): ClientAddress,
     Body(request): Body<Register>,
 ) -> Result<(StatusCode, Json<TokenGrant>), Problem> {
-    if !app.config.auth.open_registration {
+    if !app.parts.config.auth.open_registration {
         return Err(Problem::forbidden("registration is closed"));
     }
     let wrong = wrong_fields(&request.email, &request.password, &request.name);
@@ -58,10 +58,10 @@ async fn register(
         return Err(Problem::invalid(wrong));
     }
     if let Decision::Wait(wait) = app.auth.attempts.register(from).begin() {
-        app.metrics.shed("registrations");
+        app.parts.metrics.shed("registrations");
         return Err(Problem::too_many("too many accounts are registered", wait));
     }
-    if app.auth.is_reserved(&app.db.fold_email(&request.email).await?) {
+    if app.auth.is_reserved(&app.parts.db.fold_email(&request.email).await?) {
         return Err(Problem::forbidden(
             "this address is reserved: only an administrator can create its account",
         ));
@@ -83,7 +83,7 @@ async fn register(
 
 /// Creates an account, or says that its address is in use.
 pub(super) async fn create(app: &App, new: &NewUser<'_>) -> Result<User, Problem> {
-    app.db.create_user(new).await.map_err(|cause| match cause {
+    app.parts.db.create_user(new).await.map_err(|cause| match cause {
         RegisterError::EmailTaken => Problem::conflict("there is an account with this address"),
         RegisterError::Db(cause) => cause.into(),
     })
@@ -107,14 +107,14 @@ async fn login(
         return Err(wrong());
     }
     let too_many = |what: &str, wait| {
-        app.metrics.shed("login_attempts");
+        app.parts.metrics.shed("login_attempts");
         Problem::too_many(format!("too many attempts to sign in {what}"), wait)
     };
     let by_address = app.auth.attempts.sign_in_from(from);
     if let Decision::Wait(wait) = by_address.begin() {
         return Err(too_many("from this address", wait));
     }
-    let found = app.db.fetch_account(&request.email).await.inspect_err(|_| by_address.forgive())?;
+    let found = app.parts.db.fetch_account(&request.email).await.inspect_err(|_| by_address.forgive())?;
     // Counted by account, not by spelling: the database decides which addresses are one.
     let whose = found.account.as_ref().map_or(found.folded_email, |account| account.user.id.to_string());
     let by_account = app.auth.attempts.sign_in_to(&whose, from);
@@ -145,7 +145,7 @@ async fn me(State(app): State<Arc<App>>, Caller(caller): Caller) -> Result<Json<
     let Some(id) = caller.account else {
         return Err(Problem::forbidden("an API key has no account of its own"));
     };
-    let user = app.db.fetch_user(id).await?;
+    let user = app.parts.db.fetch_user(id).await?;
     user.map(Json).ok_or_else(|| Problem::unauthorized("the account is gone"))
 }
 
@@ -168,7 +168,7 @@ async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let Some(permit) = app.concurrency.acquire_for_password().await else {
-        app.metrics.shed("passwords");
+        app.parts.metrics.shed("passwords");
         return Err(Problem::overloaded("too many passwords are being checked"));
     };
     let work = move || {

@@ -5,10 +5,10 @@ use super::endpoint::{Endpoint, delete, get, post};
 use super::error::Problem;
 use super::extract::{Body, Id, Query};
 use super::gate::{Access, Caller};
-use crate::app::App;
 use crate::auth::Principal;
 use crate::db::{Read, parted};
 use crate::domain::scope::Scope;
+use crate::http::App;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -91,7 +91,8 @@ async fn list(
     let limit = page::limit(query.limit);
     let before = query.cursor.as_deref().map(|text| page::read_cursor(text).and_then(|id| id.parse().ok()));
     let before = before.map(|id| id.ok_or_else(bad_cursor)).transpose()?;
-    let read = app.db.list_dead_letters(&filter, query.redriven == Some(true), before, limit + 1).await?;
+    let read =
+        app.parts.db.list_dead_letters(&filter, query.redriven == Some(true), before, limit + 1).await?;
     let id = |letter: &Read<DeadLetter>| match letter {
         Ok(letter) => letter.id.to_string(),
         Err(letter) => letter.id.clone(),
@@ -104,7 +105,7 @@ async fn list(
 /// A dead letter within the caller's reach.
 async fn own(app: &App, caller: &Principal, id: &Id) -> Result<DeadLetter, Problem> {
     let absent = || Problem::not_found(format!("there is no dead letter {}", id.0));
-    let letter = app.db.fetch_dead_letter(id.number("dead letter")?).await?;
+    let letter = app.parts.db.fetch_dead_letter(id.number("dead letter")?).await?;
     letter.filter(|letter| caller.may_use_tenant(letter.tenant_id.as_deref())).ok_or_else(absent)
 }
 
@@ -119,7 +120,7 @@ async fn show(
 async fn remove(State(app): State<Arc<App>>, Caller(caller): Caller, id: Id) -> Result<StatusCode, Problem> {
     let letter = own(&app, &caller, &id).await?;
     let only = DeadLetterFilter { ids: vec![letter.id], ..DeadLetterFilter::default() };
-    app.db.purge_dead_letters(&only).await?;
+    app.parts.db.purge_dead_letters(&only).await?;
     audit(&app, &caller, "dead_letter.delete", &id.0, serde_json::json!({"reason": letter.reason})).await;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -138,14 +139,15 @@ async fn redrive(
     }
     let limit = request.limit.unwrap_or(MAX_REDRIVE).min(MAX_REDRIVE);
     let rate = Some(request.rate.unwrap_or(DEFAULT_RATE));
-    let answer = app.db.redrive(&filter, rate, u64::from(limit), &format!("by {}", caller.name)).await?;
+    let answer =
+        app.parts.db.redrive(&filter, rate, u64::from(limit), &format!("by {}", caller.name)).await?;
     let detail = serde_json::json!({"filter": filter, "rate": rate, "done": answer.done});
     audit(&app, &caller, "dead_letter.redrive", "filter", detail).await;
     Ok(Json(answer))
 }
 
 async fn count(app: &App, filter: &DeadLetterFilter) -> Result<Json<RedriveAnswer>, Problem> {
-    let matched = app.db.count_dead_letters(filter).await?;
+    let matched = app.parts.db.count_dead_letters(filter).await?;
     Ok(Json(RedriveAnswer { matched, done: 0, remaining: matched, dry_run: true }))
 }
 
@@ -158,7 +160,7 @@ async fn purge(
     if query.dry_run == Some(true) {
         return count(&app, &filter).await;
     }
-    let done = app.db.purge_dead_letters(&filter).await?;
+    let done = app.parts.db.purge_dead_letters(&filter).await?;
     audit(&app, &caller, "dead_letter.purge", "filter", serde_json::json!({"filter": filter, "done": done}))
         .await;
     Ok(Json(RedriveAnswer { matched: done, done, remaining: 0, dry_run: false }))

@@ -3,10 +3,10 @@
 use super::error::Problem;
 use super::session::Guard;
 use super::timeout::within;
-use crate::admission::RequestClass;
-use crate::app::App;
 use crate::auth::{Assurance, Limited, Principal, Refusal};
 use crate::domain::limit::Decision;
+use crate::http::App;
+use crate::http::app::concurrency::RequestClass;
 use crate::telemetry::{RouteMetrics, trace};
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
 use axum::handler::Handler;
@@ -75,8 +75,9 @@ impl Gate {
         H: Handler<T, Arc<App>>,
     {
         let started = Instant::now();
-        let metrics = self.metrics.get_or_init(|| app.metrics.route(self.method, self.path));
-        let context = trace::incoming(request.headers(), app.config.telemetry.trace_sample, metrics.name());
+        let metrics = self.metrics.get_or_init(|| app.parts.metrics.route(self.method, self.path));
+        let context =
+            trace::incoming(request.headers(), app.parts.config.telemetry.trace_sample, metrics.name());
         let correlation = request.headers().get(CORRELATION_ID).cloned();
         let answer = caught(self.admit(handler, request, Arc::clone(&app))).with_context(context.clone());
         let mut answer = answer.await;
@@ -102,7 +103,7 @@ impl Gate {
             class => (app.concurrency.acquire(class).await, None),
         };
         if permit.is_none() && stream_permit.is_none() {
-            app.metrics.shed("in_flight");
+            app.parts.metrics.shed("in_flight");
             return Problem::overloaded("too many requests are in progress").into_response();
         }
         let caller = match self.identify(request.headers(), &app).await {
@@ -112,7 +113,7 @@ impl Gate {
         let limit = caller.as_ref().and_then(|caller| caller.limit.as_ref());
         let decision = limit.map(|limit| limit.take(1));
         if let (Some(limit), Some(Decision::Wait(wait))) = (limit, decision) {
-            app.metrics.shed("rate_limit");
+            app.parts.metrics.shed("rate_limit");
             let problem = Problem::too_many("the caller comes too often", wait);
             return with_rate(problem.into_response(), limit, Decision::Wait(wait));
         }
@@ -126,9 +127,9 @@ impl Gate {
             request.extensions_mut().insert(guard.session());
         }
         if self.method != "GET" {
-            DefaultBodyLimit::max(app.config.service.max_body_bytes).apply(&mut request);
+            DefaultBodyLimit::max(app.parts.config.service.max_body_bytes).apply(&mut request);
         }
-        let timeout = app.config.service.request_timeout;
+        let timeout = app.parts.config.service.request_timeout;
         let answer = handler.call(request, Arc::clone(&app));
         let answer = if let Some(guard) = guard {
             guard.over(answer.await)
@@ -151,7 +152,7 @@ impl Gate {
         let credential = credential(headers)?;
         // Rights beyond a user's are those of now, or none.
         let assurance = if self.access == Access::User { Assurance::Lately } else { Assurance::Now };
-        let caller = app.auth.authenticate(&app.db, credential, assurance).await;
+        let caller = app.auth.authenticate(&app.parts.db, credential, assurance).await;
         let caller = caller.map_err(|refusal| match refusal {
             Refusal::Invalid => Problem::unauthorized("the token or API key is not valid"),
             Refusal::Unknown => Problem::unavailable("the token or API key cannot be looked up now"),

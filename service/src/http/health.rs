@@ -1,24 +1,18 @@
-//! Health, readiness and metrics.
+//! Health and readiness.
 
 use super::endpoint::{Endpoint, get};
-use super::error::Problem;
 use super::gate::Access;
-use crate::admission::RequestClass;
-use crate::app::App;
 use crate::domain::backlog::Excess;
+use crate::http::App;
+use crate::http::app::concurrency::RequestClass;
 use crate::worker::ChannelState;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
 use nsys_contract::api::paths;
-use nsys_contract::metrics::REQUESTS_IN_PROGRESS;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let json = super::endpoint::JSON;
@@ -51,10 +45,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .gives_plain(200, "It should", json)
             .class(RequestClass::Vital)
             .by(readiness),
-        get(paths::METRICS, Access::Public, "Metrics for Prometheus")
-            .gives_plain(200, "OpenMetrics text", OPENMETRICS)
-            .class(RequestClass::Vital)
-            .by(metrics),
+        super::metrics::endpoint(),
     ]
 }
 
@@ -64,7 +55,8 @@ fn status(ok: bool) -> (StatusCode, &'static str) {
 
 /// Redis away makes the service slower, not wrong: health stays 200 and says so.
 async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
-    let (database, cache, lost) = tokio::join!(app.db.ping(), app.cache.ping(), app.db.lost_messages());
+    let (database, cache, lost) =
+        tokio::join!(app.parts.db.ping(), app.parts.cache.ping(), app.parts.db.lost_messages());
     let (code, word) = status(database.is_ok());
     let body = json!({
         "status": word,
@@ -73,7 +65,7 @@ async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
         "info": {
             "database": {"status": if database.is_ok() { "up" } else { "down" }, "detail": database.err().map(|e| e.to_string())},
             "cache": {"status": if cache { "up" } else { "down" }},
-            "producer": {"waiting": app.producer.waiting()},
+            "producer": {"waiting": app.parts.producer.waiting()},
             "log": log(&app, lost.ok()),
         },
     });
@@ -124,35 +116,23 @@ fn channel(state: ChannelState) -> (String, Value) {
 }
 
 async fn database(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
-    let answer = app.db.ping().await;
-    let (active, open, size) = app.db.pool_state();
+    let answer = app.parts.db.ping().await;
+    let (active, open, size) = app.parts.db.pool_state();
     let (code, word) = status(answer.is_ok());
     let body = json!({
         "status": word,
         "timestamp": jiff::Timestamp::now(),
         "database": {"connected": answer.is_ok(), "detail": answer.err().map(|e| e.to_string()),
             "pool": {"active": active, "open": open, "size": size},
-            "replica": app.db.replica().map(|one| json!({"used": one.used, "reason": one.reason,
+            "replica": app.parts.db.replica().map(|one| json!({"used": one.used, "reason": one.reason,
                 "lagSeconds": one.lag.map(|lag| lag.as_secs_f64())}))},
     });
     (code, Json(body))
 }
 
 async fn readiness(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
-    let (draining, failed) = (app.is_draining(), app.producer.fatal());
+    let (draining, failed) = (app.is_draining(), app.parts.producer.fatal());
     let (code, word) = status(!draining && failed.is_none());
     let overloaded = app.ingestion.excess().is_some();
     (code, Json(json!({"status": word, "draining": draining, "overloaded": overloaded, "producer": failed})))
-}
-
-async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {
-    app.metrics.queue_depth("producer", app.producer.waiting());
-    let count = |requests: usize| i64::try_from(requests).unwrap_or(i64::MAX);
-    let waiting = app.concurrency.waiting();
-    // Those in line too: their answer times count from there, as Little's law wants it.
-    app.metrics.queue_depth(REQUESTS_IN_PROGRESS, count(app.concurrency.in_progress() + waiting));
-    app.metrics.queue_depth("requests_waiting", count(waiting));
-    app.metrics.accept_queue(app.producer.waiting());
-    let text = app.metrics.encode().map_err(|_| Problem::internal("the metrics cannot be written"))?;
-    Ok(([(CONTENT_TYPE, OPENMETRICS)], text))
 }

@@ -6,13 +6,14 @@ mod create;
 mod events;
 mod export;
 pub(super) mod intake;
+mod lookup;
 mod read;
 mod stream;
 
 use super::endpoint::{Endpoint, JSON, NDJSON, get, patch, post};
 use super::gate::Access;
-use crate::admission::RequestClass;
 use crate::domain::view::NotificationView;
+use crate::http::app::concurrency::RequestClass;
 use axum::body::Bytes;
 use axum::http::header::{CONTENT_TYPE, ETAG};
 use axum::http::{HeaderName, HeaderValue};

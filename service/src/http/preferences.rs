@@ -5,9 +5,9 @@ use super::endpoint::{Endpoint, get, put};
 use super::error::Problem;
 use super::extract::{Body, Id, Query};
 use super::gate::{Access, Caller};
-use crate::app::App;
 use crate::domain::draft::wrong_id;
 use crate::domain::preferences::violations;
+use crate::http::App;
 use axum::Json;
 use axum::extract::State;
 use nsys_contract::api::{Preferences, PreferencesUpdate, TenantQuery, paths};
@@ -41,7 +41,7 @@ async fn show(
     if wrong_id(&user_id).is_some() {
         return Err(Problem::not_found("there can be no such user"));
     }
-    Ok(Json(app.db.fetch_preferences(tenant.as_deref(), &user_id).await?))
+    Ok(Json(app.parts.db.fetch_preferences(tenant.as_deref(), &user_id).await?))
 }
 
 async fn replace(
@@ -59,7 +59,7 @@ async fn replace(
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));
     }
-    let stored = app.db.put_preferences(tenant.as_deref(), &user_id, &update).await?;
-    app.cache.forget_recipient(tenant.as_deref(), &user_id).await;
+    let stored = app.parts.db.put_preferences(tenant.as_deref(), &user_id, &update).await?;
+    app.parts.cache.forget_recipient(tenant.as_deref(), &user_id).await;
     Ok(Json(stored))
 }

@@ -4,7 +4,7 @@ use super::endpoint::{Endpoint, get};
 use super::error::Problem;
 use super::extract::Query;
 use super::gate::Access;
-use crate::admission::RequestClass;
+use crate::http::app::concurrency::RequestClass;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use nsys_contract::api::{ProfileQuery, paths};

@@ -1,8 +1,8 @@
 //! A response that may stay open for hours: it keeps its permit while it lasts, and ends with its credential.
 
-use crate::admission::StreamPermit;
-use crate::app::App;
 use crate::auth::{Assurance, Principal};
+use crate::http::App;
+use crate::http::app::concurrency::StreamPermit;
 use axum::body::{Body, Bytes};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -81,7 +81,7 @@ impl Guard {
 async fn until_ended(app: &App, caller: &Principal, credential: &str) {
     loop {
         tokio::time::sleep(RECHECK_INTERVAL.min(left(caller))).await;
-        match app.auth.authenticate(&app.db, credential, Assurance::Lately).await {
+        match app.auth.authenticate(&app.parts.db, credential, Assurance::Lately).await {
             Ok(now) if now.role == caller.role && now.tenant == caller.tenant => {}
             // Other rights, no rights, or nobody who could tell.
             Ok(_) | Err(_) => return,

@@ -5,8 +5,8 @@ use super::endpoint::{Endpoint, get, post};
 use super::error::Problem;
 use super::extract::OptionalBody;
 use super::gate::{Access, Caller};
-use crate::app::App;
 use crate::auth::RotateError;
+use crate::http::App;
 use axum::Json;
 use axum::extract::State;
 use nsys_contract::api::{KeyRotation, SigningKeys, paths};
@@ -38,7 +38,7 @@ async fn rotate(
     Caller(caller): Caller,
     OptionalBody(request): OptionalBody<KeyRotation>,
 ) -> Result<Json<SigningKeys>, Problem> {
-    app.auth.keyring.rotate(&app.db, request.revoke_old).await.map_err(|cause| match cause {
+    app.auth.keyring.rotate(&app.parts.db, request.revoke_old).await.map_err(|cause| match cause {
         RotateError::NoFile => Problem::conflict(
             "auth.signing_key_file is empty: this process has a key of its own that others cannot learn",
         ),

@@ -5,11 +5,11 @@ use super::endpoint::{Endpoint, delete, get, post, put};
 use super::error::Problem;
 use super::extract::{Body, Id, OptionalBody, Query, shortened};
 use super::gate::{Access, Caller};
-use crate::app::App;
 use crate::db::{DbError, Existing, parted};
 use crate::domain::Violation;
 use crate::domain::template::name_fits;
-use crate::templates::FillError;
+use crate::http::App;
+use crate::http::app::template_cache::FillError;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
@@ -91,7 +91,7 @@ async fn list(
         place.rsplit_once('\n').map(|(tenant, id)| (tenant.to_owned(), id.to_owned()))
     });
     let after = after.map(|place| place.ok_or_else(bad_cursor)).transpose()?;
-    let read = app.db.list_templates(&scope, after.as_ref()).await?;
+    let read = app.parts.db.list_templates(&scope, after.as_ref()).await?;
     let next_cursor = read.more_after.map(|(tenant, id)| page::cursor(&format!("{tenant}\n{id}")));
     let (data, unreadable) = parted(read.rows);
     Ok(Json(TemplateList { data, has_more: next_cursor.is_some(), next_cursor, unreadable }))
@@ -103,14 +103,14 @@ async fn create(
     Body(request): Body<NewTemplate>,
 ) -> Result<(StatusCode, Tagged), Problem> {
     let tenant = tenant_of(&caller, request.tenant_id)?;
-    let mut wrong = app.templates.renderer.check(&request.payload, app.config.limits.max_payload_bytes);
+    let mut wrong = app.templates.renderer.check(&request.payload, app.parts.config.limits.max_payload_bytes);
     if !name_fits(&request.id) {
         wrong.push(Violation::new("/id", "must be 1 to 64 letters, digits, `-`, `_` or `.`"));
     }
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));
     }
-    let put = app.db.put_template(
+    let put = app.parts.db.put_template(
         tenant.as_deref(),
         &request.id,
         request.channel,
@@ -133,7 +133,7 @@ async fn show(
 ) -> Result<Tagged, Problem> {
     let tenant = tenant_of(&caller, query.tenant_id)?;
     let found =
-        app.db.fetch_template(tenant.as_deref(), &id).await.map_err(|cause| unreadable(&id, cause))?;
+        app.parts.db.fetch_template(tenant.as_deref(), &id).await.map_err(|cause| unreadable(&id, cause))?;
     found.map(tagged).ok_or_else(|| absent(&id))
 }
 
@@ -149,12 +149,12 @@ async fn replace(
     if !name_fits(&id) {
         return Err(absent(&id));
     }
-    let wrong = app.templates.renderer.check(&update.payload, app.config.limits.max_payload_bytes);
+    let wrong = app.templates.renderer.check(&update.payload, app.parts.config.limits.max_payload_bytes);
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));
     }
     let existing = expected(&headers)?;
-    let put = app.db.put_template(tenant.as_deref(), &id, update.channel, &update.payload, existing);
+    let put = app.parts.db.put_template(tenant.as_deref(), &id, update.channel, &update.payload, existing);
     let stale = || Problem::new(StatusCode::PRECONDITION_FAILED, "the template has another version");
     let template = put.await?.ok_or_else(stale)?;
     app.templates.forget(tenant.as_deref(), &id).await;
@@ -183,7 +183,7 @@ async fn remove(
     Query(query): Query<TenantQuery>,
 ) -> Result<StatusCode, Problem> {
     let tenant = tenant_of(&caller, query.tenant_id)?;
-    if !app.db.delete_template(tenant.as_deref(), &id).await? {
+    if !app.parts.db.delete_template(tenant.as_deref(), &id).await? {
         return Err(absent(&id));
     }
     app.templates.forget(tenant.as_deref(), &id).await;
@@ -199,8 +199,9 @@ async fn render(
     OptionalBody(request): OptionalBody<RenderRequest>,
 ) -> Result<Json<RenderedTemplate>, Problem> {
     let tenant = tenant_of(&caller, query.tenant_id)?;
-    let max_bytes = app.config.limits.max_payload_bytes;
-    let filled = app.templates.fill(&app.db, tenant.as_deref(), &id, &request.template_data, max_bytes).await;
+    let max_bytes = app.parts.config.limits.max_payload_bytes;
+    let filled =
+        app.templates.fill(&app.parts.db, tenant.as_deref(), &id, &request.template_data, max_bytes).await;
     let filled = filled.map_err(|cause| match cause {
         FillError::Db(cause) => unreadable(&id, cause),
         other => other.into(),

@@ -6,10 +6,10 @@ use super::endpoint::{Endpoint, get, patch, post};
 use super::error::Problem;
 use super::extract::{Body, Id, Query};
 use super::gate::{Access, Caller};
-use crate::app::App;
 use crate::db::{NewUser, UserFilter};
 use crate::domain::Violation;
 use crate::domain::draft::wrong_id;
+use crate::http::App;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -53,7 +53,7 @@ async fn list(
         after: after.map(|id: Option<Uuid>| id.ok_or_else(bad_cursor)).transpose()?,
         limit: limit + 1,
     };
-    let users = app.db.list_users(&filter).await?;
+    let users = app.parts.db.list_users(&filter).await?;
     let (data, next_cursor) = page::cut(users, limit, |user: &User| user.id.to_string());
     Ok(Json(UserPage { has_more: next_cursor.is_some(), data, next_cursor }))
 }
@@ -88,7 +88,7 @@ async fn create(
 }
 
 async fn show(State(app): State<Arc<App>>, id: Id) -> Result<Json<User>, Problem> {
-    let user = app.db.fetch_user(id.uuid("account")?).await?;
+    let user = app.parts.db.fetch_user(id.uuid("account")?).await?;
     user.map(Json).ok_or_else(|| Problem::not_found(format!("there is no account {}", id.0)))
 }
 
@@ -117,11 +117,11 @@ async fn update(
     if caller.account == Some(account) && loses_rights {
         return Err(Problem::conflict("an admin cannot take the own rights away; another admin can"));
     }
-    let user = app.db.update_user(account, &update).await?;
+    let user = app.parts.db.update_user(account, &update).await?;
     let user = user.ok_or_else(|| Problem::not_found(format!("there is no account {}", id.0)))?;
     // This replica knows at once, the others as soon as they hear of it, or look again.
     app.auth.changed(&user.id.to_string());
-    app.cache.announce_change(&user.id.to_string()).await;
+    app.parts.cache.announce_change(&user.id.to_string()).await;
     let detail = serde_json::to_value(&update).unwrap_or_default();
     audit(&app, &caller, "user.update", &id.0, detail).await;
     Ok(Json(user))

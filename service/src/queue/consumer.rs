@@ -6,9 +6,11 @@
 
 use super::client_config;
 use super::feed::{Feed, Message};
+use crate::domain::lag::{AssignedLag, LogGap};
 use crate::telemetry::trace;
 use anyhow::anyhow;
 use nsys_contract::config::{Kafka, Worker};
+use nsys_contract::lag::PartitionLag;
 use nsys_contract::topics::{self, headers};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaResult;
@@ -39,39 +41,6 @@ const FETCH_BYTES: &str = "262144";
 /// read lasts while a backlog is drained.
 const FETCH_PAUSE_MS: &str = "20";
 
-/// How far one partition is behind.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Lag {
-    /// The topic.
-    pub(crate) topic: String,
-    /// The partition.
-    pub(crate) partition: i32,
-    /// Messages that are not committed yet.
-    pub(crate) messages: i64,
-    /// Age of the oldest of them that this process has read, in s; 0 when there is none.
-    pub(crate) seconds: f64,
-}
-
-/// Messages of a partition that were deleted from the log before a worker read them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Gap {
-    /// The topic.
-    pub(crate) topic: String,
-    /// The partition.
-    pub(crate) partition: i32,
-    /// The first offset that is gone.
-    pub(crate) first: i64,
-    /// The first one that is not.
-    pub(crate) next: i64,
-}
-
-impl Gap {
-    /// How many messages are gone.
-    pub(crate) fn messages(&self) -> u64 {
-        u64::try_from(self.next - self.first).unwrap_or(0)
-    }
-}
-
 /// What a new member hands out: its partitions, each as a feed, and the gaps that it finds.
 pub(crate) struct Subscribed {
     /// The member.
@@ -79,7 +48,7 @@ pub(crate) struct Subscribed {
     /// Every partition that has messages, once for each time it is assigned.
     pub(crate) feeds: mpsc::UnboundedReceiver<Arc<Feed>>,
     /// What is missing from the log.
-    pub(crate) gaps: mpsc::UnboundedReceiver<Gap>,
+    pub(crate) gaps: mpsc::UnboundedReceiver<LogGap>,
 }
 
 /// The feeds of the partitions this process has.
@@ -215,7 +184,7 @@ fn commit(consumer: &BaseConsumer<Context>, feeds: &[Arc<Feed>], mode: CommitMod
 pub(crate) struct Consumer {
     inner: Arc<BaseConsumer<Context>>,
     feeds: Arc<Feeds>,
-    gaps: mpsc::UnboundedSender<Gap>,
+    gaps: mpsc::UnboundedSender<LogGap>,
     stopping: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<()>,
 }
@@ -268,7 +237,7 @@ impl Consumer {
     }
 
     /// How far each assigned partition is behind. Blocks for as long as the broker takes to answer.
-    pub(crate) fn lag(&self) -> Vec<Lag> {
+    pub(crate) fn lag(&self) -> Vec<AssignedLag> {
         let now_ms = jiff::Timestamp::now().as_millisecond();
         let read = || {
             let assigned = self.inner.assignment()?;
@@ -286,14 +255,14 @@ impl Consumer {
             let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
             let elements = ends.elements();
             let lags = elements.iter().filter_map(|end| {
-                let at = committed.find_partition(end.topic(), end.partition())?.offset().to_raw();
-                let end_offset = end.offset().to_raw().filter(|offset| *offset >= 0)?;
-                // Never committed: everything waits.
-                let messages = (end_offset - at.filter(|at| *at >= 0).unwrap_or(0)).max(0);
-                let oldest =
-                    feeds.get(&(end.topic().into(), end.partition())).and_then(|feed| feed.oldest_ms());
-                let seconds = oldest.map_or(0.0, |oldest| (now_ms - oldest).max(0) as f64 / 1_000.0);
-                Some(Lag { topic: end.topic().to_owned(), partition: end.partition(), messages, seconds })
+                let (topic, partition) = (end.topic(), end.partition());
+                let known = |offset: Offset| offset.to_raw().filter(|offset| *offset >= 0);
+                let at = |list: &TopicPartitionList| Some(list.find_partition(topic, partition)?.offset());
+                let (committed, begin) = (known(at(&committed)?), at(&begins).and_then(known).unwrap_or(0));
+                let lag = PartitionLag::new(topic, partition, committed, begin, known(end.offset())?);
+                let oldest = feeds.get(&(topic.into(), partition)).and_then(|feed| feed.oldest_ms());
+                let oldest_s = oldest.map_or(0.0, |oldest| (now_ms - oldest).max(0) as f64 / 1_000.0);
+                Some(AssignedLag { lag, oldest_s })
             });
             KafkaResult::Ok(lags.collect())
         };
@@ -331,7 +300,7 @@ impl Consumer {
             }
             self.inner.context().starts().insert((topic.into(), partition), begin);
             // Nobody listens any more only while the process ends.
-            let _ = self.gaps.send(Gap { topic: topic.to_owned(), partition, first, next: begin });
+            let _ = self.gaps.send(LogGap { topic: topic.to_owned(), partition, first, next: begin });
             // An offset of the log is a valid one.
             let _ = emptied.add_partition_offset(topic, partition, Offset::Offset(begin));
         }
@@ -349,7 +318,7 @@ struct Poller {
     consumer: Arc<BaseConsumer<Context>>,
     feeds: Arc<Feeds>,
     opened: mpsc::UnboundedSender<Arc<Feed>>,
-    gaps: mpsc::UnboundedSender<Gap>,
+    gaps: mpsc::UnboundedSender<LogGap>,
     batch: usize,
     stopping: Arc<AtomicBool>,
 }
@@ -454,7 +423,7 @@ impl Poller {
         if next > first {
             let (topic, partition) = (feed.topic.to_string(), feed.partition);
             // Nobody listens any more only while the process ends.
-            let _ = self.gaps.send(Gap { topic, partition, first, next });
+            let _ = self.gaps.send(LogGap { topic, partition, first, next });
         }
     }
 }

@@ -5,13 +5,13 @@
 //! begun: another worker may have the row by then.
 
 use super::decision::{self, After};
-use crate::app::App;
 use crate::cache::recipient_key;
 use crate::channels::{DeliveryOutcome, Providers};
 use crate::db::{ClaimedRow, FinishedAttempt, RowState};
 use crate::domain::breaker::{Admission, Breakers};
 use crate::domain::recipient::Recipient;
 use crate::domain::retry;
+use crate::parts::Parts;
 use crate::telemetry::trace;
 use jiff::Timestamp;
 use nsys_contract::config::Worker;
@@ -134,7 +134,7 @@ pub(crate) struct ChannelState {
 
 /// Delivers claimed rows and sends what became of them to the recorder.
 pub(crate) struct Dispatcher {
-    app: Arc<App>,
+    parts: Arc<Parts>,
     providers: Arc<Providers>,
     queues: Vec<Mutex<ChannelQueue>>,
     breakers: Mutex<Breakers>,
@@ -144,23 +144,23 @@ pub(crate) struct Dispatcher {
 
 impl Dispatcher {
     pub(crate) fn new(
-        app: Arc<App>,
+        parts: Arc<Parts>,
         providers: Arc<Providers>,
         ended: mpsc::Sender<(FinishedAttempt, Envelope)>,
     ) -> Self {
-        let settings = &app.config.worker;
+        let settings = &parts.config.worker;
         Self {
             queues: Channel::ALL.iter().map(|_| Mutex::default()).collect(),
             breakers: Mutex::new(Breakers::new(settings.breaker_failures, settings.breaker_cooldown)),
             tasks: TaskTracker::new(),
-            app,
+            parts,
             providers,
             ended,
         }
     }
 
     fn settings(&self) -> &Worker {
-        &self.app.config.worker
+        &self.parts.config.worker
     }
 
     fn queue(&self, channel: Channel) -> MutexGuard<'_, ChannelQueue> {
@@ -233,7 +233,7 @@ impl Dispatcher {
     async fn handle(&self, job: &Job) -> Option<RowState> {
         let envelope = &job.envelope;
         let left = self.settings().lease.saturating_sub(job.claimed.elapsed());
-        if left < self.app.config.channels.timeout.min(self.settings().lease / 2) {
+        if left < self.parts.config.channels.timeout.min(self.settings().lease / 2) {
             return None;
         }
         let now = Timestamp::now();
@@ -258,7 +258,7 @@ impl Dispatcher {
             ]
         };
         let outcome = trace::step("deliver", SpanKind::Client, about, provider.deliver(envelope)).await;
-        self.app.metrics.delivered(envelope.channel, started.elapsed());
+        self.parts.metrics.delivered(envelope.channel, started.elapsed());
         if let Some(destination) = &destination {
             let worked = !matches!(outcome, DeliveryOutcome::Retry { down: true, .. });
             self.breakers().record(destination, worked, Instant::now());
@@ -271,7 +271,7 @@ impl Dispatcher {
         // Without the database preferences are not known; neither could the end of the attempt be
         // recorded, so this is rare. What is known of most users is that they have none.
         let mut known =
-            self.app.cache.recipients(&self.app.db, std::iter::once((tenant, user))).await.ok()?;
+            self.parts.cache.recipients(&self.parts.db, std::iter::once((tenant, user))).await.ok()?;
         known.remove(&recipient_key(tenant, user))
     }
 

@@ -1,8 +1,8 @@
 //! Work beside delivery: dead letters to their topic and back to the log, retention, warming.
 
-use crate::app::App;
 use crate::cache::{Recipients, recipient_key};
 use crate::db::{DbError, OutgoingDeadLetter};
+use crate::parts::Parts;
 use crate::queue::SendError;
 use nsys_contract::keys;
 use serde::Serialize;
@@ -22,24 +22,24 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 const WARMING_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// Runs until `stopping`. Of several workers one does each job in each period.
-pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
+pub(crate) async fn run(parts: Arc<Parts>, stopping: CancellationToken) {
     loop {
         tokio::select! {
             () = stopping.cancelled() => return,
             () = tokio::time::sleep(DEAD_LETTERS_INTERVAL) => {}
         }
         let all = async {
-            if app.db.claim_job_run("dead-letters", DEAD_LETTERS_INTERVAL / 2).await? {
-                publish_dead_letters(&app).await?;
-                redrive_dead_letters(&app).await?;
+            if parts.db.claim_job_run("dead-letters", DEAD_LETTERS_INTERVAL / 2).await? {
+                publish_dead_letters(&parts).await?;
+                redrive_dead_letters(&parts).await?;
             }
-            if app.db.claim_job_run("retention", RETENTION_INTERVAL).await? {
-                delete_old(&app, &stopping).await?;
+            if parts.db.claim_job_run("retention", RETENTION_INTERVAL).await? {
+                delete_old(&parts, &stopping).await?;
             }
-            if app.config.cache.warm_users > 0
-                && app.db.claim_job_run("cache-warming", WARMING_INTERVAL).await?
+            if parts.config.cache.warm_users > 0
+                && parts.db.claim_job_run("cache-warming", WARMING_INTERVAL).await?
             {
-                warm(&app).await?;
+                warm(&parts).await?;
             }
             Ok::<_, DbError>(())
         };
@@ -50,11 +50,11 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
 }
 
 /// Puts dead letters on the topic of dead letters. A crash in between puts one there twice, never not at all.
-async fn publish_dead_letters(app: &App) -> Result<(), DbError> {
-    let letters = app.db.list_unpublished_dead_letters(DEAD_LETTERS_BATCH).await?;
+async fn publish_dead_letters(parts: &Parts) -> Result<(), DbError> {
+    let letters = parts.db.list_unpublished_dead_letters(DEAD_LETTERS_BATCH).await?;
     let mut published = Vec::with_capacity(letters.len());
     for letter in &letters {
-        match publish(app, letter).await {
+        match publish(parts, letter).await {
             Ok(()) => published.push(letter.id),
             Err(cause) => {
                 tracing::warn!(%cause, "Dead letters cannot be put on their topic; trying again.");
@@ -62,14 +62,14 @@ async fn publish_dead_letters(app: &App) -> Result<(), DbError> {
             }
         }
     }
-    if published.is_empty() { Ok(()) } else { app.db.mark_dead_letters_published(&published).await }
+    if published.is_empty() { Ok(()) } else { parts.db.mark_dead_letters_published(&published).await }
 }
 
 /// Puts one dead letter on its topic. One that is too large for it is announced there without its message, so
 /// that those behind it do not wait for ever.
-async fn publish(app: &App, letter: &OutgoingDeadLetter) -> Result<(), SendError> {
+async fn publish(parts: &Parts, letter: &OutgoingDeadLetter) -> Result<(), SendError> {
     if let Some(value) = as_message(letter) {
-        match app.producer.dead_letter(&letter.key, &value, &letter.reason).await {
+        match parts.producer.dead_letter(&letter.key, &value, &letter.reason).await {
             Err(SendError::TooLarge) => {}
             outcome => return outcome,
         }
@@ -81,7 +81,7 @@ async fn publish(app: &App, letter: &OutgoingDeadLetter) -> Result<(), SendError
     );
     let value = announcement(letter).to_string();
     for key in [letter.key.as_slice(), &[]] {
-        match app.producer.dead_letter(key, value.as_bytes(), &letter.reason).await {
+        match parts.producer.dead_letter(key, value.as_bytes(), &letter.reason).await {
             // Another producer may take keys that are as long as whole messages.
             Err(SendError::TooLarge) => {}
             outcome => return outcome,
@@ -135,11 +135,11 @@ struct DeadMessage<'l> {
 
 /// Puts undecodable dead letters back on the log when their time has come. One that the log will never take
 /// stays where it is, and is told.
-async fn redrive_dead_letters(app: &App) -> Result<(), DbError> {
+async fn redrive_dead_letters(parts: &Parts) -> Result<(), DbError> {
     let mut redriven = Vec::new();
-    for letter in app.db.list_due_redrives(DEAD_LETTERS_BATCH).await? {
+    for letter in parts.db.list_due_redrives(DEAD_LETTERS_BATCH).await? {
         let outcome = match &letter.raw {
-            Some(raw) => app.producer.redrive(&letter.key, raw).await,
+            Some(raw) => parts.producer.redrive(&letter.key, raw).await,
             None => Err(SendError::TooLarge),
         };
         match outcome {
@@ -150,7 +150,7 @@ async fn redrive_dead_letters(app: &App) -> Result<(), DbError> {
                     bytes = letter.bytes,
                     "A dead letter is too large to go back on the log; it stays a dead letter."
                 );
-                app.db.cancel_redrive(letter.id).await?;
+                parts.db.cancel_redrive(letter.id).await?;
             }
             Err(cause) => {
                 tracing::warn!(%cause, "Dead letters cannot be put back on the log; trying again.");
@@ -158,22 +158,22 @@ async fn redrive_dead_letters(app: &App) -> Result<(), DbError> {
             }
         }
     }
-    if redriven.is_empty() { Ok(()) } else { app.db.mark_dead_letters_redriven(&redriven).await }
+    if redriven.is_empty() { Ok(()) } else { parts.db.mark_dead_letters_redriven(&redriven).await }
 }
 
 /// Deletes what is older than it may be, a batch at a time, so that nobody waits for a lock.
-async fn delete_old(app: &App, stopping: &CancellationToken) -> Result<(), DbError> {
-    let retention = &app.config.retention;
+async fn delete_old(parts: &Parts, stopping: &CancellationToken) -> Result<(), DbError> {
+    let retention = &parts.config.retention;
     let (batch, full) = (retention.batch.max(1), u64::from(retention.batch.max(1)));
     let (rows, events) = (retention.notifications, retention.events);
     while !rows.is_zero() && !stopping.is_cancelled() {
-        let deleted = app.db.delete_old_notifications(rows, batch).await?;
-        if deleted < full && app.db.delete_old_dead_letters(rows, batch).await? < full {
+        let deleted = parts.db.delete_old_notifications(rows, batch).await?;
+        if deleted < full && parts.db.delete_old_dead_letters(rows, batch).await? < full {
             break;
         }
     }
     while !events.is_zero() && !stopping.is_cancelled() {
-        if app.db.delete_old_events(events, batch).await? < full {
+        if parts.db.delete_old_events(events, batch).await? < full {
             break;
         }
     }
@@ -181,11 +181,11 @@ async fn delete_old(app: &App, stopping: &CancellationToken) -> Result<(), DbErr
 }
 
 /// Loads what the most active users want into Redis, before it is asked for.
-async fn warm(app: &App) -> Result<(), DbError> {
-    let users = app.db.most_active_users(app.config.cache.warm_users).await?;
+async fn warm(parts: &Parts) -> Result<(), DbError> {
+    let users = parts.db.most_active_users(parts.config.cache.warm_users).await?;
     let users: Vec<_> = users.iter().map(|(tenant, user)| recipient_key(tenant.as_deref(), user)).collect();
-    app.cache.load_recipients(&app.db, &users, &mut Recipients::new()).await?;
-    app.metrics.cache_events(keys::USER, "warmed", users.len() as u64);
+    parts.cache.load_recipients(&parts.db, &users, &mut Recipients::new()).await?;
+    parts.metrics.cache_events(keys::USER, "warmed", users.len() as u64);
     Ok(())
 }
 

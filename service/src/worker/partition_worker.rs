@@ -13,10 +13,11 @@ use super::dispatcher::{Dispatcher, Job};
 use super::message::Incoming;
 use super::pipeline::{Predecessor, run_in_order};
 use super::recorder::{self, Final};
-use crate::app::App;
+use super::state::WorkerState;
 use crate::cache::recipient_key;
 use crate::channels::Providers;
 use crate::db::{DbError, Due, Insertion, NewRow, RowState, Undecodable};
+use crate::parts::Parts;
 use crate::queue::{Feed, Message};
 use crate::telemetry::trace;
 use jiff::Timestamp;
@@ -35,7 +36,8 @@ const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
 /// What every partition worker of a process shares.
 pub(crate) struct PartitionWorkers {
-    pub(crate) app: Arc<App>,
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) state: Arc<WorkerState>,
     pub(crate) providers: Arc<Providers>,
     pub(crate) dispatcher: Arc<Dispatcher>,
 }
@@ -43,7 +45,7 @@ pub(crate) struct PartitionWorkers {
 impl PartitionWorkers {
     /// Handles a partition until it is given away.
     pub(crate) async fn run(self: Arc<Self>, feed: Arc<Feed>) {
-        let wait = self.app.config.worker.batch_wait;
+        let wait = self.parts.config.worker.batch_wait;
         let store = |batch: Vec<Message>, predecessor| {
             let (partition_workers, feed) = (Arc::clone(&self), Arc::clone(&feed));
             async move { partition_workers.one_batch(&feed, &batch, predecessor).await }
@@ -55,7 +57,7 @@ impl PartitionWorkers {
     /// Gets a batch ready, and stores it once the one before it is. `false` when the partition was given
     /// away while PostgreSQL was away: nothing is committed then.
     async fn one_batch(&self, feed: &Feed, batch: &[Message], predecessor: Predecessor) -> bool {
-        let state = &self.app.worker;
+        let state = &self.state;
         state.in_progress.fetch_add(batch.len() as u64, Ordering::Relaxed);
         let read = Read::of(feed, batch);
         // What fails here is tried again when its turn has come.
@@ -68,7 +70,7 @@ impl PartitionWorkers {
             && done
         {
             feed.finish(last.offset + 1);
-            self.app.metrics.consumed(&feed.topic, batch.len() as u64);
+            self.parts.metrics.consumed(&feed.topic, batch.len() as u64);
             state.processed.fetch_add(batch.len() as u64, Ordering::Relaxed);
             let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             state.busy_us.fetch_add(took, Ordering::Relaxed);
@@ -85,7 +87,7 @@ impl PartitionWorkers {
             match self.handle(feed, read, ready.take()).await {
                 Ok(()) => return true,
                 Err(cause) => {
-                    self.app.worker.errors.fetch_add(1, Ordering::Relaxed);
+                    self.state.errors.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(%cause, batch = read.len(), "A batch cannot be stored; trying again.");
                 }
             }
@@ -103,8 +105,8 @@ impl PartitionWorkers {
         let mut conflicts = Vec::new();
         if !again.is_empty() {
             let keys: Vec<_> = again.iter().map(|(_, one)| (one.id(), one.request_hash())).collect();
-            let existing = self.app.db.record_redelivery(&keys).await?;
-            self.app.metrics.redelivered(again.len() as u64);
+            let existing = self.parts.db.record_redelivery(&keys).await?;
+            self.parts.metrics.redelivered(again.len() as u64);
             let differing: Vec<_> = again
                 .into_iter()
                 .zip(&existing)
@@ -116,14 +118,14 @@ impl PartitionWorkers {
             let keys: Vec<_> = keys.collect();
             if !keys.is_empty() {
                 // Redis may have kept the later request: the row's is the first.
-                self.app.cache.correct(&keys).await;
+                self.parts.cache.correct(&keys).await;
             }
             conflicts.extend(differing.into_iter().map(|(taken, _)| conflicting(feed, taken)));
         }
         let poison: Vec<_> = read.poison.iter().chain(&refused).chain(&conflicts).collect();
         if !poison.is_empty() {
             tracing::warn!(topic = %feed.topic, partition = feed.partition, count = poison.len(), "Messages cannot be handled; they are kept as dead letters.");
-            self.app.db.insert_dead_letters(&poison).await?;
+            self.parts.db.insert_dead_letters(&poison).await?;
         }
         Ok(())
     }
@@ -137,8 +139,8 @@ impl PartitionWorkers {
         mut ready: Option<Ready<'_>>,
     ) -> Result<(Vec<&'a Taken<'a>>, Vec<Undecodable<'a>>), DbError> {
         let (mut repeated, mut refused) = (Vec::new(), Vec::new());
-        let mut parts = vec![fresh];
-        while let Some(part) = parts.pop() {
+        let mut pending = vec![fresh];
+        while let Some(part) = pending.pop() {
             if part.is_empty() {
                 continue;
             }
@@ -151,7 +153,7 @@ impl PartitionWorkers {
                 Ok(new) => repeated.extend(part.iter().filter(|(_, one)| !new.contains(&one.id()))),
                 Err(cause) if cause.is_data() && part.len() > 1 => {
                     let (first, second) = part.split_at(part.len() / 2);
-                    parts.extend([second, first]);
+                    pending.extend([second, first]);
                 }
                 Err(cause) if cause.is_data() => {
                     let letter = |(message, _): &Taken<'a>| undecodable(feed, message, cause.to_string());
@@ -165,10 +167,10 @@ impl PartitionWorkers {
 
     /// Decides what becomes of new notifications.
     async fn prepare<'a>(&self, part: &'a [Taken<'a>]) -> Result<Ready<'a>, DbError> {
-        let app = &self.app;
+        let parts = &self.parts;
         let since = Instant::now();
         let users = part.iter().map(|(_, one)| (one.tenant_id(), one.user_id()));
-        let preferences = app.cache.recipients(&app.db, users).await?;
+        let preferences = parts.cache.recipients(&parts.db, users).await?;
         let now = Timestamp::now();
         let mut capacity = HashMap::new();
         let rows = part.iter().map(|(_, one)| {
@@ -178,13 +180,13 @@ impl PartitionWorkers {
                 preferences.get(&recipient_key(one.tenant_id(), one.user_id()))
             };
             let recipient = recipient.map(AsRef::as_ref);
-            let settings = &app.config.worker;
+            let settings = &parts.config.worker;
             one.row(match decision::first(one, recipient, &self.providers, settings, now) {
                 First::Settled(state) => state,
                 First::Deliver => self.hold(one, &mut capacity),
             })
         });
-        let rows = Insertion::new(rows.collect(), app.config.worker.lease);
+        let rows = Insertion::new(rows.collect(), parts.config.worker.lease);
         Ok(Ready { rows, since })
     }
 
@@ -194,23 +196,23 @@ impl PartitionWorkers {
         part: &[Taken<'_>],
         rows: &mut Insertion<'_>,
     ) -> Result<HashSet<Uuid>, DbError> {
-        let app = &self.app;
+        let parts = &self.parts;
         let claimed = Instant::now();
         let traces: Vec<_> = part
             .iter()
             .map(|(message, _)| trace::consumed(message.traceparent.as_deref()?, "process notifications"))
             .collect();
-        let stored = app.db.store(rows);
+        let stored = parts.db.store(rows);
         let new: HashSet<Uuid> = trace::step_in_all(&traces, "store", stored).await?.into_iter().collect();
         let rows = rows.rows();
         self.hand_on(part, rows, &new, &traces, claimed);
-        recorder::count(app, rows.iter().filter(|row| new.contains(&row.id)).map(ending));
+        recorder::count(parts, rows.iter().filter(|row| new.contains(&row.id)).map(ending));
         let copied: Vec<_> =
             part.iter().filter(|(message, _)| message.copied).map(|(_, one)| one.id()).collect();
         if !copied.is_empty() {
             // The partition worker does not wait for Redis; the call is bounded in time.
-            let app = Arc::clone(app);
-            tokio::spawn(async move { app.cache.forget(&copied).await });
+            let parts = Arc::clone(parts);
+            tokio::spawn(async move { parts.cache.forget(&copied).await });
         }
         Ok(new)
     }

@@ -1,7 +1,7 @@
 //! Writes the ends of attempts, many in one statement, and tells metrics and caches.
 
-use crate::app::App;
 use crate::db::FinishedAttempt;
+use crate::parts::Parts;
 use jiff::Timestamp;
 use nsys_contract::event::Envelope;
 use nsys_contract::status::{Channel, NotificationType, Priority, Status};
@@ -31,7 +31,7 @@ pub(crate) struct Final {
 /// behind them the deliveries: an end is only lost with the process, and then its lease brings the row
 /// back.
 pub(crate) async fn run(
-    app: Arc<App>,
+    parts: Arc<Parts>,
     mut ended: mpsc::Receiver<(FinishedAttempt, Envelope)>,
     last: CancellationToken,
 ) {
@@ -46,7 +46,7 @@ pub(crate) async fn run(
             }
         }
         let (ends, envelopes): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
-        let changed = record(&app, &ends).await;
+        let changed = record(&parts, &ends).await;
         let took_effect = ends.iter().zip(&envelopes).filter(|(end, _)| changed.contains(&end.id));
         let finals = took_effect.map(|(end, envelope)| Final {
             channel: envelope.channel,
@@ -55,15 +55,15 @@ pub(crate) async fn run(
             status: end.state.status,
             accepted_ms: envelope.timestamp,
         });
-        count(&app, finals);
-        app.cache.forget(&ends.iter().map(|end| end.id).collect::<Vec<_>>()).await;
+        count(&parts, finals);
+        parts.cache.forget(&ends.iter().map(|end| end.id).collect::<Vec<_>>()).await;
     }
 }
 
-async fn record(app: &App, ends: &[FinishedAttempt]) -> Vec<Uuid> {
+async fn record(parts: &Parts, ends: &[FinishedAttempt]) -> Vec<Uuid> {
     let mut backoff = Duration::from_millis(50);
     loop {
-        match app.db.finish(ends).await {
+        match parts.db.finish(ends).await {
             Ok(changed) => return changed,
             Err(cause) if cause.is_data() => {
                 // Their lease brings them back; that is better than holding up the others for ever.
@@ -80,7 +80,7 @@ async fn record(app: &App, ends: &[FinishedAttempt]) -> Vec<Uuid> {
 }
 
 /// Counts those that are final. Series are looked up once for all that share them.
-pub(crate) fn count(app: &App, finals: impl Iterator<Item = Final>) {
+pub(crate) fn count(parts: &Parts, finals: impl Iterator<Item = Final>) {
     let now_ms = Timestamp::now().as_millisecond();
     let mut alike: HashMap<_, Vec<Duration>> = HashMap::new();
     for one in finals.filter(|one| one.status.is_final()) {
@@ -88,6 +88,6 @@ pub(crate) fn count(app: &App, finals: impl Iterator<Item = Final>) {
         alike.entry((one.channel, one.kind, one.priority, one.status)).or_default().push(took);
     }
     for ((channel, kind, priority, status), took) in alike {
-        app.metrics.finished(channel, kind, priority, status, &took);
+        parts.metrics.finished(channel, kind, priority, status, &took);
     }
 }

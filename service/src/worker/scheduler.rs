@@ -3,8 +3,8 @@
 
 use super::dispatcher::{Dispatcher, Job};
 use super::recorder::{self, Final};
-use crate::app::App;
 use crate::db::{ChannelCapacity, UnreadableClaim};
+use crate::parts::Parts;
 use nsys_contract::status::{Channel, Status};
 use std::sync::Arc;
 use std::time::Instant;
@@ -40,15 +40,15 @@ impl Reach {
 }
 
 /// Claims due rows, as many as there is capacity for, until `stopping`.
-pub(crate) async fn run(app: Arc<App>, dispatcher: Arc<Dispatcher>, stopping: CancellationToken) {
+pub(crate) async fn run(parts: Arc<Parts>, dispatcher: Arc<Dispatcher>, stopping: CancellationToken) {
     let mut reach = Reach::default();
     loop {
-        let more = claim(&app, &dispatcher, &mut reach).await;
+        let more = claim(&parts, &dispatcher, &mut reach).await;
         // What filled the capacity may not be all: look again as soon as there is capacity.
         let pause = if more {
-            app.config.worker.scheduler_interval / 10
+            parts.config.worker.scheduler_interval / 10
         } else {
-            app.config.worker.scheduler_interval
+            parts.config.worker.scheduler_interval
         };
         tokio::select! {
             () = stopping.cancelled() => return,
@@ -58,8 +58,8 @@ pub(crate) async fn run(app: Arc<App>, dispatcher: Arc<Dispatcher>, stopping: Ca
 }
 
 /// Claims once. Tells whether there may be more.
-async fn claim(app: &App, dispatcher: &Arc<Dispatcher>, reach: &mut Reach) -> bool {
-    let limit = app.config.worker.batch_size.max(1);
+async fn claim(parts: &Parts, dispatcher: &Arc<Dispatcher>, reach: &mut Reach) -> bool {
+    let limit = parts.config.worker.batch_size.max(1);
     let capacity = |channel: &Channel| {
         let (free, bytes) = (dispatcher.capacity(*channel), dispatcher.bytes_of_claim(*channel));
         let free = free.min(limit).min(reach.of(*channel));
@@ -70,9 +70,9 @@ async fn claim(app: &App, dispatcher: &Arc<Dispatcher>, reach: &mut Reach) -> bo
         return true;
     }
     let claimed_at = Instant::now();
-    match app.db.claim_due(&capacity, app.config.worker.lease).await {
+    match parts.db.claim_due(&capacity, parts.config.worker.lease).await {
         Ok(claims) => {
-            bury(app, &claims.poison).await;
+            bury(parts, &claims.poison).await;
             let mut fills = |capacity: &ChannelCapacity| {
                 let taken = claims.due.iter().filter(|one| one.envelope.channel == capacity.channel);
                 let (rows, bytes) = taken.fold((0, 0), |(rows, bytes), one| (rows + 1, bytes + one.bytes));
@@ -96,17 +96,17 @@ async fn claim(app: &App, dispatcher: &Arc<Dispatcher>, reach: &mut Reach) -> bo
 }
 
 /// Rows that cannot be read are dead letters, each by itself: nobody else waits for them.
-async fn bury(app: &App, poison: &[UnreadableClaim]) {
+async fn bury(parts: &Parts, poison: &[UnreadableClaim]) {
     for one in poison {
-        match app.db.bury(one.id, &one.error).await {
+        match parts.db.bury(one.id, &one.error).await {
             Ok(true) => {
                 tracing::error!(id = %one.id, error = %one.error, "A notification cannot be read; it is kept as a dead letter.");
                 let ended = one.about.map(|(channel, kind, priority, accepted_ms)| {
                     let status = Status::Failed;
                     Final { channel, kind, priority, status, accepted_ms }
                 });
-                recorder::count(app, ended.into_iter());
-                app.cache.forget(&[one.id]).await;
+                recorder::count(parts, ended.into_iter());
+                parts.cache.forget(&[one.id]).await;
             }
             // Somebody changed it meanwhile.
             Ok(false) => {}

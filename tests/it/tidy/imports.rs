@@ -1,13 +1,20 @@
-//! Which file of `src/` names which, read from the sources; comments and what only tests compile left out.
+//! Which file of a crate names which, read from the sources; comments and what only tests compile left out.
 
 use super::sources;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Each file by its module path, `clients::kafka` for `src/clients/kafka.rs`, with the files that it names.
+/// Each file of `src/` by its module path, `clients::kafka` for `src/clients/kafka.rs`, with the files that it
+/// names.
 pub(super) fn imports() -> BTreeMap<String, BTreeSet<String>> {
-    let module = |name: &str| name.trim_start_matches("src/").trim_end_matches(".rs").replace('/', "::");
+    imports_of("src")
+}
+
+/// The same for the sources of another crate.
+pub(super) fn imports_of(root: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let below = format!("{root}/");
+    let module = |name: &str| name.trim_start_matches(&below).trim_end_matches(".rs").replace('/', "::");
     let all: BTreeMap<String, String> =
-        sources("src").iter().map(|(name, text)| (module(name), without_tests(text))).collect();
+        sources(root).iter().map(|(name, text)| (module(name), without_tests(text))).collect();
     let is_compiled = |path: &str| match path.rsplit_once("::") {
         Some((parent, own)) => all[parent].contains(&format!("mod {own};")),
         None => path != "lib" && path != "main",
@@ -28,6 +35,26 @@ pub(super) fn top(path: &str) -> &str {
 pub(super) fn are_related(one: &str, other: &str) -> bool {
     let below = |child: &str, parent: &str| child.starts_with(&format!("{parent}::"));
     below(one, other) || below(other, one)
+}
+
+/// The files that import each other in a ring, and those that name one of them; a parent and its children are
+/// one.
+pub(super) fn in_rings(mut left: BTreeMap<String, BTreeSet<String>>) -> BTreeMap<String, BTreeSet<String>> {
+    for (from, named) in &mut left {
+        named.retain(|to| !are_related(from, to));
+    }
+    // A file that names none of those that are left is in no ring with them.
+    loop {
+        let free: Vec<String> =
+            left.iter().filter(|(_, named)| named.is_empty()).map(|(path, _)| path.clone()).collect();
+        if free.is_empty() {
+            return left;
+        }
+        left.retain(|path, _| !free.contains(path));
+        for named in left.values_mut() {
+            named.retain(|to| !free.contains(to));
+        }
+    }
 }
 
 /// The code without comments, and without items under `#[cfg(test)]`.

@@ -5,8 +5,8 @@ use super::super::error::Problem;
 use super::super::extract::{bytes, expect_type, read_json};
 use super::super::gate::Caller;
 use super::intake::{Intake, settled, write_result};
-use crate::app::App;
 use crate::domain::limit::Decision;
+use crate::http::App;
 use crate::telemetry::trace;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -47,7 +47,7 @@ pub(super) async fn create(
     {
         // Or it would be one short again after the wait.
         limit.refund(1);
-        app.metrics.shed("rate_limit");
+        app.parts.metrics.shed("rate_limit");
         return Err(Problem::too_many("the caller sends too many notifications", wait));
     }
     let intake = Intake::new(&app, &caller, trace::current_traceparent());

@@ -6,11 +6,11 @@ use super::super::extract::{Body, Id};
 use super::super::gate::Caller;
 use super::read::owned;
 use super::{Tagged, etag, tagged};
-use crate::app::App;
 use crate::auth::Principal;
 use crate::db::{Change, DbError};
 use crate::domain::view::NotificationView;
 use crate::domain::{Violation, payload};
+use crate::http::App;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::IF_MATCH;
@@ -25,7 +25,7 @@ pub(super) async fn cancel(
     id: Id,
 ) -> Result<Tagged, Problem> {
     let view = owned(&app, &caller, &id).await?;
-    let change = app.db.cancel(view.id(), &by(&caller)).await;
+    let change = app.parts.db.cancel(view.id(), &by(&caller)).await;
     let changed = settle(&app, &view, "cancelled", change).await?;
     audit(&app, &caller, "notification.cancel", &id.0, serde_json::json!({})).await;
     Ok(tagged(&changed))
@@ -40,12 +40,12 @@ pub(super) async fn reschedule(
 ) -> Result<Tagged, Problem> {
     let view = owned(&app, &caller, &id).await?;
     let before = view.notification().map_err(|cause| Problem::internal(cause.to_string()))?;
-    let wrong = violations(&wanted, &before, app.config.limits.max_payload_bytes, Timestamp::now());
+    let wrong = violations(&wanted, &before, app.parts.config.limits.max_payload_bytes, Timestamp::now());
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));
     }
     let seen = seen(&headers)?;
-    let change = app.db.reschedule(view.id(), &wanted, seen, &by(&caller)).await;
+    let change = app.parts.db.reschedule(view.id(), &wanted, seen, &by(&caller)).await;
     let changed = settle(&app, &view, "rescheduled", change).await?;
     Ok(tagged(&changed))
 }
@@ -56,7 +56,7 @@ pub(super) async fn retry(
     id: Id,
 ) -> Result<(StatusCode, Tagged), Problem> {
     let view = owned(&app, &caller, &id).await?;
-    let change = app.db.retry(view.id(), &by(&caller)).await;
+    let change = app.parts.db.retry(view.id(), &by(&caller)).await;
     let changed = settle(&app, &view, "tried again", change).await?;
     audit(&app, &caller, "notification.retry", &id.0, serde_json::json!({})).await;
     Ok((StatusCode::ACCEPTED, tagged(&changed)))
@@ -68,7 +68,7 @@ pub(super) async fn events(
     id: Id,
 ) -> Result<Json<EventList>, Problem> {
     let view = owned(&app, &caller, &id).await?;
-    Ok(Json(EventList { data: app.db.list_events(view.id()).await? }))
+    Ok(Json(EventList { data: app.parts.db.list_events(view.id()).await? }))
 }
 
 pub(super) async fn attempts(
@@ -77,7 +77,7 @@ pub(super) async fn attempts(
     id: Id,
 ) -> Result<Json<AttemptList>, Problem> {
     let view = owned(&app, &caller, &id).await?;
-    Ok(Json(AttemptList { data: app.db.list_attempts(view.id()).await? }))
+    Ok(Json(AttemptList { data: app.parts.db.list_attempts(view.id()).await? }))
 }
 
 fn by(caller: &Principal) -> String {
@@ -93,13 +93,13 @@ async fn settle(
 ) -> Result<NotificationView, Problem> {
     match change? {
         Change::Made(changed) => {
-            app.cache.forget(&[view.id()]).await;
+            app.parts.cache.forget(&[view.id()]).await;
             Ok(NotificationView::new(&changed))
         }
         // It is accepted, or `owned` had not found it; its row comes with the next batch.
         Change::Absent => Err(Problem::unavailable("the notification is not stored yet")),
         Change::WrongState(status) => {
-            app.cache.forget(&[view.id()]).await;
+            app.parts.cache.forget(&[view.id()]).await;
             Err(Problem::conflict(format!("a notification that is {status} cannot be {what}")))
         }
         Change::Stale(changed_at) => Err(Problem::new(

@@ -5,12 +5,12 @@ use super::super::error::Problem;
 use super::super::extract::{bytes, expect_type, read_json};
 use super::super::gate::Caller;
 use super::intake;
-use crate::app::App;
+use super::lookup::{self, Found};
 use crate::domain::draft::{Accepted, Draft};
 use crate::domain::identity::Identity;
 use crate::domain::view::NotificationView;
-use crate::idempotency::{self, Claim, KeyVerdict, Known, Underway};
-use crate::lookup::{self, Found};
+use crate::http::App;
+use crate::http::idempotency::{self, Claim, KeyVerdict, Known, Underway};
 use crate::queue::{Receipt, SendError, published};
 use crate::telemetry::trace;
 use axum::extract::{Request, State};
@@ -49,13 +49,13 @@ async fn plain(app: &Arc<App>, draft: Draft<'_>, answers_first: bool) -> Result<
     let accepted = intake::prepare(app, draft, now_ms()).await?;
     if answers_first {
         let parent = trace::current_traceparent();
-        let sent = app.producer.enqueue(&accepted, parent.as_deref(), false);
+        let sent = app.parts.producer.enqueue(&accepted, parent.as_deref(), false);
         sent.map_err(|cause| intake::not_sent(app, &cause))?;
         return Ok(accepted_async(&accepted));
     }
-    app.producer.send(&accepted).await.map_err(|cause| intake::not_sent(app, &cause))?;
+    app.parts.producer.send(&accepted).await.map_err(|cause| intake::not_sent(app, &cause))?;
     let view = Arc::new(NotificationView::new(&accepted.view()));
-    app.cache.remember(&view, None).await;
+    app.parts.cache.remember(&view, None).await;
     Ok(respond(StatusCode::CREATED, &view))
 }
 
@@ -67,9 +67,9 @@ async fn keyed(
     answers_first: bool,
 ) -> Result<Response, Problem> {
     let (id, request_hash) = (identity.id, identity.request_hash.clone());
-    let known = idempotency::look_up(app, vec![identity]).await.pop();
+    let known = idempotency::look_up(&app.parts, &app.stored_requests, vec![identity]).await.pop();
     let verdict = known.as_ref().map_or(KeyVerdict::Accept, |known| known.judge(&draft, &request_hash));
-    app.metrics.idempotency(verdict.outcome());
+    app.parts.metrics.idempotency(verdict.outcome());
     let repeats = matches!(verdict, KeyVerdict::Repeat(_));
     match verdict {
         KeyVerdict::Accept => {}
@@ -91,7 +91,7 @@ async fn keyed(
     };
     let sent = async {
         let accepted = intake::prepare(app, draft, now_ms()).await?;
-        let receipt = app.producer.enqueue(&accepted, trace::current_traceparent().as_deref(), true);
+        let receipt = app.parts.producer.enqueue(&accepted, trace::current_traceparent().as_deref(), true);
         Ok((accepted, receipt.map_err(|cause| intake::not_sent(app, &cause))?))
     };
     let (accepted, receipt) = match sent.await {
@@ -101,7 +101,7 @@ async fn keyed(
             return Err(Problem::unavailable("the first request with this key is not stored yet"));
         }
         Err(problem) => {
-            idempotency::release(app, claim.into_iter().collect()).await;
+            idempotency::release(&app.parts, claim.into_iter().collect()).await;
             return Err(problem);
         }
     };
@@ -129,8 +129,11 @@ fn on_log(
     let underway = Underway::new(claim, receipt, hash);
     async move {
         let mut underway = underway;
-        underway.delivered(&app).await?;
-        app.cache.remember(&view, claimed.as_ref().map(|(key, hash)| (key.as_str(), hash.as_str()))).await;
+        underway.delivered(&app.parts).await?;
+        app.parts
+            .cache
+            .remember(&view, claimed.as_ref().map(|(key, hash)| (key.as_str(), hash.as_str())))
+            .await;
         underway.settled();
         Ok(())
     }

@@ -5,9 +5,9 @@ use super::super::error::Problem;
 use super::super::extract::Query;
 use super::super::gate::Caller;
 use super::super::session::Session;
-use crate::app::App;
 use crate::db::{EventFilter, Happened, StretchLimit};
-use crate::follow::Page;
+use crate::http::App;
+use crate::http::app::follower::Page;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -49,7 +49,7 @@ pub(super) async fn follow(
         .transpose()
         .map_err(|_| Problem::bad_request("Last-Event-ID is not the id of an event"))?;
     let pages = app.follower.subscribe().ok_or_else(|| {
-        app.metrics.shed("followers");
+        app.parts.metrics.shed("followers");
         Problem::overloaded("too many clients follow events")
     })?;
     let hello = futures::stream::once(async { Ok::<_, Infallible>(Event::default().retry(RECONNECT)) });
@@ -111,7 +111,7 @@ impl Following {
 
     /// Reads one piece of what lies between; the next page brings on the next piece.
     async fn catch_up(&mut self, after: i64, upto: i64) -> Option<()> {
-        let read = self.app.db.list_status_events(after, upto, Some(&self.filter), CATCH_UP).await;
+        let read = self.app.parts.db.list_status_events(after, upto, Some(&self.filter), CATCH_UP).await;
         let read = read.inspect_err(|cause| tracing::warn!(%cause, "Events cannot be read.")).ok()?;
         self.last = Some(read.more_after.unwrap_or(upto));
         self.ready = read.events.into_iter();

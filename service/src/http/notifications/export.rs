@@ -5,9 +5,9 @@ use super::super::endpoint::NDJSON;
 use super::super::error::Problem;
 use super::super::extract::Query;
 use super::super::gate::Caller;
-use crate::app::App;
 use crate::db::{ExportFilter, Read};
 use crate::domain::csv;
+use crate::http::App;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -39,7 +39,7 @@ pub(super) async fn export(
         ExportFormat::Csv => (CSV, "attachment; filename=\"notifications.csv\""),
     };
     // The first page before the head of the answer: a database that is away is told as an error.
-    let first = app.db.export_page(&filter, Uuid::nil(), PAGE).await?;
+    let first = app.parts.db.export_page(&filter, Uuid::nil(), PAGE).await?;
     let state = Some(Exported { app, filter, format: query.format, begun: false, page: Some(first) });
     let pages = futures::stream::unfold(state, |state| async move { state?.next().await });
     Ok(([(CONTENT_TYPE, kind), (CONTENT_DISPOSITION, name)], Body::from_stream(pages)).into_response())
@@ -68,7 +68,7 @@ impl Exported {
             }
             // An unreadable row's id is that of its row: it was selected by it.
             let last = last.as_ref().map_or_else(|row| row.id.parse().unwrap_or_default(), |view| view.id);
-            match self.app.db.export_page(&self.filter, last, PAGE).await {
+            match self.app.parts.db.export_page(&self.filter, last, PAGE).await {
                 Ok(next) => self.page = Some(next),
                 Err(cause) => {
                     tracing::warn!(%cause, "An export broke off.");

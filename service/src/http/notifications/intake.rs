@@ -3,15 +3,15 @@
 use super::super::admin::tenant_of;
 use super::super::error::Problem;
 use super::super::extract::read_json;
-use crate::app::App;
 use crate::auth::Principal;
 use crate::domain::Violation;
 use crate::domain::draft::{Accepted, Draft};
 use crate::domain::identity::Identity;
 use crate::domain::template::name_fits;
-use crate::idempotency::{self, KeyVerdict, Known, Underway};
+use crate::http::App;
+use crate::http::app::template_cache::FillError;
+use crate::http::idempotency::{self, KeyVerdict, Known, Underway};
 use crate::queue::{Receipt, SendError};
-use crate::templates::FillError;
 use axum::http::StatusCode;
 use nsys_contract::api::ItemResult;
 use serde_json::{Map, Value};
@@ -27,7 +27,7 @@ const FULL_PAUSE: Duration = Duration::from_millis(2);
 /// Finds out whose a draft is. Comes before its idempotency key is looked at: keys are scoped by tenant.
 pub(super) fn assign_tenant(app: &App, caller: &Principal, draft: &mut Draft<'_>) -> Result<(), Problem> {
     if let Some(excess) = app.ingestion.excess() {
-        app.metrics.shed(excess.as_str());
+        app.parts.metrics.shed(excess.as_str());
         return Err(Problem::overloaded(excess.detail()));
     }
     match &draft.tenant_id {
@@ -49,7 +49,7 @@ pub(super) async fn prepare<'a>(app: &App, draft: Draft<'a>, now_ms: i64) -> Res
         Some(id) => Some(Box::pin(render(app, id, &draft)).await?),
         None => None,
     };
-    draft.accept(rendered, app.config.limits.max_payload_bytes, now_ms).map_err(Problem::invalid)
+    draft.accept(rendered, app.parts.config.limits.max_payload_bytes, now_ms).map_err(Problem::invalid)
 }
 
 async fn render(app: &App, id: &str, draft: &Draft<'_>) -> Result<Map<String, Value>, Problem> {
@@ -59,8 +59,8 @@ async fn render(app: &App, id: &str, draft: &Draft<'_>) -> Result<Map<String, Va
         // No template is called that, and the answer does not repeat a name of any length.
         return Err(Problem::field("/templateId", "is no name of a template"));
     }
-    let max_bytes = app.config.limits.max_payload_bytes;
-    let filled = app.templates.fill(&app.db, draft.tenant_id.as_deref(), id, data, max_bytes).await;
+    let max_bytes = app.parts.config.limits.max_payload_bytes;
+    let filled = app.templates.fill(&app.parts.db, draft.tenant_id.as_deref(), id, data, max_bytes).await;
     match filled {
         Ok(Some((channel, mut payload))) if channel == draft.channel => {
             // The caller's own fields win.
@@ -92,7 +92,7 @@ impl From<FillError> for Problem {
 /// The answer to a message that the log did not take.
 pub(super) fn not_sent(app: &App, cause: &SendError) -> Problem {
     if matches!(cause, SendError::Full) {
-        app.metrics.shed("queue_full");
+        app.parts.metrics.shed("queue_full");
         return Problem::overloaded("too many notifications wait for the log");
     }
     if matches!(cause, SendError::TooLarge) {
@@ -182,7 +182,9 @@ impl<'r> Intake<'r> {
         }
         let identities: Vec<_> = first.into_values().collect();
         let ids: Vec<_> = identities.iter().map(|identity| identity.id).collect();
-        ids.into_iter().zip(Box::pin(idempotency::look_up(self.app, identities)).await).collect()
+        ids.into_iter()
+            .zip(Box::pin(idempotency::look_up(&self.app.parts, &self.app.stored_requests, identities)).await)
+            .collect()
     }
 
     async fn send_one(&self, item: Item<'_>, keys: &mut Keys) -> Result<Pending, Problem> {
@@ -190,7 +192,7 @@ impl<'r> Intake<'r> {
         let known = identity.as_ref().zip(identity.as_ref().and_then(|identity| keys.get(&identity.id)));
         if let Some((identity, known)) = known {
             let verdict = known.judge(&draft, &identity.request_hash);
-            self.app.metrics.idempotency(verdict.outcome());
+            self.app.parts.metrics.idempotency(verdict.outcome());
             match verdict {
                 KeyVerdict::Repeat(_) => return Ok(Pending::Repeated(identity.id)),
                 KeyVerdict::Mismatch => return Err(mismatch()),
@@ -213,9 +215,9 @@ impl<'r> Intake<'r> {
     }
 
     async fn enqueue(&self, accepted: &Accepted<'_>) -> Result<Receipt, SendError> {
-        let deadline = tokio::time::Instant::now() + self.app.config.kafka.message_timeout;
+        let deadline = tokio::time::Instant::now() + self.app.parts.config.kafka.message_timeout;
         loop {
-            match self.app.producer.enqueue(accepted, self.parent.as_deref(), false) {
+            match self.app.parts.producer.enqueue(accepted, self.parent.as_deref(), false) {
                 Err(SendError::Full) if tokio::time::Instant::now() < deadline => {
                     tokio::time::sleep(FULL_PAUSE).await;
                 }
@@ -231,7 +233,7 @@ async fn free(app: &App, keys: Keys) {
         Known::Free(claim) => Some(claim),
         _ => None,
     });
-    idempotency::release(app, free.collect()).await;
+    idempotency::release(&app.parts, free.collect()).await;
 }
 
 /// Waits until the log has what was sent, and keeps its keys.
@@ -240,9 +242,9 @@ pub(super) async fn settled(app: &App, pending: Vec<Pending>) -> Vec<IntakeOutco
     let mut delivered = Vec::new();
     for one in pending {
         let (id, outcome) = match one {
-            Pending::Sent(id, receipt) => (id, receipt.delivered(&app.producer).await),
+            Pending::Sent(id, receipt) => (id, receipt.delivered(&app.parts.producer).await),
             Pending::Claimed(id, mut underway) => {
-                let outcome = underway.delivered(app).await;
+                let outcome = underway.delivered(&app.parts).await;
                 if outcome.is_ok() {
                     delivered.push(underway);
                 }
@@ -257,7 +259,7 @@ pub(super) async fn settled(app: &App, pending: Vec<Pending>) -> Vec<IntakeOutco
         outcomes.push(outcome.map(|()| id).map_err(|cause| not_sent(app, &cause)));
     }
     if !delivered.is_empty() {
-        Box::pin(idempotency::keep(app, delivered)).await;
+        Box::pin(idempotency::keep(&app.parts, delivered)).await;
     }
     outcomes
 }

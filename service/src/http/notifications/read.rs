@@ -4,12 +4,12 @@ use super::super::admin::{bad_cursor, narrowed, page};
 use super::super::error::Problem;
 use super::super::extract::{Id, Query};
 use super::super::gate::Caller;
+use super::lookup::{self, Found};
 use super::{Tagged, tagged};
-use crate::app::App;
 use crate::auth::Principal;
 use crate::db::{ListFilter, Read, parted};
 use crate::domain::view::NotificationView;
-use crate::lookup::{self, Found};
+use crate::http::App;
 use axum::Json;
 use axum::extract::State;
 use nsys_contract::api::{ListQuery, Notification, NotificationPage};
@@ -56,7 +56,7 @@ pub(super) async fn list(
         limit: limit + 1,
         skip: i64::from(query.skip.unwrap_or(0)),
     };
-    let (rows, next_cursor) = page::cut(app.db.list_notifications(&filter).await?, limit, cursor);
+    let (rows, next_cursor) = page::cut(app.parts.db.list_notifications(&filter).await?, limit, cursor);
     let (data, unreadable) = parted(rows);
     Ok(Json(NotificationPage { has_more: next_cursor.is_some(), data, next_cursor, unreadable }))
 }

@@ -9,10 +9,10 @@ use super::super::extract::expect_type;
 use super::super::gate::Caller;
 use super::super::session::Session;
 use super::intake::{Intake, Pending, settled, too_large, write_result};
-use crate::app::App;
 use crate::auth::Principal;
 use crate::domain::limit::Decision;
 use crate::domain::lines::Lines;
+use crate::http::App;
 use crate::telemetry::trace;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -116,7 +116,7 @@ async fn read(
 
 /// Longest line, in bytes.
 fn max_line(app: &App) -> usize {
-    app.config.limits.max_payload_bytes.saturating_add(LINE_BYTES)
+    app.parts.config.limits.max_payload_bytes.saturating_add(LINE_BYTES)
 }
 
 /// Sends the whole lines that are there, up to a group; `None` when there are none.

@@ -1,10 +1,10 @@
 //! Finds a notification that was acknowledged, wherever it is by now: in this process, in Redis, in
 //! PostgreSQL, or still on the log.
 
-use crate::app::App;
 use crate::cache::Lookup;
 use crate::db::DbError;
 use crate::domain::view::NotificationView;
+use crate::http::App;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -22,10 +22,10 @@ pub(crate) enum Found {
 /// Finds a notification. "No" is only said when everything accepted before is stored: with Redis gone
 /// an id may be known to nobody but the log.
 pub(crate) async fn notification(app: &App, id: Uuid) -> Result<Found, DbError> {
-    if let Some(held) = app.cache.held(id).await {
+    if let Some(held) = app.parts.cache.held(id).await {
         return Ok(Found::Yes(held));
     }
-    if app.cache.is_absent(id) {
+    if app.parts.cache.is_absent(id) {
         return Ok(Found::No);
     }
     if let Some(read) = read(app, id).await? {
@@ -37,7 +37,7 @@ pub(crate) async fn notification(app: &App, id: Uuid) -> Result<Found, DbError> 
     match Box::pin(stored(app, id)).await? {
         Some(row) => Ok(Found::Yes(Arc::new(row))),
         None => {
-            app.cache.note_absent(id);
+            app.parts.cache.note_absent(id);
             Ok(Found::No)
         }
     }
@@ -45,8 +45,8 @@ pub(crate) async fn notification(app: &App, id: Uuid) -> Result<Found, DbError> 
 
 /// What Redis and table say, without waiting for the log.
 async fn read(app: &App, id: Uuid) -> Result<Option<Arc<NotificationView>>, DbError> {
-    let read = Box::pin(app.cache.notification::<DbError>(id, stored(app, id))).await;
-    let recent = || app.cache.acknowledged(id);
+    let read = Box::pin(app.parts.cache.notification::<DbError>(id, stored(app, id))).await;
+    let recent = || app.parts.cache.acknowledged(id);
     match read {
         Ok(found) => Ok(found.or_else(recent)),
         Err(failure) => match &*failure {
@@ -59,5 +59,5 @@ async fn read(app: &App, id: Uuid) -> Result<Option<Arc<NotificationView>>, DbEr
 
 /// What the table says.
 async fn stored(app: &App, id: Uuid) -> Result<Option<NotificationView>, DbError> {
-    Ok(app.db.fetch_notification(id).await?.as_ref().map(NotificationView::new))
+    Ok(app.parts.db.fetch_notification(id).await?.as_ref().map(NotificationView::new))
 }

@@ -1,15 +1,17 @@
 //! Whether everything that was accepted is stored: the question behind every honest 404, and behind
 //! refusing more while too much waits.
 
-use crate::app::App;
+use super::position::{OffsetReader, PartitionPosition};
+use super::retention::TopicSettings;
+use super::sizes::Sizes;
 use crate::domain::backlog::{self, Excess, Waiting};
-use crate::queue::{OffsetReader, PartitionPosition, Sizes, TopicSettings};
 use crate::telemetry::Metrics;
-use nsys_contract::api::{LagReport, PartitionLag};
+use nsys_contract::api::LagReport;
 use nsys_contract::config::{Kafka, Limits};
+use nsys_contract::lag::PartitionLag;
 use nsys_contract::topics::{self, TopicRetention};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -96,12 +98,10 @@ impl Ingestion {
         let positions = self.offsets.positions(None).await?;
         let partitions: Vec<_> = positions
             .into_iter()
-            .map(|position| PartitionLag {
-                topic: topics::NOTIFICATIONS.to_owned(),
-                partition: position.partition,
-                committed: position.committed,
-                end: position.end,
-                lag: (position.end - position.committed.unwrap_or(0)).max(0),
+            .map(|one| {
+                // Commits are read after the ends: one that lies beyond has got further meanwhile.
+                let end = one.committed.map_or(one.end, |committed| one.end.max(committed));
+                PartitionLag::new(topics::NOTIFICATIONS, one.partition, one.committed, one.begin, end)
             })
             .collect();
         let total = partitions.iter().map(|partition| partition.lag).sum();
@@ -150,6 +150,28 @@ impl Ingestion {
         self.change(|state| (state.risks, state.kept) = (Some(risks), kept));
     }
 
+    /// Watches the backlog and the settings of the topics until `stopping`; `sizes` are those of the producer.
+    pub(crate) async fn watch(
+        &self,
+        limits: &Limits,
+        sizes: &Sizes,
+        metrics: &Metrics,
+        stopping: &CancellationToken,
+    ) {
+        let mut read = Instant::now();
+        while !stopping.is_cancelled() {
+            if read.elapsed() >= SETTINGS_INTERVAL {
+                self.read_settings(metrics).await;
+                read = Instant::now();
+            }
+            self.poll(limits, sizes).await;
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = tokio::time::sleep(BACKLOG_INTERVAL) => {}
+            }
+        }
+    }
+
     /// Looks at what waits, and decides whether more is taken.
     async fn poll(&self, limits: &Limits, sizes: &Sizes) {
         let kept = self.state().kept.unwrap_or_default();
@@ -194,21 +216,4 @@ fn waiting(position: &PartitionPosition, sizes: &Sizes) -> Waiting {
     let messages = position.waiting();
     let bytes = sizes.mean(position.partition).map(|mean| mean.saturating_mul(messages));
     Waiting { messages, bytes, is_old: position.is_old() }
-}
-
-/// Looks at the backlog until `stopping`.
-pub(crate) async fn watch(app: Arc<App>, stopping: CancellationToken) {
-    let ingestion = &app.ingestion;
-    let mut read = Instant::now();
-    while !stopping.is_cancelled() {
-        if read.elapsed() >= SETTINGS_INTERVAL {
-            ingestion.read_settings(&app.metrics).await;
-            read = Instant::now();
-        }
-        ingestion.poll(&app.config.limits, app.producer.sizes()).await;
-        tokio::select! {
-            () = stopping.cancelled() => {}
-            () = tokio::time::sleep(BACKLOG_INTERVAL) => {}
-        }
-    }
 }

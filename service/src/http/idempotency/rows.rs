@@ -2,8 +2,8 @@
 //!
 //! The wait is bounded. A database that is away must not keep anybody from being accepted.
 
-use crate::app::App;
 use crate::domain::identity::StoredRequest;
+use crate::parts::Parts;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -54,43 +54,43 @@ impl StoredRequests {
         gathering.asking = count > 0;
         gathering.waiting.drain(..count).collect()
     }
-}
 
-/// The rows of these ids, at most half of [`MAX_KEYS`]; `None` when the table does not answer in time.
-pub(super) async fn fetch(app: &Arc<App>, ids: Vec<Uuid>) -> Option<Rows> {
-    let (answer, rows) = oneshot::channel();
-    let is_first = {
-        let mut gathering = app.stored_requests.gathering();
-        gathering.waiting.push(Question { ids, answer });
-        !std::mem::replace(&mut gathering.asking, true)
-    };
-    if is_first {
-        // A task of its own: the others must not depend on this caller's staying.
-        tokio::spawn(ask(Arc::clone(app)));
-    }
-    tokio::time::timeout(TIMEOUT, rows).await.ok()?.ok()
-}
-
-/// Asks until nobody waits.
-async fn ask(app: Arc<App>) {
-    loop {
-        let questions = app.stored_requests.next();
-        if questions.is_empty() {
-            return;
+    /// The rows of these ids, at most half of [`MAX_KEYS`]; `None` when the table does not answer in time.
+    pub(super) async fn fetch(self: &Arc<Self>, parts: &Arc<Parts>, ids: Vec<Uuid>) -> Option<Rows> {
+        let (answer, rows) = oneshot::channel();
+        let is_first = {
+            let mut gathering = self.gathering();
+            gathering.waiting.push(Question { ids, answer });
+            !std::mem::replace(&mut gathering.asking, true)
+        };
+        if is_first {
+            // A task of its own: the others must not depend on this caller's staying.
+            tokio::spawn(Arc::clone(self).ask(Arc::clone(parts)));
         }
-        let ids: Vec<_> = questions.iter().flat_map(|question| question.ids.iter().copied()).collect();
-        match tokio::time::timeout(TIMEOUT, app.db.fetch_requests(&ids)).await {
-            Ok(Ok(rows)) => {
-                let rows = Arc::new(rows);
-                for Question { answer, .. } in questions {
-                    // Whoever gave up does not listen any more.
-                    let _ = answer.send(Arc::clone(&rows));
+        tokio::time::timeout(TIMEOUT, rows).await.ok()?.ok()
+    }
+
+    /// Asks until nobody waits.
+    async fn ask(self: Arc<Self>, parts: Arc<Parts>) {
+        loop {
+            let questions = self.next();
+            if questions.is_empty() {
+                return;
+            }
+            let ids: Vec<_> = questions.iter().flat_map(|question| question.ids.iter().copied()).collect();
+            match tokio::time::timeout(TIMEOUT, parts.db.fetch_requests(&ids)).await {
+                Ok(Ok(rows)) => {
+                    let rows = Arc::new(rows);
+                    for Question { answer, .. } in questions {
+                        // Whoever gave up does not listen any more.
+                        let _ = answer.send(Arc::clone(&rows));
+                    }
                 }
+                Ok(Err(cause)) => {
+                    tracing::warn!(%cause, keys = ids.len(), "Idempotency keys cannot be looked up.");
+                }
+                Err(_) => tracing::warn!(keys = ids.len(), "Idempotency keys cannot be looked up in time."),
             }
-            Ok(Err(cause)) => {
-                tracing::warn!(%cause, keys = ids.len(), "Idempotency keys cannot be looked up.");
-            }
-            Err(_) => tracing::warn!(keys = ids.len(), "Idempotency keys cannot be looked up in time."),
         }
     }
 }

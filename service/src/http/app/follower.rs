@@ -3,8 +3,7 @@
 //! One reader asks the database, and only while somebody listens; clients get whole pages and filter
 //! them themselves.
 
-use crate::app::App;
-use crate::db::{Happened, StretchLimit};
+use crate::db::{Db, DbError, Happened, StretchLimit};
 use crate::domain::watermark::Watermark;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How often new events are looked for.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// A transaction that writes events is waited for as long as so many of its statements may take.
+/// Statements of a transaction that are waited for.
 const HOLD_STATEMENTS: u32 = 2;
 /// Events of one page, and bytes of their texts.
 const PAGE: StretchLimit = StretchLimit { events: 2_000, bytes: 4 << 20 };
@@ -43,36 +42,37 @@ impl Follower {
     pub(crate) fn subscribe(&self) -> Option<broadcast::Receiver<Arc<Page>>> {
         (self.0.receiver_count() < MAX_CLIENTS).then(|| self.0.subscribe())
     }
-}
 
-/// Reads events until told to stop.
-pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
-    let mut reader =
-        Reader { watermark: Watermark::new(HOLD_STATEMENTS * app.config.db.statement_timeout), last: None };
-    while !stopping.is_cancelled() {
-        if app.follower.0.receiver_count() == 0 {
-            reader.last = None;
-        } else {
-            match reader.page(&app).await {
-                Ok(Some((page, full))) => {
-                    // Nobody listens any more when this fails.
-                    let _ = app.follower.0.send(Arc::new(page));
-                    if full {
-                        continue;
+    /// Reads events and passes them on until `stopping`. A transaction that writes events is waited for as
+    /// long as two of its statements may take, each up to `statement_timeout`.
+    pub(crate) async fn run(&self, db: &Db, statement_timeout: Duration, stopping: &CancellationToken) {
+        let mut reader =
+            Reader { watermark: Watermark::new(HOLD_STATEMENTS * statement_timeout), last: None };
+        while !stopping.is_cancelled() {
+            if self.0.receiver_count() == 0 {
+                reader.last = None;
+            } else {
+                match reader.page(db).await {
+                    Ok(Some((page, full))) => {
+                        // Nobody listens any more when this fails.
+                        let _ = self.0.send(Arc::new(page));
+                        if full {
+                            continue;
+                        }
                     }
+                    Ok(None) => {}
+                    Err(cause) => tracing::warn!(%cause, "Events cannot be read; trying again."),
                 }
-                Ok(None) => {}
-                Err(cause) => tracing::warn!(%cause, "Events cannot be read; trying again."),
+            }
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
         }
-        tokio::select! {
-            () = stopping.cancelled() => {}
-            () = tokio::time::sleep(POLL_INTERVAL) => {}
-        }
+        // Clients see that this replica stops.
+        let last = reader.last.unwrap_or_default();
+        let _ = self.0.send(Arc::new(Page { after: last, last, events: Vec::new() }));
     }
-    // Clients see that this replica stops.
-    let last = reader.last.unwrap_or_default();
-    let _ = app.follower.0.send(Arc::new(Page { after: last, last, events: Vec::new() }));
 }
 
 struct Reader {
@@ -84,8 +84,8 @@ struct Reader {
 impl Reader {
     /// The next page, empty when nothing happened, and whether there is more; `None` before it is known
     /// where to begin.
-    async fn page(&mut self, app: &App) -> Result<Option<(Page, bool)>, crate::db::DbError> {
-        let safe = self.watermark.observe(app.db.event_moment().await?);
+    async fn page(&mut self, db: &Db) -> Result<Option<(Page, bool)>, DbError> {
+        let safe = self.watermark.observe(db.event_moment().await?);
         if safe == 0 {
             return Ok(None);
         }
@@ -93,7 +93,7 @@ impl Reader {
         let mut page = Page { after, last: safe.max(after), events: Vec::new() };
         let mut more = false;
         if safe > after {
-            let read = app.db.list_status_events(after, safe, None, PAGE).await?;
+            let read = db.list_status_events(after, safe, None, PAGE).await?;
             more = read.more_after.is_some();
             page.last = read.more_after.unwrap_or(page.last);
             page.events = read.events;

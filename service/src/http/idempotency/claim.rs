@@ -1,7 +1,7 @@
 //! A key while its request is in progress: given back or kept, whatever becomes of whoever asked.
 
-use crate::app::App;
 use crate::domain::identity::Identity;
+use crate::parts::Parts;
 use crate::queue::{Receipt, SendError};
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -9,12 +9,12 @@ use tokio::runtime::Handle;
 /// A key that is held for a request. Dropped before it is settled, it is given back.
 pub(crate) struct Claim {
     /// Gone once it is settled.
-    held: Option<(Arc<App>, Identity)>,
+    held: Option<(Arc<Parts>, Identity)>,
 }
 
 impl Claim {
-    pub(super) fn new(app: &Arc<App>, identity: Identity) -> Self {
-        Self { held: Some((Arc::clone(app), identity)) }
+    pub(super) fn new(parts: &Arc<Parts>, identity: Identity) -> Self {
+        Self { held: Some((Arc::clone(parts), identity)) }
     }
 
     /// Nothing is to be given back any more.
@@ -25,21 +25,21 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let Some((app, identity)) = self.held.take() else { return };
+        let Some((parts, identity)) = self.held.take() else { return };
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move { app.cache.release(&[identity]).await });
+            runtime.spawn(async move { parts.cache.release(&[identity]).await });
         }
     }
 }
 
 /// Gives keys back whose requests failed, before their callers are told.
-pub(crate) async fn release(app: &App, claims: Vec<Claim>) {
+pub(crate) async fn release(parts: &Parts, claims: Vec<Claim>) {
     let held = claims.iter().filter_map(|claim| claim.held.as_ref().map(|(_, identity)| identity.clone()));
     let held: Vec<_> = held.collect();
     if held.is_empty() {
         return;
     }
-    app.cache.release(&held).await;
+    parts.cache.release(&held).await;
     claims.into_iter().for_each(Claim::settled);
 }
 
@@ -64,12 +64,12 @@ impl Underway {
 
     /// Waits until the log has it; a failed one gives its key back. One that was delivered still has to
     /// be kept.
-    pub(crate) async fn delivered(&mut self, app: &App) -> Result<(), SendError> {
+    pub(crate) async fn delivered(&mut self, parts: &Parts) -> Result<(), SendError> {
         let Some(receipt) = &mut self.receipt else { return Ok(()) };
-        let outcome = receipt.outcome(&app.producer).await;
+        let outcome = receipt.outcome(&parts.producer).await;
         self.receipt = None;
         if outcome.is_err() {
-            release(app, self.claim.take().into_iter().collect()).await;
+            release(parts, self.claim.take().into_iter().collect()).await;
         }
         outcome
     }
@@ -97,24 +97,24 @@ impl Drop for Underway {
             claim.settled();
             return;
         }
-        let (Some((app, _)), Ok(runtime)) = (&claim.held, Handle::try_current()) else { return };
-        let app = Arc::clone(app);
+        let (Some((parts, _)), Ok(runtime)) = (&claim.held, Handle::try_current()) else { return };
+        let parts = Arc::clone(parts);
         let request_hash = std::mem::take(&mut self.request_hash);
         let mut rest = Self { claim: Some(claim), receipt: self.receipt.take(), request_hash, follows: true };
         runtime.spawn(async move {
-            if rest.delivered(&app).await.is_ok() {
-                keep(&app, vec![rest]).await;
+            if rest.delivered(&parts).await.is_ok() {
+                keep(&parts, vec![rest]).await;
             }
         });
     }
 }
 
 /// Keeps the keys of requests that were delivered, in one call, before their callers are told.
-pub(crate) async fn keep(app: &App, delivered: Vec<Underway>) {
+pub(crate) async fn keep(parts: &Parts, delivered: Vec<Underway>) {
     let kept: Vec<_> = delivered.iter().filter_map(Underway::acknowledged).collect();
     if kept.is_empty() {
         return;
     }
-    app.cache.keep(&kept).await;
+    parts.cache.keep(&kept).await;
     delivered.into_iter().for_each(Underway::settled);
 }

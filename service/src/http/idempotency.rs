@@ -11,10 +11,10 @@ mod rows;
 pub(crate) use claim::{Claim, Underway, keep, release};
 pub(crate) use rows::StoredRequests;
 
-use crate::app::App;
 use crate::cache::Record;
 use crate::domain::draft::Draft;
 use crate::domain::identity::{Identity, StoredRequest};
+use crate::parts::Parts;
 use nsys_contract::api::Notification;
 use std::sync::Arc;
 
@@ -71,15 +71,19 @@ impl KeyVerdict {
 }
 
 /// What is known of each of these keys; those that are free are claimed. Each key once.
-pub(crate) async fn look_up(app: &Arc<App>, requests: Vec<Identity>) -> Vec<Known> {
-    let records = app.cache.claim(&requests);
+pub(crate) async fn look_up(
+    parts: &Arc<Parts>,
+    stored_requests: &Arc<StoredRequests>,
+    requests: Vec<Identity>,
+) -> Vec<Known> {
+    let records = parts.cache.claim(&requests);
     // From here on nothing stays claimed when the caller goes away.
-    let claims: Vec<_> = requests.iter().map(|one| Claim::new(app, one.clone())).collect();
+    let claims: Vec<_> = requests.iter().map(|one| Claim::new(parts, one.clone())).collect();
     let records = records.await;
     let is_open = |record: &Record| matches!(record, Record::New | Record::Unknown);
     let open = requests.iter().zip(&records).filter(|(_, record)| is_open(record)).map(|(one, _)| one.id);
     let open: Vec<_> = open.collect();
-    let rows = if open.is_empty() { None } else { rows::fetch(app, open).await };
+    let rows = if open.is_empty() { None } else { stored_requests.fetch(parts, open).await };
     let mut stored = Vec::new();
     let mut known = Vec::with_capacity(requests.len());
     for ((one, record), claim) in requests.into_iter().zip(records).zip(claims) {
@@ -100,18 +104,18 @@ pub(crate) async fn look_up(app: &Arc<App>, requests: Vec<Identity>) -> Vec<Know
             }
         });
     }
-    remember(app, stored).await;
+    remember(parts, stored).await;
     known
 }
 
 /// Makes Redis say what the table knew, instead of the claims.
-async fn remember(app: &App, stored: Vec<(Claim, Identity, Arc<StoredRequest>)>) {
+async fn remember(parts: &Parts, stored: Vec<(Claim, Identity, Arc<StoredRequest>)>) {
     if stored.is_empty() {
         return;
     }
     let rows = stored
         .iter()
         .map(|(_, one, row)| (one.tenant_id.as_deref(), one.key.as_str(), row.request_hash.as_deref()));
-    app.cache.correct(&rows.collect::<Vec<_>>()).await;
+    parts.cache.correct(&rows.collect::<Vec<_>>()).await;
     stored.into_iter().for_each(|(claim, ..)| claim.settled());
 }
