@@ -33,7 +33,7 @@ pub use tune::*;
 pub use watch::*;
 
 use crate::render::OutputFormat;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Bring up and load-test a notification stack.
@@ -250,8 +250,8 @@ pub enum Command {
     Next,
     /// Print a shell completion script
     Completions(CompletionsArgs),
-    /// Print the manual page
-    Man,
+    /// Print the manual page of nsys or of one command
+    Man(ManArgs),
     /// Offer the load of one level (started by load tests)
     #[command(hide = true)]
     Generate(GenerateArgs),
@@ -260,10 +260,26 @@ pub enum Command {
     Supervise(SuperviseArgs),
 }
 
+/// The command line without what only nsys itself calls.
+#[must_use]
+pub fn visible_commands() -> clap::Command {
+    let whole = Cli::command();
+    let visible: Vec<_> = whole.get_subcommands().filter(|one| !one.is_hide_set()).cloned().collect();
+    let mut top =
+        clap::Command::new("nsys").args(whole.get_arguments().cloned()).disable_help_subcommand(true);
+    if let Some(about) = whole.get_about() {
+        top = top.about(about.clone());
+    }
+    if let Some(after) = whole.get_after_help() {
+        top = top.after_help(after.clone());
+    }
+    let version = whole.get_version().unwrap_or_default().to_owned();
+    top.version(version).propagate_version(true).subcommands(visible)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {

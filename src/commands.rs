@@ -3,6 +3,7 @@
 mod account;
 mod cache;
 mod compare;
+mod completions;
 mod config;
 mod db;
 mod diagnose;
@@ -12,6 +13,7 @@ mod history;
 mod kafka;
 mod lag;
 mod loadtest;
+mod manual;
 mod metrics;
 mod next;
 mod observe;
@@ -25,12 +27,13 @@ mod tune;
 mod verify;
 mod watch;
 
+pub use completions::answer as answer_completion;
+
 use crate::cli::{CacheCommand, Cli, Command, ExportCommand, MetricsCommand, OutputChoice, ReportForm};
 use crate::config::Loaded;
 use crate::error::{Error, Result};
 use crate::render::Out;
 use crate::stack::{Stack, safety};
-use clap::CommandFactory;
 
 /// Runs the command.
 ///
@@ -38,8 +41,8 @@ use clap::CommandFactory;
 /// Whatever the command fails with.
 pub async fn run(cli: Cli, out: Out) -> Result<()> {
     match &cli.command {
-        Command::Completions(args) => return completions(args.shell, out),
-        Command::Man => return man(out),
+        Command::Completions(args) => return completions::script(args.shell, out),
+        Command::Man(args) => return manual::manual(args, out),
         Command::Supervise(args) => return crate::stack::supervisor::run(&args.root).await,
         Command::Generate(args) => return generate::generate(args, out).await,
         _ => {}
@@ -119,7 +122,7 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
         }
         // Answered above, before a configuration was needed.
         Command::Completions(_)
-        | Command::Man
+        | Command::Man(_)
         | Command::Supervise(_)
         | Command::Generate(_)
         | Command::Config(_) => Ok(()),
@@ -148,7 +151,8 @@ fn chosen_output(cli: &Cli) -> Result<OutputChoice> {
         .hint(format!("it knows: {}", words.join(", "))))
 }
 
-/// Once, or every second until Ctrl-C. A failed look is shown and the next one tried.
+/// Once, or every second until Ctrl-C. Why there is no answer this time is the answer of this time: it goes where
+/// the others go, so that whoever reads them sees it, and a reader who has gone ends it.
 async fn repeat(watch: bool, out: Out, look: impl AsyncFn() -> Result<()>) -> Result<()> {
     if !watch {
         return look().await;
@@ -156,36 +160,11 @@ async fn repeat(watch: bool, out: Out, look: impl AsyncFn() -> Result<()>) -> Re
     loop {
         out.clear();
         if let Err(error) = look().await {
-            out.error(&error);
+            out.failure(&error)?;
         }
         out.must_be_read()?;
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
-}
-
-/// The command line without what only nsys itself calls.
-fn shown_commands() -> clap::Command {
-    let whole = Cli::command();
-    let shown: Vec<_> = whole.get_subcommands().filter(|one| !one.is_hide_set()).cloned().collect();
-    let top = clap::Command::new("nsys").args(whole.get_arguments().cloned()).disable_help_subcommand(true);
-    let version = whole.get_version().unwrap_or_default().to_owned();
-    top.version(version).propagate_version(true).subcommands(shown)
-}
-
-fn completions(shell: clap_complete::Shell, out: Out) -> Result<()> {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut shown_commands(), "nsys", &mut text);
-    out.bytes(&text)
-}
-
-fn man(out: Out) -> Result<()> {
-    let mut text = Vec::new();
-    clap_mangen::Man::new(Cli::command())
-        .render(&mut text)
-        .map_err(|cause| Error::failed(format!("cannot write the manual page: {cause}")))?;
-    // There is one page; each command tells about itself with --help.
-    let text = String::from_utf8_lossy(&text).replace("nsys\\-", "nsys ").replace("(1)", "");
-    out.bytes(text.as_bytes())
 }
 
 /// The output that the global flags ask for.

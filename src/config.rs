@@ -6,6 +6,7 @@ mod check;
 mod layers;
 pub mod overlay;
 mod sections;
+mod variables;
 
 pub use layers::{Origin, Setting};
 pub use sections::{
@@ -36,7 +37,8 @@ pub struct Loaded {
     pub overlay: PathBuf,
     /// Every change is refused (`--read-only`).
     pub read_only: bool,
-    /// Files that stand where the configuration is looked for and are none, each with the reason.
+    /// What looks like configuration and is none: files in its place, variables that set nothing, each with
+    /// the reason.
     pub skipped: Vec<String>,
 }
 
@@ -94,10 +96,11 @@ impl Loaded {
                 layers::add_file(&mut settings, tuned, true)?;
             }
         }
+        skipped.extend(variables::unknown(&settings, environment.iter().map(|(name, _)| name.as_str())));
         layers::add_environment(&mut settings, environment.into_iter())?;
         let config = layers::build(&settings)?;
-        config.check()?;
-        check::values(&settings)?;
+        check::values(&settings, &base_dir)?;
+        config.check().map_err(|error| check::with_origin(&settings, error))?;
         Ok(Self { config, settings, file, state_dir, base_dir, overlay, read_only: false, skipped })
     }
 

@@ -76,13 +76,26 @@ pub struct Error {
     pub message: String,
     /// What to do now.
     pub hint: Option<String>,
+    /// What a driver, a program or the system said of it; stands at the end of the message too.
+    pub cause: Option<String>,
+}
+
+/// How alike two names must be for one to be meant by the other, 0 to 1.
+const ALIKE: f64 = 0.7;
+/// Most names that an error lists.
+const MOST_NAMES: usize = 12;
+
+/// The known name that is most like the given one, if one is alike at all.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let alike = known.into_iter().map(|one| (strsim::jaro_winkler(one, name), one));
+    alike.filter(|(likeness, _)| *likeness > ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, one)| one)
 }
 
 impl Error {
     /// A failure of the given kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         // Whoever fails likes to name the address at which it did.
-        Self { kind, message: mask_text(&message.into()), hint: None }
+        Self { kind, message: mask_text(&message.into()), hint: None, cause: None }
     }
 
     /// It was tried and did not work.
@@ -117,6 +130,44 @@ impl Error {
         self
     }
 
+    /// Adds what a driver, a program or the system said.
+    #[must_use]
+    pub fn cause(mut self, cause: impl Display) -> Self {
+        self.cause = Some(mask_text(&cause.to_string()));
+        self
+    }
+
+    /// A name that somebody gave stands for nothing: the near one is named, a few are listed, and `lists`, a
+    /// command, shows them all.
+    pub fn no_such<'a>(
+        what: &str,
+        name: &str,
+        known: impl IntoIterator<Item = &'a str>,
+        lists: &str,
+    ) -> Self {
+        let known: Vec<_> = known.into_iter().collect();
+        let meant = nearest(name, known.iter().copied()).map(|near| format!("did you mean {near}? "));
+        let listed = match known.len() {
+            0 => String::new(),
+            count if count <= MOST_NAMES => format!("there are: {}; ", known.join(", ")),
+            _ => String::new(),
+        };
+        Self::usage(format!("there is no {what} {name}"))
+            .hint(format!("{}{listed}{lists}", meant.unwrap_or_default()))
+    }
+
+    /// The one shape of an error for programs: kind, message, hint, cause and exit code.
+    #[must_use]
+    pub fn as_json(&self) -> serde_json::Value {
+        serde_json::json!({"error": {
+            "kind": self.kind.as_str(),
+            "message": self.message,
+            "hint": self.hint,
+            "cause": self.cause,
+            "exit_code": self.kind.exit_code(),
+        }})
+    }
+
     /// The exit code of the process that ends with this error.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
@@ -141,11 +192,11 @@ pub trait Context<T> {
 
 impl<T, E: Display> Context<T> for std::result::Result<T, E> {
     fn context(self, what: impl Display) -> Result<T> {
-        self.map_err(|cause| Error::failed(format!("{what}: {cause}")))
+        self.map_err(|cause| Error::failed(format!("{what}: {cause}")).cause(cause))
     }
 
     fn with_context<D: Display>(self, what: impl FnOnce() -> D) -> Result<T> {
-        self.map_err(|cause| Error::failed(format!("{}: {cause}", what())))
+        self.map_err(|cause| Error::failed(format!("{}: {cause}", what())).cause(cause))
     }
 }
 
@@ -154,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_the_documented_exit_code() {
+    fn every_kind_has_the_documented_exit_code_everywhere() {
         let codes = [
             (Kind::Failed, 1),
             (Kind::Usage, 2),
@@ -166,8 +217,44 @@ mod tests {
             (Kind::Interrupted, 130),
             (Kind::OutputClosed, 0),
         ];
+        let root = env!("CARGO_MANIFEST_DIR");
+        let source = std::fs::read_to_string(format!("{root}/src/error.rs")).unwrap();
+        let readme = std::fs::read_to_string(format!("{root}/README.md")).unwrap();
+        let section =
+            readme.split("## Exit codes").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+        let help = std::fs::read_to_string(format!("{root}/tests/it/golden/help.txt")).unwrap();
+        let help = help.split("Exit codes:").nth(1).unwrap();
+        let numbers = |text: &str| -> std::collections::BTreeSet<u8> {
+            text.split(|one: char| !one.is_ascii_digit()).filter_map(|one| one.parse().ok()).collect()
+        };
+        let all: std::collections::BTreeSet<_> = codes.iter().map(|(_, code)| *code).collect();
+        assert_eq!(numbers(section), all, "README.md");
+        assert_eq!(numbers(help), all, "nsys --help");
         for (kind, code) in codes {
             assert_eq!(kind.exit_code(), code);
+            assert!(source.contains(&format!("Exit code {code}.")), "{kind:?} documents another code");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_gets_the_near_one() {
+        let error = Error::no_such("part", "kafak", ["app", "kafka"], "nsys ps lists them");
+        assert_eq!(error.kind, Kind::Usage);
+        assert_eq!(
+            error.hint.as_deref(),
+            Some("did you mean kafka? there are: app, kafka; nsys ps lists them")
+        );
+        let far = Error::no_such("part", "zzz", [], "nsys ps lists them");
+        assert_eq!(far.hint.as_deref(), Some("nsys ps lists them"));
+    }
+
+    #[test]
+    fn what_a_driver_said_is_told_apart() {
+        let error = std::fs::read("/nowhere").context("cannot read it").unwrap_err().as_json();
+        assert!(error["error"]["cause"].as_str().unwrap().starts_with("No such file"), "{error}");
+        assert!(
+            error["error"]["message"].as_str().unwrap().starts_with("cannot read it: No such"),
+            "{error}"
+        );
     }
 }

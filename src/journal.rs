@@ -183,22 +183,18 @@ impl Journal {
     /// When there is none.
     pub fn entry(&self, id: Option<&str>) -> Result<Entry> {
         let mut entries = self.entries()?;
-        let found = match id {
-            Some(id) => entries.into_iter().find(|entry| entry.id == id),
-            None => {
-                entries.retain(|entry| {
-                    entry.undoes.is_none() && entry.outcome != Outcome::Undone && !entry.made().is_empty()
-                });
-                entries.pop()
-            }
+        let Some(id) = id else {
+            entries.retain(|entry| {
+                entry.undoes.is_none() && entry.outcome != Outcome::Undone && !entry.made().is_empty()
+            });
+            let nothing = || Error::usage("there is no change to take back").hint("nsys history lists them");
+            return entries.pop().ok_or_else(nothing);
         };
-        found.ok_or_else(|| {
-            Error::usage(id.map_or_else(
-                || "there is no change to take back".to_owned(),
-                |id| format!("there is no change {id}"),
-            ))
-            .hint("nsys history lists them")
-        })
+        if let Some(at) = entries.iter().position(|entry| entry.id == id) {
+            return Ok(entries.swap_remove(at));
+        }
+        let known = entries.iter().map(|entry| entry.id.as_str());
+        Err(Error::no_such("change", id, known, "nsys history lists them"))
     }
 
     /// Begins an entry for a plan.

@@ -59,6 +59,12 @@ const OPEN_FILES: u64 = 65_536;
 /// Reads the command line and runs it.
 #[must_use]
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    match commands::answer_completion() {
+        Ok(true) => return ExitCode::SUCCESS,
+        Ok(false) => {}
+        // A shell that asks shows nothing but names.
+        Err(error) => return error.exit_code(),
+    }
     let arguments = cli::translated(arguments);
     match cli::Cli::try_parse_from(&arguments) {
         Ok(cli) => run(cli),

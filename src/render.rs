@@ -101,11 +101,34 @@ pub fn command_line_error(error: &clap::Error, arguments: &[std::ffi::OsString])
         // What is wrong with an argument is said with the argument.
         let typed: Vec<_> = arguments.iter().map(|one| one.to_string_lossy().into_owned()).collect();
         let text = mask_typed(&error.render().ansi().to_string(), &typed);
-        write!(anstream::stderr().lock(), "{text}")
+        if wants_json(&typed) {
+            let plain = mask_typed(&error.render().to_string(), &typed);
+            let out = Out::new(OutputFormat::Json, false);
+            out.error(&usage_error(&plain));
+            Ok(())
+        } else {
+            write!(anstream::stderr().lock(), "{text}")
+        }
     } else {
         error.print()
     };
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// Whether a command line that cannot be read asks for JSON.
+fn wants_json(typed: &[String]) -> bool {
+    let follows = |pair: &[String]| matches!(pair[0].as_str(), "-o" | "--output") && pair[1] == "json";
+    typed.windows(2).any(follows)
+        || typed.iter().any(|one| matches!(one.as_str(), "-ojson" | "-o=json" | "--output=json"))
+}
+
+/// What the parser says of a command line, in the shape of every other error.
+fn usage_error(said: &str) -> Error {
+    let mut paragraphs = said.split("\n\n").map(|one| one.split_whitespace().collect::<Vec<_>>().join(" "));
+    let message = paragraphs.next().unwrap_or_default();
+    let tip = paragraphs.find_map(|one| one.strip_prefix("tip: ").map(str::to_owned));
+    let message = message.strip_prefix("error: ").unwrap_or(&message).to_owned();
+    Error::usage(message).hint(tip.unwrap_or_else(|| "--help shows what the command takes".to_owned()))
 }
 
 /// Writes reports and talk, as the global flags ask.
@@ -261,19 +284,13 @@ impl Out {
         self.talk(&style::paint(Tone::Warn, &format!("warning: {}", text.as_ref())));
     }
 
-    /// Shows an error with its hint; as JSON it is one line, an object with kind, message, hint and exit code.
+    /// Shows an error with its hint; as JSON it is one line, see [`Error::as_json`].
     pub fn error(&self, error: &Error) {
         if error.kind == Kind::OutputClosed {
             return;
         }
         if self.format == OutputFormat::Json {
-            let told = serde_json::json!({"error": {
-                "kind": error.kind.as_str(),
-                "message": error.message,
-                "hint": error.hint,
-                "exit_code": error.kind.exit_code(),
-            }});
-            return self.talk(&told.to_string());
+            return self.talk(&error.as_json().to_string());
         }
         self.talk(&format!("{} {}", style::paint(Tone::Bad, "error:"), error.message));
         if let Some(hint) = &error.hint {
@@ -281,8 +298,38 @@ impl Out {
         }
     }
 
+    /// Writes an error where answers go, for streams of them.
+    ///
+    /// # Errors
+    /// As [`Out::line`].
+    pub fn failure(&self, error: &Error) -> Result<()> {
+        match self.format {
+            OutputFormat::Json => self.json(&error.as_json()),
+            OutputFormat::Text => {
+                let hint = error.hint.iter().map(|hint| format!("\n hint: {hint}"));
+                self.line(&format!("error: {}{}", error.message, hint.collect::<String>()))
+            }
+        }
+    }
+
     fn talk(&self, text: &str) {
         // Nobody listens on a closed stderr, and there is no other place to complain.
         let _ = writeln!(anstream::stderr().lock(), "{}", clean::visible(&mask_text(text)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_command_line_is_an_error_like_any_other() {
+        let said = "error: unrecognized subcommand 'upp'\n\n  tip: a similar subcommand exists: 'up'\n\nUsage: nsys\n";
+        let error = usage_error(said);
+        assert_eq!(error.message, "unrecognized subcommand 'upp'");
+        assert_eq!(error.hint.as_deref(), Some("a similar subcommand exists: 'up'"));
+        let typed = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert!(wants_json(&typed("nsys upp -o json")) && wants_json(&typed("nsys --output=json upp")));
+        assert!(!wants_json(&typed("nsys logs json")));
     }
 }

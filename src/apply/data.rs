@@ -14,7 +14,8 @@ use serde_json::Value;
 
 async fn account(api: &Api, email: &str) -> Result<User> {
     let found = api.user(email).await?;
-    found.ok_or_else(|| Error::failed(format!("there is no account {email}")).hint("nsys user list"))
+    found
+        .ok_or_else(|| Error::usage(format!("there is no account {email}")).hint("nsys user list lists them"))
 }
 
 /// A role that shall be changed must still be the one that is meant.

@@ -21,8 +21,9 @@ const TAKE_OVER: Duration = Duration::from_secs(90);
 async fn count(stack: &Stack, topic: &str) -> Result<u32> {
     let there = kafka::topics(&stack.endpoints.brokers(), PATIENCE).await?;
     let found = there.into_iter().find(|(name, _)| name == topic).map(|(_, partitions)| partitions);
-    let partitions =
-        found.ok_or_else(|| Error::failed(format!("there is no topic {topic}")).hint("nsys up"))?;
+    let partitions = found.ok_or_else(|| {
+        Error::usage(format!("there is no topic {topic}")).hint("nsys up makes those of the service")
+    })?;
     Ok(u32::try_from(partitions).unwrap_or(u32::MAX))
 }
 

@@ -144,7 +144,7 @@ impl Command {
             | Self::Compare(_)
             | Self::Next
             | Self::Completions(_)
-            | Self::Man
+            | Self::Man(_)
             // Started by nsys itself, with what a command was allowed.
             | Self::Generate(_)
             | Self::Supervise(_) => return None,

@@ -171,6 +171,17 @@ pub struct CompletionsArgs {
     pub shell: clap_complete::Shell,
 }
 
+/// Arguments of `nsys man`.
+#[derive(Clone, Debug, Args)]
+pub struct ManArgs {
+    /// The command, for example: loadtest incremental
+    #[arg(value_name = "COMMAND")]
+    pub command: Vec<String>,
+    /// Write the pages of every command into this directory, for example ~/.local/share/man/man1
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    pub dir: Option<std::path::PathBuf>,
+}
+
 /// Arguments of the hidden `nsys supervise`.
 #[derive(Clone, Debug, Args)]
 pub struct SuperviseArgs {

@@ -123,9 +123,12 @@ async fn add(
 }
 
 async fn set_role(stack: &Stack, email: &str, to: Role, flags: &PlanFlags, out: Out) -> Result<()> {
-    let there = operator_api(stack).await?.user(email).await?;
-    let user =
-        there.ok_or_else(|| Error::usage(format!("there is no account {email}")).hint("nsys user list"))?;
+    let api = operator_api(stack).await?;
+    let Some(user) = api.user(email).await? else {
+        let all = api.users(UserQuery::default(), 100).await.unwrap_or_default();
+        let known = all.iter().map(|one| one.email.as_str());
+        return Err(Error::no_such("account", email, known, "nsys user list lists them"));
+    };
     let mut plan = Plan::new("role of an account");
     if user.role == to {
         plan.notes.push(format!("{} is {to} already", user.email));

@@ -34,6 +34,7 @@ pub(super) fn run(loaded: &Loaded, command: &ConfigCommand, out: Out) -> Result<
     let file = loaded.file.as_ref().map(|path| path.display().to_string());
     match command {
         ConfigCommand::Path => match file {
+            Some(file) if out.format() == OutputFormat::Json => out.json(&serde_json::json!({"file": file})),
             Some(file) => out.line(&file),
             None => Err(Error::failed("no configuration file is in use; every value is its default")),
         },
@@ -52,12 +53,23 @@ pub(super) fn run(loaded: &Loaded, command: &ConfigCommand, out: Out) -> Result<
         ConfigCommand::Show { reveal: Some(key), .. } => match loaded.settings.get(key) {
             Some(setting) => {
                 let value = setting.value.reveal();
+                if out.format() == OutputFormat::Json {
+                    return out.json(&serde_json::json!({"key": key, "value": value}));
+                }
                 out.line(value.as_str().unwrap_or(&value.to_string()))
             }
-            None => Err(Error::usage(format!("there is no key {key}"))),
+            None => {
+                let known = loaded.settings.keys().map(String::as_str);
+                Err(Error::no_such("key", key, known, "nsys config show lists them"))
+            }
         },
         ConfigCommand::Show { prefix, .. } => {
             let wanted = |key: &str| prefix.as_deref().is_none_or(|prefix| key.starts_with(prefix));
+            if let Some(prefix) = prefix.as_deref().filter(|_| !loaded.settings.keys().any(|key| wanted(key)))
+            {
+                let known = loaded.settings.keys().map(String::as_str);
+                return Err(Error::no_such("key", prefix, known, "nsys config show lists them"));
+            }
             let settings = loaded.settings.iter().filter(|(key, _)| wanted(key)).map(|(key, setting)| Line {
                 key: key.clone(),
                 value: setting.value.clone(),

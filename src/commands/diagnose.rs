@@ -11,9 +11,6 @@ use crate::render::{Out, Report, Tone, format, style::paint};
 use crate::stack::Stack;
 use serde::Serialize;
 
-/// From here on a name is taken for a slip of the hand (Jaro-Winkler, 0 to 1).
-const ALIKE: f64 = 0.75;
-
 pub(super) async fn diagnose(stack: &Stack, args: &DiagnoseArgs, out: Out) -> Result<()> {
     if let Some(wanted) = &args.explain {
         return explain(stack, wanted, out).await;
@@ -69,12 +66,8 @@ async fn explain(stack: &Stack, wanted: &str, out: Out) -> Result<()> {
     let rules: Vec<_> =
         diagnosis::RULES.iter().filter(|rule| wanted == "list" || rule.id == wanted).collect();
     if rules.is_empty() {
-        let likeness = |rule: &Rule| strsim::jaro_winkler(rule.id, wanted);
-        let near = diagnosis::RULES.iter().filter(|rule| likeness(rule) > ALIKE);
-        let near = near.max_by(|one, two| likeness(one).total_cmp(&likeness(two)));
-        let near = near.map(|rule| format!("did you mean {}? ", rule.id)).unwrap_or_default();
-        return Err(Error::usage(format!("there is no rule {wanted}"))
-            .hint(format!("{near}nsys diagnose --explain list shows them all")));
+        let known = diagnosis::RULES.iter().map(|rule| rule.id);
+        return Err(Error::no_such("rule", wanted, known, "nsys diagnose --explain list shows them all"));
     }
     let bounds = stack.loaded.config.bounds();
     // A rule can be explained where nothing runs: its remedies then name no numbers.

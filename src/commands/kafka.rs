@@ -106,9 +106,11 @@ pub(super) async fn kafka(stack: &Stack, command: KafkaCommand, out: Out) -> Res
         }
         KafkaCommand::Groups => out.report(&Groups { groups: kafka::groups(&brokers, PATIENCE).await? }),
         KafkaCommand::Describe { topic } => {
-            let partitions = kafka::describe(&brokers, &topic, PATIENCE).await?.ok_or_else(|| {
-                Error::usage(format!("there is no topic {topic}")).hint("nsys kafka topics lists them")
-            })?;
+            let Some(partitions) = kafka::describe(&brokers, &topic, PATIENCE).await? else {
+                let known = kafka::topics(&brokers, PATIENCE).await.unwrap_or_default();
+                let known = known.iter().map(|(name, _)| name.as_str());
+                return Err(Error::no_such("topic", &topic, known, "nsys kafka topics lists them"));
+            };
             let settings = kafka::topic_settings(&brokers, &topic, PATIENCE).await?;
             out.report(&Description { topic, settings, partitions })
         }

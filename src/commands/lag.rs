@@ -160,11 +160,14 @@ pub(super) async fn lag(stack: &Stack, args: &LagArgs, out: Out) -> Result<()> {
     let (group, offsets) =
         kafka::group_offsets(&brokers, name, PATIENCE).await.map_err(|error| error.hint("nsys health"))?;
     if offsets.is_empty() && !group.exists() {
-        let hint = match &args.group {
+        let lists = match &args.group {
             Some(_) => "nsys kafka groups lists them",
             None => "nsys kafka groups lists them; nsys lag --group NAME shows another one",
         };
-        return Err(Error::usage(format!("there is no consumer group {name}")).hint(hint));
+        // That the list cannot be had is no reason to say less.
+        let known = kafka::groups(&brokers, PATIENCE).await.unwrap_or_default();
+        let known = known.iter().map(|one| one.name.as_str());
+        return Err(Error::no_such("consumer group", name, known, lists));
     }
     let times = waiting_since(&brokers, &offsets, name == topics::WORKER_GROUP).await?;
     let now_ms = jiff::Timestamp::now().as_millisecond();

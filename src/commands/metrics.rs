@@ -31,10 +31,13 @@ pub(super) async fn metrics(
         MetricsCommand::Export(args) => return export::metrics(stack, &args, choice, out).await,
         MetricsCommand::Query { promql } => promql,
         MetricsCommand::Get { name } => {
-            let known = catalogue::all().into_iter().find(|one| one.name == name);
-            known
-                .ok_or_else(|| Error::usage(format!("there is no query {name}")).hint("nsys metrics list"))?
+            let all = catalogue::all();
+            let known = all.iter().map(|one| one.name);
+            let found = all.iter().find(|one| one.name == name);
+            found
+                .ok_or_else(|| Error::no_such("query", &name, known, "nsys metrics list lists them"))?
                 .promql
+                .clone()
         }
     };
     let base = stack.endpoints.prometheus_url();

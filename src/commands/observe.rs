@@ -99,8 +99,10 @@ impl Report for Explanation {
 pub(super) async fn doctor(stack: &Stack, args: &DoctorArgs, out: Out) -> Result<()> {
     if let Some(id) = &args.explain {
         let known = doctor::EXPLANATIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(id));
-        let (id, text) = known
-            .ok_or_else(|| Error::usage(format!("there is no check {id}")).hint("nsys doctor lists them"))?;
+        let (id, text) = known.ok_or_else(|| {
+            let known = doctor::EXPLANATIONS.iter().map(|(id, _)| *id);
+            Error::no_such("check", id, known, "nsys doctor lists them")
+        })?;
         return out.report(&Explanation { id, explanation: text });
     }
     let checks = doctor::run(stack).await;

@@ -3,7 +3,7 @@
 use crate::cli::ProfileArgs;
 use crate::clients::http;
 use crate::error::{Context, Error, Result};
-use crate::render::{Out, progress::Progress};
+use crate::render::{Out, OutputFormat, progress::Progress};
 use crate::stack::{Stack, account};
 use nsys_contract::api::paths;
 use std::path::PathBuf;
@@ -46,5 +46,8 @@ pub(super) async fn profile(stack: &Stack, args: ProfileArgs, out: Out) -> Resul
     let file = args.file.unwrap_or_else(|| PathBuf::from(format!("{}-{stamp}.svg", record.name)));
     std::fs::write(&file, graph).with_context(|| format!("cannot write {}", file.display()))?;
     line.finish("done");
-    out.line(&file.display().to_string())
+    match out.format() {
+        OutputFormat::Text => out.line(&file.display().to_string()),
+        OutputFormat::Json => out.json(&serde_json::json!({"part": record.name, "file": file})),
+    }
 }

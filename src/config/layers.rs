@@ -1,5 +1,6 @@
 //! Layering by flat keys (`section.key`), each value with its origin. Reads files, decides nothing else.
 
+use super::variables::variable;
 use super::{Config, DEFAULTS};
 use crate::error::{Context, Error, Result};
 use crate::secret::Guarded;
@@ -101,7 +102,13 @@ pub(super) fn add_file(settings: &mut Settings, path: &Path, tuned: bool) -> Res
     let at = |offset: usize| format!("{}:{}", path.display(), line_of(offset));
     let table = DeTable::parse(&text).map_err(|cause| {
         let place = cause.span().map_or_else(|| path.display().to_string(), |span| at(span.start));
-        Error::usage(format!("{place}: what stands there is no value of TOML"))
+        // A name is no secret, a value may be one.
+        let twice = cause.span().filter(|_| cause.message().contains("duplicate key")).and_then(|span| {
+            let line = text.get(span.start..)?.lines().next()?;
+            let name = line.split(['=', ']']).next()?.trim_matches(['[', ' ', '"', '\'']);
+            Some(format!("{place}: {name} stands there twice"))
+        });
+        Error::usage(twice.unwrap_or_else(|| format!("{place}: what stands there is no value of TOML")))
     })?;
     // What this error says repeats what stands there, which may be a secret.
     let whole: Table = text.parse().map_err(|cause: toml::de::Error| {
@@ -111,7 +118,7 @@ pub(super) fn add_file(settings: &mut Settings, path: &Path, tuned: bool) -> Res
     for (section, values) in table.get_ref() {
         let name = section.get_ref().as_ref();
         let DeValue::Table(values) = values.get_ref() else {
-            return Err(unknown(settings, name, &at(section.span().start)));
+            return Err(without_section(settings, name, &at(section.span().start)));
         };
         if !settings.keys().any(|key| key.split('.').next() == Some(name)) {
             return Err(unknown(settings, name, &at(section.span().start)));
@@ -164,11 +171,6 @@ pub(super) fn add_environment(
     Ok(())
 }
 
-/// The variable that sets this key.
-fn variable(key: &str) -> String {
-    format!("NSYS_{}", key.replace('.', "__").to_uppercase())
-}
-
 /// The typed configuration.
 pub(super) fn build(settings: &Settings) -> Result<Config> {
     nested(settings.iter().map(|(key, setting)| (key.as_str(), setting.value.reveal()))).try_into().map_err(
@@ -184,10 +186,47 @@ fn set(settings: &mut Settings, key: &str, setting: Setting) -> Result<(), Strin
     match build_quietly(settings) {
         Ok(()) => Ok(()),
         Err(cause) => {
-            let expected = before.as_ref().map(|before| kind(before.value.reveal()));
-            before.map(|before| settings.insert(key.to_owned(), before));
-            Err(if masked { format!("{} is expected", expected.unwrap_or("another value")) } else { cause })
+            let Some(before) = before else { return Err(cause) };
+            let expected = expected(key, &cause, before.value.reveal());
+            settings.insert(key.to_owned(), before);
+            Err(match expected {
+                Some(expected) => format!("{expected} is expected"),
+                None if masked => "another value is expected".to_owned(),
+                None => cause,
+            })
         }
+    }
+}
+
+/// What is expected where `usual` is the default, in our words instead of the parser's.
+fn expected(key: &str, cause: &str, usual: &Value) -> Option<String> {
+    if let Some(words) = cause.split_once("unknown variant").and_then(|(_, rest)| rest.split_once("expected"))
+    {
+        let words: Vec<_> = words.1.split('`').skip(1).step_by(2).collect();
+        return Some(format!("one of {}", words.join(", ")));
+    }
+    let most =
+        ["u8", "u16", "u32"].into_iter().zip([u64::from(u8::MAX), u64::from(u16::MAX), u64::from(u32::MAX)]);
+    match usual {
+        Value::Integer(_) => {
+            let most = most.into_iter().find(|(kind, _)| cause.contains(&format!("expected {kind}")));
+            let range = most.map_or_else(|| "from 0".to_owned(), |(_, most)| format!("from 0 to {most}"));
+            Some(format!("a whole number {range}"))
+        }
+        Value::String(text) if text.parse::<jiff::SignedDuration>().is_ok() => {
+            let class = if key.starts_with("cache.ttl_") {
+                " or a class (SHORT, MEDIUM, LONG, DAY, WEEK)"
+            } else {
+                ""
+            };
+            Some(format!("a duration with its unit, such as 500ms, 30s, 5m or 1h,{class}"))
+        }
+        // Lists may hold durations.
+        Value::Array(_) if cause.contains("duration") => {
+            Some("a list of durations with their units, such as [\"5s\", \"5m\"],".to_owned())
+        }
+        other if cause.contains("invalid type") => Some(kind(other).to_owned()),
+        _ => None,
     }
 }
 
@@ -243,6 +282,20 @@ const fn kind(value: &Value) -> &'static str {
     }
 }
 
+/// A key that stands above the first section.
+fn without_section(settings: &Settings, key: &str, place: &str) -> Error {
+    let fits = |full: &&String| full.split_once('.').is_some_and(|(_, rest)| rest == key);
+    let known: Vec<_> = settings.keys().filter(fits).filter_map(|full| full.split_once('.')).collect();
+    let error = Error::usage(format!("{place}: {key} stands in no section"));
+    let sections: Vec<_> = known.iter().map(|(section, _)| format!("[{section}]")).collect();
+    match sections.as_slice() {
+        [] => {
+            error.hint("every key stands below its section, such as [stack]; nsys config show lists the keys")
+        }
+        sections => error.hint(format!("write it below {}", sections.join(" or "))),
+    }
+}
+
 fn unknown(settings: &Settings, key: &str, place: &str) -> Error {
     let is_section = !key.contains('.');
     let candidates = settings
@@ -282,6 +335,36 @@ mod tests {
     fn a_wrong_type_names_its_line() {
         let error = with_file("[db]\npool_size = \"many\"\n").unwrap_err();
         assert!(error.message.contains("config.toml:2: db.pool_size"), "{}", error.message);
+    }
+
+    #[test]
+    fn what_is_expected_is_said_in_our_words() {
+        for (text, expected) in [
+            ("[db]\npool_timeout = \"5\"\n", "such as 500ms, 30s, 5m or 1h, is expected"),
+            ("[db]\npool_timeout = 5\n", "such as 500ms, 30s, 5m or 1h, is expected"),
+            ("[stack]\nport_offset = -1\n", "a whole number from 0 to 65535 is expected"),
+            ("[stack]\nname = 5\n", "text is expected"),
+            ("[kafka]\ncompression = \"best\"\n", "one of none, gzip, lz4, zstd is expected"),
+            ("[channels]\nsms_retries = [\"soon\"]\n", "[\"5s\", \"5m\"], is expected"),
+            ("[cache]\nttl_user = \"sometimes\"\n", "is expected"),
+        ] {
+            let error = with_file(text).unwrap_err();
+            assert!(
+                error.message.contains("config.toml:2: ") && error.message.ends_with(expected),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_that_comes_twice_or_in_no_section_is_named() {
+        let twice = with_file("[db]\npool_size = 1\npool_size = 2\n").unwrap_err();
+        assert!(twice.message.ends_with("config.toml:3: pool_size stands there twice"), "{twice}");
+        let section = with_file("[db]\n[cache]\n[db]\n").unwrap_err();
+        assert!(section.message.ends_with("config.toml:3: db stands there twice"), "{section}");
+        let bare = with_file("name = \"a\"\n").unwrap_err();
+        assert!(bare.message.ends_with("config.toml:1: name stands in no section"), "{bare}");
+        assert_eq!(bare.hint.as_deref(), Some("write it below [stack]"));
     }
 
     #[test]

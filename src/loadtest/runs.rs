@@ -146,7 +146,12 @@ impl Runs {
         [self.results.join(name), PathBuf::from(name)]
             .into_iter()
             .find(|dir| dir.join("results.json").is_file())
-            .ok_or_else(|| Error::usage(format!("there is no run {name}")).hint("nsys loadtest list"))
+            .ok_or_else(|| {
+                let all = self.all();
+                let names: Vec<_> = all.iter().map(|one| one.name.clone()).collect();
+                let known = names.iter().map(String::as_str);
+                Error::no_such("run", name, known, "nsys loadtest list --all lists them")
+            })
     }
 
     /// Why there is no newest run.

@@ -24,7 +24,8 @@ pub fn chosen(records: &[Record], asked: &[String]) -> Result<Vec<String>> {
         let found: Vec<_> =
             records.iter().map(|record| &record.name).filter(|name| fits(name)).cloned().collect();
         if found.is_empty() {
-            return Err(Error::usage(format!("there is no part {one}")).hint("nsys ps lists them"));
+            let known = records.iter().map(|record| record.name.as_str());
+            return Err(Error::no_such("part", one, known, "nsys ps lists them"));
         }
         names.extend(found);
     }

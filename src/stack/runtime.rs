@@ -98,8 +98,9 @@ impl Choice {
         let named = self.only.iter().chain(&self.with).chain(&self.without);
         match named.into_iter().find(|part| !known.contains(&part.as_str())) {
             Some(part) => {
-                Err(Error::usage(format!("there is no part {part} on the {} runtime", runtime.as_str()))
-                    .hint(format!("parts there: {}", known.join(", "))))
+                let what = format!("part of the {} runtime called", runtime.as_str());
+                let docs = "nsys up --help says what may be left out or added";
+                Err(Error::no_such(&what, part, known.iter().copied(), docs))
             }
             None => Ok(()),
         }
@@ -395,7 +396,7 @@ mod tests {
         assert!(mixed.wants("replica", false) && !mixed.wants("jaeger", true) && mixed.wants("kafka", true));
         assert!(mixed.check(Runtime::Local, &["replica", "jaeger"]).is_ok());
         let refused = mixed.check(Runtime::Local, &["replica"]).unwrap_err();
-        assert_eq!(refused.message, "there is no part jaeger on the local runtime");
+        assert_eq!(refused.message, "there is no part of the local runtime called jaeger");
     }
 
     #[test]

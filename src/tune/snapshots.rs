@@ -49,12 +49,8 @@ pub fn kept(stack: &Stack, name: &str) -> Result<Snapshot> {
         name => names.iter().find(|(_, known)| known == name),
     };
     let Some((_, found)) = found else {
-        let known: Vec<_> = names.iter().map(|(_, name)| name.as_str()).collect();
-        let hint = match known.as_slice() {
-            [] => "take one with: nsys db snapshot".to_owned(),
-            known => format!("there are: {}", known.join(", ")),
-        };
-        return Err(Error::usage(format!("there is no snapshot {name}")).hint(hint));
+        let known = names.iter().map(|(_, name)| name.as_str());
+        return Err(Error::no_such("snapshot", name, known, "nsys db snapshot takes one"));
     };
     let path = directory(stack).join(format!("{found}.json"));
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;

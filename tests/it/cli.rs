@@ -113,13 +113,110 @@ fn a_log_that_is_not_there_names_the_near_one() {
     assert!(text(&output).contains("did you mean kafka?"), "{}", text(&output));
 }
 
+/// What bash would offer after these words.
+fn completed(place: &Place, words: &[&str]) -> Vec<String> {
+    let script = place.ok(&["completions", "bash"]);
+    let script = script.split_once('\n').unwrap().1;
+    let typed = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+    let ask = format!(
+        "{script}\nCOMP_TYPE=9 COMP_CWORD={} COMP_WORDS=({typed}); _clap_complete_nsys nsys '{}'\n\
+         printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        words.len() - 1,
+        words[words.len() - 1]
+    );
+    let like = place.command(&[]);
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["-c", &ask]).envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_nsys")).parent().unwrap();
+    bash.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
+    let output = bash.current_dir(place.dir.path()).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).lines().map(|line| line.trim().to_owned()).collect()
+}
+
 #[test]
-fn hidden_commands_are_not_completed() {
+fn a_shell_offers_commands_and_the_names_of_this_stack() {
     let place = Place::new();
-    for shell in ["bash", "zsh", "fish"] {
-        let script = text(&place.run(&["completions", shell]));
-        assert!(script.contains("loadtest") && !script.contains("supervise"), "{shell}");
+    place.configure("");
+    let run = place.dir.path().join("load-tests/results/smoke-20260101_000000");
+    std::fs::create_dir_all(&run).unwrap();
+    std::fs::write(run.join("results.json"), "{}").unwrap();
+    let offered = completed(&place, &["nsys", "report", "smo"]);
+    assert_eq!(offered, ["smoke-20260101_000000"]);
+    assert_eq!(completed(&place, &["nsys", "restart", "work"]), ["worker"]);
+    assert_eq!(completed(&place, &["nsys", "config", "show", "db.pool_s"]), ["db.pool_size"]);
+    assert_eq!(completed(&place, &["nsys", "lag", "--group", ""]).len(), 1, "no broker answers here");
+    assert!(completed(&place, &["nsys", "loa"]).contains(&"loadtest".to_owned()));
+    let hidden = completed(&place, &["nsys", "superv"]);
+    assert!(!hidden.iter().any(|one| one == "supervise"), "{hidden:?}");
+}
+
+#[test]
+fn every_shell_gets_a_script_and_every_command_a_page() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(text(&place.run(&["completions", shell])).contains("NSYS_COMPLETE"), "{shell}");
     }
     assert!(!text(&place.run(&["man"])).contains("setup(1)"));
+    assert!(place.ok(&["man", "loadtest", "incremental"]).contains("\\-\\-rates"));
     assert!(text(&place.run(&["config", "path"])).contains("no configuration file"));
+}
+
+#[test]
+fn every_answer_and_every_error_is_json_where_that_was_asked_for() {
+    let place = Place::new();
+    place.configure("");
+    assert_eq!(place.json(&["config", "path"])["file"], "config.toml");
+    assert_eq!(place.json(&["config", "show", "--reveal", "db.pool_size"])["value"], 10);
+    assert!(place.json(&["completions", "bash"])["script"].is_string());
+    assert!(place.json(&["man", "up"])["page"].as_str().unwrap().contains(".TH"));
+    for (args, kind, code) in [
+        (&["upp"][..], "usage", 2),
+        (&["scale", "kafka=3"], "usage", 2),
+        (&["report", "none"], "usage", 2),
+        (&["ps", "--read-onli"], "usage", 2),
+        (&["lag"], "unreachable", 3),
+        (&["down", "--read-only"], "refused", 4),
+    ] {
+        let output = place.run(&[args, &["-o", "json"]].concat());
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", text(&output));
+        let said: serde_json::Value = serde_json::from_slice(&output.stderr)
+            .unwrap_or_else(|cause| panic!("{args:?}: {cause}: {}", text(&output)));
+        let error = said["error"].as_object().unwrap();
+        assert_eq!(error["kind"], kind, "{args:?}: {said}");
+        assert_eq!(error["exit_code"], code, "{args:?}: {said}");
+        for field in ["message", "hint", "cause"] {
+            assert!(error.contains_key(field), "{args:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_variable_that_sets_nothing_is_named() {
+    let place = Place::new();
+    let output = place.command(&["config", "check"]).env("NSYS_STAK__NAME", "x").output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    let output = place.command(&["config", "check"]).env("NSYS_FOO", "x").output().unwrap();
+    assert!(text(&output).contains("the variable NSYS_FOO sets nothing"), "{}", text(&output));
+}
+
+#[test]
+fn a_watch_whose_reader_has_enough_ends_also_where_nothing_runs() {
+    let place = Place::new();
+    let mut command = place.command(&["lag", "--watch"]);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    let mut reader = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut reader, &mut line).unwrap();
+    assert!(line.starts_with("error: "), "{line}");
+    drop(reader);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None => assert!(std::time::Instant::now() < deadline, "it goes on although nobody reads"),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    };
+    assert!(status.success(), "{status}");
 }

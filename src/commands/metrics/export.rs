@@ -74,10 +74,11 @@ fn chosen(args: &MetricsExportArgs) -> Result<Vec<(String, String)>> {
         return Ok(all.into_iter().map(|one| (one.name.to_owned(), one.promql)).collect());
     }
     let find = |name: &String| {
-        let known = all.iter().find(|one| one.name == name);
-        let known = known
-            .ok_or_else(|| Error::usage(format!("there is no query {name}")).hint("nsys metrics list"))?;
-        Ok((name.clone(), known.promql.clone()))
+        let known = all.iter().map(|one| one.name);
+        let found = all.iter().find(|one| one.name == name);
+        let found =
+            found.ok_or_else(|| Error::no_such("query", name, known, "nsys metrics list lists them"))?;
+        Ok((name.clone(), found.promql.clone()))
     };
     args.names.iter().map(find).collect()
 }

@@ -297,11 +297,8 @@ pub(super) async fn logs(stack: &Stack, request: &LogRequest, each: &mut EachLin
         .collect();
     names.sort();
     if let Some(missing) = request.missing(&names) {
-        let nearest = names.iter().map(|name| (strsim::jaro_winkler(name, missing), name));
-        let nearest = nearest.filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
-        let meant = nearest.map_or_else(String::new, |(_, name)| format!("did you mean {name}? "));
-        return Err(Error::usage(format!("there is no log of {missing}"))
-            .hint(format!("{meant}there are logs of: {}", names.join(", "))));
+        let known = names.iter().map(String::as_str);
+        return Err(Error::no_such("log of", missing, known, "nsys ps lists the parts that run"));
     }
     if names.is_empty() {
         return Err(Error::unreachable("there are no logs yet").hint("nsys up"));
