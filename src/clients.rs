@@ -15,3 +15,4 @@ pub mod process;
 pub mod program;
 pub mod prometheus;
 pub mod redis;
+pub mod tls;

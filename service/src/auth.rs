@@ -11,12 +11,15 @@ mod api_key;
 mod attacks;
 mod attempts;
 mod claims;
+mod jose;
 mod key_file;
 mod keyring;
 mod password;
 mod principal;
 mod rotation;
 mod seal;
+#[cfg(test)]
+mod stored;
 mod verified;
 
 pub(crate) use api_key::generate as generate_api_key;

@@ -27,6 +27,7 @@ mod queue;
 mod secret;
 pub mod settings;
 pub mod telemetry;
+mod tls;
 mod worker;
 
 pub use http::bench;

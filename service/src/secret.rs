@@ -1,9 +1,17 @@
-//! Secrets that every replica on a machine shares: a private file, made by whoever comes first.
+//! Secrets: random bytes, and a private file that every replica on a machine shares, made by whoever comes first.
 
 use anyhow::Context;
+use ring::rand::{SecureRandom, SystemRandom};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+/// Random bytes that nobody can guess.
+pub(crate) fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| anyhow::anyhow!("the system gives no random bytes"))?;
+    Ok(bytes)
+}
 
 /// The text in `path`; `make` makes it when the file does not exist yet. Replicas start together,
 /// in containers even with the same pid: the first to link its file wins, the others read that one.

@@ -1,6 +1,6 @@
 //! The only place that names reqwest: the service's API, readiness, and the client that other drivers use.
 
-use super::access;
+use super::{access, tls};
 use crate::error::{Context, Error, Result};
 use serde::Serialize;
 use serde_json::Value;
@@ -23,8 +23,14 @@ pub(super) fn client() -> Result<&'static reqwest::Client> {
         return Ok(client);
     }
     // A connection to a replica that went away must not be the one that is tried.
-    let new = build(reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(2)))?;
+    let new = build(builder().pool_idle_timeout(Duration::from_secs(2)))?;
     Ok(CLIENT.get_or_init(|| new))
+}
+
+/// What every client begins with.
+fn builder() -> reqwest::ClientBuilder {
+    tls::install();
+    reqwest::Client::builder()
 }
 
 fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
@@ -171,7 +177,7 @@ pub async fn download(
     const SILENCE: Duration = Duration::from_secs(30);
     let away = |cause: reqwest::Error| Error::unreachable(format!("{url}: {cause}"));
     // A stream may take as long as it needs; only silence ends it.
-    let client = build(reqwest::Client::builder().read_timeout(SILENCE))?;
+    let client = build(builder().read_timeout(SILENCE))?;
     let mut response = client.get(url).bearer_auth(token).query(query).send().await.map_err(away)?;
     if !response.status().is_success() {
         let status = response.status().as_u16();

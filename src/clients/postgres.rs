@@ -5,6 +5,7 @@ mod hypothetical;
 mod index;
 mod journey;
 mod live;
+mod migrations;
 mod reconcile;
 mod schema;
 mod statistics;
@@ -19,11 +20,10 @@ use crate::domain::database::{Connections, LockWait, TableSize};
 use crate::domain::run::Statement;
 use crate::error::{Context, Error, Result};
 use crate::permit::ChangePermit;
+use migrations::MIGRATIONS;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection, Row};
 use std::time::Duration;
-
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 /// What the server counted, at one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -22,6 +22,12 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
+/// What every HTTP client of a test begins with.
+pub(crate) fn http() -> reqwest::ClientBuilder {
+    nsys::clients::tls::install();
+    reqwest::Client::builder()
+}
+
 /// A caller with the rights of an administrator.
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -34,7 +40,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) async fn of(place: &Place) -> Self {
         let mut client = Self {
-            http: reqwest::Client::builder().timeout(Duration::from_secs(70)).build().unwrap(),
+            http: http().timeout(Duration::from_secs(70)).build().unwrap(),
             base: format!("http://127.0.0.1:{}", 3_000 + place.offset),
             token: String::new(),
             database: format!(

@@ -26,7 +26,7 @@ impl Server {
             eprintln!("left out: no API server is given (make test-kubernetes)");
             return None;
         };
-        let http = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap();
+        let http = crate::client::http().tls_danger_accept_invalid_certs(true).build().unwrap();
         Some(Arc::new(Self { address, http }))
     }
 

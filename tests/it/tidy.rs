@@ -72,6 +72,44 @@ fn each_driver_is_named_in_one_file() {
     only_in("service/src", "reqwest::", &["service/src/channels/http.rs"]);
 }
 
+/// A second provider would build for minutes, and with two of them rustls would choose none.
+#[test]
+fn ring_does_all_cryptography() {
+    let lock = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
+    let there = |name: &str| lock.contains(&format!("name = \"{name}\"\n"));
+    assert!(there("ring"));
+    for other in ["aws-lc-sys", "aws-lc-rs", "boring-sys", "graviola"] {
+        assert!(!there(other), "{other} is in Cargo.lock");
+    }
+}
+
+/// A client that is built before the provider is there would end the program.
+#[test]
+fn https_clients_are_built_where_the_provider_is_chosen() {
+    for (dir, file) in [("src", "src/clients/http.rs"), ("service/src", "service/src/channels/http.rs")] {
+        only_in(dir, "reqwest::Client::builder()", &[file]);
+        let text = &sources_of(file)[0].1;
+        let (made, chosen) = ("reqwest::Client::builder()", "tls::install();");
+        assert_eq!(text.matches(made).count(), 1, "{file}: one place builds clients");
+        let before = text.split(made).next().unwrap().trim_end();
+        assert!(before.ends_with(chosen), "{file}: {chosen} comes right before {made}");
+        for (name, text) in sources(dir) {
+            for other in [
+                "reqwest::Client::new()",
+                "reqwest::get(",
+                "reqwest::ClientBuilder::new()",
+                "reqwest::blocking",
+            ] {
+                assert!(!text.contains(other), "{name}: {other}");
+            }
+        }
+    }
+    // It builds a client of its own.
+    let exporter = &sources_of("service/src/telemetry/trace.rs")[0].1;
+    let at = |word: &str| exporter.find(word).unwrap();
+    assert!(at("tls::install();") < at("SpanExporter::builder()"));
+}
+
 #[test]
 fn programs_are_started_with_a_chosen_environment() {
     for (name, text) in sources("src") {

@@ -7,6 +7,7 @@
 mod accepting;
 mod client;
 mod figures;
+mod hs256;
 mod page;
 mod peer;
 mod phases;

@@ -3,6 +3,7 @@
 //! Both verify an HS256 token, read JSON and answer JSON of the service's shape. The prototype also sends
 //! with acks=all and waits for the delivery report: the service's promise, without its features.
 
+use super::hs256;
 use anyhow::{Context, Result};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -33,6 +34,7 @@ struct Claims {
 /// A token that the peers accept.
 pub(crate) fn token() -> Result<String> {
     let claims = Claims { sub: "bench".to_owned(), exp: 4_000_000_000 };
+    hs256::install();
     Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(SECRET))?)
 }
 
@@ -113,6 +115,7 @@ pub(crate) async fn serve(listen: SocketAddr, brokers: Option<&str>) -> Result<(
         Some(brokers) => Some(producer(brokers).await?),
         None => None,
     };
+    hs256::install();
     let peer = Peer {
         since: jiff::Timestamp::now(),
         key: DecodingKey::from_secret(SECRET),

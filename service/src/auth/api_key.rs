@@ -1,7 +1,9 @@
 //! API keys: `nk_<id>_<secret>`. The secret is random, so its plain SHA-256 is enough to keep.
 
 use super::hex;
+use crate::secret;
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 /// What every key begins with, so that secret scanners know it.
 const PREFIX: &str = "nk_";
@@ -19,8 +21,7 @@ pub(crate) struct Fresh {
 
 /// Makes a key.
 pub(crate) fn generate() -> anyhow::Result<Fresh> {
-    let mut bytes = [0; ID_BYTES + SECRET_BYTES];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("the system gives no random bytes"))?;
+    let bytes: [u8; ID_BYTES + SECRET_BYTES] = secret::random()?;
     let (id, secret) = (hex(&bytes[..ID_BYTES]), hex(&bytes[ID_BYTES..]));
     let hash = hash(&secret);
     Ok(Fresh { text: format!("{PREFIX}{id}_{secret}"), id, hash })
@@ -42,7 +43,7 @@ pub(crate) fn looks_like_one(text: &str) -> bool {
 
 /// Compares in constant time.
 pub(crate) fn same(left: &[u8], right: &[u8]) -> bool {
-    aws_lc_rs::constant_time::verify_slices_are_equal(left, right).is_ok()
+    left.ct_eq(right).into()
 }
 
 fn hash(secret: &str) -> Vec<u8> {

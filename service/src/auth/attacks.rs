@@ -1,14 +1,15 @@
 //! Every way to get a token accepted that should not be, tried on a keyring.
 
 use super::claims::Claims;
+use super::jose::key_pair;
 use super::key_file;
 use super::keyring::Keyring;
-use aws_lc_rs::hmac;
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nsys_contract::config::Auth;
 use nsys_contract::status::Role;
+use ring::hmac;
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -25,7 +26,7 @@ fn target() -> Target {
     let path = dir.path().join("key.pem");
     let auth = Auth { signing_key_file: path.display().to_string(), ..Auth::default() };
     let keyring = Keyring::open(&auth).unwrap();
-    let key = Ed25519KeyPair::from_pkcs8(&key_file::read_or_create(&path).unwrap()).unwrap();
+    let key = key_pair(&key_file::read_or_create(&path).unwrap()).unwrap();
     let kid = keyring.list()[0].kid.clone();
     Target { keyring, key, kid, _dir: dir }
 }
@@ -105,7 +106,7 @@ fn no_other_algorithm_is_accepted() {
 #[test]
 fn no_other_key_is_accepted_however_it_is_named() {
     let target = target();
-    let foreign = Ed25519KeyPair::from_pkcs8(&key_file::generate().unwrap()).unwrap();
+    let foreign = key_pair(&key_file::generate().unwrap()).unwrap();
     target.refuses("a foreign key", &signed(&foreign, &target.header(), &claims()));
     let own_jwk =
         json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(foreign.public_key().as_ref())});

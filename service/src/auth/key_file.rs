@@ -2,17 +2,22 @@
 
 use crate::secret;
 use anyhow::Context;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::path::Path;
 
+/// Everything of a PKCS#8 version 1 document that comes before the seed (RFC 8410, section 7).
+const PKCS8_HEAD: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+
 /// A new private key, PKCS#8 DER.
 pub(crate) fn generate() -> anyhow::Result<Vec<u8>> {
-    let document =
-        Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).context("cannot generate a signing key")?;
-    Ok(document.as_ref().to_vec())
+    Ok(pkcs8(&secret::random()?))
+}
+
+/// The document of a seed, in the form that every tool reads.
+pub(super) fn pkcs8(seed: &[u8; 32]) -> Vec<u8> {
+    [&PKCS8_HEAD[..], seed].concat()
 }
 
 /// The key in a file, made when there is none.

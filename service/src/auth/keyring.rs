@@ -5,18 +5,19 @@
 //! do not know.
 
 use super::claims::{self, Claims};
+use super::jose;
 use super::key_file;
 use super::rotation::{self, KeyTimes};
 use super::seal::Seal;
 use crate::db::{Db, SigningKeyRow};
 use anyhow::Context;
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use nsys_contract::api::SigningKey;
 use nsys_contract::config::Auth;
+use ring::signature::KeyPair;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
@@ -40,8 +41,7 @@ struct Pair {
 
 impl Pair {
     fn from_private(der: &[u8], times: impl FnOnce(&str) -> KeyTimes) -> anyhow::Result<Self> {
-        let pair = Ed25519KeyPair::from_pkcs8(der)
-            .map_err(|cause| anyhow::anyhow!("it is no Ed25519 key: {cause}"))?;
+        let pair = jose::key_pair(der).map_err(|cause| anyhow::anyhow!("it is no Ed25519 key: {cause}"))?;
         let public = pair.public_key().as_ref().to_vec();
         let kid = URL_SAFE_NO_PAD.encode(&Sha256::digest(&public)[..12]);
         Ok(Self {
@@ -84,6 +84,7 @@ pub(crate) struct Keyring {
 impl Keyring {
     /// Opens the key file, creating it when it does not exist yet.
     pub(crate) fn open(auth: &Auth) -> anyhow::Result<Self> {
+        jose::install();
         let der = match auth.signing_key_file.as_str() {
             "" => key_file::generate()?,
             path => key_file::read_or_create(Path::new(path))?,

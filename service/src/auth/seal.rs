@@ -1,8 +1,9 @@
 //! Seals private keys for the database: AES-256-GCM under a key derived from the key file's.
 
+use crate::secret;
 use anyhow::anyhow;
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hkdf::{HKDF_SHA256, Salt};
 
 /// What the derived key is for; another use would derive another key.
 const PURPOSE: &[u8] = b"notification-service signing keys v1";
@@ -22,8 +23,7 @@ impl Seal {
 
     /// Nonce and ciphertext.
     pub(crate) fn close(&self, plain: &[u8]) -> anyhow::Result<Vec<u8>> {
-        let mut nonce = [0; NONCE_LEN];
-        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| anyhow!("the system gives no random bytes"))?;
+        let nonce: [u8; NONCE_LEN] = secret::random()?;
         let mut text = plain.to_vec();
         self.0
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut text)

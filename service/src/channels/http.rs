@@ -88,6 +88,7 @@ enum Receiver {
 }
 
 fn builder(timeout: Duration) -> reqwest::ClientBuilder {
+    crate::tls::install();
     reqwest::Client::builder()
         .timeout(timeout)
         .connect_timeout(timeout)

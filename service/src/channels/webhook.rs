@@ -5,11 +5,11 @@ use super::http::{Call, HeaderName, HeaderValue, Http, Method, Url};
 use super::{DeliveryOutcome, text};
 use crate::secret;
 use anyhow::Context;
-use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use nsys_contract::config::Channels as Settings;
 use nsys_contract::event::Envelope;
+use ring::hmac;
 use serde_json::{Value, json};
 use std::path::Path;
 use uuid::Uuid;
@@ -133,9 +133,7 @@ fn own_headers(payload: &Value) -> Result<Vec<(HeaderName, HeaderValue)>, String
 }
 
 fn generate() -> anyhow::Result<String> {
-    let mut bytes = [0; 32];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("no random bytes for a webhook secret"))?;
-    Ok(format!("{SECRET_PREFIX}{}", STANDARD.encode(bytes)))
+    Ok(format!("{SECRET_PREFIX}{}", STANDARD.encode(secret::random::<32>()?)))
 }
 
 fn key(secret: &str) -> anyhow::Result<hmac::Key> {

@@ -42,6 +42,7 @@ pub fn install(settings: &Telemetry) -> anyhow::Result<Option<Exporter>> {
     if settings.otlp_url.is_empty() {
         return Ok(None);
     }
+    crate::tls::install();
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
         .with_endpoint(endpoint(&settings.otlp_url))

@@ -45,7 +45,7 @@ impl Api {
     pub(super) async fn sign_in(place: &Place) -> Self {
         let port = |port: u16| port + place.offset;
         let mut api = Self {
-            http: reqwest::Client::new(),
+            http: crate::client::http().build().unwrap(),
             base: format!("http://127.0.0.1:{}", port(3_000)),
             prometheus: format!("http://127.0.0.1:{}", port(9_090)),
             postgres: format!(

@@ -169,7 +169,8 @@ fn port(place: &Place, part: &str) -> u16 {
 
 /// A process' own time, in seconds since the epoch; absent until it answers.
 async fn timestamp(url: &str) -> Option<i64> {
-    let state: Value = reqwest::get(url).await.ok()?.json().await.ok()?;
+    let answer = crate::client::http().build().ok()?.get(url).send().await.ok()?;
+    let state: Value = answer.json().await.ok()?;
     Some(state["timestamp"].as_str()?.parse::<jiff::Timestamp>().ok()?.as_second())
 }
 

@@ -17,7 +17,7 @@ fn get(place: &Place, path: &str, token: Option<&str>) -> Value {
     let url = format!("http://127.0.0.1:{}{path}", 3_000 + place.offset);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut request = reqwest::Client::new().get(url);
+        let mut request = crate::client::http().build().unwrap().get(url);
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
