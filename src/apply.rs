@@ -9,11 +9,11 @@ mod service;
 
 pub use service::running;
 
-use crate::error::{Context, Error, Kind, Result};
-use crate::journal::{Done, Entry, Journal, Outcome};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::journal::{ChangeOutcome, Entry, Journal, JournalStep};
 use crate::permit::ChangePermit;
 use crate::plan::{Plan, Step};
-use crate::render::progress::{Line, Progress};
+use crate::render::progress::{ProgressLine, ProgressView};
 use crate::stack::Stack;
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -69,7 +69,7 @@ pub async fn apply(
     stack: &Stack,
     plan: &Plan,
     undoes: Option<&Entry>,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<Entry> {
     let journal = Journal::of(&stack.layout);
     let mut entry = journal.begin(plan, undoes.map(|entry| entry.id.clone()))?;
@@ -91,10 +91,13 @@ pub async fn apply(
         };
         line.finish(if error.is_none() { "done" } else { "failed" });
         let text = error.as_ref().map(|error| error.message.clone());
-        entry.steps.push(Done { step: step.clone(), before, after, took_ms, error: text });
+        entry.steps.push(JournalStep { step: step.clone(), before, after, took_ms, error: text });
         if let Some(error) = error {
-            entry.outcome =
-                if error.kind == Kind::Interrupted { Outcome::Interrupted } else { Outcome::Failed };
+            entry.outcome = if error.kind == ErrorKind::Interrupted {
+                ChangeOutcome::Interrupted
+            } else {
+                ChangeOutcome::Failed
+            };
             journal.write(&entry)?;
             let hint =
                 error.hint.clone().unwrap_or_else(|| format!("what was made: nsys history {}", entry.id));
@@ -102,11 +105,11 @@ pub async fn apply(
         }
         journal.write(&entry)?;
     }
-    entry.outcome = Outcome::Applied;
+    entry.outcome = ChangeOutcome::Applied;
     journal.write(&entry)?;
     if let Some(undone) = undoes {
         let mut undone = undone.clone();
-        undone.outcome = Outcome::Undone;
+        undone.outcome = ChangeOutcome::Undone;
         journal.write(&undone)?;
     }
     Ok(entry)
@@ -127,8 +130,8 @@ async fn make(
     permit: &ChangePermit,
     stack: &Stack,
     step: &Step,
-    line: &Line,
-    progress: &Progress,
+    line: &ProgressLine,
+    progress: &ProgressView,
 ) -> Result<(Value, Value)> {
     match step {
         Step::Db(change) => db::make(permit, stack, change, line).await,

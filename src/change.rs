@@ -7,16 +7,16 @@ use crate::apply::{self, ChangeLock};
 use crate::cli::PlanFlags;
 use crate::error::Result;
 use crate::journal::{Entry, Journal};
-use crate::permit::{Agreement, ChangePermit, PermitRequest, Reach};
+use crate::permit::{ChangePermit, PermitRequest, Reach, RequiredConsent};
 use crate::plan::{DataStep, DbStep, Plan, Step, Undo, undo::plan_undo};
-use crate::render::{Out, OutputFormat, Report, Tone, format, progress::Progress, style::paint};
+use crate::render::{Out, OutputFormat, Report, Tone, format, progress::ProgressView, style::paint};
 use crate::stack::{Stack, safety};
 use proof::Proof;
 use serde::Serialize;
 use serde_json::json;
 
 #[derive(Serialize)]
-struct Shown<'a> {
+struct PlanView<'a> {
     title: &'a str,
     steps: Vec<serde_json::Value>,
     notes: &'a [String],
@@ -24,7 +24,7 @@ struct Shown<'a> {
     irreversible: Option<String>,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> PlanView<'a> {
     fn new(plan: &'a Plan, history: &[Entry]) -> Self {
         let step = |step: &Step| {
             let undo = match step.undo() {
@@ -48,7 +48,7 @@ impl<'a> Shown<'a> {
     }
 }
 
-impl Report for Shown<'_> {
+impl Report for PlanView<'_> {
     fn text(&self) -> String {
         let mut lines = Vec::new();
         if self.steps.is_empty() {
@@ -78,12 +78,12 @@ impl Report for Shown<'_> {
 
 /// What a change did, with its proof where there is one.
 #[derive(Serialize)]
-struct Made<'a> {
+struct ChangeResult<'a> {
     entry: &'a Entry,
     proof: &'a [Proof],
 }
 
-impl Report for Made<'_> {
+impl Report for ChangeResult<'_> {
     fn text(&self) -> String {
         let took: f64 = self.entry.steps.iter().map(|done| done.took_ms).sum();
         let text = format!("{} done in {}: {}", self.entry.id, format::millis(took), self.entry.title);
@@ -104,7 +104,7 @@ pub async fn carry_out(
     out: Out,
 ) -> Result<Option<Entry>> {
     let history = Journal::of(&stack.layout).entries()?;
-    let shown = Shown::new(plan, &history);
+    let shown = PlanView::new(plan, &history);
     if plan.is_empty() || flags.change.dry_run {
         out.report(&shown)?;
         return Ok(None);
@@ -115,10 +115,10 @@ pub async fn carry_out(
     let lock = ChangeLock::take(stack)?;
     let permit = agree(stack, plan, flags, out).await?;
     apply::check(stack, plan).await?;
-    let before = proof::look(stack, &plan.reads).await?;
-    let entry = apply::apply((&lock, &permit), stack, plan, undoes, &Progress::new(out)).await?;
-    let after = proof::look(stack, &plan.reads).await?;
-    out.report(&Made { entry: &entry, proof: &proof::pair(&plan.reads, before, after) })?;
+    let before = proof::explain_all(stack, &plan.reads).await?;
+    let entry = apply::apply((&lock, &permit), stack, plan, undoes, &ProgressView::new(out)).await?;
+    let after = proof::explain_all(stack, &plan.reads).await?;
+    out.report(&ChangeResult { entry: &entry, proof: &proof::pair(&plan.reads, before, after) })?;
     if plan_undo(&entry.id, &entry.made()).is_ok_and(|plan| !plan.is_empty()) {
         out.say(paint(Tone::Dim, &format!("take it back with: nsys undo {}", entry.id)));
     }
@@ -138,7 +138,7 @@ pub async fn make(
 ) -> Result<Entry> {
     let lock = ChangeLock::take(stack)?;
     apply::check(stack, plan).await?;
-    apply::apply((&lock, permit), stack, plan, undoes, &Progress::new(out)).await
+    apply::apply((&lock, permit), stack, plan, undoes, &ProgressView::new(out)).await
 }
 
 /// The permit for a plan, when it is agreed to.
@@ -146,7 +146,8 @@ pub async fn make(
 /// # Errors
 /// When it is not, or there is nobody to ask; and as [`safety::permit`].
 pub async fn agree(stack: &Stack, plan: &Plan, flags: &PlanFlags, out: Out) -> Result<ChangePermit> {
-    let agreement = if plan.irreversible().is_some() { Agreement::ForGood } else { Agreement::Confirmed };
+    let agreement =
+        if plan.irreversible().is_some() { RequiredConsent::ForGood } else { RequiredConsent::Confirmed };
     let change = PermitRequest { what: "the plan", reach: reach(plan), agreement };
     safety::permit(stack, change, flags.consent(), out).await
 }

@@ -10,7 +10,8 @@ mod variables;
 
 pub use layers::{Origin, Setting};
 pub use sections::{
-    Config, Diagnose, Docker, External, Kubernetes, Loadtest, RUNTIMES, Stack, Targets, Tune,
+    Config, DiagnoseSection, DockerSection, ExternalSection, KubernetesSection, LoadtestSection,
+    ObjectivesSection, RUNTIMES, StackSection, TuneSection,
 };
 
 use crate::error::{Context, Error, Result};

@@ -8,7 +8,7 @@ mod processes;
 mod prometheus;
 mod surroundings;
 
-pub use live::look;
+pub use live::observe;
 pub use surroundings::{Surroundings, surroundings};
 
 use crate::clients::kafka as kafka_client;
@@ -26,7 +26,7 @@ use nsys_contract::topics;
 use std::time::Duration;
 
 /// Longest wait for the answer of one part.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The diagnosis of a run by the configured bounds.
 #[must_use]
@@ -58,7 +58,7 @@ pub async fn current_settings(stack: &Stack) -> Result<CurrentSettings> {
     let cores = std::thread::available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok());
     let brokers = stack.endpoints.brokers();
     let topic = [topics::NOTIFICATIONS.to_owned()];
-    let lag = kafka_client::lag(&brokers, topics::WORKER_GROUP, &topic, PATIENCE).await.ok();
+    let lag = kafka_client::lag(&brokers, topics::WORKER_GROUP, &topic, TIMEOUT).await.ok();
     Ok(CurrentSettings {
         pool_size: Some(config.db.pool_size),
         instances: running(app),
@@ -76,10 +76,10 @@ pub async fn current_settings(stack: &Stack) -> Result<CurrentSettings> {
 #[derive(Debug)]
 pub struct Before {
     at_s: f64,
-    database: Option<database::Counters>,
+    database: Option<database::DatabaseCounters>,
     kafka: Option<kafka::Ends>,
     redis: Option<CacheStats>,
-    processes: processes::Counters,
+    processes: processes::ProcessCounters,
     locks: database::LockWatch,
 }
 
@@ -129,7 +129,7 @@ pub async fn since(stack: &Stack, before: &Before) -> Facts {
 }
 
 async fn redis_stats(stack: &Stack) -> Option<CacheStats> {
-    let mut redis = Redis::connect(&stack.endpoints.redis_url(), PATIENCE).await.ok()?;
+    let mut redis = Redis::connect(&stack.endpoints.redis_url(), TIMEOUT).await.ok()?;
     redis.stats().await.ok()
 }
 

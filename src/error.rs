@@ -11,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What kind of failure it is; decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ErrorKind {
     /// It was tried and did not work. Exit code 1.
     Failed,
     /// The command line or the configuration is wrong. Exit code 2.
@@ -32,7 +32,7 @@ pub enum Kind {
     OutputClosed,
 }
 
-impl Kind {
+impl ErrorKind {
     /// The process exit code, as documented for scripts.
     #[must_use]
     pub const fn exit_code(self) -> u8 {
@@ -71,7 +71,7 @@ impl Kind {
 #[error("{message}")]
 pub struct Error {
     /// What kind of failure it is.
-    pub kind: Kind,
+    pub kind: ErrorKind,
     /// What failed, naming the thing.
     pub message: String,
     /// What to do now.
@@ -93,34 +93,34 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 impl Error {
     /// A failure of the given kind.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         // Whoever fails likes to name the address at which it did.
         Self { kind, message: mask_text(&message.into()), hint: None, cause: None }
     }
 
     /// It was tried and did not work.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self::new(Kind::Failed, message)
+        Self::new(ErrorKind::Failed, message)
     }
 
     /// The command line or the configuration is wrong.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self::new(Kind::Usage, message)
+        Self::new(ErrorKind::Usage, message)
     }
 
     /// A part that is needed does not answer.
     pub fn unreachable(message: impl Into<String>) -> Self {
-        Self::new(Kind::Unreachable, message)
+        Self::new(ErrorKind::Unreachable, message)
     }
 
     /// It would be unsafe, or was not confirmed, or a right is missing.
     pub fn refused(message: impl Into<String>) -> Self {
-        Self::new(Kind::Refused, message)
+        Self::new(ErrorKind::Refused, message)
     }
 
     /// Ctrl-C or SIGTERM ended it.
     pub fn interrupted(message: impl Into<String>) -> Self {
-        Self::new(Kind::Interrupted, message)
+        Self::new(ErrorKind::Interrupted, message)
     }
 
     /// Adds what to do now.
@@ -207,15 +207,15 @@ mod tests {
     #[test]
     fn every_kind_has_the_documented_exit_code_everywhere() {
         let codes = [
-            (Kind::Failed, 1),
-            (Kind::Usage, 2),
-            (Kind::Unreachable, 3),
-            (Kind::Refused, 4),
-            (Kind::ThresholdsNotMet, 10),
-            (Kind::GeneratorLimited, 11),
-            (Kind::Regression, 20),
-            (Kind::Interrupted, 130),
-            (Kind::OutputClosed, 0),
+            (ErrorKind::Failed, 1),
+            (ErrorKind::Usage, 2),
+            (ErrorKind::Unreachable, 3),
+            (ErrorKind::Refused, 4),
+            (ErrorKind::ThresholdsNotMet, 10),
+            (ErrorKind::GeneratorLimited, 11),
+            (ErrorKind::Regression, 20),
+            (ErrorKind::Interrupted, 130),
+            (ErrorKind::OutputClosed, 0),
         ];
         let root = env!("CARGO_MANIFEST_DIR");
         let source = std::fs::read_to_string(format!("{root}/src/error.rs")).unwrap();
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn a_name_that_is_not_there_gets_the_near_one() {
         let error = Error::no_such("part", "kafak", ["app", "kafka"], "nsys ps lists them");
-        assert_eq!(error.kind, Kind::Usage);
+        assert_eq!(error.kind, ErrorKind::Usage);
         assert_eq!(
             error.hint.as_deref(),
             Some("did you mean kafka? there are: app, kafka; nsys ps lists them")

@@ -15,11 +15,11 @@ mod traffic;
 mod worker;
 
 pub use record::Creations;
-pub use summary::{Summary, Window, decode};
+pub use summary::{ProcessSummary, ProcessWindow, decode};
 
 use crate::domain::stream::Tick;
 use crate::error::{Error, Result};
-use plan::Plan;
+use plan::GeneratorPlan;
 use record::{Counts, SecondCounts};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -33,7 +33,7 @@ const LEAD: Duration = Duration::from_millis(200);
 /// What the threads share.
 #[derive(Debug)]
 struct Shared {
-    plan: Plan,
+    plan: GeneratorPlan,
     /// The start of the level.
     begin: Instant,
     /// Whether to end before the end.
@@ -64,18 +64,18 @@ impl Shared {
 
 /// What a thread tells the one that collects.
 #[derive(Debug)]
-enum Told {
+enum ThreadReport {
     Second(Box<SecondCounts>),
     Ended(Result<Box<Counts>>),
 }
 
-/// Offers the level that a plan file describes and leaves its summary. `tell` is told each second.
+/// Offers the level that a plan file describes and leaves its summary. `send` is told each second.
 /// Ends early, with a summary of what was done, once `stop` is set.
 ///
 /// # Errors
 /// When the plan cannot be read, a thread cannot be started, or the summary cannot be written.
-pub fn run(plan: &Path, stop: Arc<AtomicBool>, mut tell: impl FnMut(&Tick)) -> Result<()> {
-    let plan = Plan::read(plan)?;
+pub fn run(plan: &Path, stop: Arc<AtomicBool>, mut send: impl FnMut(&Tick)) -> Result<()> {
+    let plan = GeneratorPlan::read(plan)?;
     plan.authority()?;
     let began_s = crate::clock::now_s() + LEAD.as_secs_f64();
     let (threads, summary) = (plan.own_threads(), plan.summary.clone());
@@ -95,7 +95,7 @@ pub fn run(plan: &Path, stop: Arc<AtomicBool>, mut tell: impl FnMut(&Tick)) -> R
     let paced = Arc::clone(&shared);
     let pacer = pacer.spawn(move || pace::pace(&paced, &feeds));
     let pacer = pacer.map_err(|cause| Error::failed(format!("no thread: {cause}")))?;
-    let mut counts = collect(&shared, &from, threads, began_s, &mut tell)?;
+    let mut counts = collect(&shared, &from, threads, began_s, &mut send)?;
     for handle in handles {
         handle.join().map_err(|_| Error::failed("a thread of the generator ended abnormally"))?;
     }
@@ -106,34 +106,34 @@ pub fn run(plan: &Path, stop: Arc<AtomicBool>, mut tell: impl FnMut(&Tick)) -> R
 /// Adds up what the threads tell until all have ended.
 fn collect(
     shared: &Shared,
-    from: &std::sync::mpsc::Receiver<Told>,
+    from: &std::sync::mpsc::Receiver<ThreadReport>,
     threads: usize,
     began_s: f64,
-    tell: &mut impl FnMut(&Tick),
+    send: &mut impl FnMut(&Tick),
 ) -> Result<Counts> {
     let mut sum = Counts::new(shared.plan.windows.len())?;
     let mut seconds: BTreeMap<u64, (usize, SecondCounts)> = BTreeMap::new();
-    for told in from {
-        match told {
-            Told::Ended(counts) => {
+    for report in from {
+        match report {
+            ThreadReport::Ended(counts) => {
                 let counts = counts?;
                 sum.add(&counts)?;
             }
-            Told::Second(one) => {
+            ThreadReport::Second(one) => {
                 let second = one.second;
                 match seconds.get_mut(&second) {
-                    Some((told, sum)) => {
+                    Some((report, sum)) => {
                         sum.add(&one)?;
-                        *told += 1;
+                        *report += 1;
                     }
                     None => {
                         seconds.insert(second, (1, *one));
                     }
                 }
-                if seconds.get(&second).is_some_and(|(told, _)| *told == threads)
+                if seconds.get(&second).is_some_and(|(report, _)| *report == threads)
                     && let Some((_, whole)) = seconds.remove(&second)
                 {
-                    tell(&tick(&whole, began_s));
+                    send(&tick(&whole, began_s));
                 }
             }
         }

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 /// How far a change came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum ChangeOutcome {
     /// It is being made, or nsys was killed while it made it.
     Applying,
     /// Every step was made and verified.
@@ -30,7 +30,7 @@ pub enum Outcome {
 
 /// One step that was made or tried.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Done {
+pub struct JournalStep {
     /// The step.
     pub step: Step,
     /// What was there before.
@@ -57,11 +57,11 @@ pub struct Entry {
     /// What it was for.
     pub title: String,
     /// How far it came.
-    pub outcome: Outcome,
+    pub outcome: ChangeOutcome,
     /// The change that this one takes back.
     pub undoes: Option<String>,
     /// The steps made or tried, in their order.
-    pub steps: Vec<Done>,
+    pub steps: Vec<JournalStep>,
 }
 
 impl Entry {
@@ -88,7 +88,7 @@ pub struct Journal {
 }
 
 /// Values by the number of their step, by change.
-type Kept = BTreeMap<String, BTreeMap<usize, Revealed>>;
+type MaskedValues = BTreeMap<String, BTreeMap<usize, Revealed>>;
 
 impl Journal {
     /// The journal of the stack with this layout.
@@ -148,12 +148,12 @@ impl Journal {
         Ok(())
     }
 
-    fn kept(&self) -> Result<Kept> {
+    fn kept(&self) -> Result<MaskedValues> {
         match std::fs::read_to_string(&self.secrets) {
             Ok(text) => {
                 serde_json::from_str(&text).with_context(|| format!("{} is damaged", self.secrets.display()))
             }
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(Kept::new()),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(MaskedValues::new()),
             Err(cause) => Err(Error::failed(format!("cannot read {}: {cause}", self.secrets.display()))),
         }
     }
@@ -185,7 +185,7 @@ impl Journal {
         let mut entries = self.entries()?;
         let Some(id) = id else {
             entries.retain(|entry| {
-                entry.undoes.is_none() && entry.outcome != Outcome::Undone && !entry.made().is_empty()
+                entry.undoes.is_none() && entry.outcome != ChangeOutcome::Undone && !entry.made().is_empty()
             });
             let nothing = || Error::usage("there is no change to take back").hint("nsys history lists them");
             return entries.pop().ok_or_else(nothing);
@@ -211,7 +211,7 @@ impl Journal {
                 .or_else(|_| std::env::var("USER"))
                 .unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw())),
             title: plan.title.clone(),
-            outcome: Outcome::Applying,
+            outcome: ChangeOutcome::Applying,
             undoes,
             steps: Vec::new(),
         };
@@ -242,8 +242,9 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read or written.
     pub fn settle(&self) -> Result<()> {
-        for mut entry in self.entries()?.into_iter().filter(|entry| entry.outcome == Outcome::Applying) {
-            entry.outcome = Outcome::Interrupted;
+        for mut entry in self.entries()?.into_iter().filter(|entry| entry.outcome == ChangeOutcome::Applying)
+        {
+            entry.outcome = ChangeOutcome::Interrupted;
             self.write(&entry)?;
         }
         Ok(())
@@ -276,10 +277,10 @@ mod tests {
         let (_dir, journal) = journal();
         let mut entry = journal.begin(&Plan::new("one"), None).unwrap();
         journal.begin(&Plan::new("two"), None).unwrap();
-        entry.outcome = Outcome::Applied;
+        entry.outcome = ChangeOutcome::Applied;
         journal.write(&entry).unwrap();
         let outcomes: Vec<_> = journal.entries().unwrap().into_iter().map(|e| (e.id, e.outcome)).collect();
-        assert_eq!(outcomes, [("c1".into(), Outcome::Applied), ("c2".into(), Outcome::Applying)]);
+        assert_eq!(outcomes, [("c1".into(), ChangeOutcome::Applied), ("c2".into(), ChangeOutcome::Applying)]);
     }
 
     #[test]
@@ -290,7 +291,7 @@ mod tests {
         file.write_all(b"{\"id\":\"c1\",\"outc").unwrap();
         assert_eq!(journal.entries().unwrap().len(), 1);
         journal.settle().unwrap();
-        assert_eq!(journal.entries().unwrap()[0].outcome, Outcome::Interrupted);
+        assert_eq!(journal.entries().unwrap()[0].outcome, ChangeOutcome::Interrupted);
     }
 
     #[test]
@@ -317,7 +318,7 @@ mod tests {
             after: Some(secret("second")),
             effective: secret("first"),
         };
-        entry.steps.push(Done {
+        entry.steps.push(JournalStep {
             step: Step::Config(step.clone()),
             before: Value::Null,
             after: Value::Null,
@@ -342,7 +343,7 @@ mod tests {
     fn undo_means_the_newest_change_that_was_made() {
         let (_dir, journal) = journal();
         let mut made = journal.begin(&Plan::new("one"), None).unwrap();
-        made.steps.push(Done {
+        made.steps.push(JournalStep {
             step: Step::Db(DbStep::Analyze { table: "t".into() }),
             before: Value::Null,
             after: Value::Null,

@@ -31,7 +31,7 @@ pub enum Reach {
 
 /// What it takes to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Agreement {
+pub enum RequiredConsent {
     /// The command itself says that it is wanted.
     Command,
     /// A yes: a plan was shown, or the stack is not one that nsys started.
@@ -48,7 +48,7 @@ pub struct PermitRequest<'a> {
     /// What it changes.
     pub reach: Reach,
     /// What it takes to go on.
-    pub agreement: Agreement,
+    pub agreement: RequiredConsent,
 }
 
 /// What the flags of a command say.
@@ -124,12 +124,13 @@ impl ChangePermit {
             }
             None => {}
         }
-        let agreed = consent.yes || change.agreement == Agreement::Command;
+        let agreed = consent.yes || change.agreement == RequiredConsent::Command;
         if agreed && !policy.protected {
             return Ok(Self { _checked: () });
         }
         // What cannot be taken back wants more than a habit.
-        let wanted = if policy.protected || change.agreement == Agreement::ForGood { stack } else { "y" };
+        let wanted =
+            if policy.protected || change.agreement == RequiredConsent::ForGood { stack } else { "y" };
         match ask(&format!("{what}: type {wanted} to go on: "))? {
             Some(answer) if answer == wanted => Ok(Self { _checked: () }),
             Some(_) => Err(Error::refused("not confirmed; nothing was changed")),
@@ -164,40 +165,40 @@ mod tests {
         Ok(None)
     }
 
-    fn granted(policy: &Policy<'_>, reach: Reach, agreement: Agreement, consent: Consent<'_>) -> bool {
+    fn granted(policy: &Policy<'_>, reach: Reach, agreement: RequiredConsent, consent: Consent<'_>) -> bool {
         ChangePermit::grant(policy, &PermitRequest { what: "it", reach, agreement }, consent, nobody).is_ok()
     }
 
     #[test]
     fn nothing_is_permitted_under_read_only() {
         for consent in [NAMED, YES, NOTHING] {
-            assert!(!granted(&policy(true, false, None), Reach::Parts, Agreement::Command, consent));
+            assert!(!granted(&policy(true, false, None), Reach::Parts, RequiredConsent::Command, consent));
         }
     }
 
     #[test]
     fn a_protected_stack_wants_its_name_whatever_the_command() {
         let protected = policy(false, true, None);
-        for agreement in [Agreement::Command, Agreement::Confirmed, Agreement::ForGood] {
+        for agreement in [RequiredConsent::Command, RequiredConsent::Confirmed, RequiredConsent::ForGood] {
             assert!(!granted(&protected, Reach::Parts, agreement, YES));
             assert!(granted(&protected, Reach::Parts, agreement, NAMED));
         }
         let other = Consent { yes: true, name: Some("other") };
-        assert!(!granted(&policy(false, false, None), Reach::Parts, Agreement::Command, other));
+        assert!(!granted(&policy(false, false, None), Reach::Parts, RequiredConsent::Command, other));
     }
 
     #[test]
     fn a_plan_wants_a_yes_and_a_command_is_one() {
         let own = policy(false, false, None);
-        assert!(granted(&own, Reach::Data, Agreement::Command, NOTHING));
-        assert!(!granted(&own, Reach::Data, Agreement::Confirmed, NOTHING));
-        assert!(granted(&own, Reach::Data, Agreement::Confirmed, YES));
+        assert!(granted(&own, Reach::Data, RequiredConsent::Command, NOTHING));
+        assert!(!granted(&own, Reach::Data, RequiredConsent::Confirmed, NOTHING));
+        assert!(granted(&own, Reach::Data, RequiredConsent::Confirmed, YES));
     }
 
     #[test]
     fn what_cannot_be_taken_back_wants_the_name_at_the_terminal() {
         let own = policy(false, false, None);
-        let change = PermitRequest { what: "it", reach: Reach::Data, agreement: Agreement::ForGood };
+        let change = PermitRequest { what: "it", reach: Reach::Data, agreement: RequiredConsent::ForGood };
         let typed = |text: &'static str| move |_: &str| Ok(Some(text.to_owned()));
         assert!(ChangePermit::grant(&own, &change, NOTHING, typed("y")).is_err());
         assert!(ChangePermit::grant(&own, &change, NOTHING, typed("shop")).is_ok());
@@ -207,15 +208,15 @@ mod tests {
     fn somebody_elses_schema_is_never_changed() {
         let other = policy(false, false, Some(SchemaOwner::Other { why: "orders".into() }));
         for reach in [Reach::Api, Reach::Data, Reach::Schema, Reach::Reset] {
-            assert!(!granted(&other, reach, Agreement::Command, NAMED), "{reach:?}");
+            assert!(!granted(&other, reach, RequiredConsent::Command, NAMED), "{reach:?}");
         }
         let empty = policy(false, false, Some(SchemaOwner::Nobody));
-        assert!(granted(&empty, Reach::Schema, Agreement::Confirmed, YES));
-        assert!(!granted(&empty, Reach::Data, Agreement::Confirmed, YES));
-        assert!(granted(&other, Reach::Index, Agreement::Confirmed, YES));
-        assert!(!granted(&other, Reach::Index, Agreement::Confirmed, NOTHING));
+        assert!(granted(&empty, Reach::Schema, RequiredConsent::Confirmed, YES));
+        assert!(!granted(&empty, Reach::Data, RequiredConsent::Confirmed, YES));
+        assert!(granted(&other, Reach::Index, RequiredConsent::Confirmed, YES));
+        assert!(!granted(&other, Reach::Index, RequiredConsent::Confirmed, NOTHING));
         let shared = policy(false, false, Some(SchemaOwner::Nsys { beside: vec!["invoices".into()] }));
-        assert!(granted(&shared, Reach::Data, Agreement::Confirmed, YES));
-        assert!(!granted(&shared, Reach::Reset, Agreement::Confirmed, NAMED));
+        assert!(granted(&shared, Reach::Data, RequiredConsent::Confirmed, YES));
+        assert!(!granted(&shared, Reach::Reset, RequiredConsent::Confirmed, NAMED));
     }
 }

@@ -2,7 +2,7 @@
 //! before it), keeps that in `context.json`, and has the reports written.
 
 use crate::domain::compare::{self, Comparison, NoiseFloor};
-use crate::domain::diagnosis::{Bounds, Diagnosis, diagnose};
+use crate::domain::diagnosis::{Diagnosis, DiagnosisBounds, diagnose};
 use crate::domain::run::Run;
 use crate::error::{Context as _, Result};
 use crate::journal::Entry;
@@ -10,23 +10,24 @@ use crate::loadtest::changes::{self, time};
 use crate::loadtest::runs::Runs;
 use crate::loadtest::{noise, store};
 use crate::render::{Out, OutputFormat};
-use crate::report::context::{Change, FILE, Improvement};
-use crate::report::{self, Context};
+use crate::report::context::{FILE, Improvement, JournalChange};
+use crate::report::{self, ReportContext};
 use crate::stack::Stack;
 use jiff::Timestamp;
 use std::path::Path;
 
 /// Runs looked back at, so that a report costs the same after a thousand runs.
-const LOOK_BACK: usize = 20;
+const RECENT_RUNS: usize = 20;
 
 /// The context of a run and its diagnosis: as kept beside it, else made now and kept.
 ///
 /// # Errors
 /// When the journal cannot be read, or the context cannot be written.
-pub fn context(stack: &Stack, dir: &Path, run: &Run) -> Result<(Context, Diagnosis)> {
+pub fn context(stack: &Stack, dir: &Path, run: &Run) -> Result<(ReportContext, Diagnosis)> {
     let path = dir.join(FILE);
-    let kept =
-        std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str::<Context>(&text).ok());
+    let kept = std::fs::read_to_string(&path)
+        .ok()
+        .and_then(|text| serde_json::from_str::<ReportContext>(&text).ok());
     // Older versions did not write it down.
     let kept = kept.filter(|kept| kept.finished_at.is_none() || kept.finished_at == run.finished_at);
     let context = match kept {
@@ -46,15 +47,15 @@ pub fn context(stack: &Stack, dir: &Path, run: &Run) -> Result<(Context, Diagnos
     Ok((context, found))
 }
 
-fn judge(run: &Run, context: &Context) -> Diagnosis {
-    diagnose(run, &Bounds::new(context.bounds.clone(), context.warn_share))
+fn judge(run: &Run, context: &ReportContext) -> Diagnosis {
+    diagnose(run, &DiagnosisBounds::new(context.bounds.clone(), context.warn_share))
 }
 
-fn make(stack: &Stack, run: &Run) -> Result<Context> {
+fn make(stack: &Stack, run: &Run) -> Result<ReportContext> {
     let bounds = stack.loaded.config.bounds();
     let journal = if Runs::of(stack).is_own(run) { changes::kept(stack)? } else { Vec::new() };
     let (start, end) = (time(&run.started_at), run.finished_at.as_deref().and_then(time));
-    let within = |from: Option<Timestamp>, to: Option<Timestamp>| -> Vec<Change> {
+    let within = |from: Option<Timestamp>, to: Option<Timestamp>| -> Vec<JournalChange> {
         let Some(to) = to else { return Vec::new() };
         let inside = journal.iter().filter(|one| from.is_none_or(|from| one.at > from) && one.at < to);
         inside.map(change).collect()
@@ -70,7 +71,7 @@ fn make(stack: &Stack, run: &Run) -> Result<Context> {
             improvements.push(Improvement { changes: between, comparison });
         }
     }
-    Ok(Context {
+    Ok(ReportContext {
         changes: within(None, start),
         overall: overall(&improvements, &chain, &floor),
         improvements,
@@ -100,7 +101,7 @@ fn comparable_runs(stack: &Stack, run: &Run) -> Vec<Run> {
         .filter(|_| own.is_own(run))
         .filter(|other| other.id != run.id && time(&other.started_at) < start && other.state == "finished")
         .filter(|other| compare::obstacles(other, run).is_empty())
-        .take(LOOK_BACK)
+        .take(RECENT_RUNS)
         .collect();
     runs.reverse();
     runs.push(run.clone());
@@ -108,8 +109,8 @@ fn comparable_runs(stack: &Stack, run: &Run) -> Vec<Run> {
 }
 
 /// A change as a report shows it.
-fn change(entry: &Entry) -> Change {
-    Change {
+fn change(entry: &Entry) -> JournalChange {
+    JournalChange {
         id: entry.id.clone(),
         at: entry.at.to_string(),
         title: entry.title.clone(),

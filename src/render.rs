@@ -13,7 +13,7 @@ pub mod table;
 
 pub use style::Tone;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::secret::{mask_text, mask_typed};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
@@ -248,7 +248,7 @@ impl Out {
     /// [`Kind::OutputClosed`] when a write met a closed pipe.
     pub fn must_be_read(&self) -> Result<()> {
         if PIPE_CLOSED.load(Ordering::Relaxed) {
-            return Err(Error::new(Kind::OutputClosed, "nobody reads the output any more"));
+            return Err(Error::new(ErrorKind::OutputClosed, "nobody reads the output any more"));
         }
         Ok(())
     }
@@ -286,7 +286,7 @@ impl Out {
 
     /// Shows an error with its hint; as JSON it is one line, see [`Error::as_json`].
     pub fn error(&self, error: &Error) {
-        if error.kind == Kind::OutputClosed {
+        if error.kind == ErrorKind::OutputClosed {
             return;
         }
         if self.format == OutputFormat::Json {

@@ -8,7 +8,7 @@ mod performance;
 mod sections;
 mod summary;
 
-pub use context::Context;
+pub use context::ReportContext;
 pub use export::{csv, junit};
 pub use page::page;
 pub use performance::performance;
@@ -24,7 +24,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// When the page's template cannot be filled.
-pub fn files(run: &Run, found: &Diagnosis, context: &Context) -> Result<[(&'static str, String); 5]> {
+pub fn files(run: &Run, found: &Diagnosis, context: &ReportContext) -> Result<[(&'static str, String); 5]> {
     Ok([
         ("SUMMARY.md", summary(run, true)),
         ("PERFORMANCE_REPORT.md", performance(run, found, context)),
@@ -38,7 +38,7 @@ pub fn files(run: &Run, found: &Diagnosis, context: &Context) -> Result<[(&'stat
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn write(dir: &Path, run: &Run, found: &Diagnosis, context: &Context) -> Result<()> {
+pub fn write(dir: &Path, run: &Run, found: &Diagnosis, context: &ReportContext) -> Result<()> {
     for (name, text) in files(run, found, context)? {
         store::write(&dir.join(name), &text)?;
     }

@@ -24,7 +24,7 @@ pub mod up;
 
 pub use endpoints::Endpoints;
 pub use layout::Layout;
-pub use runtime::{Runtime, Wanted};
+pub use runtime::{Runtime, WantedParts};
 
 use crate::clients::access;
 use crate::clients::postgres::Postgres;

@@ -12,7 +12,7 @@ use crate::diagnose;
 use crate::domain::remedy::{self, Remedy};
 use crate::error::{Error, Result};
 use crate::loadtest::runs::Runs;
-use crate::plan::index::{self, Wanted};
+use crate::plan::index::{self, WantedIndex};
 use crate::plan::merge::merge;
 use crate::plan::{CacheStep, DbStep, Plan, Read, Step, config, partitions};
 use crate::stack::{Stack, index_ages, replica, spec};
@@ -20,7 +20,7 @@ use nsys_contract::{schema, topics};
 use std::time::Duration;
 use toml::Value;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Records of a topic whose keys say which users more partitions would move.
 const RECENT_RECORDS: i64 = 2_000;
 /// Other groups that are asked whether they read the topic.
@@ -142,7 +142,7 @@ fn one_or_merged(title: &str, mut plans: Vec<Plan>) -> Plan {
 async fn guide_indexes(stack: &Stack, args: &TuneDbArgs) -> Result<Plan> {
     let mut database = stack.postgres().await?;
     let fits = |one: &&schema::IndexDefinition| args.only.as_ref().is_none_or(|only| only == one.name);
-    let wanted: Vec<_> = schema::TUNING_INDEXES.iter().filter(fits).map(Wanted::from).collect();
+    let wanted: Vec<_> = schema::TUNING_INDEXES.iter().filter(fits).map(WantedIndex::from).collect();
     if wanted.is_empty() {
         let names = schema::TUNING_INDEXES.map(|one| one.name).join(", ");
         return Err(Error::usage(format!("--only names none of the indexes: {names}")));
@@ -178,7 +178,7 @@ async fn unused_indexes(stack: &Stack, unused_for: Duration) -> Result<Plan> {
     let replica = match replica_url(stack).await? {
         None => None,
         Some(url) => {
-            let asked = async { Postgres::connect(&url, PATIENCE).await?.indexes().await };
+            let asked = async { Postgres::connect(&url, TIMEOUT).await?.indexes().await };
             let indexes = asked.await.map_err(|error| {
                 Error::refused(format!("the replica cannot be asked what it uses: {}", error.message))
                     .hint("reads may go there: an index unused on the primary is not unused")
@@ -225,19 +225,19 @@ async fn broker(stack: &Stack, args: &TuneKafkaArgs) -> Result<Plan> {
 
 async fn more_partitions(stack: &Stack, total: u32, force: bool) -> Result<Plan> {
     let (brokers, topic) = (stack.endpoints.brokers(), topics::NOTIFICATIONS);
-    let lag = kafka::lag(&brokers, topics::WORKER_GROUP, &[topic.to_owned()], PATIENCE)
+    let lag = kafka::lag(&brokers, topics::WORKER_GROUP, &[topic.to_owned()], TIMEOUT)
         .await
         .map_err(|error| error.hint("nsys health"))?;
     if lag.is_empty() {
         return Err(Error::usage(format!("there is no topic {topic}")).hint("nsys kafka topics lists them"));
     }
-    let group = kafka::group(&brokers, topics::WORKER_GROUP, PATIENCE).await?;
-    let known = partitions::Topic {
+    let group = kafka::group(&brokers, topics::WORKER_GROUP, TIMEOUT).await?;
+    let known = partitions::TopicState {
         name: topic,
         partitions: u32::try_from(lag.len()).unwrap_or(u32::MAX),
         lag: lag.iter().map(|one| one.lag).sum(),
         members: group.members.len(),
-        recent_keys: &kafka::recent_keys(&brokers, topic, RECENT_RECORDS, PATIENCE).await?,
+        recent_keys: &kafka::recent_keys(&brokers, topic, RECENT_RECORDS, TIMEOUT).await?,
         workers_begin_at: topics::WORKER_OFFSET_RESET,
         other_groups: &other_readers(&brokers, topic).await?,
     };
@@ -254,11 +254,11 @@ async fn more_partitions(stack: &Stack, total: u32, force: bool) -> Result<Plan>
 
 /// Groups besides the workers that committed to the topic or own partitions of it.
 async fn other_readers(brokers: &Brokers, topic: &str) -> Result<Vec<String>> {
-    let groups = kafka::groups(brokers, PATIENCE).await?;
+    let groups = kafka::groups(brokers, TIMEOUT).await?;
     let others = groups.into_iter().filter(|group| group.name != topics::WORKER_GROUP).take(OTHER_GROUPS);
     let mut readers = Vec::new();
     for group in others {
-        let (_, offsets) = kafka::group_offsets(brokers, &group.name, PATIENCE).await?;
+        let (_, offsets) = kafka::group_offsets(brokers, &group.name, TIMEOUT).await?;
         if offsets.iter().any(|one| one.topic == topic) {
             readers.push(group.name);
         }

@@ -5,7 +5,7 @@ use crate::clients::api::Api;
 use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
 use crate::plan::DataStep;
-use crate::render::progress::Line;
+use crate::render::progress::ProgressLine;
 use crate::stack::account::account_secret;
 use crate::stack::{Stack, account};
 use nsys_contract::api::{AccountUpdate, NewAccount, Redrive, User};
@@ -32,7 +32,7 @@ pub(super) async fn make(
     permit: &ChangePermit,
     stack: &Stack,
     change: &DataStep,
-    line: &Line,
+    line: &ProgressLine,
 ) -> Result<(Value, Value)> {
     if let DataStep::Bootstrap { email } = change {
         // Nobody is there yet whom the API would obey.

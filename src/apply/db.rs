@@ -6,19 +6,19 @@ use crate::domain::index::{Index, same_definition};
 use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
 use crate::plan::DbStep;
-use crate::render::progress::Line;
+use crate::render::progress::ProgressLine;
 use crate::stack::{Stack, account};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Seeded rows written or removed in one statement.
 const SEED_BATCH: u32 = 50_000;
 
 async fn connect(stack: &Stack) -> Result<Postgres> {
     let url = stack.database_url()?;
-    Postgres::connect(&url, PATIENCE).await
+    Postgres::connect(&url, TIMEOUT).await
 }
 
 async fn find(database: &mut Postgres, name: &str) -> Result<Option<Index>> {
@@ -57,7 +57,7 @@ pub(super) async fn make(
     permit: &ChangePermit,
     stack: &Stack,
     change: &DbStep,
-    line: &Line,
+    line: &ProgressLine,
 ) -> Result<(Value, Value)> {
     let mut database = connect(stack).await?;
     match change {
@@ -121,7 +121,7 @@ pub(super) async fn make(
 async fn rows(
     database: &mut Postgres,
     (from, to): (u32, u32),
-    line: &Line,
+    line: &ProgressLine,
     mut batch: impl AsyncFnMut(&mut Postgres, u32, u32) -> Result<u64>,
 ) -> Result<(Value, Value)> {
     let (mut at, mut changed) = (from, 0);
@@ -140,12 +140,12 @@ async fn build_index(
     (permit, stack): (&ChangePermit, &Stack),
     database: &mut Postgres,
     (name, table, sql): (&str, &str, &str),
-    line: &Line,
+    line: &ProgressLine,
 ) -> Result<(Value, Value)> {
     let before = find(database, name).await?;
     database.probe_table_lock(permit, table, stack.loaded.config.tune.lock_timeout).await?;
     if let Err(error) = build(permit, stack, database, sql, line).await {
-        let left = clear_leftover(permit, stack, name).await;
+        let left = drop_invalid_index(permit, stack, name).await;
         let hint = error.hint.clone().unwrap_or_else(|| match left {
             Ok(()) => "nothing is left of it; run the same command again".into(),
             Err(_) => "run the same command again: it finds the leftover and rebuilds it".into(),
@@ -159,10 +159,10 @@ async fn build_index(
     }
 }
 
-async fn clear_leftover(permit: &ChangePermit, stack: &Stack, name: &str) -> Result<()> {
+async fn drop_invalid_index(permit: &ChangePermit, stack: &Stack, name: &str) -> Result<()> {
     let mut database = connect(stack).await?;
     match find(&mut database, name).await? {
-        Some(index) if !index.valid => drop_index(permit, &mut database, name, PATIENCE).await,
+        Some(index) if !index.valid => drop_index(permit, &mut database, name, TIMEOUT).await,
         _ => Ok(()),
     }
 }
@@ -186,7 +186,7 @@ async fn build(
     stack: &Stack,
     database: &mut Postgres,
     sql: &str,
-    line: &Line,
+    line: &ProgressLine,
 ) -> Result<()> {
     let mut watcher = connect(stack).await?;
     let backend = database.backend().await?;
@@ -194,7 +194,7 @@ async fn build(
     let deadline = Instant::now() + budget;
     let mut waited_for = None;
     // The watcher ends it a little earlier and can then say who it waited for.
-    let build = database.run_within(permit, sql, budget + PATIENCE);
+    let build = database.run_within(permit, sql, budget + TIMEOUT);
     tokio::pin!(build);
     loop {
         tokio::select! {
@@ -229,9 +229,9 @@ pub(super) async fn abandon(permit: &ChangePermit, stack: &Stack, change: &DbSte
     let DbStep::BuildIndex { name, .. } = change else { return Ok(()) };
     let mut database = connect(stack).await?;
     database.cancel_builds(permit).await?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while database.builds().await? > 0 && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    clear_leftover(permit, stack, name).await
+    drop_invalid_index(permit, stack, name).await
 }

@@ -5,21 +5,21 @@ use crate::clients::kafka;
 use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
 use crate::plan::KafkaStep;
-use crate::render::progress::Line;
+use crate::render::progress::ProgressLine;
 use crate::stack::Stack;
 use nsys_contract::topics;
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait until new topics can be used.
 const CREATION: Duration = Duration::from_secs(30);
 /// Longest wait until workers have taken new partitions over.
 const TAKE_OVER: Duration = Duration::from_secs(90);
 
 async fn count(stack: &Stack, topic: &str) -> Result<u32> {
-    let there = kafka::topics(&stack.endpoints.brokers(), PATIENCE).await?;
+    let there = kafka::topics(&stack.endpoints.brokers(), TIMEOUT).await?;
     let found = there.into_iter().find(|(name, _)| name == topic).map(|(_, partitions)| partitions);
     let partitions = found.ok_or_else(|| {
         Error::usage(format!("there is no topic {topic}")).hint("nsys up makes those of the service")
@@ -41,7 +41,7 @@ pub(super) async fn make(
     permit: &ChangePermit,
     stack: &Stack,
     change: &KafkaStep,
-    line: &Line,
+    line: &ProgressLine,
 ) -> Result<(Value, Value)> {
     match change {
         KafkaStep::Create { topics, replication } => {
@@ -63,16 +63,16 @@ async fn grow(
     permit: &ChangePermit,
     stack: &Stack,
     (topic, from, to): (&str, u32, u32),
-    line: &Line,
+    line: &ProgressLine,
 ) -> Result<(Value, Value)> {
     let brokers = stack.endpoints.brokers();
-    kafka::create_partitions(permit, &brokers, topic, to, true, PATIENCE).await?;
-    kafka::create_partitions(permit, &brokers, topic, to, false, PATIENCE).await?;
+    kafka::create_partitions(permit, &brokers, topic, to, true, TIMEOUT).await?;
+    kafka::create_partitions(permit, &brokers, topic, to, false, TIMEOUT).await?;
     let (deadline, all) = (Instant::now() + TAKE_OVER, to as usize);
     loop {
         // A broker that is away for a moment is asked again.
         let (mut usable, mut owned, mut committed, mut members) = (0, 0, 0, None);
-        if let Ok((group, offsets)) = kafka::group_offsets(&brokers, topics::WORKER_GROUP, PATIENCE).await {
+        if let Ok((group, offsets)) = kafka::group_offsets(&brokers, topics::WORKER_GROUP, TIMEOUT).await {
             let own: Vec<_> = offsets.iter().filter(|one| one.topic == topic).collect();
             usable = own.iter().filter(|one| one.end.is_ok()).count();
             committed = own.iter().filter(|one| matches!(one.committed, Ok(Some(_)))).count();

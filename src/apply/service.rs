@@ -6,10 +6,10 @@ use crate::config::overlay;
 use crate::error::{Context, Error, Result};
 use crate::permit::ChangePermit;
 use crate::plan::{ConfigStep, ServiceStep};
-use crate::render::progress::Progress;
+use crate::render::progress::ProgressView;
 use crate::secret::Guarded;
 use crate::stack::runtime::Choice;
-use crate::stack::{Stack, Wanted, account, spec};
+use crate::stack::{Stack, WantedParts, account, spec};
 use nsys_contract::api::paths;
 use serde_json::Value;
 use std::time::Duration;
@@ -23,14 +23,14 @@ pub(super) fn check(stack: &Stack, change: &ConfigStep) -> Result<()> {
     if now == change.before {
         return Ok(());
     }
-    let told = |value: &Option<Guarded>| {
+    let text_of = |value: &Option<Guarded>| {
         value.as_ref().map_or_else(|| "nothing".to_owned(), |value| format!("{} = {value}", change.key))
     };
     Err(Error::refused(format!(
         "{} was changed since\n  then: {}\n  now:  {}",
         stack.loaded.overlay.display(),
-        told(&change.before),
-        told(&now)
+        text_of(&change.before),
+        text_of(&now)
     )))
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn roll(
     permit: &ChangePermit,
     stack: &Stack,
     change: &ServiceStep,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<(Value, Value)> {
     let ServiceStep::Roll { from, to } = change;
     let now = running(stack).await?;
@@ -85,7 +85,7 @@ pub(super) async fn roll(
     let stack = Stack::new(stack.loaded.reload()?);
     let timeout = Duration::from_secs(180);
     let choice = Choice::as_running(&stack.records().await?);
-    let wanted = Wanted { app, worker, timeout, choice, restart: Vec::new(), migrate: false };
+    let wanted = WantedParts { app, worker, timeout, choice, restart: Vec::new(), migrate: false };
     stack.up(permit, wanted, progress).await?;
     let expected = serde_json::to_value(stack.loaded.config.service_config())
         .context("cannot write the configuration")?;

@@ -19,7 +19,7 @@ pub(super) struct Proof {
 ///
 /// # Errors
 /// When the database does not answer.
-pub(super) async fn look(stack: &Stack, reads: &[Read]) -> Result<Vec<Option<Execution>>> {
+pub(super) async fn explain_all(stack: &Stack, reads: &[Read]) -> Result<Vec<Option<Execution>>> {
     let mut found = Vec::new();
     if reads.is_empty() {
         return Ok(found);

@@ -11,7 +11,7 @@ use crate::render::Out;
 use crate::stack::{Stack, safety, up};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The newest migration that the database has.
 #[must_use]
@@ -40,7 +40,7 @@ pub async fn ensure_schema_and_topics(
         plan.title = "schema and topics".into();
     }
     if topics {
-        let there = kafka::topics(&stack.endpoints.brokers(), PATIENCE).await?;
+        let there = kafka::topics(&stack.endpoints.brokers(), TIMEOUT).await?;
         let missing = up::wanted_topics(stack).into_iter();
         let missing = missing.filter(|(name, _)| !there.iter().any(|(known, _)| known == name));
         let missing: Vec<_> = missing.map(|(name, partitions)| (name.to_owned(), partitions)).collect();

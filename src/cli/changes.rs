@@ -32,7 +32,7 @@ pub enum Preview {
 
 /// What a command changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct CommandChange {
     /// What it is called when it is refused: `db reset`.
     pub what: &'static str,
     /// What it does to whom, as people say it: `stops every part; the data stays`.
@@ -45,11 +45,11 @@ pub struct Change {
     pub reach: Reach,
 }
 
-fn change(what: &'static str, asking: Asking, preview: Preview, does: impl Into<String>) -> Change {
-    Change { what, does: does.into(), asking, preview, reach: Reach::Parts }
+fn change(what: &'static str, asking: Asking, preview: Preview, does: impl Into<String>) -> CommandChange {
+    CommandChange { what, does: does.into(), asking, preview, reach: Reach::Parts }
 }
 
-impl Change {
+impl CommandChange {
     fn reaching(self, reach: Reach) -> Self {
         Self { reach, ..self }
     }
@@ -61,7 +61,7 @@ impl ChangeFlags {
         if self.dry_run { Asking::DryRun } else { Asking::Nobody }
     }
 
-    fn change(self, what: &'static str, does: impl Into<String>) -> Change {
+    fn change(self, what: &'static str, does: impl Into<String>) -> CommandChange {
         change(what, self.asking(), Preview::DryRun, does)
     }
 }
@@ -78,7 +78,7 @@ impl PlanFlags {
         }
     }
 
-    fn change(&self, what: &'static str, does: impl Into<String>) -> Change {
+    fn change(&self, what: &'static str, does: impl Into<String>) -> CommandChange {
         change(what, self.asking(), Preview::DryRun, does)
     }
 }
@@ -86,7 +86,7 @@ impl PlanFlags {
 impl Command {
     /// What this command changes in the stack, its data or its runs; none for one that only reads.
     #[must_use]
-    pub fn changes(&self) -> Option<Change> {
+    pub fn changes(&self) -> Option<CommandChange> {
         Some(match self {
             Self::Setup(args) if args.check => return None,
             Self::Setup(args) => args.change.change("setup", "downloads and installs the tools that are missing"),
@@ -165,7 +165,7 @@ fn scales(scale: &[Scale]) -> String {
 }
 
 impl DbCommand {
-    fn changes(&self) -> Option<Change> {
+    fn changes(&self) -> Option<CommandChange> {
         Some(match self {
             Self::Migrate(flags) => {
                 flags.change("db migrate", "applies the migrations that are missing").reaching(Reach::Schema)
@@ -186,7 +186,7 @@ impl DbCommand {
 }
 
 impl DlqCommand {
-    fn changes(&self) -> Option<Change> {
+    fn changes(&self) -> Option<CommandChange> {
         Some(match self {
             Self::Redrive { flags, .. } => {
                 flags.change("dlq redrive", "sends dead letters again").reaching(Reach::Api)
@@ -200,7 +200,7 @@ impl DlqCommand {
 }
 
 impl UserCommand {
-    fn changes(&self) -> Option<Change> {
+    fn changes(&self) -> Option<CommandChange> {
         Some(match self {
             Self::Add { email, flags, .. } => {
                 flags.change("user add", format!("creates the account {email}")).reaching(Reach::Api)
@@ -218,7 +218,7 @@ impl UserCommand {
 }
 
 impl CacheCommand {
-    fn changes(&self) -> Option<Change> {
+    fn changes(&self) -> Option<CommandChange> {
         match self {
             Self::Flush(args) => {
                 Some(args.flags.change("cache flush", "removes cached entries").reaching(Reach::Data))
@@ -229,7 +229,7 @@ impl CacheCommand {
 }
 
 impl TuneCommand {
-    fn changes(&self) -> Option<Change> {
+    fn changes(&self) -> Option<CommandChange> {
         Some(match self {
             Self::Db(args) => args.flags.change("tune db", "changes PostgreSQL"),
             Self::Kafka(args) => {
@@ -250,7 +250,7 @@ impl TuneCommand {
 }
 
 impl LoadtestCommand {
-    fn changes(&self) -> Option<Change> {
+    fn changes(&self) -> Option<CommandChange> {
         let load = |name: &str| {
             change("a load test", Asking::Nobody, Preview::LoadPlan, format!("offers the load of {name}"))
                 .reaching(Reach::Data)
@@ -263,7 +263,7 @@ impl LoadtestCommand {
             Self::Spike(_) => load("spike"),
             Self::Soak(_) => load("soak"),
             Self::FindMax(_) => load("find-max"),
-            Self::All(_) => Change { preview: Preview::Words, ..load("every scenario in turn") },
+            Self::All(_) => CommandChange { preview: Preview::Words, ..load("every scenario in turn") },
             Self::Resume { run, .. } => {
                 let does = format!("offers the load that {run} still lacks");
                 change("a load test", Asking::Nobody, Preview::Words, does).reaching(Reach::Data)
@@ -277,7 +277,7 @@ impl LoadtestCommand {
                     Asking::Nobody if !flags.yes => Asking::Itself,
                     asking => asking,
                 };
-                Change { asking, ..flags.change("loadtest rm", format!("deletes the run {run}")) }
+                CommandChange { asking, ..flags.change("loadtest rm", format!("deletes the run {run}")) }
             }
             Self::Plan { .. } | Self::List { .. } | Self::Show { .. } => return None,
         })
@@ -290,7 +290,7 @@ mod tests {
     use crate::cli::Cli;
     use clap::{CommandFactory, Parser};
 
-    fn changes(line: &str) -> Option<Change> {
+    fn changes(line: &str) -> Option<CommandChange> {
         let words = ["nsys"].into_iter().chain(line.split(' '));
         Cli::try_parse_from(words).unwrap_or_else(|cause| panic!("{line}: {cause}")).command.changes()
     }

@@ -3,7 +3,7 @@
 use super::{ChangeFlags, parse_duration};
 use crate::domain::level::Model;
 use crate::domain::request::LoadRequest;
-use crate::domain::scenario::{Engine, Scenario};
+use crate::domain::scenario::{LoadEngine, Scenario};
 use crate::permit::Consent;
 use clap::{Args, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -71,7 +71,7 @@ pub enum EngineName {
     Native,
 }
 
-impl From<EngineName> for Engine {
+impl From<EngineName> for LoadEngine {
     fn from(name: EngineName) -> Self {
         match name {
             EngineName::K6 => Self::K6,
@@ -158,7 +158,7 @@ impl RunFlags {
             rates: self.rates.clone(),
             model: self.model.map(Model::from),
             quick: self.quick,
-            engine: self.engine.map(Engine::from),
+            engine: self.engine.map(LoadEngine::from),
             generators: self.generators,
             distributed: self.distributed,
             stabilise: self.stabilise,

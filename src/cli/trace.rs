@@ -39,7 +39,7 @@ pub struct TracesArgs {
 
 /// A page that can be opened in a browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Page {
+pub enum BrowserPage {
     /// Dashboards.
     Grafana,
     /// Metrics.
@@ -57,7 +57,7 @@ pub enum Page {
 pub struct OpenArgs {
     /// Which page
     #[arg(value_enum)]
-    pub page: Page,
+    pub page: BrowserPage,
     /// Print the address, do not open it
     #[arg(long)]
     pub print: bool,

@@ -1,7 +1,7 @@
 //! The service's API as an operator uses it, on top of the HTTP client. Names no driver.
 
-use super::http::{self, Answer, Method};
-use crate::error::{Error, Kind, Result};
+use super::http::{self, Answer, HttpMethod};
+use crate::error::{Error, ErrorKind, Result};
 use crate::permit::ChangePermit;
 use nsys_contract::api::{
     AccountUpdate, CreateNotification, DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterQuery,
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use std::time::Duration;
 use uuid::Uuid;
 
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 /// Largest page that the API gives.
 const PAGE: u32 = 200;
 
@@ -30,7 +30,7 @@ pub struct Api {
 /// When the API does not answer, or refuses the password.
 pub async fn sign_in(base: &str, email: &str, password: &str) -> Result<TokenGrant> {
     let login = Login { email: email.to_owned(), password: password.to_owned() };
-    let answer = http::post(&format!("{base}{}", paths::LOGIN), &login, PATIENCE).await?;
+    let answer = http::post(&format!("{base}{}", paths::LOGIN), &login, TIMEOUT).await?;
     if answer.status == 401 {
         return Err(Error::refused(format!("{email} cannot sign in with this password")));
     }
@@ -42,7 +42,7 @@ pub async fn sign_in(base: &str, email: &str, password: &str) -> Result<TokenGra
 /// # Errors
 /// When the API does not answer, or refuses it.
 pub async fn register(_permit: &ChangePermit, base: &str, new: &Register) -> Result<()> {
-    let answer = http::post(&format!("{base}{}", paths::REGISTER), new, PATIENCE).await?;
+    let answer = http::post(&format!("{base}{}", paths::REGISTER), new, TIMEOUT).await?;
     if answer.status == 201 {
         return Ok(());
     }
@@ -59,18 +59,18 @@ impl Api {
 
     async fn ask<T: DeserializeOwned>(
         &self,
-        method: Method,
+        method: HttpMethod,
         path: &str,
         query: &(impl Serialize + Sync),
         body: Option<serde_json::Value>,
     ) -> Result<T> {
         let url = format!("{}{path}", self.base);
-        read(path, http::call(method, &url, &self.token, query, body, PATIENCE).await?)
+        read(path, http::call(method, &url, &self.token, query, body, TIMEOUT).await?)
     }
 
     async fn send_body<T: DeserializeOwned>(
         &self,
-        method: Method,
+        method: HttpMethod,
         path: &str,
         body: &(impl Serialize + Sync),
     ) -> Result<T> {
@@ -88,7 +88,7 @@ impl Api {
         _permit: &ChangePermit,
         new: &CreateNotification,
     ) -> Result<Notification> {
-        self.send_body(Method::Post, paths::NOTIFICATIONS, new).await
+        self.send_body(HttpMethod::Post, paths::NOTIFICATIONS, new).await
     }
 
     /// Creates a notification whose request carries these headers. Answers with its id.
@@ -116,7 +116,7 @@ impl Api {
     /// # Errors
     /// When there is none, or the API does not answer.
     pub async fn notification(&self, id: Uuid) -> Result<Notification> {
-        self.ask(Method::Get, &paths::one(paths::NOTIFICATION, id), &(), None).await
+        self.ask(HttpMethod::Get, &paths::one(paths::NOTIFICATION, id), &(), None).await
     }
 
     /// Streams every matching notification to `take`, as it comes.
@@ -136,7 +136,7 @@ impl Api {
         let mut found = Vec::new();
         query.limit = Some(PAGE);
         loop {
-            let page: UserPage = self.ask(Method::Get, paths::ADMIN_USERS, &query, None).await?;
+            let page: UserPage = self.ask(HttpMethod::Get, paths::ADMIN_USERS, &query, None).await?;
             found.extend(page.data);
             query.cursor = page.next_cursor.filter(|_| page.has_more && found.len() < limit);
             if query.cursor.is_none() {
@@ -160,7 +160,7 @@ impl Api {
     /// # Errors
     /// When the API refuses, for instance because the address is taken.
     pub async fn create_account(&self, _permit: &ChangePermit, new: &NewAccount) -> Result<User> {
-        self.send_body(Method::Post, paths::ADMIN_USERS, new).await
+        self.send_body(HttpMethod::Post, paths::ADMIN_USERS, new).await
     }
 
     /// Changes an account.
@@ -173,7 +173,7 @@ impl Api {
         id: Uuid,
         update: &AccountUpdate,
     ) -> Result<User> {
-        self.send_body(Method::Patch, &paths::one(paths::ADMIN_USER, id), update).await
+        self.send_body(HttpMethod::Patch, &paths::one(paths::ADMIN_USER, id), update).await
     }
 
     /// Dead letters, newest first, at most `limit`.
@@ -184,7 +184,7 @@ impl Api {
         let mut found = Vec::new();
         query.limit = Some(PAGE.min(u32::try_from(limit).unwrap_or(PAGE)).max(1));
         loop {
-            let page: DeadLetterPage = self.ask(Method::Get, paths::DEAD_LETTERS, &query, None).await?;
+            let page: DeadLetterPage = self.ask(HttpMethod::Get, paths::DEAD_LETTERS, &query, None).await?;
             found.extend(page.data);
             query.cursor = page.next_cursor.filter(|_| page.has_more && found.len() < limit);
             if query.cursor.is_none() {
@@ -199,7 +199,7 @@ impl Api {
     /// # Errors
     /// When there is none.
     pub async fn dead_letter(&self, id: i64) -> Result<DeadLetter> {
-        self.ask(Method::Get, &paths::one(paths::DEAD_LETTER, id), &(), None).await
+        self.ask(HttpMethod::Get, &paths::one(paths::DEAD_LETTER, id), &(), None).await
     }
 
     /// Counts the dead letters that [`Api::redrive`] would send again.
@@ -208,7 +208,7 @@ impl Api {
     /// When the API refuses.
     pub async fn count_redrive(&self, filter: DeadLetterFilter) -> Result<RedriveAnswer> {
         let counted = Redrive { filter, dry_run: true, ..Redrive::default() };
-        self.send_body(Method::Post, paths::DEAD_LETTERS_REDRIVE, &counted).await
+        self.send_body(HttpMethod::Post, paths::DEAD_LETTERS_REDRIVE, &counted).await
     }
 
     /// Sends dead letters again.
@@ -216,7 +216,7 @@ impl Api {
     /// # Errors
     /// When the API refuses.
     pub async fn redrive(&self, _permit: &ChangePermit, redrive: &Redrive) -> Result<RedriveAnswer> {
-        self.send_body(Method::Post, paths::DEAD_LETTERS_REDRIVE, redrive).await
+        self.send_body(HttpMethod::Post, paths::DEAD_LETTERS_REDRIVE, redrive).await
     }
 
     /// Counts the dead letters that [`Api::purge`] would delete.
@@ -225,7 +225,7 @@ impl Api {
     /// When the API refuses.
     pub async fn count_purge(&self, query: DeadLetterQuery) -> Result<RedriveAnswer> {
         let counted = DeadLetterQuery { dry_run: Some(true), ..query };
-        self.ask(Method::Delete, paths::DEAD_LETTERS, &counted, None).await
+        self.ask(HttpMethod::Delete, paths::DEAD_LETTERS, &counted, None).await
     }
 
     /// Deletes dead letters.
@@ -233,7 +233,7 @@ impl Api {
     /// # Errors
     /// When the API refuses.
     pub async fn purge(&self, _permit: &ChangePermit, query: &DeadLetterQuery) -> Result<RedriveAnswer> {
-        self.ask(Method::Delete, paths::DEAD_LETTERS, query, None).await
+        self.ask(HttpMethod::Delete, paths::DEAD_LETTERS, query, None).await
     }
 }
 
@@ -257,10 +257,10 @@ fn refusal(path: &str, answer: &Answer) -> Error {
         })
         .collect();
     let kind = match answer.status {
-        400 | 404 | 409 | 413 | 415 | 422 => Kind::Usage,
-        401 | 403 => Kind::Refused,
-        502..=504 => Kind::Unreachable,
-        _ => Kind::Failed,
+        400 | 404 | 409 | 413 | 415 | 422 => ErrorKind::Usage,
+        401 | 403 => ErrorKind::Refused,
+        502..=504 => ErrorKind::Unreachable,
+        _ => ErrorKind::Failed,
     };
     Error::new(kind, format!("{path} answered {}: {said}{fields}", answer.status))
 }
@@ -278,9 +278,9 @@ mod tests {
                 "errors": [{"pointer": "/userId", "detail": "must not be empty"}]}),
         };
         let error = refusal("/notifications", &answer);
-        assert_eq!(error.kind, Kind::Usage);
+        assert_eq!(error.kind, ErrorKind::Usage);
         assert!(error.message.ends_with("not valid\n  /userId: must not be empty"), "{}", error.message);
         let away = Answer { status: 503, body: json!("busy") };
-        assert_eq!(refusal("/dlq", &away).kind, Kind::Unreachable);
+        assert_eq!(refusal("/dlq", &away).kind, ErrorKind::Unreachable);
     }
 }

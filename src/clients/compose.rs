@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Command;
 
 /// So many of the last lines say why a command failed.
-const TOLD: usize = 12;
+const LAST_LINES: usize = 12;
 
 /// One project and how to call Compose for it.
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ impl Compose {
         &self,
         _permit: &ChangePermit,
         args: &[&str],
-        mut tell: impl FnMut(&str) + Send,
+        mut report: impl FnMut(&str) + Send,
     ) -> Result<()> {
         let mut command = self.command(&[&["--ansi", "never", "--progress", "plain"], args].concat());
         let mut child = command
@@ -93,8 +93,8 @@ impl Compose {
             [out.map(|out| tokio::spawn(read(out, to.clone()))), err.map(|err| tokio::spawn(read(err, to)))];
         let mut last = VecDeque::new();
         while let Some(line) = from.recv().await {
-            tell(line.trim());
-            if last.len() == TOLD {
+            report(line.trim());
+            if last.len() == LAST_LINES {
                 last.pop_front();
             }
             last.push_back(line);
@@ -106,8 +106,8 @@ impl Compose {
         if status.success() {
             return Ok(());
         }
-        let told: Vec<_> = last.into_iter().map(|line| format!("\n  {}", line.trim_end())).collect();
-        Err(Error::failed(format!("docker compose {} failed ({status}):{}", args[0], told.concat())))
+        let lines: Vec<_> = last.into_iter().map(|line| format!("\n  {}", line.trim_end())).collect();
+        Err(Error::failed(format!("docker compose {} failed ({status}):{}", args[0], lines.concat())))
     }
 
     /// Runs a command that only tells something, and returns the words it writes, one a line.

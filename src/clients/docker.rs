@@ -1,7 +1,7 @@
 //! The only place that names bollard: containers of a project, their figures, logs and endings.
 
 use super::program::{Purpose, command};
-use crate::domain::container::{Container, Counters, Phase, Verdict};
+use crate::domain::container::{Container, ContainerCounters, ContainerPhase, ContainerVerdict};
 use crate::domain::log::LogRequest;
 use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 /// Longest wait for one answer, in s.
-const PATIENCE_S: u64 = 10;
+const TIMEOUT_S: u64 = 10;
 /// Labels that Compose gives.
 const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
@@ -30,13 +30,13 @@ const ONCE: &str = "nsys.once";
 
 /// A container engine.
 #[derive(Clone, Debug)]
-pub struct Engine {
+pub struct ContainerEngine {
     docker: Docker,
     /// Name and version of the engine, for people.
     pub version: String,
 }
 
-impl Engine {
+impl ContainerEngine {
     /// Finds the engine as the docker CLI does: `DOCKER_HOST`, else the current context, else the
     /// usual socket.
     ///
@@ -52,7 +52,7 @@ impl Engine {
         })?;
         reach(Path::new(path))?;
         let away = |cause: bollard::errors::Error| Error::unreachable(format!("container engine: {cause}"));
-        let docker = Docker::connect_with_unix(path, PATIENCE_S, API_DEFAULT_VERSION).map_err(away)?;
+        let docker = Docker::connect_with_unix(path, TIMEOUT_S, API_DEFAULT_VERSION).map_err(away)?;
         // Older engines speak older versions of the protocol.
         let docker = docker.negotiate_version().await.map_err(away)?;
         let said = docker.version().await.map_err(away)?;
@@ -74,8 +74,8 @@ impl Engine {
             ..ListContainersOptions::default()
         };
         let listed = self.docker.list_containers(Some(options)).await.map_err(failed)?;
-        let looks = listed.iter().filter_map(|one| one.id.as_deref()).map(|id| self.container(id));
-        let mut containers: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
+        let inspections = listed.iter().filter_map(|one| one.id.as_deref()).map(|id| self.container(id));
+        let mut containers: Vec<_> = join_all(inspections).await.into_iter().flatten().collect();
         containers.sort_by(|one, other| (&one.service, one.number).cmp(&(&other.service, other.number)));
         Ok(containers)
     }
@@ -86,7 +86,7 @@ impl Engine {
     }
 
     /// The counters of a container; absent when it does not run.
-    pub async fn counters(&self, id: &str) -> Option<Counters> {
+    pub async fn counters(&self, id: &str) -> Option<ContainerCounters> {
         let once = StatsOptions { stream: false, one_shot: true };
         let said = Box::pin(self.docker.stats(id, Some(once))).next().await?.ok()?;
         read_counters(&said)
@@ -132,13 +132,14 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine refuses.
-    pub async fn retire_container(&self, _permit: &ChangePermit, id: &str, patience_s: i32) -> Result<()> {
-        let patience = StopContainerOptions { t: Some(patience_s), ..StopContainerOptions::default() };
+    pub async fn retire_container(&self, _permit: &ChangePermit, id: &str, timeout_s: i32) -> Result<()> {
+        let timeout = StopContainerOptions { t: Some(timeout_s), ..StopContainerOptions::default() };
         // The answer comes when the container has ended, later than other answers.
-        let slow = self.docker.clone().with_timeout(std::time::Duration::from_secs(
-            PATIENCE_S + u64::try_from(patience_s).unwrap_or(0),
-        ));
-        slow.stop_container(id, Some(patience)).await.map_err(failed)?;
+        let slow = self
+            .docker
+            .clone()
+            .with_timeout(std::time::Duration::from_secs(TIMEOUT_S + u64::try_from(timeout_s).unwrap_or(0)));
+        slow.stop_container(id, Some(timeout)).await.map_err(failed)?;
         self.docker.remove_container(id, None::<RemoveContainerOptions>).await.map_err(failed)
     }
 }
@@ -197,17 +198,17 @@ fn read_container(said: ContainerInspectResponse) -> Option<Container> {
     let labels = said.config.as_ref()?.labels.clone().unwrap_or_default();
     let state = said.state?;
     let phase = match state.status? {
-        ContainerStateStatusEnum::RUNNING => Phase::Running,
-        ContainerStateStatusEnum::RESTARTING => Phase::Restarting,
-        ContainerStateStatusEnum::PAUSED => Phase::Paused,
-        ContainerStateStatusEnum::CREATED => Phase::Created,
-        _ => Phase::Exited,
+        ContainerStateStatusEnum::RUNNING => ContainerPhase::Running,
+        ContainerStateStatusEnum::RESTARTING => ContainerPhase::Restarting,
+        ContainerStateStatusEnum::PAUSED => ContainerPhase::Paused,
+        ContainerStateStatusEnum::CREATED => ContainerPhase::Created,
+        _ => ContainerPhase::Exited,
     };
     let health = match state.health.as_ref().and_then(|health| health.status) {
-        None | Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) => Verdict::None,
-        Some(HealthStatusEnum::STARTING) => Verdict::Starting,
-        Some(HealthStatusEnum::HEALTHY) => Verdict::Healthy,
-        Some(HealthStatusEnum::UNHEALTHY) => Verdict::Unhealthy,
+        None | Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) => ContainerVerdict::None,
+        Some(HealthStatusEnum::STARTING) => ContainerVerdict::Starting,
+        Some(HealthStatusEnum::HEALTHY) => ContainerVerdict::Healthy,
+        Some(HealthStatusEnum::UNHEALTHY) => ContainerVerdict::Unhealthy,
     };
     let bindings = said.network_settings.and_then(|settings| settings.ports).unwrap_or_default();
     let port = |(inside, outside): (String, Option<Vec<bollard::models::PortBinding>>)| {
@@ -233,7 +234,7 @@ fn read_container(said: ContainerInspectResponse) -> Option<Container> {
     })
 }
 
-fn read_counters(said: &ContainerStatsResponse) -> Option<Counters> {
+fn read_counters(said: &ContainerStatsResponse) -> Option<ContainerCounters> {
     let cpu = said.cpu_stats.as_ref()?;
     let memory = said.memory_stats.as_ref()?;
     // A container that has ended answers too, with nothing in it.
@@ -245,7 +246,7 @@ fn read_counters(said: &ContainerStatsResponse) -> Option<Counters> {
         all.values()
             .fold((0, 0), |sum, one| (sum.0 + one.rx_bytes.unwrap_or(0), sum.1 + one.tx_bytes.unwrap_or(0)))
     });
-    Some(Counters {
+    Some(ContainerCounters {
         cpu_ns: used.total_usage.unwrap_or(0),
         system_ns: cpu.system_cpu_usage,
         cpus: cpu.online_cpus.filter(|count| *count > 0).or_else(cores).unwrap_or(1),

@@ -44,11 +44,11 @@ fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
 }
 
 /// The value of a header.
-pub(super) type Header = reqwest::header::HeaderValue;
+pub(super) type HeaderValue = reqwest::header::HeaderValue;
 
 /// What an `authorization` header says for this token; absent when no header can hold it.
-pub(super) fn bearer(token: &str) -> Option<Header> {
-    let mut value = Header::from_str(&format!("Bearer {token}")).ok()?;
+pub(super) fn bearer(token: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
@@ -128,7 +128,7 @@ pub(super) async fn post<T: Serialize + Sync>(url: &str, body: &T, timeout: Dura
 
 /// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
+pub(super) enum HttpMethod {
     /// Reads.
     Get,
     /// Creates, or asks for something to be done.
@@ -144,7 +144,7 @@ pub(super) enum Method {
 /// # Errors
 /// When no answer arrives in time.
 pub(super) async fn call(
-    method: Method,
+    method: HttpMethod,
     url: &str,
     token: &str,
     query: &(impl Serialize + Sync),
@@ -152,10 +152,10 @@ pub(super) async fn call(
     timeout: Duration,
 ) -> Result<Answer> {
     let method = match method {
-        Method::Get => reqwest::Method::GET,
-        Method::Post => reqwest::Method::POST,
-        Method::Patch => reqwest::Method::PATCH,
-        Method::Delete => reqwest::Method::DELETE,
+        HttpMethod::Get => reqwest::Method::GET,
+        HttpMethod::Post => reqwest::Method::POST,
+        HttpMethod::Patch => reqwest::Method::PATCH,
+        HttpMethod::Delete => reqwest::Method::DELETE,
     };
     let mut request = client()?.request(method, url).timeout(timeout).bearer_auth(token).query(query);
     if let Some(body) = body {

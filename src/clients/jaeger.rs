@@ -1,14 +1,14 @@
 //! Traces from Jaeger's query API.
 
 use super::http;
-use crate::domain::trace::{Span, Summary, summarise};
+use crate::domain::trace::{TraceSpan, TraceSummary, summarise};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::time::Duration;
 
 /// Which traces.
 #[derive(Clone, Debug)]
-pub struct Search {
+pub struct TraceSearch {
     /// The service's name in traces.
     pub service: String,
     /// One operation alone.
@@ -24,7 +24,7 @@ pub struct Search {
 }
 
 #[derive(Deserialize)]
-struct Found {
+struct FoundTraces {
     data: Vec<Trace>,
 }
 
@@ -62,7 +62,7 @@ struct Tag {
     value: serde_json::Value,
 }
 
-impl From<RawSpan> for Span {
+impl From<RawSpan> for TraceSpan {
     fn from(raw: RawSpan) -> Self {
         let failed =
             raw.tags.iter().any(|tag| tag.key == "error" && tag.value == serde_json::Value::Bool(true));
@@ -81,7 +81,7 @@ impl From<RawSpan> for Span {
 ///
 /// # Errors
 /// When Jaeger does not answer, or answers nonsense.
-pub async fn search(base: &str, search: &Search) -> Result<Vec<Summary>> {
+pub async fn search(base: &str, search: &TraceSearch) -> Result<Vec<TraceSummary>> {
     let lookback = format!("{}s", search.since.as_secs().max(1));
     // Jaeger gives the newest ones; more are asked for, so that the slow ones among them are found.
     let limit = search.limit.saturating_mul(10).clamp(100, 1_500).to_string();
@@ -96,13 +96,13 @@ pub async fn search(base: &str, search: &Search) -> Result<Vec<Summary>> {
     if answer.status != 200 {
         return Err(Error::failed(format!("Jaeger answers {}: {}", answer.status, answer.body)));
     }
-    let found: Found = serde_json::from_value(answer.body)
+    let found: FoundTraces = serde_json::from_value(answer.body)
         .map_err(|cause| Error::failed(format!("Jaeger's answer cannot be read: {cause}")))?;
-    let mut traces: Vec<Summary> = found
+    let mut traces: Vec<TraceSummary> = found
         .data
         .into_iter()
         .filter_map(|trace| {
-            let spans: Vec<Span> = trace.spans.into_iter().map(Span::from).collect();
+            let spans: Vec<TraceSpan> = trace.spans.into_iter().map(TraceSpan::from).collect();
             summarise(&trace.trace_id, &spans)
         })
         .collect();
@@ -121,8 +121,9 @@ mod tests {
             {"traceID":"ab","spanID":"2","operationName":"INSERT","references":[{"refType":"CHILD_OF","traceID":"ab","spanID":"1"}],
              "startTime":110,"duration":40,"tags":[{"key":"error","type":"bool","value":true}]},
             {"traceID":"ab","spanID":"1","operationName":"POST /notifications","startTime":100,"duration":90}]}]}"#;
-        let found: Found = serde_json::from_str(text).unwrap();
-        let spans: Vec<Span> = found.data.into_iter().flat_map(|trace| trace.spans).map(Span::from).collect();
+        let found: FoundTraces = serde_json::from_str(text).unwrap();
+        let spans: Vec<TraceSpan> =
+            found.data.into_iter().flat_map(|trace| trace.spans).map(TraceSpan::from).collect();
         let summary = summarise("ab", &spans).unwrap();
         assert_eq!((summary.operation.as_str(), summary.errors), ("POST /notifications", 1));
     }

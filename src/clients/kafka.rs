@@ -10,7 +10,7 @@ mod retention;
 pub use admin::{Partition, create_partitions, describe, group, groups, topic_settings};
 pub use monitor::Monitor;
 pub use offsets::{group_offsets, lag};
-pub use read::{Found, find, first_times, recent_keys};
+pub use read::{FoundRecord, find, first_times, recent_keys};
 pub use retention::{keep_by_time, retention};
 
 use crate::error::{Error, Result};

@@ -2,7 +2,7 @@
 
 use crate::domain::log::LogRequest;
 use crate::domain::pod::{Pod, Workload};
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::permit::ChangePermit;
 use futures::AsyncBufReadExt;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// Who owns the fields that nsys sets.
 const MANAGER: &str = "nsys";
 /// Longest wait for one answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What applying an object did, in kubectl's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,16 +63,16 @@ impl Cluster {
     /// When there is no such context, or the cluster does not answer.
     pub async fn connect(context: &str, namespace: &str) -> Result<Self> {
         let mut config = configuration(context).await?;
-        config.connect_timeout = Some(PATIENCE);
+        config.connect_timeout = Some(TIMEOUT);
         let address = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let client =
             Client::try_from(config).map_err(|cause| Error::failed(format!("kubernetes: {cause}")))?;
-        let answer = tokio::time::timeout(PATIENCE, client.apiserver_version()).await;
+        let answer = tokio::time::timeout(TIMEOUT, client.apiserver_version()).await;
         match answer {
             Ok(Ok(_)) => Ok(Self { client, namespace: namespace.to_owned(), address }),
             Ok(Err(cause)) => Err(refused(&format!("kubernetes at {address}"), cause)),
             Err(_) => {
-                Err(Error::unreachable(format!("kubernetes at {address} did not answer within {PATIENCE:?}")))
+                Err(Error::unreachable(format!("kubernetes at {address} did not answer within {TIMEOUT:?}")))
             }
         }
     }
@@ -310,8 +310,8 @@ fn refused(what: &str, cause: kube::Error) -> Error {
     match cause {
         kube::Error::Api(status) => {
             let kind = match status.code {
-                401 | 403 | 409 => Kind::Refused,
-                _ => Kind::Failed,
+                401 | 403 | 409 => ErrorKind::Refused,
+                _ => ErrorKind::Failed,
             };
             let error = Error::new(kind, format!("{what}: {}", status.message));
             match status.code {

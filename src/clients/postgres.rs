@@ -10,9 +10,9 @@ mod reconcile;
 mod schema;
 mod statistics;
 
-pub use hypothetical::Planned;
+pub use hypothetical::PlannedQuery;
 pub use index::{BuildProgress, Execution};
-pub use journey::Progress;
+pub use journey::NotificationState;
 pub use reconcile::StoredRows;
 pub use schema::own_indexes;
 

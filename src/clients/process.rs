@@ -34,7 +34,7 @@ impl Identity {
     }
 
     /// Asks its process group to end, waits, and insists. Never signals a stranger.
-    pub async fn end(&self, patience: Duration) {
+    pub async fn end(&self, timeout: Duration) {
         let Some(pid) = Pid::from_raw(self.pid) else { return };
         for signal in [Signal::TERM, Signal::KILL] {
             if !self.runs() {
@@ -42,7 +42,7 @@ impl Identity {
             }
             // It may end between the check and the signal; that is what we want anyway.
             let _ = kill_process_group(pid, signal);
-            let deadline = Instant::now() + patience;
+            let deadline = Instant::now() + timeout;
             while self.runs() && Instant::now() < deadline {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -119,7 +119,7 @@ fn disk(pid: i32) -> Option<(u64, u64)> {
 
 /// All that Linux tells of a process and its children; network is not counted by process.
 #[must_use]
-pub fn look(pid: i32) -> Option<Usage> {
+pub fn usage_of(pid: i32) -> Option<Usage> {
     let (cpu_s, memory_bytes) = usage_with_children(pid)?;
     let disk = disk_with_children(pid);
     Some(Usage {

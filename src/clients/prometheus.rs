@@ -8,18 +8,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 /// How long an answer may take.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One series: its labels and its points (seconds since the epoch, value).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Series {
+pub struct LabelledSeries {
     /// Labels as JSON text, in the order of their names.
     pub labels: String,
     /// Points; one when an instant was asked for.
     pub points: Vec<(f64, f64)>,
 }
 
-impl Series {
+impl LabelledSeries {
     fn new<'a>(
         metric: &HashMap<String, String>,
         points: impl Iterator<Item = &'a driver::response::Sample>,
@@ -46,7 +46,12 @@ impl Series {
 ///
 /// # Errors
 /// When Prometheus does not answer in time, or refuses the expression.
-pub async fn instant(base: &str, promql: &str, at: Option<f64>, patience: Duration) -> Result<Vec<Series>> {
+pub async fn instant(
+    base: &str,
+    promql: &str,
+    at: Option<f64>,
+    timeout: Duration,
+) -> Result<Vec<LabelledSeries>> {
     let mut query = connect(base)?.query(promql);
     if let Some(at) = at {
         query = query.query("time", at);
@@ -54,13 +59,14 @@ pub async fn instant(base: &str, promql: &str, at: Option<f64>, patience: Durati
     if let Some((name, value)) = authorization(base) {
         query = query.header(name, value);
     }
-    let (data, _) = answer(base, promql, patience, query.get()).await?.into_inner();
+    let (data, _) = answer(base, promql, timeout, query.get()).await?.into_inner();
     Ok(match data {
-        driver::response::Data::Vector(vector) => {
-            vector.iter().map(|one| Series::new(one.metric(), std::iter::once(one.sample()))).collect()
-        }
+        driver::response::Data::Vector(vector) => vector
+            .iter()
+            .map(|one| LabelledSeries::new(one.metric(), std::iter::once(one.sample())))
+            .collect(),
         driver::response::Data::Scalar(sample) => {
-            vec![Series::new(&HashMap::new(), std::iter::once(&sample))]
+            vec![LabelledSeries::new(&HashMap::new(), std::iter::once(&sample))]
         }
         driver::response::Data::Matrix(_) => {
             return Err(Error::usage(format!("{promql:?} is a range; ask for a value, as with rate()")));
@@ -73,17 +79,26 @@ pub async fn instant(base: &str, promql: &str, at: Option<f64>, patience: Durati
 ///
 /// # Errors
 /// When Prometheus does not answer in time, or refuses the expression.
-pub async fn range(base: &str, promql: &str, start: f64, end: f64, step_s: f64) -> Result<Vec<Series>> {
+pub async fn range(
+    base: &str,
+    promql: &str,
+    start: f64,
+    end: f64,
+    step_s: f64,
+) -> Result<Vec<LabelledSeries>> {
     // Whole seconds since the epoch fit.
     #[allow(clippy::cast_possible_truncation)]
     let mut query = connect(base)?.query_range(promql, start.floor() as i64, end.ceil() as i64, step_s);
     if let Some((name, value)) = authorization(base) {
         query = query.header(name, value);
     }
-    let (data, _) = answer(base, promql, PATIENCE, query.get()).await?.into_inner();
+    let (data, _) = answer(base, promql, TIMEOUT, query.get()).await?.into_inner();
     let within = |sample: &&driver::response::Sample| (start..=end).contains(&sample.timestamp());
     let series = data.as_matrix().map(Vec::as_slice).unwrap_or_default();
-    Ok(series.iter().map(|one| Series::new(one.metric(), one.samples().iter().filter(within))).collect())
+    Ok(series
+        .iter()
+        .map(|one| LabelledSeries::new(one.metric(), one.samples().iter().filter(within)))
+        .collect())
 }
 
 /// Evaluates a PromQL expression at one instant; the first value, when it is a number.
@@ -91,7 +106,7 @@ pub async fn range(base: &str, promql: &str, start: f64, end: f64, step_s: f64) 
 /// # Errors
 /// When Prometheus does not answer in time, or refuses the expression.
 pub async fn value(base: &str, promql: &str, at: f64) -> Result<Option<f64>> {
-    Ok(instant(base, promql, Some(at), PATIENCE).await?.first().and_then(Series::value))
+    Ok(instant(base, promql, Some(at), TIMEOUT).await?.first().and_then(LabelledSeries::value))
 }
 
 fn connect(base: &str) -> Result<driver::Client> {
@@ -102,18 +117,18 @@ fn connect(base: &str) -> Result<driver::Client> {
         .map_err(|cause| Error::usage(format!("{base} is no address of a Prometheus: {cause}")))
 }
 
-fn authorization(base: &str) -> Option<(&'static str, http::Header)> {
+fn authorization(base: &str) -> Option<(&'static str, http::HeaderValue)> {
     Some(("authorization", http::bearer(access::token(base)?)?))
 }
 
 async fn answer<T>(
     base: &str,
     promql: &str,
-    patience: Duration,
+    timeout: Duration,
     question: impl Future<Output = Result<T, driver::Error>>,
 ) -> Result<T> {
     let away = |why: &str| Error::unreachable(format!("{base}: {why}"));
-    match tokio::time::timeout(patience, question).await {
+    match tokio::time::timeout(timeout, question).await {
         Err(_) => Err(away("no answer in time")),
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(driver::Error::Prometheus(refusal))) => {

@@ -42,10 +42,10 @@ impl Redis {
                 None => redis::Client::open(url)?,
             };
             // The driver's own limits are shorter than ours.
-            let patience = redis::AsyncConnectionConfig::new()
+            let timeout = redis::AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(timeout))
                 .set_response_timeout(Some(timeout));
-            client.get_multiplexed_async_connection_with_config(&patience).await
+            client.get_multiplexed_async_connection_with_config(&timeout).await
         };
         match tokio::time::timeout(timeout, connect).await {
             Ok(Ok(connection)) => Ok(Self { connection, timeout }),

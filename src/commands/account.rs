@@ -2,7 +2,7 @@
 
 use crate::change::carry_out;
 use crate::cli::{PlanFlags, TokenArgs, UserCommand};
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::plan::{DataStep, Plan, Step};
 use crate::render::{Out, Report, format, rows::show, table::Table};
 use crate::stack::Stack;
@@ -65,7 +65,7 @@ async fn bootstrap(stack: &Stack, flags: &PlanFlags, out: Out) -> Result<()> {
     let mut plan = Plan::new("the first administrator");
     match loadtest_user(stack).await {
         Ok(_) => plan.notes.push("nsys can call the API as an administrator already".into()),
-        Err(error) if error.kind == Kind::Refused => {
+        Err(error) if error.kind == ErrorKind::Refused => {
             plan.notes.push(error.message);
             plan.steps.push(Step::Data(DataStep::Bootstrap { email: LOADTEST_USER.into() }));
         }

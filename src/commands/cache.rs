@@ -13,10 +13,10 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
-struct Stats {
+struct CacheReport {
     window_s: f64,
     window: CacheStats,
     window_hit_rate: Option<f64>,
@@ -24,7 +24,7 @@ struct Stats {
     since_start_hit_rate: Option<f64>,
 }
 
-impl Report for Stats {
+impl Report for CacheReport {
     fn text(&self) -> String {
         let name = format!("last {}", format::duration(Duration::from_secs_f64(self.window_s)));
         let mut table = Table::new(["", &name, "since start"]).right(&[1, 2]);
@@ -69,9 +69,7 @@ impl Report for Keys {
 
 pub(super) async fn cache(stack: &Stack, command: CacheCommand, out: Out) -> Result<()> {
     let connect = async || {
-        Redis::connect(&stack.endpoints.redis_url(), PATIENCE)
-            .await
-            .map_err(|error| error.hint("nsys health"))
+        Redis::connect(&stack.endpoints.redis_url(), TIMEOUT).await.map_err(|error| error.hint("nsys health"))
     };
     match command {
         CacheCommand::Stats { window } => {
@@ -80,7 +78,7 @@ pub(super) async fn cache(stack: &Stack, command: CacheCommand, out: Out) -> Res
             tokio::time::sleep(window).await;
             let now = redis.stats().await?;
             let delta = now.since(&before);
-            out.report(&Stats {
+            out.report(&CacheReport {
                 window_s: window.as_secs_f64(),
                 window_hit_rate: delta.hit_rate(),
                 window: delta,

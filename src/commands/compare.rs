@@ -1,9 +1,9 @@
 //! `nsys compare`: did it help.
 
 use crate::cli::CompareArgs;
-use crate::domain::compare::{Change, Comparison, Method, Metric, NoiseFloor};
+use crate::domain::compare::{Comparison, ComparisonMethod, MetricChange, MetricComparison, NoiseFloor};
 use crate::domain::run::Run;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::loadtest::comparison::compared;
 use crate::loadtest::noise;
 use crate::loadtest::runs::Runs;
@@ -23,7 +23,7 @@ pub(super) fn compare(stack: &Stack, args: &CompareArgs, out: Out) -> Result<()>
         out.report(&found)?;
     }
     if args.fail_on_regression && found.regressed() {
-        return Err(Error::new(Kind::Regression, "a metric became worse"));
+        return Err(Error::new(ErrorKind::Regression, "a metric became worse"));
     }
     Ok(())
 }
@@ -78,8 +78,8 @@ fn signed(share: f64) -> String {
     format!("{:+.1} %", share * 100.0)
 }
 
-fn verdict(metric: &Metric, painted: bool) -> String {
-    let hidden = metric.detectable.filter(|_| metric.verdict == Change::Inconclusive);
+fn verdict(metric: &MetricComparison, painted: bool) -> String {
+    let hidden = metric.detectable.filter(|_| metric.verdict == MetricChange::Inconclusive);
     let text = match (&metric.reason, hidden) {
         (Some(why), _) => format!("{}: {why}", metric.verdict.as_str()),
         (None, Some(least)) => {
@@ -88,8 +88,8 @@ fn verdict(metric: &Metric, painted: bool) -> String {
         (None, None) => metric.verdict.as_str().to_owned(),
     };
     match metric.verdict {
-        Change::Improved if painted => paint(Tone::Good, &text),
-        Change::Regressed if painted => paint(Tone::Bad, &text),
+        MetricChange::Improved if painted => paint(Tone::Good, &text),
+        MetricChange::Regressed if painted => paint(Tone::Bad, &text),
         _ => text,
     }
 }
@@ -103,20 +103,20 @@ fn head(found: &Comparison) -> Vec<String> {
 
 fn foot(found: &Comparison) -> String {
     let method = match found.method {
-        Method::Welch => {
+        ComparisonMethod::Welch => {
             "change, interval and p are of the service's per-second series (Welch on logarithms, effective \
              sample size, Holm over all rows)"
         }
-        Method::MannWhitney => {
+        ComparisonMethod::MannWhitney => {
             "change, interval and p are of the levels' values run by run (Mann-Whitney, Holm over all rows)"
         }
     };
     format!(
         "{} improved, {} regressed, {} unchanged, {} inconclusive\n{}Noise floor: {}. Values are those of the levels; {method}.",
-        found.count(Change::Improved),
-        found.count(Change::Regressed),
-        found.count(Change::Unchanged),
-        found.count(Change::Inconclusive),
+        found.count(MetricChange::Improved),
+        found.count(MetricChange::Regressed),
+        found.count(MetricChange::Unchanged),
+        found.count(MetricChange::Inconclusive),
         found.power().map(|line| line + "\n").unwrap_or_default(),
         found.noise
     )
@@ -124,7 +124,7 @@ fn foot(found: &Comparison) -> String {
 
 /// For a pull request: the verdict first, what was changed, then the numbers.
 fn markdown(found: &Comparison) -> String {
-    let verdict = match (found.count(Change::Regressed), found.count(Change::Improved)) {
+    let verdict = match (found.count(MetricChange::Regressed), found.count(MetricChange::Improved)) {
         (0, 0) => "➖ no change beyond chance and noise".to_owned(),
         (0, improved) => format!("✅ {improved} metrics improved, none regressed"),
         (regressed, improved) => format!("❌ {regressed} metrics regressed, {improved} improved"),

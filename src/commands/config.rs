@@ -8,19 +8,19 @@ use crate::secret::Guarded;
 use serde::Serialize;
 
 #[derive(Serialize)]
-struct Line {
+struct SettingLine {
     key: String,
     value: Guarded,
     origin: String,
 }
 
 #[derive(Serialize)]
-struct Shown {
+struct ConfigView {
     file: Option<String>,
-    settings: Vec<Line>,
+    settings: Vec<SettingLine>,
 }
 
-impl Report for Shown {
+impl Report for ConfigView {
     fn text(&self) -> String {
         let mut table = Table::new(["key", "value", "origin"]);
         for line in &self.settings {
@@ -70,12 +70,13 @@ pub(super) fn run(loaded: &Loaded, command: &ConfigCommand, out: Out) -> Result<
                 let known = loaded.settings.keys().map(String::as_str);
                 return Err(Error::no_such("key", prefix, known, "nsys config show lists them"));
             }
-            let settings = loaded.settings.iter().filter(|(key, _)| wanted(key)).map(|(key, setting)| Line {
-                key: key.clone(),
-                value: setting.value.clone(),
-                origin: setting.origin.to_string(),
-            });
-            out.report(&Shown { settings: settings.collect(), file })
+            let settings =
+                loaded.settings.iter().filter(|(key, _)| wanted(key)).map(|(key, setting)| SettingLine {
+                    key: key.clone(),
+                    value: setting.value.clone(),
+                    origin: setting.origin.to_string(),
+                });
+            out.report(&ConfigView { settings: settings.collect(), file })
         }
     }
 }

@@ -3,7 +3,7 @@
 mod schema;
 
 use crate::cli::DbCommand;
-use crate::domain::index::{self, Finding};
+use crate::domain::index::{self, IndexFinding};
 use crate::domain::snapshot;
 use crate::error::Result;
 use crate::render::{Out, format, rows::show, table::Table};
@@ -124,13 +124,15 @@ async fn locks(stack: &Stack, out: Out) -> Result<()> {
     show(out, &waits, &table, "nobody waits for a lock")
 }
 
-fn remark(finding: &Finding) -> String {
+fn remark(finding: &IndexFinding) -> String {
     match finding {
-        Finding::Invalid => "INVALID: an interrupted build left it; nsys tune db --indexes rebuilds".into(),
-        Finding::Building { pid } => format!("being built by pid {pid}"),
-        Finding::Duplicate { of } => format!("the same as {of}"),
-        Finding::CoveredBy { other } => format!("{other} serves the same reads"),
-        Finding::Unused => "never used".into(),
+        IndexFinding::Invalid => {
+            "INVALID: an interrupted build left it; nsys tune db --indexes rebuilds".into()
+        }
+        IndexFinding::Building { pid } => format!("being built by pid {pid}"),
+        IndexFinding::Duplicate { of } => format!("the same as {of}"),
+        IndexFinding::CoveredBy { other } => format!("{other} serves the same reads"),
+        IndexFinding::Unused => "never used".into(),
     }
 }
 

@@ -1,12 +1,12 @@
 //! `nsys diagnose`: what gave way first, in a run or on the running stack.
 
 use crate::cli::DiagnoseArgs;
-use crate::domain::diagnosis::{self, Diagnosis, Evidence, Finding, Role, Rule, Status};
+use crate::domain::diagnosis::{self, Diagnosis, Evidence, FindingRole, Rule, RuleFinding, RuleStatus};
 use crate::domain::remedy::{self, Remedy};
 use crate::domain::usl;
 use crate::error::{Error, Result};
 use crate::loadtest::runs::Runs;
-use crate::render::progress::Progress;
+use crate::render::progress::ProgressView;
 use crate::render::{Out, Report, Tone, format, style::paint};
 use crate::stack::Stack;
 use serde::Serialize;
@@ -16,14 +16,14 @@ pub(super) async fn diagnose(stack: &Stack, args: &DiagnoseArgs, out: Out) -> Re
         return explain(stack, wanted, out).await;
     }
     if args.live {
-        let line = Progress::new(out).line("looking");
-        let found = crate::diagnose::look(stack, args.seconds, |left| {
+        let line = ProgressView::new(out).line("looking");
+        let found = crate::diagnose::observe(stack, args.seconds, |left| {
             line.update(&format!("{} left", format::duration(left)));
         });
-        let look = found.await?;
+        let observation = found.await?;
         line.finish("done");
         let now = crate::diagnose::current_settings(stack).await?;
-        return out.report(&diagnosis::diagnose_live(look, &stack.loaded.config.bounds(), &now));
+        return out.report(&diagnosis::diagnose_live(observation, &stack.loaded.config.bounds(), &now));
     }
     out.report(&crate::diagnose::of_run(stack, &Runs::of(stack).named(&args.run, out)?.run))
 }
@@ -31,7 +31,7 @@ pub(super) async fn diagnose(stack: &Stack, args: &DiagnoseArgs, out: Out) -> Re
 #[derive(Serialize)]
 struct Explained {
     rule: &'static str,
-    role: Role,
+    role: FindingRole,
     weight: f64,
     cause: &'static str,
     explanation: &'static str,
@@ -115,16 +115,17 @@ impl Report for Diagnosis {
             lines.extend(cause_lines(self, rank + 1, cause));
         }
         lines.push(String::new());
-        if let usl::Outcome::Fitted(fit) = &self.scalability {
+        if let usl::FitOutcome::Fitted(fit) = &self.scalability {
             lines.push(format!("scalability: {}", fit.sentence()));
-        } else if let usl::Outcome::Missing { reason } = &self.scalability {
+        } else if let usl::FitOutcome::Missing { reason } = &self.scalability {
             lines.push(paint(Tone::Dim, &format!("scalability: not fitted, {reason}")));
         }
-        let names = |status: Status| {
+        let names = |status: RuleStatus| {
             let all = self.findings.iter().filter(|one| one.status == status).map(|one| one.rule);
             all.collect::<Vec<_>>().join(", ")
         };
-        let (near, unknown, passed) = (names(Status::Warn), names(Status::Unknown), names(Status::Pass));
+        let (near, unknown, passed) =
+            (names(RuleStatus::Warn), names(RuleStatus::Unknown), names(RuleStatus::Pass));
         if !near.is_empty() {
             lines.push(paint(Tone::Warn, &format!("near their bounds: {near}")));
         }
@@ -138,13 +139,13 @@ impl Report for Diagnosis {
     }
 }
 
-fn cause_lines(found: &Diagnosis, rank: usize, cause: &Finding) -> Vec<String> {
+fn cause_lines(found: &Diagnosis, rank: usize, cause: &RuleFinding) -> Vec<String> {
     let since = cause.onset.map_or_else(String::new, |onset| {
         let second = onset.second.filter(|second| *second > 0);
         let second = second.map_or_else(String::new, |second| format!(", second {second}"));
         format!(" from level {}{second},", onset.level)
     });
-    let tone = if cause.role == Role::Measurement { Tone::Warn } else { Tone::Bad };
+    let tone = if cause.role == FindingRole::Measurement { Tone::Warn } else { Tone::Bad };
     let mut lines = vec![format!(
         "{rank}. {} [{}],{since} confidence {:.0} %",
         paint(tone, cause.cause),

@@ -11,9 +11,9 @@ use nsys_contract::api::{DeadLetter, DeadLetterFilter, DeadLetterQuery};
 use serde::Serialize;
 
 #[derive(Serialize)]
-struct OneLetter(DeadLetter);
+struct OneDeadLetter(DeadLetter);
 
-impl Report for OneLetter {
+impl Report for OneDeadLetter {
     fn text(&self) -> String {
         let letter = &self.0;
         let maybe = |text: Option<String>| text.unwrap_or_else(|| format::MISSING.into());
@@ -38,7 +38,9 @@ impl Report for OneLetter {
 pub(super) async fn dlq(stack: &Stack, command: DlqCommand, out: Out) -> Result<()> {
     match command {
         DlqCommand::List { which, redriven, limit } => list(stack, &which, redriven, limit, out).await,
-        DlqCommand::Show { id } => out.report(&OneLetter(operator_api(stack).await?.dead_letter(id).await?)),
+        DlqCommand::Show { id } => {
+            out.report(&OneDeadLetter(operator_api(stack).await?.dead_letter(id).await?))
+        }
         DlqCommand::Redrive { ids, which, rate, flags } => {
             redrive(stack, ids, &which, rate, &flags, out).await
         }

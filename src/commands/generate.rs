@@ -16,13 +16,13 @@ pub(super) async fn generate(args: &GenerateArgs, out: Out) -> Result<()> {
     process::raise_file_limit(u64::MAX);
     let stop = Arc::new(AtomicBool::new(false));
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let told = Arc::clone(&stop);
+    let asked = Arc::clone(&stop);
     tokio::spawn(async move {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
             _ = terminate.recv() => {}
         }
-        told.store(true, Ordering::Relaxed);
+        asked.store(true, Ordering::Relaxed);
     });
     if let Some(plan) = engine::plan_of(&args.plan) {
         return engine::drive(plan, stopped(stop)).await;

@@ -4,29 +4,29 @@ use crate::apply;
 use crate::change::carry_out;
 use crate::cli::{HistoryArgs, UndoArgs};
 use crate::error::{Error, Result};
-use crate::journal::{Entry, Journal, Outcome};
+use crate::journal::{ChangeOutcome, Entry, Journal};
 use crate::plan::undo::plan_undo;
 use crate::plan::{ServiceStep, Step};
 use crate::render::{Out, Report, format, table::Table};
 use crate::stack::Stack;
 use serde::Serialize;
 
-const fn word(outcome: Outcome) -> &'static str {
+const fn word(outcome: ChangeOutcome) -> &'static str {
     match outcome {
-        Outcome::Applying => "applying",
-        Outcome::Applied => "applied",
-        Outcome::Failed => "failed",
-        Outcome::Interrupted => "interrupted",
-        Outcome::Undone => "undone",
+        ChangeOutcome::Applying => "applying",
+        ChangeOutcome::Applied => "applied",
+        ChangeOutcome::Failed => "failed",
+        ChangeOutcome::Interrupted => "interrupted",
+        ChangeOutcome::Undone => "undone",
     }
 }
 
 #[derive(Serialize)]
-struct History {
+struct HistoryReport {
     changes: Vec<Entry>,
 }
 
-impl Report for History {
+impl Report for HistoryReport {
     fn text(&self) -> String {
         if self.changes.is_empty() {
             return "nothing was changed yet".into();
@@ -76,13 +76,13 @@ pub(super) fn history(stack: &Stack, args: &HistoryArgs, out: Out) -> Result<()>
     }
     match &args.id {
         Some(id) => out.report(&OneChange(journal.entry(Some(id))?)),
-        None => out.report(&History { changes: journal.entries()? }),
+        None => out.report(&HistoryReport { changes: journal.entries()? }),
     }
 }
 
 pub(super) async fn undo(stack: &Stack, args: &UndoArgs, out: Out) -> Result<()> {
     let entry = Journal::of(&stack.layout).entry(args.id.as_deref())?;
-    if entry.outcome == Outcome::Undone {
+    if entry.outcome == ChangeOutcome::Undone {
         return Err(Error::refused(format!("{} was taken back already", entry.id)));
     }
     let mut plan = plan_undo(&entry.id, &entry.made())

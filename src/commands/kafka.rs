@@ -10,15 +10,15 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
 struct Topics {
-    topics: Vec<Topic>,
+    topics: Vec<TopicRow>,
 }
 
 #[derive(Serialize)]
-struct Topic {
+struct TopicRow {
     name: String,
     partitions: usize,
     internal: bool,
@@ -96,22 +96,22 @@ pub(super) async fn kafka(stack: &Stack, command: KafkaCommand, out: Out) -> Res
     let brokers = stack.endpoints.brokers();
     match command {
         KafkaCommand::Topics => {
-            let there = kafka::topics(&brokers, PATIENCE).await.map_err(|error| error.hint("nsys health"))?;
+            let there = kafka::topics(&brokers, TIMEOUT).await.map_err(|error| error.hint("nsys health"))?;
             let mut topics: Vec<_> = there
                 .into_iter()
-                .map(|(name, partitions)| Topic { internal: name.starts_with("__"), name, partitions })
+                .map(|(name, partitions)| TopicRow { internal: name.starts_with("__"), name, partitions })
                 .collect();
             topics.sort_by(|one, other| one.name.cmp(&other.name));
             out.report(&Topics { topics })
         }
-        KafkaCommand::Groups => out.report(&Groups { groups: kafka::groups(&brokers, PATIENCE).await? }),
+        KafkaCommand::Groups => out.report(&Groups { groups: kafka::groups(&brokers, TIMEOUT).await? }),
         KafkaCommand::Describe { topic } => {
-            let Some(partitions) = kafka::describe(&brokers, &topic, PATIENCE).await? else {
-                let known = kafka::topics(&brokers, PATIENCE).await.unwrap_or_default();
+            let Some(partitions) = kafka::describe(&brokers, &topic, TIMEOUT).await? else {
+                let known = kafka::topics(&brokers, TIMEOUT).await.unwrap_or_default();
                 let known = known.iter().map(|(name, _)| name.as_str());
                 return Err(Error::no_such("topic", &topic, known, "nsys kafka topics lists them"));
             };
-            let settings = kafka::topic_settings(&brokers, &topic, PATIENCE).await?;
+            let settings = kafka::topic_settings(&brokers, &topic, TIMEOUT).await?;
             out.report(&Description { topic, settings, partitions })
         }
     }

@@ -13,9 +13,9 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for the first waiting record of a topic; then its age is not told.
-const AGE_PATIENCE: Duration = Duration::from_secs(2);
+const AGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Serialize)]
 struct Lag {
@@ -33,11 +33,11 @@ struct Lag {
 #[derive(Serialize)]
 struct TopicLag {
     topic: String,
-    partitions: Vec<Line>,
+    partitions: Vec<LagLine>,
 }
 
 #[derive(Serialize)]
-struct Line {
+struct LagLine {
     partition: i32,
     committed: Option<i64>,
     end: Option<i64>,
@@ -142,10 +142,11 @@ impl Lag {
         if self.unknown_partitions > 0 {
             said.push(format!("{} partitions are unknown and not in the total", self.unknown_partitions));
         }
-        let untold = all().filter(|(_, one)| one.lag.is_none() && one.status != Standing::Unknown).count();
-        if untold > 0 {
+        let unreported =
+            all().filter(|(_, one)| one.lag.is_none() && one.status != Standing::Unknown).count();
+        if unreported > 0 {
             let text = format!(
-                "{untold} partitions without a commit in their log are not in it: whether their messages wait depends \
+                "{unreported} partitions without a commit in their log are not in it: whether their messages wait depends \
                  on where the group's consumers begin (auto.offset.reset)"
             );
             said.push(paint(Tone::Dim, &text));
@@ -158,14 +159,14 @@ pub(super) async fn lag(stack: &Stack, args: &LagArgs, out: Out) -> Result<()> {
     let brokers = stack.endpoints.brokers();
     let name = args.group.as_deref().unwrap_or(topics::WORKER_GROUP);
     let (group, offsets) =
-        kafka::group_offsets(&brokers, name, PATIENCE).await.map_err(|error| error.hint("nsys health"))?;
+        kafka::group_offsets(&brokers, name, TIMEOUT).await.map_err(|error| error.hint("nsys health"))?;
     if offsets.is_empty() && !group.exists() {
         let lists = match &args.group {
             Some(_) => "nsys kafka groups lists them",
             None => "nsys kafka groups lists them; nsys lag --group NAME shows another one",
         };
         // That the list cannot be had is no reason to say less.
-        let known = kafka::groups(&brokers, PATIENCE).await.unwrap_or_default();
+        let known = kafka::groups(&brokers, TIMEOUT).await.unwrap_or_default();
         let known = known.iter().map(|one| one.name.as_str());
         return Err(Error::no_such("consumer group", name, known, lists));
     }
@@ -174,32 +175,36 @@ pub(super) async fn lag(stack: &Stack, args: &LagArgs, out: Out) -> Result<()> {
     out.report(&answer(name, &group, offsets, &times, now_ms))
 }
 
-type Times = BTreeMap<(String, i32), i64>;
+type LagTimes = BTreeMap<(String, i32), i64>;
 
 /// When the first message that waits on each partition was written, in ms since the epoch.
-async fn waiting_since(brokers: &Brokers, offsets: &[GroupOffsets], begins_at_first: bool) -> Result<Times> {
+async fn waiting_since(
+    brokers: &Brokers,
+    offsets: &[GroupOffsets],
+    begins_at_first: bool,
+) -> Result<LagTimes> {
     let mut starts: BTreeMap<&str, Vec<(i32, i64)>> = BTreeMap::new();
     for one in offsets {
         if let Some(first) = one.first_waiting(begins_at_first) {
             starts.entry(&one.topic).or_default().push((one.partition, first));
         }
     }
-    let looks = starts.into_iter().map(|(topic, starts)| async move {
-        let times = kafka::first_times(brokers, topic, starts, AGE_PATIENCE).await?;
+    let reads = starts.into_iter().map(|(topic, starts)| async move {
+        let times = kafka::first_times(brokers, topic, starts, AGE_TIMEOUT).await?;
         Ok::<_, Error>(times.into_iter().map(|(partition, at)| ((topic.to_owned(), partition), at)))
     });
-    Ok(try_join_all(looks).await?.into_iter().flatten().collect())
+    Ok(try_join_all(reads).await?.into_iter().flatten().collect())
 }
 
-fn answer(name: &str, group: &Group, offsets: Vec<GroupOffsets>, times: &Times, now_ms: i64) -> Lag {
+fn answer(name: &str, group: &Group, offsets: Vec<GroupOffsets>, times: &LagTimes, now_ms: i64) -> Lag {
     let begins_at_first = name == topics::WORKER_GROUP;
-    let mut by_topic: BTreeMap<String, Vec<Line>> = BTreeMap::new();
+    let mut by_topic: BTreeMap<String, Vec<LagLine>> = BTreeMap::new();
     for one in offsets {
         let backlog = one.backlog(begins_at_first);
         let lag = backlog.as_ref().ok().and_then(|known| known.waiting);
         let since = times.get(&(one.topic.clone(), one.partition));
         let status = Standing::of(&one, backlog.as_ref().ok());
-        let line = Line {
+        let line = LagLine {
             partition: one.partition,
             committed: one.committed.clone().ok().flatten(),
             end: one.end.clone().ok(),
@@ -216,7 +221,7 @@ fn answer(name: &str, group: &Group, offsets: Vec<GroupOffsets>, times: &Times, 
         };
         by_topic.entry(one.topic).or_default().push(line);
     }
-    let total = |of: fn(&Line) -> Option<i64>| by_topic.values().flatten().filter_map(of).sum();
+    let total = |of: fn(&LagLine) -> Option<i64>| by_topic.values().flatten().filter_map(of).sum();
     let (total_lag, total_lost) = (total(|line| line.lag), total(|line| line.lost));
     let unknown_partitions =
         by_topic.values().flatten().filter(|line| line.status == Standing::Unknown).count();
@@ -242,17 +247,17 @@ mod tests {
     #[test]
     fn only_what_is_known_to_wait_is_added_up() {
         let found = vec![offsets(0, Some(5), 0, 9), offsets(1, None, 0, 100)];
-        let lag = answer("g", &Group::default(), found.clone(), &Times::new(), 0);
+        let lag = answer("g", &Group::default(), found.clone(), &LagTimes::new(), 0);
         assert_eq!(lag.total_lag, 4);
         assert_eq!(lag.topics[0].partitions[1].lag, None);
-        let workers = answer(topics::WORKER_GROUP, &Group::default(), found, &Times::new(), 0);
+        let workers = answer(topics::WORKER_GROUP, &Group::default(), found, &LagTimes::new(), 0);
         assert_eq!(workers.total_lag, 104, "workers begin at the first message");
     }
 
     #[test]
     fn seconds_behind_are_known_or_null_never_zero_by_absence() {
         let found = vec![offsets(0, Some(5), 0, 9), offsets(1, Some(9), 0, 9), offsets(2, Some(1), 0, 9)];
-        let times = Times::from([(("a".to_owned(), 0), 1_000)]);
+        let times = LagTimes::from([(("a".to_owned(), 0), 1_000)]);
         let lag = answer("g", &Group::default(), found, &times, 3_500);
         let seconds: Vec<_> = lag.topics[0].partitions.iter().map(|line| line.lag_seconds).collect();
         assert_eq!(seconds, [Some(2.5), Some(0.0), None]);
@@ -263,7 +268,7 @@ mod tests {
         let mut dark = offsets(2, Some(5), 0, 9);
         dark.end = Err("no leader".into());
         let found = vec![offsets(0, Some(10), 95, 100), offsets(1, Some(81), 0, 12), dark];
-        let lag = answer("g", &Group::default(), found, &Times::new(), 0);
+        let lag = answer("g", &Group::default(), found, &LagTimes::new(), 0);
         assert_eq!((lag.total_lag, lag.total_lost, lag.unknown_partitions), (5, 85, 1));
         let lines = &lag.topics[0].partitions;
         let standing: Vec<_> = lines.iter().map(|line| line.status).collect();

@@ -4,16 +4,16 @@ mod calibrate;
 
 use crate::cli::{AllArgs, ChangeFlags, LoadtestCommand, RunFlags};
 use crate::domain::level::Level;
-use crate::domain::preflight::{Finding, Status};
+use crate::domain::preflight::{PreflightFinding, PreflightStatus};
 use crate::domain::run::Run;
 use crate::domain::scenario::{LoadPlan, Scenario};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::loadtest::runs::{Listed, Runs};
 use crate::loadtest::{outcome::outcome, permission::permit, plan::plan, preflight, run, store};
 use crate::permit::ChangePermit;
 use crate::publish;
 use crate::render::format::or_missing;
-use crate::render::{Out, OutputFormat, Tone, format, progress::Progress, style, table::Table};
+use crate::render::{Out, OutputFormat, Tone, format, progress::ProgressView, style, table::Table};
 use crate::stack::Stack;
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,7 @@ pub(super) async fn loadtest(stack: &Stack, command: LoadtestCommand, out: Out) 
         LoadtestCommand::Resume { run: name, force, offer } => {
             let dir = Runs::of(stack).find_begun(&name)?.dir;
             let permit = permit(stack, offer.consent(), out).await?;
-            let (dir, run) = run::resume(&permit, stack, &dir, force, &Progress::new(out)).await?;
+            let (dir, run) = run::resume(&permit, stack, &dir, force, &ProgressView::new(out)).await?;
             conclude(stack, &dir, &run, out)?;
             outcome(&run, &dir)
         }
@@ -55,7 +55,7 @@ pub(super) async fn loadtest(stack: &Stack, command: LoadtestCommand, out: Out) 
 
 async fn execute(permit: &ChangePermit, stack: &Stack, plan: &LoadPlan, out: Out) -> Result<(PathBuf, Run)> {
     out.say(run::describe(plan));
-    let (dir, run) = run::execute(permit, stack, plan, &Progress::new(out)).await?;
+    let (dir, run) = run::execute(permit, stack, plan, &ProgressView::new(out)).await?;
     conclude(stack, &dir, &run, out)?;
     Ok((dir, run))
 }
@@ -96,7 +96,7 @@ async fn all(stack: &Stack, args: &AllArgs, out: Out) -> Result<()> {
         let essential = matches!(plan.scenario, Scenario::Smoke | Scenario::Baseline);
         let left = plans.len() - index - 1;
         match ended {
-            Err(error) if error.kind == Kind::Interrupted => return Err(error),
+            Err(error) if error.kind == ErrorKind::Interrupted => return Err(error),
             Err(error) if essential && !args.keep_going && left > 0 => {
                 return Err(Error::new(
                     error.kind,
@@ -111,27 +111,27 @@ async fn all(stack: &Stack, args: &AllArgs, out: Out) -> Result<()> {
     worst
 }
 
-fn show_plan(plan: &LoadPlan, findings: &[Finding], out: Out) -> Result<()> {
+fn show_plan(plan: &LoadPlan, findings: &[PreflightFinding], out: Out) -> Result<()> {
     if out.format() == OutputFormat::Json {
         return out.json(&serde_json::json!({
             "plan": plan, "seconds": plan.seconds(), "checks": findings,
-            "can_run": findings.iter().all(|one| one.status != Status::Refuse),
+            "can_run": findings.iter().all(|one| one.status != PreflightStatus::Refuse),
         }));
     }
     out.line(&run::describe(plan))?;
     let mut table = Table::new(["check", "status", "detail"]);
     for one in findings {
         let tone = match one.status {
-            Status::Ok => Tone::Good,
-            Status::Unknown => Tone::Dim,
-            Status::Warn => Tone::Warn,
-            Status::Refuse => Tone::Bad,
+            PreflightStatus::Ok => Tone::Good,
+            PreflightStatus::Unknown => Tone::Dim,
+            PreflightStatus::Warn => Tone::Warn,
+            PreflightStatus::Refuse => Tone::Bad,
         };
-        let mend = one.mend.as_ref().map(|how| format!(" → {how}")).unwrap_or_default();
+        let remedy = one.remedy.as_ref().map(|how| format!(" → {how}")).unwrap_or_default();
         table.row([
             one.name.clone(),
             style::paint(tone, one.status.as_str()),
-            format!("{}{mend}", one.detail),
+            format!("{}{remedy}", one.detail),
         ]);
     }
     out.line(&format!("\n{}", table.text()))

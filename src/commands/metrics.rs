@@ -41,7 +41,7 @@ pub(super) async fn metrics(
         }
     };
     let base = stack.endpoints.prometheus_url();
-    let series = prometheus::instant(&base, &promql, None, prometheus::PATIENCE).await?;
+    let series = prometheus::instant(&base, &promql, None, prometheus::TIMEOUT).await?;
     let mut table = Table::new(["labels", "value"]).right(&[1]);
     for one in &series {
         table.row([one.labels.clone(), format::or_missing(one.value(), |value| format!("{value:.6}"))]);

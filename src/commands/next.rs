@@ -1,17 +1,17 @@
 //! `nsys next`, and the hint at the end of other commands.
 
 use crate::domain::compare;
-use crate::domain::next::{Last, Situation, Step, next as decide};
+use crate::domain::next::{Last, NextStep, Situation, next as decide};
 use crate::domain::run::Run;
 use crate::error::Result;
 use crate::loadtest::changes;
 use crate::loadtest::runs::Runs;
 use crate::render::{Out, Report, Tone, style::paint};
 use crate::stack::runtime::Runtime;
-use crate::stack::spec::State;
+use crate::stack::spec::PartState;
 use crate::stack::{Stack, setup};
 
-impl Report for Step {
+impl Report for NextStep {
     fn text(&self) -> String {
         format!("{}\n  {}", paint(Tone::Command, &self.command), self.because)
     }
@@ -37,7 +37,8 @@ pub(super) async fn hint(stack: &Stack, out: Out) {
 
 async fn situation(stack: &Stack) -> Situation {
     let records = stack.records().await.unwrap_or_default();
-    let broken = records.iter().filter(|one| one.state == State::Failed || one.state == State::Restarting);
+    let broken =
+        records.iter().filter(|one| one.state == PartState::Failed || one.state == PartState::Restarting);
     let last = Runs::of(stack).newest();
     Situation {
         // Looking for programs takes a while, and what runs is not missing.

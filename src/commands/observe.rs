@@ -21,11 +21,11 @@ struct Used {
 }
 
 #[derive(Serialize)]
-struct Stats {
+struct StackStats {
     parts: Vec<Used>,
 }
 
-impl Report for Stats {
+impl Report for StackStats {
     fn text(&self) -> String {
         let header = ["part", "cpu", "memory", "disk read", "disk written", "net in", "net out"];
         let mut table = Table::new(header).right(&[1, 2, 3, 4, 5, 6]);
@@ -61,12 +61,12 @@ pub(super) async fn stats(stack: &Stack, out: Out) -> Result<()> {
         network_in_bytes: after.and_then(|one| one.network_in_bytes),
         network_out_bytes: after.and_then(|one| one.network_out_bytes),
     });
-    out.report(&Stats { parts: parts.collect() })
+    out.report(&StackStats { parts: parts.collect() })
 }
 
 #[derive(Serialize)]
 struct Checks {
-    checks: Vec<doctor::Check>,
+    checks: Vec<doctor::DoctorCheck>,
 }
 
 impl Report for Checks {
@@ -76,10 +76,10 @@ impl Report for Checks {
             let result = if one.ok { paint(Tone::Good, "ok") } else { paint(Tone::Bad, "failed") };
             table.row([one.id.to_owned(), one.name.to_owned(), result, one.detail.clone()]);
         }
-        let mend = self.checks.iter().filter(|one| !one.ok);
-        let mend: String =
-            mend.map(|one| format!("\n{}: {}", one.id, paint(Tone::Command, one.mend))).collect();
-        table.text() + &mend
+        let remedy = self.checks.iter().filter(|one| !one.ok);
+        let remedy: String =
+            remedy.map(|one| format!("\n{}: {}", one.id, paint(Tone::Command, one.remedy))).collect();
+        table.text() + &remedy
     }
 }
 

@@ -1,6 +1,6 @@
 //! `nsys open`: the addresses of the stack's pages.
 
-use crate::cli::{OpenArgs, Page};
+use crate::cli::{BrowserPage, OpenArgs};
 use crate::clients::program::{Purpose, blocking};
 use crate::error::{Error, Result};
 use crate::render::{Out, OutputFormat};
@@ -29,19 +29,19 @@ pub(super) async fn open(stack: &Stack, args: OpenArgs, out: Out) -> Result<()> 
         .map_err(|cause| Error::failed(format!("cannot start {}: {cause}", opener.display())))
 }
 
-async fn address(stack: &Stack, page: Page) -> Result<String> {
+async fn address(stack: &Stack, page: BrowserPage) -> Result<String> {
     let ports = &stack.endpoints;
     let missing = |what: &str, instead: &str| {
         Err(Error::failed(format!("this stack has no {what}")).hint(instead.to_owned()))
     };
     match page {
-        Page::Prometheus => Ok(ports.prometheus_url()),
-        Page::ApiDocs => Ok(format!("{}/docs", ports.api_url())),
-        Page::Jaeger => match stack.jaeger_url().await? {
+        BrowserPage::Prometheus => Ok(ports.prometheus_url()),
+        BrowserPage::ApiDocs => Ok(format!("{}/docs", ports.api_url())),
+        BrowserPage::Jaeger => match stack.jaeger_url().await? {
             Some(url) => Ok(url),
             None => missing("Jaeger", "nsys up --with jaeger"),
         },
-        Page::Grafana => missing("Grafana", "nsys watch shows the same figures"),
-        Page::KafkaUi => missing("Kafka UI", "nsys watch lag, nsys kafka topics"),
+        BrowserPage::Grafana => missing("Grafana", "nsys watch shows the same figures"),
+        BrowserPage::KafkaUi => missing("Kafka UI", "nsys watch lag, nsys kafka topics"),
     }
 }

@@ -3,7 +3,7 @@
 use crate::cli::ProfileArgs;
 use crate::clients::http;
 use crate::error::{Context, Error, Result};
-use crate::render::{Out, OutputFormat, progress::Progress};
+use crate::render::{Out, OutputFormat, progress::ProgressView};
 use crate::stack::{Stack, account};
 use nsys_contract::api::paths;
 use std::path::PathBuf;
@@ -33,10 +33,10 @@ pub(super) async fn profile(stack: &Stack, args: ProfileArgs, out: Out) -> Resul
         .ok_or_else(|| Error::unreachable(format!("{} has no address yet", record.name)))?;
     let token = account::loadtest_user(stack).await?;
     let url = format!("http://{address}{}?seconds={}", paths::ADMIN_PROFILE, args.seconds);
-    let line = Progress::new(out).line(&record.name);
+    let line = ProgressView::new(out).line(&record.name);
     line.update(&format!("samples for {} s", args.seconds));
-    let patience = Duration::from_secs(u64::from(args.seconds)) + DRAWING;
-    let answer = http::get_as(&url, &token, patience).await?;
+    let timeout = Duration::from_secs(u64::from(args.seconds)) + DRAWING;
+    let answer = http::get_as(&url, &token, timeout).await?;
     if answer.status != 200 {
         let why = answer.body["detail"].as_str().map_or_else(|| answer.body.to_string(), str::to_owned);
         return Err(Error::failed(format!("{}: {why}", record.name)));

@@ -6,7 +6,7 @@ use crate::domain::run::Run;
 use crate::domain::verdict::Verdict;
 use crate::error::{Error, Result};
 use crate::loadtest::provenance;
-use crate::loadtest::runs::{Found, Runs};
+use crate::loadtest::runs::{FoundRun, Runs};
 use crate::publish;
 use crate::render::{Out, Report};
 use crate::report;
@@ -15,7 +15,7 @@ use serde::Serialize;
 use std::path::Path;
 
 pub(super) fn report(stack: &Stack, args: &ReportArgs, out: Out) -> Result<()> {
-    let Found { dir, run, .. } = Runs::of(stack).named(&args.run, out)?;
+    let FoundRun { dir, run, .. } = Runs::of(stack).named(&args.run, out)?;
     if args.verify {
         return verify(stack, &dir, &run, out);
     }
@@ -34,7 +34,7 @@ pub(super) fn report(stack: &Stack, args: &ReportArgs, out: Out) -> Result<()> {
 
 /// What a verification found.
 #[derive(Serialize)]
-struct Verified {
+struct ReportVerification {
     run: String,
     levels: usize,
     /// Levels whose generator's own summary was there to compute from.
@@ -45,7 +45,7 @@ struct Verified {
     differences: Vec<Difference>,
 }
 
-impl Report for Verified {
+impl Report for ReportVerification {
     fn text(&self) -> String {
         let checked = format!(
             "{}: {} levels computed again ({} from the generator's own summaries), {} files written again",
@@ -104,12 +104,19 @@ fn verify(stack: &Stack, dir: &Path, run: &Run, out: Out) -> Result<()> {
     }
     let wrong = differences.len();
     let (run_id, files) = (run.id.clone(), files.len());
-    out.report(&Verified { run: run_id, levels: computed, from_summaries, cut_short, files, differences })?;
+    out.report(&ReportVerification {
+        run: run_id,
+        levels: computed,
+        from_summaries,
+        cut_short,
+        files,
+        differences,
+    })?;
     if wrong == 0 {
         return Ok(());
     }
     Err(Error::failed(format!("{wrong} values of {} are not what was measured", run.id))
-        .hint("nsys report writes the reports again; nothing mends raw data that was changed"))
+        .hint("nsys report writes the reports again; raw data that was changed cannot be restored"))
 }
 
 /// The generator's own summary of a level, when one k6 offered it.

@@ -3,7 +3,7 @@
 use crate::cli::{ExportNotificationsArgs, OutputChoice, SendArgs};
 use crate::clients::api::Api;
 use crate::error::{Error, Result};
-use crate::permit::{Agreement, Consent, PermitRequest, Reach};
+use crate::permit::{Consent, PermitRequest, Reach, RequiredConsent};
 use crate::render::{Out, Report, Tone, format, sink::Sink, style::paint};
 use crate::stack::account::{api_as, operator_api};
 use crate::stack::{Stack, safety};
@@ -41,13 +41,13 @@ pub(super) async fn send(stack: &Stack, args: &SendArgs, out: Out) -> Result<()>
     if args.dry_run {
         return out.json(&request);
     }
-    let change = PermitRequest { what: "send", reach: Reach::Api, agreement: Agreement::Command };
+    let change = PermitRequest { what: "send", reach: Reach::Api, agreement: RequiredConsent::Command };
     let consent = Consent { yes: false, name: args.confirm.as_deref() };
     let permit = safety::permit(stack, change, consent, out).await?;
     let api = api_as(stack, args.sender.as_deref()).await?;
     let mut sent = api.create_notification(&permit, &request).await?;
-    if let Some(patience) = args.wait {
-        sent = follow(&api, sent, patience, out).await?;
+    if let Some(timeout) = args.wait {
+        sent = follow(&api, sent, timeout, out).await?;
     }
     let status = sent.status;
     out.report(&Sent(sent))?;
@@ -96,8 +96,8 @@ fn example(channel: Channel) -> Map<String, Value> {
 }
 
 /// Waits for the final status.
-async fn follow(api: &Api, mut sent: Notification, patience: Duration, out: Out) -> Result<Notification> {
-    let deadline = Instant::now() + patience;
+async fn follow(api: &Api, mut sent: Notification, timeout: Duration, out: Out) -> Result<Notification> {
+    let deadline = Instant::now() + timeout;
     let mut said = None;
     while !sent.status.is_final() {
         if said != Some(sent.status) {
@@ -109,7 +109,7 @@ async fn follow(api: &Api, mut sent: Notification, patience: Duration, out: Out)
                 "{} is still {} after {}",
                 sent.id,
                 sent.status,
-                format::duration(patience)
+                format::duration(timeout)
             ))
             .hint("nsys lag shows whether the workers are behind"));
         }

@@ -2,17 +2,17 @@
 
 use crate::change::schema;
 use crate::cli::{DownArgs, HealthArgs, LogsArgs, PlanFlags, RestartArgs, ScaleArgs, SetupArgs, UpArgs};
-use crate::domain::health::{Component, Status, overall};
+use crate::domain::health::{HealthStatus, PartReport, overall};
 use crate::domain::log::LogRequest;
 use crate::error::{Error, Result};
-use crate::permit::{Agreement, ChangePermit, PermitRequest, Reach};
+use crate::permit::{ChangePermit, PermitRequest, Reach, RequiredConsent};
 use crate::render::{
-    Out, OutputFormat, Report, Tone, format, progress::Progress, style::paint, table::Table,
+    Out, OutputFormat, Report, Tone, format, progress::ProgressView, style::paint, table::Table,
 };
 use crate::stack::restart::{chosen, one_after_the_other};
 use crate::stack::runtime::{Choice, Restart};
-use crate::stack::spec::{self, Record, State};
-use crate::stack::{Runtime, Stack, Wanted, health as probes, safety, setup as tools};
+use crate::stack::spec::{self, PartState, Record};
+use crate::stack::{Runtime, Stack, WantedParts, health as probes, safety, setup as tools};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -57,9 +57,9 @@ pub(super) async fn setup(args: SetupArgs, out: Out) -> Result<()> {
 }
 
 #[derive(Serialize)]
-struct Part {
+struct PartRow {
     name: String,
-    state: State,
+    state: PartState,
     pid: Option<i32>,
     container: Option<String>,
     port: Option<u16>,
@@ -70,14 +70,14 @@ struct Part {
 #[derive(Serialize)]
 struct Parts {
     runtime: &'static str,
-    parts: Vec<Part>,
+    parts: Vec<PartRow>,
 }
 
 impl Parts {
     fn new(runtime: Runtime, records: Vec<Record>) -> Self {
         let now = jiff::Timestamp::now().as_second();
-        let part = |record: Record| Part {
-            uptime_s: (record.started_s > 0 && record.state == State::Running)
+        let part = |record: Record| PartRow {
+            uptime_s: (record.started_s > 0 && record.state == PartState::Running)
                 .then(|| now - record.started_s),
             pid: record.process.map(|process| process.pid),
             name: record.name,
@@ -100,10 +100,10 @@ impl Report for Parts {
         let mut table = Table::new(["part", "state", id, "port", "uptime", "restarts"]).right(&[3, 4, 5]);
         for part in &self.parts {
             let tone = match part.state {
-                State::Running => Tone::Good,
-                State::Failed | State::Unhealthy => Tone::Bad,
-                State::Restarting | State::Stopping | State::Waiting => Tone::Warn,
-                State::Done => Tone::Dim,
+                PartState::Running => Tone::Good,
+                PartState::Failed | PartState::Unhealthy => Tone::Bad,
+                PartState::Restarting | PartState::Stopping | PartState::Waiting => Tone::Warn,
+                PartState::Done => Tone::Dim,
             };
             let uptime =
                 |seconds: i64| format::duration(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
@@ -122,7 +122,7 @@ impl Report for Parts {
 
 /// What a dry run would do.
 #[derive(Serialize)]
-struct Intent {
+struct DryRunIntent {
     /// As people read it.
     #[serde(rename = "plan")]
     text: String,
@@ -130,7 +130,7 @@ struct Intent {
     parts: Vec<String>,
 }
 
-impl Report for Intent {
+impl Report for DryRunIntent {
     fn text(&self) -> String {
         self.text.clone()
     }
@@ -141,7 +141,7 @@ pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
         args.scale.iter().find(|scale| scale.part == part).map_or(default, |scale| scale.replicas)
     };
     let config = &stack.loaded.config.stack;
-    let mut wanted = Wanted {
+    let mut wanted = WantedParts {
         app: replicas("app", config.app),
         worker: replicas("worker", config.worker),
         timeout: args.timeout,
@@ -149,7 +149,7 @@ pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
         restart: Vec::new(),
         migrate: args.migrate,
     };
-    let progress = Progress::new(out);
+    let progress = ProgressView::new(out);
     let word = args.runtime.as_deref().unwrap_or(&stack.loaded.config.stack.runtime);
     let dry_run = args.flags.change.dry_run;
     let permit = if dry_run
@@ -177,15 +177,16 @@ pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
     stack.attach().await?;
     let restarts = stack.restarts(&wanted).await?;
     if dry_run && !(runtime == Runtime::External && args.migrate) {
-        let text = [stack.intent(&wanted).await?, told_of(&restarts)].concat();
-        return out.report(&Intent { text, parts: restarts.iter().map(|one| one.part.clone()).collect() });
+        let text = [stack.intent(&wanted).await?, restart_lines(&restarts)].concat();
+        return out
+            .report(&DryRunIntent { text, parts: restarts.iter().map(|one| one.part.clone()).collect() });
     }
     wanted.restart = allowed(&restarts, &args.flags, out)?;
     if args.migrate && runtime == Runtime::External {
         stack.await_servers(&wanted, &progress).await?;
         let chosen = |part: &str| wanted.choice.wants(part, true);
-        let ground = (chosen("schema"), chosen("topics"));
-        if !schema::ensure_schema_and_topics(stack, ground, &args.flags, out).await? {
+        let provisioned = (chosen("schema"), chosen("topics"));
+        if !schema::ensure_schema_and_topics(stack, provisioned, &args.flags, out).await? {
             return Ok(());
         }
     }
@@ -204,7 +205,7 @@ pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
 }
 
 /// The restarts, one a line, each behind a line break.
-fn told_of(restarts: &[Restart]) -> String {
+fn restart_lines(restarts: &[Restart]) -> String {
     let one = |restart: &Restart| {
         let effect = if restart.holds_data { "the stack is out meanwhile; " } else { "" };
         format!("\n  restarts {}: {effect}{}", restart.part, restart.why)
@@ -214,7 +215,7 @@ fn told_of(restarts: &[Restart]) -> String {
 
 /// The parts with data that may be restarted, after that was shown and asked for.
 fn allowed(restarts: &[Restart], flags: &PlanFlags, out: Out) -> Result<Vec<String>> {
-    let plan = format!("plan:{}", told_of(restarts));
+    let plan = format!("plan:{}", restart_lines(restarts));
     let names: Vec<_> = restarts.iter().filter(|one| one.holds_data).map(|one| one.part.clone()).collect();
     if names.is_empty() || flags.change.yes || flags.confirm.is_some() {
         if !restarts.is_empty() {
@@ -238,7 +239,7 @@ fn allowed(restarts: &[Restart], flags: &PlanFlags, out: Out) -> Result<Vec<Stri
 
 /// The permit for a change of the parts that the command itself asks for.
 async fn permit(stack: &Stack, what: &str, flags: &PlanFlags, out: Out) -> Result<ChangePermit> {
-    let change = PermitRequest { what, reach: Reach::Parts, agreement: Agreement::Command };
+    let change = PermitRequest { what, reach: Reach::Parts, agreement: RequiredConsent::Command };
     safety::permit(stack, change, flags.consent(), out).await
 }
 
@@ -250,19 +251,19 @@ async fn agree_to_job(stack: &Stack, flags: &PlanFlags, out: Out) -> Result<()> 
     }
     out.say("plan: the job prepare migrates the database of db.url and creates the topics that are missing");
     out.say("  ! this cannot be taken back: migrations only go forward");
-    let change = PermitRequest { what: "the plan", reach: Reach::Parts, agreement: Agreement::ForGood };
+    let change = PermitRequest { what: "the plan", reach: Reach::Parts, agreement: RequiredConsent::ForGood };
     safety::permit(stack, change, flags.consent(), out).await.map(|_| ())
 }
 
 pub(super) async fn down(stack: &Stack, args: DownArgs, out: Out) -> Result<()> {
     if args.flags.change.dry_run {
         let names: Vec<_> = stack.records().await?.into_iter().map(|record| record.name).collect();
-        return out.report(&Intent { text: format!("would stop: {}", names.join(", ")), parts: names });
+        return out.report(&DryRunIntent { text: format!("would stop: {}", names.join(", ")), parts: names });
     }
     stack.runtime.must_run_parts("stop the parts")?;
     let permit = if args.volumes {
         let what = "down --volumes, which deletes the data of the stack,";
-        let change = PermitRequest { what, reach: Reach::Parts, agreement: Agreement::ForGood };
+        let change = PermitRequest { what, reach: Reach::Parts, agreement: RequiredConsent::ForGood };
         safety::permit(stack, change, args.flags.consent(), out).await?
     } else {
         permit(stack, "down", &args.flags, out).await?
@@ -281,7 +282,8 @@ pub(super) async fn restart(stack: &Stack, args: RestartArgs, out: Out) -> Resul
     let asked = if args.parts.is_empty() { vec!["app".to_owned(), "worker".to_owned()] } else { args.parts };
     let names = chosen(&records, &asked)?;
     if args.flags.change.dry_run {
-        return out.report(&Intent { text: format!("would restart: {}", names.join(", ")), parts: names });
+        return out
+            .report(&DryRunIntent { text: format!("would restart: {}", names.join(", ")), parts: names });
     }
     let permit = permit(stack, "restart", &args.flags, out).await?;
     one_after_the_other(&permit, stack, &records, &names, out).await?;
@@ -296,7 +298,7 @@ pub(super) async fn scale(stack: &Stack, args: ScaleArgs, out: Out) -> Result<()
     }
     let (app, worker) = spec::replicas(&records);
     let asked = |role: &str| args.scale.iter().find(|scale| scale.part == role).map(|scale| scale.replicas);
-    let wanted = Wanted {
+    let wanted = WantedParts {
         app: asked("app").unwrap_or(app),
         worker: asked("worker").unwrap_or(worker),
         timeout: Duration::from_secs(120),
@@ -307,30 +309,30 @@ pub(super) async fn scale(stack: &Stack, args: ScaleArgs, out: Out) -> Result<()
     if args.flags.change.dry_run {
         let parts = vec![format!("app={}", wanted.app), format!("worker={}", wanted.worker)];
         let text = format!("would run {} app and {} worker", wanted.app, wanted.worker);
-        return out.report(&Intent { text, parts });
+        return out.report(&DryRunIntent { text, parts });
     }
     let permit = permit(stack, "scale", &args.flags, out).await?;
-    let records = stack.up(&permit, wanted, &Progress::new(out)).await?;
+    let records = stack.up(&permit, wanted, &ProgressView::new(out)).await?;
     out.report(&Parts::new(stack.runtime, records))
 }
 
 #[derive(Serialize)]
-struct Health {
-    status: Status,
-    components: Vec<Component>,
+struct HealthReport {
+    status: HealthStatus,
+    parts: Vec<PartReport>,
 }
 
-impl Report for Health {
+impl Report for HealthReport {
     fn text(&self) -> String {
         let mut table = Table::new(["part", "status", "latency", "detail"]).right(&[2]);
         let mut hints = Vec::new();
-        for one in &self.components {
+        for one in &self.parts {
             let (tone, status) = match one.status {
-                Status::Ok => (Tone::Good, "ok"),
-                Status::Degraded => (Tone::Warn, "degraded"),
-                Status::Down => (Tone::Bad, "down"),
-                Status::Unknown => (Tone::Warn, "unknown"),
-                Status::Absent => (Tone::Dim, "absent"),
+                HealthStatus::Ok => (Tone::Good, "ok"),
+                HealthStatus::Degraded => (Tone::Warn, "degraded"),
+                HealthStatus::Down => (Tone::Bad, "down"),
+                HealthStatus::Unknown => (Tone::Warn, "unknown"),
+                HealthStatus::Absent => (Tone::Dim, "absent"),
             };
             let latency = format::or_missing(one.latency_ms, format::millis);
             table.row([one.name.clone(), paint(tone, status), latency, one.detail.clone()]);
@@ -348,17 +350,17 @@ impl Report for Health {
 pub(super) async fn health(stack: &Stack, args: HealthArgs, out: Out) -> Result<()> {
     let deadline = Instant::now() + args.wait.unwrap_or_default();
     loop {
-        let components = probes::components(stack).await?;
-        let status = overall(&components);
-        if status == Status::Ok || Instant::now() >= deadline {
-            let down: Vec<_> = components
+        let parts = probes::probe_parts(stack).await?;
+        let status = overall(&parts);
+        if status == HealthStatus::Ok || Instant::now() >= deadline {
+            let down: Vec<_> = parts
                 .iter()
-                .filter(|one| matches!(one.status, Status::Down | Status::Unknown))
+                .filter(|one| matches!(one.status, HealthStatus::Down | HealthStatus::Unknown))
                 .map(|one| one.name.clone())
                 .collect();
-            out.report(&Health { status, components })?;
+            out.report(&HealthReport { status, parts })?;
             return match status {
-                Status::Ok | Status::Degraded => Ok(()),
+                HealthStatus::Ok | HealthStatus::Degraded => Ok(()),
                 _ => Err(Error::unreachable(format!("not ready: {}", down.join(", ")))),
             };
         }

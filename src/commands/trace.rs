@@ -3,9 +3,9 @@
 use crate::cli::{TraceArgs, TracesArgs};
 use crate::clients::{jaeger, kafka, postgres::Postgres};
 use crate::domain::partitioner;
-use crate::domain::trace::{Station, Summary, traceparent};
+use crate::domain::trace::{Station, TraceSummary, traceparent};
 use crate::error::{Error, Result};
-use crate::permit::{Agreement, Consent, PermitRequest, Reach};
+use crate::permit::{Consent, PermitRequest, Reach, RequiredConsent};
 use crate::render::{Out, OutputFormat, Report, Tone, format, style::paint, table::Table};
 use crate::stack::{Stack, account, safety};
 use nsys_contract::api::paths;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
 struct Journey {
@@ -56,7 +56,7 @@ impl Report for Journey {
 
 /// Sends one notification and follows it.
 pub(super) async fn trace(stack: &Stack, args: TraceArgs, out: Out) -> Result<()> {
-    let change = PermitRequest { what: "trace", reach: Reach::Api, agreement: Agreement::Command };
+    let change = PermitRequest { what: "trace", reach: Reach::Api, agreement: RequiredConsent::Command };
     let consent = Consent { yes: false, name: args.confirm.as_deref() };
     let permit = safety::permit(stack, change, consent, out).await?;
     let api = account::operator_api(stack).await?;
@@ -73,11 +73,11 @@ pub(super) async fn trace(stack: &Stack, args: TraceArgs, out: Out) -> Result<()
 
     let (sent, sent_ms) = (Instant::now(), jiff::Timestamp::now().as_millisecond());
     let after = move || sent.elapsed().as_secs_f64() * 1_000.0;
-    let made = api.create_traced(&permit, &[("traceparent", &header)], &body, PATIENCE).await;
+    let made = api.create_traced(&permit, &[("traceparent", &header)], &body, TIMEOUT).await;
     let answered = after();
     let id = made.map_err(|error| error.hint("nsys health"))?;
     let brokers = stack.endpoints.brokers();
-    let logged = kafka::find(&brokers, topics::NOTIFICATIONS, partition, end, id, PATIENCE);
+    let logged = kafka::find(&brokers, topics::NOTIFICATIONS, partition, end, id, TIMEOUT);
     let followed = follow(&mut database, id, args.timeout, after);
     let (logged, followed) = tokio::join!(logged, followed);
     let (mut stations, status) = followed?;
@@ -96,7 +96,7 @@ pub(super) async fn trace(stack: &Stack, args: TraceArgs, out: Out) -> Result<()
 
 /// The partition of this user's messages and its end, before anything is sent.
 async fn place_in_log(stack: &Stack, user: &str) -> Result<(i32, i64)> {
-    let partitions = kafka::describe(&stack.endpoints.brokers(), topics::NOTIFICATIONS, PATIENCE).await?;
+    let partitions = kafka::describe(&stack.endpoints.brokers(), topics::NOTIFICATIONS, TIMEOUT).await?;
     let partitions = partitions.ok_or_else(|| {
         Error::failed(format!("there is no topic {}", topics::NOTIFICATIONS)).hint("nsys up")
     })?;
@@ -152,7 +152,7 @@ async fn follow(
 /// Recorded traces, slowest first.
 pub(super) async fn traces(stack: &Stack, args: TracesArgs, out: Out) -> Result<()> {
     let objective = Duration::from_secs_f64(stack.loaded.config.targets.p95_ms.max(0.0) / 1_000.0);
-    let search = jaeger::Search {
+    let search = jaeger::TraceSearch {
         service: stack.loaded.config.telemetry.service_name.clone(),
         operation: args.operation,
         errors: args.errors,
@@ -173,7 +173,7 @@ pub(super) async fn traces(stack: &Stack, args: TracesArgs, out: Out) -> Result<
     out.line(&table(&found, &base).text())
 }
 
-fn table(found: &[Summary], base: &str) -> Table {
+fn table(found: &[TraceSummary], base: &str) -> Table {
     let mut table =
         Table::new(["duration", "operation", "spans", "errors", "longest part", "link"]).right(&[0, 2, 3]);
     for one in found {

@@ -2,12 +2,12 @@
 //! ready, smoke test, the same load again, compare.
 
 use crate::cli::VerifyArgs;
-use crate::domain::compare::{Change, Comparison, Metric, other_place};
+use crate::domain::compare::{Comparison, MetricChange, MetricComparison, other_place};
 use crate::domain::request::LoadRequest;
 use crate::domain::run::Run;
 use crate::domain::scenario::{LoadPlan, Scenario};
 use crate::domain::verdict::Verdict;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::loadtest::comparison::compared;
 use crate::loadtest::noise;
 use crate::loadtest::permission::permit;
@@ -16,7 +16,7 @@ use crate::loadtest::run as offer;
 use crate::loadtest::runs::Runs;
 use crate::permit::ChangePermit;
 use crate::publish;
-use crate::render::{Out, Report, progress::Progress};
+use crate::render::{Out, Report, progress::ProgressView};
 use crate::stack::Stack;
 use crate::stack::ready::wait_until_ready;
 use crate::stack::restart::restart_service;
@@ -24,12 +24,12 @@ use serde::Serialize;
 
 /// What a verification came to.
 #[derive(Serialize)]
-struct Verified {
+struct RunVerification {
     /// Each run of before with its repetition.
     comparisons: Vec<Comparison>,
 }
 
-impl Report for Verified {
+impl Report for RunVerification {
     fn text(&self) -> String {
         self.comparisons.iter().map(Report::text).collect::<Vec<_>>().join("\n\n")
     }
@@ -53,7 +53,7 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
     let smoke = once(permit, stack, &smoke, out).await?;
     if smoke.verdict != Verdict::Passed {
         return Err(Error::new(
-            Kind::ThresholdsNotMet,
+            ErrorKind::ThresholdsNotMet,
             format!("the smoke test {}: {}", smoke.id, smoke.verdict.as_str()),
         )
         .hint(format!("nsys report {}", smoke.id)));
@@ -66,12 +66,12 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
     }
     let regressed = comparisons.iter().any(Comparison::regressed);
     // A process that was just started uses less memory, whatever was changed.
-    let tells = |metric: &Metric| args.no_restart || metric.name != "service_memory_mb";
+    let counts = |metric: &MetricComparison| args.no_restart || metric.name != "service_memory_mb";
     let mut metrics = comparisons.iter().flat_map(|one| &one.levels).flat_map(|level| &level.metrics);
-    let helped = metrics.any(|one| one.verdict == Change::Improved && tells(one));
-    out.report(&Verified { comparisons })?;
+    let helped = metrics.any(|one| one.verdict == MetricChange::Improved && counts(one));
+    out.report(&RunVerification { comparisons })?;
     if regressed {
-        return Err(Error::new(Kind::Regression, "a metric became worse")
+        return Err(Error::new(ErrorKind::Regression, "a metric became worse")
             .hint("nsys undo takes the last change back"));
     }
     out.say(if helped { "it helped" } else { "nothing became worse, nothing became better" });
@@ -79,7 +79,7 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
 }
 
 async fn once(permit: &ChangePermit, stack: &Stack, plan: &LoadPlan, out: Out) -> Result<Run> {
-    let (dir, run) = Box::pin(offer::execute(permit, stack, plan, &Progress::new(out))).await?;
+    let (dir, run) = Box::pin(offer::execute(permit, stack, plan, &ProgressView::new(out))).await?;
     publish::write(stack, &dir)?;
     if run.state == "interrupted" {
         return Err(Error::interrupted("the verification was interrupted; what was measured is kept")

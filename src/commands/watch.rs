@@ -4,8 +4,8 @@ use crate::cli::{Asking, Cli, Preview, WatchArgs, translated};
 use crate::error::Result;
 use crate::render::{Out, OutputFormat};
 use crate::stack::Stack;
-use crate::tui::state::intent::{Intent, Question};
-use crate::tui::state::palette::Known;
+use crate::tui::state::intent::{CommandIntent, ConfirmQuestion};
+use crate::tui::state::palette::KnownCommand;
 use crate::tui::{self, Options, ThemeName};
 use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
@@ -72,9 +72,9 @@ fn theme(name: &str) -> ThemeName {
 }
 
 /// `COLORFGBG` is `foreground;background`; 7 and above 8 are light.
-fn of_background(told: Option<&str>) -> ThemeName {
-    let ground = told.and_then(|told| told.rsplit(';').next()?.parse::<u8>().ok());
-    match ground {
+fn of_background(answer: Option<&str>) -> ThemeName {
+    let background = answer.and_then(|answer| answer.rsplit(';').next()?.parse::<u8>().ok());
+    match background {
         Some(7 | 9..) => ThemeName::Light,
         _ => ThemeName::Dark,
     }
@@ -82,12 +82,14 @@ fn of_background(told: Option<&str>) -> ThemeName {
 
 /// What these words would change, as the command itself declares. Words that are no command run: they
 /// only say what is wrong with them.
-fn judge(words: &[String]) -> Intent {
-    let Some(change) = parsed(words).and_then(|cli| cli.command.changes()) else { return Intent::Runs };
+fn judge(words: &[String]) -> CommandIntent {
+    let Some(change) = parsed(words).and_then(|cli| cli.command.changes()) else {
+        return CommandIntent::Runs;
+    };
     if change.asking != Asking::Nobody {
-        return Intent::Runs;
+        return CommandIntent::Runs;
     }
-    Intent::Changes(Question {
+    CommandIntent::Changes(ConfirmQuestion {
         words: words.to_vec(),
         does: change.does,
         preview: preview(words, change.preview),
@@ -115,15 +117,15 @@ fn preview(words: &[String], by: Preview) -> Option<Vec<String>> {
 }
 
 /// Every command of nsys with what it does: the palette offers what the command line has.
-fn commands() -> Vec<Known> {
-    fn add(command: &clap::Command, before: &str, into: &mut Vec<Known>) {
+fn commands() -> Vec<KnownCommand> {
+    fn add(command: &clap::Command, before: &str, into: &mut Vec<KnownCommand>) {
         for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
             let name = format!("{before}{}", sub.get_name());
             if sub.has_subcommands() {
                 add(sub, &format!("{name} "), into);
             } else {
                 let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
-                into.push(Known { name, about });
+                into.push(KnownCommand { name, about });
             }
         }
     }
@@ -145,15 +147,15 @@ mod tests {
         assert!(!known.iter().any(|one| one.name == "supervise"));
     }
 
-    fn judged(line: &str) -> Intent {
+    fn judged(line: &str) -> CommandIntent {
         judge(&line.split(' ').map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]
     fn whatever_changes_something_at_once_is_asked_for_and_shown_before() {
         let shown = |line: &str| match judged(line) {
-            Intent::Changes(question) => question.preview.map(|words| words.join(" ")),
-            Intent::Runs => panic!("{line} would run unasked"),
+            CommandIntent::Changes(question) => question.preview.map(|words| words.join(" ")),
+            CommandIntent::Runs => panic!("{line} would run unasked"),
         };
         assert_eq!(shown("down").as_deref(), Some("down --dry-run"));
         assert_eq!(shown("-q scale app=2").as_deref(), Some("-q scale app=2 --dry-run"));
@@ -166,7 +168,7 @@ mod tests {
         assert_eq!(shown("restart -- kafka"), None);
         assert_eq!(shown("verify --against latest"), None);
         for line in ["ps", "lag", "undo", "cache flush", "down --dry-run", "no such command"] {
-            assert_eq!(judged(line), Intent::Runs, "{line}");
+            assert_eq!(judged(line), CommandIntent::Runs, "{line}");
         }
     }
 

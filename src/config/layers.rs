@@ -161,12 +161,12 @@ pub(super) fn add_environment(
             return Err(unknown(settings, &full, &name));
         };
         let default = current.value.reveal();
-        let told = Guarded::new(&full, Value::from(text.as_str()));
+        let seen = Guarded::new(&full, Value::from(text.as_str()));
         let value = typed(&text, default)
-            .ok_or_else(|| Error::usage(format!("{name}={told}: {} is expected", kind(default))))?;
+            .ok_or_else(|| Error::usage(format!("{name}={seen}: {} is expected", kind(default))))?;
         let origin = Origin::Environment { name: name.clone() };
         set(settings, &full, Setting { value: Guarded::new(&full, value), origin })
-            .map_err(|cause| Error::usage(format!("{name}={told}: {cause}")))?;
+            .map_err(|cause| Error::usage(format!("{name}={seen}: {cause}")))?;
     }
     Ok(())
 }
@@ -387,13 +387,13 @@ mod tests {
     fn a_file_of_another_program_is_not_ours_and_a_misspelt_section_is() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.toml");
-        let told = |text: &str| {
+        let seen = |text: &str| {
             std::fs::write(&path, text).unwrap();
             not_ours(&path)
         };
-        assert_eq!(told("baseURL = \"x\"\n[markup]\na = 1\n"), Some("it has no section of nsys"));
-        assert_eq!(told("[kafak]\nlinger = \"1ms\"\n"), None);
-        assert_eq!(told(""), None);
+        assert_eq!(seen("baseURL = \"x\"\n[markup]\na = 1\n"), Some("it has no section of nsys"));
+        assert_eq!(seen("[kafak]\nlinger = \"1ms\"\n"), None);
+        assert_eq!(seen(""), None);
         assert_eq!(not_ours(dir.path()), Some("it is a directory"));
     }
 

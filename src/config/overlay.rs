@@ -4,7 +4,7 @@
 use super::Loaded;
 use super::layers::Origin;
 use crate::error::{Context, Error, Result};
-use crate::plan::config::Known;
+use crate::plan::config::KnownKey;
 use crate::secret::{Guarded, is_secret};
 use std::collections::BTreeMap;
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,14 +15,14 @@ const HEAD: &str = "# Written by `nsys tune`; taken back by `nsys undo`. Show it
 
 /// What a planner must know of every key.
 #[must_use]
-pub fn known(loaded: &Loaded) -> BTreeMap<String, Known> {
+pub fn known(loaded: &Loaded) -> BTreeMap<String, KnownKey> {
     let one = |(key, setting): (&String, &super::Setting)| {
         let overridden_by = match &setting.origin {
             Origin::Environment { name } => Some(name.clone()),
             _ => None,
         };
         let tuned = value(&loaded.overlay, key).ok().flatten();
-        (key.clone(), Known { tuned, effective: setting.value.clone(), overridden_by })
+        (key.clone(), KnownKey { tuned, effective: setting.value.clone(), overridden_by })
     };
     loaded.settings.iter().map(one).collect()
 }

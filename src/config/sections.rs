@@ -1,8 +1,8 @@
 //! The typed configuration: the sections of nsys beside those of the service.
 
-use crate::domain::diagnosis::Bounds;
+use crate::domain::diagnosis::DiagnosisBounds;
 use crate::domain::level::Level;
-use crate::domain::scenario::{Engine, Scenario};
+use crate::domain::scenario::{LoadEngine, Scenario};
 use crate::domain::stop::StopRule;
 use crate::error::{Error, Result};
 use jiff::fmt::serde::unsigned_duration::friendly::compact::required as span;
@@ -18,23 +18,23 @@ pub const RUNTIMES: [&str; 5] = ["auto", "local", "docker", "external", "kuberne
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where and how the stack runs.
-    pub stack: Stack,
+    pub stack: StackSection,
     /// Containers.
-    pub docker: Docker,
+    pub docker: DockerSection,
     /// Addresses of a stack that runs elsewhere.
-    pub external: External,
+    pub external: ExternalSection,
     /// A cluster.
-    pub kubernetes: Kubernetes,
+    pub kubernetes: KubernetesSection,
     /// Load tests.
-    pub loadtest: Loadtest,
+    pub loadtest: LoadtestSection,
     /// The objectives a level is judged by.
-    pub targets: Targets,
+    pub targets: ObjectivesSection,
     /// Changes.
-    pub tune: Tune,
+    pub tune: TuneSection,
     /// The dashboard.
-    pub watch: Watch,
+    pub watch: WatchSection,
     /// Bounds of the diagnosis beside the objectives.
-    pub diagnose: Diagnose,
+    pub diagnose: DiagnoseSection,
     /// The service's HTTP side.
     pub service: service::Service,
     /// Tokens and passwords.
@@ -60,7 +60,7 @@ pub struct Config {
 /// `[stack]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Stack {
+pub struct StackSection {
     /// Name of this stack.
     pub name: String,
     /// Where it runs.
@@ -89,7 +89,7 @@ pub struct Stack {
 /// `[docker]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Docker {
+pub struct DockerSection {
     /// Compose files laid over the shipped one, in order.
     pub files: Vec<String>,
     /// Image of the service.
@@ -101,7 +101,7 @@ pub struct Docker {
 /// `[external]`: addresses beside those of `[db]`, `[kafka]` and `[cache]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct External {
+pub struct ExternalSection {
     /// Base address of the API.
     pub api_url: String,
     /// Token of an administrator of the API. Secret.
@@ -119,7 +119,7 @@ pub struct External {
 /// `[kubernetes]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Kubernetes {
+pub struct KubernetesSection {
     /// Context of the kubeconfig; empty: the current one.
     pub context: String,
     /// Namespace of the stack.
@@ -133,7 +133,7 @@ pub struct Kubernetes {
 /// `[tune]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tune {
+pub struct TuneSection {
     /// Longest wait for the lock that an index build takes on its table.
     #[serde(with = "span")]
     pub lock_timeout: Duration,
@@ -145,7 +145,7 @@ pub struct Tune {
 /// `[watch]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Watch {
+pub struct WatchSection {
     /// The colours.
     pub theme: String,
     /// Whether only ASCII is drawn.
@@ -157,7 +157,7 @@ pub struct Watch {
 /// `[loadtest]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Loadtest {
+pub struct LoadtestSection {
     /// Where runs are kept.
     pub results_dir: String,
     /// The k6 program; empty: found.
@@ -186,7 +186,7 @@ pub struct Loadtest {
     /// Share of planned requests below which the generator was the limit.
     pub min_offered_share: f64,
     /// What makes the requests.
-    pub engine: Engine,
+    pub engine: LoadEngine,
     /// Hosts of `--distributed`, as ssh knows them.
     pub hosts: Vec<String>,
     /// The ssh program with its options.
@@ -250,7 +250,7 @@ pub struct Loadtest {
 /// `[targets]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Targets {
+pub struct ObjectivesSection {
     /// 95th percentile, ms.
     pub p95_ms: f64,
     /// 99th percentile, ms.
@@ -272,7 +272,7 @@ pub struct Targets {
 /// `[diagnose]`: the bounds of the rules, by the names that rules use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Diagnose {
+pub struct DiagnoseSection {
     /// 95th percentile of query time, in ms.
     pub query_p95_ms: f64,
     /// Mean query time above which reading from disk counts, in ms.
@@ -367,7 +367,7 @@ pub struct Diagnose {
     pub warn_share: f64,
 }
 
-impl Loadtest {
+impl LoadtestSection {
     /// The levels of a scenario as they were written, and the key that holds them. A search has none.
     #[must_use]
     pub fn levels(&self, scenario: Scenario, quick: bool) -> Option<(&'static str, &[String])> {
@@ -503,10 +503,10 @@ impl Config {
 
     /// The bounds of the diagnosis by name: the keys of `[diagnose]` and `[targets]`.
     #[must_use]
-    pub fn bounds(&self) -> Bounds {
+    pub fn bounds(&self) -> DiagnosisBounds {
         let tables = [toml::Table::try_from(&self.diagnose), toml::Table::try_from(&self.targets)];
         let values = tables.into_iter().flatten().flatten();
-        Bounds::new(
+        DiagnosisBounds::new(
             values.filter_map(|(key, value)| Some((key, value.as_float()?))).collect(),
             self.diagnose.warn_share,
         )

@@ -1,27 +1,30 @@
 //! What PostgreSQL counted in a window: time in statements, time in reading blocks, connections.
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use crate::clients::postgres::{Postgres, ServerCounters};
 use crate::domain::facts::Facts;
-use crate::domain::snapshot::Counted;
+use crate::domain::snapshot::CountedStatement;
 use crate::stack::Stack;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The server's counters at one instant, and its statements.
 #[derive(Debug)]
-pub(super) struct Counters {
+pub(super) struct DatabaseCounters {
     server: ServerCounters,
-    statements: Vec<Counted>,
+    statements: Vec<CountedStatement>,
 }
 
 pub(super) async fn connect(stack: &Stack) -> Option<Postgres> {
-    Postgres::connect(&stack.database_url().ok()?, PATIENCE).await.ok()
+    Postgres::connect(&stack.database_url().ok()?, TIMEOUT).await.ok()
 }
 
-pub(super) async fn counters(stack: &Stack) -> Option<Counters> {
+pub(super) async fn counters(stack: &Stack) -> Option<DatabaseCounters> {
     let mut database = connect(stack).await?;
-    Some(Counters { server: database.counters().await.ok()?, statements: database.statements().await.ok()? })
+    Some(DatabaseCounters {
+        server: database.counters().await.ok()?,
+        statements: database.statements().await.ok()?,
+    })
 }
 
 /// How often locks are looked at.
@@ -82,8 +85,8 @@ async fn watch_locks(stack: Stack, into: Arc<Mutex<Vec<f64>>>) {
 
 /// The longest mean time of the statements that ran five times and more between two readings; 0 when
 /// none did.
-fn slowest(before: &[Counted], after: &[Counted]) -> f64 {
-    let mean = |now: &Counted| {
+fn slowest(before: &[CountedStatement], after: &[CountedStatement]) -> f64 {
+    let mean = |now: &CountedStatement| {
         let then = before.iter().find(|then| then.id == now.id && then.calls <= now.calls);
         let (calls, ms) = then.map_or((0, 0.0), |then| (then.calls, then.total_ms));
         (now.calls - calls >= 5).then(|| (now.total_ms - ms) / (now.calls - calls) as f64)
@@ -93,8 +96,8 @@ fn slowest(before: &[Counted], after: &[Counted]) -> f64 {
 
 /// Facts of the window between two readings; `known` holds what the service says of the same window.
 pub(super) fn facts(
-    before: Option<&Counters>,
-    after: Option<&Counters>,
+    before: Option<&DatabaseCounters>,
+    after: Option<&DatabaseCounters>,
     known: &Facts,
     seconds: f64,
 ) -> Facts {

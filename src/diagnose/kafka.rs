@@ -1,6 +1,6 @@
 //! What the broker shows of a window: where messages were written, and whose partitions wait.
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use crate::clients::kafka;
 use crate::domain::facts::Facts;
 use crate::domain::group::{Group, Member};
@@ -13,14 +13,14 @@ pub(super) type Ends = Vec<PartitionLag>;
 
 pub(super) async fn ends(stack: &Stack) -> Option<Ends> {
     let wanted = [topics::NOTIFICATIONS.to_owned()];
-    let found = kafka::lag(&stack.endpoints.brokers(), topics::WORKER_GROUP, &wanted, PATIENCE).await.ok();
+    let found = kafka::lag(&stack.endpoints.brokers(), topics::WORKER_GROUP, &wanted, TIMEOUT).await.ok();
     // A topic that is not there has no lag, not one of 0.
     found.filter(|all| !all.is_empty())
 }
 
 pub(super) async fn facts(stack: &Stack, before: Option<&Ends>, seconds: f64) -> Facts {
     let brokers = stack.endpoints.brokers();
-    let (now, group) = tokio::join!(ends(stack), kafka::group(&brokers, topics::WORKER_GROUP, PATIENCE));
+    let (now, group) = tokio::join!(ends(stack), kafka::group(&brokers, topics::WORKER_GROUP, TIMEOUT));
     of(before, now.as_ref(), group.ok().as_ref(), seconds)
 }
 

@@ -1,7 +1,7 @@
 //! Looks at a running stack for a while: what a level measures, without a load test.
 
 use super::{before, since};
-use crate::domain::diagnosis::{Look, derive};
+use crate::domain::diagnosis::{Observation, derive};
 use crate::error::{Error, Result};
 use crate::stack::Stack;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const OF_A_LOAD_TEST: [&str; 4] =
 ///
 /// # Errors
 /// When nothing runs.
-pub async fn look(stack: &Stack, span: Duration, mut tick: impl FnMut(Duration)) -> Result<Look> {
+pub async fn observe(stack: &Stack, span: Duration, mut tick: impl FnMut(Duration)) -> Result<Observation> {
     if stack.records().await?.is_empty() {
         return Err(Error::unreachable("the stack does not run").hint("nsys up"));
     }
@@ -37,5 +37,5 @@ pub async fn look(stack: &Stack, span: Duration, mut tick: impl FnMut(Duration))
     facts.put("own_cpu_pct", busy, "/proc/stat", "busy over all time, whoever it was");
     derive(&mut facts);
     let series = [("lock_waiters", start.lock_waiters())].into_iter().collect();
-    Ok(Look { level: 1, facts, series })
+    Ok(Observation { level: 1, facts, series })
 }

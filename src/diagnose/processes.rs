@@ -39,23 +39,23 @@ struct Use {
 
 /// Every process of the stack, and the machine, at one instant.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Counters {
+pub(super) struct ProcessCounters {
     parts: BTreeMap<String, Use>,
     memory_stalled_s: Option<f64>,
     machine_memory: Option<u64>,
     machine_cpu: Option<(f64, f64)>,
 }
 
-pub(super) async fn counters(stack: &Stack) -> Counters {
+pub(super) async fn counters(stack: &Stack) -> ProcessCounters {
     let records = stack.records().await.unwrap_or_default();
-    let looks = stack.usage(&records).await;
-    let parts = records.into_iter().zip(looks).filter_map(|(record, look)| {
-        let look = look?;
+    let usages = stack.usage(&records).await;
+    let parts = records.into_iter().zip(usages).filter_map(|(record, usage)| {
+        let usage = usage?;
         let pid = record.process.as_ref().map(|process| process.pid);
         let log = stack.layout.log(&record.name);
         let one = Use {
-            cpu_s: look.cpu_s,
-            rss_bytes: look.memory_bytes,
+            cpu_s: usage.cpu_s,
+            rss_bytes: usage.memory_bytes,
             memory_limit: pid.and_then(|pid| Some((cgroup::memory_limit(pid)?, cgroup::memory_used(pid)?))),
             throttling: pid.and_then(cgroup::throttling),
             waits: pid.and_then(process::waits_for_cpu),
@@ -67,7 +67,7 @@ pub(super) async fn counters(stack: &Stack) -> Counters {
         };
         Some((record.name, one))
     });
-    Counters {
+    ProcessCounters {
         parts: parts.collect(),
         memory_stalled_s: cgroup::memory_stalled_s(),
         machine_memory: process::machine_memory(),
@@ -76,7 +76,7 @@ pub(super) async fn counters(stack: &Stack) -> Counters {
 }
 
 /// Facts of the window between two readings; `known` holds the service's request rate.
-pub(super) fn facts(before: &Counters, after: &Counters, known: &Facts, seconds: f64) -> Facts {
+pub(super) fn facts(before: &ProcessCounters, after: &ProcessCounters, known: &Facts, seconds: f64) -> Facts {
     let mut facts = Facts::default();
     if after.parts.is_empty() {
         for name in OF_PROCESSES {
@@ -155,7 +155,7 @@ pub(super) fn facts(before: &Counters, after: &Counters, known: &Facts, seconds:
 
 /// How often a limit stopped a whole role. One of several replicas that is held back is not the
 /// service that is: then that replica differs from the others, which is another finding.
-fn throttled(before: &Counters, after: &Counters) -> Option<f64> {
+fn throttled(before: &ProcessCounters, after: &ProcessCounters) -> Option<f64> {
     let share = |(_, one, two): (&str, &Use, &Use)| {
         let (one, two) = (one.throttling?, two.throttling?);
         let periods = two.periods.saturating_sub(one.periods);
@@ -170,7 +170,7 @@ fn throttled(before: &Counters, after: &Counters) -> Option<f64> {
 }
 
 /// How long a thread of the service waits on average until it gets a processor, in ms.
-fn cpu_wait(before: &Counters, after: &Counters) -> Option<f64> {
+fn cpu_wait(before: &ProcessCounters, after: &ProcessCounters) -> Option<f64> {
     let waits = pair(before, after, is_service).filter_map(|(_, one, two)| {
         let (one, two) = (one.waits?, two.waits?);
         // Threads that ended in between took their count with them.
@@ -180,7 +180,7 @@ fn cpu_wait(before: &Counters, after: &Counters) -> Option<f64> {
     (slices > 0).then(|| waited_ms / slices as f64)
 }
 
-fn logs(facts: &mut Facts, before: &Counters, after: &Counters, known: &Facts, seconds: f64) {
+fn logs(facts: &mut Facts, before: &ProcessCounters, after: &ProcessCounters, known: &Facts, seconds: f64) {
     let written = pair(before, after, is_service).map(|(_, one, two)| Some(log_growth(one, two)? as f64));
     let written = written.reduce(|sum, one| Some(sum? + one?)).flatten();
     let per_s = written.map(|bytes| bytes / seconds);
@@ -212,8 +212,8 @@ fn is_service(name: &str) -> bool {
 }
 
 fn pair<'a>(
-    before: &'a Counters,
-    after: &'a Counters,
+    before: &'a ProcessCounters,
+    after: &'a ProcessCounters,
     wanted: impl Fn(&str) -> bool + 'a,
 ) -> impl Iterator<Item = (&'a str, &'a Use, &'a Use)> {
     after
@@ -227,14 +227,14 @@ fn pair<'a>(
 mod tests {
     use super::*;
 
-    fn counters(of: impl Fn(&mut Use)) -> Counters {
+    fn counters(of: impl Fn(&mut Use)) -> ProcessCounters {
         let mut one = Use {
             memory_limit: Some((100, 50)),
             throttling: Some(cgroup::Throttling::default()),
             ..Use::default()
         };
         of(&mut one);
-        Counters {
+        ProcessCounters {
             parts: [("app-1".to_owned(), one)].into(),
             memory_stalled_s: Some(0.0),
             machine_memory: Some(1_000),
@@ -256,9 +256,9 @@ mod tests {
         let stopped =
             Use { throttling: Some(cgroup::Throttling { periods: 100, throttled: 90 }), ..Use::default() };
         let free = Use { throttling: Some(cgroup::Throttling::default()), ..Use::default() };
-        let of = |first: &Use| Counters {
+        let of = |first: &Use| ProcessCounters {
             parts: [("worker-1".to_owned(), first.clone()), ("worker-2".to_owned(), free.clone())].into(),
-            ..Counters::default()
+            ..ProcessCounters::default()
         };
         assert_eq!(throttled(&of(&free), &of(&stopped)), Some(0.0));
     }
@@ -287,9 +287,9 @@ mod tests {
 
     #[test]
     fn of_no_replica_there_is_no_cpu_and_no_memory() {
-        let of = |name: &str| Counters {
+        let of = |name: &str| ProcessCounters {
             parts: [(name.to_owned(), Use { rss_bytes: 1 << 20, ..Use::default() })].into(),
-            ..Counters::default()
+            ..ProcessCounters::default()
         };
         for (name, is_measured) in [("postgres", false), ("app-1", true)] {
             let found = facts(&of(name), &of(name), &Facts::default(), 10.0);
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn without_processes_nothing_is_claimed() {
-        let found = facts(&Counters::default(), &Counters::default(), &Facts::default(), 10.0);
+        let found = facts(&ProcessCounters::default(), &ProcessCounters::default(), &Facts::default(), 10.0);
         assert!(found.value("service_throttled_share").is_none() && found.value("restarts").is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! What a run is measured on: host, disk, and the version of every part.
 
-use super::{PATIENCE, database};
+use super::{TIMEOUT, database};
 use crate::clients::{http, machine};
 use crate::stack::runtime::Runtime;
 use crate::stack::{Stack, setup};
@@ -43,17 +43,17 @@ pub async fn surroundings(stack: &Stack) -> Surroundings {
 
 async fn redis(stack: &Stack) -> Option<String> {
     let mut redis =
-        crate::clients::redis::Redis::connect(&stack.endpoints.redis_url(), PATIENCE).await.ok()?;
+        crate::clients::redis::Redis::connect(&stack.endpoints.redis_url(), TIMEOUT).await.ok()?;
     redis.version().await.ok()
 }
 
 async fn prometheus(stack: &Stack) -> Option<String> {
     let url = format!("{}/api/v1/status/buildinfo", stack.endpoints.prometheus_url());
-    let answer = http::get(&url, PATIENCE).await.ok()?;
+    let answer = http::get(&url, TIMEOUT).await.ok()?;
     answer.body["data"]["version"].as_str().map(str::to_owned)
 }
 
 async fn service(stack: &Stack) -> Option<String> {
-    let answer = http::get(&format!("{}/health", stack.endpoints.api_url()), PATIENCE).await.ok()?;
+    let answer = http::get(&format!("{}/health", stack.endpoints.api_url()), TIMEOUT).await.ok()?;
     answer.body["version"].as_str().map(str::to_owned)
 }

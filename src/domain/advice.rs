@@ -69,7 +69,7 @@ impl Candidate {
 
 /// One statement that an index would make cheaper.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Gain {
+pub struct StatementGain {
     /// The statement, constants replaced by `$1`, `$2`, …
     pub query: String,
     /// Executions that were counted.
@@ -82,7 +82,7 @@ pub struct Gain {
     pub cost_after: Option<f64>,
 }
 
-impl Gain {
+impl StatementGain {
     /// The time that would not have been spent, in ms, if time goes with cost.
     #[must_use]
     pub fn saved_ms(&self) -> f64 {
@@ -105,21 +105,21 @@ pub struct Suggestion {
     /// Its estimated size in bytes, when it could be tried.
     pub bytes: Option<i64>,
     /// What it would make cheaper.
-    pub gains: Vec<Gain>,
+    pub gains: Vec<StatementGain>,
 }
 
 impl Suggestion {
     /// The time of all its statements that would not have been spent, in ms.
     #[must_use]
     pub fn saved_ms(&self) -> f64 {
-        self.gains.iter().map(Gain::saved_ms).sum()
+        self.gains.iter().map(StatementGain::saved_ms).sum()
     }
 }
 
 /// One suggestion for each index, most time saved first. What a longer one of them serves too is not
 /// suggested by itself.
 #[must_use]
-pub fn merge(found: Vec<(Candidate, Option<i64>, Gain)>) -> Vec<Suggestion> {
+pub fn merge(found: Vec<(Candidate, Option<i64>, StatementGain)>) -> Vec<Suggestion> {
     let mut all: Vec<Suggestion> = Vec::new();
     for (index, bytes, gain) in found {
         match all.iter_mut().find(|one| one.index == index) {
@@ -396,7 +396,7 @@ mod tests {
             table: "t".into(),
             columns: columns.iter().map(|one| (*one).to_owned()).collect(),
         };
-        let gain = |query: &str, total_ms: f64| Gain {
+        let gain = |query: &str, total_ms: f64| StatementGain {
             query: query.into(),
             calls: 1,
             total_ms,
@@ -404,7 +404,7 @@ mod tests {
             cost_after: Some(1.0),
         };
         assert!(gain("q", 1.0).pays());
-        assert!(!Gain { cost_after: Some(60.0), ..gain("q", 1.0) }.pays());
+        assert!(!StatementGain { cost_after: Some(60.0), ..gain("q", 1.0) }.pays());
         let found = merge(vec![
             (index(&["a"]), None, gain("one", 10.0)),
             (index(&["z"]), None, gain("two", 500.0)),

@@ -76,7 +76,7 @@ pub struct Turn {
 
 /// One percentile as the clients saw it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Agreement {
+pub struct PercentileAgreement {
     /// `p50`, `p95` or `p99`.
     pub percentile: String,
     /// The median of its turns by each client that took part, in ms; null when it has no value.
@@ -87,7 +87,7 @@ pub struct Agreement {
     pub agrees: Option<bool>,
 }
 
-impl Agreement {
+impl PercentileAgreement {
     /// What a client saw.
     #[must_use]
     pub fn of(&self, client: Client) -> Option<f64> {
@@ -105,14 +105,14 @@ impl Agreement {
 /// How the clients agree. A percentile of several turns is the one of the middle turn: percentiles are
 /// never averaged.
 #[must_use]
-pub fn agreements(turns: &[Turn]) -> Vec<Agreement> {
+pub fn agreements(turns: &[Turn]) -> Vec<PercentileAgreement> {
     let agreement = |(name, of): &Percentile| {
         let mut all: BTreeMap<Client, Vec<f64>> = BTreeMap::new();
         for turn in turns {
             all.entry(turn.client).or_default().extend(of(&turn.latency_ms));
         }
         let ms = all.iter().map(|(client, values)| (*client, statistics::median(values))).collect();
-        Agreement {
+        PercentileAgreement {
             percentile: (*name).to_owned(),
             between_turns_ms: all.values().filter_map(|values| range(values)).reduce(f64::max),
             agrees: all_agree(&ms),

@@ -46,7 +46,7 @@ pub enum CheckStatus {
 
 /// One value against its objective.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Check {
+pub struct ObjectiveCheck {
     /// Its name with the unit last.
     pub metric: String,
     /// What was measured.
@@ -61,7 +61,7 @@ pub struct Check {
     pub source: String,
 }
 
-impl Check {
+impl ObjectiveCheck {
     /// Compares.
     #[must_use]
     pub fn new(metric: &str, value: Option<f64>, target: f64, at_least: bool, source: &str) -> Self {

@@ -15,9 +15,9 @@ pub use differences::{differences, obstacles, other_place};
 pub use noise::NoiseFloor;
 
 use super::run::{LevelResult, Run, Sample};
-use super::statistics::{self, Effect};
+use super::statistics::{self, SeriesEffect};
 use super::verdict::Verdict;
-use metrics::{KINDS, Kind};
+use metrics::{KINDS, MetricKind};
 use serde::{Deserialize, Serialize};
 
 /// A difference counts when chance makes it less often than this.
@@ -28,7 +28,7 @@ const TENTH: f64 = 0.1;
 /// What became of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Change {
+pub enum MetricChange {
     /// Better, beyond chance and noise.
     Improved,
     /// Worse, beyond chance and noise.
@@ -39,7 +39,7 @@ pub enum Change {
     Inconclusive,
 }
 
-impl Change {
+impl MetricChange {
     /// The word used in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -55,7 +55,7 @@ impl Change {
 /// How values were compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Method {
+pub enum ComparisonMethod {
     /// Welch on logarithms of the per-second series of one run each.
     Welch,
     /// Mann-Whitney on the values of repeated runs.
@@ -64,7 +64,7 @@ pub enum Method {
 
 /// One metric of one level.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Metric {
+pub struct MetricComparison {
     /// Its name with the unit last.
     pub name: String,
     /// The level's value before; of repeated runs the median.
@@ -87,7 +87,7 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenth_needs_s: Option<f64>,
     /// What became of it.
-    pub verdict: Change,
+    pub verdict: MetricChange,
     /// Why nothing can be said, when nothing can.
     pub reason: Option<String>,
 }
@@ -100,7 +100,7 @@ pub struct LevelComparison {
     /// Planned requests per second.
     pub target_rps: Option<u32>,
     /// The metrics.
-    pub metrics: Vec<Metric>,
+    pub metrics: Vec<MetricComparison>,
 }
 
 /// Two sides.
@@ -111,7 +111,7 @@ pub struct Comparison {
     /// The second run, or all of them with commas.
     pub after: String,
     /// How it was compared.
-    pub method: Method,
+    pub method: ComparisonMethod,
     /// What is different around them, as sentences.
     pub differences: Vec<String>,
     /// Changes of the journal made between them.
@@ -125,14 +125,14 @@ pub struct Comparison {
 impl Comparison {
     /// How many metrics came to this.
     #[must_use]
-    pub fn count(&self, wanted: Change) -> usize {
+    pub fn count(&self, wanted: MetricChange) -> usize {
         self.levels.iter().flat_map(|level| &level.metrics).filter(|one| one.verdict == wanted).count()
     }
 
     /// Whether any metric became worse.
     #[must_use]
     pub fn regressed(&self) -> bool {
-        self.count(Change::Regressed) > 0
+        self.count(MetricChange::Regressed) > 0
     }
 }
 
@@ -147,7 +147,7 @@ pub fn compare(before: &Run, after: &Run, noise: &NoiseFloor, changes: Vec<Strin
 #[must_use]
 pub fn compare_all(before: &[&Run], after: &[&Run], noise: &NoiseFloor, changes: Vec<String>) -> Comparison {
     let single = before.len() == 1 && after.len() == 1;
-    let method = if single { Method::Welch } else { Method::MannWhitney };
+    let method = if single { ComparisonMethod::Welch } else { ComparisonMethod::MannWhitney };
     let count = before.iter().chain(after).map(|run| run.levels.len()).min().unwrap_or(0);
     let levels = (0..count).map(|index| {
         let of = |runs: &[&Run]| -> Vec<LevelResult> {
@@ -157,12 +157,12 @@ pub fn compare_all(before: &[&Run], after: &[&Run], noise: &NoiseFloor, changes:
     });
     let levels = judged(levels.collect());
     let names = |runs: &[&Run]| runs.iter().map(|run| run.id.clone()).collect::<Vec<_>>().join(",");
-    let told = before.first().zip(after.last()).map(|(one, two)| differences(one, two));
+    let around = before.first().zip(after.last()).map(|(one, two)| differences(one, two));
     Comparison {
         before: names(before),
         after: names(after),
         method,
-        differences: told.unwrap_or_default(),
+        differences: around.unwrap_or_default(),
         changes,
         noise: noise.origin.clone(),
         levels,
@@ -170,40 +170,47 @@ pub fn compare_all(before: &[&Run], after: &[&Run], noise: &NoiseFloor, changes:
 }
 
 /// What was found on one level.
-struct Rows {
+struct LevelRows {
     level: usize,
     target_rps: Option<u32>,
-    rows: Vec<Row>,
+    rows: Vec<MetricRow>,
 }
 
 /// What was found of one metric, before it is known as one of many.
-struct Row {
-    kind: &'static Kind,
+struct MetricRow {
+    kind: &'static MetricKind,
     before: Option<f64>,
     after: Option<f64>,
-    effect: Option<Effect>,
+    effect: Option<SeriesEffect>,
     floor: f64,
     /// Length of the steady window.
     seconds: u64,
     reason: Option<&'static str>,
 }
 
-fn rows(before: &[LevelResult], after: &[LevelResult], method: Method, noise: &NoiseFloor) -> Rows {
+fn rows(
+    before: &[LevelResult],
+    after: &[LevelResult],
+    method: ComparisonMethod,
+    noise: &NoiseFloor,
+) -> LevelRows {
     let blocked = before.iter().chain(after).find_map(|level| match level.verdict {
         Verdict::GeneratorLimited => Some("the load could not be offered"),
         Verdict::Interrupted => Some("the level was interrupted"),
         _ => None,
     });
-    let row = |kind: &'static Kind| {
+    let row = |kind: &'static MetricKind| {
         let (effect, lacking) = match method {
-            Method::Welch => (welch(kind, &before[0], &after[0]), "too few independent seconds"),
-            Method::MannWhitney => (ranks(kind, before, after), "four runs on each side are needed"),
+            ComparisonMethod::Welch => (welch(kind, &before[0], &after[0]), "too few independent seconds"),
+            ComparisonMethod::MannWhitney => {
+                (ranks(kind, before, after), "four runs on each side are needed")
+            }
         };
         let value = |levels: &[LevelResult]| {
             let all: Option<Vec<f64>> = levels.iter().map(kind.value).collect();
             statistics::median(&all?)
         };
-        Row {
+        MetricRow {
             kind,
             before: value(before),
             after: value(after),
@@ -214,20 +221,20 @@ fn rows(before: &[LevelResult], after: &[LevelResult], method: Method, noise: &N
         }
     };
     let first = &before[0];
-    Rows { level: first.level, target_rps: first.target_rps, rows: KINDS.iter().map(row).collect() }
+    LevelRows { level: first.level, target_rps: first.target_rps, rows: KINDS.iter().map(row).collect() }
 }
 
 /// Judges every row, now that they are known together: of many looks one finds something by chance.
-fn judged(levels: Vec<Rows>) -> Vec<LevelComparison> {
+fn judged(levels: Vec<LevelRows>) -> Vec<LevelComparison> {
     let all = levels.iter().flat_map(|level| &level.rows).filter_map(|row| row.effect);
     let by_chance: Vec<_> = all.map(|effect| effect.p).collect();
-    let looks = by_chance.len();
+    let tests = by_chance.len();
     let mut corrected = statistics::holm(&by_chance).into_iter();
-    let mut metric = |row: Row| {
-        let effect = row.effect.map(|effect| Effect { p: corrected.next().unwrap_or(1.0), ..effect });
-        row.judged(effect, looks)
+    let mut metric = |row: MetricRow| {
+        let effect = row.effect.map(|effect| SeriesEffect { p: corrected.next().unwrap_or(1.0), ..effect });
+        row.judged(effect, tests)
     };
-    let whole = |Rows { level, target_rps, rows }| LevelComparison {
+    let whole = |LevelRows { level, target_rps, rows }| LevelComparison {
         level,
         target_rps,
         metrics: rows.into_iter().map(&mut metric).collect(),
@@ -235,18 +242,18 @@ fn judged(levels: Vec<Rows>) -> Vec<LevelComparison> {
     levels.into_iter().map(whole).collect()
 }
 
-impl Row {
+impl MetricRow {
     /// `effect` with its corrected probability, as one of so many looks.
-    fn judged(self, effect: Option<Effect>, looks: usize) -> Metric {
+    fn judged(self, effect: Option<SeriesEffect>, tests: usize) -> MetricComparison {
         let verdict = match (self.reason, &effect) {
             (None, Some(effect)) => judge(self.kind, effect, self.floor),
-            _ => Change::Inconclusive,
+            _ => MetricChange::Inconclusive,
         };
         // The one that is looked at first is judged the most sternly, and which it is depends on chance.
-        let significance = SIGNIFICANCE / looks.max(1) as f64;
+        let significance = SIGNIFICANCE / tests.max(1) as f64;
         let precision = effect.filter(|_| self.reason.is_none()).and_then(|effect| effect.precision);
         let times = precision.and_then(|it| it.lengthening(TENTH, significance, self.floor));
-        Metric {
+        MetricComparison {
             name: self.kind.name.to_owned(),
             before: self.before,
             after: self.after,
@@ -262,27 +269,27 @@ impl Row {
     }
 }
 
-fn welch(kind: &Kind, before: &LevelResult, after: &LevelResult) -> Option<Effect> {
+fn welch(kind: &MetricKind, before: &LevelResult, after: &LevelResult) -> Option<SeriesEffect> {
     statistics::compare(&window(before, kind.series), &window(after, kind.series))
 }
 
-fn ranks(kind: &Kind, before: &[LevelResult], after: &[LevelResult]) -> Option<Effect> {
+fn ranks(kind: &MetricKind, before: &[LevelResult], after: &[LevelResult]) -> Option<SeriesEffect> {
     let values = |levels: &[LevelResult]| levels.iter().map(kind.value).collect::<Option<Vec<f64>>>();
     statistics::compare_runs(&values(before)?, &values(after)?)
 }
 
-fn judge(kind: &Kind, effect: &Effect, floor: f64) -> Change {
+fn judge(kind: &MetricKind, effect: &SeriesEffect, floor: f64) -> MetricChange {
     let beyond_noise = (effect.ratio - 1.0).abs() >= floor;
     if effect.p < SIGNIFICANCE && beyond_noise {
         return if (effect.ratio > 1.0) == kind.more_is_better {
-            Change::Improved
+            MetricChange::Improved
         } else {
-            Change::Regressed
+            MetricChange::Regressed
         };
     }
     // Two floors, so that what is within one floor can be told from noise at all.
     let within = effect.low > 1.0 - 2.0 * floor && effect.high < 1.0 + 2.0 * floor;
-    if within { Change::Unchanged } else { Change::Inconclusive }
+    if within { MetricChange::Unchanged } else { MetricChange::Inconclusive }
 }
 
 /// The seconds of the steady window.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 /// What the engine says a container does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum ContainerPhase {
     /// Made, not started yet: it waits for what it depends on.
     Created,
     /// Its process runs.
@@ -21,7 +21,7 @@ pub enum Phase {
 
 /// What a container's own health check says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ContainerVerdict {
     /// It has none.
     None,
     /// Not known yet.
@@ -46,9 +46,9 @@ pub struct Container {
     /// Whether it is to do its work once and end.
     pub once: bool,
     /// What it does.
-    pub phase: Phase,
+    pub phase: ContainerPhase,
     /// What its health check says.
-    pub health: Verdict,
+    pub health: ContainerVerdict,
     /// How it ended, if it did.
     pub exit_code: Option<i64>,
     /// Whether the kernel ended it for want of memory.
@@ -71,7 +71,7 @@ impl Container {
     /// How it ended, as people say it.
     #[must_use]
     pub fn ending(&self) -> Option<String> {
-        let code = self.exit_code.filter(|code| self.phase != Phase::Running || *code != 0)?;
+        let code = self.exit_code.filter(|code| self.phase != ContainerPhase::Running || *code != 0)?;
         let signal = match code {
             137 if self.out_of_memory => " (killed for want of memory)",
             137 => " (killed)",
@@ -86,7 +86,7 @@ impl Container {
 
 /// The engine's counters of one container.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Counters {
+pub struct ContainerCounters {
     /// CPU time of the container, in ns.
     pub cpu_ns: u64,
     /// CPU time of the whole machine, in ns; absent on engines that do not tell.
@@ -105,7 +105,7 @@ pub struct Counters {
     pub read_s: f64,
 }
 
-impl Counters {
+impl ContainerCounters {
     /// The look at the part. CPU counts against the machine's own clock, as `docker stats` does:
     /// the machine's CPU time divided by its cores is time that passed.
     #[must_use]
@@ -137,8 +137,14 @@ mod tests {
     use super::*;
     use crate::domain::usage::cpu_pct;
 
-    fn counters(cpu_ns: u64, system_ns: u64) -> Counters {
-        Counters { cpu_ns, system_ns: Some(system_ns), cpus: 4, memory_bytes: 1_000, ..Counters::default() }
+    fn counters(cpu_ns: u64, system_ns: u64) -> ContainerCounters {
+        ContainerCounters {
+            cpu_ns,
+            system_ns: Some(system_ns),
+            cpus: 4,
+            memory_bytes: 1_000,
+            ..ContainerCounters::default()
+        }
     }
 
     #[test]
@@ -154,7 +160,7 @@ mod tests {
     fn memory_leaves_droppable_pages_out_in_both_versions() {
         let with = |details: &[(&str, u64)]| {
             let memory = details.iter().map(|(name, bytes)| ((*name).to_owned(), *bytes)).collect();
-            Counters { memory, ..counters(0, 0) }.usage().memory_bytes
+            ContainerCounters { memory, ..counters(0, 0) }.usage().memory_bytes
         };
         assert_eq!(with(&[("total_inactive_file", 300), ("inactive_file", 1)]), 700);
         assert_eq!(with(&[("inactive_file", 400)]), 600);
@@ -170,8 +176,8 @@ mod tests {
             number: 1,
             config_hash: String::new(),
             once: false,
-            phase: Phase::Exited,
-            health: Verdict::None,
+            phase: ContainerPhase::Exited,
+            health: ContainerVerdict::None,
             exit_code: Some(137),
             out_of_memory: true,
             started_s: 0,
@@ -180,7 +186,7 @@ mod tests {
         };
         assert_eq!(container.ending().as_deref(), Some("exit code 137 (killed for want of memory)"));
         assert_eq!(container.published(9400), Some(49_153));
-        let running = Container { phase: Phase::Running, exit_code: Some(0), ..container };
+        let running = Container { phase: ContainerPhase::Running, exit_code: Some(0), ..container };
         assert_eq!(running.ending(), None);
     }
 }

@@ -9,7 +9,7 @@ mod of_run;
 mod rules;
 mod sentence;
 
-pub use of_run::{derive, look_of};
+pub use of_run::{derive, observation_of};
 pub use rules::RULES;
 
 use super::facts::Facts;
@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 /// Outcome of one rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub enum RuleStatus {
     /// Beyond its bound somewhere.
     Fail,
     /// Near its bound somewhere.
@@ -38,7 +38,7 @@ pub enum Status {
 /// What a finding of a rule means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub enum FindingRole {
     /// The measurement itself is in doubt.
     Measurement,
     /// It explains others.
@@ -64,7 +64,7 @@ pub struct Rule {
     /// Its id.
     pub id: &'static str,
     /// What kind of finding it makes.
-    pub role: Role,
+    pub role: FindingRole,
     /// How much a crossing weighs as a cause, 0 to 1.
     pub weight: f64,
     /// What it means when it fails.
@@ -92,13 +92,13 @@ pub struct Rule {
 
 /// The bounds by name, apart from where they are configured.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Bounds {
+pub struct DiagnosisBounds {
     values: BTreeMap<String, f64>,
     /// Share of a bound from which on a value is near it.
     pub warn_share: f64,
 }
 
-impl Bounds {
+impl DiagnosisBounds {
     /// Bounds by name.
     #[must_use]
     pub const fn new(values: BTreeMap<String, f64>, warn_share: f64) -> Self {
@@ -120,7 +120,7 @@ impl Bounds {
 
 /// One level of a run, or one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Look {
+pub struct Observation {
     /// Counted from 1.
     pub level: usize,
     /// What was measured over it.
@@ -157,17 +157,17 @@ pub struct Onset {
 
 /// One rule's answer.
 #[derive(Clone, Debug, Serialize)]
-pub struct Finding {
+pub struct RuleFinding {
     /// The rule.
     pub rule: &'static str,
     /// What kind of finding it is.
-    pub role: Role,
+    pub role: FindingRole,
     /// What it means when it fails.
     pub cause: &'static str,
     /// What helps against it, from what was set when it was measured.
     pub remedies: Vec<Remedy>,
     /// The outcome.
-    pub status: Status,
+    pub status: RuleStatus,
     /// When the bound was first crossed.
     pub onset: Option<Onset>,
     /// How sure it is that this is a cause, 0 to 1: how much it explains, how soon, how far and how
@@ -189,31 +189,31 @@ pub struct Diagnosis {
     /// In one sentence.
     pub summary: String,
     /// The Universal Scalability Law of its levels, or why there is none.
-    pub scalability: usl::Outcome,
+    pub scalability: usl::FitOutcome,
     /// Causes first, most likely on top; then what is near its bound, unknown, and what held.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<RuleFinding>,
 }
 
 impl Diagnosis {
     /// The findings that crossed their bound and that nothing else explains, most likely first.
-    pub fn causes(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|one| one.status == Status::Fail && one.explained_by.is_none())
+    pub fn causes(&self) -> impl Iterator<Item = &RuleFinding> {
+        self.findings.iter().filter(|one| one.status == RuleStatus::Fail && one.explained_by.is_none())
     }
 
     /// What a finding explains.
-    pub fn symptoms_of<'a>(&'a self, cause: &'a Finding) -> impl Iterator<Item = &'a Finding> {
+    pub fn symptoms_of<'a>(&'a self, cause: &'a RuleFinding) -> impl Iterator<Item = &'a RuleFinding> {
         self.findings.iter().filter(|one| one.explained_by == Some(cause.rule))
     }
 }
 
 /// Judges a run.
 #[must_use]
-pub fn diagnose(run: &Run, bounds: &Bounds) -> Diagnosis {
-    let looks = of_run::looks(run);
-    let findings = judge::findings(&looks, bounds, &CurrentSettings::of_run(run));
+pub fn diagnose(run: &Run, bounds: &DiagnosisBounds) -> Diagnosis {
+    let observations = of_run::observations(run);
+    let findings = judge::findings(&observations, bounds, &CurrentSettings::of_run(run));
     Diagnosis {
         run: run.id.clone(),
-        summary: sentence::of_run(run, &looks, &findings),
+        summary: sentence::of_run(run, &observations, &findings),
         scalability: of_run::scalability(run),
         findings,
     }
@@ -221,13 +221,13 @@ pub fn diagnose(run: &Run, bounds: &Bounds) -> Diagnosis {
 
 /// Judges one look at a running stack; `now` is what is set there.
 #[must_use]
-pub fn diagnose_live(look: Look, bounds: &Bounds, now: &CurrentSettings) -> Diagnosis {
-    let looks = [look];
-    let findings = judge::findings(&looks, bounds, now);
+pub fn diagnose_live(observation: Observation, bounds: &DiagnosisBounds, now: &CurrentSettings) -> Diagnosis {
+    let observations = [observation];
+    let findings = judge::findings(&observations, bounds, now);
     Diagnosis {
         run: "live".into(),
         summary: sentence::of_moment(&findings),
-        scalability: usl::Outcome::Missing { reason: "one moment has no levels".into() },
+        scalability: usl::FitOutcome::Missing { reason: "one moment has no levels".into() },
         findings,
     }
 }

@@ -3,7 +3,7 @@
 //! The second A tells a change from a machine that became faster or slower meanwhile: when the two
 //! differ, the change must beat each of them by itself.
 
-use super::statistics::{self, Effect};
+use super::statistics::{self, SeriesEffect};
 use serde::Serialize;
 
 /// A difference counts when chance makes it less often than this.
@@ -23,7 +23,7 @@ pub struct Measured {
 /// What became of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum ExperimentVerdict {
     /// Faster answers or more of them, and neither got worse.
     Helped,
     /// Slower answers or fewer of them.
@@ -36,7 +36,7 @@ pub enum Verdict {
 
 /// The gain of one metric.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Gain {
+pub struct MetricGain {
     /// Relative change; -0.2 is a fifth less.
     pub change: f64,
     /// Its 95 % interval.
@@ -47,78 +47,90 @@ pub struct Gain {
 
 /// What one change came to.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Outcome {
+pub struct ExperimentOutcome {
     /// Of the 95th percentile; less is better.
-    pub p95: Option<Gain>,
+    pub p95: Option<MetricGain>,
     /// Of the rate; more is better.
-    pub rate: Option<Gain>,
+    pub rate: Option<MetricGain>,
     /// Whether the measurements without the change differ from each other.
     pub drifted: bool,
     /// What it comes to.
-    pub verdict: Verdict,
+    pub verdict: ExperimentVerdict,
 }
 
 /// Judges a change by the measurements before, with and after it.
 #[must_use]
-pub fn judge(before: &Measured, with: &Measured, after: &Measured) -> Outcome {
-    let p95 = Metric { values: |one| &one.p95_ms, more_is_better: false };
-    let rate = Metric { values: |one| &one.rate_rps, more_is_better: true };
-    let drifted = [&p95, &rate].into_iter().any(|metric| metric.told(before, after) != Some(Told::Same));
-    let told = [p95.verdict(before, with, after, drifted), rate.verdict(before, with, after, drifted)];
-    let verdict = if told.contains(&Some(Told::Worse)) {
-        Verdict::Harmed
-    } else if told.contains(&Some(Told::Better)) {
-        Verdict::Helped
-    } else if told.contains(&None) {
-        Verdict::Unknown
+pub fn judge(before: &Measured, with: &Measured, after: &Measured) -> ExperimentOutcome {
+    let p95 = ExperimentMetric { values: |one| &one.p95_ms, more_is_better: false };
+    let rate = ExperimentMetric { values: |one| &one.rate_rps, more_is_better: true };
+    let drifted =
+        [&p95, &rate].into_iter().any(|metric| metric.effect_of(before, after) != Some(MetricEffect::Same));
+    let effects = [p95.verdict(before, with, after, drifted), rate.verdict(before, with, after, drifted)];
+    let verdict = if effects.contains(&Some(MetricEffect::Worse)) {
+        ExperimentVerdict::Harmed
+    } else if effects.contains(&Some(MetricEffect::Better)) {
+        ExperimentVerdict::Helped
+    } else if effects.contains(&None) {
+        ExperimentVerdict::Unknown
     } else {
-        Verdict::Nothing
+        ExperimentVerdict::Nothing
     };
-    Outcome { p95: p95.gain(before, with, after), rate: rate.gain(before, with, after), drifted, verdict }
+    ExperimentOutcome {
+        p95: p95.gain(before, with, after),
+        rate: rate.gain(before, with, after),
+        drifted,
+        verdict,
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum MetricEffect {
     Better,
     Worse,
     Same,
 }
 
-struct Metric {
+struct ExperimentMetric {
     values: fn(&Measured) -> &Vec<f64>,
     more_is_better: bool,
 }
 
-impl Metric {
-    fn told(&self, one: &Measured, other: &Measured) -> Option<Told> {
+impl ExperimentMetric {
+    fn effect_of(&self, one: &Measured, other: &Measured) -> Option<MetricEffect> {
         let effect = statistics::compare((self.values)(one), (self.values)(other))?;
         Some(self.read(&effect))
     }
 
-    fn read(&self, effect: &Effect) -> Told {
+    fn read(&self, effect: &SeriesEffect) -> MetricEffect {
         if effect.p >= SIGNIFICANCE || (effect.ratio - 1.0).abs() < NOISE_FLOOR {
-            return Told::Same;
+            return MetricEffect::Same;
         }
-        if (effect.ratio > 1.0) == self.more_is_better { Told::Better } else { Told::Worse }
+        if (effect.ratio > 1.0) == self.more_is_better { MetricEffect::Better } else { MetricEffect::Worse }
     }
 
-    fn effect(&self, before: &Measured, with: &Measured, after: &Measured) -> Option<Effect> {
+    fn effect(&self, before: &Measured, with: &Measured, after: &Measured) -> Option<SeriesEffect> {
         let without: Vec<f64> = [(self.values)(before).as_slice(), (self.values)(after)].concat();
         statistics::compare(&without, (self.values)(with))
     }
 
-    fn gain(&self, before: &Measured, with: &Measured, after: &Measured) -> Option<Gain> {
+    fn gain(&self, before: &Measured, with: &Measured, after: &Measured) -> Option<MetricGain> {
         let effect = self.effect(before, with, after)?;
         let interval = (effect.low - 1.0, effect.high - 1.0);
-        Some(Gain { change: effect.ratio - 1.0, interval, p: effect.p })
+        Some(MetricGain { change: effect.ratio - 1.0, interval, p: effect.p })
     }
 
-    fn verdict(&self, before: &Measured, with: &Measured, after: &Measured, drifted: bool) -> Option<Told> {
+    fn verdict(
+        &self,
+        before: &Measured,
+        with: &Measured,
+        after: &Measured,
+        drifted: bool,
+    ) -> Option<MetricEffect> {
         if !drifted {
             return Some(self.read(&self.effect(before, with, after)?));
         }
-        let (first, second) = (self.told(before, with)?, self.told(after, with)?);
-        Some(if first == second { first } else { Told::Same })
+        let (first, second) = (self.effect_of(before, with)?, self.effect_of(after, with)?);
+        Some(if first == second { first } else { MetricEffect::Same })
     }
 }
 
@@ -138,28 +150,28 @@ mod tests {
     fn half_the_answer_time_helped_and_twice_harmed() {
         let (slow, fast) = (measured(40.0, 100.0), measured(20.0, 100.0));
         let helped = judge(&slow, &fast, &slow);
-        assert_eq!((helped.verdict, helped.drifted), (Verdict::Helped, false));
+        assert_eq!((helped.verdict, helped.drifted), (ExperimentVerdict::Helped, false));
         assert!((helped.p95.unwrap().change + 0.5).abs() < 0.01, "{helped:?}");
-        assert_eq!(judge(&fast, &slow, &fast).verdict, Verdict::Harmed);
+        assert_eq!(judge(&fast, &slow, &fast).verdict, ExperimentVerdict::Harmed);
     }
 
     #[test]
     fn the_same_is_nothing_and_nothing_measured_is_unknown() {
         let same = measured(20.0, 100.0);
-        assert_eq!(judge(&same, &same, &same).verdict, Verdict::Nothing);
-        assert_eq!(judge(&same, &Measured::default(), &same).verdict, Verdict::Unknown);
+        assert_eq!(judge(&same, &same, &same).verdict, ExperimentVerdict::Nothing);
+        assert_eq!(judge(&same, &Measured::default(), &same).verdict, ExperimentVerdict::Unknown);
     }
 
     #[test]
     fn a_machine_that_became_faster_is_not_the_changes_merit() {
         let found = judge(&measured(40.0, 100.0), &measured(20.0, 100.0), &measured(20.0, 100.0));
         assert!(found.drifted);
-        assert_eq!(found.verdict, Verdict::Nothing);
+        assert_eq!(found.verdict, ExperimentVerdict::Nothing);
     }
 
     #[test]
     fn a_better_time_does_not_excuse_a_worse_rate() {
         let before = measured(40.0, 100.0);
-        assert_eq!(judge(&before, &measured(20.0, 50.0), &before).verdict, Verdict::Harmed);
+        assert_eq!(judge(&before, &measured(20.0, 50.0), &before).verdict, ExperimentVerdict::Harmed);
     }
 }

@@ -19,7 +19,7 @@ const LATE_SHARE: f64 = 0.1;
 
 /// The bounds, apart from where they are configured.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct GeneratorBounds {
     /// CPU above which it was the limit, per cent of one core.
     pub cpu_pct: f64,
     /// Share of the planned requests that must be offered.
@@ -30,13 +30,13 @@ pub struct Bounds {
 
 /// The share of a core that the generator may use, given how many it may run on: one that is held on
 /// one core is out of breath sooner.
-fn cpu_limit(bounds: Bounds, cpus: Option<usize>) -> f64 {
+fn cpu_limit(bounds: GeneratorBounds, cpus: Option<usize>) -> f64 {
     cpus.map_or(bounds.cpu_pct, |cpus| bounds.cpu_pct.min(85.0 * cpus as f64))
 }
 
 /// Whether this second was offered in full; unknown where it was not measured.
 #[must_use]
-pub fn short(sample: &Sample, bounds: Bounds) -> Option<bool> {
+pub fn short(sample: &Sample, bounds: GeneratorBounds) -> Option<bool> {
     // Failed requests are among those of the client.
     let (planned, got) = (sample.planned_rps?, sample.client_rps?);
     Some(got < planned * bounds.offered_share)
@@ -44,7 +44,7 @@ pub fn short(sample: &Sample, bounds: Bounds) -> Option<bool> {
 
 /// Why the generator was the limit; empty when it was not.
 #[must_use]
-pub fn reasons(level: &LevelResult, bounds: Bounds) -> Vec<String> {
+pub fn reasons(level: &LevelResult, bounds: GeneratorBounds) -> Vec<String> {
     let (generator, engine) = (&level.generator, name(level));
     let mut reasons = Vec::new();
     let limit = cpu_limit(bounds, generator.cpus);
@@ -53,8 +53,8 @@ pub fn reasons(level: &LevelResult, bounds: Bounds) -> Vec<String> {
         reasons.push(format!("{engine} used {cpu:.0} % of a core{held}, more than {limit:.0} %"));
     }
     // Being late is part of the answer time; beside answers that are slow by themselves it is nothing.
-    let told = |late: f64| level.latency_ms.p99.is_none_or(|slow| late > slow * LATE_SHARE);
-    if let Some(late) = generator.late_p99_ms.filter(|late| *late > LATE_MS && told(*late)) {
+    let counts = |late: f64| level.latency_ms.p99.is_none_or(|slow| late > slow * LATE_SHARE);
+    if let Some(late) = generator.late_p99_ms.filter(|late| *late > LATE_MS && counts(*late)) {
         reasons.push(format!(
             "{engine} sent one request in a hundred {late:.0} ms late or later although a connection was free"
         ));
@@ -86,7 +86,7 @@ pub fn reasons(level: &LevelResult, bounds: Bounds) -> Vec<String> {
             ));
         } else if let Some(wait) = generator.wait_pct.filter(|wait| *wait > WAIT_PCT)
             && generator.cpu_pct.is_some_and(|cpu| cpu < limit)
-            && (wait > STARVED_PCT || !told_by_service(level))
+            && (wait > STARVED_PCT || !seen_by_service(level))
         {
             reasons.push(format!(
                 "only {:.0}/s of {planned:.0}/s were offered, and {engine} waited {wait:.0} % of its time for a processor",
@@ -116,7 +116,7 @@ fn seen_elsewhere(level: &LevelResult) -> Option<(&'static str, f64)> {
 
 /// Whether the service itself knows of the slowest answers: then its callers waited for it, whatever else
 /// they waited for.
-fn told_by_service(level: &LevelResult) -> bool {
+fn seen_by_service(level: &LevelResult) -> bool {
     let both = level.latency_ms.p99.zip(level.service.p99_ms);
     both.is_some_and(|(own, seen)| own <= seen * CONTROL_FACTOR + CONTROL_NOISE_MS)
 }
@@ -144,7 +144,8 @@ mod tests {
     use super::*;
     use crate::domain::run::test_run;
 
-    const BOUNDS: Bounds = Bounds { cpu_pct: 150.0, offered_share: 0.95, rate_per_cpu: 4_000.0 };
+    const BOUNDS: GeneratorBounds =
+        GeneratorBounds { cpu_pct: 150.0, offered_share: 0.95, rate_per_cpu: 4_000.0 };
 
     fn found(change: impl FnOnce(&mut LevelResult)) -> Vec<String> {
         let mut level = test_run(&[10.0]).levels.remove(0);

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// How a component is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub enum HealthStatus {
     /// As it should be.
     Ok,
     /// Works, but not as it should.
@@ -20,11 +20,11 @@ pub enum Status {
 
 /// One component.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Component {
+pub struct PartReport {
     /// Its name.
     pub name: String,
     /// How it is.
-    pub status: Status,
+    pub status: HealthStatus,
     /// How long it took to answer, in ms.
     pub latency_ms: Option<f64>,
     /// What it said, or why it is not ready.
@@ -33,28 +33,28 @@ pub struct Component {
     pub hint: Option<String>,
 }
 
-impl Component {
+impl PartReport {
     /// A part that the stack was not asked to have.
     #[must_use]
     pub fn absent(name: &str) -> Self {
         let detail = format!("optional; nsys up --with {name} starts it");
-        Self { name: name.to_owned(), status: Status::Absent, latency_ms: None, detail, hint: None }
+        Self { name: name.to_owned(), status: HealthStatus::Absent, latency_ms: None, detail, hint: None }
     }
 }
 
 /// The worst status wins; what is absent does not count; no component at all is unknown, not ok.
 #[must_use]
-pub fn overall(components: &[Component]) -> Status {
-    let any = |status| components.iter().any(|component| component.status == status);
-    let counted = components.iter().any(|component| component.status != Status::Absent);
-    if !counted || any(Status::Unknown) && !any(Status::Down) {
-        Status::Unknown
-    } else if any(Status::Down) {
-        Status::Down
-    } else if any(Status::Degraded) {
-        Status::Degraded
+pub fn overall(reports: &[PartReport]) -> HealthStatus {
+    let any = |status| reports.iter().any(|report| report.status == status);
+    let counted = reports.iter().any(|report| report.status != HealthStatus::Absent);
+    if !counted || any(HealthStatus::Unknown) && !any(HealthStatus::Down) {
+        HealthStatus::Unknown
+    } else if any(HealthStatus::Down) {
+        HealthStatus::Down
+    } else if any(HealthStatus::Degraded) {
+        HealthStatus::Degraded
     } else {
-        Status::Ok
+        HealthStatus::Ok
     }
 }
 
@@ -62,16 +62,19 @@ pub fn overall(components: &[Component]) -> Status {
 mod tests {
     use super::*;
 
-    fn component(status: Status) -> Component {
-        Component { name: "x".into(), status, latency_ms: None, detail: String::new(), hint: None }
+    fn report(status: HealthStatus) -> PartReport {
+        PartReport { name: "x".into(), status, latency_ms: None, detail: String::new(), hint: None }
     }
 
     #[test]
     fn the_worst_status_wins_and_nothing_is_not_ok() {
-        assert_eq!(overall(&[]), Status::Unknown);
-        assert_eq!(overall(&[component(Status::Ok), component(Status::Degraded)]), Status::Degraded);
-        assert_eq!(overall(&[component(Status::Unknown), component(Status::Down)]), Status::Down);
-        assert_eq!(overall(&[component(Status::Ok), component(Status::Absent)]), Status::Ok);
-        assert_eq!(overall(&[component(Status::Absent)]), Status::Unknown);
+        assert_eq!(overall(&[]), HealthStatus::Unknown);
+        assert_eq!(
+            overall(&[report(HealthStatus::Ok), report(HealthStatus::Degraded)]),
+            HealthStatus::Degraded
+        );
+        assert_eq!(overall(&[report(HealthStatus::Unknown), report(HealthStatus::Down)]), HealthStatus::Down);
+        assert_eq!(overall(&[report(HealthStatus::Ok), report(HealthStatus::Absent)]), HealthStatus::Ok);
+        assert_eq!(overall(&[report(HealthStatus::Absent)]), HealthStatus::Unknown);
     }
 }

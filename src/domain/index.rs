@@ -30,7 +30,7 @@ pub struct Index {
 /// What is said about an index in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Finding {
+pub enum IndexFinding {
     /// An interrupted build left it.
     Invalid,
     /// A session is building it.
@@ -68,14 +68,14 @@ pub fn same_definition(one: &str, other: &str) -> bool {
 
 /// What is to be said about each index, in their order.
 #[must_use]
-pub fn findings(indexes: &[Index]) -> Vec<Vec<Finding>> {
+pub fn findings(indexes: &[Index]) -> Vec<Vec<IndexFinding>> {
     let shapes: Vec<_> = indexes.iter().map(|index| Shape::read(&index.definition)).collect();
     let about = |position: usize| {
         let (index, shape) = (&indexes[position], &shapes[position]);
         let mut found = Vec::new();
         match index.built_by {
-            Some(pid) => found.push(Finding::Building { pid }),
-            None if !index.valid => found.push(Finding::Invalid),
+            Some(pid) => found.push(IndexFinding::Building { pid }),
+            None if !index.valid => found.push(IndexFinding::Invalid),
             None => {}
         }
         if !index.constraint {
@@ -86,13 +86,13 @@ pub fn findings(indexes: &[Index]) -> Vec<Vec<Finding>> {
             });
             let wider = others().find(|other| shapes[*other].serving.covers(&shape.serving));
             if let Some(twin) = twin {
-                found.push(Finding::Duplicate { of: indexes[twin].name.clone() });
+                found.push(IndexFinding::Duplicate { of: indexes[twin].name.clone() });
             } else if let Some(wider) = wider {
-                found.push(Finding::CoveredBy { other: indexes[wider].name.clone() });
+                found.push(IndexFinding::CoveredBy { other: indexes[wider].name.clone() });
             }
         }
         if index.never_paid() {
-            found.push(Finding::Unused);
+            found.push(IndexFinding::Unused);
         }
         found
     };
@@ -129,7 +129,7 @@ mod tests {
     fn of_two_equal_indexes_the_later_is_superfluous() {
         let definition = "CREATE INDEX x ON t USING btree (a, lower(b))";
         let found = findings(&[index("one", definition), index("two", definition)]);
-        assert_eq!(found, [vec![], vec![Finding::Duplicate { of: "one".into() }]]);
+        assert_eq!(found, [vec![], vec![IndexFinding::Duplicate { of: "one".into() }]]);
     }
 
     #[test]
@@ -137,7 +137,7 @@ mod tests {
         let narrow = index("narrow", "CREATE INDEX n ON t USING btree (a)");
         let wide = index("wide", "CREATE INDEX w ON t USING btree (a, b)");
         let partial = index("partial", "CREATE INDEX p ON t USING btree (a, b) WHERE (a > 1)");
-        assert_eq!(findings(&[narrow.clone(), wide])[0], [Finding::CoveredBy { other: "wide".into() }]);
+        assert_eq!(findings(&[narrow.clone(), wide])[0], [IndexFinding::CoveredBy { other: "wide".into() }]);
         assert!(findings(&[narrow, partial])[0].is_empty());
     }
 
@@ -146,7 +146,7 @@ mod tests {
         let plain = index("plain", "CREATE INDEX plain ON public.d USING btree (a)");
         let covering = index("covering", "CREATE INDEX covering ON public.d USING btree (a) INCLUDE (b)");
         let found = findings(&[plain, covering]);
-        assert_eq!(found, [vec![Finding::CoveredBy { other: "covering".into() }], vec![]]);
+        assert_eq!(found, [vec![IndexFinding::CoveredBy { other: "covering".into() }], vec![]]);
     }
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
     fn an_index_that_is_being_built_is_no_leftover() {
         let building =
             Index { valid: false, built_by: Some(7), ..index("b", "CREATE INDEX b ON t USING btree (a)") };
-        assert_eq!(findings(&[building])[0], [Finding::Building { pid: 7 }]);
+        assert_eq!(findings(&[building])[0], [IndexFinding::Building { pid: 7 }]);
     }
 
     #[test]

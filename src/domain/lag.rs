@@ -1,7 +1,7 @@
 //! Consumer lag: of one partition at one look, and over time in [`track`] and [`book`].
 
-pub mod book;
 pub mod track;
+pub mod tracker;
 
 pub use nsys_contract::lag::{Backlog, PartitionLag};
 

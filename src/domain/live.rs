@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// A statement and its counters since the statistics began.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Counted {
+pub struct LiveStatement {
     /// What PostgreSQL knows it by.
     pub id: i64,
     /// Its text, parameters left out.

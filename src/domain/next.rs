@@ -42,7 +42,7 @@ pub struct Last {
 
 /// A step and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Step {
+pub struct NextStep {
     /// The command line.
     pub command: String,
     /// Why it is the next one.
@@ -51,8 +51,8 @@ pub struct Step {
 
 /// Decides.
 #[must_use]
-pub fn next(now: &Situation) -> Step {
-    let step = |command: &str, because: String| Step { command: command.to_owned(), because };
+pub fn next(now: &Situation) -> NextStep {
+    let step = |command: &str, because: String| NextStep { command: command.to_owned(), because };
     if !now.missing.is_empty() {
         return step("nsys setup", format!("{} is not installed", now.missing.join(", ")));
     }
@@ -86,8 +86,8 @@ pub fn next(now: &Situation) -> Step {
     judged(last)
 }
 
-fn judged(last: &Last) -> Step {
-    let step = |command: String, because: String| Step { command, because };
+fn judged(last: &Last) -> NextStep {
+    let step = |command: String, because: String| NextStep { command, because };
     match (last.verdict, &last.tuning, &last.cause) {
         (Verdict::GeneratorLimited, ..) => step(
             "nsys loadtest plan incremental".into(),

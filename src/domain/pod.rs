@@ -80,10 +80,10 @@ mod tests {
             complaint: None,
         };
         assert_eq!(done.pending(), None);
-        let told = |workload: Workload| workload.pending().unwrap();
-        assert_eq!(told(Workload { seen: false, ..done.clone() }), "the cluster has not looked at it yet");
-        assert_eq!(told(Workload { updated: 1, ..done.clone() }), "1 of 3 replicas are new");
-        assert_eq!(told(Workload { total: 5, ..done.clone() }), "2 old replicas are ending");
-        assert_eq!(told(Workload { ready: 2, ..done }), "2 of 3 replicas are ready");
+        let pending = |workload: Workload| workload.pending().unwrap();
+        assert_eq!(pending(Workload { seen: false, ..done.clone() }), "the cluster has not looked at it yet");
+        assert_eq!(pending(Workload { updated: 1, ..done.clone() }), "1 of 3 replicas are new");
+        assert_eq!(pending(Workload { total: 5, ..done.clone() }), "2 old replicas are ending");
+        assert_eq!(pending(Workload { ready: 2, ..done }), "2 of 3 replicas are ready");
     }
 }

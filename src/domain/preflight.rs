@@ -1,7 +1,7 @@
 //! Can this load be offered at all? The arithmetic before a run, each step with its numbers.
 
 use super::level::Model;
-use super::scenario::{Engine, LoadPlan};
+use super::scenario::{LoadEngine, LoadPlan};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
@@ -19,7 +19,7 @@ const EXAMPLES_MS: [f64; 2] = [10.0, 100.0];
 
 /// What the machine and the configuration offer.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts {
+pub struct PreflightFacts {
     /// Processors that the generator may use.
     pub cpus: usize,
     /// Memory that is available, in MiB.
@@ -49,7 +49,7 @@ pub struct Facts {
 /// Outcome of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub enum PreflightStatus {
     /// Nothing stands in the way.
     Ok,
     /// It could not be checked.
@@ -60,7 +60,7 @@ pub enum Status {
     Refuse,
 }
 
-impl Status {
+impl PreflightStatus {
     /// The word used in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -75,35 +75,36 @@ impl Status {
 
 /// One check with its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Finding {
+pub struct PreflightFinding {
     /// What it looks at.
     pub name: String,
     /// The outcome.
-    pub status: Status,
+    pub status: PreflightStatus,
     /// The arithmetic.
     pub detail: String,
     /// What to do about it.
-    pub mend: Option<String>,
+    #[serde(default, alias = "mend")]
+    pub remedy: Option<String>,
 }
 
-impl Finding {
-    /// A finding without a way to mend it.
+impl PreflightFinding {
+    /// A finding without a remedy.
     #[must_use]
-    pub fn new(name: &str, status: Status, detail: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), status, detail: detail.into(), mend: None }
+    pub fn new(name: &str, status: PreflightStatus, detail: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), status, detail: detail.into(), remedy: None }
     }
 
     /// Adds what to do about it.
     #[must_use]
-    pub fn mend(mut self, how: impl Into<String>) -> Self {
-        self.mend = Some(how.into());
+    pub fn remedy(mut self, how: impl Into<String>) -> Self {
+        self.remedy = Some(how.into());
         self
     }
 }
 
 /// Everything that follows from numbers alone.
 #[must_use]
-pub fn arithmetic(plan: &LoadPlan, facts: &Facts) -> Vec<Finding> {
+pub fn arithmetic(plan: &LoadPlan, facts: &PreflightFacts) -> Vec<PreflightFinding> {
     let mut findings = vec![concurrency(plan, facts)];
     findings.extend([
         rate(plan, facts),
@@ -117,7 +118,7 @@ pub fn arithmetic(plan: &LoadPlan, facts: &Facts) -> Vec<Finding> {
 }
 
 /// Little's law: what answer time the virtual users allow, or what rate they can reach.
-fn concurrency(plan: &LoadPlan, facts: &Facts) -> Finding {
+fn concurrency(plan: &LoadPlan, facts: &PreflightFacts) -> PreflightFinding {
     let name = "concurrency";
     if plan.model == Model::Closed {
         let ceiling = |ms: f64| {
@@ -125,7 +126,11 @@ fn concurrency(plan: &LoadPlan, facts: &Facts) -> Finding {
             format!("{} /s at {ms:.0} ms an answer", rates.collect::<Vec<_>>().join(", "))
         };
         let text = EXAMPLES_MS.map(ceiling).join("; ");
-        return Finding::new(name, Status::Ok, format!("at most {text} (virtual users / answer time)"));
+        return PreflightFinding::new(
+            name,
+            PreflightStatus::Ok,
+            format!("at most {text} (virtual users / answer time)"),
+        );
     }
     let mut allowed = plan
         .levels
@@ -134,7 +139,7 @@ fn concurrency(plan: &LoadPlan, facts: &Facts) -> Finding {
         .collect::<Vec<_>>();
     allowed.sort_by(|one, two| one.0.total_cmp(&two.0));
     let Some((ms, level)) = allowed.first() else {
-        return Finding::new(name, Status::Unknown, "no level has a rate");
+        return PreflightFinding::new(name, PreflightStatus::Unknown, "no level has a rate");
     };
     let load = level.rate.unwrap_or_default();
     let mut detail = String::new();
@@ -146,88 +151,106 @@ fn concurrency(plan: &LoadPlan, facts: &Facts) -> Finding {
     );
     if *ms < facts.p95_ms / 2.0 {
         let _ = write!(detail, ", less than half of the objective of {:.0} ms", facts.p95_ms);
-        return Finding::new(name, Status::Warn, detail);
+        return PreflightFinding::new(name, PreflightStatus::Warn, detail);
     }
-    Finding::new(name, Status::Ok, detail)
+    PreflightFinding::new(name, PreflightStatus::Ok, detail)
 }
 
-fn rate(plan: &LoadPlan, facts: &Facts) -> Finding {
+fn rate(plan: &LoadPlan, facts: &PreflightFacts) -> PreflightFinding {
     let name = "rate";
     let (engine, per_cpu) = match plan.engine {
-        Engine::K6 => ("k6", facts.k6_rate_per_cpu),
-        Engine::Native => ("the native engine", facts.native_rate_per_cpu),
+        LoadEngine::K6 => ("k6", facts.k6_rate_per_cpu),
+        LoadEngine::Native => ("the native engine", facts.native_rate_per_cpu),
     };
     let ceiling = per_cpu * facts.cpus as f64;
     let sum = format!("{engine} reaches about {ceiling:.0}/s ({per_cpu:.0}/s × {} cores)", facts.cpus);
     let beyond: Vec<_> =
         plan.levels.iter().filter(|level| level.rate.is_some_and(|rate| f64::from(rate) > ceiling)).collect();
-    let Some(first) = beyond.first() else { return Finding::new(name, Status::Ok, sum) };
+    let Some(first) = beyond.first() else { return PreflightFinding::new(name, PreflightStatus::Ok, sum) };
     let detail = format!(
         "{sum}: {} of {} levels, from {} on, cannot be offered in full and will say generator-limited",
         beyond.len(),
         plan.levels.len(),
         first.load()
     );
-    let finding = Finding::new(name, Status::Warn, detail);
+    let finding = PreflightFinding::new(name, PreflightStatus::Warn, detail);
     match plan.engine {
-        Engine::K6 if facts.native_rate_per_cpu > facts.k6_rate_per_cpu => finding.mend("--engine native"),
-        _ => finding.mend("more cores, or --distributed"),
+        LoadEngine::K6 if facts.native_rate_per_cpu > facts.k6_rate_per_cpu => {
+            finding.remedy("--engine native")
+        }
+        _ => finding.remedy("more cores, or --distributed"),
     }
 }
 
-fn memory(plan: &LoadPlan, facts: &Facts) -> Finding {
+fn memory(plan: &LoadPlan, facts: &PreflightFacts) -> PreflightFinding {
     let (users, generators) = (f64::from(plan.most_users()), f64::from(plan.generators));
     let (base, each) = match plan.engine {
-        Engine::K6 => (K6_BASE_MB, facts.k6_user_mb),
-        Engine::Native => (NATIVE_BASE_MB, NATIVE_USER_MB),
+        LoadEngine::K6 => (K6_BASE_MB, facts.k6_user_mb),
+        LoadEngine::Native => (NATIVE_BASE_MB, NATIVE_USER_MB),
     };
     let need = base * generators + users * each;
     let sum = format!("{need:.0} MiB ({base:.0} + {users:.0} virtual users × {each} MiB)");
     let name = "memory";
     match facts.memory_mb {
-        None => Finding::new(name, Status::Unknown, format!("{sum} are needed; what is free is not known")),
-        Some(free) if need > free * USABLE => {
-            Finding::new(name, Status::Refuse, format!("{sum} are needed, {free:.0} MiB are available"))
-                .mend("fewer virtual users, or --engine native")
+        None => PreflightFinding::new(
+            name,
+            PreflightStatus::Unknown,
+            format!("{sum} are needed; what is free is not known"),
+        ),
+        Some(free) if need > free * USABLE => PreflightFinding::new(
+            name,
+            PreflightStatus::Refuse,
+            format!("{sum} are needed, {free:.0} MiB are available"),
+        )
+        .remedy("fewer virtual users, or --engine native"),
+        Some(free) => {
+            PreflightFinding::new(name, PreflightStatus::Ok, format!("{sum} of {free:.0} MiB available"))
         }
-        Some(free) => Finding::new(name, Status::Ok, format!("{sum} of {free:.0} MiB available")),
     }
 }
 
-fn files(plan: &LoadPlan, facts: &Facts) -> Finding {
+fn files(plan: &LoadPlan, facts: &PreflightFacts) -> PreflightFinding {
     let need = u64::from(plan.most_users().div_ceil(plan.generators)) + OWN_FILES;
     match facts.files {
-        None => Finding::new("open files", Status::Ok, format!("{need} are needed, there is no limit")),
-        Some(limit) if need > limit => Finding::new(
+        None => PreflightFinding::new(
             "open files",
-            Status::Refuse,
+            PreflightStatus::Ok,
+            format!("{need} are needed, there is no limit"),
+        ),
+        Some(limit) if need > limit => PreflightFinding::new(
+            "open files",
+            PreflightStatus::Refuse,
             format!("{need} are needed (one for each virtual user), a process may open {limit}"),
         )
-        .mend(format!("ulimit -n {need}, or fewer virtual users")),
-        Some(limit) => Finding::new("open files", Status::Ok, format!("{need} of {limit}")),
+        .remedy(format!("ulimit -n {need}, or fewer virtual users")),
+        Some(limit) => PreflightFinding::new("open files", PreflightStatus::Ok, format!("{need} of {limit}")),
     }
 }
 
-fn ports(plan: &LoadPlan, facts: &Facts) -> Finding {
+fn ports(plan: &LoadPlan, facts: &PreflightFacts) -> PreflightFinding {
     let (name, need) = ("outgoing ports", u64::from(plan.most_users()));
     match facts.ports {
-        None => Finding::new(name, Status::Unknown, format!("{need} are needed; the range is not known")),
-        Some(there) if need as f64 > there as f64 * USABLE => Finding::new(
+        None => PreflightFinding::new(
             name,
-            Status::Refuse,
+            PreflightStatus::Unknown,
+            format!("{need} are needed; the range is not known"),
+        ),
+        Some(there) if need as f64 > there as f64 * USABLE => PreflightFinding::new(
+            name,
+            PreflightStatus::Refuse,
             format!("{need} connections to one address are needed, {there} ports are there"),
         )
-        .mend("sysctl net.ipv4.ip_local_port_range='10000 65000', or fewer virtual users"),
-        Some(there) => Finding::new(name, Status::Ok, format!("{need} of {there}")),
+        .remedy("sysctl net.ipv4.ip_local_port_range='10000 65000', or fewer virtual users"),
+        Some(there) => PreflightFinding::new(name, PreflightStatus::Ok, format!("{need} of {there}")),
     }
 }
 
-fn disk(plan: &LoadPlan, facts: &Facts) -> Finding {
+fn disk(plan: &LoadPlan, facts: &PreflightFacts) -> PreflightFinding {
     let name = "disk";
     let ceiling = facts.cpus as f64
         * match plan.engine {
-            Engine::K6 => facts.k6_rate_per_cpu,
-            Engine::Native => facts.native_rate_per_cpu,
+            LoadEngine::K6 => facts.k6_rate_per_cpu,
+            LoadEngine::Native => facts.native_rate_per_cpu,
         };
     let requests = plan.levels.iter().map(|level| {
         let rate = level.planned_requests().map_or_else(
@@ -243,32 +266,40 @@ fn disk(plan: &LoadPlan, facts: &Facts) -> Finding {
         facts.bytes_per_notification
     );
     match facts.disk_mb {
-        None => Finding::new(name, Status::Unknown, format!("{sum} are needed; what is free is not known")),
-        Some(free) if need > free => {
-            Finding::new(name, Status::Refuse, format!("{sum} are needed, {free:.0} MiB are free"))
-                .mend("shorter levels, --rates of your own, or --quick")
-        }
+        None => PreflightFinding::new(
+            name,
+            PreflightStatus::Unknown,
+            format!("{sum} are needed; what is free is not known"),
+        ),
+        Some(free) if need > free => PreflightFinding::new(
+            name,
+            PreflightStatus::Refuse,
+            format!("{sum} are needed, {free:.0} MiB are free"),
+        )
+        .remedy("shorter levels, --rates of your own, or --quick"),
         Some(free) if need > free * USABLE => {
-            Finding::new(name, Status::Warn, format!("{sum} of {free:.0} MiB free"))
+            PreflightFinding::new(name, PreflightStatus::Warn, format!("{sum} of {free:.0} MiB free"))
         }
-        Some(free) => Finding::new(name, Status::Ok, format!("{sum} of {free:.0} MiB free")),
+        Some(free) => {
+            PreflightFinding::new(name, PreflightStatus::Ok, format!("{sum} of {free:.0} MiB free"))
+        }
     }
 }
 
 /// A token is renewed before each level, so only the longest one matters.
-fn token(plan: &LoadPlan, facts: &Facts) -> Finding {
+fn token(plan: &LoadPlan, facts: &PreflightFacts) -> PreflightFinding {
     let longest = plan.levels.iter().map(|level| level.seconds).max().unwrap_or(0);
     let (name, life) = ("token", facts.token_s);
     if longest + 60 > life {
-        return Finding::new(
+        return PreflightFinding::new(
             name,
-            Status::Refuse,
+            PreflightStatus::Refuse,
             format!("the longest level takes {longest} s, a token lives {life} s"),
         )
-        .mend(format!("NSYS_AUTH__TOKEN_TTL={}h nsys up", longest / 3_600 + 2));
+        .remedy(format!("NSYS_AUTH__TOKEN_TTL={}h nsys up", longest / 3_600 + 2));
     }
     let detail = format!("lives {life} s, renewed before each level; the longest takes {longest} s");
-    Finding::new(name, Status::Ok, detail)
+    PreflightFinding::new(name, PreflightStatus::Ok, detail)
 }
 
 #[cfg(test)]
@@ -278,7 +309,7 @@ mod tests {
     use crate::domain::scenario::Scenario;
     use std::collections::BTreeMap;
 
-    const FACTS: Facts = Facts {
+    const FACTS: PreflightFacts = PreflightFacts {
         cpus: 2,
         memory_mb: Some(20_000.0),
         files: Some(20_000),
@@ -301,7 +332,7 @@ mod tests {
         LoadPlan {
             scenario: Scenario::Incremental,
             model,
-            engine: Engine::K6,
+            engine: LoadEngine::K6,
             levels: levels.iter().map(read).collect(),
             stabilise_s: 60,
             stop: Vec::new(),
@@ -315,7 +346,7 @@ mod tests {
         }
     }
 
-    fn status(plan: &LoadPlan, facts: &Facts, name: &str) -> (Status, String) {
+    fn status(plan: &LoadPlan, facts: &PreflightFacts, name: &str) -> (PreflightStatus, String) {
         let found = arithmetic(plan, facts).into_iter().find(|one| one.name == name).unwrap();
         (found.status, found.detail)
     }
@@ -324,25 +355,26 @@ mod tests {
     fn a_laptop_s_ladder_is_fine() {
         let small = plan(Model::Open, &["100/s:20s", "1000/s:20s"]);
         let worst = arithmetic(&small, &FACTS).into_iter().max_by_key(|one| one.status).unwrap();
-        assert_eq!(worst.status, Status::Ok, "{worst:?}");
+        assert_eq!(worst.status, PreflightStatus::Ok, "{worst:?}");
     }
 
     #[test]
     fn ten_thousand_users_are_refused_with_the_arithmetic_where_they_cannot_be() {
         let big = plan(Model::Open, &["100000/s:5m"]);
-        let poor = Facts { memory_mb: Some(8_000.0), files: Some(1_024), ports: Some(10_000), ..FACTS };
+        let poor =
+            PreflightFacts { memory_mb: Some(8_000.0), files: Some(1_024), ports: Some(10_000), ..FACTS };
         let (memory, said) = status(&big, &poor, "memory");
-        assert_eq!(memory, Status::Refuse);
+        assert_eq!(memory, PreflightStatus::Refuse);
         assert!(said.contains("10080 MiB (80 + 10000 virtual users × 1 MiB)"), "{said}");
-        assert_eq!(status(&big, &poor, "open files").0, Status::Refuse);
-        assert_eq!(status(&big, &poor, "outgoing ports").0, Status::Refuse);
-        assert_eq!(status(&big, &FACTS, "memory").0, Status::Ok);
+        assert_eq!(status(&big, &poor, "open files").0, PreflightStatus::Refuse);
+        assert_eq!(status(&big, &poor, "outgoing ports").0, PreflightStatus::Refuse);
+        assert_eq!(status(&big, &FACTS, "memory").0, PreflightStatus::Ok);
     }
 
     #[test]
     fn a_rate_beyond_the_engine_is_offered_and_marked() {
         let (found, said) = status(&plan(Model::Open, &["1000/s:5m", "50000/s:5m"]), &FACTS, "rate");
-        assert_eq!(found, Status::Warn);
+        assert_eq!(found, PreflightStatus::Warn);
         assert!(said.contains("22000/s") && said.contains("1 of 2 levels, from 50000/s on"), "{said}");
     }
 
@@ -355,15 +387,15 @@ mod tests {
     #[test]
     fn a_level_longer_than_a_token_lives_is_refused() {
         let long = plan(Model::Open, &["10/s:13h"]);
-        assert_eq!(status(&long, &FACTS, "token").0, Status::Refuse);
+        assert_eq!(status(&long, &FACTS, "token").0, PreflightStatus::Refuse);
     }
 
     #[test]
     fn what_is_not_known_is_unknown() {
-        let blind = Facts { memory_mb: None, ports: None, disk_mb: None, ..FACTS };
+        let blind = PreflightFacts { memory_mb: None, ports: None, disk_mb: None, ..FACTS };
         let small = plan(Model::Open, &["100/s:20s"]);
         for name in ["memory", "outgoing ports", "disk"] {
-            assert_eq!(status(&small, &blind, name).0, Status::Unknown, "{name}");
+            assert_eq!(status(&small, &blind, name).0, PreflightStatus::Unknown, "{name}");
         }
     }
 }

@@ -3,12 +3,12 @@
 
 use super::guard;
 use super::run::Sample;
-use super::stream::{Event, Phase};
+use super::stream::{RunPhase, StreamEvent};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Seconds that the generator is judged by while it runs.
-const LOOKED_AT: usize = 10;
+const RECENT: usize = 10;
 /// Fewer seconds tell nothing.
 const LEAST: usize = 3;
 /// A generator whose threads wait for a processor this share of their time is starved, per cent.
@@ -16,12 +16,13 @@ const WAIT_PCT: f64 = 50.0;
 /// A machine this busy has no processor left for the generator, per cent.
 const MACHINE_PCT: f64 = 95.0;
 /// Below this share of the plan a second is short.
-const OFFERED: guard::Bounds = guard::Bounds { cpu_pct: 0.0, offered_share: 0.9, rate_per_cpu: 0.0 };
+const OFFERED: guard::GeneratorBounds =
+    guard::GeneratorBounds { cpu_pct: 0.0, offered_share: 0.9, rate_per_cpu: 0.0 };
 
 /// Where a load test is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Progress {
+pub struct RunProgress {
     /// Name of the run.
     pub run: String,
     /// Its directory.
@@ -35,7 +36,7 @@ pub struct Progress {
     /// When that ends at the latest, seconds since the epoch, where it is known.
     pub until_s: Option<f64>,
     /// Its last second.
-    pub second: Option<Second>,
+    pub second: Option<ClientSecond>,
     /// Why the generator, not the service, is the limit at present.
     pub limited: Option<String>,
     /// How it ended: `finished`, `stopped` or `interrupted`; absent while it runs.
@@ -50,14 +51,14 @@ pub struct Progress {
 #[derive(Clone, Debug, Default)]
 pub struct Follower {
     /// Where it is.
-    pub progress: Progress,
+    pub progress: RunProgress,
     recent: VecDeque<Sample>,
 }
 
 /// One second of a load test on the client's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Second {
+pub struct ClientSecond {
     /// Seconds since the epoch.
     pub at_s: f64,
     /// Requests per second that were planned.
@@ -84,47 +85,47 @@ pub struct Second {
 
 impl Follower {
     /// Takes a line of the stream.
-    pub fn take(&mut self, event: Event) {
+    pub fn take(&mut self, event: StreamEvent) {
         let progress = &mut self.progress;
         match event {
-            Event::Start { run, dir, levels, .. } => {
-                let (phase, levels) = (Phase::Preflight.as_str().to_owned(), levels.len());
+            StreamEvent::Start { run, dir, levels, .. } => {
+                let (phase, levels) = (RunPhase::Preflight.as_str().to_owned(), levels.len());
                 *self = Self {
-                    progress: Progress { run, dir, levels, phase, ..Progress::default() },
+                    progress: RunProgress { run, dir, levels, phase, ..RunProgress::default() },
                     ..Self::default()
                 };
             }
-            Event::Phase { level, phase, until_s, .. } => {
+            StreamEvent::Phase { level, phase, until_s, .. } => {
                 (progress.level, progress.until_s) = (level, until_s);
                 progress.phase = phase.as_str().to_owned();
-                if !matches!(phase, Phase::Warmup | Phase::Steady) {
+                if !matches!(phase, RunPhase::Warmup | RunPhase::Steady) {
                     self.recent.clear();
                     (progress.second, progress.limited) = (None, None);
                 }
             }
-            Event::Second { level, sample } => {
+            StreamEvent::Second { level, sample } => {
                 progress.level = level;
                 self.second(*sample);
             }
-            Event::End { at_s, state, verdict } => {
+            StreamEvent::End { at_s, state, verdict } => {
                 progress.end(at_s, &state, verdict.as_str());
                 self.recent.clear();
             }
-            Event::Waiting { .. } | Event::Level { .. } => {}
+            StreamEvent::Waiting { .. } | StreamEvent::Level { .. } => {}
         }
     }
 
     fn second(&mut self, sample: Sample) {
-        self.progress.second = Some(Second::of(&sample));
+        self.progress.second = Some(ClientSecond::of(&sample));
         self.recent.push_back(sample);
-        if self.recent.len() > LOOKED_AT {
+        if self.recent.len() > RECENT {
             self.recent.pop_front();
         }
         self.progress.limited = limited(self.recent.make_contiguous());
     }
 }
 
-impl Second {
+impl ClientSecond {
     fn of(sample: &Sample) -> Self {
         Self {
             at_s: sample.at_s,
@@ -142,7 +143,7 @@ impl Second {
     }
 }
 
-impl Progress {
+impl RunProgress {
     /// Whether it still runs.
     #[must_use]
     pub const fn runs(&self) -> bool {
@@ -190,13 +191,13 @@ fn mean(samples: &[Sample], of: fn(&Sample) -> Option<f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::super::check::Verdict;
-    use super::super::stream::Planned;
+    use super::super::stream::PlannedLevel;
     use super::*;
 
-    fn start() -> Event {
-        let levels = vec![Planned { vus: 10, rate: Some(150), seconds: 60 }; 3];
+    fn start() -> StreamEvent {
+        let levels = vec![PlannedLevel { vus: 10, rate: Some(150), seconds: 60 }; 3];
         let text = |text: &str| text.to_owned();
-        Event::Start {
+        StreamEvent::Start {
             at_s: 1.0,
             run: text("r"),
             dir: text("/d"),
@@ -206,7 +207,7 @@ mod tests {
         }
     }
 
-    fn second(at_s: f64, rate: f64, wait: Option<f64>) -> Event {
+    fn second(at_s: f64, rate: f64, wait: Option<f64>) -> StreamEvent {
         let sample = Sample {
             at_s,
             planned_rps: Some(150.0),
@@ -215,14 +216,19 @@ mod tests {
             generator_wait_pct: wait,
             ..Sample::default()
         };
-        Event::Second { level: 2, sample: Box::new(sample) }
+        StreamEvent::Second { level: 2, sample: Box::new(sample) }
     }
 
     #[test]
     fn phase_time_left_and_what_was_not_started_are_told() {
         let mut follower = Follower::default();
         follower.take(start());
-        follower.take(Event::Phase { at_s: 2.0, level: 2, phase: Phase::Steady, until_s: Some(60.0) });
+        follower.take(StreamEvent::Phase {
+            at_s: 2.0,
+            level: 2,
+            phase: RunPhase::Steady,
+            until_s: Some(60.0),
+        });
         follower.take(second(3.0, 109.0, None));
         let progress = &follower.progress;
         assert_eq!((progress.level, progress.levels, progress.phase.as_str()), (2, 3, "steady"));
@@ -252,7 +258,7 @@ mod tests {
     fn the_end_is_kept_until_the_next_start() {
         let mut follower = Follower::default();
         follower.take(start());
-        follower.take(Event::End {
+        follower.take(StreamEvent::End {
             at_s: 90.0,
             state: "finished".into(),
             verdict: Verdict::GeneratorLimited,

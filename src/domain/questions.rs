@@ -4,11 +4,11 @@ use nsys_contract::{metrics as m, topics};
 
 /// Name of a fact, its expression, and for a mean the rate of what it is a mean of: where that is there
 /// and 0, there is no mean and nothing to judge. A series that is not there is never 0.
-pub type Question = (&'static str, String, Option<String>);
+pub type FactQuery = (&'static str, String, Option<String>);
 
 /// Every question about a window of so many seconds.
 #[must_use]
-pub fn questions(seconds: u64) -> Vec<Question> {
+pub fn questions(seconds: u64) -> Vec<FactQuery> {
     let window = format!("[{seconds}s]");
     let rate = |metric: &str| format!("sum(rate({metric}{window}))");
     // Milliseconds for each observation of a histogram.

@@ -2,7 +2,7 @@
 //! samples by second, the answers of the parts. Pure.
 
 use super::run::{Latency, LevelResult, Run, Sample};
-use super::verdict::{self, Check, Verdict};
+use super::verdict::{self, ObjectiveCheck, Verdict};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -55,7 +55,7 @@ pub fn run(run: &Run) -> Vec<Difference> {
 /// A level with every number that follows from others computed again.
 fn recomputed(raw: &LevelResult, summary: Option<&Value>) -> LevelResult {
     let mut level = raw.clone();
-    if let Some(counted) = summary.and_then(Counted::of) {
+    if let Some(counted) = summary.and_then(SummaryCounts::of) {
         level.requests = counted.requests;
         level.error_rate = counted.error_rate;
         level.latency_ms = counted.due;
@@ -70,7 +70,7 @@ fn recomputed(raw: &LevelResult, summary: Option<&Value>) -> LevelResult {
     level.service.cpu_pct = again(raw.service.cpu_pct, |one| one.service_cpu_pct);
     for check in &mut level.checks {
         let value = value_of(raw, check);
-        *check = Check::new(&check.metric, value, check.target, check.at_least, &check.source);
+        *check = ObjectiveCheck::new(&check.metric, value, check.target, check.at_least, &check.source);
     }
     if level.verdict != Verdict::Interrupted {
         level.verdict = verdict::of_level(&level);
@@ -109,7 +109,7 @@ fn near(stored: Option<f64>, found: Option<f64>, apart: f64) -> Option<f64> {
     }
 }
 
-fn value_of(level: &LevelResult, check: &Check) -> Option<f64> {
+fn value_of(level: &LevelResult, check: &ObjectiveCheck) -> Option<f64> {
     match check.metric.as_str() {
         "p95_ms" => level.judged_ms(|one| one.p95),
         "p99_ms" => level.judged_ms(|one| one.p99),
@@ -132,14 +132,14 @@ fn steady(level: &LevelResult) -> impl Iterator<Item = &Sample> {
 }
 
 /// What k6's summary says of everything that was measured.
-struct Counted {
+struct SummaryCounts {
     requests: u64,
     error_rate: Option<f64>,
     due: Latency,
     succeeded: Latency,
 }
 
-impl Counted {
+impl SummaryCounts {
     fn of(summary: &Value) -> Option<Self> {
         let values = |metric: &str| &summary["metrics"][metric]["values"];
         let count = |metric: &str| Some(values(metric)["count"].as_f64()? as u64);
@@ -237,7 +237,7 @@ mod tests {
         let mut level = test_run(&[20.0]).levels.remove(0);
         let values: Vec<_> = steady(&level).filter_map(|one| one.service_cpu_pct).collect();
         level.service.cpu_pct = Some(values.iter().sum::<f64>() / values.len() as f64);
-        level.checks = vec![Check::new("p95_ms", Some(20.0), 100.0, false, "k6")];
+        level.checks = vec![ObjectiveCheck::new("p95_ms", Some(20.0), 100.0, false, "k6")];
         level
     }
 

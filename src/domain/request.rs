@@ -1,7 +1,7 @@
 //! What a load test is asked for, before the configuration has filled in the rest.
 
 use super::level::Model;
-use super::scenario::Engine;
+use super::scenario::LoadEngine;
 use std::time::Duration;
 
 /// A load test as the command line, a verification or an experiment asks for it. What is empty or absent is
@@ -17,7 +17,7 @@ pub struct LoadRequest {
     /// Levels sized for a laptop.
     pub quick: bool,
     /// What makes the requests.
-    pub engine: Option<Engine>,
+    pub engine: Option<LoadEngine>,
     /// Generator processes on this machine; 0 and 1 are one.
     pub generators: u32,
     /// Whether generators run on the configured hosts.

@@ -9,12 +9,12 @@ mod schema;
 #[cfg(test)]
 mod testing;
 
-pub use super::search::Search;
+pub use super::search::SearchResult;
 pub use super::spike::Spike;
 pub use super::trend::Trend;
 pub use level::{
-    Cache, Condition, Db, Generator, Kafka, Latency, LevelResult, PartUse, PartitionLoad, Reconciliation,
-    Service, StageResult, Statement,
+    CacheResult, Condition, Db, GeneratorResult, Kafka, Latency, LevelResult, PartUse, PartitionLoad,
+    Reconciliation, Service, StageResult, Statement,
 };
 pub use sample::Sample;
 #[cfg(test)]
@@ -80,7 +80,8 @@ pub struct Run {
     pub plan: Option<LoadPlan>,
     /// Where it was interrupted and continued.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub seams: Vec<Seam>,
+    #[serde(alias = "seams")]
+    pub resume_points: Vec<ResumePoint>,
     /// The rule that stopped it, and why.
     #[serde(default)]
     pub stopped_by: Option<String>,
@@ -89,7 +90,7 @@ pub struct Run {
     pub broken_off: Option<String>,
     /// The highest rate that keeps the objectives, of a search for it.
     #[serde(default)]
-    pub search: Option<Search>,
+    pub search: Option<SearchResult>,
     /// Where it was measured.
     pub environment: Environment,
     /// What it was judged by.
@@ -121,7 +122,7 @@ impl Run {
 
 /// A place where a run was interrupted and continued.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Seam {
+pub struct ResumePoint {
     /// The first level after it.
     pub level: usize,
     /// RFC 3339.

@@ -49,7 +49,7 @@ impl Scenario {
 /// What makes the requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Engine {
+pub enum LoadEngine {
     /// k6, the reference.
     #[default]
     K6,
@@ -57,7 +57,7 @@ pub enum Engine {
     Native,
 }
 
-impl Engine {
+impl LoadEngine {
     /// The name used in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -98,7 +98,7 @@ pub struct LoadPlan {
     pub model: Model,
     /// What makes the requests.
     #[serde(default)]
-    pub engine: Engine,
+    pub engine: LoadEngine,
     /// The levels, in order; the first one to try, of a search.
     pub levels: Vec<Level>,
     /// Longest wait after a level for the backlog to drain, in seconds.

@@ -9,7 +9,7 @@ const LOWEST: u32 = 1;
 
 /// What a search found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Search {
+pub struct SearchResult {
     /// Highest rate that kept every objective, confirmed by a stage of its own; null when none did.
     pub rate_rps: Option<u32>,
     /// Lowest rate that broke one; null when none did.
@@ -24,7 +24,7 @@ pub struct Search {
 
 /// How one probe ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ProbeOutcome {
     /// Every objective was kept.
     Kept,
     /// One was broken.
@@ -90,14 +90,14 @@ impl Searcher {
 
     /// Takes the outcome of a probe, or of the confirming stage. What held for a short time and not
     /// for a long one does not hold.
-    pub fn take(&mut self, tried: Next, outcome: Outcome) {
+    pub fn take(&mut self, tried: Next, outcome: ProbeOutcome) {
         let (rate, confirming) = match tried {
             Next::Probe(rate) => (rate, false),
             Next::Confirm(rate) => (rate, true),
             Next::Done => return,
         };
         match outcome {
-            Outcome::Kept => {
+            ProbeOutcome::Kept => {
                 if !self.kept.contains(&rate) {
                     self.kept.push(rate);
                     self.kept.sort_unstable();
@@ -105,12 +105,12 @@ impl Searcher {
                 self.confirmed = confirming;
                 return;
             }
-            Outcome::Undecided => {
+            ProbeOutcome::Undecided => {
                 (self.undecided, self.confirmed) = (Some(rate), false);
                 return;
             }
-            Outcome::Broke => self.broke = Some(self.broke.map_or(rate, |broke| broke.min(rate))),
-            Outcome::NotOffered => {
+            ProbeOutcome::Broke => self.broke = Some(self.broke.map_or(rate, |broke| broke.min(rate))),
+            ProbeOutcome::NotOffered => {
                 self.ceiling = Some(self.ceiling.map_or(rate, |ceiling| ceiling.min(rate)));
             }
         }
@@ -120,9 +120,9 @@ impl Searcher {
 
     /// The result so far.
     #[must_use]
-    pub fn result(&self) -> Search {
+    pub fn result(&self) -> SearchResult {
         let limited = self.ceiling.filter(|ceiling| self.broke.is_none_or(|broke| *ceiling < broke));
-        Search {
+        SearchResult {
             rate_rps: self.kept.last().copied(),
             broke_at_rps: self.broke,
             confirmed: self.confirmed,
@@ -132,7 +132,7 @@ impl Searcher {
                     format!("{rate}/s could not be judged: it was cut short, or not all was measured")
                 })
                 .or_else(|| limited.map(|ceiling| format!("the generator could not offer {ceiling}/s"))),
-            ..Search::default()
+            ..SearchResult::default()
         }
     }
 }
@@ -142,14 +142,14 @@ mod tests {
     use super::*;
 
     /// Runs a search on a service that keeps its objectives up to `limit`.
-    fn search(first: u32, limit: u32) -> (Search, usize) {
+    fn search(first: u32, limit: u32) -> (SearchResult, usize) {
         let mut searcher = Searcher::new(first);
         for tried in 0..100 {
             let next = searcher.next();
             let outcome = match next {
-                Next::Probe(rate) | Next::Confirm(rate) if rate <= limit => Outcome::Kept,
+                Next::Probe(rate) | Next::Confirm(rate) if rate <= limit => ProbeOutcome::Kept,
                 Next::Done => return (searcher.result(), tried),
-                _ => Outcome::Broke,
+                _ => ProbeOutcome::Broke,
             };
             searcher.take(next, outcome);
         }
@@ -174,17 +174,17 @@ mod tests {
     #[test]
     fn what_could_not_be_judged_is_neither_kept_nor_confirmed_and_ends_the_search() {
         let mut searcher = Searcher::new(100);
-        searcher.take(Next::Probe(100), Outcome::Kept);
-        searcher.take(Next::Probe(200), Outcome::Undecided);
+        searcher.take(Next::Probe(100), ProbeOutcome::Kept);
+        searcher.take(Next::Probe(200), ProbeOutcome::Undecided);
         assert_eq!(searcher.next(), Next::Done);
         let found = searcher.result();
         assert_eq!((found.rate_rps, found.broke_at_rps, found.confirmed), (Some(100), None, false));
         assert!(found.ended_by.unwrap().contains("200/s could not be judged"));
         let mut searcher = Searcher::new(100);
-        searcher.take(Next::Probe(100), Outcome::Kept);
-        searcher.take(Next::Probe(105), Outcome::Broke);
+        searcher.take(Next::Probe(100), ProbeOutcome::Kept);
+        searcher.take(Next::Probe(105), ProbeOutcome::Broke);
         assert_eq!(searcher.next(), Next::Confirm(100));
-        searcher.take(Next::Confirm(100), Outcome::Undecided);
+        searcher.take(Next::Confirm(100), ProbeOutcome::Undecided);
         assert!(!searcher.result().confirmed && searcher.next() == Next::Done);
     }
 
@@ -197,12 +197,12 @@ mod tests {
     #[test]
     fn a_generator_at_its_limit_is_not_taken_for_the_service_s() {
         let mut searcher = Searcher::new(100);
-        searcher.take(Next::Probe(100), Outcome::Kept);
-        searcher.take(Next::Probe(200), Outcome::NotOffered);
-        searcher.take(Next::Probe(150), Outcome::NotOffered);
-        searcher.take(Next::Probe(110), Outcome::NotOffered);
+        searcher.take(Next::Probe(100), ProbeOutcome::Kept);
+        searcher.take(Next::Probe(200), ProbeOutcome::NotOffered);
+        searcher.take(Next::Probe(150), ProbeOutcome::NotOffered);
+        searcher.take(Next::Probe(110), ProbeOutcome::NotOffered);
         assert_eq!(searcher.next(), Next::Confirm(100));
-        searcher.take(Next::Confirm(100), Outcome::Kept);
+        searcher.take(Next::Confirm(100), ProbeOutcome::Kept);
         assert_eq!(searcher.next(), Next::Done);
         let found = searcher.result();
         assert_eq!((found.rate_rps, found.broke_at_rps, found.confirmed), (Some(100), None, true));
@@ -212,10 +212,10 @@ mod tests {
     #[test]
     fn a_rate_that_does_not_hold_for_long_gives_way_to_the_one_below() {
         let mut searcher = Searcher::new(100);
-        searcher.take(Next::Probe(100), Outcome::Kept);
-        searcher.take(Next::Probe(200), Outcome::Kept);
-        searcher.take(Next::Probe(210), Outcome::Broke);
-        searcher.take(Next::Confirm(200), Outcome::Broke);
+        searcher.take(Next::Probe(100), ProbeOutcome::Kept);
+        searcher.take(Next::Probe(200), ProbeOutcome::Kept);
+        searcher.take(Next::Probe(210), ProbeOutcome::Broke);
+        searcher.take(Next::Confirm(200), ProbeOutcome::Broke);
         assert_eq!(searcher.next(), Next::Probe(150));
     }
 }

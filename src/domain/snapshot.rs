@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 /// One normalised statement with its counters, as `pg_stat_statements` keeps them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Counted {
+pub struct CountedStatement {
     /// The server's hash of the statement.
     pub id: i64,
     /// The whole text, constants replaced by `$1`, `$2`, …
@@ -18,7 +18,7 @@ pub struct Counted {
     pub total_ms: f64,
 }
 
-impl Counted {
+impl CountedStatement {
     /// Mean execution time, in ms; 0 without an execution.
     #[must_use]
     pub fn mean_ms(&self) -> f64 {
@@ -36,7 +36,7 @@ pub struct Snapshot {
     /// Since when the use of tables and indexes is counted.
     pub use_since: String,
     /// Every statement of the database.
-    pub statements: Vec<Counted>,
+    pub statements: Vec<CountedStatement>,
     /// Every table.
     pub tables: Vec<TableSize>,
     /// Every index.
@@ -46,13 +46,13 @@ pub struct Snapshot {
 /// What was executed between two looks. When the counters began anew in between, what they count now
 /// is all that is known; the same holds for a statement that was forgotten and came again.
 #[must_use]
-pub fn executed(earlier: &Snapshot, since: &str, now: Vec<Counted>) -> Vec<Counted> {
+pub fn executed(earlier: &Snapshot, since: &str, now: Vec<CountedStatement>) -> Vec<CountedStatement> {
     if earlier.statements_since != since {
         return now;
     }
-    let known: HashMap<i64, &Counted> = earlier.statements.iter().map(|one| (one.id, one)).collect();
-    let delta = |one: Counted| match known.get(&one.id) {
-        Some(then) if then.calls <= one.calls => Counted {
+    let known: HashMap<i64, &CountedStatement> = earlier.statements.iter().map(|one| (one.id, one)).collect();
+    let delta = |one: CountedStatement| match known.get(&one.id) {
+        Some(then) if then.calls <= one.calls => CountedStatement {
             calls: one.calls - then.calls,
             total_ms: (one.total_ms - then.total_ms).max(0.0),
             ..one
@@ -64,7 +64,11 @@ pub fn executed(earlier: &Snapshot, since: &str, now: Vec<Counted>) -> Vec<Count
 
 /// The statements that took the most time, most first.
 #[must_use]
-pub fn slowest(mut statements: Vec<Counted>, min_mean_ms: f64, limit: usize) -> Vec<Counted> {
+pub fn slowest(
+    mut statements: Vec<CountedStatement>,
+    min_mean_ms: f64,
+    limit: usize,
+) -> Vec<CountedStatement> {
     statements.retain(|one| one.mean_ms() >= min_mean_ms);
     statements.sort_by(|one, other| other.total_ms.total_cmp(&one.total_ms));
     statements.truncate(limit);
@@ -82,11 +86,11 @@ pub fn scans_since(earlier: &Snapshot, use_since: &str, index: &Index) -> Option
 mod tests {
     use super::*;
 
-    fn counted(id: i64, calls: i64, total_ms: f64) -> Counted {
-        Counted { id, query: format!("SELECT {id}"), calls, total_ms }
+    fn counted(id: i64, calls: i64, total_ms: f64) -> CountedStatement {
+        CountedStatement { id, query: format!("SELECT {id}"), calls, total_ms }
     }
 
-    fn snapshot(statements: Vec<Counted>) -> Snapshot {
+    fn snapshot(statements: Vec<CountedStatement>) -> Snapshot {
         Snapshot {
             at: jiff::Timestamp::UNIX_EPOCH,
             statements_since: "a".into(),
@@ -116,7 +120,7 @@ mod tests {
     #[test]
     fn the_most_time_comes_first() {
         let all = vec![counted(1, 1_000, 100.0), counted(2, 1, 90.0), counted(3, 1, 95.0)];
-        let ids = |found: Vec<Counted>| found.into_iter().map(|one| one.id).collect::<Vec<_>>();
+        let ids = |found: Vec<CountedStatement>| found.into_iter().map(|one| one.id).collect::<Vec<_>>();
         assert_eq!(ids(slowest(all.clone(), 0.0, 2)), [1, 3]);
         assert_eq!(ids(slowest(all, 50.0, 9)), [3, 2]);
     }

@@ -4,7 +4,7 @@ use super::run::sample::{self, Sample};
 use serde::{Deserialize, Serialize};
 
 /// So many seconds in a row must be good before something counts as recovered.
-const CALM_SECONDS: usize = 3;
+const SETTLED_SECONDS: usize = 3;
 /// Answer times above this multiple of those before the spike are not recovered.
 const LATENCY_FACTOR: f64 = 1.5;
 /// Differences below this are noise, in ms.
@@ -35,7 +35,7 @@ pub struct Spike {
 
 /// When the spike was, seconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Span {
+pub struct SpikeSpan {
     /// Its start.
     pub from_s: f64,
     /// Its end.
@@ -64,7 +64,7 @@ fn lag(one: &Sample) -> Option<f64> {
 
 /// Measures the response. `samples` hold the time before the spike, the spike, and after it.
 #[must_use]
-pub fn response(samples: &[Sample], spike: Span) -> Spike {
+pub fn response(samples: &[Sample], spike: SpikeSpan) -> Spike {
     let before: Vec<_> = samples.iter().filter(|one| one.at_s < spike.from_s).collect();
     let during = samples.iter().filter(|one| one.at_s >= spike.from_s && one.at_s <= spike.to_s);
     let since: Vec<_> = samples.iter().filter(|one| one.at_s >= spike.from_s).collect();
@@ -76,7 +76,7 @@ pub fn response(samples: &[Sample], spike: Span) -> Spike {
     };
     let most_before = |of: fn(&Sample) -> Option<f64>| sample::largest(before.iter().copied(), of);
     let recovered = |of: fn(&Sample) -> Option<f64>, bound: Option<f64>| {
-        first_calm(&after, of, bound?).map(|at| (at - spike.to_s).max(0.0))
+        first_settled(&after, of, bound?).map(|at| (at - spike.to_s).max(0.0))
     };
     let latency_bound = usual(p95).map(|ms| (ms * LATENCY_FACTOR).max(ms + LATENCY_NOISE_MS));
     let error_bound = most_before(error_share).map(|share| share.max(ERROR_SHARE));
@@ -96,18 +96,18 @@ pub fn response(samples: &[Sample], spike: Span) -> Spike {
     }
 }
 
-/// The first second from which on the value stays within its bound for [`CALM_SECONDS`]. A second
+/// The first second from which on the value stays within its bound for [`SETTLED_SECONDS`]. A second
 /// without the value is no proof.
-fn first_calm(samples: &[&Sample], of: fn(&Sample) -> Option<f64>, bound: f64) -> Option<f64> {
-    let calm = |window: &[&Sample]| window.iter().all(|one| of(one).is_some_and(|value| value <= bound));
-    samples.windows(CALM_SECONDS).find(|window| calm(window)).map(|window| window[0].at_s)
+fn first_settled(samples: &[&Sample], of: fn(&Sample) -> Option<f64>, bound: f64) -> Option<f64> {
+    let settled = |window: &[&Sample]| window.iter().all(|one| of(one).is_some_and(|value| value <= bound));
+    samples.windows(SETTLED_SECONDS).find(|window| settled(window)).map(|window| window[0].at_s)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SPIKE: Span = Span { from_s: 20.0, to_s: 30.0, rate: 1_000.0 };
+    const SPIKE: SpikeSpan = SpikeSpan { from_s: 20.0, to_s: 30.0, rate: 1_000.0 };
 
     /// Sixty seconds: calm, ten seconds of spike, then a recovery of `slow` seconds.
     fn series(slow: u32) -> Vec<Sample> {

@@ -17,9 +17,9 @@ const SHORTEST_S: f64 = 1.0;
 #[must_use]
 pub fn longest(seconds: &[Tick], from_s: f64, to_s: f64) -> Option<f64> {
     // A second is told when it is over.
-    let told = seconds.iter().filter(|one| one.at_s > from_s + 0.5 && one.at_s <= to_s + 0.5);
+    let ticks = seconds.iter().filter(|one| one.at_s > from_s + 0.5 && one.at_s <= to_s + 0.5);
     let (mut longest, mut run, mut count) = (0_u32, 0_u32, 0_u32);
-    for one in told {
+    for one in ticks {
         run = if one.rate > one.errors { 0 } else { run + 1 };
         longest = longest.max(run);
         count += 1;
@@ -43,7 +43,7 @@ mod tests {
     use crate::domain::run::test_run;
 
     /// Twenty seconds from 100 on, with these answered.
-    fn told(answered: impl Fn(u32) -> f64) -> Vec<Tick> {
+    fn ticks(answered: impl Fn(u32) -> f64) -> Vec<Tick> {
         let second = |second: u32| Tick {
             at_s: 101.0 + f64::from(second),
             rate: answered(second) + 5.0,
@@ -55,18 +55,18 @@ mod tests {
 
     #[test]
     fn seconds_with_nothing_but_failures_are_a_standstill() {
-        let half = told(|second| if second < 8 { 50.0 } else { 0.0 });
+        let half = ticks(|second| if second < 8 { 50.0 } else { 0.0 });
         assert_eq!(longest(&half, 100.0, 120.0), Some(12.0));
-        let twice = told(|second| if (3..5).contains(&second) || second > 16 { 0.0 } else { 50.0 });
+        let twice = ticks(|second| if (3..5).contains(&second) || second > 16 { 0.0 } else { 50.0 });
         assert_eq!(longest(&twice, 100.0, 120.0), Some(3.0));
         assert_eq!(longest(&twice, 100.0, 110.0), Some(2.0));
-        assert_eq!(longest(&told(|_| 1.0), 100.0, 120.0), Some(0.0));
+        assert_eq!(longest(&ticks(|_| 1.0), 100.0, 120.0), Some(0.0));
     }
 
     #[test]
     fn what_was_not_told_is_not_known() {
         assert_eq!(longest(&[], 100.0, 120.0), None);
-        assert_eq!(longest(&told(|_| 0.0)[..4], 100.0, 120.0), None);
+        assert_eq!(longest(&ticks(|_| 0.0)[..4], 100.0, 120.0), None);
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Precision {
 
 /// How the second series relates to the first.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Effect {
+pub struct SeriesEffect {
     /// Geometric mean of the second over that of the first.
     pub ratio: f64,
     /// Lower end of the 95 % interval of the ratio.
@@ -68,7 +68,7 @@ pub struct Effect {
 /// Compares two series of positive values; zero counts as the smallest positive value of both.
 /// Absent when either side has too few independent samples.
 #[must_use]
-pub fn compare(before: &[f64], after: &[f64]) -> Option<Effect> {
+pub fn compare(before: &[f64], after: &[f64]) -> Option<SeriesEffect> {
     let least = before.iter().chain(after).copied().filter(|value| *value > 0.0).reduce(f64::min)?;
     let logs = |values: &[f64]| values.iter().map(|value| value.max(least).ln()).collect::<Vec<_>>();
     let (one, two) = (Moments::of(&logs(before))?, Moments::of(&logs(after))?);
@@ -77,7 +77,7 @@ pub fn compare(before: &[f64], after: &[f64]) -> Option<Effect> {
     let error = (a + b).sqrt();
     if error <= f64::EPSILON {
         let ratio = difference.exp();
-        return Some(Effect {
+        return Some(SeriesEffect {
             ratio,
             low: ratio,
             high: ratio,
@@ -90,7 +90,7 @@ pub fn compare(before: &[f64], after: &[f64]) -> Option<Effect> {
     let student = StudentsT::new(0.0, 1.0, freedom).ok()?;
     let p = 2.0 * student.sf((difference / error).abs());
     let margin = student.inverse_cdf(0.975) * error;
-    Some(Effect {
+    Some(SeriesEffect {
         ratio: difference.exp(),
         low: (difference - margin).exp(),
         high: (difference + margin).exp(),

@@ -140,12 +140,12 @@ struct Watched {
     missing_since: Option<f64>,
     /// When the rule saw its first second.
     began: Option<f64>,
-    told: bool,
+    reported: bool,
 }
 
 impl Watched {
     const fn new(rule: StopRule) -> Self {
-        Self { rule, values: VecDeque::new(), missing_since: None, began: None, told: false }
+        Self { rule, values: VecDeque::new(), missing_since: None, began: None, reported: false }
     }
 
     fn see(&mut self, at_s: f64, value: Option<f64>) {
@@ -185,10 +185,10 @@ impl Watched {
     /// For how long the value has been missing, once, when it is long enough to be told.
     fn blind(&mut self, at_s: f64) -> Option<String> {
         let missing_s = at_s - self.missing_since?;
-        if self.told || missing_s < BLIND_S.max(self.rule.seconds()) {
+        if self.reported || missing_s < BLIND_S.max(self.rule.seconds()) {
             return None;
         }
-        self.told = true;
+        self.reported = true;
         Some(format!(
             "{}: its value could not be had for {missing_s:.0} s, so it stops nothing",
             self.rule.text
@@ -270,8 +270,8 @@ mod tests {
     /// The look at which a rule stops, of values that were looked at every `step_s` seconds.
     fn stops_at(rule: &str, step_s: f64, values: &[Option<f64>]) -> Option<usize> {
         let mut watcher = Watcher::new(vec![StopRule::parse(rule).unwrap()]);
-        values.iter().enumerate().position(|(look, value)| {
-            let at_s = 1_000.0 + look as f64 * step_s;
+        values.iter().enumerate().position(|(index, value)| {
+            let at_s = 1_000.0 + index as f64 * step_s;
             watcher.observe(&Sample { at_s, client_p99_ms: *value, ..Sample::default() }, &[]).is_some()
         })
     }

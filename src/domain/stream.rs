@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// What a run does at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Phase {
+pub enum RunPhase {
     /// Checks that the load can be offered and measured.
     Preflight,
     /// Fills the table that reads go to.
@@ -27,7 +27,7 @@ pub enum Phase {
     Collect,
 }
 
-impl Phase {
+impl RunPhase {
     /// The word used in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -45,7 +45,7 @@ impl Phase {
 
 /// One level as planned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Planned {
+pub struct PlannedLevel {
     /// Virtual users.
     pub vus: u32,
     /// Requests per second, the highest of the level; absent in the closed model.
@@ -57,7 +57,7 @@ pub struct Planned {
 /// One line of the stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "event")]
-pub enum Event {
+pub enum StreamEvent {
     /// The run began, or went on after an interruption.
     Start {
         /// Seconds since the epoch.
@@ -71,7 +71,7 @@ pub enum Event {
         /// `k6` or `native`.
         engine: String,
         /// Every level; those before the first one that is offered were done earlier.
-        levels: Vec<Planned>,
+        levels: Vec<PlannedLevel>,
     },
     /// Something else is done from now on.
     Phase {
@@ -80,7 +80,7 @@ pub enum Event {
         /// The level, counted from 1; 0 before the first one.
         level: usize,
         /// What is done.
-        phase: Phase,
+        phase: RunPhase,
         /// When it ends at the latest, seconds since the epoch, where that is known.
         until_s: Option<f64>,
     },
@@ -170,10 +170,10 @@ mod tests {
     #[test]
     fn a_line_is_read_as_it_was_written() {
         let sample = Sample { at_s: 3.0, lag: Some(4), ..Sample::default() };
-        let event = Event::Second { level: 2, sample: Box::new(sample) };
+        let event = StreamEvent::Second { level: 2, sample: Box::new(sample) };
         let line = serde_json::to_string(&event).unwrap();
         assert!(line.starts_with(r#"{"event":"second","level":2,"sample":{"at_s":3.0"#), "{line}");
-        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+        assert_eq!(serde_json::from_str::<StreamEvent>(&line).unwrap(), event);
     }
 
     #[test]

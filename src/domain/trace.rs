@@ -15,7 +15,7 @@ pub struct Station {
 
 /// A recorded trace in one line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Summary {
+pub struct TraceSummary {
     /// Its id, 32 hexadecimal digits.
     pub trace_id: String,
     /// The operation of its root span.
@@ -34,7 +34,7 @@ pub struct Summary {
 
 /// One span, as far as a summary needs it.
 #[derive(Clone, Debug)]
-pub struct Span {
+pub struct TraceSpan {
     /// Its id.
     pub id: String,
     /// The id of its parent; absent for a root.
@@ -51,18 +51,18 @@ pub struct Span {
 
 /// Sums a trace up; absent for one without spans.
 #[must_use]
-pub fn summarise(trace_id: &str, spans: &[Span]) -> Option<Summary> {
+pub fn summarise(trace_id: &str, spans: &[TraceSpan]) -> Option<TraceSummary> {
     let known = |id: &str| spans.iter().any(|span| span.id == id);
-    let is_root = |span: &&Span| span.parent.as_deref().is_none_or(|parent| !known(parent));
+    let is_root = |span: &&TraceSpan| span.parent.as_deref().is_none_or(|parent| !known(parent));
     let root = spans.iter().filter(is_root).min_by_key(|span| span.start_us)?;
     let end_us = spans.iter().map(|span| span.start_us + span.duration_us).max()?;
-    let own_us = |span: &Span| {
+    let own_us = |span: &TraceSpan| {
         let children = spans.iter().filter(|child| child.parent.as_deref() == Some(&span.id));
         // Children may run side by side, or go on after their parent.
         span.duration_us.saturating_sub(children.map(|child| child.duration_us).sum())
     };
     let slowest = spans.iter().max_by_key(|span| own_us(span));
-    Some(Summary {
+    Some(TraceSummary {
         trace_id: trace_id.to_owned(),
         operation: root.operation.clone(),
         start_us: root.start_us,
@@ -83,8 +83,8 @@ pub fn traceparent(trace_id: &str, span_id: &str) -> String {
 mod tests {
     use super::*;
 
-    fn span(id: &str, parent: Option<&str>, start_us: u64, duration_us: u64) -> Span {
-        Span {
+    fn span(id: &str, parent: Option<&str>, start_us: u64, duration_us: u64) -> TraceSpan {
+        TraceSpan {
             id: id.into(),
             parent: parent.map(str::to_owned),
             operation: format!("op {id}"),

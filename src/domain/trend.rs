@@ -3,7 +3,7 @@
 //! Seconds depend on the seconds before them, so the slope is taken over at most sixty means of equal
 //! spans; Kendall's variance then gives the interval (Sen 1968).
 
-use super::check::Check;
+use super::check::ObjectiveCheck;
 use serde::{Deserialize, Serialize};
 
 /// The metric that shows a leak.
@@ -68,7 +68,7 @@ impl Trend {
     /// The growth in an hour against its bound: missed where it surely grows. None where the time was too
     /// short to tell, which a long level must have been long enough for.
     #[must_use]
-    pub fn check(&self, steady_s: u64) -> Option<Check> {
+    pub fn check(&self, steady_s: u64) -> Option<ObjectiveCheck> {
         let value = match self.direction {
             Direction::Stable | Direction::Growing => self.per_hour,
             Direction::Unknown if steady_s >= LONG_S && self.metric == SERVICE_MEMORY => None,
@@ -76,7 +76,7 @@ impl Trend {
         };
         let name = format!("{}_growth_per_hour", self.metric);
         let source = "one sample a second, Theil and Sen's slope";
-        Some(Check::new(&name, value, self.bound.unwrap_or(0.0), false, source))
+        Some(ObjectiveCheck::new(&name, value, self.bound.unwrap_or(0.0), false, source))
     }
 }
 

@@ -32,9 +32,9 @@ pub fn cpu_pct(before: &Usage, after: &Usage) -> Option<f64> {
 
 /// Adds up looks at several parts that were taken together; nothing adds up to nothing.
 #[must_use]
-pub fn total<'a>(looks: impl IntoIterator<Item = &'a Usage>) -> Option<Usage> {
+pub fn total<'a>(usages: impl IntoIterator<Item = &'a Usage>) -> Option<Usage> {
     let add = |one: Option<u64>, other: Option<u64>| Some(one? + other?);
-    looks.into_iter().copied().reduce(|sum, one| Usage {
+    usages.into_iter().copied().reduce(|sum, one| Usage {
         cpu_s: sum.cpu_s + one.cpu_s,
         clock_s: sum.clock_s.max(one.clock_s),
         memory_bytes: sum.memory_bytes + one.memory_bytes,
@@ -49,21 +49,21 @@ pub fn total<'a>(looks: impl IntoIterator<Item = &'a Usage>) -> Option<Usage> {
 mod tests {
     use super::*;
 
-    fn look(cpu_s: f64, clock_s: f64) -> Usage {
+    fn usage(cpu_s: f64, clock_s: f64) -> Usage {
         Usage { cpu_s, clock_s, ..Usage::default() }
     }
 
     #[test]
     fn a_part_that_started_anew_has_no_rate() {
-        assert_eq!(cpu_pct(&look(1.0, 10.0), &look(2.0, 12.0)), Some(50.0));
-        assert_eq!(cpu_pct(&look(9.0, 10.0), &look(0.1, 12.0)), None);
-        assert_eq!(cpu_pct(&look(1.0, 10.0), &look(1.0, 10.0)), None);
+        assert_eq!(cpu_pct(&usage(1.0, 10.0), &usage(2.0, 12.0)), Some(50.0));
+        assert_eq!(cpu_pct(&usage(9.0, 10.0), &usage(0.1, 12.0)), None);
+        assert_eq!(cpu_pct(&usage(1.0, 10.0), &usage(1.0, 10.0)), None);
     }
 
     #[test]
     fn what_one_part_does_not_tell_is_not_told_of_the_sum() {
-        let known = Usage { network_in_bytes: Some(5), disk_read_bytes: Some(1), ..look(1.0, 1.0) };
-        let unknown = Usage { disk_read_bytes: Some(2), ..look(2.0, 1.0) };
+        let known = Usage { network_in_bytes: Some(5), disk_read_bytes: Some(1), ..usage(1.0, 1.0) };
+        let unknown = Usage { disk_read_bytes: Some(2), ..usage(2.0, 1.0) };
         let sum = total([&known, &unknown]).unwrap();
         assert_eq!((sum.cpu_s, sum.disk_read_bytes, sum.network_in_bytes), (3.0, Some(3), None));
         assert_eq!(total([]), None);

@@ -47,7 +47,7 @@ pub struct Fit {
 /// A fit, or why there is none.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum Outcome {
+pub enum FitOutcome {
     /// The fit.
     Fitted(Fit),
     /// The reason.
@@ -93,8 +93,8 @@ fn law([unit, contention, coherency]: [f64; 3], n: f64) -> f64 {
 
 /// Fits the law, or says why it cannot be fitted.
 #[must_use]
-pub fn fit(points: &[Point]) -> Outcome {
-    let missing = |reason: String| Outcome::Missing { reason };
+pub fn fit(points: &[Point]) -> FitOutcome {
+    let missing = |reason: String| FitOutcome::Missing { reason };
     let usable: Vec<_> =
         points.iter().copied().filter(|one| one.concurrency > 0.0 && one.throughput_rps > 0.0).collect();
     if usable.len() < FEWEST_LEVELS {
@@ -109,7 +109,7 @@ pub fn fit(points: &[Point]) -> Outcome {
         return missing("the levels do not determine the law".into());
     };
     let (best_concurrency, ceiling_rps) = peak(parameters);
-    Outcome::Fitted(Fit {
+    FitOutcome::Fitted(Fit {
         unit_rps: parameters[0],
         contention: parameters[1],
         coherency: parameters[2],
@@ -251,8 +251,8 @@ mod tests {
 
     fn fitted(points: &[Point]) -> Fit {
         match fit(points) {
-            Outcome::Fitted(fit) => fit,
-            Outcome::Missing { reason } => panic!("{reason}"),
+            FitOutcome::Fitted(fit) => fit,
+            FitOutcome::Missing { reason } => panic!("{reason}"),
         }
     }
 
@@ -292,8 +292,8 @@ mod tests {
     #[test]
     fn too_few_or_too_similar_levels_are_not_fitted() {
         let few = points([100.0, 0.1, 0.0], &[1.0, 2.0, 4.0, 8.0]);
-        assert!(matches!(fit(&few), Outcome::Missing { reason } if reason.contains("too few levels")));
+        assert!(matches!(fit(&few), FitOutcome::Missing { reason } if reason.contains("too few levels")));
         let alike = points([100.0, 0.1, 0.0], &[0.5, 0.6, 0.7, 0.8, 0.9]);
-        assert!(matches!(fit(&alike), Outcome::Missing { reason } if reason.contains("too alike")));
+        assert!(matches!(fit(&alike), FitOutcome::Missing { reason } if reason.contains("too alike")));
     }
 }

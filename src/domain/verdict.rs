@@ -1,6 +1,6 @@
 //! Judging a level. Never green by absence: what could not be measured is unknown.
 
-pub use super::check::{Check, CheckStatus, Verdict};
+pub use super::check::{CheckStatus, ObjectiveCheck, Verdict};
 
 use super::run::{Latency, LevelResult};
 use super::{guard, standstill};
@@ -33,31 +33,36 @@ pub struct Objectives {
     /// Whether successes must equal what the service counted.
     pub reconcile: bool,
     /// Whether the generators tell what they do second by second; those of a cluster do not.
-    pub seconds_told: bool,
+    pub reports_seconds: bool,
 }
 
 /// Fills in checks, the generator's state and the verdict of a level that ran to its end.
-pub fn judge(level: &mut LevelResult, goals: Objectives) {
-    let offered_target = guard::planned(level).map(|rate| rate * goals.min_offered_share);
+pub fn judge(level: &mut LevelResult, objectives: Objectives) {
+    let offered_target = guard::planned(level).map(|rate| rate * objectives.min_offered_share);
     let k6 =
         if level.generator.engine == "native" { "native engine, steady window" } else { "k6, steady window" };
     let percentile = |metric: &str, of: fn(&Latency) -> Option<f64>, target: f64| {
         // Quick failures make the successful ones the slower of the two.
         let whose = if of(&level.success_ms) > of(&level.latency_ms) { "successful" } else { "all" };
-        Check::new(metric, level.judged_ms(of), target, false, &format!("{k6}, {whose} requests"))
+        ObjectiveCheck::new(metric, level.judged_ms(of), target, false, &format!("{k6}, {whose} requests"))
     };
     let mut checks = vec![
-        percentile("p95_ms", |one| one.p95, goals.p95_ms),
-        percentile("p99_ms", |one| one.p99, goals.p99_ms),
-        Check::new("error_rate", level.error_rate, goals.error_rate, false, k6),
+        percentile("p95_ms", |one| one.p95, objectives.p95_ms),
+        percentile("p99_ms", |one| one.p99, objectives.p99_ms),
+        ObjectiveCheck::new("error_rate", level.error_rate, objectives.error_rate, false, k6),
     ];
-    checks.extend(standstill::bound(level, goals.error_rate).filter(|_| goals.seconds_told).map(|target| {
-        let source = "the generator's seconds without a successful answer";
-        Check::new("standstill_s", level.generator.standstill_s, target, false, source)
-    }));
     checks.extend(
-        offered_target
-            .map(|target| Check::new("throughput_rps", Some(level.throughput_rps), target, true, k6)),
+        standstill::bound(level, objectives.error_rate).filter(|_| objectives.reports_seconds).map(
+            |target| {
+                let source = "the generator's seconds without a successful answer";
+                ObjectiveCheck::new("standstill_s", level.generator.standstill_s, target, false, source)
+            },
+        ),
+    );
+    checks.extend(
+        offered_target.map(|target| {
+            ObjectiveCheck::new("throughput_rps", Some(level.throughput_rps), target, true, k6)
+        }),
     );
     let process = "/proc, mean of the steady window";
     let missing = level.reconciliation.missing().map(|missing| missing as f64);
@@ -68,26 +73,32 @@ pub fn judge(level: &mut LevelResult, goals: Objectives) {
         "answers 201 against rows in PostgreSQL, counted"
     };
     checks.extend([
-        Check::new("service_cpu_pct", level.service.cpu_pct, goals.cpu_pct, false, process),
-        Check::new("service_memory_mb", level.service.rss_mb, goals.memory_mb, false, "/proc, largest"),
-        Check::new(
+        ObjectiveCheck::new("service_cpu_pct", level.service.cpu_pct, objectives.cpu_pct, false, process),
+        ObjectiveCheck::new(
+            "service_memory_mb",
+            level.service.rss_mb,
+            objectives.memory_mb,
+            false,
+            "/proc, largest",
+        ),
+        ObjectiveCheck::new(
             "db_connections",
             level.db.connections_max.map(|n| n as f64),
-            goals.db_connections,
+            objectives.db_connections,
             false,
             "pg_stat_activity, largest",
         ),
-        Check::new(
+        ObjectiveCheck::new(
             "lag_end",
             level.kafka.lag_end.map(|n| n as f64),
-            goals.lag,
+            objectives.lag,
             false,
             "Kafka offsets when the load ended",
         ),
-        Check::new("acknowledged_not_stored", missing, 0.0, false, reconciled),
+        ObjectiveCheck::new("acknowledged_not_stored", missing, 0.0, false, reconciled),
     ]);
-    checks.extend(goals.cache_hit_rate.map(|target| {
-        Check::new(
+    checks.extend(objectives.cache_hit_rate.map(|target| {
+        ObjectiveCheck::new(
             "cache_hit_rate",
             level.cache.hit_rate,
             target,
@@ -95,22 +106,22 @@ pub fn judge(level: &mut LevelResult, goals: Objectives) {
             "Prometheus, cache_hits_total / (hits + misses)",
         )
     }));
-    if goals.reconcile {
+    if objectives.reconcile {
         let found = &level.reconciliation;
         let apart = found.succeeded.zip(found.served).map(|(said, served)| said.abs_diff(served) as f64);
         let source = "generator's successes against the service's http_requests_total";
-        checks.push(Check::new("successes_apart", apart, 0.0, false, source));
+        checks.push(ObjectiveCheck::new("successes_apart", apart, 0.0, false, source));
     }
     checks.extend(level.trends.iter().filter_map(|trend| trend.check(level.steady_s)));
     level.checks = checks;
 
-    let bounds = guard::Bounds {
-        cpu_pct: goals.generator_cpu_pct,
-        offered_share: goals.min_offered_share,
-        rate_per_cpu: goals.exact_per_cpu,
+    let bounds = guard::GeneratorBounds {
+        cpu_pct: objectives.generator_cpu_pct,
+        offered_share: objectives.min_offered_share,
+        rate_per_cpu: objectives.exact_per_cpu,
     };
     let mut reasons = guard::reasons(level, bounds);
-    let quick = level.judged_ms(|one| one.p95).is_some_and(|p95| p95 <= goals.p95_ms);
+    let quick = level.judged_ms(|one| one.p95).is_some_and(|p95| p95 <= objectives.p95_ms);
     if reasons.is_empty() && offered_target.is_some_and(|target| level.throughput_rps < target) && quick {
         reasons
             .push(format!("only {:.0}/s were offered although answers came in time", level.throughput_rps));
@@ -166,7 +177,7 @@ mod tests {
         min_offered_share: 0.95,
         exact_per_cpu: 4_000.0,
         reconcile: false,
-        seconds_told: true,
+        reports_seconds: true,
     };
 
     fn good() -> LevelResult {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// One level as it is told.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Plan {
+pub(super) struct GeneratorPlan {
     /// `http://HOST:PORT`, without a path.
     pub(super) base_url: String,
     pub(super) token: String,
@@ -61,7 +61,7 @@ pub(super) struct Mix {
     pub(super) list: f64,
 }
 
-impl Plan {
+impl GeneratorPlan {
     /// Reads a plan file.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let text =

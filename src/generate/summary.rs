@@ -1,6 +1,6 @@
 //! What a generator process leaves: counts and histograms, which add up exactly with those of others.
 
-use super::plan::Plan;
+use super::plan::GeneratorPlan;
 use super::record::{Counts, Creations, WindowCounts, histogram};
 use crate::error::{Context, Result};
 use base64::Engine as _;
@@ -13,11 +13,11 @@ use std::path::Path;
 
 /// The summary of one process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Summary {
+pub struct ProcessSummary {
     /// When the load began, seconds since the epoch.
     pub began_s: f64,
     /// Each window by its name.
-    pub windows: BTreeMap<String, Window>,
+    pub windows: BTreeMap<String, ProcessWindow>,
     /// Answers 201.
     pub accepted: u64,
     /// Requests that could not be started.
@@ -26,13 +26,13 @@ pub struct Summary {
     pub errors: BTreeMap<String, u64>,
     /// Creations by the first part of their ids, behind which a number follows.
     pub creations: BTreeMap<String, Creations>,
-    /// How late requests were sent although a connection was free, in µs, as [`Window::answers`].
+    /// How late requests were sent although a connection was free, in µs, as [`ProcessWindow::answers`].
     pub late: String,
 }
 
 /// One window.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Window {
+pub struct ProcessWindow {
     /// Whether it counts.
     pub measured: bool,
     /// Requests that were answered or failed.
@@ -43,25 +43,25 @@ pub struct Window {
     pub busy_us: u64,
     /// Answer times of what succeeded, in µs: an HdrHistogram (V2, deflated) in base64.
     pub answers: String,
-    /// How long everything that was due took or waited, whatever its end was, as [`Window::answers`].
+    /// How long everything that was due took or waited, whatever its end was, as [`ProcessWindow::answers`].
     pub due: String,
 }
 
 /// Writes the summary, all of it or nothing.
-pub(super) fn write(path: &Path, plan: &Plan, began_s: f64, counts: &Counts) -> Result<()> {
-    let window = |(told, counts): (&crate::domain::level::Window, &WindowCounts)| {
-        let window = Window {
-            measured: told.measured,
+pub(super) fn write(path: &Path, plan: &GeneratorPlan, began_s: f64, counts: &Counts) -> Result<()> {
+    let window = |(plan, counts): (&crate::domain::level::Window, &WindowCounts)| {
+        let window = ProcessWindow {
+            measured: plan.measured,
             requests: counts.requests,
             failed: counts.failed,
             busy_us: counts.busy_us,
             answers: encode(&counts.answers)?,
             due: encode(&counts.due)?,
         };
-        Ok((told.name.clone(), window))
+        Ok((plan.name.clone(), window))
     };
     let windows = plan.windows.iter().zip(&counts.windows).map(window).collect::<Result<_>>()?;
-    let summary = Summary {
+    let summary = ProcessSummary {
         began_s,
         windows,
         accepted: counts.accepted,

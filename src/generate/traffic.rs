@@ -1,6 +1,6 @@
 //! The requests: the same mix over the same seeded table as the k6 script makes.
 
-use super::plan::Plan;
+use super::plan::GeneratorPlan;
 use crate::error::{Context, Result};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -17,7 +17,7 @@ const CHANNELS: [&str; 4] = ["EMAIL", "SMS", "PUSH", "IN_APP"];
 /// Makes the requests of one thread.
 #[derive(Debug)]
 pub(super) struct Traffic {
-    plan: Plan,
+    plan: GeneratorPlan,
     host: HeaderValue,
     bearer: HeaderValue,
     json: HeaderValue,
@@ -28,14 +28,14 @@ pub(super) struct Traffic {
 
 /// A request with its body, and the number of what it creates, if it does.
 #[derive(Debug)]
-pub(super) struct Made {
+pub(super) struct PreparedRequest {
     pub(super) request: Request<Full<Bytes>>,
     pub(super) creates: Option<u64>,
 }
 
 impl Traffic {
     /// The traffic of the thread `thread` of this process.
-    pub(super) fn new(plan: &Plan, thread: usize) -> Result<Self> {
+    pub(super) fn new(plan: &GeneratorPlan, thread: usize) -> Result<Self> {
         let value = |text: &str| HeaderValue::from_str(text).context("the token cannot be a header");
         Ok(Self {
             host: value(plan.authority()?)?,
@@ -48,7 +48,7 @@ impl Traffic {
     }
 
     /// The next request.
-    pub(super) fn next(&self) -> Result<Made> {
+    pub(super) fn next(&self) -> Result<PreparedRequest> {
         if let Some(path) = &self.plan.path {
             return self.get(path);
         }
@@ -72,8 +72,8 @@ impl Traffic {
         if rand::random::<f64>() < POPULAR_SHARE { below((all / 100).max(1)) } else { below(all) }
     }
 
-    fn get(&self, path: &str) -> Result<Made> {
-        Ok(Made { request: self.request(Method::GET, path, Bytes::new())?, creates: None })
+    fn get(&self, path: &str) -> Result<PreparedRequest> {
+        Ok(PreparedRequest { request: self.request(Method::GET, path, Bytes::new())?, creates: None })
     }
 
     /// The first part of the ids of what this thread creates, and how many it has created.
@@ -81,7 +81,7 @@ impl Traffic {
         (&self.prefix, self.made.get())
     }
 
-    fn create(&self) -> Result<Made> {
+    fn create(&self) -> Result<PreparedRequest> {
         let number = self.made.replace(self.made.get() + 1);
         let (user, channel) = (below(self.plan.seed_users), CHANNELS[below(4) as usize]);
         let prefix = &self.prefix;
@@ -89,7 +89,7 @@ impl Traffic {
             r#"{{"userId":"seed-user-{user}","channel":"{channel}","type":"TRANSACTIONAL","priority":"MEDIUM","payload":{{"to":"user@example.com","deviceToken":"device-1","subject":"Load test","body":"A message of a load test."}},"correlationId":"{prefix}-{number}"}}"#
         );
         let request = self.request(Method::POST, "/notifications", Bytes::from(body))?;
-        Ok(Made { request, creates: Some(number) })
+        Ok(PreparedRequest { request, creates: Some(number) })
     }
 
     fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>> {

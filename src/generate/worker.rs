@@ -4,7 +4,7 @@ use super::connection::Connection;
 use super::record::{Counts, Creations, Ending, SecondCounts};
 use super::schedule::Arrival;
 use super::traffic::Traffic;
-use super::{Shared, Told};
+use super::{Shared, ThreadReport};
 use crate::domain::level::Model;
 use crate::error::{Error, Result};
 use std::cell::{Cell, RefCell};
@@ -38,11 +38,11 @@ pub(super) fn run(
     index: usize,
     threads: usize,
     work: Receiver<Arrival>,
-    to: &std::sync::mpsc::Sender<Told>,
+    to: &std::sync::mpsc::Sender<ThreadReport>,
 ) {
     let counts = offer(shared, index, threads, work, to);
     // Nobody listens only when the collecting thread has failed.
-    let _ = to.send(Told::Ended(counts.map(Box::new)));
+    let _ = to.send(ThreadReport::Ended(counts.map(Box::new)));
 }
 
 fn offer(
@@ -50,7 +50,7 @@ fn offer(
     index: usize,
     threads: usize,
     work: Receiver<Arrival>,
-    to: &std::sync::mpsc::Sender<Told>,
+    to: &std::sync::mpsc::Sender<ThreadReport>,
 ) -> Result<Counts> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| Error::failed(format!("no runtime: {cause}")))?;
@@ -59,7 +59,7 @@ fn offer(
     let core = Rc::new(Core::new(shared, index, users)?);
     let local = LocalSet::new();
     let done: Result<()> = local.block_on(&runtime, async {
-        let clock = tokio::task::spawn_local(tell_seconds(Rc::clone(&core), shared.begin, to.clone()));
+        let clock = tokio::task::spawn_local(report_seconds(Rc::clone(&core), shared.begin, to.clone()));
         let authority = shared.plan.authority()?.to_owned();
         let (begin, closed) = (shared.begin, shared.plan.model == Model::Closed);
         let timeout = Duration::from_secs(shared.plan.timeout_s);
@@ -76,7 +76,7 @@ fn offer(
         core.wait_for_answers(shared).await;
         core.give_up(begin);
         clock.abort();
-        core.tell(to)
+        core.report(to)
     });
     done?;
     Ok(core.counted())
@@ -229,11 +229,11 @@ impl Core {
     }
 
     /// Tells the second so far and begins the next one.
-    fn tell(&self, to: &std::sync::mpsc::Sender<Told>) -> Result<()> {
+    fn report(&self, to: &std::sync::mpsc::Sender<ThreadReport>) -> Result<()> {
         let next = SecondCounts::new(self.second.borrow().second + 1)?;
-        let told = self.second.replace(next);
+        let counts = self.second.replace(next);
         // Nobody listens only when the collecting thread has failed.
-        let _ = to.send(Told::Second(Box::new(told)));
+        let _ = to.send(ThreadReport::Second(Box::new(counts)));
         Ok(())
     }
 }
@@ -310,10 +310,10 @@ fn closed_next(core: &Core, begin: Instant) -> Option<(Arrival, bool)> {
 }
 
 /// Tells each second when it is over.
-async fn tell_seconds(core: Rc<Core>, begin: Instant, to: std::sync::mpsc::Sender<Told>) {
+async fn report_seconds(core: Rc<Core>, begin: Instant, to: std::sync::mpsc::Sender<ThreadReport>) {
     for second in 1_u32.. {
         tokio::time::sleep_until((begin + Duration::from_secs(second.into())).into()).await;
-        if core.tell(&to).is_err() {
+        if core.report(&to).is_err() {
             return;
         }
     }

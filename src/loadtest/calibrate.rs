@@ -13,11 +13,11 @@ use super::interrupt::Interrupt;
 use crate::clients::{http, process};
 use crate::domain::calibration::{Client, Turn};
 use crate::domain::level::{GRACE_S, Level, Model, TIMEOUT_S, WARMUP};
-use crate::domain::scenario::{Engine, Place, Scenario};
+use crate::domain::scenario::{LoadEngine, Place, Scenario};
 use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
 use crate::render::format;
-use crate::render::progress::Progress;
+use crate::render::progress::ProgressView;
 use crate::stack::{Stack, account};
 use other::{CONNECTIONS, Other};
 use serde_json::json;
@@ -50,7 +50,7 @@ pub async fn turns(
     permit: &ChangePermit,
     stack: &Stack,
     ask: &Ask,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<Vec<Turn>> {
     let interrupt = Interrupt::listen();
     let _lock = engine::LoadLock::take(&stack.layout.run())?;
@@ -64,8 +64,10 @@ pub async fn turns(
             let line = progress.line(&format!("{} {round}/{}", client.as_str(), ask.rounds));
             line.update(&format!("{} on {}", ask.level.load(), ask.path));
             let turn = match client {
-                Client::K6 => turn((permit, stack), ask, Engine::K6, Model::Open, &interrupt).await?,
-                Client::Native => turn((permit, stack), ask, Engine::Native, Model::Open, &interrupt).await?,
+                Client::K6 => turn((permit, stack), ask, LoadEngine::K6, Model::Open, &interrupt).await?,
+                Client::Native => {
+                    turn((permit, stack), ask, LoadEngine::Native, Model::Open, &interrupt).await?
+                }
                 Client::Oha => other_turn(&url, &ask.level, &interrupt).await?,
             };
             line.finish(&format!(
@@ -115,7 +117,7 @@ async fn begin(stack: &Stack) -> Result<()> {
 async fn turn(
     (permit, stack): (&ChangePermit, &Stack),
     ask: &Ask,
-    engine: Engine,
+    engine: LoadEngine,
     model: Model,
     interrupt: &Interrupt,
 ) -> Result<Turn> {
@@ -137,7 +139,7 @@ async fn turn(
                 engine::release(&offer.work);
                 return Err(Error::interrupted("the calibration was interrupted"));
             }
-            _ = tick.tick() => meter.look(),
+            _ = tick.tick() => meter.sample(),
         }
     };
     engine::release(&offer.work);
@@ -149,8 +151,8 @@ async fn turn(
     let measured: u64 = offer.windows.iter().filter(|one| one.measured).map(|one| one.seconds).sum();
     Ok(Turn {
         client: match engine {
-            Engine::K6 => Client::K6,
-            Engine::Native => Client::Native,
+            LoadEngine::K6 => Client::K6,
+            LoadEngine::Native => Client::Native,
         },
         requests: summary.measured.requests,
         throughput_rps: summary.measured.requests as f64 / measured.max(1) as f64,
@@ -160,7 +162,7 @@ async fn turn(
     })
 }
 
-async fn offer(stack: &Stack, ask: &Ask, engine: Engine, model: Model) -> Result<Offer> {
+async fn offer(stack: &Stack, ask: &Ask, engine: LoadEngine, model: Model) -> Result<Offer> {
     let windows = ask.level.windows(stack.loaded.config.loadtest.warmup_share);
     let plan = json!({
         "base_url": stack.endpoints.api_url(), "token": account::loadtest_user(stack).await?, "model": model,
@@ -203,7 +205,7 @@ impl<'a> Meter<'a> {
         self.from.get_or_insert_with(|| Instant::now() + Duration::from_secs(warmup_s));
     }
 
-    fn look(&mut self) {
+    fn sample(&mut self) {
         if self.from.is_none_or(|from| Instant::now() < from) {
             return;
         }

@@ -3,7 +3,7 @@
 use super::runs::Runs;
 use crate::domain::run::Run;
 use crate::error::Result;
-use crate::journal::{Entry, Journal, Outcome};
+use crate::journal::{ChangeOutcome, Entry, Journal};
 use crate::stack::Stack;
 use jiff::Timestamp;
 
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 /// # Errors
 /// When the journal cannot be read.
 pub fn kept(stack: &Stack) -> Result<Vec<Entry>> {
-    let applied = |one: &Entry| one.outcome == Outcome::Applied && one.undoes.is_none();
+    let applied = |one: &Entry| one.outcome == ChangeOutcome::Applied && one.undoes.is_none();
     let entries = Journal::of(&stack.layout).entries()?;
     Ok(entries.into_iter().filter(applied).collect())
 }

@@ -17,7 +17,7 @@ const STATEMENTS: usize = 10;
 
 /// Counters of every part at one instant; what could not be had is absent.
 #[derive(Clone, Debug, Default)]
-pub struct Counted {
+pub struct PartCounters {
     at_s: f64,
     statements: Option<Vec<StatementCount>>,
     scans: Option<(i64, i64)>,
@@ -27,7 +27,7 @@ pub struct Counted {
 }
 
 /// Asks every part.
-pub async fn count(stack: &Stack) -> Counted {
+pub async fn count(stack: &Stack) -> PartCounters {
     let (database, cache, parts) = tokio::join!(
         async {
             let Ok(mut database) = sampler::connect(stack).await else { return (None, None, None) };
@@ -45,11 +45,11 @@ pub async fn count(stack: &Stack) -> Counted {
         },
         async {
             let parts = stack.records().await.unwrap_or_default();
-            let looks = stack.usage(&parts).await;
-            parts.into_iter().zip(looks).filter_map(|(part, look)| Some((part.name, look?))).collect()
+            let usages = stack.usage(&parts).await;
+            parts.into_iter().zip(usages).filter_map(|(part, usage)| Some((part.name, usage?))).collect()
         },
     );
-    Counted {
+    PartCounters {
         at_s: crate::clock::now_s(),
         statements: database.0,
         scans: database.1,
@@ -60,7 +60,7 @@ pub async fn count(stack: &Stack) -> Counted {
 }
 
 /// Fills in what was counted between two instants.
-pub fn fill(level: &mut LevelResult, before: &Counted, after: &Counted) {
+pub fn fill(level: &mut LevelResult, before: &PartCounters, after: &PartCounters) {
     let elapsed = (after.at_s - before.at_s).max(1e-3);
     if let Some((then, now)) = before.statements.as_ref().zip(after.statements.as_ref()) {
         level.db.top = database::top_between(then, now, STATEMENTS);
@@ -87,7 +87,7 @@ pub fn fill(level: &mut LevelResult, before: &Counted, after: &Counted) {
     fill_parts(level, before, after);
 }
 
-fn fill_parts(level: &mut LevelResult, before: &Counted, after: &Counted) {
+fn fill_parts(level: &mut LevelResult, before: &PartCounters, after: &PartCounters) {
     let window = steady(level);
     let mut names: Vec<String> = window.iter().flat_map(|one| one.rss_mb.keys().cloned()).collect();
     names.sort();
@@ -95,18 +95,18 @@ fn fill_parts(level: &mut LevelResult, before: &Counted, after: &Counted) {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let use_of = |name: String| {
         let cpu = |one: &sample::Sample| one.cpu_pct.get(&name).copied();
-        let looks = after.used.get(&name).zip(before.used.get(&name));
+        let usages = after.used.get(&name).zip(before.used.get(&name));
         // Less than before: it was restarted in between.
         let disk = |of: fn(&Usage) -> Option<u64>| {
-            let (now, then) = looks?;
+            let (now, then) = usages?;
             Some(mib(of(now)?.checked_sub(of(then)?)?))
         };
         PartUse {
             cpu_pct: sample::mean(window.iter().copied(), cpu),
             cpu_pct_max: sample::largest(window.iter().copied(), cpu),
             memory_mb: sample::largest(window.iter().copied(), |one| one.rss_mb.get(&name).copied()),
-            disk_read_mb: disk(|look| look.disk_read_bytes),
-            disk_written_mb: disk(|look| look.disk_write_bytes),
+            disk_read_mb: disk(|usage| usage.disk_read_bytes),
+            disk_written_mb: disk(|usage| usage.disk_write_bytes),
             name,
         }
     };
@@ -189,7 +189,7 @@ mod tests {
             one.rss_mb = [("app-1".to_owned(), 50.0), ("kafka".to_owned(), 400.0)].into();
             one.cpu_pct = [("app-1".to_owned(), 60.0), ("kafka".to_owned(), 20.0)].into();
         }
-        fill_parts(&mut level, &Counted::default(), &Counted::default());
+        fill_parts(&mut level, &PartCounters::default(), &PartCounters::default());
         let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
         assert_eq!(level.cpu_division["service"], 60.0 / cpus);
         assert_eq!(level.cpu_division["idle"], 10.0);

@@ -5,13 +5,13 @@ use super::stream::Stream;
 use crate::domain::run::Environment;
 use crate::domain::scenario::LoadPlan;
 use crate::permit::ChangePermit;
-use crate::render::progress::Progress;
+use crate::render::progress::ProgressView;
 use crate::stack::Stack;
 use std::path::{Path, PathBuf};
 
 /// What all levels of a run share.
 #[derive(Debug)]
-pub(super) struct Context<'a> {
+pub(super) struct RunContext<'a> {
     pub(super) permit: &'a ChangePermit,
     pub(super) interrupt: &'a Interrupt,
     pub(super) stack: &'a Stack,
@@ -26,10 +26,10 @@ pub(super) struct Context<'a> {
     /// How often the run was interrupted and went on.
     pub(super) attempt: usize,
     pub(super) stream: &'a Stream,
-    pub(super) progress: &'a Progress,
+    pub(super) progress: &'a ProgressView,
 }
 
-impl Context<'_> {
+impl RunContext<'_> {
     /// Correlation ids of a level begin with this. A level that is offered again after an interruption
     /// must not count what was stored before it.
     pub(super) fn prefix(&self, level: usize) -> String {

@@ -14,12 +14,12 @@ pub use claim::{LoadLock, claim, recover, release};
 pub use cluster::{Where, drive, plan_of};
 pub use k6::{script_digest, version};
 pub use seconds::Seconds;
-pub use ssh::{Far, Machine, look};
-pub use summary::{Histogram, Summary, WindowSummary};
+pub use ssh::{Far, RemoteHost, probe};
+pub use summary::{GeneratorSummary, Histogram, WindowSummary};
 
 use crate::clients::process::Identity;
 use crate::domain::level::Window;
-use crate::domain::scenario::{Engine, Place, Scenario};
+use crate::domain::scenario::{LoadEngine, Place, Scenario};
 use crate::domain::stream::Tick;
 use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
@@ -36,7 +36,7 @@ pub struct Offer {
     /// Which script.
     pub scenario: Scenario,
     /// Which generator.
-    pub engine: Engine,
+    pub engine: LoadEngine,
     /// The program: k6, or nsys itself.
     pub program: PathBuf,
     /// How many processes share the load.
@@ -57,7 +57,7 @@ pub struct Offer {
 
 /// Generator processes at work on one level.
 #[derive(Debug)]
-pub struct Generator {
+pub struct GeneratorProcesses {
     children: Vec<Child>,
     pids: Vec<i32>,
     /// What holds generators on other machines: when it is let go, they end.
@@ -75,7 +75,7 @@ pub enum News {
 ///
 /// # Errors
 /// As [`start`].
-pub(super) fn begin(_permit: &ChangePermit, offer: &Offer) -> Result<(Generator, Receiver<News>)> {
+pub(super) fn begin(_permit: &ChangePermit, offer: &Offer) -> Result<(GeneratorProcesses, Receiver<News>)> {
     start(offer)
 }
 
@@ -83,13 +83,13 @@ pub(super) fn begin(_permit: &ChangePermit, offer: &Offer) -> Result<(Generator,
 ///
 /// # Errors
 /// When a file cannot be written or a program cannot be started.
-pub fn start(offer: &Offer) -> Result<(Generator, Receiver<News>)> {
+pub fn start(offer: &Offer) -> Result<(GeneratorProcesses, Receiver<News>)> {
     match (offer.engine, &offer.place) {
-        (Engine::K6, Place::Here) => k6::start(offer),
-        (Engine::K6, Place::Hosts(hosts)) => ssh::start(offer, hosts),
-        (Engine::Native, Place::Here) => native::start(offer),
-        (Engine::K6, Place::Cluster) => cluster::start(offer),
-        (Engine::Native, _) => Err(Error::usage(format!("{} does not run there", offer.engine.as_str()))),
+        (LoadEngine::K6, Place::Here) => k6::start(offer),
+        (LoadEngine::K6, Place::Hosts(hosts)) => ssh::start(offer, hosts),
+        (LoadEngine::Native, Place::Here) => native::start(offer),
+        (LoadEngine::K6, Place::Cluster) => cluster::start(offer),
+        (LoadEngine::Native, _) => Err(Error::usage(format!("{} does not run there", offer.engine.as_str()))),
     }
 }
 
@@ -97,14 +97,14 @@ pub fn start(offer: &Offer) -> Result<(Generator, Receiver<News>)> {
 ///
 /// # Errors
 /// When there is no summary: a generator ended before its end.
-pub fn read_summary(offer: &Offer) -> Result<Summary> {
+pub fn read_summary(offer: &Offer) -> Result<GeneratorSummary> {
     let read = |index| match offer.engine {
-        Engine::K6 => k6::read_summary(offer, index),
-        Engine::Native => native::read_summary(offer, index),
+        LoadEngine::K6 => k6::read_summary(offer, index),
+        LoadEngine::Native => native::read_summary(offer, index),
     };
     let parts = (0..offer.generators).map(read).collect::<Result<Vec<_>>>()?;
-    let mut summary = Summary::merge(parts).ok_or_else(|| Error::failed("no generator ran"))?;
-    if offer.engine == Engine::K6 {
+    let mut summary = GeneratorSummary::merge(parts).ok_or_else(|| Error::failed("no generator ran"))?;
+    if offer.engine == LoadEngine::K6 {
         let log = std::fs::read_to_string(&offer.log).unwrap_or_default();
         summary.unacknowledged = k6::unacknowledged(&log, summary.created, summary.accepted);
     }
@@ -137,7 +137,7 @@ fn summary_file(work: &Path, index: u32) -> PathBuf {
     work.join(format!("level-summary-{index}.json"))
 }
 
-impl Generator {
+impl GeneratorProcesses {
     fn new(children: Vec<Child>) -> Result<Self> {
         let pid = |child: &Child| child.id().and_then(|pid| i32::try_from(pid).ok());
         let pids: Option<Vec<_>> = children.iter().map(pid).collect();

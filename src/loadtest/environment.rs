@@ -4,7 +4,7 @@ use super::{engine, sampler};
 use crate::config::Loaded;
 use crate::diagnose;
 use crate::domain::run::Environment;
-use crate::domain::scenario::{Engine, LoadPlan, Place};
+use crate::domain::scenario::{LoadEngine, LoadPlan, Place};
 use crate::domain::verdict::Objectives;
 use crate::error::{Context, Result};
 use crate::secret::is_secret;
@@ -40,11 +40,11 @@ fn of_measurement(loaded: &Loaded) -> BTreeMap<String, String> {
 ///
 /// # Errors
 /// When it is missing.
-pub(super) fn program(stack: &Stack, engine: Engine) -> Result<PathBuf> {
+pub(super) fn program(stack: &Stack, engine: LoadEngine) -> Result<PathBuf> {
     match (engine, stack.loaded.config.loadtest.k6.as_str()) {
-        (Engine::Native, _) => std::env::current_exe().context("cannot find nsys itself"),
-        (Engine::K6, "") => setup::need(setup::k6(), "k6"),
-        (Engine::K6, path) => Ok(PathBuf::from(path)),
+        (LoadEngine::Native, _) => std::env::current_exe().context("cannot find nsys itself"),
+        (LoadEngine::K6, "") => setup::need(setup::k6(), "k6"),
+        (LoadEngine::K6, path) => Ok(PathBuf::from(path)),
     }
 }
 
@@ -62,10 +62,10 @@ pub(super) fn program_of(stack: &Stack, plan: &LoadPlan) -> Result<PathBuf> {
 /// What the generator says of itself; on several hosts, what each says when they differ.
 async fn version(stack: &Stack, plan: &LoadPlan) -> Result<String> {
     match (&plan.place, plan.engine) {
-        (_, Engine::Native) => Ok(format!("nsys {} (native engine)", env!("CARGO_PKG_VERSION"))),
-        (Place::Hosts(hosts), Engine::K6) => {
+        (_, LoadEngine::Native) => Ok(format!("nsys {} (native engine)", env!("CARGO_PKG_VERSION"))),
+        (Place::Hosts(hosts), LoadEngine::K6) => {
             let far = engine::Far::of(&stack.loaded.config);
-            let asked = hosts.iter().map(|host| engine::look(&far, host));
+            let asked = hosts.iter().map(|host| engine::probe(&far, host));
             let mut said = Vec::new();
             for machine in futures::future::join_all(asked).await {
                 said.push(machine?.k6);
@@ -74,8 +74,8 @@ async fn version(stack: &Stack, plan: &LoadPlan) -> Result<String> {
             said.dedup();
             Ok(said.join(", "))
         }
-        (Place::Cluster, Engine::K6) => Ok(stack.loaded.config.loadtest.k6_image.clone()),
-        (Place::Here, Engine::K6) => engine::version(&program(stack, plan.engine)?).await,
+        (Place::Cluster, LoadEngine::K6) => Ok(stack.loaded.config.loadtest.k6_image.clone()),
+        (Place::Here, LoadEngine::K6) => engine::version(&program(stack, plan.engine)?).await,
     }
 }
 
@@ -86,10 +86,10 @@ async fn version(stack: &Stack, plan: &LoadPlan) -> Result<String> {
 pub(super) async fn describe(stack: &Stack, plan: &LoadPlan) -> Result<Environment> {
     let (app, worker) = replicas(&stack.records().await?);
     let settings = &stack.loaded.settings;
-    let told = settings.iter().filter(|(key, _)| {
+    let relevant = settings.iter().filter(|(key, _)| {
         ["loadtest.mix_", "loadtest.seed_", "loadtest.warmup_share"].iter().any(|own| key.starts_with(own))
     });
-    let told: String = told.map(|(key, setting)| format!("{key}={}\n", setting.value)).collect();
+    let relevant: String = relevant.map(|(key, setting)| format!("{key}={}\n", setting.value)).collect();
     let tables = sampler::connect(stack).await?.table_sizes().await?;
     let rows = tables.iter().find(|one| one.table == schema::NOTIFICATIONS).map(|one| one.live_rows);
     let around = Box::pin(diagnose::surroundings(stack)).await;
@@ -110,7 +110,7 @@ pub(super) async fn describe(stack: &Stack, plan: &LoadPlan) -> Result<Environme
         runtime: Some(stack.runtime.as_str().to_owned()),
         disk: around.disk,
         versions: around.versions,
-        script: engine::script_digest(&told),
+        script: engine::script_digest(&relevant),
         rows,
         settings: of_measurement(&stack.loaded),
     })
@@ -146,24 +146,24 @@ pub(super) fn differences(before: &Environment, now: &Environment) -> Vec<String
 
 /// What a run is judged by.
 pub(super) fn objectives(stack: &Stack, plan: &LoadPlan) -> Objectives {
-    let (goals, load) = (&stack.loaded.config.targets, &stack.loaded.config.loadtest);
+    let (objectives, load) = (&stack.loaded.config.targets, &stack.loaded.config.loadtest);
     Objectives {
-        p95_ms: goals.p95_ms,
-        p99_ms: goals.p99_ms,
-        error_rate: goals.error_rate,
-        cpu_pct: goals.cpu_pct,
-        memory_mb: goals.memory_mb,
-        db_connections: goals.db_connections,
-        lag: goals.lag,
-        cache_hit_rate: plan.scenario.warms_caches().then_some(goals.cache_hit_rate),
+        p95_ms: objectives.p95_ms,
+        p99_ms: objectives.p99_ms,
+        error_rate: objectives.error_rate,
+        cpu_pct: objectives.cpu_pct,
+        memory_mb: objectives.memory_mb,
+        db_connections: objectives.db_connections,
+        lag: objectives.lag,
+        cache_hit_rate: plan.scenario.warms_caches().then_some(objectives.cache_hit_rate),
         generator_cpu_pct: load.generator_cpu_pct,
         min_offered_share: load.min_offered_share,
         exact_per_cpu: match plan.engine {
-            Engine::K6 => load.k6_exact_per_cpu,
-            Engine::Native => load.native_exact_per_cpu,
+            LoadEngine::K6 => load.k6_exact_per_cpu,
+            LoadEngine::Native => load.native_exact_per_cpu,
         },
         reconcile: plan.reconcile,
-        seconds_told: plan.place != Place::Cluster,
+        reports_seconds: plan.place != Place::Cluster,
     }
 }
 

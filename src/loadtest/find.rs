@@ -1,13 +1,13 @@
 //! Searches the highest rate that keeps the objectives: each probe is a level of the run.
 
-use super::context::Context;
+use super::context::RunContext;
 use super::level;
 use super::store;
 use crate::domain::level::Level;
 use crate::domain::run::{LevelResult, Run};
-use crate::domain::search::{Next, Outcome, Searcher};
+use crate::domain::search::{Next, ProbeOutcome, Searcher};
 use crate::domain::verdict::{CheckStatus, Verdict};
-use crate::error::{Kind, Result};
+use crate::error::{ErrorKind, Result};
 
 /// A lag that grows by more than this share of the rate is a backlog without end.
 const LAG_GROWTH: f64 = 0.02;
@@ -16,7 +16,7 @@ const LAG_GROWTH: f64 = 0.02;
 ///
 /// # Errors
 /// As a level.
-pub(super) async fn search(context: &Context<'_>, run: &mut Run) -> Result<bool> {
+pub(super) async fn search(context: &RunContext<'_>, run: &mut Run) -> Result<bool> {
     let first = context.plan.levels.first();
     let (rate, probe_s) = first.map_or((1, 20), |level| (level.rate.unwrap_or(1), level.seconds));
     let confirm_s = context.stack.loaded.config.loadtest.find_confirm.as_secs().max(probe_s);
@@ -32,7 +32,7 @@ pub(super) async fn search(context: &Context<'_>, run: &mut Run) -> Result<bool>
         let probe = Level::open(rate, seconds);
         let result = match Box::pin(level::run(context, run, &probe, &name)).await {
             Ok(result) => result,
-            Err(error) if error.kind == Kind::Interrupted => return Ok(false),
+            Err(error) if error.kind == ErrorKind::Interrupted => return Ok(false),
             Err(error) if run.levels.is_empty() => return Err(error),
             Err(error) => {
                 run.broken_off = Some(format!("{rate}/s could not be tried: {}", error.message));
@@ -70,15 +70,15 @@ fn broken(result: &LevelResult) -> Vec<String> {
     broken
 }
 
-fn outcome(result: &LevelResult, broken: &[String]) -> Outcome {
+fn outcome(result: &LevelResult, broken: &[String]) -> ProbeOutcome {
     match result.verdict {
-        Verdict::GeneratorLimited => Outcome::NotOffered,
+        Verdict::GeneratorLimited => ProbeOutcome::NotOffered,
         // It was not judged: nothing that it showed so far says what the rest would have shown.
-        Verdict::Interrupted => Outcome::Undecided,
-        _ if !broken.is_empty() || result.stopped_by.is_some() => Outcome::Broke,
-        Verdict::Failed => Outcome::Broke,
-        Verdict::Unknown => Outcome::Undecided,
-        Verdict::Passed => Outcome::Kept,
+        Verdict::Interrupted => ProbeOutcome::Undecided,
+        _ if !broken.is_empty() || result.stopped_by.is_some() => ProbeOutcome::Broke,
+        Verdict::Failed => ProbeOutcome::Broke,
+        Verdict::Unknown => ProbeOutcome::Undecided,
+        Verdict::Passed => ProbeOutcome::Kept,
     }
 }
 
@@ -89,10 +89,10 @@ mod tests {
     #[test]
     fn a_growing_backlog_breaks_a_probe_whose_answers_are_quick() {
         let mut result = crate::domain::run::test_run(&[10.0]).levels.remove(0);
-        assert_eq!(outcome(&result, &broken(&result)), Outcome::Kept);
+        assert_eq!(outcome(&result, &broken(&result)), ProbeOutcome::Kept);
         result.kafka.lag_slope_per_s = Some(100.0);
         let found = broken(&result);
-        assert_eq!(outcome(&result, &found), Outcome::Broke);
+        assert_eq!(outcome(&result, &found), ProbeOutcome::Broke);
         assert!(found[0].contains("100 messages a second"));
     }
 
@@ -101,16 +101,16 @@ mod tests {
         let mut result = crate::domain::run::test_run(&[10.0]).levels.remove(0);
         for verdict in [Verdict::Unknown, Verdict::Interrupted] {
             result.verdict = verdict;
-            assert_eq!(outcome(&result, &[]), Outcome::Undecided);
+            assert_eq!(outcome(&result, &[]), ProbeOutcome::Undecided);
         }
         result.verdict = Verdict::Unknown;
-        assert_eq!(outcome(&result, &["p95_ms".into()]), Outcome::Broke, "what was measured broke");
+        assert_eq!(outcome(&result, &["p95_ms".into()]), ProbeOutcome::Broke, "what was measured broke");
     }
 
     #[test]
     fn a_rate_that_was_not_offered_says_nothing_about_the_service() {
         let mut result = crate::domain::run::test_run(&[10.0]).levels.remove(0);
         result.verdict = Verdict::GeneratorLimited;
-        assert_eq!(outcome(&result, &[]), Outcome::NotOffered);
+        assert_eq!(outcome(&result, &[]), ProbeOutcome::NotOffered);
     }
 }

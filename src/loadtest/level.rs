@@ -3,17 +3,17 @@
 mod offer;
 mod result;
 
-use super::context::Context;
+use super::context::RunContext;
 use super::engine::{self, Far, Offer};
-use super::logs::{self, Logs};
+use super::logs::{self, LogPositions};
 use super::{collect, environment, prometheus, provenance, sampler, stabilise, store};
 use crate::clients::program;
 use crate::domain::level::{GRACE_S, Level, TIMEOUT_S};
 use crate::domain::run::{LevelResult, Run};
-use crate::domain::stream::Phase;
+use crate::domain::stream::RunPhase;
 use crate::domain::verdict::{Verdict, judge};
 use crate::error::{Context as _, Error, Result};
-use crate::render::progress::Line;
+use crate::render::progress::ProgressLine;
 use crate::stack::{Stack, account};
 use offer::Offered;
 use serde_json::json;
@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The service's own count is complete when the last scrape is: so long is waited for it.
-const SCRAPE_PATIENCE: Duration = Duration::from_secs(5);
+const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A token is asked for so often …
 const SIGN_IN_INTERVAL: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ const LONGEST_SIGN_IN: Duration = Duration::from_secs(60);
 /// When the command before it fails, the generator cannot be started or leaves no summary, or a part that
 /// is needed to begin does not answer; then nothing is added.
 pub(super) async fn run(
-    context: &Context<'_>,
+    context: &RunContext<'_>,
     run: &mut Run,
     level: &Level,
     name: &str,
@@ -48,12 +48,12 @@ pub(super) async fn run(
     // Before the first request there is no series of them.
     let served_before = prometheus::served(stack).await.ok().map(Option::unwrap_or_default);
     let parts = stack.records().await?;
-    let mut logs = Logs::from_now(stack, parts.iter().map(|part| part.name.as_str()));
+    let mut logs = LogPositions::from_now(stack, parts.iter().map(|part| part.name.as_str()));
     let offered = Box::pin(offer::offer(context, number, level, &offer, &line)).await?;
     let summary = match engine::read_summary(&offer) {
         Ok(summary) => summary,
         // Stopped before it could write: what was sampled is kept.
-        Err(_) if offered.cut_short() => engine::Summary::default(),
+        Err(_) if offered.cut_short() => engine::GeneratorSummary::default(),
         Err(error) => return Err(explain(error, &offered, &offer)),
     };
     engine::keep_summary(&offer, context.dir, number);
@@ -70,11 +70,11 @@ pub(super) async fn run(
     result.verdict = Verdict::Interrupted;
     run.levels.push(result.clone());
     store::save(context.dir, run)?;
-    context.stream.phase(number, Phase::Stabilise, None);
+    context.stream.phase(number, RunPhase::Stabilise, None);
     let whole = !offered.interrupted
         && Box::pin(stabilise::stabilise(context, &mut result, &summary, &mut logs, &line)).await;
     if whole {
-        context.stream.phase(number, Phase::Collect, None);
+        context.stream.phase(number, RunPhase::Collect, None);
         line.update("collecting");
         collect(context, level, &offered, served_before, &mut result).await;
         judge(&mut result, environment::objectives(stack, context.plan));
@@ -95,7 +95,7 @@ pub(super) async fn run(
 
 /// What the parts have counted of the level.
 async fn collect(
-    context: &Context<'_>,
+    context: &RunContext<'_>,
     level: &Level,
     offered: &Offered,
     served_before: Option<f64>,
@@ -115,9 +115,9 @@ async fn collect(
 }
 
 /// Runs the command before the level.
-async fn prepare(context: &Context<'_>, number: usize, line: &Line) -> Result<()> {
+async fn prepare(context: &RunContext<'_>, number: usize, line: &ProgressLine) -> Result<()> {
     let Some(command) = &context.plan.before_level else { return Ok(()) };
-    context.stream.phase(number, Phase::Before, None);
+    context.stream.phase(number, RunPhase::Before, None);
     line.update(&format!("runs: {command}"));
     let mut shell = program::command(program::Purpose::User, "sh");
     shell.args(["-c", command]).env("NSYS_LEVEL", number.to_string()).stdin(std::process::Stdio::null());
@@ -134,9 +134,9 @@ async fn prepare(context: &Context<'_>, number: usize, line: &Line) -> Result<()
 
 /// A new token for each level: a long run outlives one. The level before may have left a service that
 /// still refuses; so long is waited for it as for the stack to calm down.
-async fn token(context: &Context<'_>, number: usize, line: &Line) -> Result<String> {
-    let patience = if number > 1 { Duration::from_secs(context.plan.stabilise_s) } else { Duration::ZERO };
-    let deadline = Instant::now() + patience.min(LONGEST_SIGN_IN);
+async fn token(context: &RunContext<'_>, number: usize, line: &ProgressLine) -> Result<String> {
+    let timeout = if number > 1 { Duration::from_secs(context.plan.stabilise_s) } else { Duration::ZERO };
+    let deadline = Instant::now() + timeout.min(LONGEST_SIGN_IN);
     loop {
         match account::loadtest_user(context.stack).await {
             Err(error) if Instant::now() < deadline && !context.interrupt.is_set() => {
@@ -148,7 +148,12 @@ async fn token(context: &Context<'_>, number: usize, line: &Line) -> Result<Stri
     }
 }
 
-async fn make_offer(context: &Context<'_>, number: usize, level: &Level, line: &Line) -> Result<Offer> {
+async fn make_offer(
+    context: &RunContext<'_>,
+    number: usize,
+    level: &Level,
+    line: &ProgressLine,
+) -> Result<Offer> {
     let (stack, settings) = (context.stack, &context.stack.loaded.config.loadtest);
     let token = token(context, number, line).await?;
     let windows = level.windows(settings.warmup_share);
@@ -175,7 +180,7 @@ async fn make_offer(context: &Context<'_>, number: usize, level: &Level, line: &
 }
 
 /// The service as the generators reach it.
-fn target(context: &Context<'_>) -> String {
+fn target(context: &RunContext<'_>) -> String {
     let given = &context.stack.loaded.config.loadtest.target_url;
     if context.plan.place.is_here() || given.is_empty() {
         return context.stack.endpoints.api_url();
@@ -195,7 +200,7 @@ fn explain(error: Error, offered: &Offered, offer: &Offer) -> Error {
 /// What the service served since `before`; waits until its count has reached what was seen, as far as
 /// the scrapes let it. Absent when the service was restarted, or does not tell.
 async fn served_since(stack: &Stack, before: Option<f64>, succeeded: u64) -> Option<u64> {
-    let (before, deadline) = (before?, Instant::now() + SCRAPE_PATIENCE);
+    let (before, deadline) = (before?, Instant::now() + SCRAPE_TIMEOUT);
     let mut last = None;
     loop {
         let now = prometheus::served(stack).await.ok()?;

@@ -16,12 +16,12 @@ pub(super) const UNKNOWN: &str = "errors in logs are not known: the logs are not
 
 /// Remembers how far each log was read.
 #[derive(Clone, Debug, Default)]
-pub struct Logs {
+pub struct LogPositions {
     /// None where the logs are no files of this machine: what stands in them is not known then.
     files: Option<BTreeMap<String, (PathBuf, u64)>>,
 }
 
-impl Logs {
+impl LogPositions {
     /// Begins at the present ends of the logs of these parts.
     #[must_use]
     pub fn from_now<'a>(stack: &Stack, parts: impl IntoIterator<Item = &'a str>) -> Self {
@@ -95,7 +95,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("part.log");
         std::fs::write(&path, "ERROR before\n").unwrap();
-        let mut logs = Logs { files: Some([("part".to_owned(), (path.clone(), 13))].into()) };
+        let mut logs = LogPositions { files: Some([("part".to_owned(), (path.clone(), 13))].into()) };
         assert_eq!(logs.errors(), Some(BTreeMap::new()));
         std::fs::write(&path, "ERROR before\nERROR now\n").unwrap();
         assert_eq!(logs.errors().unwrap().get("part"), Some(&1));
@@ -105,6 +105,6 @@ mod tests {
 
     #[test]
     fn logs_that_are_no_files_are_unknown_and_not_quiet() {
-        assert_eq!(Logs::default().errors(), None);
+        assert_eq!(LogPositions::default().errors(), None);
     }
 }

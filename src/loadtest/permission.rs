@@ -1,7 +1,7 @@
 //! The permit to offer load.
 
 use crate::error::Result;
-use crate::permit::{Agreement, ChangePermit, Consent, PermitRequest, Reach};
+use crate::permit::{ChangePermit, Consent, PermitRequest, Reach, RequiredConsent};
 use crate::render::Out;
 use crate::stack::{Stack, safety};
 
@@ -11,7 +11,8 @@ use crate::stack::{Stack, safety};
 /// # Errors
 /// As [`safety::permit`].
 pub async fn permit(stack: &Stack, consent: Consent<'_>, out: Out) -> Result<ChangePermit> {
-    let agreement = if stack.runtime.is_elsewhere() { Agreement::Confirmed } else { Agreement::Command };
+    let agreement =
+        if stack.runtime.is_elsewhere() { RequiredConsent::Confirmed } else { RequiredConsent::Command };
     let change = PermitRequest { what: "a load test", reach: Reach::Data, agreement };
     safety::permit(stack, change, consent, out).await
 }

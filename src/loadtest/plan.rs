@@ -1,9 +1,9 @@
 //! From a request and the configuration to the plan of a run.
 
-use crate::config::Loadtest;
+use crate::config::LoadtestSection;
 use crate::domain::level::{Level, Model};
 use crate::domain::request::LoadRequest;
-use crate::domain::scenario::{Engine, LoadPlan, Place, Scenario};
+use crate::domain::scenario::{LoadEngine, LoadPlan, Place, Scenario};
 use crate::domain::stop::StopRule;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 ///
 /// # Errors
 /// When a level, a rule or a tag cannot be read, or parts of the request contradict each other.
-pub fn plan(scenario: Scenario, request: &LoadRequest, settings: &Loadtest) -> Result<LoadPlan> {
+pub fn plan(scenario: Scenario, request: &LoadRequest, settings: &LoadtestSection) -> Result<LoadPlan> {
     let (model, levels) = levels(scenario, request, settings)?;
     let engine = request.engine.unwrap_or(settings.engine);
     let stop = if request.stop.is_empty() { settings.stop.clone() } else { request.stop.clone() };
@@ -46,12 +46,12 @@ pub fn plan(scenario: Scenario, request: &LoadRequest, settings: &Loadtest) -> R
 
 /// Where generators run, and how many: on this machine as many as are asked for, on other hosts one on
 /// each; without hosts the stack must be in a cluster, which the preflight knows.
-fn place(engine: Engine, request: &LoadRequest, settings: &Loadtest) -> Result<(Place, u32)> {
+fn place(engine: LoadEngine, request: &LoadRequest, settings: &LoadtestSection) -> Result<(Place, u32)> {
     if !request.distributed {
         // A request that came from no flags, as that of a verification, names none.
         return Ok((Place::Here, request.generators.max(1)));
     }
-    if engine == Engine::Native {
+    if engine == LoadEngine::Native {
         return Err(Error::usage("--distributed starts k6 on the hosts, not the native engine")
             .hint("--engine k6, or --generators N for several native ones on this machine"));
     }
@@ -62,7 +62,11 @@ fn place(engine: Engine, request: &LoadRequest, settings: &Loadtest) -> Result<(
     Ok((Place::Hosts(settings.hosts.clone()), count))
 }
 
-fn levels(scenario: Scenario, request: &LoadRequest, settings: &Loadtest) -> Result<(Model, Vec<Level>)> {
+fn levels(
+    scenario: Scenario,
+    request: &LoadRequest,
+    settings: &LoadtestSection,
+) -> Result<(Model, Vec<Level>)> {
     let (model, levels) = if request.levels.is_empty() {
         let configured = settings.levels(scenario, request.quick);
         let texts = match (request.rates.as_slice(), configured) {
@@ -121,7 +125,7 @@ fn tags(texts: &[String]) -> Result<BTreeMap<String, String>> {
 mod tests {
     use super::*;
 
-    fn settings() -> Loadtest {
+    fn settings() -> LoadtestSection {
         let config: crate::config::Config = toml::from_str(crate::config::DEFAULTS).unwrap();
         config.loadtest
     }
@@ -175,7 +179,7 @@ mod tests {
             |request| request.stop = vec!["p99 > 3".into()],
         ];
         for change in wrong {
-            assert_eq!(plan_of(Scenario::Baseline, change).unwrap_err().kind, crate::error::Kind::Usage);
+            assert_eq!(plan_of(Scenario::Baseline, change).unwrap_err().kind, crate::error::ErrorKind::Usage);
         }
         let closed = plan_of(Scenario::FindMax, |request| request.levels = vec!["10:5s".into()]);
         assert!(closed.unwrap_err().message.contains("searches a rate"));

@@ -4,9 +4,9 @@ mod hosts;
 
 use super::{engine, environment, sampler};
 use crate::clients::{process, prometheus};
-use crate::domain::health::Status as Health;
-use crate::domain::preflight::{Facts, Finding, Status, arithmetic};
-use crate::domain::scenario::{Engine, LoadPlan, Place};
+use crate::domain::health::HealthStatus as Health;
+use crate::domain::preflight::{PreflightFacts, PreflightFinding, PreflightStatus, arithmetic};
+use crate::domain::scenario::{LoadEngine, LoadPlan, Place};
 use crate::error::{Error, Result};
 use crate::stack::{Runtime, Stack, health};
 use nsys_contract::{metrics, schema};
@@ -28,7 +28,7 @@ const OLDEST_K6: (u32, u32) = (0, 49);
 ///
 /// # Errors
 /// When the supervisor answers nonsense.
-pub async fn check(stack: &Stack, plan: &LoadPlan) -> Result<Vec<Finding>> {
+pub async fn check(stack: &Stack, plan: &LoadPlan) -> Result<Vec<PreflightFinding>> {
     let mut findings = Vec::new();
     match &plan.place {
         Place::Here => {
@@ -43,24 +43,25 @@ pub async fn check(stack: &Stack, plan: &LoadPlan) -> Result<Vec<Finding>> {
         Place::Cluster if stack.runtime != Runtime::Kubernetes => {
             let detail = "--distributed needs other machines: loadtest.hosts names none, and the stack is in no cluster";
             findings.push(
-                Finding::new("generator", Status::Refuse, detail)
-                    .mend("NSYS_LOADTEST__HOSTS='[\"user@first\", \"user@second\"]'"),
+                PreflightFinding::new("generator", PreflightStatus::Refuse, detail)
+                    .remedy("NSYS_LOADTEST__HOSTS='[\"user@first\", \"user@second\"]'"),
             );
         }
         Place::Cluster => {
             findings.extend(arithmetic(
                 plan,
-                &Facts { memory_mb: None, files: None, ports: None, ..facts(stack) },
+                &PreflightFacts { memory_mb: None, files: None, ports: None, ..facts(stack) },
             ));
-            findings.push(Finding::new(
+            findings.push(PreflightFinding::new(
                 "generator",
-                Status::Unknown,
+                PreflightStatus::Unknown,
                 "what the cluster's nodes have is not known",
             ));
         }
     }
     if stack.records().await?.is_empty() {
-        findings.push(Finding::new("stack", Status::Unknown, "does not run").mend("nsys up"));
+        findings
+            .push(PreflightFinding::new("stack", PreflightStatus::Unknown, "does not run").remedy("nsys up"));
         return Ok(findings);
     }
     findings.push(healthy(stack).await?);
@@ -73,28 +74,30 @@ pub async fn check(stack: &Stack, plan: &LoadPlan) -> Result<Vec<Finding>> {
 ///
 /// # Errors
 /// Refused, with every reason and its arithmetic.
-pub fn gate(findings: &[Finding], mut say: impl FnMut(&Finding)) -> Result<()> {
-    let refused: Vec<_> = findings.iter().filter(|one| one.status == Status::Refuse).collect();
-    for finding in findings.iter().filter(|one| matches!(one.status, Status::Warn | Status::Unknown)) {
+pub fn gate(findings: &[PreflightFinding], mut say: impl FnMut(&PreflightFinding)) -> Result<()> {
+    let refused: Vec<_> = findings.iter().filter(|one| one.status == PreflightStatus::Refuse).collect();
+    for finding in
+        findings.iter().filter(|one| matches!(one.status, PreflightStatus::Warn | PreflightStatus::Unknown))
+    {
         say(finding);
     }
     if refused.is_empty() {
         return Ok(());
     }
     let reasons: Vec<_> = refused.iter().map(|one| format!("{}: {}", one.name, one.detail)).collect();
-    let hints: Vec<_> = refused.iter().filter_map(|one| one.mend.clone()).collect();
+    let hints: Vec<_> = refused.iter().filter_map(|one| one.remedy.clone()).collect();
     let error = Error::refused(format!("this load is not offered: {}", reasons.join("; ")));
     Err(if hints.is_empty() { error } else { error.hint(hints.join("; or ")) })
 }
 
-fn facts(stack: &Stack) -> Facts {
+fn facts(stack: &Stack) -> PreflightFacts {
     let (load, config) = (&stack.loaded.config.loadtest, &stack.loaded.config);
     // Elsewhere the data is on another disk.
     let place = stack.loaded.state_dir.ancestors().find(|dir| dir.exists() && stack.runtime.is_here());
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let cpus = process::allowed_cpus(own)
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    Facts {
+    PreflightFacts {
         cpus,
         memory_mb: process::available_memory_mb(),
         // Generators raise their own limit up to the hard one.
@@ -111,79 +114,94 @@ fn facts(stack: &Stack) -> Facts {
     }
 }
 
-async fn generator(stack: &Stack, plan: &LoadPlan) -> Finding {
+async fn generator(stack: &Stack, plan: &LoadPlan) -> PreflightFinding {
     let name = "generator";
     let program = match environment::program(stack, plan.engine) {
         Ok(program) => program,
         Err(error) => {
-            let finding = Finding::new(name, Status::Refuse, error.message);
-            return finding.mend("nsys setup");
+            let finding = PreflightFinding::new(name, PreflightStatus::Refuse, error.message);
+            return finding.remedy("nsys setup");
         }
     };
-    if plan.engine == Engine::Native {
-        return Finding::new(name, Status::Ok, "nsys itself");
+    if plan.engine == LoadEngine::Native {
+        return PreflightFinding::new(name, PreflightStatus::Ok, "nsys itself");
     }
     match engine::version(&program).await {
         Ok(said) => version(&said),
-        Err(error) => Finding::new(name, Status::Refuse, error.message).mend("nsys setup"),
+        Err(error) => {
+            PreflightFinding::new(name, PreflightStatus::Refuse, error.message).remedy("nsys setup")
+        }
     }
 }
 
 /// `k6 v1.1.0 (go…)`, `k6 v2.2.0`.
-pub(super) fn version(said: &str) -> Finding {
+pub(super) fn version(said: &str) -> PreflightFinding {
     let numbers = said.split(['v', ' ']).find_map(|word| {
         let mut parts = word.split('.');
         Some((parts.next()?.parse::<u32>().ok()?, parts.next()?.parse::<u32>().ok()?))
     });
     match numbers {
-        None => Finding::new("generator", Status::Warn, format!("{said}: its version is not known")),
-        Some(version) if version < OLDEST_K6 => Finding::new(
+        None => PreflightFinding::new(
             "generator",
-            Status::Refuse,
+            PreflightStatus::Warn,
+            format!("{said}: its version is not known"),
+        ),
+        Some(version) if version < OLDEST_K6 => PreflightFinding::new(
+            "generator",
+            PreflightStatus::Refuse,
             format!("{said}: {}.{} or newer is needed for its live events", OLDEST_K6.0, OLDEST_K6.1),
         )
-        .mend("nsys setup, or loadtest.k6"),
-        Some(_) => Finding::new("generator", Status::Ok, said),
+        .remedy("nsys setup, or loadtest.k6"),
+        Some(_) => PreflightFinding::new("generator", PreflightStatus::Ok, said),
     }
 }
 
-async fn healthy(stack: &Stack) -> Result<Finding> {
-    let components = health::components(stack).await?;
-    let down: Vec<_> = components
+async fn healthy(stack: &Stack) -> Result<PreflightFinding> {
+    let parts = health::probe_parts(stack).await?;
+    let down: Vec<_> = parts
         .iter()
         .filter(|one| one.status == Health::Down)
         .map(|one| format!("{} ({})", one.name, one.detail))
         .collect();
     if down.is_empty() {
-        return Ok(Finding::new("stack", Status::Ok, format!("{} components ok", components.len())));
+        return Ok(PreflightFinding::new(
+            "stack",
+            PreflightStatus::Ok,
+            format!("{} components ok", parts.len()),
+        ));
     }
     let detail = format!("down: {}", down.join(", "));
-    Ok(Finding::new("stack", Status::Refuse, detail).mend("nsys health, then nsys up"))
+    Ok(PreflightFinding::new("stack", PreflightStatus::Refuse, detail).remedy("nsys health, then nsys up"))
 }
 
 /// Whether each metric that the report needs is there now.
-async fn measurable(stack: &Stack) -> Finding {
+async fn measurable(stack: &Stack) -> PreflightFinding {
     let promql = format!("count by (__name__) ({{__name__=~\"{}\"}})", NEEDED.join("|"));
     let (base, name) = (stack.endpoints.prometheus_url(), "measurement");
-    let series = match prometheus::instant(&base, &promql, None, prometheus::PATIENCE).await {
+    let series = match prometheus::instant(&base, &promql, None, prometheus::TIMEOUT).await {
         Ok(series) => series,
         Err(error) => {
-            return Finding::new(name, Status::Refuse, error.message).mend("nsys restart prometheus");
+            return PreflightFinding::new(name, PreflightStatus::Refuse, error.message)
+                .remedy("nsys restart prometheus");
         }
     };
     let there = |metric: &str| series.iter().any(|one| one.labels.contains(&format!("\"{metric}\"")));
     let missing: Vec<_> = NEEDED.into_iter().filter(|metric| !there(metric)).collect();
     if missing.is_empty() {
-        return Finding::new(name, Status::Ok, format!("{} metrics are recorded", NEEDED.len()));
+        return PreflightFinding::new(
+            name,
+            PreflightStatus::Ok,
+            format!("{} metrics are recorded", NEEDED.len()),
+        );
     }
     let detail = format!("not recorded: {}; what is judged by them will be unknown", missing.join(", "));
-    Finding::new(name, Status::Warn, detail).mend("nsys doctor")
+    PreflightFinding::new(name, PreflightStatus::Warn, detail).remedy("nsys doctor")
 }
 
 /// Volume of the data and the clock, as PostgreSQL tells them.
-async fn data(stack: &Stack) -> Vec<Finding> {
+async fn data(stack: &Stack) -> Vec<PreflightFinding> {
     let Ok(mut database) = sampler::connect(stack).await else {
-        return vec![Finding::new("data", Status::Unknown, "PostgreSQL does not answer")];
+        return vec![PreflightFinding::new("data", PreflightStatus::Unknown, "PostgreSQL does not answer")];
     };
     let tables = database.table_sizes().await.unwrap_or_default();
     let rows = tables.iter().find(|one| one.table == schema::NOTIFICATIONS).map_or(0, |one| one.live_rows);
@@ -196,23 +214,27 @@ async fn data(stack: &Stack) -> Vec<Finding> {
     let here = crate::clock::now_s();
     let apart = database.clock_s().await.ok().map(|theirs| (theirs - here).abs());
     let clock = match apart {
-        None => Finding::new("clock", Status::Unknown, "PostgreSQL does not tell its time"),
-        Some(apart) if apart < 1.0 => Finding::new("clock", Status::Ok, format!("{apart:.3} s apart")),
-        Some(apart) => Finding::new(
+        None => PreflightFinding::new("clock", PreflightStatus::Unknown, "PostgreSQL does not tell its time"),
+        Some(apart) if apart < 1.0 => {
+            PreflightFinding::new("clock", PreflightStatus::Ok, format!("{apart:.3} s apart"))
+        }
+        Some(apart) => PreflightFinding::new(
             "clock",
-            Status::Warn,
+            PreflightStatus::Warn,
             format!("PostgreSQL's is {apart:.1} s apart: windows and series do not match"),
         )
-        .mend("set the clock (NTP)"),
+        .remedy("set the clock (NTP)"),
     };
     let statements = match database.statement_counts().await {
-        Ok(_) => Finding::new("statements", Status::Ok, "pg_stat_statements is on"),
-        Err(_) => {
-            Finding::new("statements", Status::Warn, "pg_stat_statements is off: no statement is named")
-                .mend("nsys doctor --explain NSYS-D009")
-        }
+        Ok(_) => PreflightFinding::new("statements", PreflightStatus::Ok, "pg_stat_statements is on"),
+        Err(_) => PreflightFinding::new(
+            "statements",
+            PreflightStatus::Warn,
+            "pg_stat_statements is off: no statement is named",
+        )
+        .remedy("nsys doctor --explain NSYS-D009"),
     };
-    vec![Finding::new("data", Status::Ok, volume), clock, statements]
+    vec![PreflightFinding::new("data", PreflightStatus::Ok, volume), clock, statements]
 }
 
 #[cfg(test)]
@@ -221,18 +243,18 @@ mod tests {
 
     #[test]
     fn a_k6_is_judged_by_its_version() {
-        assert_eq!(version("k6 v1.1.0 (go1.24.3, linux/amd64)").status, Status::Ok);
-        assert_eq!(version("k6 v2.2.0").status, Status::Ok);
-        assert_eq!(version("k6 v0.40.0").status, Status::Refuse);
-        assert_eq!(version("k6 (devel)").status, Status::Warn);
+        assert_eq!(version("k6 v1.1.0 (go1.24.3, linux/amd64)").status, PreflightStatus::Ok);
+        assert_eq!(version("k6 v2.2.0").status, PreflightStatus::Ok);
+        assert_eq!(version("k6 v0.40.0").status, PreflightStatus::Refuse);
+        assert_eq!(version("k6 (devel)").status, PreflightStatus::Warn);
     }
 
     #[test]
     fn every_refusal_is_named_with_its_way_out() {
         let findings = [
-            Finding::new("memory", Status::Refuse, "10 GiB are needed").mend("fewer"),
-            Finding::new("rate", Status::Warn, "too much"),
-            Finding::new("open files", Status::Refuse, "10064 are needed").mend("ulimit"),
+            PreflightFinding::new("memory", PreflightStatus::Refuse, "10 GiB are needed").remedy("fewer"),
+            PreflightFinding::new("rate", PreflightStatus::Warn, "too much"),
+            PreflightFinding::new("open files", PreflightStatus::Refuse, "10064 are needed").remedy("ulimit"),
         ];
         let mut said = Vec::new();
         let error = gate(&findings, |one| said.push(one.name.clone())).unwrap_err();

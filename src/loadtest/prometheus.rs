@@ -94,7 +94,7 @@ pub async fn fill_series(stack: &Stack, samples: &mut [Sample]) {
 
 /// What Prometheus says about a window.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Window {
+pub struct PrometheusWindow {
     /// Median of requests as the service saw them, ms.
     pub p50_ms: Option<f64>,
     /// 95th percentile of requests as the service saw them, ms.
@@ -120,7 +120,7 @@ pub struct Window {
 }
 
 /// Asks Prometheus about the `seconds` before `end_s`.
-pub async fn window(stack: &Stack, end_s: f64, seconds: u64) -> Window {
+pub async fn window(stack: &Stack, end_s: f64, seconds: u64) -> PrometheusWindow {
     let base = stack.endpoints.prometheus_url();
     let ask = async |promql: String| prometheus::value(&base, &promql, end_s).await.ok().flatten();
     let (latency, delivery, database, flow) = tokio::join!(
@@ -156,7 +156,7 @@ pub async fn window(stack: &Stack, end_s: f64, seconds: u64) -> Window {
     let [delivery_p95_ms, failed_per_s, shed_per_s] = delivery;
     let [query_p95_ms, pool_wait_p95_ms] = database;
     let [published_per_s, consumed_per_s, hit_rate] = flow;
-    Window {
+    PrometheusWindow {
         p50_ms,
         p95_ms,
         p99_ms,

@@ -1,17 +1,17 @@
 //! The run: preflight, seed, then level after level. Saved after each one, so that it can go on.
 
-use super::context::Context;
+use super::context::RunContext;
 use super::interrupt::Interrupt;
 use super::level;
 use super::stream::Stream;
 use super::{engine, environment, preflight, sampler, store};
-use crate::domain::run::{Environment, Run, SCHEMA, Seam, StackIdentity};
+use crate::domain::run::{Environment, ResumePoint, Run, SCHEMA, StackIdentity};
 use crate::domain::scenario::LoadPlan;
-use crate::domain::stream::Phase;
+use crate::domain::stream::RunPhase;
 use crate::domain::verdict::{Verdict, of_run};
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::permit::ChangePermit;
-use crate::render::progress::Progress;
+use crate::render::progress::ProgressView;
 use crate::render::table::Table;
 use crate::render::{format, format::or_missing};
 use crate::stack::Stack;
@@ -29,7 +29,7 @@ pub async fn execute(
     permit: &ChangePermit,
     stack: &Stack,
     plan: &LoadPlan,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<(PathBuf, Run)> {
     let interrupt = Interrupt::listen();
     let _lock = engine::LoadLock::take(&stack.layout.run())?;
@@ -49,7 +49,7 @@ pub async fn execute(
         engineer: plan.engineer.clone(),
         tags: plan.tags.clone(),
         plan: Some(plan.clone()),
-        seams: Vec::new(),
+        resume_points: Vec::new(),
         stopped_by: None,
         broken_off: None,
         search: None,
@@ -71,7 +71,7 @@ pub async fn resume(
     stack: &Stack,
     dir: &Path,
     force: bool,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<(PathBuf, Run)> {
     let mut run = store::load(dir)?;
     let plan = run.plan.clone().ok_or_else(|| {
@@ -107,7 +107,7 @@ pub async fn resume(
         .hint("put it back, or accept the difference with --force"));
     }
     let resumed_at = jiff::Timestamp::now().to_string();
-    run.seams.push(Seam { level: run.levels.len() + 1, resumed_at, differences });
+    run.resume_points.push(ResumePoint { level: run.levels.len() + 1, resumed_at, differences });
     run.state = "running".into();
     (run.finished_at, run.broken_off) = (None, None);
     drive((permit, stack), &plan, dir.to_owned(), run, progress).await
@@ -125,7 +125,7 @@ pub async fn place_of(stack: &Stack, plan: &LoadPlan) -> Result<Environment> {
 }
 
 /// Checks that the load can be offered and measured.
-async fn ready(stack: &Stack, plan: &LoadPlan, progress: &Progress) -> Result<()> {
+async fn ready(stack: &Stack, plan: &LoadPlan, progress: &ProgressView) -> Result<()> {
     settle_abandoned(stack).await?;
     if stack.records().await?.is_empty() {
         return Err(Error::unreachable("the stack does not run").hint("nsys up"));
@@ -146,7 +146,7 @@ async fn drive(
     plan: &LoadPlan,
     dir: PathBuf,
     mut run: Run,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<(PathBuf, Run)> {
     let work = stack.layout.run();
     engine::claim(&work, &dir, &[])?;
@@ -184,9 +184,9 @@ async fn steps(
     dir: &Path,
     run: &mut Run,
     stream: &Stream,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<bool> {
-    stream.phase(0, Phase::Seed, None);
+    stream.phase(0, RunPhase::Seed, None);
     let line = progress.line("seed");
     line.update("test data");
     let settings = &stack.loaded.config.loadtest;
@@ -195,7 +195,7 @@ async fn steps(
         sampler::connect(stack).await?.seed(permit, settings.seed_users, settings.seed_notifications).await
     };
     let added = match interrupt.or(seed, BEFORE_LOAD).await {
-        Err(error) if error.kind == Kind::Interrupted => {
+        Err(error) if error.kind == ErrorKind::Interrupted => {
             line.finish("interrupted");
             return Ok(false);
         }
@@ -206,7 +206,7 @@ async fn steps(
     let seeded = i64::try_from(added).unwrap_or(i64::MAX);
     run.environment.rows = run.environment.rows.map(|rows| rows.saturating_add(seeded));
     let (environment, id) = (run.environment.clone(), run.id.clone());
-    let context = Context {
+    let context = RunContext {
         permit,
         interrupt: &interrupt,
         stack,
@@ -215,7 +215,7 @@ async fn steps(
         program: environment::program_of(stack, plan)?,
         dir,
         id: &id,
-        attempt: run.seams.len(),
+        attempt: run.resume_points.len(),
         stream,
         progress,
     };
@@ -227,7 +227,7 @@ async fn steps(
         let name = format!("level {}/{}", index + 1, plan.levels.len());
         let result = match Box::pin(level::run(&context, run, level, &name)).await {
             Ok(result) => result,
-            Err(error) if error.kind == Kind::Interrupted => return Ok(false),
+            Err(error) if error.kind == ErrorKind::Interrupted => return Ok(false),
             Err(error) if index == 0 => return Err(error),
             Err(error) => {
                 // What was measured before is a result, and is reported as one.

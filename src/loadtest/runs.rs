@@ -16,7 +16,7 @@ pub struct Runs {
 
 /// A run that was asked for.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct FoundRun {
     /// Its directory.
     pub dir: PathBuf,
     /// The run.
@@ -25,7 +25,7 @@ pub struct Found {
     pub is_own: bool,
 }
 
-impl Found {
+impl FoundRun {
     /// Whose it is, as a sentence, when it is not this stack's.
     #[must_use]
     pub fn foreign(&self) -> Option<String> {
@@ -101,17 +101,17 @@ impl Runs {
     ///
     /// # Errors
     /// When there is no such run, or it is damaged.
-    pub fn find(&self, name: &str) -> Result<Found> {
+    pub fn find(&self, name: &str) -> Result<FoundRun> {
         let dir = self.find_dir(name, Latest::Measured)?;
         let run = store::load(&dir)?;
-        Ok(Found { is_own: self.is_own(&run), dir, run })
+        Ok(FoundRun { is_own: self.is_own(&run), dir, run })
     }
 
     /// As [`Runs::find`]; that it is not this stack's is said.
     ///
     /// # Errors
     /// As [`Runs::find`].
-    pub fn named(&self, name: &str, out: Out) -> Result<Found> {
+    pub fn named(&self, name: &str, out: Out) -> Result<FoundRun> {
         let found = self.find(name)?;
         if let Some(whose) = found.foreign() {
             out.warn(whose);
@@ -123,10 +123,10 @@ impl Runs {
     ///
     /// # Errors
     /// As [`Runs::find`].
-    pub fn find_begun(&self, name: &str) -> Result<Found> {
+    pub fn find_begun(&self, name: &str) -> Result<FoundRun> {
         let dir = self.find_dir_begun(name)?;
         let run = store::load(&dir)?;
-        Ok(Found { is_own: self.is_own(&run), dir, run })
+        Ok(FoundRun { is_own: self.is_own(&run), dir, run })
     }
 
     /// The directory of what [`Runs::find_begun`] finds, readable or not.
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn only_own_runs_are_taken_unnamed() {
         let (_dir, runs) = runs();
-        let second = |found: Found| found.run.id;
+        let second = |found: FoundRun| found.run.id;
         assert_eq!(second(runs.find("latest").unwrap()), "smoke-20270115_090000");
         assert_eq!(second(runs.find("latest~1").unwrap()), "smoke-20270115_080000");
         let error = runs.find("latest~2").unwrap_err();

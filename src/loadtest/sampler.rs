@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// A part that does not answer within this time has no value in this second.
-const PATIENCE: Duration = Duration::from_millis(900);
+const TIMEOUT: Duration = Duration::from_millis(900);
 
 /// Takes one sample at a time; rates are differences to the sample before.
 #[derive(Debug)]
@@ -29,14 +29,14 @@ pub struct Sampler {
     parts: Vec<Record>,
     database: Option<Postgres>,
     redis: Option<Redis>,
-    before: Option<Counters>,
+    before: Option<SampleCounters>,
     partitions: Vec<PartitionLag>,
     cpus: f64,
 }
 
 /// What is counted since some start.
 #[derive(Clone, Debug, Default)]
-struct Counters {
+struct SampleCounters {
     at_s: f64,
     generator_cpu_s: Option<f64>,
     generator_run_s: Option<(f64, f64)>,
@@ -76,9 +76,10 @@ impl Sampler {
     /// One sample; what could not be had is absent.
     pub async fn sample(&mut self) -> Sample {
         let mut sample = Sample { at_s: now_s(), ..Sample::default() };
-        let mut now = Counters { at_s: sample.at_s, machine: process::machine(), ..Counters::default() };
-        self.look_at_generator(&mut sample, &mut now);
-        self.look_at_parts(&mut sample, &mut now).await;
+        let mut now =
+            SampleCounters { at_s: sample.at_s, machine: process::machine(), ..SampleCounters::default() };
+        self.sample_generator(&mut sample, &mut now);
+        self.sample_parts(&mut sample, &mut now).await;
         let (activity, cache, lag, control_ms) = tokio::join!(
             activity(&mut self.database, &self.stack),
             cache(&mut self.redis, &self.stack),
@@ -104,7 +105,7 @@ impl Sampler {
         sample
     }
 
-    fn look_at_generator(&self, sample: &mut Sample, now: &mut Counters) {
+    fn sample_generator(&self, sample: &mut Sample, now: &mut SampleCounters) {
         let used: Option<Vec<_>> = self.generators.iter().map(|pid| process::usage(*pid)).collect();
         if let Some(used) = used.filter(|used| !used.is_empty()) {
             now.generator_cpu_s = Some(used.iter().map(|one| one.0).sum());
@@ -116,20 +117,20 @@ impl Sampler {
             .map(|ran| ran.iter().fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1)));
     }
 
-    async fn look_at_parts(&mut self, sample: &mut Sample, now: &mut Counters) {
-        let mut looks = self.stack.usage(&self.parts).await;
-        if looks.iter().any(Option::is_none) {
+    async fn sample_parts(&mut self, sample: &mut Sample, now: &mut SampleCounters) {
+        let mut usages = self.stack.usage(&self.parts).await;
+        if usages.iter().any(Option::is_none) {
             // A part was restarted. The CPU time of the new process begins anew.
             self.parts = self.stack.records().await.unwrap_or_default();
-            looks = self.stack.usage(&self.parts).await;
+            usages = self.stack.usage(&self.parts).await;
         }
         let (mut memory, mut files) = (0, Some(0));
-        for (part, look) in self.parts.iter().zip(looks) {
-            let Some(look) = look else { continue };
-            sample.rss_mb.insert(part.name.clone(), mib(look.memory_bytes));
-            now.used.insert(part.name.clone(), look);
+        for (part, usage) in self.parts.iter().zip(usages) {
+            let Some(usage) = usage else { continue };
+            sample.rss_mb.insert(part.name.clone(), mib(usage.memory_bytes));
+            now.used.insert(part.name.clone(), usage);
             if part.role().is_some() {
-                memory += look.memory_bytes;
+                memory += usage.memory_bytes;
                 let open = part.process.as_ref().and_then(|process| process::open_files(process.pid));
                 files = files.zip(open).map(|(sum, open)| sum + open);
             }
@@ -141,7 +142,7 @@ impl Sampler {
 }
 
 /// Fills in what is a difference to the sample before.
-fn rates(sample: &mut Sample, before: &Counters, now: &Counters, cpus: f64) {
+fn rates(sample: &mut Sample, before: &SampleCounters, now: &SampleCounters, cpus: f64) {
     let elapsed = (now.at_s - before.at_s).max(1e-3);
     let pct = |now: f64, before: f64| (now - before) / elapsed * 100.0;
     sample.generator_cpu_pct =
@@ -155,9 +156,9 @@ fn rates(sample: &mut Sample, before: &Counters, now: &Counters, cpus: f64) {
         let (busy, all) = (now.0.checked_sub(before.0)?, now.1.checked_sub(before.1)?);
         (all > 0).then(|| busy as f64 / all as f64 * 100.0)
     });
-    for (name, look) in &now.used {
+    for (name, usage) in &now.used {
         // A part that was restarted has used less than before, and has no rate in this second.
-        if let Some(pct) = before.used.get(name).and_then(|then| usage::cpu_pct(then, look)) {
+        if let Some(pct) = before.used.get(name).and_then(|then| usage::cpu_pct(then, usage)) {
             sample.cpu_pct.insert(name.clone(), pct);
         }
     }
@@ -201,7 +202,7 @@ async fn activity(kept: &mut Option<Postgres>, stack: &Stack) -> Option<Activity
         }
         kept.as_mut()?.activity().await.ok()
     };
-    let answer = tokio::time::timeout(PATIENCE, ask).await.ok().flatten();
+    let answer = tokio::time::timeout(TIMEOUT, ask).await.ok().flatten();
     if answer.is_none() {
         *kept = None;
     }
@@ -210,7 +211,7 @@ async fn activity(kept: &mut Option<Postgres>, stack: &Stack) -> Option<Activity
 
 async fn cache(kept: &mut Option<Redis>, stack: &Stack) -> Option<CacheStats> {
     if kept.is_none() {
-        *kept = Redis::connect(&stack.endpoints.redis_url(), PATIENCE).await.ok();
+        *kept = Redis::connect(&stack.endpoints.redis_url(), TIMEOUT).await.ok();
     }
     let answer = kept.as_mut()?.stats().await.ok();
     if answer.is_none() {
@@ -244,10 +245,10 @@ mod tests {
     fn a_restarted_part_has_no_rate_in_that_second_and_hides_the_sum() {
         let counters = |at_s: f64, app: f64, worker: f64| {
             let used = |cpu_s: f64| Usage { cpu_s, clock_s: at_s, ..Usage::default() };
-            Counters {
+            SampleCounters {
                 at_s,
                 used: [("app-1".to_owned(), used(app)), ("worker-1".to_owned(), used(worker))].into(),
-                ..Counters::default()
+                ..SampleCounters::default()
             }
         };
         let mut sample = Sample::default();

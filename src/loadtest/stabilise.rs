@@ -1,14 +1,14 @@
 //! Waits after a level until the stack has calmed down, and says what it still waits for.
 
-use super::context::Context;
-use super::engine::Summary;
-use super::logs::{self, Logs};
+use super::context::RunContext;
+use super::engine::GeneratorSummary;
+use super::logs::{self, LogPositions};
 use super::prometheus;
 use super::sampler::{self, Sampler};
 use crate::clients::postgres::{Postgres, StoredRows};
 use crate::domain::run::{Condition, LevelResult, Sample};
 use crate::error::{Error, Result};
-use crate::render::progress::Line;
+use crate::render::progress::ProgressLine;
 use crate::stack::Stack;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -28,18 +28,18 @@ const NAMED: i64 = 20;
 /// rests and the logs are quiet; at most as long as the plan allows. Answers false on Ctrl-C. What does
 /// not answer meanwhile is a finding of the level and loses nothing.
 pub(super) async fn stabilise(
-    context: &Context<'_>,
+    context: &RunContext<'_>,
     result: &mut LevelResult,
-    sent: &Summary,
-    logs: &mut Logs,
-    line: &Line,
+    sent: &GeneratorSummary,
+    logs: &mut LogPositions,
+    line: &ProgressLine,
 ) -> bool {
     let (started, stack) = (Instant::now(), context.stack);
     let deadline = started + Duration::from_secs(context.plan.stabilise_s);
     let mut sampler: Option<Sampler> = None;
-    let mut rows = Rows::new(stack, context.prefix(result.level), sent);
+    let mut rows = RowCounter::new(stack, context.prefix(result.level), sent);
     let replicas = context.environment.app.max(1) as f64;
-    let calm = loop {
+    let settled = loop {
         if sampler.is_none() {
             sampler = Sampler::new(stack, Vec::new()).await.ok();
         }
@@ -80,14 +80,14 @@ pub(super) async fn stabilise(
         }
     };
     rows.conclude(result).await;
-    calm
+    settled
 }
 
 /// The rows of a level, counted over a connection that is made anew whenever it fails.
-struct Rows<'a> {
+struct RowCounter<'a> {
     stack: &'a Stack,
     prefix: String,
-    sent: &'a Summary,
+    sent: &'a GeneratorSummary,
     kept: Option<Postgres>,
     /// The newest count; none when the last try failed.
     stored: Option<StoredRows>,
@@ -131,8 +131,8 @@ impl Silence {
     }
 }
 
-impl<'a> Rows<'a> {
-    fn new(stack: &'a Stack, prefix: String, sent: &'a Summary) -> Self {
+impl<'a> RowCounter<'a> {
+    fn new(stack: &'a Stack, prefix: String, sent: &'a GeneratorSummary) -> Self {
         Self { stack, prefix, sent, kept: None, stored: None, counted: None, silent: Silence::default() }
     }
 
@@ -243,7 +243,7 @@ mod tests {
             checklist(&conditions),
             "waits for lag 12 (at most 0), in_flight not known (at most 1); 0 of 2 conditions hold"
         );
-        let calm = [Condition::at_most("lag", Some(0.0), 0.0)];
-        assert_eq!(checklist(&calm), "calm: 1 of 1 conditions hold");
+        let settled = [Condition::at_most("lag", Some(0.0), 0.0)];
+        assert_eq!(checklist(&settled), "calm: 1 of 1 conditions hold");
     }
 }

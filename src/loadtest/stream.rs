@@ -3,7 +3,7 @@
 use crate::clock::now_s;
 use crate::domain::level::Level;
 use crate::domain::run::{Condition, LevelResult, Run, Sample};
-use crate::domain::stream::{Event, Phase, Planned};
+use crate::domain::stream::{PlannedLevel, RunPhase, StreamEvent};
 use crate::stack::Stack;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -30,8 +30,9 @@ impl Stream {
             tracing::warn!("cannot write the stream of the run: {cause}");
         }
         let stream = Self { file: Mutex::new(file.ok()) };
-        let planned = levels.iter().map(|one| Planned { vus: one.vus, rate: one.rate, seconds: one.seconds });
-        stream.write(&Event::Start {
+        let planned =
+            levels.iter().map(|one| PlannedLevel { vus: one.vus, rate: one.rate, seconds: one.seconds });
+        stream.write(&StreamEvent::Start {
             at_s: now_s(),
             run: run.id.clone(),
             dir: dir.display().to_string(),
@@ -43,23 +44,23 @@ impl Stream {
     }
 
     /// Something else is done from now on.
-    pub fn phase(&self, level: usize, phase: Phase, until_s: Option<f64>) {
-        self.write(&Event::Phase { at_s: now_s(), level, phase, until_s });
+    pub fn phase(&self, level: usize, phase: RunPhase, until_s: Option<f64>) {
+        self.write(&StreamEvent::Phase { at_s: now_s(), level, phase, until_s });
     }
 
     /// One second of a level.
     pub fn second(&self, level: usize, sample: &Sample) {
-        self.write(&Event::Second { level, sample: Box::new(sample.clone()) });
+        self.write(&StreamEvent::Second { level, sample: Box::new(sample.clone()) });
     }
 
     /// What is waited for.
     pub fn waiting(&self, level: usize, conditions: &[Condition]) {
-        self.write(&Event::Waiting { at_s: now_s(), level, conditions: conditions.to_vec() });
+        self.write(&StreamEvent::Waiting { at_s: now_s(), level, conditions: conditions.to_vec() });
     }
 
     /// A level ended.
     pub fn level(&self, result: &LevelResult) {
-        self.write(&Event::Level {
+        self.write(&StreamEvent::Level {
             at_s: now_s(),
             level: result.level,
             verdict: result.verdict,
@@ -71,10 +72,10 @@ impl Stream {
 
     /// The run ended.
     pub fn end(&self, run: &Run) {
-        self.write(&Event::End { at_s: now_s(), state: run.state.clone(), verdict: run.verdict });
+        self.write(&StreamEvent::End { at_s: now_s(), state: run.state.clone(), verdict: run.verdict });
     }
 
-    fn write(&self, event: &Event) {
+    fn write(&self, event: &StreamEvent) {
         let Ok(mut line) = serde_json::to_string(event) else { return };
         line.push('\n');
         let Ok(mut file) = self.file.lock() else { return };

@@ -2,16 +2,16 @@
 
 use crate::domain::level::Level;
 use crate::domain::run::Sample;
-use crate::domain::stream::Phase;
+use crate::domain::stream::RunPhase;
 use crate::render::format;
 
 /// What is known of a level while it runs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Progress<'a> {
+pub(super) struct LevelProgress<'a> {
     /// What is offered.
     pub(super) level: &'a Level,
     /// What is done.
-    pub(super) phase: Phase,
+    pub(super) phase: RunPhase,
     /// Seconds until the end of the level.
     pub(super) left_s: u64,
     /// The newest sample.
@@ -19,7 +19,7 @@ pub(super) struct Progress<'a> {
 }
 
 /// The load, the stack and the generator, each in one line.
-pub(super) fn lines(progress: &Progress<'_>) -> [String; 3] {
+pub(super) fn lines(progress: &LevelProgress<'_>) -> [String; 3] {
     let one = progress.sample;
     let pct = |value: Option<f64>| format::or_missing(value, |value| format!("{value:.0} %"));
     let ms = |value: Option<f64>| format::or_missing(value, format::millis);
@@ -62,7 +62,7 @@ mod tests {
     fn what_is_not_known_is_a_dash_and_never_a_zero() {
         let level = Level::open(500, 60);
         let empty = Sample::default();
-        let progress = Progress { level: &level, phase: Phase::Steady, left_s: 43, sample: &empty };
+        let progress = LevelProgress { level: &level, phase: RunPhase::Steady, left_s: 43, sample: &empty };
         let [load, stack, generator] = lines(&progress);
         assert_eq!(load, "steady, 43s left; – of 500/s, p50 –, p95 –, p99 –, errors –");
         assert!(stack.starts_with("lag –, service CPU –"), "{stack}");
@@ -79,7 +79,7 @@ mod tests {
             lag: Some(1_234),
             ..Sample::default()
         };
-        let progress = Progress { level: &level, phase: Phase::Warmup, left_s: 3, sample: &sample };
+        let progress = LevelProgress { level: &level, phase: RunPhase::Warmup, left_s: 3, sample: &sample };
         let [load, stack, _] = lines(&progress);
         assert!(load.contains("498/s of 500/s") && load.contains("p95 12.0 ms"), "{load}");
         assert!(stack.starts_with("lag 1,234"), "{stack}");

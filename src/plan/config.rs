@@ -7,7 +7,7 @@ use toml::Value;
 
 /// What the planner must know of one key.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Known {
+pub struct KnownKey {
     /// What the overlay holds.
     pub tuned: Option<Guarded>,
     /// The effective value.
@@ -22,7 +22,7 @@ pub struct Known {
 /// When the environment decides one of the keys; the message names the variable.
 pub fn plan_settings(
     title: &str,
-    known: &BTreeMap<String, Known>,
+    known: &BTreeMap<String, KnownKey>,
     wanted: &[(&str, Value)],
     replicas: Option<((u32, u32), (u32, u32))>,
 ) -> Result<Plan, String> {
@@ -59,10 +59,13 @@ pub fn plan_settings(
 mod tests {
     use super::*;
 
-    fn known(effective: i64, overridden_by: Option<&str>) -> BTreeMap<String, Known> {
+    fn known(effective: i64, overridden_by: Option<&str>) -> BTreeMap<String, KnownKey> {
         let overridden_by = overridden_by.map(str::to_owned);
-        let one =
-            Known { tuned: None, effective: Guarded::new("db.pool_size", effective.into()), overridden_by };
+        let one = KnownKey {
+            tuned: None,
+            effective: Guarded::new("db.pool_size", effective.into()),
+            overridden_by,
+        };
         BTreeMap::from([("db.pool_size".to_owned(), one)])
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// An index that shall be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedIndex {
     /// Its name as SQL spells it, see [`spelled`].
     pub name: String,
     /// Its table as SQL spells it.
@@ -20,7 +20,7 @@ pub struct Wanted {
     pub serves: String,
 }
 
-impl From<&IndexDefinition> for Wanted {
+impl From<&IndexDefinition> for WantedIndex {
     fn from(one: &IndexDefinition) -> Self {
         let predicate = one.predicate.map(|text| format!(" WHERE {text}")).unwrap_or_default();
         Self {
@@ -100,12 +100,12 @@ impl IndexConflict {
 /// When an index of that name has another definition, or is being built: nothing is touched.
 pub fn plan_indexes(
     present: &[Index],
-    wanted: &[Wanted],
+    wanted: &[WantedIndex],
     analyze: &[&str],
     tables: &[TableSize],
 ) -> Result<Plan, IndexConflict> {
     let mut plan = Plan::new("indexes");
-    for Wanted { name, table, sql, serves } in wanted {
+    for WantedIndex { name, table, sql, serves } in wanted {
         let there = present.iter().find(|index| index.name == *name);
         if let Some(there) = there {
             if !same_definition(&there.definition, sql) {
@@ -228,8 +228,8 @@ mod tests {
         }
     }
 
-    fn guide(range: std::ops::Range<usize>) -> Vec<Wanted> {
-        TUNING_INDEXES[range].iter().map(Wanted::from).collect()
+    fn guide(range: std::ops::Range<usize>) -> Vec<WantedIndex> {
+        TUNING_INDEXES[range].iter().map(WantedIndex::from).collect()
     }
 
     const SCHEDULED: &str = "CREATE INDEX idx_notifications_scheduled ON public.notifications USING btree (status, scheduled_for) WHERE (status = 'SCHEDULED'::text)";

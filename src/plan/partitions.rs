@@ -1,13 +1,13 @@
 //! Plans more partitions for a topic, or says why not. Pure.
 
-use super::config::{Known, plan_settings};
+use super::config::{KnownKey, plan_settings};
 use super::{KafkaStep, Plan, Step};
 use crate::domain::partitioner::moved_share;
 use std::collections::BTreeMap;
 
 /// What is known of a topic when partitions are to be added.
 #[derive(Clone, Debug)]
-pub struct Topic<'a> {
+pub struct TopicState<'a> {
     /// Its name.
     pub name: &'a str,
     /// Partitions it has.
@@ -31,10 +31,10 @@ pub struct Topic<'a> {
 /// messages wait and `force` is not given: a key's older messages would then be overtaken by newer
 /// ones on another partition.
 pub fn plan_partitions(
-    topic: &Topic<'_>,
+    topic: &TopicState<'_>,
     to: u32,
     force: bool,
-    known: &BTreeMap<String, Known>,
+    known: &BTreeMap<String, KnownKey>,
 ) -> Result<Plan, String> {
     let (name, from) = (topic.name, topic.partitions);
     if to < from {
@@ -93,8 +93,8 @@ pub fn plan_partitions(
 mod tests {
     use super::*;
 
-    fn known() -> BTreeMap<String, Known> {
-        let three = Known {
+    fn known() -> BTreeMap<String, KnownKey> {
+        let three = KnownKey {
             tuned: None,
             effective: crate::secret::Guarded::new("stack.worker", 3.into()),
             overridden_by: None,
@@ -102,8 +102,8 @@ mod tests {
         BTreeMap::from([("kafka.partitions".to_owned(), three)])
     }
 
-    fn topic(lag: i64) -> Topic<'static> {
-        Topic {
+    fn topic(lag: i64) -> TopicState<'static> {
+        TopicState {
             name: "notifications",
             partitions: 3,
             lag,
@@ -116,9 +116,9 @@ mod tests {
 
     #[test]
     fn workers_that_would_miss_messages_refuse_even_when_forced() {
-        let latest = Topic { workers_begin_at: "latest", ..topic(0) };
+        let latest = TopicState { workers_begin_at: "latest", ..topic(0) };
         assert!(plan_partitions(&latest, 10, true, &known()).unwrap_err().contains("miss"));
-        let shared = Topic { other_groups: &["audit".to_owned()], ..topic(0) };
+        let shared = TopicState { other_groups: &["audit".to_owned()], ..topic(0) };
         let plan = plan_partitions(&shared, 10, false, &known()).unwrap();
         assert!(plan.warnings.iter().any(|text| text.contains("audit")));
     }

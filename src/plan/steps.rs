@@ -444,7 +444,7 @@ impl Step {
                 Undo::By(Box::new(Self::Db(DbStep::Seed { users: *users, from: *to, to: *from })))
             }
             Self::Db(DbStep::Migrate { .. }) => {
-                Undo::Impossible("migrations only go forward; a newer one would have to mend it".into())
+                Undo::Impossible("migrations only go forward; a newer one would have to fix it".into())
             }
             Self::Db(DbStep::Reset { .. }) => Undo::Impossible("dropped rows cannot be brought back".into()),
             Self::Db(DbStep::DropInvalid { .. } | DbStep::Analyze { .. })

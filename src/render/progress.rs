@@ -9,21 +9,21 @@ const COUNTING: Duration = Duration::from_secs(2);
 
 /// A set of lines that change while something runs.
 #[derive(Debug)]
-pub struct Progress {
+pub struct ProgressView {
     out: Out,
     multi: Option<MultiProgress>,
 }
 
-/// One line of a [`Progress`].
+/// One line of a [`ProgressView`].
 #[derive(Debug)]
-pub struct Line {
+pub struct ProgressLine {
     out: Out,
     name: String,
     bar: Option<ProgressBar>,
     last: std::sync::Mutex<Option<(String, Instant)>>,
 }
 
-impl Progress {
+impl ProgressView {
     /// Progress on a terminal is live; otherwise each change is one plain line.
     #[must_use]
     pub fn new(out: Out) -> Self {
@@ -40,7 +40,7 @@ impl Progress {
 
     /// Adds a line with this name.
     #[must_use]
-    pub fn line(&self, name: &str) -> Line {
+    pub fn line(&self, name: &str) -> ProgressLine {
         let bar = self.multi.as_ref().map(|multi| {
             let bar = multi.add(ProgressBar::new_spinner());
             bar.set_style(
@@ -51,11 +51,11 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Line { out: self.out, name: name.to_owned(), bar, last: std::sync::Mutex::default() }
+        ProgressLine { out: self.out, name: name.to_owned(), bar, last: std::sync::Mutex::default() }
     }
 }
 
-impl Line {
+impl ProgressLine {
     /// Whether the line changes in place.
     #[must_use]
     pub const fn is_live(&self) -> bool {
@@ -72,10 +72,10 @@ impl Line {
             return bar.set_message(text.to_owned());
         }
         let mut last = self.last.lock().expect("no holder of the lock panics");
-        let tells = last.as_ref().is_none_or(|(before, at)| {
+        let prints = last.as_ref().is_none_or(|(before, at)| {
             before != text && (always || at.elapsed() >= COUNTING || shape(before) != shape(text))
         });
-        if tells {
+        if prints {
             self.out.say(format!("{}: {text}", self.name));
             *last = Some((text.to_owned(), Instant::now()));
         }

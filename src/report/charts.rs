@@ -23,7 +23,7 @@ const RIGHT: f64 = 20.0;
 
 /// One line of a chart.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
+pub(super) struct ChartLine {
     /// Its name in the legend.
     pub(super) name: String,
     /// A colour of the page: `--c1` to `--c6`.
@@ -80,7 +80,7 @@ fn theme() -> Theme {
 }
 
 /// A chart over the shared time axis; absent without a point, for an empty frame looks like zero.
-pub(super) fn over_time(axis: &TimeAxis, lines: &[Line]) -> Option<String> {
+pub(super) fn over_time(axis: &TimeAxis, lines: &[ChartLine]) -> Option<String> {
     let top = highest(lines)?;
     let (plots, seconds) = (plots(lines), axis.seconds.max(1.0));
     let mut layout = frame(&plots, (0.0, seconds), top)
@@ -111,7 +111,7 @@ fn tick_step(seconds: f64) -> f64 {
 }
 
 /// A chart over levels, which are whole numbers.
-pub(super) fn over_levels(lines: &[Line]) -> Option<String> {
+pub(super) fn over_levels(lines: &[ChartLine]) -> Option<String> {
     over("level", lines, |level| if level.fract() == 0.0 { format!("{level:.0}") } else { String::new() })
 }
 
@@ -119,14 +119,14 @@ pub(super) fn over_levels(lines: &[Line]) -> Option<String> {
 const PERCENTILES: [&str; 6] = ["min", "p50", "p90", "p95", "p99", "p99.9"];
 
 /// A chart over percentiles, evenly spaced: the tail is what matters.
-pub(super) fn over_percentiles(lines: &[Line]) -> Option<String> {
+pub(super) fn over_percentiles(lines: &[ChartLine]) -> Option<String> {
     over("", lines, |index| {
         let whole = index.fract() == 0.0 && index >= 0.0;
         PERCENTILES.get(index as usize).filter(|_| whole).map_or_else(String::new, |name| (*name).to_owned())
     })
 }
 
-fn over(x_name: &str, lines: &[Line], tick: fn(f64) -> String) -> Option<String> {
+fn over(x_name: &str, lines: &[ChartLine], tick: fn(f64) -> String) -> Option<String> {
     let top = highest(lines)?;
     let plots = plots(lines);
     let layout = frame(&plots, range(lines)?, top)
@@ -137,7 +137,7 @@ fn over(x_name: &str, lines: &[Line], tick: fn(f64) -> String) -> Option<String>
 }
 
 /// Throughput over concurrency: the levels, the law, and its band.
-pub(super) fn scalability(levels: &[(f64, f64)], law: Line, band: Option<(f64, f64)>) -> Option<String> {
+pub(super) fn scalability(levels: &[(f64, f64)], law: ChartLine, band: Option<(f64, f64)>) -> Option<String> {
     let top =
         highest(std::slice::from_ref(&law))?.max(nice(levels.iter().map(|one| one.1).fold(0.0, f64::max)));
     let (from, to) = range(std::slice::from_ref(&law))?;
@@ -160,7 +160,7 @@ fn clock(seconds: f64) -> String {
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
-fn plots(lines: &[Line]) -> Vec<Plot> {
+fn plots(lines: &[ChartLine]) -> Vec<Plot> {
     let with_points = lines.iter().filter(|line| !line.points.is_empty());
     with_points
         .map(|line| {
@@ -233,12 +233,12 @@ fn steady_names(mut text: String) -> String {
     text
 }
 
-fn highest(lines: &[Line]) -> Option<f64> {
+fn highest(lines: &[ChartLine]) -> Option<f64> {
     let values = lines.iter().flat_map(|line| &line.points).map(|point| point.1);
     values.filter(|value| value.is_finite()).reduce(f64::max).map(|most| nice(most * 1.08))
 }
 
-fn range(lines: &[Line]) -> Option<(f64, f64)> {
+fn range(lines: &[ChartLine]) -> Option<(f64, f64)> {
     let xs = || lines.iter().flat_map(|line| &line.points).map(|point| point.0);
     let (low, high) = (xs().reduce(f64::min)?, xs().reduce(f64::max)?);
     Some(if high > low { (low, high) } else { (low - 0.5, high + 0.5) })
@@ -269,8 +269,8 @@ mod tests {
         assert_eq!(first, draw());
     }
 
-    fn line(points: Vec<(f64, f64)>) -> Line {
-        Line { name: "lag".into(), colour: "--c1", points, dashed: false }
+    fn line(points: Vec<(f64, f64)>) -> ChartLine {
+        ChartLine { name: "lag".into(), colour: "--c1", points, dashed: false }
     }
 
     fn axis() -> TimeAxis {

@@ -12,7 +12,7 @@ pub const FILE: &str = "context.json";
 
 /// One change of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
+pub struct JournalChange {
     /// Its id in the journal.
     pub id: String,
     /// When it began, RFC 3339.
@@ -23,7 +23,7 @@ pub struct Change {
     pub command: CommandLine,
 }
 
-impl Change {
+impl JournalChange {
     /// In one line.
     #[must_use]
     pub fn line(&self) -> String {
@@ -35,20 +35,20 @@ impl Change {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Improvement {
     /// What was changed after the first run and before the second.
-    pub changes: Vec<Change>,
+    pub changes: Vec<JournalChange>,
     /// The two runs, compared.
     pub comparison: Comparison,
 }
 
 /// What a report says beside its run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Context {
+pub struct ReportContext {
     /// Changes that were in force when the run began, oldest first.
-    pub changes: Vec<Change>,
+    pub changes: Vec<JournalChange>,
     /// The steps of the way here, oldest first: each pair of comparable runs with changes between.
     pub improvements: Vec<Improvement>,
     /// Changes and restarts while the run went on, for the charts.
-    pub during: Vec<Change>,
+    pub during: Vec<JournalChange>,
     /// The first comparable run against this one, when changes lie between.
     pub overall: Option<Comparison>,
     /// The bounds of the diagnosis when the report was first written.

@@ -3,7 +3,7 @@
 use super::performance::status;
 use super::sections::findings;
 use super::summary::search_sentence;
-use crate::domain::run::{Run, Search};
+use crate::domain::run::{Run, SearchResult};
 use crate::domain::verdict::{CheckStatus, Verdict};
 
 /// One suite for each level, one case for each check; a level that could not be judged is an error.
@@ -45,7 +45,7 @@ pub fn junit(run: &Run) -> String {
 }
 
 /// A search is right when it found a rate and confirmed it.
-fn searched(search: &Search) -> String {
+fn searched(search: &SearchResult) -> String {
     let found = search.rate_rps.is_some() && search.confirmed;
     let sentence = search_sentence(search);
     format!(
@@ -95,14 +95,14 @@ pub fn csv(run: &Run) -> String {
 mod tests {
     use super::*;
     use crate::domain::run::test_run;
-    use crate::domain::verdict::Check;
+    use crate::domain::verdict::ObjectiveCheck;
 
     fn judged() -> Run {
         let mut run = test_run(&[20.0]);
         run.levels[0].checks = vec![
-            Check::new("p95_ms", Some(200.0), 100.0, false, "k6 <a> & \"b\""),
-            Check::new("lag", None, 1000.0, false, "Kafka"),
-            Check::new("error_rate", Some(0.0), 0.01, false, "k6"),
+            ObjectiveCheck::new("p95_ms", Some(200.0), 100.0, false, "k6 <a> & \"b\""),
+            ObjectiveCheck::new("lag", None, 1000.0, false, "Kafka"),
+            ObjectiveCheck::new("error_rate", Some(0.0), 0.01, false, "k6"),
         ];
         run
     }
@@ -127,11 +127,12 @@ mod tests {
     fn what_a_scenario_found_stands_in_junit_too() {
         let mut run = judged();
         run.levels[0].spike = Some(crate::domain::run::Spike { lag_max: Some(5_000), ..Default::default() });
-        run.search = Some(Search { rate_rps: Some(300), broke_at_rps: Some(330), ..Search::default() });
+        run.search =
+            Some(SearchResult { rate_rps: Some(300), broke_at_rps: Some(330), ..SearchResult::default() });
         let text = junit(&run);
         assert!(text.contains("largest lag 5000") && text.contains("300/s kept every objective"), "{text}");
         assert!(text.contains("<testsuite name=\"search\" tests=\"1\" failures=\"1\">"), "{text}");
-        run.search = run.search.map(|search| Search { confirmed: true, ..search });
+        run.search = run.search.map(|search| SearchResult { confirmed: true, ..search });
         assert!(junit(&run).contains("<testsuite name=\"search\" tests=\"1\" failures=\"0\">"));
     }
 

@@ -1,11 +1,11 @@
 //! report.html: one file, no network, readable without scripts.
 
-use super::charts::{self, Band, Line, Marker, TimeAxis};
-use super::context::{Change, Context};
+use super::charts::{self, Band, ChartLine, Marker, TimeAxis};
+use super::context::{JournalChange, ReportContext};
 use super::performance::{checks_table, comparison_table, heading, severity};
 use super::sections::{details_table, findings};
-use super::summary::{broken_off, levels_table, reconciliation, remarks, seams, verdict_sentence};
-use crate::domain::diagnosis::{Diagnosis, Status};
+use super::summary::{broken_off, levels_table, reconciliation, remarks, resume_points, verdict_sentence};
+use crate::domain::diagnosis::{Diagnosis, RuleStatus};
 use crate::domain::run::{LevelResult, Run, Sample};
 use crate::domain::usl;
 use crate::error::{Context as _, Result};
@@ -16,12 +16,12 @@ use askama::Template;
 const LAW_STEPS: u32 = 60;
 
 /// Headings and cells.
-struct Rows {
+struct PageTable {
     header: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
-impl From<Table> for Rows {
+impl From<Table> for PageTable {
     fn from(table: Table) -> Self {
         let (header, rows) = table.cells();
         Self { header, rows }
@@ -29,7 +29,7 @@ impl From<Table> for Rows {
 }
 
 /// A chart, or why there is none.
-struct Chart {
+struct PageChart {
     title: &'static str,
     unit: &'static str,
     source: &'static str,
@@ -50,37 +50,37 @@ struct Cause {
 }
 
 /// One level in full.
-struct Detail {
+struct LevelDetail {
     heading: String,
-    checks: Rows,
+    checks: PageTable,
     reasons: Vec<String>,
     findings: Vec<String>,
-    everything: Rows,
+    everything: PageTable,
 }
 
 #[derive(Template)]
 #[template(path = "report.html")]
-struct Page<'a> {
+struct ReportPage<'a> {
     run: &'a Run,
     when: String,
     verdict: &'static str,
     sentence: String,
-    seams: Vec<String>,
+    resume_points: Vec<String>,
     reconciliation: String,
     diagnosis: &'a str,
     cards: Vec<(&'static str, String)>,
-    levels: Rows,
+    levels: PageTable,
     causes: Vec<Cause>,
     unknown: String,
-    timeline: Vec<Chart>,
-    shapes: Vec<Chart>,
+    timeline: Vec<PageChart>,
+    shapes: Vec<PageChart>,
     scalability: String,
-    details: Vec<Detail>,
+    details: Vec<LevelDetail>,
     remarks: Vec<String>,
     changes: Vec<String>,
-    comparison: Option<(String, Rows, String)>,
-    statements: Rows,
-    facts: Rows,
+    comparison: Option<(String, PageTable, String)>,
+    statements: PageTable,
+    facts: PageTable,
     surroundings: Vec<(&'static str, String)>,
 }
 
@@ -93,28 +93,28 @@ fn when(run: &Run) -> String {
 ///
 /// # Errors
 /// When the template cannot be filled.
-pub fn page(run: &Run, found: &Diagnosis, context: &Context) -> Result<String> {
-    let page = Page {
+pub fn page(run: &Run, found: &Diagnosis, context: &ReportContext) -> Result<String> {
+    let page = ReportPage {
         run,
         when: when(run),
         verdict: run.verdict.as_str(),
         sentence: verdict_sentence(run),
-        seams: broken_off(run).into_iter().chain(seams(run)).collect(),
+        resume_points: broken_off(run).into_iter().chain(resume_points(run)).collect(),
         reconciliation: counted(run),
         diagnosis: &found.summary,
         cards: cards(run),
         levels: levels_table(run).into(),
         causes: causes(run, found),
-        unknown: names(found, Status::Unknown),
+        unknown: names(found, RuleStatus::Unknown),
         timeline: timeline(run, context),
         shapes: shapes(run, found),
         scalability: match &found.scalability {
-            usl::Outcome::Fitted(fit) => fit.sentence(),
-            usl::Outcome::Missing { reason } => format!("not fitted, {reason}"),
+            usl::FitOutcome::Fitted(fit) => fit.sentence(),
+            usl::FitOutcome::Missing { reason } => format!("not fitted, {reason}"),
         },
         details: run.levels.iter().map(detail).collect(),
         remarks: run.levels.iter().flat_map(remarks).collect(),
-        changes: context.changes.iter().map(Change::line).map(|line| line.replace('`', "")).collect(),
+        changes: context.changes.iter().map(JournalChange::line).map(|line| line.replace('`', "")).collect(),
         comparison: context.overall.as_ref().map(|overall| {
             (
                 format!("{} against {}", overall.after, overall.before),
@@ -151,7 +151,7 @@ fn cards(run: &Run) -> Vec<(&'static str, String)> {
 }
 
 fn causes(run: &Run, found: &Diagnosis) -> Vec<Cause> {
-    let of = |one: &crate::domain::diagnosis::Finding| Cause {
+    let of = |one: &crate::domain::diagnosis::RuleFinding| Cause {
         name: one.cause,
         rule: one.rule,
         remedies: one.remedies.iter().map(|remedy| (remedy.to_string(), remedy.is_command())).collect(),
@@ -176,7 +176,7 @@ fn causes(run: &Run, found: &Diagnosis) -> Vec<Cause> {
     found.causes().map(of).collect()
 }
 
-fn names(found: &Diagnosis, status: Status) -> String {
+fn names(found: &Diagnosis, status: RuleStatus) -> String {
     let all = found.findings.iter().filter(|one| one.status == status).map(|one| one.rule);
     all.collect::<Vec<_>>().join(", ")
 }
@@ -185,7 +185,7 @@ fn start(run: &Run) -> f64 {
     run.levels.first().and_then(|level| level.samples.first()).map_or(0.0, |sample| sample.at_s)
 }
 
-fn axis(run: &Run, context: &Context) -> TimeAxis {
+fn axis(run: &Run, context: &ReportContext) -> TimeAxis {
     let start = start(run);
     let band = |level: &LevelResult| {
         let (first, last) = (level.samples.first()?, level.samples.last()?);
@@ -197,7 +197,7 @@ fn axis(run: &Run, context: &Context) -> TimeAxis {
         })
     };
     let bands: Vec<_> = run.levels.iter().filter_map(band).collect();
-    let marker = |change: &Change| {
+    let marker = |change: &JournalChange| {
         let at: jiff::Timestamp = change.at.parse().ok()?;
         Some(Marker { at: at.as_millisecond() as f64 / 1_000.0 - start, name: change.id.clone() })
     };
@@ -211,9 +211,9 @@ fn axis(run: &Run, context: &Context) -> TimeAxis {
 type Of = fn(&Sample) -> Option<f64>;
 
 /// Charts on one time axis: a thing that happened stands below itself on each.
-fn timeline(run: &Run, context: &Context) -> Vec<Chart> {
+fn timeline(run: &Run, context: &ReportContext) -> Vec<PageChart> {
     let (axis, start) = (axis(run, context), start(run));
-    let line = |name: &str, colour, of: Of| Line {
+    let line = |name: &str, colour, of: Of| ChartLine {
         name: name.to_owned(),
         colour,
         points: run
@@ -224,13 +224,13 @@ fn timeline(run: &Run, context: &Context) -> Vec<Chart> {
             .collect(),
         dashed: false,
     };
-    let chart = |title, unit, source, lines: &[Line]| Chart {
+    let chart = |title, unit, source, lines: &[ChartLine]| PageChart {
         title,
         unit,
         source,
         svg: charts::over_time(&axis, lines),
     };
-    let planned = Line {
+    let planned = ChartLine {
         name: "target".into(),
         colour: "--c6",
         points: axis
@@ -290,8 +290,8 @@ fn timeline(run: &Run, context: &Context) -> Vec<Chart> {
 }
 
 /// Charts over levels, percentiles and concurrency.
-fn shapes(run: &Run, found: &Diagnosis) -> Vec<Chart> {
-    let by_level = |name: &str, colour, of: fn(&LevelResult) -> Option<f64>| Line {
+fn shapes(run: &Run, found: &Diagnosis) -> Vec<PageChart> {
+    let by_level = |name: &str, colour, of: fn(&LevelResult) -> Option<f64>| ChartLine {
         name: name.to_owned(),
         colour,
         points: run.levels.iter().filter_map(|level| Some((level.level as f64, of(level)?))).collect(),
@@ -306,17 +306,22 @@ fn shapes(run: &Run, found: &Diagnosis) -> Vec<Chart> {
             let latency = &level.latency_ms;
             let shares = [latency.min, latency.p50, latency.p90, latency.p95, latency.p99, latency.p999];
             let points = shares.iter().enumerate().filter_map(|(index, ms)| Some((index as f64, (*ms)?)));
-            Line { name: format!("level {}", level.level), colour, points: points.collect(), dashed: false }
+            ChartLine {
+                name: format!("level {}", level.level),
+                colour,
+                points: points.collect(),
+                dashed: false,
+            }
         })
         .collect();
     vec![
-        Chart {
+        PageChart {
             title: "Latency distribution",
             unit: "ms",
             source: "load generator, steady window of each level",
             svg: charts::over_percentiles(&distribution),
         },
-        Chart {
+        PageChart {
             title: "Cache hit rate by level",
             unit: "%",
             source: "Prometheus, cache_hits_total over hits and misses",
@@ -324,7 +329,7 @@ fn shapes(run: &Run, found: &Diagnosis) -> Vec<Chart> {
                 level.cache.hit_rate.map(|share| share * 100.0)
             })]),
         },
-        Chart {
+        PageChart {
             title: "Errors by level",
             unit: "%",
             source: "load generator, steady window of each level",
@@ -332,7 +337,7 @@ fn shapes(run: &Run, found: &Diagnosis) -> Vec<Chart> {
                 level.error_rate.map(|share| share * 100.0)
             })]),
         },
-        Chart {
+        PageChart {
             title: "Scalability",
             unit: "requests/s over requests in progress",
             source: "Universal Scalability Law fitted to the levels",
@@ -342,17 +347,17 @@ fn shapes(run: &Run, found: &Diagnosis) -> Vec<Chart> {
 }
 
 fn law(found: &Diagnosis) -> Option<String> {
-    let usl::Outcome::Fitted(fit) = &found.scalability else { return None };
+    let usl::FitOutcome::Fitted(fit) = &found.scalability else { return None };
     let most = fit.points.iter().map(|one| one.concurrency).fold(1.0, f64::max) * 1.5;
     let at = |step: u32| most * f64::from(step) / f64::from(LAW_STEPS);
     let points = (1..=LAW_STEPS).map(|step| (at(step), fit.throughput(at(step)))).collect();
-    let line = Line { name: "law".into(), colour: "--c1", points, dashed: false };
+    let line = ChartLine { name: "law".into(), colour: "--c1", points, dashed: false };
     let levels: Vec<_> = fit.points.iter().map(|one| (one.concurrency, one.throughput_rps)).collect();
     charts::scalability(&levels, line, fit.ceiling_band_rps)
 }
 
-fn detail(level: &LevelResult) -> Detail {
-    Detail {
+fn detail(level: &LevelResult) -> LevelDetail {
+    LevelDetail {
         heading: heading(level),
         checks: checks_table(level).into(),
         reasons: level.generator.reasons.clone(),
@@ -419,7 +424,7 @@ mod tests {
 
     fn of(run: &Run) -> String {
         let config: crate::config::Config = toml::from_str(crate::config::DEFAULTS).unwrap();
-        page(run, &diagnose(run, &config.bounds()), &Context::default()).unwrap()
+        page(run, &diagnose(run, &config.bounds()), &ReportContext::default()).unwrap()
     }
 
     #[test]

@@ -9,8 +9,8 @@ pub(super) use bottlenecks::severity;
 pub(super) use levels::{checks_table, heading, status};
 pub(super) use optimisations::comparison_table;
 
-use super::context::Context;
-use super::summary::{broken_off, reconciliation, seams};
+use super::context::ReportContext;
+use super::summary::{broken_off, reconciliation, resume_points};
 use crate::domain::diagnosis::Diagnosis;
 use crate::domain::run::{LevelResult, Run};
 use crate::domain::verdict::Verdict;
@@ -22,7 +22,7 @@ use optimisations::{before_and_after, optimisations};
 
 /// The whole report.
 #[must_use]
-pub fn performance(run: &Run, found: &Diagnosis, context: &Context) -> String {
+pub fn performance(run: &Run, found: &Diagnosis, context: &ReportContext) -> String {
     [
         "# Performance Test Report".to_owned(),
         facts(run),
@@ -46,11 +46,15 @@ fn facts(run: &Run) -> String {
     let finished = run.finished_at.as_deref().map_or_else(|| "not finished".into(), format::instant);
     let seconds: u64 = run.levels.iter().map(|level| level.duration_s).sum();
     let note = run.note.as_ref().map_or_else(String::new, |note| format!("\n**Note**: {note}  "));
-    let seams = seams(run).iter().map(|seam| format!("\n**Seam**: {seam}  ")).collect::<String>();
-    let seams = seams + &broken_off(run).map_or_else(String::new, |why| format!("\n**Broken Off**: {why}  "));
+    let resume_points = resume_points(run)
+        .iter()
+        .map(|resume_point| format!("\n**Seam**: {resume_point}  "))
+        .collect::<String>();
+    let resume_points =
+        resume_points + &broken_off(run).map_or_else(String::new, |why| format!("\n**Broken Off**: {why}  "));
     format!(
         "**Date**: {} to {finished}  \n**Run**: {} ({:?} model)  \n**System Version**: {}  \n\
-         **Test Duration**: {} of load  \n**Test Engineer**: {}  {note}{seams}",
+         **Test Duration**: {} of load  \n**Test Engineer**: {}  {note}{resume_points}",
         format::instant(&run.started_at),
         run.id,
         run.model,
@@ -64,7 +68,7 @@ fn system_version(run: &Run) -> String {
     run.environment.versions.get("service").cloned().unwrap_or_else(|| "not measured".into())
 }
 
-fn executive(run: &Run, found: &Diagnosis, context: &Context) -> String {
+fn executive(run: &Run, found: &Diagnosis, context: &ReportContext) -> String {
     let most = |of: fn(&LevelResult) -> Option<f64>| run.levels.iter().filter_map(of).reduce(f64::max);
     let rate = |value: Option<f64>| value.map_or_else(|| "not measured".to_owned(), format::rate);
     let critical = found.causes().filter(|one| severity(run, one) == "High").count();
@@ -156,10 +160,10 @@ fn list(items: &[String], nothing: &str) -> String {
 }
 
 fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
+    let mut characters = text.chars();
+    characters
         .next()
-        .map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + letters.as_str())
+        .map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + characters.as_str())
 }
 
 #[cfg(test)]
@@ -167,8 +171,8 @@ mod tests {
     use super::*;
     use crate::domain::diagnosis::diagnose;
     use crate::domain::run::test_run;
-    use crate::domain::verdict::Check;
-    use crate::report::context::{Change, Improvement};
+    use crate::domain::verdict::ObjectiveCheck;
+    use crate::report::context::{Improvement, JournalChange};
 
     fn found(run: &Run) -> Diagnosis {
         let config: crate::config::Config = toml::from_str(crate::config::DEFAULTS).unwrap();
@@ -178,7 +182,7 @@ mod tests {
     #[test]
     fn every_section_of_the_template_is_there() {
         let run = test_run(&[20.0]);
-        let text = performance(&run, &found(&run), &Context::default());
+        let text = performance(&run, &found(&run), &ReportContext::default());
         for section in [
             "# Performance Test Report",
             "**Date**",
@@ -221,17 +225,20 @@ mod tests {
     fn who_tested_is_named_when_it_is_known() {
         let mut run = test_run(&[20.0]);
         assert!(
-            performance(&run, &found(&run), &Context::default()).contains("not named: `--engineer NAME`")
+            performance(&run, &found(&run), &ReportContext::default())
+                .contains("not named: `--engineer NAME`")
         );
         run.engineer = Some("N. N.".into());
-        assert!(performance(&run, &found(&run), &Context::default()).contains("**Test Engineer**: N. N."));
+        assert!(
+            performance(&run, &found(&run), &ReportContext::default()).contains("**Test Engineer**: N. N.")
+        );
     }
 
     #[test]
     fn what_was_not_measured_says_so() {
         let mut run = test_run(&[20.0]);
-        run.levels[0].checks = vec![Check::new("cache_hit_rate", None, 0.7, true, "Prometheus")];
-        let text = performance(&run, &found(&run), &Context::default());
+        run.levels[0].checks = vec![ObjectiveCheck::new("cache_hit_rate", None, 0.7, true, "Prometheus")];
+        let text = performance(&run, &found(&run), &ReportContext::default());
         let row = text.lines().find(|line| line.contains("Cache Hit Rate")).unwrap();
         assert!(row.contains("not measured") && row.contains("unknown"), "{row}");
         assert!(!row.contains('✅'), "{row}");
@@ -242,15 +249,15 @@ mod tests {
         let mut run = test_run(&[20.0, 300.0]);
         run.levels[1].facts.put("lock_waiters", Some(4.0), "PostgreSQL", "pg_blocking_pids");
         run.levels[1].verdict = Verdict::Failed;
-        run.levels[1].checks = vec![Check::new("p95_ms", Some(300.0), 100.0, false, "k6")];
-        let text = performance(&run, &found(&run), &Context::default());
+        run.levels[1].checks = vec![ObjectiveCheck::new("p95_ms", Some(300.0), 100.0, false, "k6")];
+        let text = performance(&run, &found(&run), &ReportContext::default());
         for wanted in [
             "### 1. Sessions wait for locks",
             "**Severity**: High",
             "**Observed At**: level 2 (50 VUs, 500/s)",
             "**Impact**: on level 2: P95 Latency 300 ms",
             "pg_blocking_pids",
-            "`nsys db locks names the holder",
+            "`nsys db locks`; end the holder",
         ] {
             assert!(text.contains(wanted), "{wanted} is missing in {text}");
         }
@@ -259,18 +266,18 @@ mod tests {
     #[test]
     fn a_change_stands_with_its_measured_result_or_with_the_lack_of_one() {
         let (slow, fast) = (test_run(&[40.0]), test_run(&[20.0]));
-        let change = |id: &str| Change {
+        let change = |id: &str| JournalChange {
             id: id.into(),
             at: "2026-01-01T00:00:00Z".into(),
             title: "pool size 10 -> 20".into(),
             command: "tune db --pool-size 20".into(),
         };
         let comparison = crate::domain::compare::compare(&slow, &fast, &Default::default(), Vec::new());
-        let context = Context {
+        let context = ReportContext {
             changes: vec![change("c1"), change("c2")],
             improvements: vec![Improvement { changes: vec![change("c1")], comparison: comparison.clone() }],
             overall: Some(comparison),
-            ..Context::default()
+            ..ReportContext::default()
         };
         let text = performance(&fast, &found(&fast), &context);
         assert!(text.contains("P95 Latency improved: 40.0 ms → 20.0 ms (-50.0 %)"), "{text}");

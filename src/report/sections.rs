@@ -2,8 +2,8 @@
 //! rest: one that is measured and shown nowhere does not compile.
 
 use crate::domain::run::{
-    Cache, Condition, Db, Generator, Kafka, Latency, LevelResult, PartUse, PartitionLoad, Reconciliation,
-    Service, Spike, StageResult, Statement, Trend,
+    CacheResult, Condition, Db, GeneratorResult, Kafka, Latency, LevelResult, PartUse, PartitionLoad,
+    Reconciliation, Service, Spike, StageResult, Statement, Trend,
 };
 use crate::render::format::{self, or_missing};
 use crate::render::table::Table;
@@ -216,8 +216,8 @@ fn growth(trend: &Trend) -> String {
     )
 }
 
-fn generator_rows(generator: &Generator) -> Vec<(String, String)> {
-    let Generator {
+fn generator_rows(generator: &GeneratorResult) -> Vec<(String, String)> {
+    let GeneratorResult {
         engine,
         cpu_pct,
         rss_mb,
@@ -361,8 +361,9 @@ fn kafka_rows(kafka: &Kafka) -> Vec<(String, String)> {
     rows
 }
 
-fn cache_rows(cache: &Cache) -> Vec<(String, String)> {
-    let Cache { hit_rate, redis_hit_rate, memory_mb, memory_limit_mb, keys, evicted, ops_per_s } = cache;
+fn cache_rows(cache: &CacheResult) -> Vec<(String, String)> {
+    let CacheResult { hit_rate, redis_hit_rate, memory_mb, memory_limit_mb, keys, evicted, ops_per_s } =
+        cache;
     named([
         ("hit rate of the service's reads", or_missing(*hit_rate, format::percent)),
         ("hit rate of Redis", or_missing(*redis_hit_rate, format::percent)),

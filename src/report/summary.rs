@@ -1,8 +1,8 @@
 //! SUMMARY.md and what the terminal shows: one table, what was missed, where it was measured.
 
 use super::sections::findings;
-use crate::domain::run::{LevelResult, Run, Seam, Search, StackIdentity};
-use crate::domain::scenario::Engine;
+use crate::domain::run::{LevelResult, ResumePoint, Run, SearchResult, StackIdentity};
+use crate::domain::scenario::LoadEngine;
 use crate::domain::verdict::{CheckStatus, Verdict};
 use crate::render::{format, table::Table};
 
@@ -45,12 +45,12 @@ pub(super) fn levels_table(run: &Run) -> Table {
 }
 
 fn is_k6(run: &Run) -> bool {
-    run.plan.as_ref().is_none_or(|plan| plan.engine == Engine::K6)
+    run.plan.as_ref().is_none_or(|plan| plan.engine == LoadEngine::K6)
 }
 
 /// Where the run was interrupted and continued, and what was different then.
-pub(super) fn seams(run: &Run) -> Vec<String> {
-    let seam = |one: &Seam| {
+pub(super) fn resume_points(run: &Run) -> Vec<String> {
+    let resume_point = |one: &ResumePoint| {
         let differences = if one.differences.is_empty() {
             "with the same settings".to_owned()
         } else {
@@ -62,7 +62,7 @@ pub(super) fn seams(run: &Run) -> Vec<String> {
             format::instant(&one.resumed_at)
         )
     };
-    run.seams.iter().map(seam).collect()
+    run.resume_points.iter().map(resume_point).collect()
 }
 
 /// Why the run ended before its end.
@@ -121,8 +121,8 @@ pub(super) fn reconciliation(run: &Run) -> Option<(u64, u64)> {
 }
 
 /// What a search found: an interval, and what gave way at its upper end.
-pub(super) fn search_sentence(search: &Search) -> String {
-    let Search { rate_rps, broke_at_rps, gave_way, confirmed, ended_by } = search;
+pub(super) fn search_sentence(search: &SearchResult) -> String {
+    let SearchResult { rate_rps, broke_at_rps, gave_way, confirmed, ended_by } = search;
     let kept = match (rate_rps, confirmed) {
         (Some(rate), true) => format!("{rate}/s kept every objective, confirmed by a longer level"),
         (Some(rate), false) => {
@@ -189,7 +189,9 @@ pub fn summary(run: &Run, markdown: bool) -> String {
         text +=
             &format!("\nAcknowledged with 201: {}; stored: {}.\n", format::count(said), format::count(kept));
     }
-    for remark in broken_off(run).into_iter().chain(seams(run)).chain(run.levels.iter().flat_map(remarks)) {
+    for remark in
+        broken_off(run).into_iter().chain(resume_points(run)).chain(run.levels.iter().flat_map(remarks))
+    {
         text += &format!("{} {remark}\n", if markdown { "-" } else { " " });
     }
     text + &format!(
@@ -215,7 +217,7 @@ mod tests {
     use super::*;
     use crate::domain::run::test_run;
 
-    fn found(search: Search) -> String {
+    fn found(search: SearchResult) -> String {
         let mut run = test_run(&[20.0, 200.0]);
         run.search = Some(search);
         summary(&run, false)
@@ -223,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_search_tells_its_interval_and_what_gave_way() {
-        let text = found(Search {
+        let text = found(SearchResult {
             rate_rps: Some(800),
             broke_at_rps: Some(860),
             gave_way: vec!["p95_ms is 120.00, 100 wanted".into()],
@@ -233,8 +235,11 @@ mod tests {
         for wanted in ["800/s kept every objective, confirmed", "860/s is the lowest", "p95_ms is 120.00"] {
             assert!(text.contains(wanted), "{wanted} is missing in {text}");
         }
-        let text =
-            found(Search { rate_rps: Some(800), ended_by: Some("cut short".into()), ..Search::default() });
+        let text = found(SearchResult {
+            rate_rps: Some(800),
+            ended_by: Some("cut short".into()),
+            ..SearchResult::default()
+        });
         assert!(text.contains("was not confirmed") && text.contains("ended early: cut short"), "{text}");
     }
 

@@ -3,7 +3,7 @@
 use super::Stack;
 use crate::clients::api::{self, Api};
 use crate::clients::postgres::Postgres;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::permit::ChangePermit;
 use nsys_contract::api::{Register, TokenGrant};
 use nsys_contract::status::Role;
@@ -85,7 +85,7 @@ pub async fn make_loadtest_user(permit: &ChangePermit, stack: &Stack) -> Result<
 async fn sign_in_for_load(stack: &Stack, password: &str) -> Result<Option<TokenGrant>> {
     match api::sign_in(&stack.endpoints.api_url(), LOADTEST_USER, password).await {
         Ok(grant) => Ok(Some(grant)),
-        Err(error) if error.kind == Kind::Refused => Ok(None),
+        Err(error) if error.kind == ErrorKind::Refused => Ok(None),
         Err(error) => Err(error),
     }
 }

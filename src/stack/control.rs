@@ -149,7 +149,7 @@ pub async fn list(layout: &Layout) -> Result<Vec<Record>> {
 ///
 /// # Errors
 /// When the records cannot be read.
-pub fn leftovers(layout: &Layout) -> Result<Vec<Identity>> {
+pub fn orphans(layout: &Layout) -> Result<Vec<Identity>> {
     let path = layout.run().join("parts.json");
     if !path.exists() {
         return Ok(Vec::new());
@@ -164,8 +164,8 @@ pub fn leftovers(layout: &Layout) -> Result<Vec<Identity>> {
 ///
 /// # Errors
 /// When the records cannot be read.
-pub async fn end_leftovers(_permit: &ChangePermit, layout: &Layout) -> Result<usize> {
-    let (path, left) = (layout.run().join("parts.json"), leftovers(layout)?);
+pub async fn end_orphans(_permit: &ChangePermit, layout: &Layout) -> Result<usize> {
+    let (path, left) = (layout.run().join("parts.json"), orphans(layout)?);
     futures::future::join_all(left.iter().map(|one| one.end(Duration::from_secs(10)))).await;
     if path.exists() {
         std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;

@@ -12,7 +12,7 @@ const DISCOVERY: Duration = Duration::from_secs(12);
 
 /// One check.
 #[derive(Clone, Debug, Serialize)]
-pub struct Check {
+pub struct DoctorCheck {
     /// Its id, stable.
     pub id: &'static str,
     /// What it looks at.
@@ -21,8 +21,8 @@ pub struct Check {
     pub ok: bool,
     /// What it saw.
     pub detail: String,
-    /// The command that mends it.
-    pub mend: &'static str,
+    /// The command that fixes it.
+    pub remedy: &'static str,
 }
 
 /// What each check is for.
@@ -67,35 +67,35 @@ pub const EXPLANATIONS: [(&str, &str); 10] = [
 ];
 
 /// Runs every check.
-pub async fn run(stack: &Stack) -> Vec<Check> {
+pub async fn run(stack: &Stack) -> Vec<DoctorCheck> {
     let running = stack.records().await.unwrap_or_default();
     let mut checks = vec![tools(), ports(stack, !running.is_empty()), memory(), disk(stack), files()];
     if running.is_empty() {
-        checks.push(Check {
+        checks.push(DoctorCheck {
             id: "NSYS-D006",
             name: "stack",
             ok: false,
             detail: "does not run".into(),
-            mend: "nsys up",
+            remedy: "nsys up",
         });
         return checks;
     }
-    let components = health::components(stack).await.unwrap_or_default();
-    let bad: Vec<_> = components
+    let parts = health::probe_parts(stack).await.unwrap_or_default();
+    let bad: Vec<_> = parts
         .iter()
-        .filter(|one| one.status == crate::domain::health::Status::Down)
+        .filter(|one| one.status == crate::domain::health::HealthStatus::Down)
         .map(|one| one.name.clone())
         .collect();
-    checks.push(Check {
+    checks.push(DoctorCheck {
         id: "NSYS-D006",
         name: "stack",
-        ok: bad.is_empty() && !components.is_empty(),
+        ok: bad.is_empty() && !parts.is_empty(),
         detail: if bad.is_empty() {
-            format!("{} components ok", components.len())
+            format!("{} components ok", parts.len())
         } else {
             format!("down: {}", bad.join(", "))
         },
-        mend: "nsys health",
+        remedy: "nsys health",
     });
     checks.push(targets(stack, running.iter().filter(|one| one.role().is_some()).count()).await);
     checks.push(clock(stack).await);
@@ -104,7 +104,7 @@ pub async fn run(stack: &Stack) -> Vec<Check> {
     checks
 }
 
-fn tools() -> Check {
+fn tools() -> DoctorCheck {
     let missing: Vec<_> =
         setup::survey(&[]).iter().filter(|tool| tool.path.is_none()).map(|tool| tool.name).collect();
     let java = setup::need_java().err().filter(|error| !error.message.ends_with("missing"));
@@ -115,10 +115,10 @@ fn tools() -> Check {
     } else {
         format!("missing: {}", missing.join(", "))
     };
-    Check { id: "NSYS-D001", name: "tools", ok: missing.is_empty(), detail, mend: "nsys setup" }
+    DoctorCheck { id: "NSYS-D001", name: "tools", ok: missing.is_empty(), detail, remedy: "nsys setup" }
 }
 
-fn ports(stack: &Stack, running: bool) -> Check {
+fn ports(stack: &Stack, running: bool) -> DoctorCheck {
     let ports = &stack.endpoints;
     let all = [
         ports.api(),
@@ -139,58 +139,58 @@ fn ports(stack: &Stack, running: bool) -> Check {
         (false, true) => "free".to_owned(),
         (false, false) => format!("taken: {}", taken.join(", ")),
     };
-    Check {
+    DoctorCheck {
         id: "NSYS-D002",
         name: "ports",
         ok: taken.is_empty(),
         detail,
-        mend: "NSYS_STACK__PORT_OFFSET=1000 nsys up",
+        remedy: "NSYS_STACK__PORT_OFFSET=1000 nsys up",
     }
 }
 
-fn memory() -> Check {
+fn memory() -> DoctorCheck {
     let available = process::available_memory_mb();
     let detail = available.map_or_else(|| "unknown".to_owned(), |mib| format!("{mib:.0} MiB available"));
     let ok = available.is_some_and(|mib| mib > ADVISED_MEMORY_MB);
-    Check {
+    DoctorCheck {
         id: "NSYS-D003",
         name: "memory",
         ok,
         detail,
-        mend: "close something, or lower stack.kafka_heap_mb",
+        remedy: "close something, or lower stack.kafka_heap_mb",
     }
 }
 
-fn disk(stack: &Stack) -> Check {
+fn disk(stack: &Stack) -> DoctorCheck {
     let capacity = Capacity::measure(stack);
     let fullest = capacity.fullest();
     let detail = fullest.map_or_else(
         || "unknown".to_owned(),
         |(dir, bytes)| format!("{} MiB free in {}", bytes >> 20, dir.display()),
     );
-    Check {
+    DoctorCheck {
         id: "NSYS-D004",
         name: "disk",
         ok: fullest.is_some_and(|(_, bytes)| bytes > ADVISED_DISK),
         detail,
-        mend: "free some disk, or choose another --state-dir",
+        remedy: "free some disk, or choose another --state-dir",
     }
 }
 
-fn files() -> Check {
+fn files() -> DoctorCheck {
     let limit = process::file_limit();
     let detail = limit.map_or_else(|| "unlimited".to_owned(), |limit| format!("{limit} open files"));
-    Check {
+    DoctorCheck {
         id: "NSYS-D005",
         name: "open files",
         ok: limit.is_none_or(|limit| limit >= ADVISED_FILES),
         detail,
-        mend: "ulimit -n 20000",
+        remedy: "ulimit -n 20000",
     }
 }
 
 /// Prometheus looks for new replicas every five seconds: one that was just started is waited for.
-async fn targets(stack: &Stack, replicas: usize) -> Check {
+async fn targets(stack: &Stack, replicas: usize) -> DoctorCheck {
     let until = Instant::now() + DISCOVERY;
     let up = loop {
         let up = scraped(stack).await;
@@ -203,7 +203,7 @@ async fn targets(stack: &Stack, replicas: usize) -> Check {
         || "Prometheus does not answer".to_owned(),
         |up| format!("{up} of {replicas} replicas are scraped"),
     );
-    Check { id: "NSYS-D007", name: "metrics", ok: up == Some(replicas), detail, mend: "nsys up" }
+    DoctorCheck { id: "NSYS-D007", name: "metrics", ok: up == Some(replicas), detail, remedy: "nsys up" }
 }
 
 /// How many replicas Prometheus reaches; absent when it does not answer.
@@ -220,7 +220,7 @@ async fn database(stack: &Stack) -> Result<Postgres> {
     Postgres::connect(&stack.database_url()?, Duration::from_secs(3)).await
 }
 
-async fn statements(stack: &Stack) -> Check {
+async fn statements(stack: &Stack) -> DoctorCheck {
     let seen = match database(stack).await {
         Ok(mut database) => {
             database.top_statements(1, 0.0).await.map(|_| "pg_stat_statements is on".to_owned())
@@ -229,10 +229,10 @@ async fn statements(stack: &Stack) -> Check {
     };
     let ok = seen.is_ok();
     let detail = seen.unwrap_or_else(|error| error.message);
-    Check { id: "NSYS-D009", name: "statements", ok, detail, mend: "nsys restart postgres" }
+    DoctorCheck { id: "NSYS-D009", name: "statements", ok, detail, remedy: "nsys restart postgres" }
 }
 
-async fn retention(stack: &Stack) -> Check {
+async fn retention(stack: &Stack) -> DoctorCheck {
     let found = log::risks(stack).await;
     let ok = found.as_ref().is_ok_and(Vec::is_empty);
     let detail = match found {
@@ -240,10 +240,10 @@ async fn retention(stack: &Stack) -> Check {
         Ok(risks) => risks.join("; "),
         Err(error) => format!("not checked: {}", error.message),
     };
-    Check { id: "NSYS-D010", name: "log", ok, detail, mend: log::remedy(stack) }
+    DoctorCheck { id: "NSYS-D010", name: "log", ok, detail, remedy: log::remedy(stack) }
 }
 
-async fn clock(stack: &Stack) -> Check {
+async fn clock(stack: &Stack) -> DoctorCheck {
     let time = match database(stack).await {
         Ok(mut database) => database.clock_s().await.ok(),
         Err(_) => None,
@@ -252,11 +252,11 @@ async fn clock(stack: &Stack) -> Check {
         time.map(|theirs| (theirs - jiff::Timestamp::now().as_millisecond() as f64 / 1_000.0).abs());
     let detail = difference
         .map_or_else(|| "PostgreSQL does not answer".to_owned(), |seconds| format!("{seconds:.3} s apart"));
-    Check {
+    DoctorCheck {
         id: "NSYS-D008",
         name: "clock",
         ok: difference.is_some_and(|seconds| seconds < 1.0),
         detail,
-        mend: "set the clock (NTP)",
+        remedy: "set the clock (NTP)",
     }
 }

@@ -1,15 +1,15 @@
 //! Asks each part whether it can do its work, not whether its port is open.
 
-use super::spec::{Record, State};
+use super::spec::{PartState, Record};
 use super::{Stack, log, replica};
 use crate::clients::{http, kafka, postgres::Postgres, redis};
-use crate::domain::health::{Component, Status};
+use crate::domain::health::{HealthStatus, PartReport};
 use crate::error::{Error, Result};
 use futures::future::{BoxFuture, FutureExt, join_all};
 use nsys_contract::{api::paths, schema, topics};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Whether a part can do its work, and what it says.
 ///
@@ -19,11 +19,11 @@ pub async fn probe(stack: &Stack, part: &str) -> Result<String> {
     let ports = &stack.endpoints;
     match part {
         "postgres" => {
-            Postgres::connect(&server_url(stack)?, PATIENCE).await?;
+            Postgres::connect(&server_url(stack)?, TIMEOUT).await?;
             Ok("takes connections".into())
         }
         "schema" => {
-            let mut database = Postgres::connect(&stack.database_url()?, PATIENCE).await?;
+            let mut database = Postgres::connect(&stack.database_url()?, TIMEOUT).await?;
             let version = database.schema_version().await?;
             if version < schema::REQUIRED_SCHEMA_VERSION {
                 return Err(Error::failed(format!(
@@ -34,20 +34,20 @@ pub async fn probe(stack: &Stack, part: &str) -> Result<String> {
             Ok(format!("schema {version}"))
         }
         replica::PART => follows(stack).await,
-        "redis" => redis::ping(&ports.redis_url(), PATIENCE).await.map(|()| "PONG".into()),
+        "redis" => redis::ping(&ports.redis_url(), TIMEOUT).await.map(|()| "PONG".into()),
         "kafka" => {
-            let known = kafka::topics(&ports.brokers(), PATIENCE).await?;
+            let known = kafka::topics(&ports.brokers(), TIMEOUT).await?;
             Ok(format!("{} topics", known.iter().filter(|(name, _)| !name.starts_with("__")).count()))
         }
         "topics" => {
-            let known = kafka::topics(&ports.brokers(), PATIENCE).await?;
+            let known = kafka::topics(&ports.brokers(), TIMEOUT).await?;
             match topics::ALL.iter().find(|topic| !known.iter().any(|(name, _)| name == *topic)) {
                 Some(missing) => Err(Error::failed(format!("topic {missing} is missing"))),
                 None => Ok(format!("{} topics", topics::ALL.len())),
             }
         }
         "prometheus" => {
-            let answer = http::get(&format!("{}/-/ready", ports.prometheus_url()), PATIENCE).await?;
+            let answer = http::get(&format!("{}/-/ready", ports.prometheus_url()), TIMEOUT).await?;
             if answer.status == 200 {
                 Ok("ready".into())
             } else {
@@ -55,7 +55,7 @@ pub async fn probe(stack: &Stack, part: &str) -> Result<String> {
             }
         }
         "jaeger" => {
-            let answer = http::get(&format!("{}/api/services", ports.jaeger_url()), PATIENCE).await?;
+            let answer = http::get(&format!("{}/api/services", ports.jaeger_url()), TIMEOUT).await?;
             if answer.status == 200 {
                 Ok("takes traces".into())
             } else {
@@ -70,9 +70,11 @@ pub async fn probe(stack: &Stack, part: &str) -> Result<String> {
             match (&record.address, record.state) {
                 // Elsewhere the address may be one that only its neighbours reach.
                 (Some(address), _) if stack.runtime.is_here() => ready(&format!("http://{address}")).await,
-                (Some(_), State::Running) => Ok("ready".into()),
+                (Some(_), PartState::Running) => Ok("ready".into()),
                 // What nsys has no client for is as well as its own health check says.
-                (None, State::Running | State::Done) if record.role().is_none() => Ok("healthy".into()),
+                (None, PartState::Running | PartState::Done) if record.role().is_none() => {
+                    Ok("healthy".into())
+                }
                 (_, state) => Err(Error::unreachable(format!("it is {}", state.as_str()))),
             }
         }
@@ -89,7 +91,7 @@ fn server_url(stack: &Stack) -> Result<String> {
 
 /// Asks the service at this base address whether it can work.
 pub(super) async fn ready(base: &str) -> Result<String> {
-    let answer = http::get(&format!("{base}{}", paths::READINESS), PATIENCE).await?;
+    let answer = http::get(&format!("{base}{}", paths::READINESS), TIMEOUT).await?;
     if answer.status == 200 {
         Ok("ready".into())
     } else {
@@ -100,7 +102,7 @@ pub(super) async fn ready(base: &str) -> Result<String> {
 /// Whether the replica follows its primary.
 async fn follows(stack: &Stack) -> Result<String> {
     let url = stack.endpoints.replica_url(&stack.layout.secret("postgres")?);
-    match Postgres::connect(&url, PATIENCE).await?.recovery().await? {
+    match Postgres::connect(&url, TIMEOUT).await?.recovery().await? {
         (true, Some(status)) if status == "streaming" => Ok("follows the primary".into()),
         (true, status) => Err(Error::failed(format!(
             "does not follow the primary: {}",
@@ -114,11 +116,11 @@ async fn follows(stack: &Stack) -> Result<String> {
 ///
 /// # Errors
 /// When the supervisor answers nonsense.
-pub async fn components(stack: &Stack) -> Result<Vec<Component>> {
+pub async fn probe_parts(stack: &Stack) -> Result<Vec<PartReport>> {
     let records = stack.records().await?;
     let known = ["postgres", "schema", "redis", "kafka", "topics", "prometheus", "api"];
     let mut names: Vec<String> = known.map(str::to_owned).into();
-    let others = records.iter().filter(|record| record.state != State::Done);
+    let others = records.iter().filter(|record| record.state != PartState::Done);
     names.extend(others.map(|one| one.name.clone()).filter(|name| !known.contains(&name.as_str())));
     if stack.runtime.is_elsewhere() && stack.jaeger_url().await?.is_some() {
         names.push("jaeger".into());
@@ -130,14 +132,14 @@ pub async fn components(stack: &Stack) -> Result<Vec<Component>> {
         names.push("worker-1".into());
     }
     let probes =
-        names.iter().map(|name| -> BoxFuture<'_, Component> { component(stack, name, &records).boxed() });
-    let (mut components, log) = tokio::join!(join_all(probes), log::component(stack));
-    let after_topics = components.iter().position(|one| one.name == "topics").map_or(0, |at| at + 1);
-    components.insert(after_topics, log);
+        names.iter().map(|name| -> BoxFuture<'_, PartReport> { report(stack, name, &records).boxed() });
+    let (mut reports, log) = tokio::join!(join_all(probes), log::report(stack));
+    let after_topics = reports.iter().position(|one| one.name == "topics").map_or(0, |at| at + 1);
+    reports.insert(after_topics, log);
     if !names.iter().any(|name| name == "jaeger") && !stack.runtime.is_elsewhere() {
-        components.push(Component::absent("jaeger"));
+        reports.push(PartReport::absent("jaeger"));
     }
-    Ok(components)
+    Ok(reports)
 }
 
 /// What does not work while a part is away.
@@ -155,7 +157,7 @@ fn consequence(part: &str) -> Option<&'static str> {
     })
 }
 
-async fn component(stack: &Stack, name: &str, records: &[Record]) -> Component {
+async fn report(stack: &Stack, name: &str, records: &[Record]) -> PartReport {
     let start = Instant::now();
     let answer = probe(stack, name).await;
     let latency_ms = Some(start.elapsed().as_secs_f64() * 1_000.0);
@@ -165,11 +167,11 @@ async fn component(stack: &Stack, name: &str, records: &[Record]) -> Component {
             let restarts =
                 records.iter().find(|record| record.name == name).map_or(0, |record| record.restarts);
             let (status, detail) = if restarts > 0 {
-                (Status::Degraded, format!("{detail}; restarted {restarts} times"))
+                (HealthStatus::Degraded, format!("{detail}; restarted {restarts} times"))
             } else {
-                (Status::Ok, detail)
+                (HealthStatus::Ok, detail)
             };
-            Component { name, status, latency_ms, detail, hint: None }
+            PartReport { name, status, latency_ms, detail, hint: None }
         }
         Err(error) => {
             let record = records.iter().find(|record| record.name == name);
@@ -179,7 +181,7 @@ async fn component(stack: &Stack, name: &str, records: &[Record]) -> Component {
                     _ => "check its address: nsys config show".to_owned(),
                 },
                 _ if records.is_empty() => "nsys up".to_owned(),
-                Some(record) if record.state == State::Failed => {
+                Some(record) if record.state == PartState::Failed => {
                     format!("nsys logs {name}, then nsys restart {name}")
                 }
                 Some(_) => format!("nsys logs {name}"),
@@ -190,7 +192,7 @@ async fn component(stack: &Stack, name: &str, records: &[Record]) -> Component {
                 .map(|how| format!("; it ended with {how}"));
             let breaks = consequence(&name).map(|what| format!("; {what}")).unwrap_or_default();
             let detail = error.message + &ended.unwrap_or_default() + &breaks;
-            Component { name, status: Status::Down, latency_ms: None, detail, hint: Some(hint) }
+            PartReport { name, status: HealthStatus::Down, latency_ms: None, detail, hint: Some(hint) }
         }
     }
 }

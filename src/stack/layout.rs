@@ -184,7 +184,7 @@ mod tests {
         }
         let line = check(b"/two\nlines").unwrap_err();
         assert!(
-            line.kind == crate::error::Kind::Usage && line.message.contains(r"the character '\n'"),
+            line.kind == crate::error::ErrorKind::Usage && line.message.contains(r"the character '\n'"),
             "{line}"
         );
         assert!(check(b"/latin \xfc").unwrap_err().message.contains("no UTF-8"));

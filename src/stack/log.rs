@@ -2,8 +2,8 @@
 
 use super::Stack;
 use crate::clients::{kafka, postgres::Postgres};
-use crate::domain::health::{Component, Status};
-use crate::error::{Kind, Result};
+use crate::domain::health::{HealthStatus, PartReport};
+use crate::error::{ErrorKind, Result};
 use crate::permit::ChangePermit;
 use nsys_contract::topics;
 use std::time::Duration;
@@ -71,13 +71,13 @@ async fn recorded(stack: &Stack) -> Result<i64> {
 }
 
 /// The log as a component of the stack.
-pub async fn component(stack: &Stack) -> Component {
+pub async fn report(stack: &Stack) -> PartReport {
     let (risks, gone, recorded) = tokio::join!(risks(stack), gone(stack), recorded(stack));
     judge(risks, gone, recorded, remedy(stack))
 }
 
-fn judge(risks: Result<Vec<String>>, gone: Result<i64>, recorded: Result<i64>, remedy: &str) -> Component {
-    let told = |status, detail: String, hint: Option<&str>| Component {
+fn judge(risks: Result<Vec<String>>, gone: Result<i64>, recorded: Result<i64>, remedy: &str) -> PartReport {
+    let report_of = |status, detail: String, hint: Option<&str>| PartReport {
         name: NAME.to_owned(),
         status,
         latency_ms: None,
@@ -88,23 +88,25 @@ fn judge(risks: Result<Vec<String>>, gone: Result<i64>, recorded: Result<i64>, r
         format!("{count} accepted notifications were deleted before a worker read them{when}")
     };
     match (&gone, &recorded) {
-        (Ok(gone @ 1..), _) => return told(Status::Degraded, lost(*gone, ""), Some("nsys lag")),
+        (Ok(gone @ 1..), _) => return report_of(HealthStatus::Degraded, lost(*gone, ""), Some("nsys lag")),
         (_, Ok(recorded @ 1..)) => {
             let detail = lost(*recorded, " in the last seven days");
             let hint = "nsys logs worker --grep 'deleted from the log' says which; a row of log_gaps each";
-            return told(Status::Degraded, detail, Some(hint));
+            return report_of(HealthStatus::Degraded, detail, Some(hint));
         }
         _ => {}
     }
     match (risks, gone.and(recorded)) {
-        (Ok(risks), _) if !risks.is_empty() => told(Status::Degraded, risks.join("; "), Some(remedy)),
-        (Ok(_), Ok(_)) => told(Status::Ok, "kept by time alone, nothing lost".into(), None),
+        (Ok(risks), _) if !risks.is_empty() => {
+            report_of(HealthStatus::Degraded, risks.join("; "), Some(remedy))
+        }
+        (Ok(_), Ok(_)) => report_of(HealthStatus::Ok, "kept by time alone, nothing lost".into(), None),
         // Only a part that does not answer leaves it open; that part says so itself.
-        (Err(error), _) | (_, Err(error)) if error.kind == Kind::Unreachable => {
-            told(Status::Unknown, error.message, None)
+        (Err(error), _) | (_, Err(error)) if error.kind == ErrorKind::Unreachable => {
+            report_of(HealthStatus::Unknown, error.message, None)
         }
         (Err(error), _) | (_, Err(error)) => {
-            told(Status::Degraded, format!("not checked: {}", error.message), None)
+            report_of(HealthStatus::Degraded, format!("not checked: {}", error.message), None)
         }
     }
 }
@@ -114,7 +116,11 @@ mod tests {
     use super::*;
     use crate::error::Error;
 
-    fn judged(risks: Result<Vec<String>>, gone: Result<i64>, recorded: Result<i64>) -> (Status, String) {
+    fn judged(
+        risks: Result<Vec<String>>,
+        gone: Result<i64>,
+        recorded: Result<i64>,
+    ) -> (HealthStatus, String) {
         let found = judge(risks, gone, recorded, "nsys up");
         (found.status, found.detail)
     }
@@ -123,21 +129,21 @@ mod tests {
     fn what_was_lost_comes_before_what_may_be() {
         let risks = || Ok(vec!["notifications: retention.bytes = 1".to_owned()]);
         let (status, detail) = judged(risks(), Ok(3), Ok(0));
-        assert_eq!(status, Status::Degraded);
+        assert_eq!(status, HealthStatus::Degraded);
         assert!(detail.starts_with("3 accepted notifications"), "{detail}");
         assert!(judged(risks(), Ok(0), Ok(5)).1.contains("in the last seven days"));
         let (status, detail) = judged(risks(), Ok(0), Ok(0));
-        assert_eq!((status, detail.as_str()), (Status::Degraded, "notifications: retention.bytes = 1"));
-        assert_eq!(judged(Ok(Vec::new()), Ok(0), Ok(0)).0, Status::Ok);
+        assert_eq!((status, detail.as_str()), (HealthStatus::Degraded, "notifications: retention.bytes = 1"));
+        assert_eq!(judged(Ok(Vec::new()), Ok(0), Ok(0)).0, HealthStatus::Ok);
     }
 
     #[test]
     fn what_cannot_be_asked_is_not_ok() {
         let away = || Error::unreachable("kafka: no broker answers");
-        assert_eq!(judged(Err(away()), Err(away()), Ok(0)).0, Status::Unknown);
+        assert_eq!(judged(Err(away()), Err(away()), Ok(0)).0, HealthStatus::Unknown);
         let (status, detail) = judged(Err(Error::failed("not allowed")), Ok(0), Ok(0));
-        assert_eq!((status, detail.as_str()), (Status::Degraded, "not checked: not allowed"));
+        assert_eq!((status, detail.as_str()), (HealthStatus::Degraded, "not checked: not allowed"));
         // A loss is told whatever else cannot be.
-        assert_eq!(judged(Err(Error::failed("not allowed")), Ok(2), Ok(0)).0, Status::Degraded);
+        assert_eq!(judged(Err(Error::failed("not allowed")), Ok(2), Ok(0)).0, HealthStatus::Degraded);
     }
 }

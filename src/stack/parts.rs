@@ -32,9 +32,9 @@ fn text(path: &Path) -> String {
 /// What runs, as it was started. A part that runs keeps its programs as long as they are there: another
 /// PATH or home of whoever calls is no reason to restart it.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'a>(pub &'a [Spec]);
+pub struct StartedParts<'a>(pub &'a [Spec]);
 
-impl Known<'_> {
+impl StartedParts<'_> {
     /// How this part was started.
     #[must_use]
     pub fn of(&self, part: &str) -> Option<&Spec> {
@@ -74,7 +74,7 @@ pub const OPTIONAL: [&str; 1] = ["jaeger"];
 ///
 /// # Errors
 /// When a program is missing or too old.
-pub fn infrastructure(stack: &Stack, chosen: &[&str], known: Known<'_>) -> Result<Vec<Spec>> {
+pub fn infrastructure(stack: &Stack, chosen: &[&str], known: StartedParts<'_>) -> Result<Vec<Spec>> {
     let one = |part: &&str| {
         let mut spec = match *part {
             "postgres" => {
@@ -95,7 +95,7 @@ pub fn infrastructure(stack: &Stack, chosen: &[&str], known: Known<'_>) -> Resul
     chosen.iter().map(one).collect()
 }
 
-fn redis(stack: &Stack, known: Known<'_>) -> Result<Spec> {
+fn redis(stack: &Stack, known: StartedParts<'_>) -> Result<Spec> {
     let port = stack.endpoints.redis();
     let memory = stack.loaded.config.stack.redis_max_memory_mb;
     let args = [
@@ -118,7 +118,7 @@ fn redis(stack: &Stack, known: Known<'_>) -> Result<Spec> {
     Ok(spec(stack, "redis", program, args.map(str::to_owned).into(), port))
 }
 
-fn kafka(stack: &Stack, known: Known<'_>) -> Result<Spec> {
+fn kafka(stack: &Stack, known: StartedParts<'_>) -> Result<Spec> {
     let program = known.program("kafka", setup::need_java)?;
     let jars = known.jars().unwrap_or_else(setup::jars_dir);
     let jars = setup::need(Some(jars).filter(|jars| jars.is_dir()), "Kafka")?;
@@ -131,7 +131,7 @@ fn kafka(stack: &Stack, known: Known<'_>) -> Result<Spec> {
     Ok(spec(stack, "kafka", program, args, stack.endpoints.kafka()))
 }
 
-fn prometheus(stack: &Stack, known: Known<'_>) -> Result<Spec> {
+fn prometheus(stack: &Stack, known: StartedParts<'_>) -> Result<Spec> {
     let port = stack.endpoints.prometheus();
     let args = [
         format!("--config.file={}", prepare::PROMETHEUS_SETTINGS),
@@ -146,7 +146,7 @@ fn prometheus(stack: &Stack, known: Known<'_>) -> Result<Spec> {
     Ok(spec(stack, "prometheus", program, args.into(), port))
 }
 
-fn jaeger(stack: &Stack, known: Known<'_>) -> Result<Spec> {
+fn jaeger(stack: &Stack, known: StartedParts<'_>) -> Result<Spec> {
     let search = || {
         setup::jaeger().ok_or_else(|| {
             Error::failed("jaeger is not installed")
@@ -161,12 +161,12 @@ fn jaeger(stack: &Stack, known: Known<'_>) -> Result<Spec> {
 ///
 /// # Errors
 /// When PostgreSQL is not installed.
-pub fn database_replica(stack: &Stack, known: Known<'_>) -> Result<Spec> {
+pub fn database_replica(stack: &Stack, known: StartedParts<'_>) -> Result<Spec> {
     server(stack, replica::PART, &replica::data(stack), stack.endpoints.replica(), known)
 }
 
 /// A PostgreSQL server on a data directory.
-fn server(stack: &Stack, name: &str, data: &Path, port: u16, known: Known<'_>) -> Result<Spec> {
+fn server(stack: &Stack, name: &str, data: &Path, port: u16, known: StartedParts<'_>) -> Result<Spec> {
     let args = [
         "-D".to_owned(),
         text(data),
@@ -201,7 +201,7 @@ pub fn replica(
     role: &str,
     index: u32,
     (file, config): (&Path, &str),
-    known: Known<'_>,
+    known: StartedParts<'_>,
 ) -> Result<Spec> {
     let metrics = stack.endpoints.metrics(role, index);
     let api = SocketAddr::from((Ipv4Addr::LOCALHOST, stack.endpoints.api()));

@@ -176,9 +176,9 @@ async fn format_kafka(stack: &Stack, java: &Path) -> Result<()> {
     }
     let text = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
     // A trace says in its first line what happened, and below it where.
-    let told = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it said nothing");
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it said nothing");
     tracing::debug!(%text, "Kafka's storage tool");
-    Err(Error::failed(format!("cannot format Kafka's storage in {}: {told}", data.display()))
+    Err(Error::failed(format!("cannot format Kafka's storage in {}: {line}", data.display()))
         .hint("nsys doctor"))
 }
 

@@ -1,10 +1,10 @@
 //! Waits for a condition, not for a time: until a part can do its work, until every component is ok.
 
-use super::spec::State;
+use super::spec::PartState;
 use super::{Runtime, Stack, health, log};
-use crate::domain::health::{Status, overall};
+use crate::domain::health::{HealthStatus, overall};
 use crate::error::{Error, Result};
-use crate::render::progress::Progress;
+use crate::render::progress::ProgressView;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 ///
 /// # Errors
 /// When the deadline passes, or the part failed for good.
-pub async fn wait_ready(stack: &Stack, part: &str, deadline: Instant, progress: &Progress) -> Result<()> {
+pub async fn wait_ready(stack: &Stack, part: &str, deadline: Instant, progress: &ProgressView) -> Result<()> {
     let (line, started) = (progress.line(part), Instant::now());
     loop {
         let reason = match health::probe(stack, part).await {
@@ -30,7 +30,7 @@ pub async fn wait_ready(stack: &Stack, part: &str, deadline: Instant, progress: 
                 Error::refused(format!("{part} was stopped meanwhile, by another nsys")).hint("nsys up")
             );
         }
-        let failed = record.as_ref().is_some_and(|record| record.state == State::Failed);
+        let failed = record.as_ref().is_some_and(|record| record.state == PartState::Failed);
         if failed || Instant::now() > deadline {
             let how = record.and_then(|record| record.last_exit).map(|how| format!("; it ended with {how}"));
             let tail: String =
@@ -57,14 +57,14 @@ pub async fn wait_ready(stack: &Stack, part: &str, deadline: Instant, progress: 
 pub async fn wait_until_ready(stack: &Stack, timeout: Duration) -> Result<()> {
     let deadline = Instant::now() + timeout;
     loop {
-        let mut components = health::components(stack).await?;
+        let mut reports = health::probe_parts(stack).await?;
         // What the log has lost stays lost: that is told, and not waited for.
-        components.retain(|one| one.name != log::NAME);
-        if overall(&components) == Status::Ok {
+        reports.retain(|one| one.name != log::NAME);
+        if overall(&reports) == HealthStatus::Ok {
             return Ok(());
         }
         if Instant::now() >= deadline {
-            let down = components.iter().filter(|one| one.status != Status::Ok);
+            let down = reports.iter().filter(|one| one.status != HealthStatus::Ok);
             let down: Vec<_> = down.map(|one| one.name.clone()).collect();
             return Err(Error::unreachable(format!("not ready: {}", down.join(", "))).hint("nsys health"));
         }

@@ -6,7 +6,7 @@ use super::spec::Record;
 use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
 use crate::render::Out;
-use crate::render::progress::Progress;
+use crate::render::progress::ProgressView;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -43,7 +43,7 @@ pub async fn one_after_the_other(
     names: &[String],
     out: Out,
 ) -> Result<()> {
-    let progress = Progress::new(out);
+    let progress = ProgressView::new(out);
     for record in records.iter().filter(|record| names.contains(&record.name)) {
         stack.restart(permit, record).await?;
         wait_ready(stack, &record.name, Instant::now() + Duration::from_secs(60), &progress).await?;

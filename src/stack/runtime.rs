@@ -13,7 +13,7 @@ use crate::domain::log::LogRequest;
 use crate::domain::usage::Usage;
 use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
-use crate::render::progress::Progress;
+use crate::render::progress::ProgressView;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -32,7 +32,7 @@ pub enum Runtime {
 
 /// What shall run.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct WantedParts {
     /// Replicas of the api.
     pub app: u32,
     /// Replicas of the worker.
@@ -147,7 +147,7 @@ impl Runtime {
     /// What `auto` means for `up`: what it meant before, else containers when an engine answers and
     /// every image is there or can be had, else processes of this machine. Without a permit no image is
     /// pulled or built to find out.
-    pub async fn choose(permit: Option<&ChangePermit>, stack: &Stack, progress: &Progress) -> Self {
+    pub async fn choose(permit: Option<&ChangePermit>, stack: &Stack, progress: &ProgressView) -> Self {
         if let Some(before) = Self::chosen_before(&stack.layout) {
             return before;
         }
@@ -248,8 +248,8 @@ impl Stack {
     pub async fn up(
         &self,
         permit: &ChangePermit,
-        wanted: Wanted,
-        progress: &Progress,
+        wanted: WantedParts,
+        progress: &ProgressView,
     ) -> Result<Vec<Record>> {
         let deadline = Instant::now() + wanted.timeout;
         self.layout.check()?;
@@ -259,26 +259,26 @@ impl Stack {
         lock.try_lock().map_err(|_| {
             Error::refused("another nsys is bringing this stack up").hint("nsys ps shows how far it is")
         })?;
-        let risen = tokio::select! {
-            risen = self.rise(permit, &wanted, deadline, progress) => risen,
+        let deployed = tokio::select! {
+            deployed = self.deploy(permit, &wanted, deadline, progress) => deployed,
             _ = tokio::signal::ctrl_c() => Err(Error::interrupted("interrupted; what was started goes on running")
                 .hint("nsys up goes on with it, nsys down stops it")),
         };
-        if risen.is_err() && self.runtime == Runtime::Local {
+        if deployed.is_err() && self.runtime == Runtime::Local {
             local::end_idle_supervisor(permit, self).await;
         }
-        risen?;
+        deployed?;
         self.records().await
     }
 
     /// Each runtime remembers itself right before it starts the first part: what comes up half is to be
     /// found, and taken down, there; what never began is no runtime of this stack.
-    async fn rise(
+    async fn deploy(
         &self,
         permit: &ChangePermit,
-        wanted: &Wanted,
+        wanted: &WantedParts,
         deadline: Instant,
-        progress: &Progress,
+        progress: &ProgressView,
     ) -> Result<()> {
         match self.runtime {
             Runtime::Local => local::up(permit, self, wanted, deadline, progress).await,
@@ -293,7 +293,7 @@ impl Stack {
     ///
     /// # Errors
     /// When a program is missing, or the supervisor does not answer.
-    pub async fn restarts(&self, wanted: &Wanted) -> Result<Vec<Restart>> {
+    pub async fn restarts(&self, wanted: &WantedParts) -> Result<Vec<Restart>> {
         match self.runtime {
             Runtime::Local => local::restarts(self, wanted).await,
             Runtime::Docker | Runtime::External | Runtime::Kubernetes => Ok(Vec::new()),
@@ -304,7 +304,7 @@ impl Stack {
     ///
     /// # Errors
     /// When one does not answer in time; refused when schema or topics are missing.
-    pub async fn await_elsewhere(&self, wanted: Wanted, progress: &Progress) -> Result<Vec<Record>> {
+    pub async fn await_elsewhere(&self, wanted: WantedParts, progress: &ProgressView) -> Result<Vec<Record>> {
         let deadline = Instant::now() + wanted.timeout;
         self.layout.create()?;
         external::await_ready(self, &wanted.choice, deadline, progress).await?;
@@ -315,7 +315,7 @@ impl Stack {
     ///
     /// # Errors
     /// When one does not in time.
-    pub async fn await_servers(&self, wanted: &Wanted, progress: &Progress) -> Result<()> {
+    pub async fn await_servers(&self, wanted: &WantedParts, progress: &ProgressView) -> Result<()> {
         external::await_servers(self, &wanted.choice, Instant::now() + wanted.timeout, progress).await
     }
 
@@ -323,7 +323,7 @@ impl Stack {
     ///
     /// # Errors
     /// When a cluster that is asked for it does not answer, or would refuse an object.
-    pub async fn intent(&self, wanted: &Wanted) -> Result<String> {
+    pub async fn intent(&self, wanted: &WantedParts) -> Result<String> {
         Ok(match self.runtime {
             Runtime::Kubernetes => kubernetes::dry_run(self, wanted).await?,
             Runtime::Local => format!(

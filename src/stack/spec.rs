@@ -89,7 +89,7 @@ impl Spec {
 /// What a part does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum PartState {
     /// Its process runs.
     Running,
     /// It ended and waits for its next start.
@@ -106,7 +106,7 @@ pub enum State {
     Done,
 }
 
-impl State {
+impl PartState {
     /// The word for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -128,7 +128,7 @@ pub struct Record {
     /// Name.
     pub name: String,
     /// What it does.
-    pub state: State,
+    pub state: PartState,
     /// The running process, where it is one of this machine.
     pub process: Option<Identity>,
     /// Its container or pod, where it is one.
@@ -224,18 +224,18 @@ mod tests {
             stop_timeout_s: 20,
             restart_limit: 5,
         };
-        let told = |change: fn(&mut Spec)| {
+        let difference = |change: fn(&mut Spec)| {
             let mut new = old.clone();
             change(&mut new);
             old.difference(&new)
         };
-        assert_eq!(told(|_| ()), None);
-        assert_eq!(told(|new| new.args[0] = "-Xmx1g".into()).unwrap(), "-Xmx1g instead of -Xmx512m");
-        assert_eq!(told(|new| new.env[1].1 = "2".into()).unwrap(), "another configuration");
-        assert_eq!(told(|new| new.env[0].1 = "CET".into()).unwrap(), "another TZ");
-        let program = told(|new| new.program = "/opt/java".into()).unwrap();
+        assert_eq!(difference(|_| ()), None);
+        assert_eq!(difference(|new| new.args[0] = "-Xmx1g".into()).unwrap(), "-Xmx1g instead of -Xmx512m");
+        assert_eq!(difference(|new| new.env[1].1 = "2".into()).unwrap(), "another configuration");
+        assert_eq!(difference(|new| new.env[0].1 = "CET".into()).unwrap(), "another TZ");
+        let program = difference(|new| new.program = "/opt/java".into()).unwrap();
         assert_eq!(program, "/opt/java instead of /usr/bin/java");
         // Whatever differs is told.
-        assert!(told(|new| new.restart_limit = 6).is_some() && old.holds_data());
+        assert!(difference(|new| new.restart_limit = 6).is_some() && old.holds_data());
     }
 }

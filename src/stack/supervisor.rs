@@ -3,7 +3,7 @@
 
 use super::control::SocketDir;
 use super::layout::log_aside;
-use super::spec::{Record, Reply, Request, Spec, State};
+use super::spec::{PartState, Record, Reply, Request, Spec};
 use crate::clients::process::Identity;
 use crate::clients::program::ChildEnvironment;
 use crate::error::{Context, Error, Result};
@@ -31,13 +31,13 @@ const LOCK_TRIES: u32 = 20;
 /// Connections the kernel queues while every replica is busy.
 const BACKLOG: i32 = 4_096;
 
-enum Event {
+enum SupervisorEvent {
     Exited { name: String, run: u64, how: String },
     Again { name: String, run: u64 },
     Asked { request: Request, reply: oneshot::Sender<Reply> },
 }
 
-struct Part {
+struct SupervisedPart {
     spec: Spec,
     record: Record,
     /// Counts the processes, so that news of an old one is not taken for news of the current.
@@ -48,9 +48,9 @@ struct Part {
 
 struct Supervisor {
     root: PathBuf,
-    parts: BTreeMap<String, Part>,
+    parts: BTreeMap<String, SupervisedPart>,
     listeners: HashMap<SocketAddr, TcpListener>,
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<SupervisorEvent>,
     runs: u64,
 }
 
@@ -81,7 +81,7 @@ pub async fn run(root: &Path) -> Result<()> {
     loop {
         tokio::select! {
             event = inbox.recv() => match event {
-                Some(Event::Asked { request: Request::Shutdown, reply }) => {
+                Some(SupervisorEvent::Asked { request: Request::Shutdown, reply }) => {
                     supervisor.shutdown().await;
                     let _ = std::fs::remove_file(&socket);
                     // Whoever is told may start the next one at once: it finds ports and lock free.
@@ -115,8 +115,8 @@ async fn take_lock(dir: &Path) -> Result<std::fs::File> {
         .context("cannot create the lock")?;
     for _ in 0..LOCK_TRIES {
         if lock.try_lock().is_ok() {
-            let told = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
-            told.context("cannot write the lock")?;
+            let written = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
+            written.context("cannot write the lock")?;
             return Ok(lock);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -124,7 +124,7 @@ async fn take_lock(dir: &Path) -> Result<std::fs::File> {
     Err(Error::refused("another supervisor keeps this stack"))
 }
 
-async fn serve(listener: UnixListener, events: mpsc::Sender<Event>) {
+async fn serve(listener: UnixListener, events: mpsc::Sender<SupervisorEvent>) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -145,7 +145,7 @@ async fn serve(listener: UnixListener, events: mpsc::Sender<Event>) {
             let reply = match serde_json::from_str(&line) {
                 Ok(request) => {
                     let (reply, answer) = oneshot::channel();
-                    let _ = events.send(Event::Asked { request, reply }).await;
+                    let _ = events.send(SupervisorEvent::Asked { request, reply }).await;
                     answer.await.ok()
                 }
                 Err(cause) => Some(Reply { error: Some(format!("no request: {cause}")), ..Reply::default() }),
@@ -158,19 +158,19 @@ async fn serve(listener: UnixListener, events: mpsc::Sender<Event>) {
 }
 
 impl Supervisor {
-    async fn handle(&mut self, event: Event) {
+    async fn handle(&mut self, event: SupervisorEvent) {
         match event {
-            Event::Exited { name, run, how } => self.exited(&name, run, how),
-            Event::Again { name, run } => {
+            SupervisorEvent::Exited { name, run, how } => self.exited(&name, run, how),
+            SupervisorEvent::Again { name, run } => {
                 if self
                     .parts
                     .get(&name)
-                    .is_some_and(|part| part.run == run && part.record.state == State::Restarting)
+                    .is_some_and(|part| part.run == run && part.record.state == PartState::Restarting)
                 {
                     self.start(&name);
                 }
             }
-            Event::Asked { request, reply } => {
+            SupervisorEvent::Asked { request, reply } => {
                 let wants_specs = matches!(request, Request::Specs);
                 let error = self.obey(request).await.err().map(|error| error.message);
                 self.forgive();
@@ -191,7 +191,7 @@ impl Supervisor {
                     let same = self
                         .parts
                         .get(&spec.name)
-                        .is_some_and(|part| part.spec == spec && part.record.state == State::Running);
+                        .is_some_and(|part| part.spec == spec && part.record.state == PartState::Running);
                     if same {
                         continue;
                     }
@@ -230,7 +230,7 @@ impl Supervisor {
     fn insert(&mut self, spec: Spec) {
         let record = Record {
             name: spec.name.clone(),
-            state: State::Restarting,
+            state: PartState::Restarting,
             process: None,
             container: None,
             address: None,
@@ -239,8 +239,10 @@ impl Supervisor {
             restarts: 0,
             last_exit: None,
         };
-        self.parts
-            .insert(spec.name.clone(), Part { spec, record, run: 0, since: Instant::now(), stop: None });
+        self.parts.insert(
+            spec.name.clone(),
+            SupervisedPart { spec, record, run: 0, since: Instant::now(), stop: None },
+        );
     }
 
     fn listen(&mut self, address: SocketAddr) -> Result<()> {
@@ -277,7 +279,7 @@ impl Supervisor {
         match spawned {
             Ok(child) => {
                 let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-                part.record.state = State::Running;
+                part.record.state = PartState::Running;
                 part.record.process = pid.and_then(Identity::of);
                 part.record.started_s = jiff::Timestamp::now().as_second();
                 let (stop, stopped) = oneshot::channel();
@@ -316,16 +318,16 @@ impl Supervisor {
         part.stop = None;
         part.record.restarts = counted(part.record.restarts, part.record.state, part.since.elapsed());
         if part.record.restarts >= part.spec.restart_limit {
-            part.record.state = State::Failed;
+            part.record.state = PartState::Failed;
             return;
         }
-        part.record.state = State::Restarting;
+        part.record.state = PartState::Restarting;
         let wait = Duration::from_millis(250 << part.record.restarts.min(6));
         part.record.restarts += 1;
         let (events, name) = (self.events.clone(), name.to_owned());
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
-            let _ = events.send(Event::Again { name, run }).await;
+            let _ = events.send(SupervisorEvent::Again { name, run }).await;
         });
     }
 
@@ -334,7 +336,7 @@ impl Supervisor {
         let mut ends = Vec::new();
         for name in names {
             let Some(part) = self.parts.get_mut(name) else { continue };
-            part.record.state = State::Stopping;
+            part.record.state = PartState::Stopping;
             if let Some(stop) = part.stop.take() {
                 let (done, end) = oneshot::channel();
                 if stop.send(done).is_ok() {
@@ -393,8 +395,8 @@ impl Supervisor {
 }
 
 /// The restarts that still count for a part that has been in this state for so long.
-fn counted(restarts: u32, state: State, since: Duration) -> u32 {
-    if state == State::Running && since > PROVED { 0 } else { restarts }
+fn counted(restarts: u32, state: PartState, since: Duration) -> u32 {
+    if state == PartState::Running && since > PROVED { 0 } else { restarts }
 }
 
 /// Owns one process to its end, so that a signal never goes to a pid that was reaped.
@@ -403,12 +405,12 @@ async fn watch(
     spec: Spec,
     run: u64,
     stopped: oneshot::Receiver<oneshot::Sender<()>>,
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<SupervisorEvent>,
 ) {
     tokio::select! {
         status = child.wait() => {
             let how = status.map_or_else(|cause| cause.to_string(), |status| status.to_string());
-            let _ = events.send(Event::Exited { name: spec.name, run, how }).await;
+            let _ = events.send(SupervisorEvent::Exited { name: spec.name, run, how }).await;
         }
         Ok(done) = stopped => {
             let group = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);

@@ -15,10 +15,10 @@ use tokio::time::Instant;
 pub async fn ensure_schema_and_topics(permit: &ChangePermit, stack: &Stack, deadline: Instant) -> Result<()> {
     let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(5));
     let database = async {
-        let patience = Duration::from_secs(5);
+        let timeout = Duration::from_secs(5);
         let server = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "postgres");
-        Postgres::connect(&server, patience).await?.ensure_database(permit, "notifications").await?;
-        let mut ours = Postgres::connect(&stack.database_url()?, patience).await?;
+        Postgres::connect(&server, timeout).await?.ensure_database(permit, "notifications").await?;
+        let mut ours = Postgres::connect(&stack.database_url()?, timeout).await?;
         if ours.schema_version().await.unwrap_or(0) < schema::REQUIRED_SCHEMA_VERSION {
             ours.migrate(permit).await?;
         }

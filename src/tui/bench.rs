@@ -1,14 +1,16 @@
 //! The dashboard without a terminal and without a stack: for benches, snapshots and pictures.
 
 use super::state::State;
-use super::update::{Cache, Call, Database, LevelDone, Load, Machine, Part, Sample, Stamped, Update};
+use super::update::{
+    CacheSample, Call, Database, LevelDone, Load, MachineSample, PartSample, ServiceSample, Stamped, Update,
+};
 use super::view;
 use crate::domain::cache::CacheStats;
 use crate::domain::database::{Connections, TableSize};
 use crate::domain::lag::PartitionLag;
-use crate::domain::lag::book::{GroupLook, OwnedLag};
-use crate::domain::live::{Counted, Prefixes, TableUse, Totals};
-use crate::domain::progress::{Progress, Second};
+use crate::domain::lag::tracker::{GroupSample, OwnedLag};
+use crate::domain::live::{LiveStatement, Prefixes, TableUse, Totals};
+use crate::domain::progress::{ClientSecond, RunProgress};
 use nsys_contract::topics;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -61,7 +63,7 @@ pub fn second(at_s: f64, partitions: i32) -> Vec<Stamped> {
         Update::Cache(Ok(cache(at_s))),
         Update::Stack(Ok(parts(at_s, wave))),
         Update::Load(Ok(Some(load(at_s)))),
-        Update::Machine(Ok(Machine {
+        Update::Machine(Ok(MachineSample {
             cpu_pct: Some(71.0 + 10.0 * wave),
             memory_bytes: Some(9 << 30),
             memory_limit_bytes: Some(16 << 30),
@@ -72,8 +74,8 @@ pub fn second(at_s: f64, partitions: i32) -> Vec<Stamped> {
     updates.into_iter().map(|update| Stamped { at_s, update }).collect()
 }
 
-fn service(at_s: f64, rate: f64, wave: f64) -> Sample {
-    Sample {
+fn service(at_s: f64, rate: f64, wave: f64) -> ServiceSample {
+    ServiceSample {
         window_s: Some(5.0),
         answers: [("app-1".to_owned(), true), ("worker-1".to_owned(), true)].into(),
         rate: Some(rate),
@@ -92,7 +94,7 @@ fn service(at_s: f64, rate: f64, wave: f64) -> Sample {
     }
 }
 
-fn group(at_s: f64, partitions: i32) -> GroupLook {
+fn group(at_s: f64, partitions: i32) -> GroupSample {
     let one = |partition: i32| {
         let end = 1_000_000 + (at_s as i64) * 240 + i64::from(partition);
         let behind = if partition == 0 { 1_234 } else { i64::from(partition % 7) * 3 };
@@ -102,7 +104,7 @@ fn group(at_s: f64, partitions: i32) -> GroupLook {
             oldest_s: None,
         }
     };
-    GroupLook {
+    GroupSample {
         group: topics::WORKER_GROUP.into(),
         state: "Stable".into(),
         members: 3,
@@ -118,7 +120,7 @@ fn database(at_s: f64) -> Database {
         connections,
     };
     let ran = at_s as i64;
-    let statement = |(id, query, each, ms): (i64, &str, i64, f64)| Counted {
+    let statement = |(id, query, each, ms): (i64, &str, i64, f64)| LiveStatement {
         id,
         query: query.into(),
         calls: ran * each,
@@ -154,10 +156,10 @@ fn database(at_s: f64) -> Database {
     }
 }
 
-fn cache(at_s: f64) -> Cache {
+fn cache(at_s: f64) -> CacheSample {
     let ran = at_s as u64;
     let counts = [("notification:", 18_200), ("idempotency:", 9_100), ("user:", 950)];
-    Cache {
+    CacheSample {
         stats: CacheStats {
             hits: ran * 820,
             misses: ran * 180,
@@ -179,8 +181,8 @@ fn cache(at_s: f64) -> Cache {
     }
 }
 
-fn parts(at_s: f64, wave: f64) -> Vec<Part> {
-    let part = |(name, cpu, memory): (&str, f64, u64)| Part {
+fn parts(at_s: f64, wave: f64) -> Vec<PartSample> {
+    let part = |(name, cpu, memory): (&str, f64, u64)| PartSample {
         name: name.into(),
         state: "running".into(),
         cpu_pct: Some(cpu + cpu * 0.3 * wave),
@@ -203,14 +205,14 @@ fn parts(at_s: f64, wave: f64) -> Vec<Part> {
     all.map(part).into()
 }
 
-fn progress(at_s: f64) -> Progress {
-    Progress {
+fn progress(at_s: f64) -> RunProgress {
+    RunProgress {
         run: "incremental-20260102_030405".into(),
         level: 3,
         levels: 4,
         phase: "steady".into(),
         until_s: Some(at_s + 22.0),
-        second: Some(Second {
+        second: Some(ClientSecond {
             at_s,
             planned_rps: Some(1_250.0),
             rate_rps: Some(1_204.0),
@@ -223,7 +225,7 @@ fn progress(at_s: f64) -> Progress {
             generator_wait_pct: Some(12.0),
             machine_cpu_pct: Some(87.0),
         }),
-        ..Progress::default()
+        ..RunProgress::default()
     }
 }
 

@@ -5,7 +5,7 @@ use super::state::{Action, Pane};
 
 /// Under which heading the help shows a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Topic {
+pub enum HelpTopic {
     /// Panes.
     Panes,
     /// Rows.
@@ -18,7 +18,7 @@ pub enum Topic {
     Replay,
 }
 
-impl Topic {
+impl HelpTopic {
     /// All, in the order of the help.
     pub const ALL: [Self; 5] = [Self::Panes, Self::Rows, Self::Time, Self::Acts, Self::Replay];
 
@@ -47,50 +47,50 @@ pub struct Binding {
     /// What the help says.
     pub help: &'static str,
     /// Where the help says it.
-    pub topic: Topic,
+    pub topic: HelpTopic,
 }
 
 use Press::Char;
 
 /// Every binding.
 pub static BINDINGS: [Binding; 33] = [
-    bind(Topic::Panes, &[Char('1')], "1", Action::Open(Pane::Overview), "overview"),
-    bind(Topic::Panes, &[Char('2')], "2", Action::Open(Pane::Lag), "lag by partition"),
-    bind(Topic::Panes, &[Char('3')], "3", Action::Open(Pane::Load), "the load test"),
-    bind(Topic::Panes, &[Char('4')], "4", Action::Open(Pane::Db), "PostgreSQL"),
-    bind(Topic::Panes, &[Char('5')], "5", Action::Open(Pane::Cache), "Redis"),
-    bind(Topic::Panes, &[Char('6')], "6", Action::Open(Pane::Stack), "parts and logs"),
-    bind(Topic::Panes, &[Press::Tab], "Tab", Action::Next, "next pane"),
-    bind(Topic::Panes, &[Press::BackTab], "S-Tab", Action::Previous, "pane before"),
-    bind(Topic::Rows, &[Press::Down, Char('j')], "j ↓", Action::Rows(1), "row down"),
-    bind(Topic::Rows, &[Press::Up, Char('k')], "k ↑", Action::Rows(-1), "row up"),
-    bind(Topic::Rows, &[Char('g')], "g", Action::Rows(-100_000), "first row"),
-    bind(Topic::Rows, &[Char('G')], "G", Action::Rows(100_000), "last row"),
-    bind(Topic::Rows, &[Press::PageUp, Press::Ctrl('u')], "PgUp", Action::Page(-1), "page or log back"),
-    bind(Topic::Rows, &[Press::PageDown, Press::Ctrl('d')], "PgDn", Action::Page(1), "page or log on"),
-    bind(Topic::Rows, &[Char('/')], "/", Action::Filter, "filter: text, regex, !not"),
-    bind(Topic::Rows, &[Char('s')], "s", Action::Sort, "sort by another column"),
-    bind(Topic::Time, &[Char(' ')], "Space", Action::Hold, "hold, go on"),
-    bind(Topic::Time, &[Press::Left], "←", Action::Shift(-1), "back in time"),
-    bind(Topic::Time, &[Press::Right], "→", Action::Shift(1), "forward"),
-    bind(Topic::Time, &[Press::End, Char('0')], "0 End", Action::Present, "the present"),
-    bind(Topic::Time, &[Char('+'), Char('=')], "+", Action::Zoom, "shorter window"),
-    bind(Topic::Time, &[Char('-')], "-", Action::Widen, "longer window"),
-    bind(Topic::Time, &[Char('m')], "m", Action::Mark, "put a marker"),
-    bind(Topic::Acts, &[Char(':')], ":", Action::Palette, "run a command of nsys"),
-    bind(Topic::Acts, &[Press::Enter], "Enter", Action::Detail, "the row in full"),
-    bind(Topic::Acts, &[Char('y')], "y", Action::Copy, "copy the row"),
-    bind(Topic::Acts, &[Char('e')], "e", Action::Export, "export the pane"),
-    bind(Topic::Acts, &[Char('l')], "l", Action::Calls, "the calls it makes"),
-    bind(Topic::Acts, &[Char('t')], "t", Action::Theme, "next theme"),
-    bind(Topic::Acts, &[Char('?')], "?", Action::Help, "these keys"),
-    bind(Topic::Acts, &[Char('q'), Press::Ctrl('c')], "q", Action::Quit, "quit"),
-    bind(Topic::Replay, &[Char('<')], "<", Action::Slower, "slower"),
-    bind(Topic::Replay, &[Char('>')], ">", Action::Faster, "faster"),
+    bind(HelpTopic::Panes, &[Char('1')], "1", Action::Open(Pane::Overview), "overview"),
+    bind(HelpTopic::Panes, &[Char('2')], "2", Action::Open(Pane::Lag), "lag by partition"),
+    bind(HelpTopic::Panes, &[Char('3')], "3", Action::Open(Pane::Load), "the load test"),
+    bind(HelpTopic::Panes, &[Char('4')], "4", Action::Open(Pane::Db), "PostgreSQL"),
+    bind(HelpTopic::Panes, &[Char('5')], "5", Action::Open(Pane::Cache), "Redis"),
+    bind(HelpTopic::Panes, &[Char('6')], "6", Action::Open(Pane::Stack), "parts and logs"),
+    bind(HelpTopic::Panes, &[Press::Tab], "Tab", Action::Next, "next pane"),
+    bind(HelpTopic::Panes, &[Press::BackTab], "S-Tab", Action::Previous, "pane before"),
+    bind(HelpTopic::Rows, &[Press::Down, Char('j')], "j ↓", Action::Rows(1), "row down"),
+    bind(HelpTopic::Rows, &[Press::Up, Char('k')], "k ↑", Action::Rows(-1), "row up"),
+    bind(HelpTopic::Rows, &[Char('g')], "g", Action::Rows(-100_000), "first row"),
+    bind(HelpTopic::Rows, &[Char('G')], "G", Action::Rows(100_000), "last row"),
+    bind(HelpTopic::Rows, &[Press::PageUp, Press::Ctrl('u')], "PgUp", Action::Page(-1), "page or log back"),
+    bind(HelpTopic::Rows, &[Press::PageDown, Press::Ctrl('d')], "PgDn", Action::Page(1), "page or log on"),
+    bind(HelpTopic::Rows, &[Char('/')], "/", Action::Filter, "filter: text, regex, !not"),
+    bind(HelpTopic::Rows, &[Char('s')], "s", Action::Sort, "sort by another column"),
+    bind(HelpTopic::Time, &[Char(' ')], "Space", Action::Hold, "hold, go on"),
+    bind(HelpTopic::Time, &[Press::Left], "←", Action::Shift(-1), "back in time"),
+    bind(HelpTopic::Time, &[Press::Right], "→", Action::Shift(1), "forward"),
+    bind(HelpTopic::Time, &[Press::End, Char('0')], "0 End", Action::Present, "the present"),
+    bind(HelpTopic::Time, &[Char('+'), Char('=')], "+", Action::Zoom, "shorter window"),
+    bind(HelpTopic::Time, &[Char('-')], "-", Action::Widen, "longer window"),
+    bind(HelpTopic::Time, &[Char('m')], "m", Action::Mark, "put a marker"),
+    bind(HelpTopic::Acts, &[Char(':')], ":", Action::Palette, "run a command of nsys"),
+    bind(HelpTopic::Acts, &[Press::Enter], "Enter", Action::Detail, "the row in full"),
+    bind(HelpTopic::Acts, &[Char('y')], "y", Action::Copy, "copy the row"),
+    bind(HelpTopic::Acts, &[Char('e')], "e", Action::Export, "export the pane"),
+    bind(HelpTopic::Acts, &[Char('l')], "l", Action::Calls, "the calls it makes"),
+    bind(HelpTopic::Acts, &[Char('t')], "t", Action::Theme, "next theme"),
+    bind(HelpTopic::Acts, &[Char('?')], "?", Action::Help, "these keys"),
+    bind(HelpTopic::Acts, &[Char('q'), Press::Ctrl('c')], "q", Action::Quit, "quit"),
+    bind(HelpTopic::Replay, &[Char('<')], "<", Action::Slower, "slower"),
+    bind(HelpTopic::Replay, &[Char('>')], ">", Action::Faster, "faster"),
 ];
 
 const fn bind(
-    topic: Topic,
+    topic: HelpTopic,
     keys: &'static [Press],
     written: &'static str,
     action: Action,

@@ -2,11 +2,11 @@
 
 use super::screen::{Feed, Options, Recorder, state_of};
 use super::state::State;
-use super::state::history::{Metric, Series};
-use super::state::known::Known;
+use super::state::history::{ChartSeries, Metric};
+use super::state::source_value::SourceValue;
 use super::state::verdict::worst;
 use crate::clock::now_s;
-use crate::domain::lag::book::GroupView;
+use crate::domain::lag::tracker::GroupView;
 use crate::error::Result;
 use crate::render::{Tone, format};
 use crate::stack::Stack;
@@ -25,7 +25,7 @@ pub async fn lines(
 ) -> Result<()> {
     let mut state = state_of(stack, &options);
     let mut recorder = Recorder::new(options.record.as_deref(), &state.stack)?;
-    let mut tell = |state: &State, at_s: f64| each(&text(state, at_s), &object(state, at_s));
+    let mut print = |state: &State, at_s: f64| each(&text(state, at_s), &object(state, at_s));
     let mut from = match Feed::open(stack, &options)? {
         Feed::Live(from) => from,
         Feed::Replay(mut player) => {
@@ -33,7 +33,7 @@ pub async fn lines(
                 tracing::warn!("{odd}");
             }
             while let Some(at_s) = player.second(&mut state) {
-                tell(&state, at_s)?;
+                print(&state, at_s)?;
             }
             return Ok(());
         }
@@ -50,14 +50,14 @@ pub async fn lines(
                 recorder.keep(&stamped)?;
                 state.update(stamped);
             }
-            _ = ticks.tick() => tell(&state, now_s())?,
+            _ = ticks.tick() => print(&state, now_s())?,
         }
     }
 }
 
 fn text(state: &State, at_s: f64) -> String {
     let shown = |metric: Metric| {
-        let value = state.data.history.at(&Series::Of(metric), at_s);
+        let value = state.data.history.at(&ChartSeries::Of(metric), at_s);
         format::or_missing(value, |value| super::state::charts::in_words(metric.unit(), value))
     };
     let clock = state.zone.show(at_s, "%H:%M:%S");
@@ -118,23 +118,23 @@ fn object(state: &State, at_s: f64) -> Value {
     })
 }
 
-fn fresh<T>(known: &Known<T>, at_s: f64) -> Option<&T> {
+fn fresh<T>(known: &SourceValue<T>, at_s: f64) -> Option<&T> {
     known.at(at_s).filter(|_| known.fresh(at_s)).map(|(_, value)| value)
 }
 
-fn error<T>(known: &Known<T>) -> Option<&str> {
+fn error<T>(known: &SourceValue<T>) -> Option<&str> {
     known.failure().map(|(_, why)| why)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::update::{Sample, Stamped, Update};
+    use crate::tui::update::{ServiceSample, Stamped, Update};
 
     #[test]
     fn what_is_old_is_null_and_its_error_stands_beside_it() {
         let mut state = State::default();
-        let sample = Sample { rate: Some(12.0), ..Sample::default() };
+        let sample = ServiceSample { rate: Some(12.0), ..ServiceSample::default() };
         state.update(Stamped { at_s: 100.0, update: Update::Service(Ok(sample)) });
         let shown = object(&state, 101.0);
         assert_eq!(shown["service"]["rate"], 12.0);

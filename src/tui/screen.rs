@@ -10,8 +10,8 @@ mod terminal;
 
 use super::source;
 use super::state::intent::Judge;
-use super::state::palette::Known;
-use super::state::{Bounds, Effect, Overlay, Pane, Setup, State, ThemeName, Zone};
+use super::state::palette::KnownCommand;
+use super::state::{DashboardObjectives, Overlay, Pane, ScreenEffect, Setup, State, ThemeName, Zone};
 use super::update::{Mark, Stamped, Update};
 use super::view::{self, Hit};
 use crate::clock::now_s;
@@ -56,7 +56,7 @@ pub struct Options {
     /// A recording to show instead of a stack.
     pub replay: Option<PathBuf>,
     /// The commands of nsys.
-    pub commands: Vec<Known>,
+    pub commands: Vec<KnownCommand>,
     /// Tells what a command would change.
     pub judge: Option<Judge>,
 }
@@ -90,7 +90,7 @@ pub(super) fn state_of(stack: &Stack, options: &Options) -> State {
         theme: options.theme,
         no_colour: !options.colour,
         ascii: options.ascii,
-        bounds: Bounds {
+        bounds: DashboardObjectives {
             p95_ms: targets.p95_ms,
             p99_ms: targets.p99_ms,
             lag: targets.lag,
@@ -245,61 +245,61 @@ impl Screen<'_> {
             Event::Key(key) => match input::press(*key) {
                 Some(input::Pressed::Suspend) => {
                     self.terminal.suspend()?;
-                    Effect::None
+                    ScreenEffect::None
                 }
                 Some(input::Pressed::Key(key)) => self.state.press(key, now_s),
-                None => Effect::None,
+                None => ScreenEffect::None,
             },
             Event::Mouse(mouse) => input::mouse(&mut self.state, *mouse, &self.hits, now_s),
             Event::Resize(width, height) => {
                 if let Some(running) = &mut self.running {
                     running.resize(session::size(*width, *height));
                 }
-                Effect::None
+                ScreenEffect::None
             }
-            Event::Paste(_) | Event::FocusGained | Event::FocusLost => Effect::None,
+            Event::Paste(_) | Event::FocusGained | Event::FocusLost => ScreenEffect::None,
         };
         self.effect(effect, now_s)
     }
 
-    fn effect(&mut self, effect: Effect, now_s: f64) -> Result<bool> {
+    fn effect(&mut self, effect: ScreenEffect, now_s: f64) -> Result<bool> {
         match effect {
-            Effect::None => {}
-            Effect::Quit => return Ok(true),
-            Effect::Run(words) => self.run_command(&words),
-            Effect::Type(bytes) => {
+            ScreenEffect::None => {}
+            ScreenEffect::Quit => return Ok(true),
+            ScreenEffect::Run(words) => self.run_command(&words),
+            ScreenEffect::Type(bytes) => {
                 if let Some(running) = &mut self.running {
                     running.write(&bytes);
                 }
             }
-            Effect::EndSession => {
+            ScreenEffect::EndSession => {
                 if let Some(running) = &mut self.running {
                     running.end();
                 }
             }
-            Effect::Copy(text) => self.terminal.copy(&text)?,
-            Effect::Save(format) => {
+            ScreenEffect::Copy(text) => self.terminal.copy(&text)?,
+            ScreenEffect::Save(format) => {
                 let size = self.terminal.size()?;
                 match save::save(&self.state, format, now_s, size) {
                     Ok(path) => self.state.notify(now_s, Tone::Good, format!("saved to {}", path.display())),
                     Err(error) => self.state.notify(now_s, Tone::Bad, error.message),
                 }
             }
-            Effect::Mark(text) => {
+            ScreenEffect::Mark(text) => {
                 let at_s = self.state.time.at(now_s);
                 self.take(Stamped { at_s, update: Update::Mark(Mark { at_s, text }) })?;
             }
-            Effect::Seek(_) | Effect::Speed(_) | Effect::Play(_) => self.steer(&effect),
+            ScreenEffect::Seek(_) | ScreenEffect::Speed(_) | ScreenEffect::Play(_) => self.steer(&effect),
         }
         Ok(false)
     }
 
-    fn steer(&mut self, effect: &Effect) {
+    fn steer(&mut self, effect: &ScreenEffect) {
         let Feed::Replay(player) = &mut self.feed else { return };
         match effect {
-            Effect::Seek(to_s) => player.seek(*to_s, &mut self.state),
-            Effect::Speed(speed) => player.set_speed(*speed),
-            Effect::Play(playing) => player.set_playing(*playing),
+            ScreenEffect::Seek(to_s) => player.seek(*to_s, &mut self.state),
+            ScreenEffect::Speed(speed) => player.set_speed(*speed),
+            ScreenEffect::Play(playing) => player.set_playing(*playing),
             _ => {}
         }
         self.state.time.replay = Some(player.shown());

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Sender;
 
 /// Longest wait for one answer of a part.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// How often each part is asked.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long a source that broke waits before it begins anew.
@@ -45,17 +45,17 @@ fn keep<T: 'static, Running: Future<Output = ()> + Send + 'static>(
     name: &'static str,
     stack: &Arc<Stack>,
     to: &Sender<Stamped>,
-    run: impl Fn(Arc<Stack>, Teller) -> Running + Send + 'static,
+    run: impl Fn(Arc<Stack>, UpdateSender) -> Running + Send + 'static,
     failed: impl Fn(std::result::Result<T, String>) -> Update + Send + 'static,
 ) {
-    let (stack, teller) = (Arc::clone(stack), Teller { to: to.clone() });
+    let (stack, sender) = (Arc::clone(stack), UpdateSender { to: to.clone() });
     tokio::spawn(async move {
         loop {
-            let ended = tokio::spawn(run(Arc::clone(&stack), teller.clone())).await;
-            if ended.is_ok() || teller.to.is_closed() {
+            let ended = tokio::spawn(run(Arc::clone(&stack), sender.clone())).await;
+            if ended.is_ok() || sender.to.is_closed() {
                 return;
             }
-            teller.tell(failed(Err(format!("{name}: its source broke; it begins anew")))).await;
+            sender.send(failed(Err(format!("{name}: its source broke; it begins anew")))).await;
             tokio::time::sleep(AGAIN).await;
         }
     });
@@ -63,13 +63,13 @@ fn keep<T: 'static, Running: Future<Output = ()> + Send + 'static>(
 
 /// Where a source tells what it was told.
 #[derive(Clone, Debug)]
-struct Teller {
+struct UpdateSender {
     to: Sender<Stamped>,
 }
 
-impl Teller {
+impl UpdateSender {
     /// Tells an update; false when nobody listens any more.
-    async fn tell(&self, update: Update) -> bool {
+    async fn send(&self, update: Update) -> bool {
         self.to.send(Stamped { at_s: now_s(), update }).await.is_ok()
     }
 
@@ -81,16 +81,16 @@ impl Teller {
     ) -> std::result::Result<T, String> {
         let started = Instant::now();
         // Every client has its own time-out; this one is for a client that forgets it.
-        let answer = match tokio::time::timeout(PATIENCE * 3, answer).await {
+        let answer = match tokio::time::timeout(TIMEOUT * 3, answer).await {
             Ok(answer) => answer.map_err(|error| one_line(&error.message)),
-            Err(_) => Err(format!("no answer within {:?}", PATIENCE * 3)),
+            Err(_) => Err(format!("no answer within {:?}", TIMEOUT * 3)),
         };
         let call = Call {
             command: command.to_owned(),
             took_ms: started.elapsed().as_secs_f64() * 1_000.0,
             error: answer.as_ref().err().cloned(),
         };
-        self.tell(Update::Call(call)).await;
+        self.send(Update::Call(call)).await;
         answer
     }
 }

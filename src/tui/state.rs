@@ -10,7 +10,6 @@ pub mod filter;
 pub mod grid;
 pub mod history;
 pub mod intent;
-pub mod known;
 pub mod line;
 pub mod logs;
 pub mod palette;
@@ -20,21 +19,22 @@ mod press;
 pub mod ring;
 pub mod session;
 mod setup;
+pub mod source_value;
 mod sources;
 pub mod tables;
 pub mod timeline;
 pub mod verdict;
 
-pub use action::{Action, Effect, Format};
+pub use action::{Action, Format, ScreenEffect};
 pub use pane::Pane;
-pub use setup::{Bounds, Setup, ThemeName, Zone};
+pub use setup::{DashboardObjectives, Setup, ThemeName, Zone};
 
 use super::update::Stamped;
 use crate::render::Tone;
 use data::Data;
 use filter::Filter;
-use line::Line;
-use palette::{Known, Palette};
+use line::InputLine;
+use palette::{KnownCommand, Palette};
 use session::Session;
 use timeline::Timeline;
 
@@ -56,9 +56,9 @@ pub enum Overlay {
     /// The forms of export.
     Export,
     /// A filter that is typed, and what is wrong with it.
-    Filter(Line, Option<String>),
+    Filter(InputLine, Option<String>),
     /// The text of a mark that is typed.
-    Mark(Line),
+    Mark(InputLine),
     /// A command that is typed.
     Palette(Palette),
     /// A command that runs.
@@ -85,7 +85,7 @@ pub struct State {
     /// Whether only ASCII is drawn.
     pub ascii: bool,
     /// The objectives.
-    pub bounds: Bounds,
+    pub bounds: DashboardObjectives,
     /// What the sources told.
     pub data: Data,
     /// The time that is shown.
@@ -95,7 +95,7 @@ pub struct State {
     /// The filter of each pane's rows or lines.
     filters: [Option<Filter>; Pane::ALL.len()],
     /// The commands of nsys.
-    pub commands: Vec<Known>,
+    pub commands: Vec<KnownCommand>,
     /// Tells what a command would change.
     pub judge: Option<intent::Judge>,
     /// Lines that the log is scrolled back.
@@ -139,7 +139,7 @@ impl State {
 
     /// The colours that are used.
     #[must_use]
-    pub const fn shown_theme(&self) -> ThemeName {
+    pub const fn effective_theme(&self) -> ThemeName {
         if self.no_colour { ThemeName::Plain } else { self.theme }
     }
 
@@ -197,9 +197,9 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::super::bench::second;
-    use super::super::update::{Mark, Part, Sample, Update};
+    use super::super::update::{Mark, PartSample, ServiceSample, Update};
     use super::*;
-    use history::{Metric, Series};
+    use history::{ChartSeries, Metric};
 
     #[test]
     fn a_day_of_answers_takes_the_memory_of_an_hour() {
@@ -212,7 +212,7 @@ mod tests {
                 second(at_s, 2).into_iter().for_each(|stamped| state.update(stamped));
                 state.update(Stamped { at_s, update: Update::Mark(Mark { at_s, text: "m".into() }) });
             } else {
-                state.update(Stamped { at_s, update: Update::Service(Ok(Sample::default())) });
+                state.update(Stamped { at_s, update: Update::Service(Ok(ServiceSample::default())) });
             }
             if number == 45_000 {
                 hour = Some(state.data.held());
@@ -220,7 +220,7 @@ mod tests {
         }
         assert_eq!(Some(state.data.held()), hour);
         let at_s = 1_767_323_000.0 + 86_380.0;
-        assert_eq!(state.data.history.at(&Series::Of(Metric::Lag), at_s), Some(1_237.0));
+        assert_eq!(state.data.history.at(&ChartSeries::Of(Metric::Lag), at_s), Some(1_237.0));
     }
 
     #[test]
@@ -229,7 +229,7 @@ mod tests {
         state.update(Stamped { at_s: 1.0, update: Update::Service(Err("no answer in time".into())) });
         state.update(Stamped { at_s: 1.0, update: Update::Lag(Err("no broker".into())) });
         for metric in [Metric::Rate, Metric::Lag, Metric::Connections] {
-            assert_eq!(state.data.history.at(&Series::Of(metric), 1.0), None);
+            assert_eq!(state.data.history.at(&ChartSeries::Of(metric), 1.0), None);
         }
     }
 
@@ -250,11 +250,11 @@ mod tests {
         for number in 0..30 {
             second(f64::from(number), 3).into_iter().for_each(|stamped| state.update(stamped));
         }
-        let part = |name: &str, is: &str| Part {
+        let part = |name: &str, is: &str| PartSample {
             name: name.to_owned(),
             state: is.to_owned(),
             last_exit: (is != "running").then(|| "exit code 0".to_owned()),
-            ..Part::default()
+            ..PartSample::default()
         };
         let mut parts = vec![part("prepare", "done"), part("worker-1", "running")];
         state.update(Stamped { at_s: 30.0, update: Update::Stack(Ok(parts.clone())) });
@@ -274,7 +274,7 @@ mod tests {
         }
         let said = verdict::worst(&state, 29.0);
         assert_eq!(said.tone, Tone::Good, "{said:?}");
-        let failing = Sample { rate: Some(100.0), errors: Some(5.0), ..Sample::default() };
+        let failing = ServiceSample { rate: Some(100.0), errors: Some(5.0), ..ServiceSample::default() };
         state.update(Stamped { at_s: 30.0, update: Update::Service(Ok(failing)) });
         assert_eq!(verdict::worst(&state, 30.0).text, "5.0/s of the requests fail (5.0 %)");
         state.update(Stamped { at_s: 31.0, update: Update::Lag(Err("kafka: no broker".into())) });
@@ -301,7 +301,7 @@ mod tests {
     /// One part of which hardly anything is known.
     fn partless() -> State {
         let mut state = State::default();
-        let part = Part { name: "redis".into(), state: "running".into(), ..Part::default() };
+        let part = PartSample { name: "redis".into(), state: "running".into(), ..PartSample::default() };
         state.update(Stamped { at_s: 59.0, update: Update::Stack(Ok(vec![part])) });
         state
     }

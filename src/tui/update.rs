@@ -2,9 +2,9 @@
 
 use crate::domain::cache::CacheStats;
 use crate::domain::database::{Connections, LockWait};
-use crate::domain::lag::book::GroupLook;
-use crate::domain::live::{Counted, Prefixes, TableUse, Totals};
-use crate::domain::progress::Progress;
+use crate::domain::lag::tracker::GroupSample;
+use crate::domain::live::{LiveStatement, Prefixes, TableUse, Totals};
+use crate::domain::progress::RunProgress;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -22,19 +22,19 @@ pub struct Stamped {
 #[serde(rename_all = "lowercase")]
 pub enum Update {
     /// The service, as Prometheus counts it.
-    Service(Result<Sample, String>),
+    Service(Result<ServiceSample, String>),
     /// Consumer groups with their offsets.
-    Lag(Result<Vec<GroupLook>, String>),
+    Lag(Result<Vec<GroupSample>, String>),
     /// PostgreSQL.
     Db(Result<Database, String>),
     /// Redis.
-    Cache(Result<Cache, String>),
+    Cache(Result<CacheSample, String>),
     /// The parts.
-    Stack(Result<Vec<Part>, String>),
+    Stack(Result<Vec<PartSample>, String>),
     /// The load test that runs, or the one that ran last.
     Load(Result<Option<Load>, String>),
     /// The machine that the stack runs on.
-    Machine(Result<Machine, String>),
+    Machine(Result<MachineSample, String>),
     /// New lines of a part's log.
     Log {
         /// The part.
@@ -53,7 +53,7 @@ pub enum Update {
 /// The service's last seconds. What could not be had is absent, never 0.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Sample {
+pub struct ServiceSample {
     /// Seconds that every rate and percentile is about.
     pub window_s: Option<f64>,
     /// Requests per second; probes and scrapes of the stack itself are left out.
@@ -85,7 +85,7 @@ pub struct Sample {
     pub answers: BTreeMap<String, bool>,
 }
 
-impl Sample {
+impl ServiceSample {
     /// How many requests its percentiles are made of; absent where the window is not known.
     #[must_use]
     pub fn requests(&self) -> Option<f64> {
@@ -101,7 +101,7 @@ pub struct Database {
     /// Most connections it takes.
     pub limit: i64,
     /// Statements, counted since the statistics began; the ones with the most time.
-    pub statements: Vec<Counted>,
+    pub statements: Vec<LiveStatement>,
     /// Sessions that wait.
     pub locks: Vec<LockWait>,
     /// Counters of the database, since its statistics began.
@@ -117,7 +117,7 @@ pub struct Database {
 
 /// What Redis says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Cache {
+pub struct CacheSample {
     /// Counters since its start, and sizes now.
     pub stats: CacheStats,
     /// Keys by prefix; absent until they were counted.
@@ -128,7 +128,7 @@ pub struct Cache {
 /// One part.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Part {
+pub struct PartSample {
     /// Its name.
     pub name: String,
     /// `running`, `restarting`, `failed`, `stopping`, …
@@ -154,7 +154,7 @@ pub struct Part {
 /// The machine that the stack runs on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Machine {
+pub struct MachineSample {
     /// Processors in use since the look before, per cent of all cores.
     pub cpu_pct: Option<f64>,
     /// Memory that is in use and cannot be given back, bytes.
@@ -178,7 +178,7 @@ pub struct Load {
     pub generator_cpu_pct: Option<f64>,
     /// Where it is, as its stream tells; absent in recordings of older versions.
     #[serde(default)]
-    pub progress: Option<Box<Progress>>,
+    pub progress: Option<Box<RunProgress>>,
 }
 
 impl Load {

@@ -63,7 +63,7 @@ pub(super) fn draw(state: &State, now_s: f64, area: Rect, buffer: &mut Buffer) -
         too_small(area, buffer);
         return Vec::new();
     }
-    let theme = Theme::new(state.shown_theme());
+    let theme = Theme::new(state.effective_theme());
     let at_s = state.time.at(now_s);
     let mut view = View { state, theme: &theme, now_s, at_s, hits: Vec::new() };
     let line = |y: u16| Rect { y, height: 1, ..area };
@@ -131,11 +131,11 @@ fn cut_middle(text: &str, width: usize) -> std::borrow::Cow<'_, str> {
     if width < 3 {
         return cut(text, width);
     }
-    let take = |characters: &mut dyn Iterator<Item = char>, room: usize| {
+    let take = |characters: &mut dyn Iterator<Item = char>, available: usize| {
         let mut used = 0;
         let fits = |one: &char| {
             used += one.width().unwrap_or(0);
-            used <= room
+            used <= available
         };
         characters.take_while(fits).collect::<Vec<char>>()
     };

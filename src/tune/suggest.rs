@@ -3,12 +3,12 @@
 
 use super::conflict;
 use super::snapshots::kept;
-use crate::clients::postgres::{Planned, Postgres};
-use crate::domain::advice::{self, Candidate, Gain, Suggestion};
+use crate::clients::postgres::{PlannedQuery, Postgres};
+use crate::domain::advice::{self, Candidate, StatementGain, Suggestion};
 use crate::domain::index::same_definition;
 use crate::domain::snapshot;
 use crate::error::Result;
-use crate::plan::index::{Wanted, plan_indexes, spelled, statement};
+use crate::plan::index::{WantedIndex, plan_indexes, spelled, statement};
 use crate::plan::{Plan, Read};
 use crate::render::format;
 use crate::stack::Stack;
@@ -36,9 +36,9 @@ pub(super) async fn plan(stack: &Stack, since: Option<&str>) -> Result<Plan> {
     let rows = tables.iter().map(|one| (one.table.clone(), one.live_rows)).collect();
 
     database.begin_supposing().await?;
-    let looked = look(&mut database, &statements, &rows, &names).await;
+    let searched = search(&mut database, &statements, &rows, &names).await;
     database.end_supposing().await?;
-    let (found, tried) = looked?;
+    let (found, tried) = searched?;
     let suggestions = advice::merge(found);
 
     let wanted: Vec<_> = suggestions.iter().map(wanted).collect();
@@ -67,14 +67,14 @@ pub(super) async fn plan(stack: &Stack, since: Option<&str>) -> Result<Plan> {
     Ok(plan)
 }
 
-type Found = Vec<(Candidate, Option<i64>, Gain)>;
+type SuggestedIndexes = Vec<(Candidate, Option<i64>, StatementGain)>;
 
-async fn look(
+async fn search(
     database: &mut Postgres,
-    statements: &[snapshot::Counted],
+    statements: &[snapshot::CountedStatement],
     rows: &HashMap<String, i64>,
     names: &advice::TableNames,
-) -> Result<(Found, bool)> {
+) -> Result<(SuggestedIndexes, bool)> {
     let can_try = database.can_suppose().await?;
     let mut distinct: HashMap<String, HashMap<String, f64>> = HashMap::new();
     let mut found = Vec::new();
@@ -88,7 +88,7 @@ async fn look(
                 distinct.insert(scan.table.clone(), database.distinct_values(&scan.table).await?);
             }
             let candidates = advice::candidates(&scan, &distinct[&scan.table]);
-            let gain = Gain {
+            let gain = StatementGain {
                 query: one.query.clone(),
                 calls: one.calls,
                 total_ms: one.total_ms,
@@ -109,21 +109,21 @@ async fn look(
 async fn best(
     database: &mut Postgres,
     candidates: Vec<Candidate>,
-    gain: Gain,
-) -> Result<Option<(Candidate, Option<i64>, Gain)>> {
+    gain: StatementGain,
+) -> Result<Option<(Candidate, Option<i64>, StatementGain)>> {
     /// Costs closer than this are the same.
     const SAME: f64 = 1.02;
-    let mut best: Option<(Candidate, Option<i64>, Gain)> = None;
+    let mut best: Option<(Candidate, Option<i64>, StatementGain)> = None;
     for candidate in candidates {
         let bytes = database.suppose(&candidate).await?;
-        let Some(Planned { cost, .. }) = database.generic_plan(&gain.query).await? else { continue };
+        let Some(PlannedQuery { cost, .. }) = database.generic_plan(&gain.query).await? else { continue };
         let better = match best.as_ref().and_then(|(known, _, gain)| Some((known, gain.cost_after?))) {
             None => true,
             Some((known, least)) if candidate.columns.len() < known.columns.len() => cost <= least * SAME,
             Some((_, least)) => cost * SAME < least,
         };
         if better {
-            best = Some((candidate, Some(bytes), Gain { cost_after: Some(cost), ..gain.clone() }));
+            best = Some((candidate, Some(bytes), StatementGain { cost_after: Some(cost), ..gain.clone() }));
         }
     }
     database.suppose_nothing().await?;
@@ -131,11 +131,11 @@ async fn best(
 }
 
 /// The guide's names are kept for the guide's indexes.
-fn wanted(suggestion: &Suggestion) -> Wanted {
+fn wanted(suggestion: &Suggestion) -> WantedIndex {
     let index = &suggestion.index;
     let columns = index.columns.join(", ");
     let own = statement(&index.name(), &index.table, &columns);
-    let known = TUNING_INDEXES.iter().map(Wanted::from).find(|one| same_definition(&one.sql, &own));
+    let known = TUNING_INDEXES.iter().map(WantedIndex::from).find(|one| same_definition(&one.sql, &own));
     let calls: i64 = suggestion.gains.iter().map(|gain| gain.calls).sum();
     let spent: f64 = suggestion.gains.iter().map(|gain| gain.total_ms).sum();
     let costs: Vec<_> = suggestion
@@ -151,8 +151,8 @@ fn wanted(suggestion: &Suggestion) -> Wanted {
         serves.push_str(&format!("; about {}", format::signed_bytes(bytes)));
     }
     match known {
-        Some(known) => Wanted { serves, ..known },
-        None => Wanted {
+        Some(known) => WantedIndex { serves, ..known },
+        None => WantedIndex {
             name: spelled(&index.name(), &index.table),
             table: index.table.clone(),
             sql: own,

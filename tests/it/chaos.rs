@@ -10,7 +10,7 @@ mod clock;
 mod disk;
 mod retention;
 
-use crate::client::{Client, PATIENCE};
+use crate::client::{Client, TIMEOUT};
 use crate::support::{Place, kill_9, text};
 use serde_json::json;
 use std::collections::HashSet;
@@ -73,7 +73,7 @@ impl Load {
 
     /// Waits until so many were acknowledged that the rest proves something.
     async fn lasts(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while self.acknowledged() < 100 {
             assert!(Instant::now() < deadline, "only {} were acknowledged", self.acknowledged());
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -134,7 +134,7 @@ async fn reconcile(client: &Client, seen: &Seen, marker: &str) {
             .unwrap();
         acknowledged.len() as i64 - stored
     };
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let (missing, open) = (missing().await, client.ask(&open).await);
         if missing == 0 && open == "0" {
@@ -158,7 +158,7 @@ async fn reconcile(client: &Client, seen: &Seen, marker: &str) {
 /// Waits until notifications are accepted and PostgreSQL takes connections.
 async fn healthy(client: &Client) {
     let body = json!({"userId": "u", "channel": "IN_APP", "type": "SYSTEM", "payload": {"title": "t"}});
-    let deadline = Instant::now() + 3 * PATIENCE;
+    let deadline = Instant::now() + 3 * TIMEOUT;
     loop {
         let answer = client.post("/notifications", &body).await;
         let accepted = answer.as_ref().is_ok_and(|answer| answer.status == 201);
@@ -172,7 +172,7 @@ async fn healthy(client: &Client) {
 
 /// The process of a part, once it runs: it may be on its way back from the last kill.
 fn running(place: &Place, part: &str) -> i32 {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(pid) = place.running(part) {
             return pid;
@@ -288,7 +288,7 @@ async fn parts_that_are_slow(client: &Arc<Client>, place: &Place) {
     let (stop, cont) = (rustix::process::Signal::STOP, rustix::process::Signal::CONT);
     for (part, marker) in [("kafka", "slow-kafka"), ("redis", "slow-redis"), ("postgres", "slow-postgres")] {
         let load = Load::start(client, 4, marker);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while load.acknowledged() < 100 && Instant::now() < deadline {
             signal(place, part, stop);
             tokio::time::sleep(Duration::from_millis(400)).await;

@@ -12,7 +12,7 @@ use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
 
 /// How long tests wait for what has to come; generous, because machines differ.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(150);
 
 /// An answer.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ impl Client {
 
     /// Waits until a statement answers `wanted`.
     pub(crate) async fn until(&self, sql: &str, wanted: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let found = self.ask(sql).await;
             if found == wanted {

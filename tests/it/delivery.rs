@@ -2,7 +2,7 @@
 
 mod poison;
 
-use crate::client::{Client, PATIENCE};
+use crate::client::{Client, TIMEOUT};
 use crate::sink::{HttpSink, MailSink};
 use crate::support::{Place, this_machine};
 use serde_json::{Value, json};
@@ -129,7 +129,7 @@ async fn an_outage_fails_nothing_that_is_old(client: &Client) {
     for _ in 0..4 {
         ids.push(send().await);
     }
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while web.to("/outage").len() < 4 {
         assert!(Instant::now() < deadline, "the receiver is never called");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -293,7 +293,7 @@ async fn an_acknowledged_id_is_never_unknown(client: &Client, place: &Place) {
     let unknown = client.get("/notifications/01900000-0000-7000-8000-000000000002").await.unwrap();
     assert_eq!((unknown.status, unknown.retry_after.is_some()), (503, true), "{unknown:?}");
     all(cont);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     for id in &ids {
         while client.get(&format!("/notifications/{id}")).await.unwrap().status != 200 {
             assert!(Instant::now() < deadline, "{id} does not come back");

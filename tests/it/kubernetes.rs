@@ -4,7 +4,7 @@
 // A test that is left out says so.
 #![allow(clippy::print_stderr)]
 
-use crate::client::PATIENCE;
+use crate::client::TIMEOUT;
 use crate::support::{Place, text};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -213,7 +213,7 @@ async fn a_test_run_is_what_the_operator_takes_and_goes_with_its_level() {
     let mut child = place.command(&["generate", "--plan", plan.to_str().unwrap()]).spawn().unwrap();
 
     let path = "/apis/k6.io/v1alpha1/namespaces/load/testruns/nsys-smoke-l1";
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let run = loop {
         if let Some(run) = server.get(path).await {
             break run;
@@ -237,7 +237,7 @@ async fn a_test_run_is_what_the_operator_takes_and_goes_with_its_level() {
     let ended = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
     assert!(!ended.success());
     for path in [path, "/api/v1/namespaces/load/secrets/nsys-smoke-l1"] {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while server.get(path).await.is_some() {
             assert!(Instant::now() < deadline, "{path} was left");
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -174,7 +174,7 @@ const CHANGING: [&str; 21] = [
 ];
 /// Methods that hold such a word and change nothing: a sign-in, counts, a list of what others do, what
 /// happens in a transaction that is rolled back, and the HTTP calls that no other module sees.
-const LOOKS: [&str; 7] =
+const READ_ONLY_METHODS: [&str; 7] =
     ["sign_in", "send_body", "count_redrive", "count_purge", "call", "builds", "execute"];
 
 /// Each function of a file: its name, its head and its body.
@@ -198,7 +198,7 @@ fn no_client_changes_anything_without_a_permit() {
         let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
         for (function, head, body) in functions(&code.join("\n")) {
             let word = CHANGING.iter().find(|word| body.contains(**word));
-            let Some(word) = word.filter(|_| !LOOKS.contains(&function)) else { continue };
+            let Some(word) = word.filter(|_| !READ_ONLY_METHODS.contains(&function)) else { continue };
             assert!(head.contains("&ChangePermit"), "{name}: {function} holds {word} and asks for no permit");
             held += 1;
         }

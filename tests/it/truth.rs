@@ -5,7 +5,7 @@ mod play;
 mod scenario;
 mod server;
 
-use nsys::domain::scenario::Engine;
+use nsys::domain::scenario::LoadEngine;
 use play::{Row, Tolerance, play};
 use scenario::Scenario;
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ const AT_ONCE: usize = 6;
 /// Plays all of them with both engines, alone and as three, some at once.
 fn bench(scenarios: Vec<Scenario>, tolerance: Tolerance) -> Vec<Row> {
     let each = |scenario: Scenario| {
-        [(Engine::Native, 1), (Engine::Native, 3), (Engine::K6, 1), (Engine::K6, 3)]
+        [(LoadEngine::Native, 1), (LoadEngine::Native, 3), (LoadEngine::K6, 1), (LoadEngine::K6, 3)]
             .map(|(engine, generators)| (scenario, engine, generators))
     };
     let mut plays: Vec<_> = scenarios.into_iter().flat_map(each).collect();

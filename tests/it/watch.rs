@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// Generous: machines that run tests are busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A program in a terminal, and what the terminal shows.
 struct Terminal {
@@ -65,7 +65,7 @@ impl Terminal {
 
     /// Reads until the screen is as wanted.
     fn until(&mut self, what: &str, wanted: impl Fn(&str) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !wanted(&self.shown()) {
             match self.from.recv_timeout(Duration::from_millis(200)) {
                 Ok(bytes) => self.screen.process(&bytes),
@@ -82,7 +82,7 @@ impl Terminal {
 
     /// Waits for its end; the terminal must be as before.
     fn ends(&mut self, well: bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let status = loop {
             if let Ok(bytes) = self.from.recv_timeout(Duration::from_millis(100)) {
                 self.screen.process(&bytes);
@@ -208,7 +208,7 @@ fn every_way_out_gives_the_terminal_back() {
     lost.master = None;
     // The thread that reads holds it too, and ends with the next frame that nobody wants.
     lost.from = channel().1;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while lost.child.try_wait().unwrap().is_none() {
         assert!(Instant::now() < deadline, "it outlives its terminal");
         std::thread::sleep(Duration::from_millis(50));

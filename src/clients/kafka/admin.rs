@@ -4,7 +4,7 @@ use super::members::members;
 use super::offsets::offsets;
 use super::{Brokers, blocking, config, reason};
 use crate::domain::group::Group;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::permit::ChangePermit;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
@@ -60,9 +60,9 @@ pub async fn create_partitions(
         if let Err((topic, code)) = result {
             let kind = match code {
                 RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
-                    Kind::Refused
+                    ErrorKind::Refused
                 }
-                _ => Kind::Failed,
+                _ => ErrorKind::Failed,
             };
             return Err(Error::new(
                 kind,

@@ -2,10 +2,10 @@
 //! millisecond and not a connection.
 
 use super::members::members;
-use super::offsets::look_again;
+use super::offsets::read_group;
 use super::{Brokers, blocking, config};
 use crate::domain::group::{Group, Member};
-use crate::domain::lag::book::{GroupLook, OwnedLag};
+use crate::domain::lag::tracker::{GroupSample, OwnedLag};
 use crate::domain::lag::{GroupOffsets, PartitionLag};
 use crate::error::{Error, Result};
 use rdkafka::consumer::BaseConsumer;
@@ -23,7 +23,7 @@ pub struct Monitor {
     brokers: Brokers,
     own: String,
     clients: BTreeMap<String, BaseConsumer>,
-    others: Vec<GroupLook>,
+    others: Vec<GroupSample>,
     others_at: Option<Instant>,
 }
 
@@ -45,47 +45,47 @@ impl Monitor {
         Self { brokers, own, clients: BTreeMap::new(), others: Vec::new(), others_at: None }
     }
 
-    /// Looks at the groups, our own first. The monitor comes back unless the look ended abnormally.
-    pub async fn look(mut self, timeout: Duration) -> (Option<Self>, Result<Vec<GroupLook>>) {
+    /// Samples the groups, our own first. The monitor comes back unless the sampling ended abnormally.
+    pub async fn sample(mut self, timeout: Duration) -> (Option<Self>, Result<Vec<GroupSample>>) {
         let worked = blocking(move || {
-            let looks = self.looks(timeout);
-            Ok((self, looks))
+            let samples = self.samples(timeout);
+            Ok((self, samples))
         });
         match worked.await {
-            Ok((monitor, looks)) => {
-                let told = |cause: KafkaError| Error::unreachable(format!("kafka: {cause}"));
-                (Some(monitor), looks.map_err(told))
+            Ok((monitor, samples)) => {
+                let unreachable = |cause: KafkaError| Error::unreachable(format!("kafka: {cause}"));
+                (Some(monitor), samples.map_err(unreachable))
             }
             Err(error) => (None, Err(error)),
         }
     }
 
-    fn looks(&mut self, timeout: Duration) -> KafkaResult<Vec<GroupLook>> {
+    fn samples(&mut self, timeout: Duration) -> KafkaResult<Vec<GroupSample>> {
         let own = self.own.clone();
-        let (group, offsets) = look_again(self.client(&own)?, &own, timeout)?;
+        let (group, offsets) = read_group(self.client(&own)?, &own, timeout)?;
         if self.others_at.is_none_or(|at| at.elapsed() >= OTHERS_EVERY) {
-            self.others = self.look_at_others(timeout)?;
+            self.others = self.sample_others(timeout)?;
             self.others_at = Some(Instant::now());
         }
-        let mut looks = vec![told(&group, &offsets, true)];
-        looks.extend(self.others.iter().cloned());
-        Ok(looks)
+        let mut samples = vec![sample_of(&group, &offsets, true)];
+        samples.extend(self.others.iter().cloned());
+        Ok(samples)
     }
 
-    fn look_at_others(&mut self, timeout: Duration) -> KafkaResult<Vec<GroupLook>> {
+    fn sample_others(&mut self, timeout: Duration) -> KafkaResult<Vec<GroupSample>> {
         let own = self.own.clone();
         let groups = members(self.client(&own)?, None, timeout)?;
-        // Our own looks make no group, but a client of ours may have left one.
+        // Our own reads make no group, but a client of ours may have left one.
         let others = groups.into_iter().map(|group| group.name);
         let mut others: Vec<_> = others.filter(|name| *name != own && !name.starts_with("nsys-")).collect();
         others.sort();
         others.truncate(OTHERS);
         self.clients.retain(|name, _| *name == own || others.contains(name));
-        let look = |name: &String| {
-            let (group, offsets) = look_again(self.client(name)?, name, timeout)?;
-            Ok(told(&group, &offsets, false))
+        let sample = |name: &String| {
+            let (group, offsets) = read_group(self.client(name)?, name, timeout)?;
+            Ok(sample_of(&group, &offsets, false))
         };
-        others.iter().map(look).collect()
+        others.iter().map(sample).collect()
     }
 
     fn client(&mut self, group: &str) -> KafkaResult<&BaseConsumer> {
@@ -108,9 +108,9 @@ fn name_of(member: &Member) -> String {
     member.id.chars().take(UNNAMED.len() + 9).collect()
 }
 
-/// What is followed of a look. A partition that nobody answered for is counted as unknown; one whose lag
+/// What is followed of a sample. A partition that nobody answered for is counted as unknown; one whose lag
 /// depends on where consumers begin is left out.
-fn told(group: &Group, offsets: &[GroupOffsets], begins_at_first: bool) -> GroupLook {
+fn sample_of(group: &Group, offsets: &[GroupOffsets], begins_at_first: bool) -> GroupSample {
     let partition = |one: &GroupOffsets| {
         let backlog = one.backlog(begins_at_first).ok()?;
         let (committed, end) = (one.committed.clone().ok()?, one.end.clone().ok()?);
@@ -126,7 +126,7 @@ fn told(group: &Group, offsets: &[GroupOffsets], begins_at_first: bool) -> Group
             oldest_s: None,
         })
     };
-    GroupLook {
+    GroupSample {
         group: group.name.clone(),
         state: group.state.clone(),
         members: group.members.len(),

@@ -33,7 +33,7 @@ pub async fn group_offsets(
     timeout: Duration,
 ) -> Result<(Group, Vec<GroupOffsets>)> {
     let (config, name) = (of_group(brokers, group), group.to_owned());
-    blocking(move || look_again(&config.create()?, &name, timeout)).await
+    blocking(move || read_group(&config.create()?, &name, timeout)).await
 }
 
 /// Lag of every partition of these topics.
@@ -49,7 +49,7 @@ pub async fn lag(
     let (config, topics) = (of_group(brokers, group), topics.to_vec());
     blocking(move || {
         let consumer = config.create()?;
-        until_nothing_vanishes(|| look_at(&consumer, &topics, timeout))
+        until_nothing_vanishes(|| read_topics_once(&consumer, &topics, timeout))
     })
     .await
 }
@@ -64,7 +64,7 @@ fn of_group(brokers: &Brokers, group: &str) -> ClientConfig {
 }
 
 /// The same over a consumer of the group that is there already.
-pub(super) fn look_again(
+pub(super) fn read_group(
     consumer: &BaseConsumer,
     group: &str,
     timeout: Duration,
@@ -119,7 +119,7 @@ fn look(consumer: &BaseConsumer, name: &str, timeout: Duration) -> KafkaResult<(
     };
     let begins = offsets(consumer, list(Offset::Beginning)?, timeout)?;
     let ends = offsets(consumer, list(Offset::End)?, timeout)?;
-    let told = |cause: KafkaError| super::reason(&cause);
+    let reason_of = |cause: KafkaError| super::reason(&cause);
     let mut found: Vec<_> = ends
         .elements()
         .iter()
@@ -128,9 +128,9 @@ fn look(consumer: &BaseConsumer, name: &str, timeout: Duration) -> KafkaResult<(
             GroupOffsets {
                 topic: topic.to_owned(),
                 partition,
-                committed: at(&committed, topic, partition).map_err(told),
-                begin: there(&begins, topic, partition).map_err(told),
-                end: there(&ends, topic, partition).map_err(told),
+                committed: at(&committed, topic, partition).map_err(reason_of),
+                begin: there(&begins, topic, partition).map_err(reason_of),
+                end: there(&ends, topic, partition).map_err(reason_of),
             }
         })
         .collect();
@@ -138,7 +138,11 @@ fn look(consumer: &BaseConsumer, name: &str, timeout: Duration) -> KafkaResult<(
     Ok((group, found))
 }
 
-fn look_at(consumer: &BaseConsumer, topics: &[String], timeout: Duration) -> KafkaResult<Vec<PartitionLag>> {
+fn read_topics_once(
+    consumer: &BaseConsumer,
+    topics: &[String],
+    timeout: Duration,
+) -> KafkaResult<Vec<PartitionLag>> {
     let metadata = consumer.fetch_metadata(None, timeout)?;
     let list = |offset: Offset| {
         let mut list = TopicPartitionList::new();

@@ -21,7 +21,7 @@ impl ClientContext for Quiet {
 impl ConsumerContext for Quiet {}
 
 /// What reading a partition came to next.
-enum Seen<'a> {
+enum ReadEvent<'a> {
     /// A record.
     Record(&'a BorrowedMessage<'a>),
     /// The end of this partition.
@@ -44,13 +44,13 @@ pub async fn first_times(
     let open: BTreeSet<i32> = starts.iter().map(|(partition, _)| *partition).collect();
     let found = read_from(brokers, topic, starts, timeout, (open, BTreeMap::new()), |(open, times), seen| {
         let partition = match seen {
-            Seen::Record(record) => {
+            ReadEvent::Record(record) => {
                 if let Some(at) = record.timestamp().to_millis() {
                     times.entry(record.partition()).or_insert(at);
                 }
                 record.partition()
             }
-            Seen::End(partition) => partition,
+            ReadEvent::End(partition) => partition,
         };
         open.remove(&partition);
         open.is_empty()
@@ -75,8 +75,8 @@ pub async fn recent_keys(
     let open: BTreeSet<i32> = starts.iter().map(|(partition, _)| *partition).collect();
     let found = read_from(brokers, topic, starts, timeout, (open, BTreeSet::new()), |(open, keys), seen| {
         match seen {
-            Seen::Record(record) => keys.extend(record.key().map(<[u8]>::to_vec)),
-            Seen::End(partition) => {
+            ReadEvent::Record(record) => keys.extend(record.key().map(<[u8]>::to_vec)),
+            ReadEvent::End(partition) => {
                 open.remove(&partition);
             }
         }
@@ -87,7 +87,7 @@ pub async fn recent_keys(
 
 /// Where a record was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundRecord {
     /// Its offset.
     pub offset: i64,
     /// When it was written, ms since the epoch.
@@ -106,15 +106,15 @@ pub async fn find(
     from: i64,
     id: uuid::Uuid,
     timeout: Duration,
-) -> Result<Option<Found>> {
+) -> Result<Option<FoundRecord>> {
     let wanted = id.to_string();
     read_from(brokers, topic, vec![(partition, from)], timeout, None, move |found, seen| {
         // The end of the partition is no reason to stop: the record may be written only now.
-        let Seen::Record(record) = seen else { return false };
+        let ReadEvent::Record(record) = seen else { return false };
         let value = record.payload().unwrap_or_default();
         if value.windows(wanted.len()).any(|window| window == wanted.as_bytes()) {
             let timestamp_ms = record.timestamp().to_millis().unwrap_or_default();
-            *found = Some(Found { offset: record.offset(), timestamp_ms });
+            *found = Some(FoundRecord { offset: record.offset(), timestamp_ms });
         }
         found.is_some()
     })
@@ -129,7 +129,7 @@ async fn read_from<T: Send + 'static>(
     starts: Vec<(i32, i64)>,
     timeout: Duration,
     mut gathered: T,
-    mut look: impl FnMut(&mut T, Seen<'_>) -> bool + Send + 'static,
+    mut look: impl FnMut(&mut T, ReadEvent<'_>) -> bool + Send + 'static,
 ) -> Result<T> {
     if starts.is_empty() {
         return Ok(gathered);
@@ -150,8 +150,10 @@ async fn read_from<T: Send + 'static>(
         while Instant::now() < deadline {
             let enough = match consumer.poll(Duration::from_millis(50)) {
                 None => false,
-                Some(Err(KafkaError::PartitionEOF(partition))) => look(&mut gathered, Seen::End(partition)),
-                Some(record) => look(&mut gathered, Seen::Record(&record?)),
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    look(&mut gathered, ReadEvent::End(partition))
+                }
+                Some(record) => look(&mut gathered, ReadEvent::Record(&record?)),
             };
             if enough {
                 break;

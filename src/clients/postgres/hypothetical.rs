@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 /// A plan with the planner's estimate of its cost.
 #[derive(Clone, Debug)]
-pub struct Planned {
+pub struct PlannedQuery {
     /// The plan's top node, as `EXPLAIN (VERBOSE, FORMAT JSON)` writes it.
     pub plan: Value,
     /// Its cost, in the planner's own unit.
@@ -56,7 +56,7 @@ impl Postgres {
     ///
     /// # Errors
     /// When the server goes away.
-    pub async fn generic_plan(&mut self, query: &str) -> Result<Option<Planned>> {
+    pub async fn generic_plan(&mut self, query: &str) -> Result<Option<PlannedQuery>> {
         self.execute("SAVEPOINT plan").await.context("cannot set a savepoint")?;
         let planned = self.explain_prepared(query).await;
         self.execute("ROLLBACK TO plan").await.context("cannot roll back")?;
@@ -66,7 +66,7 @@ impl Postgres {
         Ok(planned)
     }
 
-    async fn explain_prepared(&mut self, query: &str) -> Option<Planned> {
+    async fn explain_prepared(&mut self, query: &str) -> Option<PlannedQuery> {
         let prepare = format!("PREPARE nsys_suppose AS {}", query.trim().trim_end_matches(';'));
         self.execute(&prepare).await.ok()?;
         let count = (1..100).take_while(|number| query.contains(&format!("${number}"))).count();
@@ -84,7 +84,7 @@ impl Postgres {
         let plan: Value = row.try_get(0).ok()?;
         let plan = plan[0]["Plan"].clone();
         let cost = plan["Total Cost"].as_f64()?;
-        Some(Planned { plan, cost })
+        Some(PlannedQuery { plan, cost })
     }
 
     /// Supposes an index; the only one until the next. Tells its estimated size in bytes.

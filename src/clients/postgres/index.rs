@@ -113,11 +113,11 @@ impl Postgres {
         &mut self,
         _permit: &ChangePermit,
         table: &str,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<()> {
         let sql = format!(
             "BEGIN; SET LOCAL lock_timeout = '{}ms'; LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE",
-            patience.as_millis()
+            timeout.as_millis()
         );
         let tried = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut self.connection).await;
         let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;

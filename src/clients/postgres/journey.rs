@@ -6,7 +6,7 @@ use sqlx::Row;
 
 /// The state of one notification.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Progress {
+pub struct NotificationState {
     /// Its status.
     pub status: String,
     /// Attempts so far.
@@ -22,7 +22,7 @@ impl Postgres {
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn progress_of(&mut self, id: uuid::Uuid) -> Result<Option<Progress>> {
+    pub async fn progress_of(&mut self, id: uuid::Uuid) -> Result<Option<NotificationState>> {
         let row = sqlx::query(
             "SELECT n.status, n.error_message, coalesce(a.attempt, 0)::int8, a.provider, a.duration_ms
              FROM notifications n
@@ -35,7 +35,7 @@ impl Postgres {
         .fetch_optional(&mut self.connection)
         .await
         .context("cannot follow the notification")?;
-        Ok(row.map(|row| Progress {
+        Ok(row.map(|row| NotificationState {
             status: row.get(0),
             error: row.get(1),
             attempts: row.get(2),

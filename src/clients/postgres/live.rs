@@ -4,7 +4,7 @@
 
 use super::Postgres;
 use crate::domain::database::TableSize;
-use crate::domain::live::{Counted, TableUse, Totals};
+use crate::domain::live::{LiveStatement, TableUse, Totals};
 use crate::error::{Context, Result};
 use sqlx::Row;
 
@@ -13,7 +13,7 @@ impl Postgres {
     ///
     /// # Errors
     /// When the server refuses, or the extension is missing.
-    pub async fn counted_statements(&mut self, limit: i64) -> Result<Vec<Counted>> {
+    pub async fn counted_statements(&mut self, limit: i64) -> Result<Vec<LiveStatement>> {
         let rows = sqlx::query(
             "SELECT queryid, left(regexp_replace(query, '\\s+', ' ', 'g'), 400), calls, total_exec_time, rows
              FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -23,7 +23,7 @@ impl Postgres {
         .fetch_all(&mut self.connection)
         .await
         .context("cannot read pg_stat_statements")?;
-        let of = |row: &sqlx::postgres::PgRow| Counted {
+        let of = |row: &sqlx::postgres::PgRow| LiveStatement {
             id: row.get(0),
             query: row.get(1),
             calls: row.get(2),

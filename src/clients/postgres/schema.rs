@@ -133,14 +133,14 @@ impl Postgres {
         Ok(done.rows_affected())
     }
 
-    /// Drops every table and migrates anew. Waits at most `patience` for what holds them.
+    /// Drops every table and migrates anew. Waits at most `timeout` for what holds them.
     ///
     /// # Errors
     /// When a table is held, which names who holds it, or this role may not.
-    pub async fn reset_schema(&mut self, permit: &ChangePermit, patience: Duration) -> Result<()> {
+    pub async fn reset_schema(&mut self, permit: &ChangePermit, timeout: Duration) -> Result<()> {
         let sql = format!(
             "BEGIN; SET LOCAL lock_timeout = '{}ms'; DROP SCHEMA public CASCADE; CREATE SCHEMA public; COMMIT",
-            patience.as_millis()
+            timeout.as_millis()
         );
         let dropped = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut self.connection).await;
         if let Err(cause) = dropped {

@@ -2,7 +2,7 @@
 
 use super::Postgres;
 use crate::domain::advice::TableNames;
-use crate::domain::snapshot::{Counted, Snapshot};
+use crate::domain::snapshot::{CountedStatement, Snapshot};
 use crate::error::{Context, Result};
 use sqlx::Row;
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ impl Postgres {
     ///
     /// # Errors
     /// When the server refuses, or does not count statements.
-    pub async fn statements(&mut self) -> Result<Vec<Counted>> {
+    pub async fn statements(&mut self) -> Result<Vec<CountedStatement>> {
         let rows = sqlx::query(
             "SELECT queryid, min(query), sum(calls)::int8, sum(total_exec_time)::float8
              FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -36,7 +36,7 @@ impl Postgres {
         .fetch_all(&mut self.connection)
         .await
         .context("cannot read pg_stat_statements")?;
-        let of = |row: &sqlx::postgres::PgRow| Counted {
+        let of = |row: &sqlx::postgres::PgRow| CountedStatement {
             id: row.get(0),
             query: row.get(1),
             calls: row.get(2),

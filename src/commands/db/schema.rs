@@ -13,7 +13,7 @@ use nsys_contract::{schema, topics};
 use serde::Serialize;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
 struct SchemaStatus {
@@ -83,12 +83,12 @@ pub(super) async fn reset(stack: &Stack, flags: &PlanFlags, out: Out) -> Result<
     let mut plan = Plan::new("reset the database");
     plan.steps.push(Step::Db(DbStep::Reset { rows }));
     // Idempotency records of dropped rows would answer for notifications that are no more.
-    let keys = Redis::connect(&stack.endpoints.redis_url(), PATIENCE).await?.keys_by_prefix("").await?;
+    let keys = Redis::connect(&stack.endpoints.redis_url(), TIMEOUT).await?.keys_by_prefix("").await?;
     plan.steps.push(Step::Cache(CacheStep::Flush { prefix: String::new(), keys: keys.values().sum() }));
     plan.warnings.push("accounts go too; the load-test account is made again, others are not".into());
     let (brokers, read) =
         (stack.endpoints.brokers(), [topics::NOTIFICATIONS, topics::RETRY].map(str::to_owned));
-    let lag = kafka::lag(&brokers, topics::WORKER_GROUP, &read, PATIENCE).await;
+    let lag = kafka::lag(&brokers, topics::WORKER_GROUP, &read, TIMEOUT).await;
     match lag.map(|all| all.iter().map(|one| one.lag).sum::<i64>()) {
         Ok(0) => {}
         Ok(waits) => {

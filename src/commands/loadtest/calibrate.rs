@@ -1,16 +1,16 @@
 //! `nsys loadtest calibrate`: do the engines agree, what can they make, and how much do equal runs differ.
 
 use crate::cli::CalibrateArgs;
-use crate::domain::calibration::{Agreement, Ceiling, Client, Turn, agreements};
+use crate::domain::calibration::{Ceiling, Client, PercentileAgreement, Turn, agreements};
 use crate::domain::compare::NoiseFloor;
 use crate::domain::request::LoadRequest;
-use crate::domain::scenario::{Engine, Scenario};
-use crate::error::{Error, Kind, Result};
+use crate::domain::scenario::{LoadEngine, Scenario};
+use crate::error::{Error, ErrorKind, Result};
 use crate::loadtest::calibrate::{self, Ask};
 use crate::loadtest::{noise, permission::permit, plan::plan, run};
 use crate::permit::ChangePermit;
 use crate::publish;
-use crate::render::{Out, Report, Tone, format, progress::Progress, style::paint, table::Table};
+use crate::render::{Out, Report, Tone, format, progress::ProgressView, style::paint, table::Table};
 use crate::stack::Stack;
 use nsys_contract::api::paths;
 use serde::Serialize;
@@ -22,7 +22,7 @@ struct Calibration {
     rate_rps: u32,
     seconds: u64,
     turns: Vec<Turn>,
-    agreement: Vec<Agreement>,
+    agreement: Vec<PercentileAgreement>,
     /// Requests for each second of CPU time; empty unless asked for.
     ceilings: Vec<Ceiling>,
     /// How much equal runs differed; null when fewer than two were made.
@@ -32,7 +32,7 @@ struct Calibration {
 }
 
 pub(super) async fn calibrate(stack: &Stack, args: &CalibrateArgs, out: Out) -> Result<()> {
-    let (progress, seconds) = (Progress::new(out), args.duration.as_secs().max(2));
+    let (progress, seconds) = (ProgressView::new(out), args.duration.as_secs().max(2));
     let path = args.path.clone().unwrap_or_else(|| paths::LIVENESS.to_owned());
     if !path.starts_with('/') {
         return Err(Error::usage(format!("--path {path:?} does not begin with /")));
@@ -63,7 +63,7 @@ pub(super) async fn calibrate(stack: &Stack, args: &CalibrateArgs, out: Out) -> 
     }
     let names: Vec<_> = apart.iter().map(|one| one.percentile.as_str()).collect();
     Err(Error::new(
-        Kind::ThresholdsNotMet,
+        ErrorKind::ThresholdsNotMet,
         format!("the native engine and what it was held against do not agree on {}", names.join(", ")),
     )
     .hint("try again when the machine is quiet, or with a lower --rate"))
@@ -75,14 +75,14 @@ async fn equal_runs(
     (permit, stack): (&ChangePermit, &Stack),
     args: &CalibrateArgs,
     seconds: u64,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<(Vec<String>, Option<NoiseFloor>)> {
     if args.runs < 2 {
         return Ok((Vec::new(), None));
     }
     let request = LoadRequest {
         rates: vec![format!("{}/s:{seconds}s", args.rate)],
-        engine: args.engine.map(Engine::from),
+        engine: args.engine.map(LoadEngine::from),
         generators: 1,
         note: Some("one of several equal runs, for the noise floor".into()),
         ..LoadRequest::default()

@@ -88,13 +88,13 @@ fn instant(seconds: f64) -> String {
     at.map_or_else(|_| seconds.to_string(), |at| at.to_string())
 }
 
-fn csv(name: &str, series: &prometheus::Series) -> String {
+fn csv(name: &str, series: &prometheus::LabelledSeries) -> String {
     let labels = quoted(&series.labels);
     let line = |(at, value): &(f64, f64)| format!("{},{},{labels},{value}\n", instant(*at), quoted(name));
     series.points.iter().map(line).collect()
 }
 
-fn ndjson(name: &str, series: &prometheus::Series) -> String {
+fn ndjson(name: &str, series: &prometheus::LabelledSeries) -> String {
     let line = |(at, value): &(f64, f64)| {
         let row = json!({"time": instant(*at), "name": name, "labels": series.labels, "value": value});
         format!("{row}\n")
@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn a_cell_with_quotes_stays_one_cell() {
-        let series = prometheus::Series { labels: "{\"a\":\"b,c\"}".into(), points: vec![(1.5, 2.0)] };
+        let series =
+            prometheus::LabelledSeries { labels: "{\"a\":\"b,c\"}".into(), points: vec![(1.5, 2.0)] };
         assert_eq!(csv("p95", &series), "1970-01-01T00:00:01.5Z,p95,\"{\"\"a\"\":\"\"b,c\"\"}\",2\n");
     }
 }

@@ -2,19 +2,19 @@
 
 use crate::change::make;
 use crate::cli::{ExperimentArgs, ExperimentStep, TuneCommand};
-use crate::domain::experiment::{Gain, Measured, Outcome, Verdict, judge as weigh};
+use crate::domain::experiment::{ExperimentOutcome, ExperimentVerdict, Measured, MetricGain, judge as weigh};
 use crate::domain::request::LoadRequest;
 use crate::domain::run::{LevelResult, Run, Sample};
 use crate::domain::scenario::Scenario;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Entry, Journal};
 use crate::loadtest::runs::Runs;
 use crate::loadtest::{outcome::outcome, plan::plan, run as offer};
-use crate::permit::{Agreement, ChangePermit, PermitRequest, Reach};
+use crate::permit::{ChangePermit, PermitRequest, Reach, RequiredConsent};
 use crate::plan::{Plan, undo::plan_undo};
 use crate::publish;
 use crate::render::{
-    Out, OutputFormat, Report, Tone, format, progress::Progress, style::paint, table::Table,
+    Out, OutputFormat, Report, Tone, format, progress::ProgressView, style::paint, table::Table,
 };
 use crate::stack::{Stack, safety};
 use crate::tune;
@@ -25,7 +25,7 @@ use serde::Serialize;
 struct Tried {
     change: String,
     #[serde(flatten)]
-    outcome: Outcome,
+    outcome: ExperimentOutcome,
     kept: bool,
     /// The runs before, with and after it.
     runs: [String; 3],
@@ -44,18 +44,18 @@ impl Report for Experiment {
         let mut table =
             Table::new(["change", "p95", "95 % interval", "rate", "95 % interval", "verdict", "kept"])
                 .right(&[1, 2, 3, 4]);
-        let change = |gain: Option<Gain>| format::or_missing(gain, |gain| signed(gain.change));
-        let interval = |gain: Option<Gain>| {
+        let change = |gain: Option<MetricGain>| format::or_missing(gain, |gain| signed(gain.change));
+        let interval = |gain: Option<MetricGain>| {
             format::or_missing(gain, |gain| {
                 format!("{} to {}", signed(gain.interval.0), signed(gain.interval.1))
             })
         };
         for one in &self.changes {
             let (tone, word) = match one.outcome.verdict {
-                Verdict::Helped => (Tone::Good, "helped"),
-                Verdict::Harmed => (Tone::Bad, "harmed"),
-                Verdict::Nothing => (Tone::Dim, "no difference"),
-                Verdict::Unknown => (Tone::Warn, "unknown"),
+                ExperimentVerdict::Helped => (Tone::Good, "helped"),
+                ExperimentVerdict::Harmed => (Tone::Bad, "harmed"),
+                ExperimentVerdict::Nothing => (Tone::Dim, "no difference"),
+                ExperimentVerdict::Unknown => (Tone::Warn, "unknown"),
             };
             let drift = if one.outcome.drifted { " (the machine drifted)" } else { "" };
             let outcome = &one.outcome;
@@ -100,7 +100,8 @@ pub(super) async fn run(stack: &Stack, args: &ExperimentArgs, out: Out) -> Resul
     if args.flags.change.dry_run {
         return Ok(());
     }
-    let change = PermitRequest { what: "the plan", reach: Reach::Data, agreement: Agreement::Confirmed };
+    let change =
+        PermitRequest { what: "the plan", reach: Reach::Data, agreement: RequiredConsent::Confirmed };
     let permit = safety::permit(stack, change, args.flags.consent(), out).await?;
     let mut lab = Lab { permit, stack: Stack::new(stack.loaded.reload()?), rates: args.rates.clone(), out };
     let mut changes = Vec::new();
@@ -185,7 +186,7 @@ impl Lab {
         let after = self.measure("after").await?;
         let outcome = weigh(&baseline.values, &with.values, &after.values);
         let runs = [baseline.run.clone(), with.run.clone(), after.run.clone()];
-        let kept = outcome.verdict == Verdict::Helped;
+        let kept = outcome.verdict == ExperimentVerdict::Helped;
         if kept {
             self.apply(command).await?;
         }
@@ -216,12 +217,14 @@ impl Lab {
             ..LoadRequest::default()
         };
         let plan = plan(Scenario::Incremental, &request, &self.stack.loaded.config.loadtest)?;
-        let progress = Progress::new(self.out);
+        let progress = ProgressView::new(self.out);
         let (dir, run) = Box::pin(offer::execute(&self.permit, &self.stack, &plan, &progress)).await?;
         publish::write(&self.stack, &dir)?;
         match outcome(&run, &dir) {
             // Objectives that were not met and a limited generator are results too.
-            Err(error) if ![Kind::ThresholdsNotMet, Kind::GeneratorLimited].contains(&error.kind) => {
+            Err(error)
+                if ![ErrorKind::ThresholdsNotMet, ErrorKind::GeneratorLimited].contains(&error.kind) =>
+            {
                 Err(error)
             }
             Ok(()) | Err(_) => Ok(Measurement { values: measured(&run), run: run.id }),

@@ -66,20 +66,20 @@ fn must<T: PartialEq + Display>(found: &mut Vec<String>, what: &str, one: &T, tw
 pub fn differences(before: &Run, after: &Run) -> Vec<String> {
     let (one, two) = (&before.environment, &after.environment);
     let mut found = Vec::new();
-    let mut tell = |what: &str, one: String, two: String| {
+    let mut note = |what: &str, one: String, two: String| {
         if one != two {
             found.push(format!("{what}: {one} -> {two}"));
         }
     };
     let stack = |run: &Run| run.stack.as_ref().map_or_else(|| "unknown".into(), StackIdentity::label);
-    tell("stack", stack(before), stack(after));
-    tell("app replicas", one.app.to_string(), two.app.to_string());
-    tell("worker replicas", one.worker.to_string(), two.worker.to_string());
-    tell("nsys", one.nsys.clone(), two.nsys.clone());
+    note("stack", stack(before), stack(after));
+    note("app replicas", one.app.to_string(), two.app.to_string());
+    note("worker replicas", one.worker.to_string(), two.worker.to_string());
+    note("nsys", one.nsys.clone(), two.nsys.clone());
     let rows = |count: Option<i64>| count.map_or_else(|| "unknown".into(), |count| count.to_string());
-    tell("stored notifications", rows(one.rows), rows(two.rows));
-    keyed(&one.versions, &two.versions, |key| format!("version of {key}"), &mut tell);
-    keyed(&one.settings, &two.settings, str::to_owned, &mut tell);
+    note("stored notifications", rows(one.rows), rows(two.rows));
+    keyed(&one.versions, &two.versions, |key| format!("version of {key}"), &mut note);
+    keyed(&one.settings, &two.settings, str::to_owned, &mut note);
     found
 }
 
@@ -87,11 +87,11 @@ fn keyed(
     one: &BTreeMap<String, String>,
     two: &BTreeMap<String, String>,
     name: impl Fn(&str) -> String,
-    tell: &mut impl FnMut(&str, String, String),
+    note: &mut impl FnMut(&str, String, String),
 ) {
     let keys: BTreeSet<_> = one.keys().chain(two.keys()).collect();
     for key in keys {
         let value = |all: &BTreeMap<String, String>| all.get(key).cloned().unwrap_or_else(|| "unset".into());
-        tell(&name(key), value(one), value(two));
+        note(&name(key), value(one), value(two));
     }
 }

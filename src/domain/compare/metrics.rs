@@ -3,7 +3,7 @@
 use crate::domain::run::{LevelResult, Sample};
 
 /// One metric.
-pub(super) struct Kind {
+pub(super) struct MetricKind {
     /// Its name with the unit last.
     pub(super) name: &'static str,
     /// Whether more of it is better.
@@ -15,44 +15,44 @@ pub(super) struct Kind {
 }
 
 /// Every metric that is compared.
-pub(super) const KINDS: [Kind; 7] = [
-    Kind {
+pub(super) const KINDS: [MetricKind; 7] = [
+    MetricKind {
         name: "throughput_rps",
         more_is_better: true,
         value: |level| Some(level.throughput_rps),
         series: |one| one.rate_rps,
     },
-    Kind {
+    MetricKind {
         name: "p50_ms",
         more_is_better: false,
         value: |level| level.latency_ms.p50,
         series: |one| one.p50_ms,
     },
-    Kind {
+    MetricKind {
         name: "p95_ms",
         more_is_better: false,
         value: |level| level.latency_ms.p95,
         series: |one| one.p95_ms,
     },
-    Kind {
+    MetricKind {
         name: "p99_ms",
         more_is_better: false,
         value: |level| level.latency_ms.p99,
         series: |one| one.p99_ms,
     },
-    Kind {
+    MetricKind {
         name: "service_cpu_pct",
         more_is_better: false,
         value: |level| level.service.cpu_pct,
         series: |one| one.service_cpu_pct,
     },
-    Kind {
+    MetricKind {
         name: "service_memory_mb",
         more_is_better: false,
         value: |level| level.service.rss_mb,
         series: |one| one.service_rss_mb,
     },
-    Kind {
+    MetricKind {
         name: "lag",
         more_is_better: false,
         value: |level| level.kafka.lag_max.map(|lag| lag as f64),

@@ -11,10 +11,14 @@ impl Comparison {
     pub fn power(&self) -> Option<String> {
         let p95 = |level: &LevelComparison| {
             let metric = level.metrics.iter().find(|one| one.name == METRIC)?;
-            Some(Shown { level: level.level, least: metric.detectable?, tenth_needs_s: metric.tenth_needs_s })
+            Some(LevelPower {
+                level: level.level,
+                least: metric.detectable?,
+                tenth_needs_s: metric.tenth_needs_s,
+            })
         };
         let rows: Vec<_> = self.levels.iter().filter_map(p95).collect();
-        let least = |row: &Shown| format!("{:.0} % on level {}", (row.least * 100.0).ceil(), row.level);
+        let least = |row: &LevelPower| format!("{:.0} % on level {}", (row.least * 100.0).ceil(), row.level);
         let least: Vec<_> = rows.iter().map(least).collect();
         (!least.is_empty()).then(|| {
             format!(
@@ -27,7 +31,7 @@ impl Comparison {
 }
 
 /// What one level shows of the metric.
-struct Shown {
+struct LevelPower {
     level: usize,
     /// The smallest increase, as a share.
     least: f64,
@@ -35,7 +39,7 @@ struct Shown {
 }
 
 /// What it takes to show a tenth where these runs do not.
-fn longer(rows: &[Shown]) -> String {
+fn longer(rows: &[LevelPower]) -> String {
     let hidden: Vec<_> = rows.iter().filter(|row| row.least > TENTH).collect();
     if hidden.is_empty() {
         return String::new();

@@ -15,18 +15,18 @@ const BLOCK: usize = 15;
 const SECONDS: usize = 300;
 const PAIRS: u64 = 200;
 
-type Second = [Option<f64>; 7];
+type RecordedSecond = [Option<f64>; 7];
 
-fn recorded() -> Vec<Vec<Second>> {
+fn recorded() -> Vec<Vec<RecordedSecond>> {
     serde_json::from_str(RECORDED).unwrap()
 }
 
 /// A run of these seconds, its answers `slower` times as slow.
-fn run_of(seconds: impl Iterator<Item = Second>, slower: f64) -> Run {
+fn run_of(seconds: impl Iterator<Item = RecordedSecond>, slower: f64) -> Run {
     let mut run = test_run(&[20.0]);
     let level = &mut run.levels[0];
     let from = level.steady_from_s;
-    let sample = |(at, [rate, p50, p95, p99, cpu, memory, lag]): (usize, Second)| Sample {
+    let sample = |(at, [rate, p50, p95, p99, cpu, memory, lag]): (usize, RecordedSecond)| Sample {
         at_s: from + at as f64,
         rate_rps: rate,
         p50_ms: p50.map(|ms| ms * slower),
@@ -43,7 +43,7 @@ fn run_of(seconds: impl Iterator<Item = Second>, slower: f64) -> Run {
 }
 
 /// So many seconds drawn from recorded ones, block by block.
-fn drawn(recorded: &[Second], seconds: usize, seed: u64) -> impl Iterator<Item = Second> {
+fn drawn(recorded: &[RecordedSecond], seconds: usize, seed: u64) -> impl Iterator<Item = RecordedSecond> {
     let mut draws = StdRng::seed_from_u64(seed);
     let mut from = 0;
     (0..seconds).map(move |second| {
@@ -66,12 +66,12 @@ fn share(slower: f64, holds: impl Fn(&Comparison) -> bool) -> f64 {
     (1..=PAIRS).filter(|seed| holds(&pair(*seed))).count() as f64 / PAIRS as f64
 }
 
-fn p95(found: &Comparison) -> &Metric {
+fn p95(found: &Comparison) -> &MetricComparison {
     found.levels[0].metrics.iter().find(|one| one.name == "p95_ms").unwrap()
 }
 
 fn false_verdict(found: &Comparison) -> bool {
-    found.count(Change::Improved) + found.count(Change::Regressed) > 0
+    found.count(MetricChange::Improved) + found.count(MetricChange::Regressed) > 0
 }
 
 #[test]
@@ -106,6 +106,7 @@ fn a_tenth_in_p95_is_found_nine_times_in_ten_by_runs_as_long_as_compare_says() {
 
 #[test]
 fn a_tenth_that_the_noise_hides_is_never_called_unchanged() {
-    let wrong = share(1.1, |found| matches!(p95(found).verdict, Change::Improved | Change::Unchanged));
+    let wrong =
+        share(1.1, |found| matches!(p95(found).verdict, MetricChange::Improved | MetricChange::Unchanged));
     assert!(wrong <= 0.05, "{wrong}");
 }

@@ -7,7 +7,7 @@ fn compared(before: &Run, after: &Run) -> Comparison {
     compare(before, after, &NoiseFloor::default(), Vec::new())
 }
 
-fn metric<'a>(found: &'a Comparison, name: &str) -> &'a Metric {
+fn metric<'a>(found: &'a Comparison, name: &str) -> &'a MetricComparison {
     found.levels[0].metrics.iter().find(|one| one.name == name).unwrap()
 }
 
@@ -17,14 +17,14 @@ fn a_run_against_itself_changed_nothing() {
     let found = compared(&run, &run);
     assert!(!found.regressed());
     assert!(found.differences.is_empty());
-    assert_eq!(metric(&found, "p95_ms").verdict, Change::Unchanged);
+    assert_eq!(metric(&found, "p95_ms").verdict, MetricChange::Unchanged);
 }
 
 #[test]
 fn twice_the_latency_is_a_regression_and_half_an_improvement() {
     let (slow, fast) = (test_run(&[40.0]), test_run(&[20.0]));
     assert!(compared(&fast, &slow).regressed());
-    assert_eq!(metric(&compared(&slow, &fast), "p95_ms").verdict, Change::Improved);
+    assert_eq!(metric(&compared(&slow, &fast), "p95_ms").verdict, MetricChange::Improved);
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn a_level_the_generator_could_not_offer_tells_nothing() {
     let (slow, mut fast) = (test_run(&[40.0]), test_run(&[20.0]));
     fast.levels[0].verdict = Verdict::GeneratorLimited;
     let found = compared(&slow, &fast);
-    assert!(found.levels[0].metrics.iter().all(|one| one.verdict == Change::Inconclusive));
+    assert!(found.levels[0].metrics.iter().all(|one| one.verdict == MetricChange::Inconclusive));
 }
 
 #[test]
@@ -58,10 +58,10 @@ fn what_is_different_around_the_runs_is_told() {
 #[test]
 fn a_difference_below_the_noise_floor_is_none() {
     let (one, two) = (test_run(&[20.0]), test_run(&[22.0]));
-    assert_eq!(metric(&compared(&one, &two), "p95_ms").verdict, Change::Regressed);
+    assert_eq!(metric(&compared(&one, &two), "p95_ms").verdict, MetricChange::Regressed);
     let floor = NoiseFloor { shares: [("p95_ms".to_owned(), 0.15)].into(), origin: "test".into() };
     let found = compare(&one, &two, &floor, Vec::new());
-    assert_eq!(metric(&found, "p95_ms").verdict, Change::Unchanged);
+    assert_eq!(metric(&found, "p95_ms").verdict, MetricChange::Unchanged);
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn repeated_runs_are_compared_by_ranks() {
         &NoiseFloor::default(),
         Vec::new(),
     );
-    assert_eq!(found.method, Method::MannWhitney);
+    assert_eq!(found.method, ComparisonMethod::MannWhitney);
     // Seven metrics are looked at; two times five runs can prove one difference, not seven.
     let p95 = metric(&found, "p95_ms");
     assert!(p95.change.unwrap() < -0.2, "{p95:?}");

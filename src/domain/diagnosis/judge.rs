@@ -1,6 +1,8 @@
 //! Applies the rules, finds what explains what, and ranks.
 
-use super::{Bounds, Evidence, Finding, Look, Onset, RULES, Role, Rule, Status};
+use super::{
+    DiagnosisBounds, Evidence, FindingRole, Observation, Onset, RULES, Rule, RuleFinding, RuleStatus,
+};
 use crate::domain::facts::Facts;
 use crate::domain::remedy::CurrentSettings;
 use crate::domain::statistics;
@@ -11,19 +13,23 @@ const EXPLAINED: f64 = 0.4;
 const DOUBTED: f64 = 0.8;
 
 /// Every rule's answer, ranked.
-pub(super) fn findings(looks: &[Look], bounds: &Bounds, now: &CurrentSettings) -> Vec<Finding> {
-    let mut findings: Vec<_> = RULES.iter().map(|rule| apply(rule, looks, bounds, now)).collect();
-    weigh(&mut findings, looks.len(), bounds);
+pub(super) fn findings(
+    observations: &[Observation],
+    bounds: &DiagnosisBounds,
+    now: &CurrentSettings,
+) -> Vec<RuleFinding> {
+    let mut findings: Vec<_> = RULES.iter().map(|rule| apply(rule, observations, bounds, now)).collect();
+    weigh(&mut findings, observations.len(), bounds);
     explain(&mut findings);
     doubt(&mut findings);
     findings.sort_by(|one, two| {
-        let order = |finding: &Finding| (finding.status, finding.explained_by.is_some());
+        let order = |finding: &RuleFinding| (finding.status, finding.explained_by.is_some());
         order(one).cmp(&order(two)).then(two.confidence.total_cmp(&one.confidence))
     });
     findings
 }
 
-fn rule_of(finding: &Finding) -> Option<&'static Rule> {
+fn rule_of(finding: &RuleFinding) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.id == finding.rule)
 }
 
@@ -32,7 +38,7 @@ fn beyond(value: f64, bound: f64, at_least: bool) -> bool {
 }
 
 /// What one level says about a rule.
-enum Seen {
+enum RuleObservation {
     Beyond(Vec<Evidence>),
     Near,
     Within,
@@ -40,39 +46,44 @@ enum Seen {
     Skipped,
 }
 
-fn apply(rule: &'static Rule, looks: &[Look], bounds: &Bounds, now: &CurrentSettings) -> Finding {
+fn apply(
+    rule: &'static Rule,
+    observations: &[Observation],
+    bounds: &DiagnosisBounds,
+    now: &CurrentSettings,
+) -> RuleFinding {
     let (mut evidence, mut missing, mut near, mut within) = (Vec::new(), Vec::new(), false, false);
     let mut onset = None;
-    for look in looks {
-        match see(rule, look, bounds) {
-            Seen::Beyond(found) => {
+    for observation in observations {
+        match see(rule, observation, bounds) {
+            RuleObservation::Beyond(found) => {
                 evidence.extend(found);
                 let second = || {
-                    let series = look.series.get(rule.series?)?;
+                    let series = observation.series.get(rule.series?)?;
                     statistics::onset(series, bounds.of(rule.bound), rule.at_least)
                 };
-                onset = onset.or_else(|| Some(Onset { level: look.level, second: second() }));
+                onset = onset.or_else(|| Some(Onset { level: observation.level, second: second() }));
             }
-            Seen::Near => near = true,
-            Seen::Within => within = true,
-            Seen::Missing(input) => missing.push(input),
-            Seen::Skipped => {}
+            RuleObservation::Near => near = true,
+            RuleObservation::Within => within = true,
+            RuleObservation::Missing(input) => missing.push(input),
+            RuleObservation::Skipped => {}
         }
     }
     missing.dedup();
     let status = if onset.is_some() {
-        Status::Fail
+        RuleStatus::Fail
     } else if near {
-        Status::Warn
-    } else if !missing.is_empty() || looks.is_empty() {
-        Status::Unknown
+        RuleStatus::Warn
+    } else if !missing.is_empty() || observations.is_empty() {
+        RuleStatus::Unknown
     } else if within {
-        Status::Pass
+        RuleStatus::Pass
     } else {
-        Status::Skipped
+        RuleStatus::Skipped
     };
     let Rule { id, role, cause, remedies, .. } = *rule;
-    Finding {
+    RuleFinding {
         rule: id,
         role,
         cause,
@@ -86,34 +97,38 @@ fn apply(rule: &'static Rule, looks: &[Look], bounds: &Bounds, now: &CurrentSett
     }
 }
 
-fn see(rule: &Rule, look: &Look, bounds: &Bounds) -> Seen {
-    let bound = raised(bounds.of(rule.bound), rule.timed, look, bounds);
-    let value = match input(&look.facts, rule.input) {
+fn see(rule: &Rule, observation: &Observation, bounds: &DiagnosisBounds) -> RuleObservation {
+    let bound = raised(bounds.of(rule.bound), rule.timed, observation, bounds);
+    let value = match input(&observation.facts, rule.input) {
         Ok(value) => value,
         Err(seen) => return seen,
     };
     let warn = near(bound, rule.at_least, bounds.warn_share);
     if !beyond(value, warn, rule.at_least) {
-        return Seen::Within;
+        return RuleObservation::Within;
     }
-    let mut evidence = vec![evidence_of(rule.input, value, bound, look)];
+    let mut evidence = vec![evidence_of(rule.input, value, bound, observation)];
     for guard in rule.guards {
-        let limit = raised(bounds.of(guard.bound), guard.input.ends_with("_ms"), look, bounds);
-        match input(&look.facts, guard.input) {
+        let limit = raised(bounds.of(guard.bound), guard.input.ends_with("_ms"), observation, bounds);
+        match input(&observation.facts, guard.input) {
             Ok(value) if beyond(value, limit, guard.at_least) => {
-                evidence.push(evidence_of(guard.input, value, limit, look));
+                evidence.push(evidence_of(guard.input, value, limit, observation));
             }
-            Ok(_) => return Seen::Within,
+            Ok(_) => return RuleObservation::Within,
             Err(seen) => return seen,
         }
     }
-    if beyond(value, bound, rule.at_least) { Seen::Beyond(evidence) } else { Seen::Near }
+    if beyond(value, bound, rule.at_least) {
+        RuleObservation::Beyond(evidence)
+    } else {
+        RuleObservation::Near
+    }
 }
 
 /// A bound on one level. A call takes several turns of a processor on its way; where each turn is
 /// waited for, that is what the call takes, and nobody but the machine is to blame.
-fn raised(bound: f64, timed: bool, look: &Look, bounds: &Bounds) -> f64 {
-    match look.facts.value("cpu_wait_ms") {
+fn raised(bound: f64, timed: bool, observation: &Observation, bounds: &DiagnosisBounds) -> f64 {
+    match observation.facts.value("cpu_wait_ms") {
         Some(wait) if timed => bound.max(wait * bounds.of("scheduling_turns")),
         _ => bound,
     }
@@ -124,18 +139,18 @@ fn near(bound: f64, at_least: bool, share: f64) -> f64 {
     if at_least { 1.0 - (1.0 - bound) * share } else { bound * share }
 }
 
-fn input(facts: &Facts, name: &'static str) -> Result<f64, Seen> {
+fn input(facts: &Facts, name: &'static str) -> Result<f64, RuleObservation> {
     match facts.get(name) {
-        Some(fact) if fact.skipped => Err(Seen::Skipped),
-        Some(fact) => fact.value.ok_or(Seen::Missing(name)),
-        None => Err(Seen::Missing(name)),
+        Some(fact) if fact.skipped => Err(RuleObservation::Skipped),
+        Some(fact) => fact.value.ok_or(RuleObservation::Missing(name)),
+        None => Err(RuleObservation::Missing(name)),
     }
 }
 
-fn evidence_of(metric: &'static str, value: f64, bound: f64, look: &Look) -> Evidence {
-    let fact = look.facts.get(metric);
+fn evidence_of(metric: &'static str, value: f64, bound: f64, observation: &Observation) -> Evidence {
+    let fact = observation.facts.get(metric);
     Evidence {
-        level: look.level,
+        level: observation.level,
         metric,
         value,
         bound,
@@ -146,7 +161,7 @@ fn evidence_of(metric: &'static str, value: f64, bound: f64, look: &Look) -> Evi
 
 /// Gives every crossing its confidence: weight, then how far, how soon among the crossings, and on
 /// how many of the levels from its first on.
-fn weigh(findings: &mut [Finding], levels: usize, bounds: &Bounds) {
+fn weigh(findings: &mut [RuleFinding], levels: usize, bounds: &DiagnosisBounds) {
     let mut onsets: Vec<_> = findings.iter().filter_map(|one| one.onset.map(|onset| onset.level)).collect();
     onsets.sort_unstable();
     onsets.dedup();
@@ -168,10 +183,10 @@ fn weigh(findings: &mut [Finding], levels: usize, bounds: &Bounds) {
 }
 
 /// A finding that another one explains, not later than it, is its symptom.
-fn explain(findings: &mut [Finding]) {
+fn explain(findings: &mut [RuleFinding]) {
     let failed: Vec<_> = findings
         .iter()
-        .filter(|one| one.status == Status::Fail)
+        .filter(|one| one.status == RuleStatus::Fail)
         .filter_map(|one| Some((rule_of(one)?, one.onset?.level, one.confidence)))
         .collect();
     for finding in findings.iter_mut() {
@@ -193,12 +208,12 @@ fn explain(findings: &mut [Finding]) {
 }
 
 /// While the measurement is in doubt, what it shows is less sure.
-fn doubt(findings: &mut [Finding]) {
-    let doubted = findings
-        .iter()
-        .any(|one| one.role == Role::Measurement && one.status == Status::Fail && one.explained_by.is_none());
+fn doubt(findings: &mut [RuleFinding]) {
+    let doubted = findings.iter().any(|one| {
+        one.role == FindingRole::Measurement && one.status == RuleStatus::Fail && one.explained_by.is_none()
+    });
     if doubted {
-        for finding in findings.iter_mut().filter(|one| one.role != Role::Measurement) {
+        for finding in findings.iter_mut().filter(|one| one.role != FindingRole::Measurement) {
             finding.confidence *= DOUBTED;
         }
     }

@@ -1,6 +1,6 @@
 //! What a run says, as the facts that rules look at.
 
-use super::Look;
+use super::Observation;
 use crate::domain::facts::Facts;
 use crate::domain::run::{LevelResult, Run, Sample};
 use crate::domain::usl::{self, Point};
@@ -14,25 +14,25 @@ const MORE_IN_PROGRESS: f64 = 1.2;
 const SLOPE_SECONDS: u64 = 300;
 
 /// One look for each level that ran to its end.
-pub(super) fn looks(run: &Run) -> Vec<Look> {
+pub(super) fn observations(run: &Run) -> Vec<Observation> {
     let measured: Vec<_> = run.levels.iter().filter(|level| level.verdict != Verdict::Interrupted).collect();
     measured
         .iter()
         .enumerate()
-        .map(|(index, level)| look_of(run, level, index.checked_sub(1).map(|before| measured[before])))
+        .map(|(index, level)| observation_of(run, level, index.checked_sub(1).map(|before| measured[before])))
         .collect()
 }
 
 /// What one level says.
 #[must_use]
-pub fn look_of(run: &Run, level: &LevelResult, before: Option<&LevelResult>) -> Look {
+pub fn observation_of(run: &Run, level: &LevelResult, before: Option<&LevelResult>) -> Observation {
     let mut facts = level.facts.clone();
     load(&mut facts, level, before);
     service(&mut facts, level);
     stores(&mut facts, level);
     machine(&mut facts, run, level);
     derive(&mut facts);
-    Look { level: level.level, facts, series: series(level) }
+    Observation { level: level.level, facts, series: series(level) }
 }
 
 /// What follows from other facts.
@@ -185,7 +185,7 @@ fn concurrency(level: &LevelResult) -> Option<f64> {
 }
 
 /// The Universal Scalability Law of the levels that were fully offered.
-pub(super) fn scalability(run: &Run) -> usl::Outcome {
+pub(super) fn scalability(run: &Run) -> usl::FitOutcome {
     let points: Vec<_> = run
         .levels
         .iter()

@@ -1,6 +1,6 @@
 //! The rules as data. What a rule means stands here; what its input is made of in `facts`.
 
-use super::{Guard, Role, Rule};
+use super::{FindingRole, Guard, Rule};
 use crate::domain::remedy::CurrentSettings;
 use crate::domain::remedy::Operation::{
     CacheStats, DbConnections, DbLocks, DbSize, DbSlow, DeadLetters, Doctor, Health, Lag, LoadFindMax,
@@ -13,7 +13,7 @@ use crate::domain::remedy::Tuning;
 /// What takes effect only while workers fall behind.
 const BEHIND: Guard = Guard { input: "behind_s", bound: "behind_s", at_least: false };
 
-const fn rule(id: &'static str, role: Role, weight: f64) -> Rule {
+const fn rule(id: &'static str, role: FindingRole, weight: f64) -> Rule {
     Rule {
         id,
         role,
@@ -78,7 +78,7 @@ pub static RULES: &[Rule] = &[
         remedies: |_| vec![Run(LoadPlan), Advise("give the generator more CPU, or offer less")],
         input: "generator_limited",
         bound: "generator_limited",
-        ..rule("generator-limited", Role::Measurement, 1.0)
+        ..rule("generator-limited", FindingRole::Measurement, 1.0)
     },
     Rule {
         cause: "other programs used the machine's CPU",
@@ -95,7 +95,7 @@ pub static RULES: &[Rule] = &[
             "machine-cpu",
             "client-network",
         ],
-        ..rule("machine-shared", Role::Measurement, 0.8)
+        ..rule("machine-shared", FindingRole::Measurement, 0.8)
     },
     Rule {
         cause: "the service waits for a free processor",
@@ -112,7 +112,7 @@ pub static RULES: &[Rule] = &[
             "client-network",
             "throughput-flat",
         ],
-        ..rule("cpu-queueing", Role::Measurement, 0.7)
+        ..rule("cpu-queueing", FindingRole::Measurement, 0.7)
     },
     Rule {
         cause: "the measurement contradicts itself: requests in progress are not rate times answer time",
@@ -121,7 +121,7 @@ pub static RULES: &[Rule] = &[
         remedies: |_| vec![Advise("repeat the level with a longer steady window")],
         input: "little_error",
         bound: "little_error",
-        ..rule("littles-law", Role::Measurement, 0.5)
+        ..rule("littles-law", FindingRole::Measurement, 0.5)
     },
     Rule {
         cause: "Prometheus missed scrapes",
@@ -131,7 +131,7 @@ pub static RULES: &[Rule] = &[
         input: "scraped_share",
         bound: "scraped_share",
         at_least: true,
-        ..rule("scrapes-missed", Role::Measurement, 0.4)
+        ..rule("scrapes-missed", FindingRole::Measurement, 0.4)
     },
     Rule {
         cause: "the service is held back by a CPU limit",
@@ -164,7 +164,7 @@ pub static RULES: &[Rule] = &[
             "db-slow-statement",
             "provider-slow",
         ],
-        ..rule("service-throttled", Role::Cause, 1.0)
+        ..rule("service-throttled", FindingRole::Cause, 1.0)
     },
     Rule {
         cause: "sessions wait for locks that others hold",
@@ -192,7 +192,7 @@ pub static RULES: &[Rule] = &[
             "littles-law",
             "throughput-flat",
         ],
-        ..rule("db-locks", Role::Cause, 1.0)
+        ..rule("db-locks", FindingRole::Cause, 1.0)
     },
     Rule {
         cause: "reads scan the whole notifications table: an index is missing",
@@ -222,7 +222,7 @@ pub static RULES: &[Rule] = &[
             "kafka-publish-slow",
             "throughput-flat",
         ],
-        ..rule("db-sequential-scans", Role::Cause, 0.95)
+        ..rule("db-sequential-scans", FindingRole::Cause, 0.95)
     },
     Rule {
         cause: "a statement is slow",
@@ -233,7 +233,7 @@ pub static RULES: &[Rule] = &[
         bound: "statement_ms",
         explains: SLOW_DATABASE,
         timed: true,
-        ..rule("db-slow-statement", Role::Cause, 0.85)
+        ..rule("db-slow-statement", FindingRole::Cause, 0.85)
     },
     Rule {
         cause: "the network between the service and PostgreSQL is slow",
@@ -245,7 +245,7 @@ pub static RULES: &[Rule] = &[
         bound: "db_network_ms",
         explains: SLOW_DATABASE,
         timed: true,
-        ..rule("db-network", Role::Cause, 0.9)
+        ..rule("db-network", FindingRole::Cause, 0.9)
     },
     Rule {
         cause: "requests wait for a connection of the pool",
@@ -268,7 +268,7 @@ pub static RULES: &[Rule] = &[
             "service-queueing",
             "throughput-flat",
         ],
-        ..rule("db-pool-wait", Role::Cause, 0.9)
+        ..rule("db-pool-wait", FindingRole::Cause, 0.9)
     },
     Rule {
         cause: "the pool of connections is nearly used up",
@@ -278,7 +278,7 @@ pub static RULES: &[Rule] = &[
         input: "pool_used_share",
         bound: "pool_share",
         series: Some("pool_used_share"),
-        ..rule("db-pool-used", Role::Symptom, 0.3)
+        ..rule("db-pool-used", FindingRole::Symptom, 0.3)
     },
     Rule {
         cause: "PostgreSQL has hardly a connection left",
@@ -292,7 +292,7 @@ pub static RULES: &[Rule] = &[
         },
         input: "connections_share",
         bound: "connections_share",
-        ..rule("db-connections", Role::Cause, 0.7)
+        ..rule("db-connections", FindingRole::Cause, 0.7)
     },
     Rule {
         cause: "PostgreSQL waits for the disk",
@@ -302,7 +302,7 @@ pub static RULES: &[Rule] = &[
         bound: "db_io_share",
         guards: &[Guard { input: "query_mean_ms", bound: "query_mean_ms", at_least: false }],
         explains: SLOW_DATABASE,
-        ..rule("db-io", Role::Cause, 0.75)
+        ..rule("db-io", FindingRole::Cause, 0.75)
     },
     Rule {
         cause: "PostgreSQL uses the machine's CPU up",
@@ -311,7 +311,7 @@ pub static RULES: &[Rule] = &[
         input: "db_cpu_pct",
         bound: "db_cpu_pct",
         explains: &["db-query-time", "machine-cpu", "http-latency", "db-pool-wait", "throughput-flat"],
-        ..rule("db-cpu", Role::Cause, 0.65)
+        ..rule("db-cpu", FindingRole::Cause, 0.65)
     },
     Rule {
         cause: "queries take long",
@@ -321,7 +321,7 @@ pub static RULES: &[Rule] = &[
         bound: "query_p95_ms",
         explains: &["http-latency", "kafka-lag", "kafka-consumption", "worker-bound", "throughput-flat"],
         timed: true,
-        ..rule("db-query-time", Role::Symptom, 0.6)
+        ..rule("db-query-time", FindingRole::Symptom, 0.6)
     },
     Rule {
         cause: "there are fewer partitions than workers: some workers have nothing to do",
@@ -332,7 +332,7 @@ pub static RULES: &[Rule] = &[
         bound: "workers_per_partition",
         guards: &[BEHIND],
         explains: BACKLOG,
-        ..rule("kafka-partitions", Role::Cause, 0.95)
+        ..rule("kafka-partitions", FindingRole::Cause, 0.95)
     },
     Rule {
         cause: "most messages go to one partition: the keys are skewed",
@@ -343,7 +343,7 @@ pub static RULES: &[Rule] = &[
         bound: "publish_skew",
         guards: &[BEHIND],
         explains: BACKLOG,
-        ..rule("kafka-key-skew", Role::Cause, 0.95)
+        ..rule("kafka-key-skew", FindingRole::Cause, 0.95)
     },
     Rule {
         cause: "one worker is slower than the others",
@@ -354,7 +354,7 @@ pub static RULES: &[Rule] = &[
         bound: "worker_lag_ratio",
         guards: &[Guard { input: "worst_worker_behind_s", bound: "behind_s", at_least: false }],
         explains: &["kafka-lag", "kafka-consumption", "worker-bound"],
-        ..rule("worker-uneven", Role::Cause, 0.9)
+        ..rule("worker-uneven", FindingRole::Cause, 0.9)
     },
     Rule {
         cause: "the provider is slow: deliveries wait for it",
@@ -370,7 +370,7 @@ pub static RULES: &[Rule] = &[
         bound: "delivery_ms",
         guards: &[Guard { input: "undelivered_s", bound: "behind_s", at_least: false }],
         explains: &["deliveries-late", "kafka-lag", "kafka-consumption", "worker-uneven", "worker-bound"],
-        ..rule("provider-slow", Role::Cause, 0.95)
+        ..rule("provider-slow", FindingRole::Cause, 0.95)
     },
     Rule {
         cause: "deliveries are late",
@@ -378,7 +378,7 @@ pub static RULES: &[Rule] = &[
         remedies: |now| with(Tuning::faster_consumption(now), &[Run(DeadLetters), Run(LogsOfWorkers)]),
         input: "undelivered_s",
         bound: "behind_s",
-        ..rule("deliveries-late", Role::Symptom, 0.5)
+        ..rule("deliveries-late", FindingRole::Symptom, 0.5)
     },
     Rule {
         cause: "the broker slows the service down by a quota",
@@ -397,7 +397,7 @@ pub static RULES: &[Rule] = &[
             "requests-shed",
             "throughput-flat",
         ],
-        ..rule("kafka-quota", Role::Cause, 1.0)
+        ..rule("kafka-quota", FindingRole::Cause, 1.0)
     },
     Rule {
         cause: "the broker takes messages slowly",
@@ -412,7 +412,7 @@ pub static RULES: &[Rule] = &[
         series: Some("publish_ms"),
         explains: &["http-latency", "http-errors", "service-queueing", "requests-shed", "throughput-flat"],
         timed: true,
-        ..rule("kafka-publish-slow", Role::Cause, 0.9)
+        ..rule("kafka-publish-slow", FindingRole::Cause, 0.9)
     },
     Rule {
         cause: "workers fall behind",
@@ -423,7 +423,7 @@ pub static RULES: &[Rule] = &[
         bound: "behind_s",
         series: Some("lag"),
         explains: &["kafka-lag", "kafka-consumption"],
-        ..rule("worker-bound", Role::Cause, 0.7)
+        ..rule("worker-bound", FindingRole::Cause, 0.7)
     },
     Rule {
         cause: "many messages wait",
@@ -432,7 +432,7 @@ pub static RULES: &[Rule] = &[
         input: "lag_end",
         bound: "lag",
         series: Some("lag"),
-        ..rule("kafka-lag", Role::Symptom, 0.5)
+        ..rule("kafka-lag", FindingRole::Symptom, 0.5)
     },
     Rule {
         cause: "less is consumed than published",
@@ -442,7 +442,7 @@ pub static RULES: &[Rule] = &[
         input: "consumed_share",
         bound: "consumed_share",
         at_least: true,
-        ..rule("kafka-consumption", Role::Symptom, 0.45)
+        ..rule("kafka-consumption", FindingRole::Symptom, 0.45)
     },
     Rule {
         cause: "Redis answers slowly",
@@ -466,7 +466,7 @@ pub static RULES: &[Rule] = &[
             "throughput-flat",
         ],
         timed: true,
-        ..rule("cache-slow", Role::Cause, 0.9)
+        ..rule("cache-slow", FindingRole::Cause, 0.9)
     },
     Rule {
         cause: "Redis is full and throws entries away",
@@ -479,7 +479,7 @@ pub static RULES: &[Rule] = &[
         bound: "evicted_per_s",
         series: Some("evicted_per_s"),
         explains: &["cache-misses", "db-query-time"],
-        ..rule("cache-evictions", Role::Cause, 0.9)
+        ..rule("cache-evictions", FindingRole::Cause, 0.9)
     },
     Rule {
         cause: "entries expire before they are read again: the TTL is too short",
@@ -494,7 +494,7 @@ pub static RULES: &[Rule] = &[
             Guard { input: "ttl_windows", bound: "ttl_windows", at_least: true },
         ],
         explains: &["cache-misses"],
-        ..rule("cache-ttl", Role::Cause, 0.9)
+        ..rule("cache-ttl", FindingRole::Cause, 0.9)
     },
     Rule {
         cause: "the cache answers too few reads",
@@ -505,7 +505,7 @@ pub static RULES: &[Rule] = &[
         bound: "cache_hit_rate",
         at_least: true,
         guards: &[Guard { input: "filling_share", bound: "filling_share", at_least: true }],
-        ..rule("cache-misses", Role::Symptom, 0.4)
+        ..rule("cache-misses", FindingRole::Symptom, 0.4)
     },
     Rule {
         cause: "the service's memory is at its limit",
@@ -516,7 +516,7 @@ pub static RULES: &[Rule] = &[
         bound: "memory_share",
         series: Some("memory_limit_share"),
         explains: &["http-latency", "http-errors", "parts-restarted", "scrapes-missed", "service-memory"],
-        ..rule("memory-limit", Role::Cause, 0.9)
+        ..rule("memory-limit", FindingRole::Cause, 0.9)
     },
     Rule {
         cause: "memory runs out: processes stall on it",
@@ -525,7 +525,7 @@ pub static RULES: &[Rule] = &[
         input: "memory_stall_share",
         bound: "memory_stall_share",
         explains: &["http-latency", "http-errors", "db-query-time", "cache-slow", "kafka-publish-slow"],
-        ..rule("memory-stalls", Role::Cause, 0.85)
+        ..rule("memory-stalls", FindingRole::Cause, 0.85)
     },
     Rule {
         cause: "the service uses much memory",
@@ -534,7 +534,7 @@ pub static RULES: &[Rule] = &[
         input: "service_memory_mb",
         bound: "memory_mb",
         series: Some("service_memory_mb"),
-        ..rule("service-memory", Role::Cause, 0.5)
+        ..rule("service-memory", FindingRole::Cause, 0.5)
     },
     Rule {
         cause: "the service's memory grows and grows",
@@ -543,7 +543,7 @@ pub static RULES: &[Rule] = &[
         remedies: |_| vec![Run(LoadSoak)],
         input: "memory_growth_mb_per_min",
         bound: "memory_growth_mb_per_min",
-        ..rule("memory-growth", Role::Cause, 0.6)
+        ..rule("memory-growth", FindingRole::Cause, 0.6)
     },
     Rule {
         cause: "the service writes a flood of log lines",
@@ -563,7 +563,7 @@ pub static RULES: &[Rule] = &[
             "service-queueing",
             "throughput-flat",
         ],
-        ..rule("log-flood", Role::Cause, 0.9)
+        ..rule("log-flood", FindingRole::Cause, 0.9)
     },
     Rule {
         cause: "parts ended and were started again",
@@ -572,7 +572,7 @@ pub static RULES: &[Rule] = &[
         input: "restarts",
         bound: "restarts",
         explains: &["http-errors", "scrapes-missed", "http-latency"],
-        ..rule("parts-restarted", Role::Cause, 0.85)
+        ..rule("parts-restarted", FindingRole::Cause, 0.85)
     },
     Rule {
         cause: "the service uses the machine's CPU up",
@@ -582,7 +582,7 @@ pub static RULES: &[Rule] = &[
         bound: "cpu_pct",
         series: Some("service_cpu_pct"),
         explains: &["machine-cpu", "http-latency", "throughput-flat", "service-queueing"],
-        ..rule("service-cpu", Role::Cause, 0.7)
+        ..rule("service-cpu", FindingRole::Cause, 0.7)
     },
     Rule {
         cause: "every core of the machine is busy with the stack and the generator",
@@ -592,7 +592,7 @@ pub static RULES: &[Rule] = &[
         bound: "machine_cpu_pct",
         series: Some("machine_cpu_pct"),
         explains: &["http-latency", "throughput-flat", "service-queueing"],
-        ..rule("machine-cpu", Role::Cause, 0.55)
+        ..rule("machine-cpu", FindingRole::Cause, 0.55)
     },
     Rule {
         cause: "time is lost between the generator and the service",
@@ -603,7 +603,7 @@ pub static RULES: &[Rule] = &[
         bound: "outside_ms",
         explains: &["http-latency"],
         timed: true,
-        ..rule("client-network", Role::Cause, 0.8)
+        ..rule("client-network", FindingRole::Cause, 0.8)
     },
     Rule {
         cause: "the service sheds requests",
@@ -613,7 +613,7 @@ pub static RULES: &[Rule] = &[
         input: "shed_per_s",
         bound: "shed_per_s",
         explains: &["http-errors"],
-        ..rule("requests-shed", Role::Symptom, 0.5)
+        ..rule("requests-shed", FindingRole::Symptom, 0.5)
     },
     Rule {
         cause: "requests spend their time in the service itself",
@@ -624,7 +624,7 @@ pub static RULES: &[Rule] = &[
         bound: "elsewhere_share",
         guards: &[Guard { input: "request_mean_ms", bound: "request_mean_ms", at_least: false }],
         explains: &["http-latency"],
-        ..rule("service-queueing", Role::Symptom, 0.45)
+        ..rule("service-queueing", FindingRole::Symptom, 0.45)
     },
     Rule {
         cause: "throughput stopped growing while requests piled up",
@@ -634,7 +634,7 @@ pub static RULES: &[Rule] = &[
         input: "flat_growth",
         bound: "flat_growth",
         at_least: true,
-        ..rule("throughput-flat", Role::Symptom, 0.35)
+        ..rule("throughput-flat", FindingRole::Symptom, 0.35)
     },
     Rule {
         cause: "requests fail",
@@ -642,7 +642,7 @@ pub static RULES: &[Rule] = &[
         remedies: |_| vec![Run(LogsOfErrors), Run(Health)],
         input: "error_rate",
         bound: "error_rate",
-        ..rule("http-errors", Role::Symptom, 0.4)
+        ..rule("http-errors", FindingRole::Symptom, 0.4)
     },
     Rule {
         cause: "answers take long",
@@ -652,6 +652,6 @@ pub static RULES: &[Rule] = &[
         bound: "p95_ms",
         series: Some("p95_ms"),
         timed: true,
-        ..rule("http-latency", Role::Symptom, 0.3)
+        ..rule("http-latency", FindingRole::Symptom, 0.3)
     },
 ];

@@ -1,12 +1,12 @@
 //! What a diagnosis comes to, in one sentence.
 
-use super::{Finding, Look, Role, Status};
+use super::{FindingRole, Observation, RuleFinding, RuleStatus};
 use crate::domain::run::Run;
 use crate::domain::verdict::Verdict;
 
 /// Of a run.
-pub(super) fn of_run(run: &Run, looks: &[Look], findings: &[Finding]) -> String {
-    if looks.is_empty() {
+pub(super) fn of_run(run: &Run, observations: &[Observation], findings: &[RuleFinding]) -> String {
+    if observations.is_empty() {
         return "nothing was measured to its end".into();
     }
     let limited: Vec<_> = run
@@ -25,21 +25,21 @@ pub(super) fn of_run(run: &Run, looks: &[Look], findings: &[Finding]) -> String 
 }
 
 /// Of a moment.
-pub(super) fn of_moment(findings: &[Finding]) -> String {
+pub(super) fn of_moment(findings: &[RuleFinding]) -> String {
     let (said, gaps) = (cause(findings, false), gaps(findings));
     if said.ends_with(&gaps) { said } else { said + &gaps }
 }
 
-fn cause(findings: &[Finding], missed: bool) -> String {
-    let failed = |role: &[Role]| {
-        findings
-            .iter()
-            .find(|one| one.status == Status::Fail && one.explained_by.is_none() && role.contains(&one.role))
+fn cause(findings: &[RuleFinding], missed: bool) -> String {
+    let failed = |role: &[FindingRole]| {
+        findings.iter().find(|one| {
+            one.status == RuleStatus::Fail && one.explained_by.is_none() && role.contains(&one.role)
+        })
     };
-    if let Some(first) = failed(&[Role::Cause]) {
+    if let Some(first) = failed(&[FindingRole::Cause]) {
         return format!("{}{}", first.cause, from(first));
     }
-    if let Some(symptom) = failed(&[Role::Symptom]) {
+    if let Some(symptom) = failed(&[FindingRole::Symptom]) {
         return format!(
             "{}{}, and no single cause was found{}",
             symptom.cause,
@@ -58,15 +58,15 @@ fn cause(findings: &[Finding], missed: bool) -> String {
 }
 
 /// How many of the rules that apply could not be judged.
-fn gaps(findings: &[Finding]) -> String {
-    let applying = findings.iter().filter(|one| one.status != Status::Skipped).count();
-    match findings.iter().filter(|one| one.status == Status::Unknown).count() {
+fn gaps(findings: &[RuleFinding]) -> String {
+    let applying = findings.iter().filter(|one| one.status != RuleStatus::Skipped).count();
+    match findings.iter().filter(|one| one.status == RuleStatus::Unknown).count() {
         0 => String::new(),
         unknown => format!("; {unknown} of {applying} rules were not measured"),
     }
 }
 
-fn from(finding: &Finding) -> String {
+fn from(finding: &RuleFinding) -> String {
     match finding.onset {
         Some(onset) => match onset.second {
             Some(second) if second > 0 => format!(" (from level {}, second {second})", onset.level),

@@ -6,7 +6,7 @@ use crate::domain::run::{Statement, test_run};
 use crate::domain::verdict::Verdict;
 
 /// The shipped bounds.
-pub(crate) fn bounds() -> Bounds {
+pub(crate) fn bounds() -> DiagnosisBounds {
     let config: crate::config::Config = toml::from_str(crate::config::DEFAULTS).unwrap();
     config.bounds()
 }
@@ -77,7 +77,7 @@ fn every_rule_is_whole_and_its_bounds_are_configured() {
 fn a_small_load_saturates_nothing() {
     let found = diagnose(&healthy(), &bounds());
     assert!(found.summary.contains("too small"), "{}", found.summary);
-    let held = |one: &Finding| matches!(one.status, Status::Pass | Status::Skipped);
+    let held = |one: &RuleFinding| matches!(one.status, RuleStatus::Pass | RuleStatus::Skipped);
     assert!(found.findings.iter().all(held), "{:?}", found.findings.iter().find(|one| !held(one)));
 }
 
@@ -90,14 +90,16 @@ fn what_was_not_measured_is_unknown_and_said() {
             continue;
         }
         run.levels[1].facts.miss(name, "test", "test", "it was away");
-        let looks = of_run::looks(&run);
+        let observations = of_run::observations(&run);
         // What a level's own fields tell is measured all the same.
-        if looks[1].facts.value(name).is_some() || looks[1].facts.get(name).is_some_and(|one| one.skipped) {
+        if observations[1].facts.value(name).is_some()
+            || observations[1].facts.get(name).is_some_and(|one| one.skipped)
+        {
             continue;
         }
         let found = diagnose(&run, &bounds());
         let finding = found.findings.iter().find(|one| one.rule == rule.id).unwrap();
-        assert_eq!(finding.status, Status::Unknown, "{}", rule.id);
+        assert_eq!(finding.status, RuleStatus::Unknown, "{}", rule.id);
         assert!(finding.missing.contains(&name));
         assert!(found.summary.contains("rules were not measured"), "{}", found.summary);
     }
@@ -110,7 +112,7 @@ fn a_run_of_an_older_version_is_never_green() {
         level.facts = Facts::default();
     }
     let found = diagnose(&run, &bounds());
-    assert!(found.findings.iter().filter(|one| one.status == Status::Unknown).count() > 10);
+    assert!(found.findings.iter().filter(|one| one.status == RuleStatus::Unknown).count() > 10);
     assert!(found.summary.contains("rules were not measured"), "{}", found.summary);
 }
 
@@ -126,12 +128,15 @@ fn each_rule_is_named_first_when_it_alone_is_broken() {
                 set(level, guard.input, if guard.at_least { bound / 3.0 } else { bound.max(0.1) * 3.0 });
             }
         }
-        let looks = of_run::looks(&run);
-        let broken = looks.iter().all(|look| {
+        let observations = of_run::observations(&run);
+        let broken = observations.iter().all(|observation| {
             let guards = rule.guards.iter().map(|one| (one.input, one.bound, one.at_least));
             std::iter::once((rule.input, rule.bound, rule.at_least)).chain(guards).all(
                 |(name, bound, at_least)| {
-                    look.facts.value(name).is_some_and(|value| (value < bounds().of(bound)) == at_least)
+                    observation
+                        .facts
+                        .value(name)
+                        .is_some_and(|value| (value < bounds().of(bound)) == at_least)
                 },
             )
         });
@@ -256,7 +261,7 @@ fn near_a_bound_is_a_warning_and_no_cause() {
     set(&mut run.levels[0], "cache_mean_ms", bounds().of("cache_ms") * 0.95);
     let found = diagnose(&run, &bounds());
     let cache = found.findings.iter().find(|one| one.rule == "cache-slow").unwrap();
-    assert_eq!((cache.status, cache.onset), (Status::Warn, None));
+    assert_eq!((cache.status, cache.onset), (RuleStatus::Warn, None));
     assert_eq!(found.causes().count(), 0);
 }
 

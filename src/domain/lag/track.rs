@@ -21,7 +21,7 @@ const ENDS: usize = 512;
 /// How the consumption of a partition, a topic or a group goes; the later, the worse.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub enum LagStatus {
     /// Nothing waits, or what waits is being worked off.
     Ok,
     /// Not looked at for long enough.
@@ -40,7 +40,7 @@ pub enum Status {
     Stopped,
 }
 
-impl Status {
+impl LagStatus {
     /// The word for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -58,7 +58,7 @@ impl Status {
 
 /// One look at a partition.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Look {
+pub struct PartitionSample {
     /// When, in seconds since the epoch.
     pub at_s: f64,
     /// The committed offset; absent when nothing was ever committed.
@@ -73,7 +73,7 @@ pub struct Look {
     pub owned: bool,
 }
 
-impl Look {
+impl PartitionSample {
     /// Whether the commit is one of another log.
     fn is_beyond(&self) -> bool {
         self.committed.is_some_and(|committed| committed > self.end)
@@ -82,7 +82,7 @@ impl Look {
 
 /// How long ago the oldest message that waits was written.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Behind {
+pub struct TimeBehind {
     /// Seconds.
     pub seconds: f64,
     /// It is longer than that: the message is older than our first look.
@@ -92,26 +92,26 @@ pub struct Behind {
 /// The last minute of one partition. Memory is bounded.
 #[derive(Clone, Debug, Default)]
 pub struct Track {
-    looks: VecDeque<Look>,
+    samples: VecDeque<PartitionSample>,
     /// When the end of the log was where, oldest first.
     ends: VecDeque<(f64, i64)>,
 }
 
 impl Track {
     /// Takes a look. One that is not later than the last is ignored.
-    pub fn push(&mut self, look: Look) {
-        if self.looks.back().is_some_and(|last| look.at_s <= last.at_s) {
+    pub fn push(&mut self, sample: PartitionSample) {
+        if self.samples.back().is_some_and(|last| sample.at_s <= last.at_s) {
             return;
         }
-        if self.ends.back().is_some_and(|(_, end)| look.end < *end) {
+        if self.ends.back().is_some_and(|(_, end)| sample.end < *end) {
             // The topic was made anew: what was known is about another log.
             *self = Self::default();
         }
-        while self.looks.front().is_some_and(|first| look.at_s - first.at_s > WINDOW_S) {
-            self.looks.pop_front();
+        while self.samples.front().is_some_and(|first| sample.at_s - first.at_s > WINDOW_S) {
+            self.samples.pop_front();
         }
-        self.looks.push_back(look);
-        self.ends.push_back((look.at_s, look.end));
+        self.samples.push_back(sample);
+        self.ends.push_back((sample.at_s, sample.end));
         if self.ends.len() > ENDS {
             self.thin();
         }
@@ -136,80 +136,80 @@ impl Track {
 
     /// The last look.
     #[must_use]
-    pub fn last(&self) -> Option<&Look> {
-        self.looks.back()
+    pub fn last(&self) -> Option<&PartitionSample> {
+        self.samples.back()
     }
 
     /// Looks of the last `seconds`.
-    fn recent(&self, seconds: f64) -> impl DoubleEndedIterator<Item = &Look> {
+    fn recent(&self, seconds: f64) -> impl DoubleEndedIterator<Item = &PartitionSample> {
         let from = self.last().map_or(f64::MAX, |last| last.at_s - seconds);
-        self.looks.iter().filter(move |look| look.at_s >= from)
+        self.samples.iter().filter(move |sample| sample.at_s >= from)
     }
 
-    fn rate(&self, of: impl Fn(&Look) -> Option<i64>) -> Option<f64> {
-        let mut looks = self.recent(RATE_S).filter_map(|look| Some((look.at_s, of(look)?)));
-        let first = looks.next()?;
-        let last = looks.last()?;
+    fn rate(&self, of: impl Fn(&PartitionSample) -> Option<i64>) -> Option<f64> {
+        let mut samples = self.recent(RATE_S).filter_map(|sample| Some((sample.at_s, of(sample)?)));
+        let first = samples.next()?;
+        let last = samples.last()?;
         Some((last.1 - first.1) as f64 / (last.0 - first.0))
     }
 
     /// Messages written per second.
     #[must_use]
     pub fn in_per_s(&self) -> Option<f64> {
-        self.rate(|look| Some(look.end))
+        self.rate(|sample| Some(sample.end))
     }
 
     /// Messages committed per second; below 0 after a rewind.
     #[must_use]
     pub fn out_per_s(&self) -> Option<f64> {
-        self.rate(|look| look.committed)
+        self.rate(|sample| sample.committed)
     }
 
     /// How old the oldest message that waits is: the time at which the end of the log passed the
     /// commit, between two looks by interpolation.
     #[must_use]
-    pub fn behind(&self) -> Option<Behind> {
+    pub fn behind(&self) -> Option<TimeBehind> {
         let last = self.last()?;
         if last.is_beyond() {
             return None;
         }
         if last.lag == 0 {
-            return Some(Behind { seconds: 0.0, at_least: false });
+            return Some(TimeBehind { seconds: 0.0, at_least: false });
         }
         // The first kept message is the oldest that waits.
         let committed = last.committed? + last.lost;
         let passed = self.ends.iter().position(|(_, end)| *end > committed)?;
         let after = self.ends[passed];
         let Some(before) = passed.checked_sub(1).map(|place| self.ends[place]) else {
-            return Some(Behind { seconds: last.at_s - after.0, at_least: true });
+            return Some(TimeBehind { seconds: last.at_s - after.0, at_least: true });
         };
         let share = (committed - before.1) as f64 / (after.1 - before.1) as f64;
         let at_s = before.0 + (after.0 - before.0) * share.clamp(0.0, 1.0);
-        Some(Behind { seconds: (last.at_s - at_s).max(0.0), at_least: false })
+        Some(TimeBehind { seconds: (last.at_s - at_s).max(0.0), at_least: false })
     }
 
     /// How it goes.
     #[must_use]
-    pub fn status(&self) -> Status {
-        let Some(last) = self.last() else { return Status::Unknown };
+    pub fn status(&self) -> LagStatus {
+        let Some(last) = self.last() else { return LagStatus::Unknown };
         if last.is_beyond() {
-            return Status::Beyond;
+            return LagStatus::Beyond;
         }
-        let commits = || self.looks.iter().filter_map(|look| look.committed);
+        let commits = || self.samples.iter().filter_map(|sample| sample.committed);
         if commits().zip(commits().skip(1)).any(|(before, after)| after < before) {
-            return Status::Rewind;
+            return LagStatus::Rewind;
         }
         if last.lag == 0 {
-            return Status::Ok;
+            return LagStatus::Ok;
         }
         if self.still_s() >= STILL_S {
-            return if last.owned { Status::Stalled } else { Status::Stopped };
+            return if last.owned { LagStatus::Stalled } else { LagStatus::Stopped };
         }
-        let watched_s = self.looks.front().map_or(0.0, |first| last.at_s - first.at_s);
+        let watched_s = self.samples.front().map_or(0.0, |first| last.at_s - first.at_s);
         match watched_s < TREND_S {
-            true => Status::Unknown,
-            false if self.grows() => Status::Growing,
-            false => Status::Ok,
+            true => LagStatus::Unknown,
+            false if self.grows() => LagStatus::Growing,
+            false => LagStatus::Ok,
         }
     }
 
@@ -217,26 +217,26 @@ impl Track {
     fn still_s(&self) -> f64 {
         let Some(last) = self.last() else { return 0.0 };
         let since = self
-            .looks
+            .samples
             .iter()
             .rev()
-            .take_while(|look| look.lag > 0 && look.committed == last.committed)
+            .take_while(|sample| sample.lag > 0 && sample.committed == last.committed)
             .last();
-        since.map_or(0.0, |look| last.at_s - look.at_s)
+        since.map_or(0.0, |sample| last.at_s - sample.at_s)
     }
 
     /// Whether, since nothing waited last but over the last half minute at most, each third had more
     /// waiting than the one before, by at least what arrives in a second: batches make lag swing by
     /// about that much.
     fn grows(&self) -> bool {
-        let looks = self.recent(WINDOW_S / 2.0).rev().take_while(|look| look.lag > 0);
-        let mut looks: Vec<_> = looks.map(|look| (look.at_s, look.lag as f64)).collect();
-        looks.reverse();
-        let (Some(first), Some(last)) = (looks.first(), looks.last()) else { return false };
-        if looks.len() < 6 || last.0 - first.0 < TREND_S {
+        let samples = self.recent(WINDOW_S / 2.0).rev().take_while(|sample| sample.lag > 0);
+        let mut samples: Vec<_> = samples.map(|sample| (sample.at_s, sample.lag as f64)).collect();
+        samples.reverse();
+        let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return false };
+        if samples.len() < 6 || last.0 - first.0 < TREND_S {
             return false;
         }
-        let lags: Vec<f64> = looks.iter().map(|(_, lag)| *lag).collect();
+        let lags: Vec<f64> = samples.iter().map(|(_, lag)| *lag).collect();
         let third = lags.len() / 3;
         let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
         let (early, middle, late) =
@@ -256,47 +256,47 @@ mod tests {
         for second in 0..seconds {
             let (committed, end) = of(i64::from(second));
             let lag = (end - committed.unwrap_or(0)).max(0);
-            track.push(Look { at_s: f64::from(second), committed, end, lag, lost: 0, owned });
+            track.push(PartitionSample { at_s: f64::from(second), committed, end, lag, lost: 0, owned });
         }
         track
     }
 
     #[test]
     fn an_idle_group_is_ok_however_long_nobody_commits() {
-        assert_eq!(track(120, true, |_| (Some(500), 500)).status(), Status::Ok);
-        assert_eq!(track(120, false, |_| (Some(500), 500)).status(), Status::Ok);
-        assert_eq!(track(120, false, |_| (None, 0)).status(), Status::Ok);
+        assert_eq!(track(120, true, |_| (Some(500), 500)).status(), LagStatus::Ok);
+        assert_eq!(track(120, false, |_| (Some(500), 500)).status(), LagStatus::Ok);
+        assert_eq!(track(120, false, |_| (None, 0)).status(), LagStatus::Ok);
     }
 
     #[test]
     fn a_commit_that_stays_is_stalled_with_an_owner_and_stopped_without() {
         let of = |second| (Some(100), 100 + second);
-        assert_eq!(track(30, true, of).status(), Status::Stalled);
-        assert_eq!(track(30, false, of).status(), Status::Stopped);
-        assert_eq!(track(30, false, |second| (None, second)).status(), Status::Stopped);
+        assert_eq!(track(30, true, of).status(), LagStatus::Stalled);
+        assert_eq!(track(30, false, of).status(), LagStatus::Stopped);
+        assert_eq!(track(30, false, |second| (None, second)).status(), LagStatus::Stopped);
         // Two seconds without a commit happen in every rebalance.
-        assert_ne!(track(3, false, of).status(), Status::Stopped);
+        assert_ne!(track(3, false, of).status(), LagStatus::Stopped);
     }
 
     #[test]
     fn a_commit_that_goes_back_is_a_rewind() {
         let of = |second| (Some(if second == 20 { 10 } else { 1_000 + second }), 1_000 + second);
-        assert_eq!(track(25, true, of).status(), Status::Rewind);
+        assert_eq!(track(25, true, of).status(), LagStatus::Rewind);
         // A minute later it is history.
-        assert_eq!(track(90, true, of).status(), Status::Ok);
+        assert_eq!(track(90, true, of).status(), LagStatus::Ok);
     }
 
     #[test]
     fn falling_behind_is_growing_and_catching_up_is_ok() {
-        assert_eq!(track(30, true, |second| (Some(second * 80), second * 100)).status(), Status::Growing);
+        assert_eq!(track(30, true, |second| (Some(second * 80), second * 100)).status(), LagStatus::Growing);
         let catching_up = |second| (Some(second * 100), 3_000 + second * 50);
-        assert_eq!(track(40, true, catching_up).status(), Status::Ok);
+        assert_eq!(track(40, true, catching_up).status(), LagStatus::Ok);
     }
 
     #[test]
     fn batches_that_swing_around_a_level_do_not_grow() {
         let swings = |second| (Some(second * 100 + [0, 70, 30][second as usize % 3]), second * 100 + 90);
-        assert_eq!(track(60, true, swings).status(), Status::Ok);
+        assert_eq!(track(60, true, swings).status(), LagStatus::Ok);
     }
 
     #[test]
@@ -310,9 +310,9 @@ mod tests {
     fn seconds_behind_are_interpolated_and_marked_when_older_than_the_first_look() {
         // 100 a second; at second 29 the commit is where the end was at second 23.5.
         let late = track(30, true, |second| (Some(2_350), second * 100));
-        assert_eq!(late.behind(), Some(Behind { seconds: 5.5, at_least: false }));
+        assert_eq!(late.behind(), Some(TimeBehind { seconds: 5.5, at_least: false }));
         let mut older = track(10, true, |second| (Some(50), 1_000 + second));
-        assert_eq!(older.behind(), Some(Behind { seconds: 9.0, at_least: true }));
+        assert_eq!(older.behind(), Some(TimeBehind { seconds: 9.0, at_least: true }));
         older.seed(-100.0, 50);
         let behind = older.behind().unwrap();
         assert!(!behind.at_least && (behind.seconds - 109.0).abs() < 1.0, "{behind:?}");
@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn a_commit_beyond_the_end_is_neither_caught_up_nor_of_any_age() {
         let track = track(40, true, |second| if second < 20 { (Some(900), 1_000) } else { (Some(900), 3) });
-        assert_eq!((track.status(), track.behind()), (Status::Beyond, None));
+        assert_eq!((track.status(), track.behind()), (LagStatus::Beyond, None));
     }
 
     #[test]
@@ -332,21 +332,28 @@ mod tests {
             let lost = if second < 29 { 0 } else { 1_900 };
             let end = second * 100;
             let (at_s, committed) = (second as f64, Some(100));
-            track.push(Look { at_s, committed, end, lag: (end - 100 - lost).max(0), lost, owned: true });
+            track.push(PartitionSample {
+                at_s,
+                committed,
+                end,
+                lag: (end - 100 - lost).max(0),
+                lost,
+                owned: true,
+            });
         }
-        assert_eq!(track.behind(), Some(Behind { seconds: 9.0, at_least: false }));
+        assert_eq!(track.behind(), Some(TimeBehind { seconds: 9.0, at_least: false }));
     }
 
     #[test]
     fn a_topic_made_anew_is_a_new_log() {
         let track = track(40, true, |second| if second < 20 { (Some(900), 1_000) } else { (Some(3), 3) });
-        assert_eq!(track.status(), Status::Ok);
+        assert_eq!(track.status(), LagStatus::Ok);
     }
 
     #[test]
     fn a_day_of_looks_takes_the_memory_of_a_minute() {
         let track = track(86_400, true, |second| (Some(second), second + 5));
-        assert!(track.looks.len() <= 61 && track.ends.len() <= ENDS);
+        assert!(track.samples.len() <= 61 && track.ends.len() <= ENDS);
         assert_eq!(track.behind().map(|behind| behind.at_least), Some(false));
     }
 }

@@ -1,7 +1,7 @@
 //! What one level found: the load, each part, the reconciliation, the verdict.
 
 use super::{Sample, Spike, Trend};
-use crate::domain::check::{Check, Verdict};
+use crate::domain::check::{ObjectiveCheck, Verdict};
 use crate::domain::facts::Facts;
 use crate::domain::level::Stage;
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,7 @@ pub struct LevelResult {
     /// Iterations the generator could not start in the steady window.
     pub dropped_iterations: u64,
     /// The load generator.
-    pub generator: Generator,
+    pub generator: GeneratorResult,
     /// The service's processes.
     pub service: Service,
     /// PostgreSQL.
@@ -71,7 +71,7 @@ pub struct LevelResult {
     /// Kafka.
     pub kafka: Kafka,
     /// The cache.
-    pub cache: Cache,
+    pub cache: CacheResult,
     /// What each process or container used.
     #[serde(default)]
     pub containers: Vec<PartUse>,
@@ -107,7 +107,7 @@ pub struct LevelResult {
     /// What it comes to.
     pub verdict: Verdict,
     /// The single judgements.
-    pub checks: Vec<Check>,
+    pub checks: Vec<ObjectiveCheck>,
 }
 
 impl LevelResult {
@@ -145,7 +145,7 @@ pub struct StageResult {
 
 /// The load generator.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Generator {
+pub struct GeneratorResult {
     /// `k6` or `native`.
     #[serde(default)]
     pub engine: String,
@@ -296,7 +296,7 @@ pub struct PartitionLoad {
 
 /// The cache.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Cache {
+pub struct CacheResult {
     /// Share of the service's reads that hit in the steady window.
     pub hit_rate: Option<f64>,
     /// Share of Redis' own look-ups that found their key in the steady window.

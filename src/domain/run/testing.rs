@@ -1,8 +1,8 @@
 //! A healthy run for the tests of whatever reads runs.
 
 use super::{
-    Cache, Db, Environment, Generator, Kafka, Latency, LevelResult, Reconciliation, Run, SCHEMA, Sample,
-    Service,
+    CacheResult, Db, Environment, GeneratorResult, Kafka, Latency, LevelResult, Reconciliation, Run, SCHEMA,
+    Sample, Service,
 };
 use crate::domain::facts::Facts;
 use crate::domain::level::Model;
@@ -45,7 +45,11 @@ pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
             },
             success_ms: Latency::default(),
             dropped_iterations: 0,
-            generator: Generator { cpu_pct: Some(20.0), standstill_s: Some(0.0), ..Generator::default() },
+            generator: GeneratorResult {
+                cpu_pct: Some(20.0),
+                standstill_s: Some(0.0),
+                ..GeneratorResult::default()
+            },
             service: Service { cpu_pct: Some(20.0), rss_mb: Some(60.0), ..Service::default() },
             db: Db { connections_max: Some(8), pool_size: 10, query_p95_ms: Some(2.0), ..Db::default() },
             kafka: Kafka {
@@ -54,7 +58,7 @@ pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
                 consumed_per_s: Some(300.0),
                 ..Kafka::default()
             },
-            cache: Cache { hit_rate: Some(0.9), ..Cache::default() },
+            cache: CacheResult { hit_rate: Some(0.9), ..CacheResult::default() },
             containers: Vec::new(),
             facts: Facts::default(),
             cpu_division: BTreeMap::new(),
@@ -83,7 +87,7 @@ pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
         engineer: None,
         tags: BTreeMap::new(),
         plan: None,
-        seams: Vec::new(),
+        resume_points: Vec::new(),
         stopped_by: None,
         broken_off: None,
         search: None,

@@ -1,6 +1,6 @@
 //! Whether repeated runs differ: one number for each run, by ranks, so that no shape is assumed.
 
-use super::Effect;
+use super::SeriesEffect;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use statrs::stats_tests::Alternative;
@@ -14,7 +14,7 @@ const RESAMPLES: usize = 2_000;
 /// Compares runs before with runs after (Mann-Whitney). The ratio is the median of all pairs'
 /// (Hodges and Lehmann), its interval the middle 95 % of resampled ones. Absent with too few runs.
 #[must_use]
-pub fn compare_runs(before: &[f64], after: &[f64]) -> Option<Effect> {
+pub fn compare_runs(before: &[f64], after: &[f64]) -> Option<SeriesEffect> {
     let positive = |values: &[f64]| values.iter().all(|value| *value > 0.0);
     if before.len() < FEWEST_RUNS || after.len() < FEWEST_RUNS || !positive(before) || !positive(after) {
         return None;
@@ -29,7 +29,7 @@ pub fn compare_runs(before: &[f64], after: &[f64]) -> Option<Effect> {
     let mut ratios: Vec<_> = (0..RESAMPLES).map(|_| median_ratio(&draw(before), &draw(after))).collect();
     ratios.sort_by(f64::total_cmp);
     let at = |share: f64| ratios[((RESAMPLES - 1) as f64 * share) as usize];
-    Some(Effect {
+    Some(SeriesEffect {
         ratio: median_ratio(before, after),
         low: at(0.025),
         high: at(0.975),

@@ -4,13 +4,13 @@ use super::other::{CONNECTIONS, Other};
 use super::{Ask, BEFORE_LOAD, begin, turn};
 use crate::domain::calibration::{Ceiling, ceiling};
 use crate::domain::level::{Level, Model};
-use crate::domain::scenario::Engine;
+use crate::domain::scenario::LoadEngine;
 use crate::error::Result;
 use crate::loadtest::engine::LoadLock;
 use crate::loadtest::interrupt::Interrupt;
 use crate::permit::ChangePermit;
 use crate::render::format;
-use crate::render::progress::Progress;
+use crate::render::progress::ProgressView;
 use crate::stack::Stack;
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub async fn ceilings(
     path: &str,
     seconds: u64,
     rounds: u32,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<Vec<Ceiling>> {
     let interrupt = Interrupt::listen();
     let _lock = LoadLock::take(&stack.layout.run())?;
@@ -33,7 +33,7 @@ pub async fn ceilings(
     let url = format!("{}{path}", stack.endpoints.api_url());
     let mut found: BTreeMap<&str, Vec<(u64, f64)>> = BTreeMap::new();
     for round in 1..=rounds {
-        for engine in [Engine::K6, Engine::Native] {
+        for engine in [LoadEngine::K6, LoadEngine::Native] {
             let line = progress.line(&format!("{} {round}/{rounds}", engine.as_str()));
             line.update("as fast as it can");
             let turn = turn((permit, stack), &ask, engine, Model::Closed, &interrupt).await?;

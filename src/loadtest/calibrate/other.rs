@@ -24,7 +24,7 @@ pub(super) enum Other {
 
 /// What a program did.
 #[derive(Debug)]
-pub(super) struct Done {
+pub(super) struct ProgramResult {
     pub(super) rate_rps: f64,
     /// Null where it does not say.
     pub(super) success: Option<f64>,
@@ -71,7 +71,7 @@ impl Other {
         seconds: u64,
         rate: Option<u32>,
         interrupt: &Interrupt,
-    ) -> Result<Done> {
+    ) -> Result<ProgramResult> {
         let child = self.command(url, seconds, rate).spawn();
         let child = child.with_context(|| format!("cannot start {}", self.name()))?;
         let pids: Vec<_> = child.id().and_then(|pid| i32::try_from(pid).ok()).into_iter().collect();
@@ -83,24 +83,24 @@ impl Other {
             tokio::select! {
                 output = &mut ended => break output.with_context(|| format!("{} did not end", self.name()))?,
                 () = interrupt.wait() => return Err(Error::interrupted("the calibration was interrupted")),
-                _ = tick.tick() => meter.look(),
+                _ = tick.tick() => meter.sample(),
             }
         };
         let said = self.read(&String::from_utf8_lossy(&output.stdout));
         let said = said.ok_or_else(|| Error::failed(format!("{} told no rate", self.name())))?;
-        Ok(Done { cores: meter.cores(), ..said })
+        Ok(ProgramResult { cores: meter.cores(), ..said })
     }
 
     /// What it did, from what it printed.
-    fn read(self, said: &str) -> Option<Done> {
+    fn read(self, said: &str) -> Option<ProgramResult> {
         let none = Latency::default();
         let (rate_rps, success, latency_ms) = match self {
             Self::Oha => {
-                let told: Value = serde_json::from_str(said).ok()?;
-                let ms = |name: &str| Some(told["latencyPercentiles"][name].as_f64()? * 1_000.0);
+                let answer: Value = serde_json::from_str(said).ok()?;
+                let ms = |name: &str| Some(answer["latencyPercentiles"][name].as_f64()? * 1_000.0);
                 let latency =
                     Latency { p50: ms("p50"), p90: ms("p90"), p95: ms("p95"), p99: ms("p99"), ..none };
-                let summary = &told["summary"];
+                let summary = &answer["summary"];
                 (summary["requestsPerSec"].as_f64()?, summary["successRate"].as_f64(), latency)
             }
             Self::Wrk => {
@@ -108,7 +108,7 @@ impl Other {
                 (line.trim().parse().ok()?, None, none)
             }
         };
-        Some(Done { rate_rps, success, latency_ms, cores: None })
+        Some(ProgramResult { rate_rps, success, latency_ms, cores: None })
     }
 }
 

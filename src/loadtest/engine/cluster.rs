@@ -1,11 +1,11 @@
 //! k6 in a cluster: a process of nsys that has the k6 operator run a level, and fetches its summaries.
 
 use super::testrun::{Objects, name_of, runners};
-use super::{Generator, News, Offer, plan_file, summary_file};
+use super::{GeneratorProcesses, News, Offer, plan_file, summary_file};
 use crate::clients::kubernetes::Cluster;
 use crate::clients::program::{Purpose, command};
 use crate::domain::log::LogRequest;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::permit::ChangePermit;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ pub struct Where {
 
 /// What the process is told beside the plan of the level.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Told {
+struct ClusterJob {
     place: Where,
     name: String,
     parallelism: u32,
@@ -46,14 +46,14 @@ struct Told {
 }
 
 /// Starts the process that drives the cluster.
-pub(super) fn start(offer: &Offer) -> Result<(Generator, Receiver<News>)> {
+pub(super) fn start(offer: &Offer) -> Result<(GeneratorProcesses, Receiver<News>)> {
     let prefix = offer.plan["prefix"].as_str().unwrap_or("level");
     let summaries: Vec<_> = (0..offer.generators).map(|index| summary_file(&offer.work, index)).collect();
     for summary in &summaries {
         // One that is left from the level before must not be taken for this one's.
         let _ = std::fs::remove_file(summary);
     }
-    let told = Told {
+    let job = ClusterJob {
         place: offer.far.cluster.clone(),
         name: name_of(prefix),
         parallelism: offer.generators,
@@ -61,7 +61,7 @@ pub(super) fn start(offer: &Offer) -> Result<(Generator, Receiver<News>)> {
         summaries,
     };
     let (mut plan, file) = (offer.plan.clone(), plan_file(&offer.work, 0));
-    plan["cluster"] = json!(told);
+    plan["cluster"] = json!(job);
     crate::stack::layout::write_private(&file, &plan.to_string())?;
     let log = std::fs::File::create(&offer.log)
         .with_context(|| format!("cannot create {}", offer.log.display()))?;
@@ -71,7 +71,7 @@ pub(super) fn start(offer: &Offer) -> Result<(Generator, Receiver<News>)> {
     let child = command.stderr(log).process_group(0).spawn();
     let child = child.with_context(|| format!("cannot start {}", own.display()))?;
     // Runners tell nothing while they run that could be had from here.
-    Ok((Generator::new(vec![child])?, channel(1).1))
+    Ok((GeneratorProcesses::new(vec![child])?, channel(1).1))
 }
 
 /// What a plan file says of a cluster, if it does.
@@ -86,21 +86,21 @@ pub fn plan_of(file: &Path) -> Option<Value> {
 /// # Errors
 /// When the cluster refuses an object, a runner fails or leaves no summary, or `stop` comes first.
 pub async fn drive(mut plan: Value, stop: impl Future<Output = ()>) -> Result<()> {
-    let told: Told = serde_json::from_value(plan["cluster"].take()).context("no plan for a cluster")?;
+    let job: ClusterJob = serde_json::from_value(plan["cluster"].take()).context("no plan for a cluster")?;
     let permit = &ChangePermit::of_the_load_test_that_started_this_process();
-    let cluster = Cluster::connect(&told.place.context, &told.place.namespace).await?;
-    let objects = Objects::new(&told.name, &told.place.namespace, &told.place.image, told.parallelism, &plan);
+    let cluster = Cluster::connect(&job.place.context, &job.place.namespace).await?;
+    let objects = Objects::new(&job.name, &job.place.namespace, &job.place.image, job.parallelism, &plan);
     let work = async {
         cluster.has(&objects.run).await.map_err(|error| match error.kind {
             // It answers, and does not know the kind.
-            Kind::Failed => error.hint(NO_OPERATOR),
+            ErrorKind::Failed => error.hint(NO_OPERATOR),
             _ => error,
         })?;
         for object in objects.all() {
             cluster.apply(permit, object).await?;
         }
-        finished(&cluster, &objects.run, told.seconds).await?;
-        fetch(&cluster, &told).await
+        finished(&cluster, &objects.run, job.seconds).await?;
+        fetch(&cluster, &job).await
     };
     let ended = tokio::select! {
         ended = work => ended,
@@ -134,12 +134,12 @@ async fn finished(cluster: &Cluster, run: &Value, seconds: u64) -> Result<()> {
 }
 
 /// The summary of each runner is a line of its log.
-async fn fetch(cluster: &Cluster, told: &Told) -> Result<()> {
-    let pods = cluster.pods_labelled(&runners(&told.name)).await?;
-    if pods.len() != told.summaries.len() {
-        return Err(Error::failed(format!("{} of {} runners are there", pods.len(), told.summaries.len())));
+async fn fetch(cluster: &Cluster, job: &ClusterJob) -> Result<()> {
+    let pods = cluster.pods_labelled(&runners(&job.name)).await?;
+    if pods.len() != job.summaries.len() {
+        return Err(Error::failed(format!("{} of {} runners are there", pods.len(), job.summaries.len())));
     }
-    for (pod, file) in pods.iter().zip(&told.summaries) {
+    for (pod, file) in pods.iter().zip(&job.summaries) {
         let mut found = None;
         let mut each = |line: &str| {
             if is_summary(line) {

@@ -1,8 +1,8 @@
 //! k6 as the generator: its script, its arguments, its summary.
 
 use super::live;
-use super::summary::{Bucket, Histogram, Summary, Times, WindowSummary};
-use super::{Generator, News, Offer, plan_file, summary_file};
+use super::summary::{Bucket, GeneratorSummary, Histogram, TimeDistribution, WindowSummary};
+use super::{GeneratorProcesses, News, Offer, plan_file, summary_file};
 use crate::clients::program::{ChildEnvironment, Purpose, command};
 use crate::domain::run::Latency;
 use crate::domain::scenario::Scenario;
@@ -35,9 +35,9 @@ const fn script(scenario: Scenario) -> &'static str {
 
 /// Identifies what is offered: the script, and what it is told beside rates.
 #[must_use]
-pub fn script_digest(told: &str) -> String {
+pub fn script_digest(content: &str) -> String {
     use sha2::{Digest, Sha256};
-    let digest = Sha256::new().chain_update(LEVEL).chain_update(told).finalize();
+    let digest = Sha256::new().chain_update(LEVEL).chain_update(content).finalize();
     digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -53,7 +53,7 @@ pub async fn version(k6: &Path) -> Result<String> {
 }
 
 /// Starts the k6 processes of a level; each takes its segment of it.
-pub(super) fn start(offer: &Offer) -> Result<(Generator, Receiver<News>)> {
+pub(super) fn start(offer: &Offer) -> Result<(GeneratorProcesses, Receiver<News>)> {
     let scripts = scripts_dir(&offer.work);
     std::fs::create_dir_all(scripts.join("lib"))
         .with_context(|| format!("cannot create {}", scripts.display()))?;
@@ -69,15 +69,15 @@ pub(super) fn start(offer: &Offer) -> Result<(Generator, Receiver<News>)> {
         dashboards.push(dashboard);
     }
     let news = live::listen(dashboards);
-    Ok((Generator::new(children)?, news))
+    Ok((GeneratorProcesses::new(children)?, news))
 }
 
 fn spawn(offer: &Offer, script: &Path, index: u32, dashboard: u16, log: &std::fs::File) -> Result<Child> {
     let (plan, summary) = (plan_file(&offer.work, index), summary_file(&offer.work, index));
     let _ = std::fs::remove_file(&summary);
-    let mut told = offer.plan.clone();
-    (told["summary"], told["several"]) = (json!(summary), json!(offer.generators > 1));
-    crate::stack::layout::write_private(&plan, &told.to_string())?;
+    let mut content = offer.plan.clone();
+    (content["summary"], content["several"]) = (json!(summary), json!(offer.generators > 1));
+    crate::stack::layout::write_private(&plan, &content.to_string())?;
     let mut command = environment(&scripts_dir(&offer.work), &plan, dashboard).command(&offer.program);
     command
         .args(arguments(index, offer.generators))
@@ -133,7 +133,7 @@ pub(super) fn free_port() -> Result<u16> {
 }
 
 /// Reads the summary that the script wrote.
-pub(super) fn read_summary(offer: &Offer, index: u32) -> Result<Summary> {
+pub(super) fn read_summary(offer: &Offer, index: u32) -> Result<GeneratorSummary> {
     let text = std::fs::read_to_string(summary_file(&offer.work, index)).context("k6 left no summary")?;
     let data: Value = serde_json::from_str(&text).context("k6's summary is damaged")?;
     let windows: Vec<_> = offer.windows.iter().map(|window| window.name.as_str()).collect();
@@ -156,7 +156,7 @@ fn count(data: &Value, metric: &str) -> u64 {
     value(data, metric, "count").unwrap_or(0.0) as u64
 }
 
-fn summary_of(data: &Value, windows: &[&str]) -> Summary {
+fn summary_of(data: &Value, windows: &[&str]) -> GeneratorSummary {
     let errors = data["metrics"].as_object().into_iter().flatten().filter_map(|(name, metric)| {
         let cause = name.strip_prefix("failures{cause:")?.strip_suffix('}')?;
         let count = metric["values"]["count"].as_f64()? as u64;
@@ -169,7 +169,7 @@ fn summary_of(data: &Value, windows: &[&str]) -> Summary {
     if cut > 0 {
         *errors.entry("unanswered".to_owned()).or_default() += cut;
     }
-    Summary {
+    GeneratorSummary {
         measured: window_of(data, "measured:yes"),
         windows: windows
             .iter()
@@ -202,10 +202,10 @@ fn window_of(data: &Value, tag: &str) -> WindowSummary {
 }
 
 /// A trend of the script. Where nothing was counted k6 shows zeros; then there is nothing.
-fn times_of(data: &Value, metric: &str) -> Times {
+fn times_of(data: &Value, metric: &str) -> TimeDistribution {
     let of = count(data, metric);
     if of == 0 {
-        return Times::default();
+        return TimeDistribution::default();
     }
     let at = |key| value(data, metric, key);
     let latency = Latency {
@@ -233,7 +233,7 @@ fn times_of(data: &Value, metric: &str) -> Times {
         });
         Histogram { buckets: between.collect() }
     });
-    Times { latency, histogram }
+    TimeDistribution { latency, histogram }
 }
 
 #[cfg(test)]
@@ -263,7 +263,7 @@ mod tests {
     fn where_nothing_succeeded_there_is_no_answer_time_and_a_time_until_the_failure() {
         assert_eq!(summary_of(&data(0, 0), &["steady"]).measured.succeeded.latency.p95, Some(2.0));
         let refused = summary_of(&data(100, 0), &["steady"]);
-        assert_eq!(refused.measured.succeeded, Times::default());
+        assert_eq!(refused.measured.succeeded, TimeDistribution::default());
         assert_eq!(refused.measured.due.latency.max, Some(9.0));
         assert_eq!(refused.measured.error_rate(), Some(1.0));
         assert_eq!(refused.errors, [("status 503".to_owned(), 100)].into());
@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn an_empty_summary_claims_nothing() {
         let empty = summary_of(&json!({}), &[]);
-        assert_eq!(empty, Summary::default());
+        assert_eq!(empty, GeneratorSummary::default());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 /// News that wait to be read; more are not kept waiting for.
 const WAITING: usize = 64;
 /// A dashboard that does not answer by then never will; k6 makes its virtual users first.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Listens to the dashboards on these ports of this machine. Ends with them, or when nobody reads.
 pub(super) fn listen(ports: Vec<u16>) -> Receiver<News> {
@@ -23,7 +23,7 @@ pub(super) fn listen(ports: Vec<u16>) -> Receiver<News> {
 }
 
 async fn follow(generator: usize, url: String, to: Sender<News>) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + TIMEOUT;
     let mut events = loop {
         match Events::listen(&url, Duration::from_secs(5)).await {
             Ok(events) => break events,

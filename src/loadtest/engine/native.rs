@@ -1,7 +1,7 @@
 //! nsys itself as the generator, as a process of its own: `nsys generate`.
 
-use super::summary::{Bucket, Histogram, Summary, Times, WindowSummary};
-use super::{Generator, News, Offer, plan_file, summary_file};
+use super::summary::{Bucket, GeneratorSummary, Histogram, TimeDistribution, WindowSummary};
+use super::{GeneratorProcesses, News, Offer, plan_file, summary_file};
 use crate::clients::program::{Purpose, command};
 use crate::domain::run::Latency;
 use crate::error::{Context, Result};
@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 const WAITING: usize = 64;
 
 /// Starts the processes of a level; each makes every n-th request.
-pub(super) fn start(offer: &Offer) -> Result<(Generator, Receiver<News>)> {
+pub(super) fn start(offer: &Offer) -> Result<(GeneratorProcesses, Receiver<News>)> {
     let log = std::fs::File::create(&offer.log)
         .with_context(|| format!("cannot create {}", offer.log.display()))?;
     let (to, news) = channel(WAITING);
@@ -28,15 +28,16 @@ pub(super) fn start(offer: &Offer) -> Result<(Generator, Receiver<News>)> {
         }
         children.push(child);
     }
-    Ok((Generator::new(children)?, news))
+    Ok((GeneratorProcesses::new(children)?, news))
 }
 
 fn spawn(offer: &Offer, index: u32, log: &std::fs::File) -> Result<Child> {
     let (plan, summary) = (plan_file(&offer.work, index), summary_file(&offer.work, index));
     let _ = std::fs::remove_file(&summary);
-    let mut told = offer.plan.clone();
-    (told["summary"], told["share"], told["of"]) = (json!(summary), json!(index), json!(offer.generators));
-    crate::stack::layout::write_private(&plan, &told.to_string())?;
+    let mut content = offer.plan.clone();
+    (content["summary"], content["share"], content["of"]) =
+        (json!(summary), json!(index), json!(offer.generators));
+    crate::stack::layout::write_private(&plan, &content.to_string())?;
     let mut command = command(Purpose::Load, &offer.program);
     command.arg("generate").arg("--plan").arg(&plan);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
@@ -55,18 +56,18 @@ async fn follow(generator: usize, said: ChildStdout, to: Sender<News>) {
 }
 
 /// Reads the summary that a process wrote.
-pub(super) fn read_summary(offer: &Offer, index: u32) -> Result<Summary> {
+pub(super) fn read_summary(offer: &Offer, index: u32) -> Result<GeneratorSummary> {
     let text = std::fs::read_to_string(summary_file(&offer.work, index));
     let text = text.context("the native engine left no summary")?;
-    let data: generate::Summary =
+    let data: generate::ProcessSummary =
         serde_json::from_str(&text).context("the native engine's summary is damaged")?;
     summary_of(&data)
 }
 
-fn summary_of(data: &generate::Summary) -> Result<Summary> {
+fn summary_of(data: &generate::ProcessSummary) -> Result<GeneratorSummary> {
     let late = decode(&data.late)?;
     let late_p99_ms = (!late.is_empty()).then(|| late.value_at_quantile(0.99) as f64 / 1_000.0);
-    let mut summary = Summary {
+    let mut summary = GeneratorSummary {
         began_s: Some(data.began_s),
         accepted: data.accepted,
         dropped: data.dropped,
@@ -75,11 +76,11 @@ fn summary_of(data: &generate::Summary) -> Result<Summary> {
         unacknowledged: Some(data.creations.iter().flat_map(unacknowledged).collect()),
         sent: data.creations.iter().map(|(ids, one)| (ids.clone(), one.sent)).collect(),
         late_p99_ms,
-        ..Summary::default()
+        ..GeneratorSummary::default()
     };
-    let mut measured: Option<Counted> = None;
+    let mut measured: Option<WindowTotals> = None;
     for (name, window) in &data.windows {
-        let counted = Counted::of(window)?;
+        let counted = WindowTotals::of(window)?;
         summary.requests += window.requests;
         summary.failed += window.failed;
         summary.windows.insert(name.clone(), counted.summary());
@@ -100,7 +101,7 @@ fn unacknowledged((ids, creations): (&String, &generate::Creations)) -> Vec<Stri
 }
 
 /// Counts of a window, or of several together.
-struct Counted {
+struct WindowTotals {
     requests: u64,
     failed: u64,
     busy_us: u64,
@@ -108,8 +109,8 @@ struct Counted {
     answers: hdrhistogram::Histogram<u64>,
 }
 
-impl Counted {
-    fn of(window: &generate::Window) -> Result<Self> {
+impl WindowTotals {
+    fn of(window: &generate::ProcessWindow) -> Result<Self> {
         Ok(Self {
             requests: window.requests,
             failed: window.failed,
@@ -138,9 +139,9 @@ impl Counted {
     }
 }
 
-fn times_of(counts: &hdrhistogram::Histogram<u64>) -> Times {
+fn times_of(counts: &hdrhistogram::Histogram<u64>) -> TimeDistribution {
     if counts.is_empty() {
-        return Times::default();
+        return TimeDistribution::default();
     }
     let ms = |us: u64| us as f64 / 1_000.0;
     let at = |q: f64| Some(ms(counts.value_at_quantile(q)));
@@ -148,7 +149,7 @@ fn times_of(counts: &hdrhistogram::Histogram<u64>) -> Times {
         let at = ms(one.value_iterated_to());
         Bucket { from_ms: at, to_ms: at, count: one.count_at_value() as f64 }
     };
-    Times {
+    TimeDistribution {
         latency: Latency {
             min: Some(ms(counts.min())),
             p50: at(0.5),

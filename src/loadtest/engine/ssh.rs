@@ -2,7 +2,7 @@
 //! for whatever reason, k6 there ends, so that no killed nsys leaves load behind.
 
 use super::k6::{LEVEL, arguments, free_port};
-use super::{Generator, News, Offer, Where, live, summary_file};
+use super::{GeneratorProcesses, News, Offer, Where, live, summary_file};
 use crate::clients::program::{Purpose, command};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc::Receiver;
 
 /// A host that does not answer by then does not count on being there.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How other machines are reached, and what they have.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +56,7 @@ impl Far {
 
 /// What a host says of itself.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Machine {
+pub struct RemoteHost {
     /// What its k6 says.
     pub k6: String,
     /// Processors.
@@ -73,7 +73,7 @@ pub struct Machine {
 ///
 /// # Errors
 /// Unreachable when it does not answer; failed when it has no k6.
-pub async fn look(far: &Far, host: &str) -> Result<Machine> {
+pub async fn probe(far: &Far, host: &str) -> Result<RemoteHost> {
     let script = format!(
         "{} version | head -n 1; nproc; awk '/MemAvailable/ {{print $2}}' /proc/meminfo; ulimit -Hn; date +%s.%N",
         quoted(&far.k6)
@@ -81,9 +81,9 @@ pub async fn look(far: &Far, host: &str) -> Result<Machine> {
     let mut command = far.command(&[], host, &script)?;
     command.stdin(Stdio::null()).kill_on_drop(true);
     let asked = crate::clock::now_s();
-    let output = tokio::time::timeout(PATIENCE, command.output()).await;
+    let output = tokio::time::timeout(TIMEOUT, command.output()).await;
     let output = output
-        .map_err(|_| Error::unreachable(format!("{host} did not answer within {PATIENCE:?}")))?
+        .map_err(|_| Error::unreachable(format!("{host} did not answer within {TIMEOUT:?}")))?
         .with_context(|| format!("cannot start {}", far.ssh.join(" ")))?;
     let answered = crate::clock::now_s();
     let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -96,18 +96,18 @@ pub async fn look(far: &Far, host: &str) -> Result<Machine> {
         .ok_or_else(|| Error::failed(format!("{host} has no k6: {last}")).hint("loadtest.remote_k6"))
 }
 
-fn machine_of(said: &str, at_s: f64) -> Option<Machine> {
+fn machine_of(said: &str, at_s: f64) -> Option<RemoteHost> {
     let mut lines = said.lines().map(str::trim);
     let k6 = lines.next().filter(|line| line.starts_with("k6"))?.to_owned();
     let cpus = lines.next()?.parse().ok()?;
     let memory_mb = lines.next()?.parse::<f64>().ok().map(|kib| kib / 1_024.0);
     let files = lines.next()?.parse().ok();
     let ahead_s = lines.next().and_then(|time| time.parse::<f64>().ok()).map(|time| time - at_s);
-    Some(Machine { k6, cpus, memory_mb, files, ahead_s })
+    Some(RemoteHost { k6, cpus, memory_mb, files, ahead_s })
 }
 
 /// Starts the segments, one on each host.
-pub(super) fn start(offer: &Offer, hosts: &[String]) -> Result<(Generator, Receiver<News>)> {
+pub(super) fn start(offer: &Offer, hosts: &[String]) -> Result<(GeneratorProcesses, Receiver<News>)> {
     let (mut children, mut leashes, mut dashboards) = (Vec::new(), Vec::new(), Vec::new());
     for (index, host) in (0_u32..).zip(hosts) {
         let (here, there) = (free_port()?, free_port()?);
@@ -117,7 +117,7 @@ pub(super) fn start(offer: &Offer, hosts: &[String]) -> Result<(Generator, Recei
         dashboards.push(here);
     }
     let news = live::listen(dashboards);
-    Ok((Generator::held(children, leashes)?, news))
+    Ok((GeneratorProcesses::held(children, leashes)?, news))
 }
 
 fn spawn(offer: &Offer, host: &str, index: u32, here: u16, there: u16) -> Result<(Child, PipeWriter)> {

@@ -10,7 +10,7 @@ const COUNT_ERROR: f64 = 1e-6;
 
 /// What matters of a generator's summary.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Summary {
+pub struct GeneratorSummary {
     /// Everything that counts, all measured windows together.
     pub measured: WindowSummary,
     /// Each window by its name, the warm-up too.
@@ -46,16 +46,16 @@ pub struct WindowSummary {
     /// Those that failed, those without an answer too.
     pub failed: u64,
     /// How long all that were due took or waited, whatever their end was.
-    pub due: Times,
+    pub due: TimeDistribution,
     /// Answer times of what succeeded; empty when nothing did.
-    pub succeeded: Times,
+    pub succeeded: TimeDistribution,
     /// Mean time that a virtual user was busy with one request, in ms.
     pub busy_ms: Option<f64>,
 }
 
 /// A distribution of times, and what is told of it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Times {
+pub struct TimeDistribution {
     /// Its smallest, its percentiles, its largest.
     pub latency: Latency,
     /// All of it, for merging.
@@ -113,7 +113,7 @@ impl Bucket {
     }
 }
 
-impl Times {
+impl TimeDistribution {
     /// Both together. Percentiles come from the sum of the histograms and are absent without them: they
     /// cannot be averaged.
     fn plus(&self, other: &Self) -> Self {
@@ -170,7 +170,7 @@ impl WindowSummary {
     }
 }
 
-impl Summary {
+impl GeneratorSummary {
     /// What several generators counted together; none of nothing.
     #[must_use]
     pub fn merge(parts: Vec<Self>) -> Option<Self> {
@@ -204,10 +204,13 @@ impl Summary {
 mod tests {
     use super::*;
 
-    fn times(buckets: &[(f64, f64, f64)]) -> Times {
+    fn times(buckets: &[(f64, f64, f64)]) -> TimeDistribution {
         let buckets = buckets.iter().map(|&(from_ms, to_ms, count)| Bucket { from_ms, to_ms, count });
         let histogram = Histogram { buckets: buckets.collect() };
-        Times { latency: Latency { p99: Some(1.0), ..Latency::default() }, histogram: Some(histogram) }
+        TimeDistribution {
+            latency: Latency { p99: Some(1.0), ..Latency::default() },
+            histogram: Some(histogram),
+        }
     }
 
     fn window(buckets: &[(f64, f64, f64)]) -> WindowSummary {
@@ -246,21 +249,25 @@ mod tests {
 
     #[test]
     fn without_counts_percentiles_are_not_made_up() {
-        let blind = Times { histogram: None, ..times(&[(1.0, 1.0, 10.0)]) };
+        let blind = TimeDistribution { histogram: None, ..times(&[(1.0, 1.0, 10.0)]) };
         assert_eq!(blind.plus(&times(&[(1.0, 1.0, 10.0)])).latency.p99, None);
     }
 
     #[test]
     fn a_generator_that_has_no_answer_takes_nothing_from_the_others() {
         let some = times(&[(1.0, 1.0, 10.0)]);
-        assert_eq!(Times::default().plus(&some), some);
-        assert_eq!(some.plus(&Times::default()), some);
+        assert_eq!(TimeDistribution::default().plus(&some), some);
+        assert_eq!(some.plus(&TimeDistribution::default()), some);
     }
 
     #[test]
     fn one_generator_stays_as_it_is() {
-        let one = Summary { measured: window(&[(1.0, 1.0, 10.0)]), accepted: 3, ..Summary::default() };
-        assert_eq!(Summary::merge(vec![one.clone()]), Some(one));
-        assert_eq!(Summary::merge(Vec::new()), None);
+        let one = GeneratorSummary {
+            measured: window(&[(1.0, 1.0, 10.0)]),
+            accepted: 3,
+            ..GeneratorSummary::default()
+        };
+        assert_eq!(GeneratorSummary::merge(vec![one.clone()]), Some(one));
+        assert_eq!(GeneratorSummary::merge(Vec::new()), None);
     }
 }

@@ -10,15 +10,15 @@ use crate::domain::lag::PartitionLag;
 use crate::domain::level::{Level, WARMUP, Window};
 use crate::domain::run::Sample;
 use crate::domain::stop::{StopRule, Watcher};
-use crate::domain::stream::Phase;
+use crate::domain::stream::RunPhase;
 use crate::domain::stream::Tick;
 use crate::error::{Error, Result};
-use crate::loadtest::collect::{self, Counted};
-use crate::loadtest::context::Context;
-use crate::loadtest::engine::{self, Generator, News, Offer, Seconds};
+use crate::loadtest::collect::{self, PartCounters};
+use crate::loadtest::context::RunContext;
+use crate::loadtest::engine::{self, GeneratorProcesses, News, Offer, Seconds};
 use crate::loadtest::sampler::Sampler;
 use crate::loadtest::{sampler, view};
-use crate::render::progress::Line;
+use crate::render::progress::ProgressLine;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
@@ -62,8 +62,8 @@ pub(super) struct Offered {
 /// Counters at both ends of the measured time, and what follows from others.
 #[derive(Debug)]
 pub(super) struct Between {
-    pub(super) before: Counted,
-    pub(super) after: Counted,
+    pub(super) before: PartCounters,
+    pub(super) after: PartCounters,
     pub(super) facts: Facts,
 }
 
@@ -79,11 +79,11 @@ impl Offered {
 /// # Errors
 /// When the generator cannot be started or the supervisor does not answer.
 pub(super) async fn offer(
-    context: &Context<'_>,
+    context: &RunContext<'_>,
     number: usize,
     level: &Level,
     offer: &Offer,
-    line: &Line,
+    line: &ProgressLine,
 ) -> Result<Offered> {
     line.update("starting the load generator");
     let (mut generator, news) = engine::begin(context.permit, offer)?;
@@ -96,16 +96,16 @@ pub(super) async fn offer(
 }
 
 async fn watch(
-    context: &Context<'_>,
+    context: &RunContext<'_>,
     number: usize,
     level: &Level,
     offer: &Offer,
-    generator: &mut Generator,
+    generator: &mut GeneratorProcesses,
     mut news: Receiver<News>,
-    line: &Line,
+    line: &ProgressLine,
 ) -> Result<Offered> {
     engine::claim(&offer.work, context.dir, generator.pids())?;
-    let mut watch = Watch::new(context, number, level, offer, generator.pids()).await?;
+    let mut watch = LevelWatch::new(context, number, level, offer, generator.pids()).await?;
     let detail = [context.progress.line("  stack"), context.progress.line("  generator")];
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -137,24 +137,24 @@ async fn watch(
 }
 
 /// What is remembered from second to second.
-struct Watch<'a> {
-    context: &'a Context<'a>,
+struct LevelWatch<'a> {
+    context: &'a RunContext<'a>,
     number: usize,
     level: &'a Level,
     windows: &'a [Window],
     sampler: Sampler,
     rules: Watcher,
-    phase: Phase,
-    begun: Option<JoinHandle<(Counted, diagnose::Before)>>,
+    phase: RunPhase,
+    begun: Option<JoinHandle<(PartCounters, diagnose::Before)>>,
     ended: Option<JoinHandle<Option<Between>>>,
     /// What the generators told.
     seconds: Seconds,
     offered: Offered,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> LevelWatch<'a> {
     async fn new(
-        context: &'a Context<'a>,
+        context: &'a RunContext<'a>,
         number: usize,
         level: &'a Level,
         offer: &'a Offer,
@@ -166,7 +166,7 @@ impl<'a> Watch<'a> {
         let pids = if offer.place.is_here() { pids } else { &[] };
         let sampler = Sampler::new(context.stack, pids.to_vec()).await?;
         let cpus = pids.first().and_then(|pid| process::allowed_cpus(*pid));
-        context.stream.phase(number, Phase::Warmup, None);
+        context.stream.phase(number, RunPhase::Warmup, None);
         Ok(Self {
             context,
             number,
@@ -174,7 +174,7 @@ impl<'a> Watch<'a> {
             windows: &offer.windows,
             sampler,
             rules,
-            phase: Phase::Warmup,
+            phase: RunPhase::Warmup,
             begun: None,
             ended: None,
             seconds: Seconds::default(),
@@ -195,7 +195,7 @@ impl<'a> Watch<'a> {
         self.offered.began_s.map(|began| at_s - began)
     }
 
-    async fn look(&mut self, line: &Line, detail: &[Line; 2]) {
+    async fn look(&mut self, line: &ProgressLine, detail: &[ProgressLine; 2]) {
         let mut sample = self.sampler.sample().await;
         for one in self.sampler.partitions() {
             let most = self.offered.most_lag.entry((one.topic.clone(), one.partition)).or_insert(0);
@@ -219,15 +219,15 @@ impl<'a> Watch<'a> {
         let measured = self.windows.iter().filter(|window| window.measured);
         let from = measured.clone().map(|window| window.start_s).min().unwrap_or(0) as f64;
         let to = measured.map(|window| window.start_s + window.seconds).max().unwrap_or(0) as f64;
-        if self.phase == Phase::Warmup && elapsed >= from {
+        if self.phase == RunPhase::Warmup && elapsed >= from {
             let stack = self.context.stack.clone();
             // Beside the sampling, which must not wait for it.
             self.begun = Some(tokio::spawn(async move {
                 tokio::join!(collect::count(&stack), Box::pin(diagnose::before(&stack)))
             }));
-            self.phase = Phase::Steady;
+            self.phase = RunPhase::Steady;
             let until_s = self.offered.began_s.map(|began| began + to);
-            self.context.stream.phase(self.number, Phase::Steady, until_s);
+            self.context.stream.phase(self.number, RunPhase::Steady, until_s);
         }
         if self.ended.is_none() && elapsed >= to {
             self.ended = self.count_to_now();
@@ -245,13 +245,13 @@ impl<'a> Watch<'a> {
         }))
     }
 
-    fn show(&self, sample: &Sample, elapsed: Option<f64>, line: &Line, detail: &[Line; 2]) {
+    fn show(&self, sample: &Sample, elapsed: Option<f64>, line: &ProgressLine, detail: &[ProgressLine; 2]) {
         // On a terminal every second, in a log every five.
         if !line.is_live() && !self.offered.samples.len().is_multiple_of(5) {
             return;
         }
         let left_s = self.level.seconds.saturating_sub(elapsed.unwrap_or(0.0) as u64);
-        let progress = view::Progress { level: self.level, phase: self.phase, left_s, sample };
+        let progress = view::LevelProgress { level: self.level, phase: self.phase, left_s, sample };
         let [load, stack, generator] = view::lines(&progress);
         if line.is_live() {
             line.update(&load);

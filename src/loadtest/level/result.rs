@@ -4,14 +4,15 @@ use super::Offered;
 use crate::domain::facts::Facts;
 use crate::domain::level::{Level, Stage};
 use crate::domain::run::{
-    Cache, Db, Generator, Kafka, LevelResult, Reconciliation, Sample, Service, StageResult, Trend, sample,
+    CacheResult, Db, GeneratorResult, Kafka, LevelResult, Reconciliation, Sample, Service, StageResult,
+    Trend, sample,
 };
 use crate::domain::scenario::Scenario;
 use crate::domain::verdict::Verdict;
 use crate::domain::{guard, spike, standstill, trend};
-use crate::loadtest::context::Context;
-use crate::loadtest::engine::{Offer, Summary};
-use crate::loadtest::prometheus::Window;
+use crate::loadtest::context::RunContext;
+use crate::loadtest::engine::{GeneratorSummary, Offer};
+use crate::loadtest::prometheus::PrometheusWindow;
 use crate::render::format;
 use std::collections::BTreeMap;
 
@@ -20,12 +21,12 @@ const MOST_SAMPLES: usize = 900;
 
 /// What generator and samples say.
 pub(super) fn assemble(
-    context: &Context<'_>,
+    context: &RunContext<'_>,
     number: usize,
     level: &Level,
     offer: &Offer,
     offered: &Offered,
-    summary: &Summary,
+    summary: &GeneratorSummary,
 ) -> LevelResult {
     let measured = offer.windows.iter().filter(|window| window.measured);
     let start = measured.clone().map(|window| window.start_s).min().unwrap_or(0);
@@ -53,19 +54,19 @@ pub(super) fn assemble(
         latency_ms: summary.measured.due.latency,
         success_ms: summary.measured.succeeded.latency,
         dropped_iterations: dropped(offer, summary),
-        generator: Generator {
+        generator: GeneratorResult {
             engine: context.plan.engine.as_str().to_owned(),
             cpus: offered.cpus,
             late_p99_ms: summary.late_p99_ms,
             busy_vus: summary.measured.busy_ms.map(|ms| throughput_rps * ms / 1_000.0),
             standstill_s: standstill::longest(&offered.ticks, steady_from_s, steady_from_s + steady_s as f64),
             exit: offered.exit,
-            ..Generator::default()
+            ..GeneratorResult::default()
         },
         service: Service::default(),
         db: Db { pool_size: context.stack.loaded.config.db.pool_size, ..Db::default() },
         kafka: Kafka::default(),
-        cache: Cache::default(),
+        cache: CacheResult::default(),
         containers: Vec::new(),
         cpu_division: BTreeMap::new(),
         log_errors: BTreeMap::new(),
@@ -107,7 +108,7 @@ fn aggregate(result: &mut LevelResult) {
     let mut control: Vec<_> = window.iter().filter_map(|one| one.control_ms).collect();
     control.sort_by(f64::total_cmp);
     let lag: Vec<_> = window.iter().filter_map(|one| Some((one.at_s, one.lag? as f64))).collect();
-    let short = guard::Bounds { cpu_pct: 0.0, offered_share: 0.9, rate_per_cpu: 0.0 };
+    let short = guard::GeneratorBounds { cpu_pct: 0.0, offered_share: 0.9, rate_per_cpu: 0.0 };
     let short: Vec<_> = window.iter().filter_map(|one| guard::short(one, short)).collect();
     result.generator.cpu_pct = mean(|one| one.generator_cpu_pct);
     result.generator.wait_pct = mean(|one| one.generator_wait_pct);
@@ -125,7 +126,7 @@ fn aggregate(result: &mut LevelResult) {
 
 /// Requests of the measured time that could not be started. The generator counts them over the whole
 /// level; the measured time cannot lack more than was planned for it.
-fn dropped(offer: &Offer, summary: &Summary) -> u64 {
+fn dropped(offer: &Offer, summary: &GeneratorSummary) -> u64 {
     let planned: Option<u64> = offer
         .windows
         .iter()
@@ -135,7 +136,7 @@ fn dropped(offer: &Offer, summary: &Summary) -> u64 {
     planned.map_or(0, |planned| planned.saturating_sub(summary.measured.requests).min(summary.dropped))
 }
 
-fn stages(level: &Level, offer: &Offer, summary: &Summary, began_s: f64) -> Vec<StageResult> {
+fn stages(level: &Level, offer: &Offer, summary: &GeneratorSummary, began_s: f64) -> Vec<StageResult> {
     if level.stages.is_empty() {
         return Vec::new();
     }
@@ -158,7 +159,7 @@ fn stages(level: &Level, offer: &Offer, summary: &Summary, began_s: f64) -> Vec<
 }
 
 /// What Prometheus knows of the measured time.
-pub(super) fn fill_window(result: &mut LevelResult, seen: Window) {
+pub(super) fn fill_window(result: &mut LevelResult, seen: PrometheusWindow) {
     result.service.p50_ms = seen.p50_ms;
     result.service.p95_ms = seen.p95_ms;
     result.service.p99_ms = seen.p99_ms;
@@ -181,7 +182,7 @@ pub(super) fn derive(result: &mut LevelResult, level: &Level, scenario: Scenario
     result.service.in_flight_max = in_flight;
     (result.db.pool_active_max, result.db.pool_limit) = (pool_active, pool_size);
     if let [_, spike, _] = result.stages.as_slice() {
-        let span = spike::Span {
+        let span = spike::SpikeSpan {
             from_s: spike.from_s,
             to_s: spike.from_s + spike.stage.seconds as f64,
             rate: f64::from(spike.stage.rate),

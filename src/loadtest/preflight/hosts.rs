@@ -2,17 +2,17 @@
 //! service.
 
 use crate::domain::address::is_loopback;
-use crate::domain::preflight::{Facts, Finding, Status};
-use crate::loadtest::engine::{self, Far, Machine};
+use crate::domain::preflight::{PreflightFacts, PreflightFinding, PreflightStatus};
+use crate::loadtest::engine::{self, Far, RemoteHost};
 use crate::stack::Stack;
 
 /// Clocks that are further apart shift the seconds of the series.
 const APART_S: f64 = 1.0;
 
 /// Asks every host at once.
-pub(super) async fn look(stack: &Stack, names: &[String]) -> (Vec<Machine>, Vec<Finding>) {
+pub(super) async fn look(stack: &Stack, names: &[String]) -> (Vec<RemoteHost>, Vec<PreflightFinding>) {
     let far = Far::of(&stack.loaded.config);
-    let answers = futures::future::join_all(names.iter().map(|name| engine::look(&far, name))).await;
+    let answers = futures::future::join_all(names.iter().map(|name| engine::probe(&far, name))).await;
     let (mut machines, mut findings) = (Vec::new(), vec![reached(stack)]);
     for (name, answer) in names.iter().zip(answers) {
         match answer {
@@ -21,9 +21,9 @@ pub(super) async fn look(stack: &Stack, names: &[String]) -> (Vec<Machine>, Vec<
                 machines.push(machine);
             }
             Err(error) => {
-                let finding = Finding::new("host", Status::Refuse, error.message);
+                let finding = PreflightFinding::new("host", PreflightStatus::Refuse, error.message);
                 findings.push(match error.hint {
-                    Some(hint) => finding.mend(hint),
+                    Some(hint) => finding.remedy(hint),
                     None => finding,
                 });
             }
@@ -33,36 +33,36 @@ pub(super) async fn look(stack: &Stack, names: &[String]) -> (Vec<Machine>, Vec<
 }
 
 /// An address that only this machine knows means another service there, or none.
-fn reached(stack: &Stack) -> Finding {
+fn reached(stack: &Stack) -> PreflightFinding {
     let given = &stack.loaded.config.loadtest.target_url;
     let url = if given.is_empty() { stack.endpoints.api_url() } else { given.clone() };
     if is_loopback(&url) && given.is_empty() {
         let detail = format!("the service is at {url}, which is another address on each host");
-        return Finding::new("target", Status::Refuse, detail)
-            .mend("NSYS_LOADTEST__TARGET_URL=http://THIS-MACHINE:PORT");
+        return PreflightFinding::new("target", PreflightStatus::Refuse, detail)
+            .remedy("NSYS_LOADTEST__TARGET_URL=http://THIS-MACHINE:PORT");
     }
-    Finding::new("target", Status::Ok, url)
+    PreflightFinding::new("target", PreflightStatus::Ok, url)
 }
 
-fn finding(name: &str, machine: &Machine) -> Finding {
+fn finding(name: &str, machine: &RemoteHost) -> PreflightFinding {
     let judged = super::version(&machine.k6);
     let detail = format!("{name}: {}, {} cores", judged.detail, machine.cpus);
-    let mut finding = Finding { name: "host".into(), detail, ..judged };
+    let mut finding = PreflightFinding { name: "host".into(), detail, ..judged };
     if let Some(ahead) = machine.ahead_s.filter(|ahead| ahead.abs() > APART_S) {
         finding.detail = format!("{}; its clock is {ahead:+.1} s off", finding.detail);
-        if finding.status == Status::Ok {
-            finding.status = Status::Warn;
-            finding.mend = Some("set the clocks (NTP)".into());
+        if finding.status == PreflightStatus::Ok {
+            finding.status = PreflightStatus::Warn;
+            finding.remedy = Some("set the clocks (NTP)".into());
         }
     }
     finding
 }
 
 /// What the hosts have together. Each takes an equal share, so the smallest one counts for all.
-pub(super) fn facts(here: Facts, machines: &[Machine]) -> Facts {
+pub(super) fn facts(here: PreflightFacts, machines: &[RemoteHost]) -> PreflightFacts {
     let count = machines.len() as f64;
     let least = |values: Option<Vec<f64>>| values?.into_iter().reduce(f64::min);
-    Facts {
+    PreflightFacts {
         cpus: machines.iter().map(|one| one.cpus).sum::<usize>().max(1),
         memory_mb: least(machines.iter().map(|one| one.memory_mb).collect()).map(|least| least * count),
         files: machines.iter().filter_map(|one| one.files).min(),
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_smallest_host_counts_for_all_and_a_clock_that_is_off_is_told() {
-        let machine = |cpus, memory_mb| Machine {
+        let machine = |cpus, memory_mb| RemoteHost {
             k6: "k6 v1.1.0".into(),
             cpus,
             memory_mb: Some(memory_mb),
@@ -85,7 +85,7 @@ mod tests {
             ahead_s: Some(0.1),
         };
         let (small, large) = (machine(2, 1_000.0), machine(8, 9_000.0));
-        let here = Facts {
+        let here = PreflightFacts {
             cpus: 1,
             memory_mb: None,
             files: None,
@@ -101,8 +101,8 @@ mod tests {
         };
         let found = facts(here, &[small.clone(), large]);
         assert_eq!((found.cpus, found.memory_mb, found.ports), (10, Some(2_000.0), None));
-        assert_eq!(finding("a", &small).status, Status::Ok);
-        let off = Machine { ahead_s: Some(-7.0), ..small };
+        assert_eq!(finding("a", &small).status, PreflightStatus::Ok);
+        let off = RemoteHost { ahead_s: Some(-7.0), ..small };
         assert!(finding("a", &off).detail.ends_with("its clock is -7.0 s off"));
     }
 }

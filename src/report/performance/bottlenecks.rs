@@ -2,13 +2,13 @@
 
 use super::capital;
 use super::levels::{metric_name, unit};
-use crate::domain::diagnosis::{Diagnosis, Finding, Role, Status};
+use crate::domain::diagnosis::{Diagnosis, FindingRole, RuleFinding, RuleStatus};
 use crate::domain::run::Run;
 use crate::domain::usl;
 use crate::domain::verdict::{CheckStatus, Verdict};
 
 /// High when objectives were missed from its onset on, low when nothing was.
-pub(in crate::report) fn severity(run: &Run, finding: &Finding) -> &'static str {
+pub(in crate::report) fn severity(run: &Run, finding: &RuleFinding) -> &'static str {
     let from = finding.onset.map_or(1, |onset| onset.level);
     let missed = run.levels.iter().any(|level| level.level >= from && level.verdict == Verdict::Failed);
     match (missed, finding.confidence) {
@@ -50,18 +50,20 @@ pub(super) fn bottlenecks(run: &Run, found: &Diagnosis) -> String {
         ));
     }
     let unknown: Vec<_> =
-        found.findings.iter().filter(|one| one.status == Status::Unknown).map(|one| one.rule).collect();
+        found.findings.iter().filter(|one| one.status == RuleStatus::Unknown).map(|one| one.rule).collect();
     if !unknown.is_empty() {
         parts.push(format!("Not measured, and so neither blamed nor cleared: {}.", unknown.join(", ")));
     }
     parts.push(match &found.scalability {
-        usl::Outcome::Fitted(fit) => format!("Scalability (Universal Scalability Law): {}.", fit.sentence()),
-        usl::Outcome::Missing { reason } => format!("Scalability law: not fitted, {reason}."),
+        usl::FitOutcome::Fitted(fit) => {
+            format!("Scalability (Universal Scalability Law): {}.", fit.sentence())
+        }
+        usl::FitOutcome::Missing { reason } => format!("Scalability law: not fitted, {reason}."),
     });
     parts.join("\n\n")
 }
 
-fn observed(run: &Run, finding: &Finding) -> String {
+fn observed(run: &Run, finding: &RuleFinding) -> String {
     let Some(onset) = finding.onset else { return "not measured".into() };
     let level = run.levels.iter().find(|level| level.level == onset.level);
     let load = level.map_or_else(String::new, |level| {
@@ -73,8 +75,8 @@ fn observed(run: &Run, finding: &Finding) -> String {
 }
 
 /// What the level on which it began, or the worst after it, came to.
-fn impact(run: &Run, finding: &Finding) -> String {
-    if finding.role == Role::Measurement {
+fn impact(run: &Run, finding: &RuleFinding) -> String {
+    if finding.role == FindingRole::Measurement {
         return "what was measured from there on says nothing certain about the service".into();
     }
     let from = finding.onset.map_or(1, |onset| onset.level);

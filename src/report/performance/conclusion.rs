@@ -2,14 +2,14 @@
 
 use super::bottlenecks::severity;
 use super::{capital, list};
-use crate::domain::compare::Change;
-use crate::domain::diagnosis::{Diagnosis, Finding, Status};
+use crate::domain::compare::MetricChange;
+use crate::domain::diagnosis::{Diagnosis, RuleFinding, RuleStatus};
 use crate::domain::remedy;
 use crate::domain::run::Run;
 use crate::domain::usl;
 use crate::domain::verdict::Verdict;
 use crate::render::format;
-use crate::report::context::Context;
+use crate::report::context::ReportContext;
 use crate::report::summary::verdict_sentence;
 
 pub(super) fn achievement(run: &Run) -> String {
@@ -33,17 +33,17 @@ pub(super) fn achievement(run: &Run) -> String {
     format!("{mark}: {}.{share}", verdict_sentence(run))
 }
 
-fn helps(finding: &Finding) -> String {
+fn helps(finding: &RuleFinding) -> String {
     remedy::line(&finding.remedies, |command| format!("`{command}`"))
 }
 
 pub(super) fn recommendations(run: &Run, found: &Diagnosis) -> String {
-    let item = |one: &Finding| format!("{}: {}", capital(one.cause), helps(one));
+    let item = |one: &RuleFinding| format!("{}: {}", capital(one.cause), helps(one));
     let causes: Vec<_> = found.causes().filter(|one| severity(run, one) != "Low").map(item).collect();
     let mut soon: Vec<_> = found.causes().filter(|one| severity(run, one) == "Low").map(item).collect();
-    let near = found.findings.iter().filter(|one| one.status == Status::Warn);
+    let near = found.findings.iter().filter(|one| one.status == RuleStatus::Warn);
     soon.extend(near.map(|one| format!("Near its bound: {}: {}", one.cause, helps(one))));
-    if found.findings.iter().any(|one| one.status == Status::Unknown) {
+    if found.findings.iter().any(|one| one.status == RuleStatus::Unknown) {
         soon.push("Make what could not be measured measurable: `nsys doctor`".into());
     }
     let mut later = Vec::new();
@@ -51,13 +51,13 @@ pub(super) fn recommendations(run: &Run, found: &Diagnosis) -> String {
         later.push("Run the load generator on a machine of its own: here it took CPU from the stack".into());
     }
     match &found.scalability {
-        usl::Outcome::Fitted(fit) => later.extend(fit.ceiling_rps.map(|ceiling| {
+        usl::FitOutcome::Fitted(fit) => later.extend(fit.ceiling_rps.map(|ceiling| {
             format!(
                 "Beyond {} this design does not scale; more needs less contention, not more load",
                 format::rate(ceiling)
             )
         })),
-        usl::Outcome::Missing { .. } => {
+        usl::FitOutcome::Missing { .. } => {
             later.push(
                 "Measure five levels or more, so that the ceiling can be told: `nsys loadtest incremental`"
                     .into(),
@@ -77,7 +77,7 @@ pub(super) fn recommendations(run: &Run, found: &Diagnosis) -> String {
     )
 }
 
-pub(super) fn conclusion(run: &Run, found: &Diagnosis, context: &Context) -> String {
+pub(super) fn conclusion(run: &Run, found: &Diagnosis, context: &ReportContext) -> String {
     let best = run.levels.iter().rfind(|level| level.verdict == Verdict::Passed);
     let figures = best.map_or_else(
         || "No level met every objective.".to_owned(),
@@ -108,14 +108,14 @@ pub(super) fn conclusion(run: &Run, found: &Diagnosis, context: &Context) -> Str
         },
     );
     let changed = context.overall.as_ref().map_or_else(String::new, |overall| {
-        let count = |wanted: Change| {
+        let count = |wanted: MetricChange| {
             overall.levels.iter().flat_map(|level| &level.metrics).filter(|one| one.verdict == wanted).count()
         };
         format!(
             " Against {} {} metrics improved and {} regressed.",
             overall.before,
-            count(Change::Improved),
-            count(Change::Regressed)
+            count(MetricChange::Improved),
+            count(MetricChange::Regressed)
         )
     });
     format!("{}.{changed}\n\n{figures}", capital(&found.summary))

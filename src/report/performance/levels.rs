@@ -1,7 +1,7 @@
 //! What each level came to, and the words and units that reports use.
 
 use crate::domain::run::{LevelResult, Run};
-use crate::domain::verdict::{Check, CheckStatus};
+use crate::domain::verdict::{CheckStatus, ObjectiveCheck};
 use crate::render::{format, table::Table};
 use crate::report::performance::capital;
 use crate::report::sections::{details_table, findings};
@@ -95,7 +95,7 @@ pub(in crate::report) fn unit(metric: &str, value: f64) -> String {
 }
 
 /// Met, only just met, missed, not measured.
-const fn mark(check: &Check) -> &'static str {
+const fn mark(check: &ObjectiveCheck) -> &'static str {
     match check.status {
         CheckStatus::Pass if near(check) => "⚠️ near",
         CheckStatus::Pass => "✅ met",
@@ -104,7 +104,7 @@ const fn mark(check: &Check) -> &'static str {
     }
 }
 
-const fn near(check: &Check) -> bool {
+const fn near(check: &ObjectiveCheck) -> bool {
     let Some(value) = check.value else { return false };
     !check.at_least && check.target > 0.0 && value > check.target * NEAR
 }

@@ -2,19 +2,19 @@
 
 use super::levels::{metric_name, unit};
 use super::list;
-use crate::domain::compare::{Change, Comparison, Metric};
+use crate::domain::compare::{Comparison, MetricChange, MetricComparison};
 use crate::render::table::Table;
-use crate::report::context::{self, Context, Improvement};
+use crate::report::context::{self, Improvement, ReportContext};
 
-pub(super) fn optimisations(context: &Context) -> String {
+pub(super) fn optimisations(context: &ReportContext) -> String {
     if context.changes.is_empty() {
         return "None is in the journal.".into();
     }
     let mut parts = Vec::new();
-    let mut told = Vec::new();
+    let mut lines = Vec::new();
     for (rank, step) in context.improvements.iter().enumerate() {
-        told.extend(step.changes.iter().map(|change| &change.id));
-        let changes: Vec<_> = step.changes.iter().map(context::Change::line).collect();
+        lines.extend(step.changes.iter().map(|change| &change.id));
+        let changes: Vec<_> = step.changes.iter().map(context::JournalChange::line).collect();
         parts.push(format!(
             "### {}. {}\n\n**Changes**:\n\n{}\n\n**Results** ({} against {}):\n\n{}",
             rank + 1,
@@ -25,8 +25,12 @@ pub(super) fn optimisations(context: &Context) -> String {
             list(&effects(step), "no metric changed beyond chance and noise")
         ));
     }
-    let other: Vec<_> =
-        context.changes.iter().filter(|one| !told.contains(&&one.id)).map(context::Change::line).collect();
+    let other: Vec<_> = context
+        .changes
+        .iter()
+        .filter(|one| !lines.contains(&&one.id))
+        .map(context::JournalChange::line)
+        .collect();
     if !other.is_empty() {
         parts.push(format!(
             "Without a run of the same load before and after, so that their effect was not measured:\n\n{}",
@@ -38,13 +42,17 @@ pub(super) fn optimisations(context: &Context) -> String {
 
 /// What a step changed, in words; what it did not change is not listed.
 fn effects(step: &Improvement) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut lines = Vec::new();
     for level in &step.comparison.levels {
         for one in &level.metrics {
-            if let (Change::Improved | Change::Regressed, Some(before), Some(after), Some(change)) =
-                (one.verdict, one.before, one.after, one.change)
+            if let (
+                MetricChange::Improved | MetricChange::Regressed,
+                Some(before),
+                Some(after),
+                Some(change),
+            ) = (one.verdict, one.before, one.after, one.change)
             {
-                told.push(format!(
+                lines.push(format!(
                     "level {}: {} {}: {} → {} ({:+.1} %)",
                     level.level,
                     metric_name(&one.name),
@@ -56,10 +64,10 @@ fn effects(step: &Improvement) -> Vec<String> {
             }
         }
     }
-    told
+    lines
 }
 
-pub(super) fn before_and_after(context: &Context) -> String {
+pub(super) fn before_and_after(context: &ReportContext) -> String {
     let Some(overall) = &context.overall else {
         return "There is no earlier run of the same load with changes since; nothing is compared.".into();
     };
@@ -95,12 +103,12 @@ pub(in crate::report) fn comparison_table(found: &Comparison) -> Table {
     table
 }
 
-fn verdict_mark(one: &Metric) -> String {
+fn verdict_mark(one: &MetricComparison) -> String {
     let mark = match one.verdict {
-        Change::Improved => "✅",
-        Change::Regressed => "❌",
-        Change::Unchanged => "➖",
-        Change::Inconclusive => "❔",
+        MetricChange::Improved => "✅",
+        MetricChange::Regressed => "❌",
+        MetricChange::Unchanged => "➖",
+        MetricChange::Inconclusive => "❔",
     };
     format!("{mark} {}", one.verdict.as_str())
 }

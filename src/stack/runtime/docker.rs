@@ -1,22 +1,22 @@
 //! Containers of a Compose project. Compose makes and removes them, the engine tells of them.
 
+mod deploy;
 mod files;
-mod rise;
 
+pub(crate) use deploy::adopt_password;
+pub(super) use deploy::{available, up};
 pub(crate) use files::service_environment;
-pub(crate) use rise::adopt_password;
-pub(super) use rise::{available, up};
 
 use super::EachLine;
 use crate::clients::compose::Compose;
-use crate::clients::docker::Engine;
-use crate::domain::container::{Container, Phase, Verdict};
+use crate::clients::docker::ContainerEngine;
+use crate::domain::container::{Container, ContainerPhase, ContainerVerdict};
 use crate::domain::log::LogRequest;
 use crate::domain::usage::Usage;
 use crate::error::{Context, Error, Result};
 use crate::permit::ChangePermit;
 use crate::stack::Stack;
-use crate::stack::spec::{Record, State};
+use crate::stack::spec::{PartState, Record};
 use futures::StreamExt;
 use futures::future::join_all;
 
@@ -33,7 +33,7 @@ async fn compose(stack: &Stack) -> Result<Compose> {
 }
 
 pub(super) async fn records(stack: &Stack) -> Result<Vec<Record>> {
-    let containers = Engine::connect().await?.containers(&project(stack)).await?;
+    let containers = ContainerEngine::connect().await?.containers(&project(stack)).await?;
     Ok(containers.iter().map(record).collect())
 }
 
@@ -65,28 +65,32 @@ fn record(container: &Container) -> Record {
     }
 }
 
-fn state(container: &Container) -> State {
+fn state(container: &Container) -> PartState {
     match (container.phase, container.health) {
-        (Phase::Created, _) | (Phase::Running, Verdict::Starting) => State::Waiting,
-        (Phase::Running, Verdict::Unhealthy) | (Phase::Paused, _) => State::Unhealthy,
-        (Phase::Running, Verdict::Healthy | Verdict::None) => State::Running,
-        (Phase::Restarting, _) => State::Restarting,
-        (Phase::Exited, _) if container.once && container.exit_code == Some(0) => State::Done,
-        (Phase::Exited, _) => State::Failed,
+        (ContainerPhase::Created, _) | (ContainerPhase::Running, ContainerVerdict::Starting) => {
+            PartState::Waiting
+        }
+        (ContainerPhase::Running, ContainerVerdict::Unhealthy) | (ContainerPhase::Paused, _) => {
+            PartState::Unhealthy
+        }
+        (ContainerPhase::Running, ContainerVerdict::Healthy | ContainerVerdict::None) => PartState::Running,
+        (ContainerPhase::Restarting, _) => PartState::Restarting,
+        (ContainerPhase::Exited, _) if container.once && container.exit_code == Some(0) => PartState::Done,
+        (ContainerPhase::Exited, _) => PartState::Failed,
     }
 }
 
 pub(super) async fn usage(records: &[Record]) -> Vec<Option<Usage>> {
-    let Ok(engine) = Engine::connect().await else { return vec![None; records.len()] };
-    let look = async |record: &Record| {
-        let id = record.container.as_ref().filter(|_| record.state != State::Done)?;
+    let Ok(engine) = ContainerEngine::connect().await else { return vec![None; records.len()] };
+    let usage_of = async |record: &Record| {
+        let id = record.container.as_ref().filter(|_| record.state != PartState::Done)?;
         Some(engine.counters(id).await?.usage())
     };
-    join_all(records.iter().map(look)).await
+    join_all(records.iter().map(usage_of)).await
 }
 
 pub(super) async fn logs(stack: &Stack, request: &LogRequest, each: &mut EachLine<'_>) -> Result<()> {
-    let engine = Engine::connect().await?;
+    let engine = ContainerEngine::connect().await?;
     let records = records(stack).await?;
     let names: Vec<_> = records.iter().map(|record| record.name.clone()).collect();
     if let Some(missing) = request.missing(&names) {
@@ -123,7 +127,7 @@ pub(super) async fn restart(permit: &ChangePermit, record: &Record) -> Result<()
         .container
         .as_ref()
         .ok_or_else(|| Error::failed(format!("{} has no container", record.name)))?;
-    Engine::connect().await?.restart_container(permit, id).await
+    ContainerEngine::connect().await?.restart_container(permit, id).await
 }
 
 pub(super) async fn down(permit: &ChangePermit, stack: &Stack, volumes: bool) -> Result<String> {
@@ -134,20 +138,20 @@ pub(super) async fn down(permit: &ChangePermit, stack: &Stack, volumes: bool) ->
         args.push("--volumes");
     }
     compose(stack).await?.run(permit, &args, |_| {}).await?;
-    let mut told = if before.is_empty() { "nothing ran".to_owned() } else { "stopped".to_owned() };
+    let mut summary = if before.is_empty() { "nothing ran".to_owned() } else { "stopped".to_owned() };
     if volumes {
         let dir = stack.layout.path("");
         std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
-        told.push_str("; the data is gone");
+        summary.push_str("; the data is gone");
     }
-    Ok(told)
+    Ok(summary)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn container(service: &str, phase: Phase, health: Verdict) -> Container {
+    fn container(service: &str, phase: ContainerPhase, health: ContainerVerdict) -> Container {
         Container {
             id: "0123456789abcdef".into(),
             service: service.into(),
@@ -167,19 +171,25 @@ mod tests {
     #[test]
     fn a_one_shot_that_ended_well_is_done_and_a_server_that_ended_is_not() {
         let seen = |service: &str, phase, health| record(&container(service, phase, health)).state;
-        assert_eq!(seen("prepare", Phase::Exited, Verdict::None), State::Done);
-        assert_eq!(seen("redis", Phase::Exited, Verdict::None), State::Failed);
-        assert_eq!(seen("redis", Phase::Running, Verdict::Starting), State::Waiting);
-        assert_eq!(seen("redis", Phase::Running, Verdict::Unhealthy), State::Unhealthy);
-        let failed = Container { exit_code: Some(3), ..container("prepare", Phase::Exited, Verdict::None) };
-        assert_eq!(record(&failed).state, State::Failed);
+        assert_eq!(seen("prepare", ContainerPhase::Exited, ContainerVerdict::None), PartState::Done);
+        assert_eq!(seen("redis", ContainerPhase::Exited, ContainerVerdict::None), PartState::Failed);
+        assert_eq!(seen("redis", ContainerPhase::Running, ContainerVerdict::Starting), PartState::Waiting);
+        assert_eq!(seen("redis", ContainerPhase::Running, ContainerVerdict::Unhealthy), PartState::Unhealthy);
+        let failed = Container {
+            exit_code: Some(3),
+            ..container("prepare", ContainerPhase::Exited, ContainerVerdict::None)
+        };
+        assert_eq!(record(&failed).state, PartState::Failed);
         assert_eq!(record(&failed).last_exit.as_deref(), Some("exit code 3"));
     }
 
     #[test]
     fn a_replica_is_found_by_the_port_the_engine_chose() {
-        let replica = record(&container("app", Phase::Running, Verdict::Healthy));
+        let replica = record(&container("app", ContainerPhase::Running, ContainerVerdict::Healthy));
         assert_eq!((replica.name.as_str(), replica.address.as_deref()), ("app-2", Some("127.0.0.1:49200")));
-        assert_eq!(record(&container("redis", Phase::Running, Verdict::Healthy)).address, None);
+        assert_eq!(
+            record(&container("redis", ContainerPhase::Running, ContainerVerdict::Healthy)).address,
+            None
+        );
     }
 }

@@ -6,9 +6,9 @@ use crate::clients::prometheus;
 use crate::domain::usage::Usage;
 use crate::error::{Error, Result};
 use crate::permit::Reach;
-use crate::render::progress::Progress;
+use crate::render::progress::ProgressView;
 use crate::stack::ready::wait_ready;
-use crate::stack::spec::{Record, State};
+use crate::stack::spec::{PartState, Record};
 use crate::stack::{Stack, health, safety};
 use tokio::time::Instant;
 
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 const PARTS: [&str; 7] = ["postgres", "redis", "kafka", "schema", "topics", "api", "prometheus"];
 
 /// One sample of an instant query.
-struct Sample {
+struct InstantSample {
     role: String,
     instance: String,
     value: f64,
@@ -29,16 +29,16 @@ pub(super) async fn records(stack: &Stack) -> Result<Vec<Record>> {
     let mut records: Vec<Record> = Vec::new();
     for sample in samples {
         let before = records.iter().filter(|record| record.role() == Some(&sample.role)).count();
-        let state = if sample.value > 0.0 { State::Running } else { State::Failed };
+        let state = if sample.value > 0.0 { PartState::Running } else { PartState::Failed };
         records.push(record(format!("{}-{}", sample.role, before + 1), state, Some(sample.instance)));
     }
     if records.is_empty() && health::ready(&stack.endpoints.api_url()).await.is_ok() {
-        records.push(record("api".into(), State::Running, None));
+        records.push(record("api".into(), PartState::Running, None));
     }
     Ok(records)
 }
 
-fn record(name: String, state: State, address: Option<String>) -> Record {
+fn record(name: String, state: PartState, address: Option<String>) -> Record {
     Record {
         name,
         state,
@@ -58,10 +58,10 @@ pub(super) async fn usage(stack: &Stack, records: &[Record]) -> Vec<Option<Usage
         scraped(stack, "timestamp(process_cpu_seconds_total{role=~\"app|worker\"})"),
         scraped(stack, "process_resident_memory_bytes{role=~\"app|worker\"}"),
     );
-    let of = |samples: &[Sample], instance: &str| {
+    let of = |samples: &[InstantSample], instance: &str| {
         samples.iter().find(|sample| sample.instance == instance).map(|sample| sample.value)
     };
-    let look = |record: &Record| {
+    let usage_of = |record: &Record| {
         let instance = record.address.as_deref()?;
         Some(Usage {
             cpu_s: of(&cpu, instance)?,
@@ -70,18 +70,22 @@ pub(super) async fn usage(stack: &Stack, records: &[Record]) -> Vec<Option<Usage
             ..Usage::default()
         })
     };
-    records.iter().map(look).collect()
+    records.iter().map(usage_of).collect()
 }
 
 /// What Prometheus knows now; nothing when it does not answer or is not configured.
-async fn scraped(stack: &Stack, promql: &str) -> Vec<Sample> {
+async fn scraped(stack: &Stack, promql: &str) -> Vec<InstantSample> {
     let base = stack.endpoints.prometheus_url();
     if base.is_empty() {
         return Vec::new();
     }
-    let series = prometheus::instant(&base, promql, None, prometheus::PATIENCE).await.unwrap_or_default();
-    let sample = |one: &prometheus::Series| {
-        Some(Sample { role: one.label("role")?, instance: one.label("instance")?, value: one.value()? })
+    let series = prometheus::instant(&base, promql, None, prometheus::TIMEOUT).await.unwrap_or_default();
+    let sample = |one: &prometheus::LabelledSeries| {
+        Some(InstantSample {
+            role: one.label("role")?,
+            instance: one.label("instance")?,
+            value: one.value()?,
+        })
     };
     series.iter().filter_map(sample).collect()
 }
@@ -91,7 +95,7 @@ pub(super) async fn await_servers(
     stack: &Stack,
     choice: &Choice,
     deadline: Instant,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<()> {
     stack.loaded.config.check_addresses()?;
     choice.check(Runtime::External, &PARTS)?;
@@ -103,7 +107,7 @@ pub(super) async fn await_ready(
     stack: &Stack,
     choice: &Choice,
     deadline: Instant,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<()> {
     await_servers(stack, choice, deadline, progress).await?;
     if choice.wants("schema", true) {
@@ -132,7 +136,7 @@ async fn await_parts(
     choice: &Choice,
     parts: &[&str],
     deadline: Instant,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<()> {
     let chosen = parts.iter().filter(|part| choice.wants(part, true));
     let waits = chosen.map(|part| wait_ready(stack, part, deadline, progress));

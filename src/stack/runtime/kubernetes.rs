@@ -3,15 +3,15 @@
 
 mod manifests;
 
-use super::{EachLine, Wanted};
+use super::{EachLine, WantedParts};
 use crate::clients::kubernetes::Cluster;
 use crate::domain::log::LogRequest;
 use crate::domain::pod::Pod;
 use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
-use crate::render::progress::Progress;
+use crate::render::progress::ProgressView;
 use crate::stack::Stack;
-use crate::stack::spec::{Record, State};
+use crate::stack::spec::{PartState, Record};
 use manifests::kind_and_name;
 use serde_json::Value;
 use std::time::Duration;
@@ -57,15 +57,15 @@ fn record(pod: &Pod, number: usize) -> Record {
     }
 }
 
-fn state(pod: &Pod) -> State {
+fn state(pod: &Pod) -> PartState {
     match pod.phase.as_str() {
-        _ if pod.leaving => State::Stopping,
-        "Succeeded" => State::Done,
-        "Failed" => State::Failed,
-        "Running" if pod.ready => State::Running,
-        "Running" if pod.waits_for.is_some() => State::Restarting,
-        "Running" => State::Unhealthy,
-        _ => State::Waiting,
+        _ if pod.leaving => PartState::Stopping,
+        "Succeeded" => PartState::Done,
+        "Failed" => PartState::Failed,
+        "Running" if pod.ready => PartState::Running,
+        "Running" if pod.waits_for.is_some() => PartState::Restarting,
+        "Running" => PartState::Unhealthy,
+        _ => PartState::Waiting,
     }
 }
 
@@ -99,7 +99,7 @@ pub(super) async fn restart(permit: &ChangePermit, stack: &Stack, record: &Recor
 }
 
 /// Asks the cluster what applying would do, and changes nothing. In kubectl's words.
-pub(super) async fn dry_run(stack: &Stack, wanted: &Wanted) -> Result<String> {
+pub(super) async fn dry_run(stack: &Stack, wanted: &WantedParts) -> Result<String> {
     let cluster = cluster(stack).await?;
     let mut lines = vec![format!("on {}:", cluster.address)];
     let objects = manifests::objects(stack, wanted.app, wanted.worker)?;
@@ -125,9 +125,9 @@ pub(super) async fn dry_run(stack: &Stack, wanted: &Wanted) -> Result<String> {
 pub(super) async fn up(
     permit: &ChangePermit,
     stack: &Stack,
-    wanted: &Wanted,
+    wanted: &WantedParts,
     deadline: Instant,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<()> {
     let cluster = cluster(stack).await?;
     let objects = manifests::objects(stack, wanted.app, wanted.worker)?;
@@ -186,7 +186,12 @@ async fn replace_job(permit: &ChangePermit, cluster: &Cluster, object: &Value) -
     cluster.apply(permit, object).await.map(|_| ())
 }
 
-async fn wait_job(stack: &Stack, cluster: &Cluster, deadline: Instant, progress: &Progress) -> Result<()> {
+async fn wait_job(
+    stack: &Stack,
+    cluster: &Cluster,
+    deadline: Instant,
+    progress: &ProgressView,
+) -> Result<()> {
     let line = progress.line("prepare");
     loop {
         match cluster.job_done("prepare").await {
@@ -220,7 +225,7 @@ async fn wait_rollout(
     cluster: &Cluster,
     role: &str,
     deadline: Instant,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<()> {
     let line = progress.line(role);
     loop {
@@ -288,13 +293,13 @@ mod tests {
     #[test]
     fn pods_are_counted_as_replicas_and_told_in_the_words_of_every_runtime() {
         let running = record(&pod("Running", true), 2);
-        assert_eq!((running.name.as_str(), running.state), ("app-2", State::Running));
+        assert_eq!((running.name.as_str(), running.state), ("app-2", PartState::Running));
         assert_eq!(running.container.as_deref(), Some("app-7d9f-x1"));
-        assert_eq!(record(&pod("Running", false), 1).state, State::Unhealthy);
-        assert_eq!(record(&pod("Pending", false), 1).state, State::Waiting);
+        assert_eq!(record(&pod("Running", false), 1).state, PartState::Unhealthy);
+        assert_eq!(record(&pod("Pending", false), 1).state, PartState::Waiting);
         let pulling = Pod { waits_for: Some("ImagePullBackOff".into()), ..pod("Pending", false) };
         assert_eq!(record(&pulling, 1).last_exit.as_deref(), Some("ImagePullBackOff"));
-        assert_eq!(record(&Pod { leaving: true, ..pod("Running", true) }, 1).state, State::Stopping);
+        assert_eq!(record(&Pod { leaving: true, ..pod("Running", true) }, 1).state, PartState::Stopping);
         assert_eq!(record(&Pod { role: "prepare".into(), ..pod("Succeeded", false) }, 1).name, "prepare");
     }
 }

@@ -2,17 +2,17 @@
 
 mod draft;
 
-use super::{EachLine, Restart, Runtime, Wanted};
+use super::{EachLine, Restart, Runtime, WantedParts};
 use crate::clients::process;
 use crate::clients::program::{Purpose, command};
 use crate::domain::log::{self, LogRequest};
 use crate::domain::usage::Usage;
 use crate::error::{Context, Error, Result};
 use crate::permit::ChangePermit;
-use crate::render::progress::Progress;
+use crate::render::progress::ProgressView;
 use crate::stack::account::make_loadtest_user;
 use crate::stack::capacity::Capacity;
-use crate::stack::parts::Known;
+use crate::stack::parts::StartedParts;
 use crate::stack::ready::wait_ready;
 use crate::stack::spec::{Record, Request};
 use crate::stack::up::ensure_schema_and_topics;
@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 pub(super) async fn records(stack: &Stack) -> Result<Vec<Record>> {
     let Some(mut records) = control::parts(&stack.layout).await? else {
-        return match control::leftovers(&stack.layout)?.len() {
+        return match control::orphans(&stack.layout)?.len() {
             0 => Ok(Vec::new()),
             left => Err(Error::unreachable(format!(
                 "the supervisor of this stack was killed; {left} of its processes still run"
@@ -45,7 +45,7 @@ pub(super) async fn records(stack: &Stack) -> Result<Vec<Record>> {
 }
 
 pub(super) fn usage(records: &[Record]) -> Vec<Option<Usage>> {
-    let look = |record: &Record| process::look(record.process.as_ref()?.pid);
+    let look = |record: &Record| process::usage_of(record.process.as_ref()?.pid);
     records.iter().map(look).collect()
 }
 
@@ -53,16 +53,16 @@ pub(super) fn usage(records: &[Record]) -> Vec<Option<Usage>> {
 const PARTS: [&str; 8] = ["postgres", "replica", "redis", "kafka", "prometheus", "jaeger", "app", "worker"];
 
 /// Parts that run and that `up` would restart.
-pub(super) async fn restarts(stack: &Stack, wanted: &Wanted) -> Result<Vec<Restart>> {
+pub(super) async fn restarts(stack: &Stack, wanted: &WantedParts) -> Result<Vec<Restart>> {
     Ok(Draft::new(stack, wanted).await?.restarts())
 }
 
 pub(super) async fn up(
     permit: &ChangePermit,
     stack: &Stack,
-    wanted: &Wanted,
+    wanted: &WantedParts,
     deadline: Instant,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<()> {
     wanted.choice.check(Runtime::Local, &PARTS)?;
     let chosen = |part: &str| wanted.choice.wants(part, !parts::OPTIONAL.contains(&part));
@@ -84,7 +84,7 @@ pub(super) async fn up(
     check_ports(stack, &running, &replicas, |part| {
         wanted.choice.wants(part, part != replica::PART && !parts::OPTIONAL.contains(&part))
     })?;
-    lay_ground((permit, stack), wanted, &draft, &replicas, deadline, progress).await?;
+    provision((permit, stack), wanted, &draft, &replicas, deadline, progress).await?;
 
     // An optional part that an earlier `up` started stays until it is left out by name.
     let left_out = |name: &str| wanted.choice.without.iter().any(|part| part == name);
@@ -103,7 +103,7 @@ pub(super) async fn up(
     stop(permit, stack, surplus).await?;
     // One after the other: while one restarts with a new configuration, its siblings serve.
     for (role, index) in &replicas {
-        let spec = parts::replica(stack, role, *index, (&file, &config), Known(&draft.known))?;
+        let spec = parts::replica(stack, role, *index, (&file, &config), StartedParts(&draft.known))?;
         send(permit, stack, Request::Start { specs: vec![spec] }).await?;
         wait_ready(stack, &format!("{role}-{index}"), deadline, progress).await?;
     }
@@ -114,18 +114,19 @@ pub(super) async fn up(
 }
 
 /// Starts what the service stands on, and makes schema and topics.
-async fn lay_ground(
+async fn provision(
     (permit, stack): (&ChangePermit, &Stack),
-    wanted: &Wanted,
+    wanted: &WantedParts,
     draft: &Draft,
     replicas: &[(&str, u32)],
     deadline: Instant,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<()> {
     let line = progress.line("prepare");
     line.update("data directories");
     prepare::targets(stack, replicas)?;
-    let specs: Vec<_> = draft.ground.iter().filter(|spec| !draft.stays(spec, wanted)).cloned().collect();
+    let specs: Vec<_> =
+        draft.infrastructure.iter().filter(|spec| !draft.stays(spec, wanted)).cloned().collect();
     let make = specs.iter().map(|spec| prepare::part(stack, &spec.name, &spec.program));
     futures::future::try_join_all(make).await?;
     for spec in &specs {
@@ -134,7 +135,7 @@ async fn lay_ground(
     line.finish("ready");
     stack.runtime.remember(&stack.layout)?;
     send(permit, stack, Request::Start { specs }).await?;
-    let names: Vec<_> = draft.ground.iter().map(|spec| spec.name.as_str()).collect();
+    let names: Vec<_> = draft.infrastructure.iter().map(|spec| spec.name.as_str()).collect();
     let waits = names.iter().map(|part| wait_ready(stack, part, deadline, progress));
     futures::future::try_join_all(waits).await?;
     if names.contains(&"postgres") && names.contains(&"kafka") {
@@ -147,10 +148,10 @@ async fn lay_ground(
 async fn follow(
     permit: &ChangePermit,
     stack: &Stack,
-    wanted: &Wanted,
+    wanted: &WantedParts,
     draft: &Draft,
     deadline: Instant,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<bool> {
     let Some(spec) = &draft.replica else { return Ok(false) };
     if !draft.running.iter().flatten().any(|record| record.name == replica::PART) {
@@ -190,7 +191,7 @@ async fn send(permit: &ChangePermit, stack: &Stack, request: Request) -> Result<
 }
 
 async fn start_supervisor(permit: &ChangePermit, stack: &Stack) -> Result<Vec<Record>> {
-    control::end_leftovers(permit, &stack.layout).await?;
+    control::end_orphans(permit, &stack.layout).await?;
     let log = std::fs::File::create(stack.layout.log("supervisor"))
         .context("cannot create the supervisor's log")?;
     let own = std::env::current_exe().context("cannot find nsys itself")?;
@@ -260,7 +261,7 @@ pub(super) async fn restart(permit: &ChangePermit, stack: &Stack, record: &Recor
 
 pub(super) async fn down(permit: &ChangePermit, stack: &Stack, volumes: bool) -> Result<String> {
     let mut told = if control::change(permit, &stack.layout, &Request::Shutdown).await?.is_none() {
-        match control::end_leftovers(permit, &stack.layout).await? {
+        match control::end_orphans(permit, &stack.layout).await? {
             0 => "nothing ran".to_owned(),
             ended => format!("ended {ended} processes a killed supervisor left"),
         }

@@ -49,9 +49,9 @@ async fn a_socket_is_held_as_long_as_a_part_is_there_for_it() {
 
 #[test]
 fn a_minute_of_running_makes_restarts_forgotten() {
-    assert_eq!(counted(2, State::Running, Duration::from_secs(59)), 2);
-    assert_eq!(counted(2, State::Running, Duration::from_secs(61)), 0);
-    assert_eq!(counted(2, State::Failed, Duration::from_secs(61)), 2);
+    assert_eq!(counted(2, PartState::Running, Duration::from_secs(59)), 2);
+    assert_eq!(counted(2, PartState::Running, Duration::from_secs(61)), 0);
+    assert_eq!(counted(2, PartState::Failed, Duration::from_secs(61)), 2);
 }
 
 #[tokio::test]

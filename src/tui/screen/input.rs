@@ -1,7 +1,7 @@
 //! Keys and clicks of the terminal as the state sees them.
 
 use super::super::key::Press;
-use super::super::state::{Action, Effect, Overlay, State};
+use super::super::state::{Action, Overlay, ScreenEffect, State};
 use super::super::view::Hit;
 use crossterm::event::{
     KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
@@ -45,9 +45,9 @@ pub(super) fn press(key: KeyEvent) -> Option<Pressed> {
 }
 
 /// Takes a click or a turn of the wheel.
-pub(super) fn mouse(state: &mut State, mouse: MouseEvent, hits: &[(Rect, Hit)], now_s: f64) -> Effect {
+pub(super) fn mouse(state: &mut State, mouse: MouseEvent, hits: &[(Rect, Hit)], now_s: f64) -> ScreenEffect {
     if matches!(state.overlay, Overlay::Session(_) | Overlay::Palette(_)) {
-        return Effect::None;
+        return ScreenEffect::None;
     }
     match mouse.kind {
         MouseEventKind::ScrollDown => state.act(Action::Rows(1), now_s),
@@ -56,29 +56,29 @@ pub(super) fn mouse(state: &mut State, mouse: MouseEvent, hits: &[(Rect, Hit)], 
             let place = Position { x: mouse.column, y: mouse.row };
             // What was drawn last lies on top.
             let hit = hits.iter().rev().find(|(area, _)| area.contains(place));
-            hit.map_or(Effect::None, |(area, hit)| click(state, hit, *area, place, now_s))
+            hit.map_or(ScreenEffect::None, |(area, hit)| click(state, hit, *area, place, now_s))
         }
-        _ => Effect::None,
+        _ => ScreenEffect::None,
     }
 }
 
-fn click(state: &mut State, hit: &Hit, area: Rect, place: Position, now_s: f64) -> Effect {
+fn click(state: &mut State, hit: &Hit, area: Rect, place: Position, now_s: f64) -> ScreenEffect {
     match hit {
         Hit::Pane(pane) => state.act(Action::Open(*pane), now_s),
         Hit::Row(key) => {
             state.choose(key.clone());
-            Effect::None
+            ScreenEffect::None
         }
         Hit::Time { from_s, to_s } => {
             let share = (f64::from(place.x - area.x) + 0.5) / f64::from(area.width.max(1));
             let at_s = from_s + (to_s - from_s) * share;
             if state.time.replay.is_some() {
-                return Effect::Seek(at_s);
+                return ScreenEffect::Seek(at_s);
             }
             // The moment that was clicked becomes the one that is shown.
             let by_s = at_s - state.time.at(now_s);
             state.time.shift(by_s, now_s);
-            Effect::None
+            ScreenEffect::None
         }
     }
 }
@@ -107,6 +107,6 @@ mod tests {
         assert_eq!(state.chosen(), Some("app-1"));
         mouse(&mut state, click_at(50, 11), &hits, 1_000.0);
         assert_eq!(state.time.held_s, Some(950.5));
-        assert_eq!(mouse(&mut state, click_at(79, 20), &hits, 1_000.0), Effect::None);
+        assert_eq!(mouse(&mut state, click_at(79, 20), &hits, 1_000.0), ScreenEffect::None);
     }
 }

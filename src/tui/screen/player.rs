@@ -2,7 +2,7 @@
 
 use super::delta;
 use super::no_recording;
-use super::recorder::{Header, SCHEMA, SCHEMA_1};
+use super::recorder::{RecordingHeader, SCHEMA, SCHEMA_1};
 use crate::error::Result;
 use crate::tui::state::State;
 use crate::tui::state::timeline::Replay;
@@ -28,7 +28,7 @@ struct Outline {
 
 /// A line of a recording: something whole, or what has changed since.
 #[derive(Deserialize)]
-struct Line {
+struct RecordingLine {
     at_s: f64,
     update: Option<Value>,
     changed: Option<String>,
@@ -76,7 +76,7 @@ impl Player {
                 break;
             }
             if header.is_none() {
-                let first: Option<Header> = serde_json::from_slice(&line).ok();
+                let first: Option<RecordingHeader> = serde_json::from_slice(&line).ok();
                 let known = first.filter(|first| [SCHEMA, SCHEMA_1].contains(&first.schema.as_str()));
                 header = Some(known.ok_or_else(|| no_recording(path, "no recording of nsys watch"))?);
             } else if let Ok(outline) = serde_json::from_slice::<Outline>(&line)
@@ -175,7 +175,7 @@ impl Player {
     fn advance_to(&mut self, to_s: f64, state: &mut State) {
         let end_s = self.lines[self.lines.len() - 1].0;
         self.clock_s = to_s.min(end_s);
-        self.tell_until(self.clock_s, state);
+        self.send_until(self.clock_s, state);
         if to_s >= end_s {
             self.playing = false;
         }
@@ -188,7 +188,7 @@ impl Player {
         state.forget();
         self.known.clear();
         self.next = self.lines.partition_point(|(at_s, ..)| *at_s < self.clock_s - BEFORE_S);
-        self.tell_until(self.clock_s, state);
+        self.send_until(self.clock_s, state);
         self.moved = Instant::now();
     }
 
@@ -201,7 +201,7 @@ impl Player {
         Some(self.clock_s)
     }
 
-    fn tell_until(&mut self, to_s: f64, state: &mut State) {
+    fn send_until(&mut self, to_s: f64, state: &mut State) {
         while let Some((at_s, place, length)) = self.lines.get(self.next).copied() {
             if at_s > to_s {
                 return;
@@ -218,7 +218,7 @@ impl Player {
         let mut bytes = vec![0; length];
         self.file.seek(SeekFrom::Start(place)).ok()?;
         self.file.read_exact(&mut bytes).ok()?;
-        let line: Line = serde_json::from_slice(&bytes).ok()?;
+        let line: RecordingLine = serde_json::from_slice(&bytes).ok()?;
         let update = match (line.update, line.changed, line.change) {
             (Some(whole), ..) => {
                 if let Some((kind, value)) = whole.as_object().and_then(|fields| fields.iter().next()) {
@@ -245,15 +245,15 @@ impl Player {
 mod tests {
     use super::super::Recorder;
     use super::*;
-    use crate::tui::state::history::{Metric, Series};
-    use crate::tui::update::{Sample, Update};
+    use crate::tui::state::history::{ChartSeries, Metric};
+    use crate::tui::update::{ServiceSample, Update};
 
     fn recording(seconds: u32) -> (tempfile::TempDir, std::path::PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("recording");
         let mut recorder = Recorder::new(Some(&path), "shop").unwrap();
         for second in 0..seconds {
-            let sample = Sample { rate: Some(f64::from(second)), ..Sample::default() };
+            let sample = ServiceSample { rate: Some(f64::from(second)), ..ServiceSample::default() };
             let stamped = Stamped { at_s: 1_000.0 + f64::from(second), update: Update::Service(Ok(sample)) };
             recorder.keep(&stamped).unwrap();
         }
@@ -262,7 +262,7 @@ mod tests {
     }
 
     fn rate(state: &State, at_s: f64) -> Option<f64> {
-        state.data.history.at(&Series::Of(Metric::Rate), at_s)
+        state.data.history.at(&ChartSeries::Of(Metric::Rate), at_s)
     }
 
     #[test]
@@ -317,11 +317,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("recording");
         let mut recorder = Recorder::new(Some(&path), "shop").unwrap();
-        let mut told = State::default();
+        let mut recorded = State::default();
         for at in 1_000..1_150 {
             for stamped in crate::tui::bench::second(f64::from(at), 7) {
                 recorder.keep(&stamped).unwrap();
-                told.update(stamped);
+                recorded.update(stamped);
             }
         }
         drop(recorder);
@@ -331,16 +331,16 @@ mod tests {
         let calls = |state: &State| -> Vec<(i64, i64)> {
             state.data.db.last().unwrap().statements.iter().map(|one| (one.id, one.calls)).collect()
         };
-        assert_eq!(calls(&shown), calls(&told));
+        assert_eq!(calls(&shown), calls(&recorded));
         let offsets = |state: &State| -> Vec<(i32, i64, Option<String>)> {
             let group = state.data.own_group(1_149.0).unwrap();
             group.topics[0].partitions.iter().map(|one| (one.partition, one.end, one.owner.clone())).collect()
         };
-        assert_eq!(offsets(&shown), offsets(&told));
+        assert_eq!(offsets(&shown), offsets(&recorded));
         let parts = |state: &State| -> Vec<(String, Option<u64>)> {
             state.data.parts.last().unwrap().iter().map(|one| (one.name.clone(), one.memory_bytes)).collect()
         };
-        assert_eq!(parts(&shown), parts(&told));
+        assert_eq!(parts(&shown), parts(&recorded));
     }
 
     #[test]

@@ -26,7 +26,7 @@ const MOST_BYTES: u64 = 256 << 20;
 
 /// The first line of a recording.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Header {
+pub(super) struct RecordingHeader {
     /// [`SCHEMA`].
     pub(super) schema: String,
     /// Name of the stack.
@@ -64,7 +64,7 @@ impl Recorder {
         self.to = Some((path, BufWriter::new(file)));
         self.written = 0;
         self.known.clear();
-        self.write(&Header { schema: SCHEMA.into(), stack: self.stack.clone() })
+        self.write(&RecordingHeader { schema: SCHEMA.into(), stack: self.stack.clone() })
     }
 
     /// Writes an update. Calls are left out: they tell about this program, not about the stack.

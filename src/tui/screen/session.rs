@@ -3,7 +3,7 @@
 
 use crate::error::{Context, Error, Result};
 use crate::stack::Stack;
-use crate::tui::state::session::{Run, Shown};
+use crate::tui::state::session::{SessionView, TextSpan};
 use portable_pty::{ChildKiller, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use std::io::{Read, Write};
 use std::num::NonZero;
@@ -57,9 +57,9 @@ pub(super) fn start(stack: &Stack, read_only: bool, words: &[String], size: PtyS
     let writer = pair.master.take_writer().map_err(|cause| broken(cause.to_string()))?;
     let killer = child.clone_killer();
     let parser = Arc::new(Mutex::new(Shows::new(size)));
-    let (tell, news) = watch::channel(None);
-    let tell = Arc::new(tell);
-    read_into(reader, Arc::clone(&parser), Arc::clone(&tell));
+    let (sender, news) = watch::channel(None);
+    let sender = Arc::new(sender);
+    read_into(reader, Arc::clone(&parser), Arc::clone(&sender));
     std::thread::spawn(move || {
         let ended = match child.wait() {
             Ok(status) if status.success() => (true, "done".to_owned()),
@@ -67,7 +67,7 @@ pub(super) fn start(stack: &Stack, read_only: bool, words: &[String], size: PtyS
             Err(cause) => (false, cause.to_string()),
         };
         std::thread::sleep(DRAIN);
-        let _ = tell.send(Some(ended));
+        let _ = sender.send(Some(ended));
     });
     Ok(Running { master: pair.master, writer, killer, parser, news })
 }
@@ -115,13 +115,13 @@ impl Shows {
 }
 
 /// Reads what the command writes until nobody can write there any more.
-fn read_into(mut reader: Box<dyn Read + Send>, parser: Arc<Mutex<Shows>>, tell: Arc<watch::Sender<Ended>>) {
+fn read_into(mut reader: Box<dyn Read + Send>, parser: Arc<Mutex<Shows>>, sender: Arc<watch::Sender<Ended>>) {
     std::thread::spawn(move || {
         let mut bytes = [0; 8_192];
         while let Ok(count @ 1..) = reader.read(&mut bytes) {
             parser.lock().expect("no holder of the lock panics").process(&bytes[..count]);
             // Nothing ended, but there is something new.
-            tell.send_modify(|_| {});
+            sender.send_modify(|_| {});
         }
     });
 }
@@ -135,7 +135,7 @@ impl Running {
     }
 
     /// What it shows now, and how it ended.
-    pub(super) fn take(&mut self) -> (Shown, Ended) {
+    pub(super) fn take(&mut self) -> (SessionView, Ended) {
         let ended = self.news.borrow_and_update().clone();
         (shown(self.parser.lock().expect("no holder of the lock panics").parser.screen()), ended)
     }
@@ -166,39 +166,39 @@ impl Drop for Running {
 }
 
 /// The screen of the command as lines of pieces that look the same.
-fn shown(screen: &vt100::Screen) -> Shown {
+fn shown(screen: &vt100::Screen) -> SessionView {
     let (rows, columns) = screen.size();
     let (rows, columns) = (rows.get(), columns.get());
     let line = |row: u16| {
-        let mut runs: Vec<Run> = Vec::new();
+        let mut runs: Vec<TextSpan> = Vec::new();
         for column in 0..columns {
             let Some(cell) = screen.cell(row, column) else { continue };
             if cell.is_wide_continuation() {
                 continue;
             }
-            let look = look(cell);
+            let style = style(cell);
             let text = if cell.has_contents() { cell.contents() } else { " " };
-            match runs.last_mut().filter(|last| same(last, &look)) {
+            match runs.last_mut().filter(|last| same(last, &style)) {
                 Some(last) => last.text.push_str(text),
-                None => runs.push(Run { text: text.to_owned(), ..look }),
+                None => runs.push(TextSpan { text: text.to_owned(), ..style }),
             }
         }
         runs
     };
     let cursor = (!screen.hide_cursor()).then(|| screen.cursor_position());
-    Shown { lines: (0..rows).map(line).collect(), cursor }
+    SessionView { lines: (0..rows).map(line).collect(), cursor }
 }
 
-fn same(one: &Run, other: &Run) -> bool {
+fn same(one: &TextSpan, other: &TextSpan) -> bool {
     (one.colour, one.bold, one.dim, one.reversed) == (other.colour, other.bold, other.dim, other.reversed)
 }
 
-fn look(cell: &vt100::Cell) -> Run {
+fn style(cell: &vt100::Cell) -> TextSpan {
     let colour = match cell.fgcolor() {
         vt100::Color::Idx(number) => Some(number),
         vt100::Color::Default | vt100::Color::Rgb(..) => None,
     };
-    Run { text: String::new(), colour, bold: cell.bold(), dim: cell.dim(), reversed: cell.inverse() }
+    TextSpan { text: String::new(), colour, bold: cell.bold(), dim: cell.dim(), reversed: cell.inverse() }
 }
 
 #[cfg(test)]

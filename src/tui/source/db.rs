@@ -1,6 +1,6 @@
 //! PostgreSQL: one connection that is kept; what is costly is asked less often.
 
-use super::{PATIENCE, Teller, ticks};
+use super::{TIMEOUT, UpdateSender, ticks};
 use crate::clients::postgres::Postgres;
 use crate::domain::live::TableUse;
 use crate::error::Result;
@@ -17,36 +17,36 @@ const TABLES: i64 = 12;
 const SIZES_EVERY: Duration = Duration::from_secs(15);
 
 #[derive(Default)]
-struct Kept {
+struct DbSource {
     connection: Option<Postgres>,
     sizes: Option<(Instant, Vec<TableUse>, i64)>,
 }
 
-pub(super) async fn run(stack: Arc<Stack>, teller: Teller) {
+pub(super) async fn run(stack: Arc<Stack>, sender: UpdateSender) {
     // The password stays out of it: psql asks, or finds it where it looks for passwords.
     let url = stack.endpoints.postgres_url("", "notifications");
     let command = format!(
         "psql '{}' -c 'SELECT * FROM pg_stat_activity' -c 'SELECT * FROM pg_stat_statements'",
         super::masked(&url)
     );
-    let mut kept = Kept::default();
+    let mut kept = DbSource::default();
     let mut ticks = ticks();
     loop {
         ticks.tick().await;
-        let answer = teller.ask(&command, fetch(&stack, &mut kept)).await;
+        let answer = sender.ask(&command, fetch(&stack, &mut kept)).await;
         if answer.is_err() {
             kept.connection = None;
         }
-        if !teller.tell(Update::Db(answer)).await {
+        if !sender.send(Update::Db(answer)).await {
             return;
         }
     }
 }
 
-async fn fetch(stack: &Stack, kept: &mut Kept) -> Result<Database> {
+async fn fetch(stack: &Stack, kept: &mut DbSource) -> Result<Database> {
     let mut connection = match kept.connection.take() {
         Some(connection) => connection,
-        None => Postgres::connect(&stack.database_url()?, PATIENCE).await?,
+        None => Postgres::connect(&stack.database_url()?, TIMEOUT).await?,
     };
     if kept.sizes.as_ref().is_none_or(|(at, ..)| at.elapsed() >= SIZES_EVERY) {
         let (tables, bytes) = connection.table_use(TABLES).await?;

@@ -1,8 +1,8 @@
 //! Consumer groups, straight from the broker.
 
-use super::{PATIENCE, Teller, ticks};
+use super::{TIMEOUT, UpdateSender, ticks};
 use crate::clients::kafka::{self, Brokers, Monitor};
-use crate::domain::lag::book::GroupLook;
+use crate::domain::lag::tracker::GroupSample;
 use crate::stack::Stack;
 use crate::tui::update::Update;
 use nsys_contract::topics;
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Partitions of a topic whose oldest waiting message is read when the dashboard starts.
 const OLDEST: usize = 64;
 
-pub(super) async fn run(stack: Arc<Stack>, teller: Teller) {
+pub(super) async fn run(stack: Arc<Stack>, sender: UpdateSender) {
     let brokers = stack.endpoints.brokers();
     let command = format!(
         "kafka-consumer-groups.sh --bootstrap-server {brokers} --describe --group {}",
@@ -25,18 +25,18 @@ pub(super) async fn run(stack: Arc<Stack>, teller: Teller) {
     loop {
         ticks.tick().await;
         let now = monitor.take().unwrap_or_else(|| Monitor::new(brokers.clone(), topics::WORKER_GROUP));
-        let looked = teller.ask(&command, async {
-            let (kept, looks) = now.look(PATIENCE).await;
+        let answered = sender.ask(&command, async {
+            let (kept, samples) = now.sample(TIMEOUT).await;
             monitor = kept;
-            looks
+            samples
         });
-        let mut answer = looked.await;
+        let mut answer = answered.await;
         if let Ok([own, ..]) = answer.as_deref_mut()
             && std::mem::take(&mut first)
         {
             read_oldest(&brokers, own).await;
         }
-        if !teller.tell(Update::Lag(answer)).await {
+        if !sender.send(Update::Lag(answer)).await {
             return;
         }
     }
@@ -44,7 +44,7 @@ pub(super) async fn run(stack: Arc<Stack>, teller: Teller) {
 
 /// Notes when the oldest message that waits was written. Without it, what waits is only known to be
 /// older than the dashboard.
-async fn read_oldest(brokers: &Brokers, group: &mut GroupLook) {
+async fn read_oldest(brokers: &Brokers, group: &mut GroupSample) {
     let mut waiting: BTreeMap<String, Vec<(i32, i64)>> = BTreeMap::new();
     for one in group.partitions.iter().filter(|one| one.lag.lag > 0) {
         if let Some(committed) = one.lag.committed {

@@ -1,6 +1,6 @@
 //! The load test that runs, or the one that ran last, as its own files tell: reading never delays it.
 
-use super::{Teller, now_s, ticks};
+use super::{UpdateSender, now_s, ticks};
 use crate::clients::process::{self, Identity};
 use crate::domain::check::CheckStatus;
 use crate::domain::progress::Follower;
@@ -21,7 +21,7 @@ const HEAD: usize = 256;
 
 /// What is kept between two looks.
 #[derive(Default)]
-struct Kept {
+struct LoadSource {
     head: Vec<u8>,
     offset: u64,
     follower: Option<Follower>,
@@ -29,12 +29,12 @@ struct Kept {
     generator: Option<Usage>,
 }
 
-pub(super) async fn run(stack: Arc<Stack>, teller: Teller) {
-    let mut kept = Kept::default();
+pub(super) async fn run(stack: Arc<Stack>, sender: UpdateSender) {
+    let mut kept = LoadSource::default();
     let mut ticks = ticks();
     loop {
         ticks.tick().await;
-        if !teller.tell(Update::Load(Ok(fetch(&stack, &mut kept)))).await {
+        if !sender.send(Update::Load(Ok(fetch(&stack, &mut kept)))).await {
             return;
         }
     }
@@ -44,7 +44,7 @@ fn json(path: &Path) -> Option<Value> {
     serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
 }
 
-fn fetch(stack: &Stack, kept: &mut Kept) -> Option<Load> {
+fn fetch(stack: &Stack, kept: &mut LoadSource) -> Option<Load> {
     let run = stack.layout.run();
     follow(&crate::loadtest::stream::path(stack), kept);
     let claim = json(&run.join("loadtest.json"));
@@ -70,9 +70,9 @@ fn fetch(stack: &Stack, kept: &mut Kept) -> Option<Load> {
 }
 
 /// Takes what was added to the stream. A line without an end is still being written.
-fn follow(path: &Path, kept: &mut Kept) {
+fn follow(path: &Path, kept: &mut LoadSource) {
     let Ok(mut file) = std::fs::File::open(path) else {
-        *kept = Kept::default();
+        *kept = LoadSource::default();
         return;
     };
     let mut head = Vec::new();
@@ -82,7 +82,7 @@ fn follow(path: &Path, kept: &mut Kept) {
     let length = file.metadata().map_or(0, |meta| meta.len());
     // Another run began the file anew.
     if length < kept.offset || !head.starts_with(&kept.head) {
-        *kept = Kept::default();
+        *kept = LoadSource::default();
     }
     kept.head = head;
     let mut added = Vec::new();
@@ -139,17 +139,17 @@ fn done(level: &LevelResult) -> LevelDone {
 }
 
 fn generator_cpu(pid: i32, before: &mut Option<Usage>) -> Option<f64> {
-    let now = process::look(pid)?;
+    let now = process::usage_of(pid)?;
     cpu_pct(&before.replace(now)?, &now)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::progress::Progress;
+    use crate::domain::progress::RunProgress;
     use std::io::Write;
 
-    fn told(kept: &Kept) -> Option<&Progress> {
+    fn pending(kept: &LoadSource) -> Option<&RunProgress> {
         kept.follower.as_ref().map(|follower| &follower.progress)
     }
 
@@ -164,15 +164,15 @@ mod tests {
         };
         let phase = "{\"event\":\"phase\",\"at_s\":2.0,\"level\":1,\"phase\":\"steady\",\"until_s\":9.0}\n";
         std::fs::write(&path, start("one") + &phase[..20]).unwrap();
-        let mut kept = Kept::default();
+        let mut kept = LoadSource::default();
         follow(&path, &mut kept);
-        assert_eq!(told(&kept).map(|one| (one.run.as_str(), one.level)), Some(("one", 0)));
+        assert_eq!(pending(&kept).map(|one| (one.run.as_str(), one.level)), Some(("one", 0)));
         let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(&phase.as_bytes()[20..]).unwrap();
         follow(&path, &mut kept);
-        assert_eq!(told(&kept).map(|one| (one.level, one.phase.as_str())), Some((1, "steady")));
+        assert_eq!(pending(&kept).map(|one| (one.level, one.phase.as_str())), Some((1, "steady")));
         std::fs::write(&path, start("another") + phase + phase).unwrap();
         follow(&path, &mut kept);
-        assert_eq!(told(&kept).map(|one| one.run.as_str()), Some("another"));
+        assert_eq!(pending(&kept).map(|one| one.run.as_str()), Some("another"));
     }
 }

@@ -1,6 +1,6 @@
 //! Logs of the parts, followed wherever they are kept. What comes in bursts is told together.
 
-use super::Teller;
+use super::UpdateSender;
 use crate::domain::log::LogRequest;
 use crate::stack::Stack;
 use crate::tui::update::Update;
@@ -14,29 +14,29 @@ const LINES: usize = 200;
 /// Lines of one log that wait to be told; when more come at once, the oldest of them go.
 const WAITING: usize = 2_000;
 /// How often lines are told.
-const TELL_EVERY: Duration = Duration::from_millis(500);
+const SEND_EVERY: Duration = Duration::from_millis(500);
 /// How often new parts are looked for, in tells.
-const LOOK_EVERY: u32 = 10;
+const LIST_EVERY: u32 = 10;
 
 type Lines = Arc<Mutex<BTreeMap<String, Vec<String>>>>;
 
-pub(super) async fn run(stack: Arc<Stack>, teller: Teller) {
+pub(super) async fn run(stack: Arc<Stack>, sender: UpdateSender) {
     let lines = Lines::default();
     let mut following: BTreeMap<String, JoinHandle<()>> = BTreeMap::new();
-    let mut ticks = tokio::time::interval(TELL_EVERY);
+    let mut ticks = tokio::time::interval(SEND_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut turn = 0_u32;
     loop {
         ticks.tick().await;
-        if turn.is_multiple_of(LOOK_EVERY) {
+        if turn.is_multiple_of(LIST_EVERY) {
             follow(&stack, &lines, &mut following).await;
         }
         turn = turn.wrapping_add(1);
-        let told = std::mem::take(&mut *lines.lock().expect("no holder of the lock panics"));
-        for (part, lines) in told {
-            teller.tell(Update::Log { part, lines }).await;
+        let lines = std::mem::take(&mut *lines.lock().expect("no holder of the lock panics"));
+        for (part, lines) in lines {
+            sender.send(Update::Log { part, lines }).await;
         }
-        if teller.to.is_closed() {
+        if sender.to.is_closed() {
             following.values().for_each(JoinHandle::abort);
             return;
         }

@@ -1,15 +1,15 @@
 //! The machine that the stack runs on, where that is this one.
 
-use super::{Teller, ticks};
+use super::{UpdateSender, ticks};
 use crate::clients::{machine, process};
 use crate::stack::Stack;
-use crate::tui::update::{Machine, Update};
+use crate::tui::update::{MachineSample, Update};
 use std::sync::Arc;
 
 /// Bytes of a MiB.
 const MIB: f64 = 1_048_576.0;
 
-pub(super) async fn run(stack: Arc<Stack>, teller: Teller) {
+pub(super) async fn run(stack: Arc<Stack>, sender: UpdateSender) {
     let mut before = None;
     let mut ticks = ticks();
     loop {
@@ -23,12 +23,12 @@ pub(super) async fn run(stack: Arc<Stack>, teller: Teller) {
         before = now;
         let limit = process::machine_memory();
         let free = process::available_memory_mb().map(|mib| (mib * MIB) as u64);
-        let machine = Machine {
+        let machine = MachineSample {
             cpu_pct,
             memory_bytes: limit.zip(free).map(|(limit, free)| limit.saturating_sub(free)),
             memory_limit_bytes: limit,
         };
-        if !teller.tell(Update::Machine(Ok(machine))).await {
+        if !sender.send(Update::Machine(Ok(machine))).await {
             return;
         }
     }

@@ -1,49 +1,49 @@
 //! The parts: what whoever runs them says, what they use, and what the journal says was changed.
 
-use super::{Teller, ticks};
+use super::{UpdateSender, ticks};
 use crate::domain::usage::{Usage, cpu_pct};
 use crate::error::{Error, Result};
-use crate::journal::{Journal, Outcome};
+use crate::journal::{ChangeOutcome, Journal};
 use crate::stack::Stack;
 use crate::stack::spec::Record;
-use crate::tui::update::{Mark, Part, Update};
+use crate::tui::update::{Mark, PartSample, Update};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 /// The last look, by part.
-type Looks = HashMap<String, Usage>;
+type UsageSamples = HashMap<String, Usage>;
 
-pub(super) async fn run(stack: Arc<Stack>, teller: Teller) {
-    let mut looks = Looks::default();
+pub(super) async fn run(stack: Arc<Stack>, sender: UpdateSender) {
+    let mut samples = UsageSamples::default();
     let mut changed = None;
     let mut ticks = ticks();
     loop {
         ticks.tick().await;
-        let answer = teller.ask("nsys stats -o json", fetch(&stack, &mut looks)).await;
-        if !teller.tell(Update::Stack(answer)).await {
+        let answer = sender.ask("nsys stats -o json", fetch(&stack, &mut samples)).await;
+        if !sender.send(Update::Stack(answer)).await {
             return;
         }
         if let Some(changes) = changes(&stack, &mut changed) {
-            teller.tell(Update::Changes(changes)).await;
+            sender.send(Update::Changes(changes)).await;
         }
     }
 }
 
-async fn fetch(stack: &Stack, looks: &mut Looks) -> Result<Vec<Part>> {
+async fn fetch(stack: &Stack, samples: &mut UsageSamples) -> Result<Vec<PartSample>> {
     let records = stack.records().await?;
     if records.is_empty() {
         return Err(Error::unreachable("nothing runs; start it with: nsys up"));
     }
     let usage = stack.usage(&records).await;
-    looks.retain(|name, _| records.iter().any(|record| record.name == *name));
-    Ok(records.into_iter().zip(usage).map(|(record, usage)| part(record, usage, looks)).collect())
+    samples.retain(|name, _| records.iter().any(|record| record.name == *name));
+    Ok(records.into_iter().zip(usage).map(|(record, usage)| part(record, usage, samples)).collect())
 }
 
-fn part(record: Record, usage: Option<Usage>, looks: &mut Looks) -> Part {
-    let before = usage.and_then(|now| looks.insert(record.name.clone(), now));
+fn part(record: Record, usage: Option<Usage>, samples: &mut UsageSamples) -> PartSample {
+    let before = usage.and_then(|now| samples.insert(record.name.clone(), now));
     let network = usage.and_then(|one| Some(one.network_in_bytes? + one.network_out_bytes?));
-    Part {
+    PartSample {
         state: serde_json::to_value(record.state)
             .ok()
             .and_then(|word| word.as_str().map(str::to_owned))
@@ -68,7 +68,7 @@ fn changes(stack: &Stack, seen: &mut Option<SystemTime>) -> Option<Vec<Mark>> {
     }
     *seen = Some(written);
     let entries = Journal::of(&stack.layout).entries().ok()?;
-    let made = entries.iter().filter(|entry| entry.outcome != Outcome::Failed);
+    let made = entries.iter().filter(|entry| entry.outcome != ChangeOutcome::Failed);
     let mark = |entry: &crate::journal::Entry| Mark {
         at_s: entry.at.as_millisecond() as f64 / 1_000.0,
         text: format!("{} {}", entry.id, entry.command),

@@ -1,10 +1,10 @@
 //! The service, as Prometheus counts it: one query for all values.
 
-use super::{PATIENCE, Teller, ticks};
+use super::{TIMEOUT, UpdateSender, ticks};
 use crate::clients::prometheus;
 use crate::error::Result;
 use crate::stack::Stack;
-use crate::tui::update::{Sample, Update};
+use crate::tui::update::{ServiceSample, Update};
 use nsys_contract::{metrics, topics};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const PROBES: &str = "/metrics|/health.*";
 /// Before the name of a replica that is asked whether it answers.
 const ANSWERS: &str = "answers:";
 
-pub(super) async fn run(stack: Arc<Stack>, teller: Teller) {
+pub(super) async fn run(stack: Arc<Stack>, sender: UpdateSender) {
     let base = stack.endpoints.prometheus_url();
     let scrape = stack.loaded.config.stack.scrape_interval;
     let promql = query(scrape);
@@ -22,8 +22,8 @@ pub(super) async fn run(stack: Arc<Stack>, teller: Teller) {
     let mut ticks = ticks();
     loop {
         ticks.tick().await;
-        let answer = teller.ask(&command, fetch(&base, &promql, window_s(scrape))).await;
-        if !teller.tell(Update::Service(answer)).await {
+        let answer = sender.ask(&command, fetch(&base, &promql, window_s(scrape))).await;
+        if !sender.send(Update::Service(answer)).await {
             return;
         }
     }
@@ -69,13 +69,13 @@ fn window_s(scrape: Duration) -> u64 {
     (scrape.as_secs() * 4).max(5)
 }
 
-async fn fetch(base: &str, promql: &str, window_s: u64) -> Result<Sample> {
-    let series = prometheus::instant(base, promql, None, PATIENCE).await?;
+async fn fetch(base: &str, promql: &str, window_s: u64) -> Result<ServiceSample> {
+    let series = prometheus::instant(base, promql, None, TIMEOUT).await?;
     let values: Vec<_> = series.iter().filter_map(|one| Some((one.label("is")?, one.value()?))).collect();
     let value = |name: &str| values.iter().find(|(is, _)| is == name).map(|(_, value)| *value);
     let answers =
         values.iter().filter_map(|(is, value)| Some((is.strip_prefix(ANSWERS)?.to_owned(), *value > 0.0)));
-    Ok(Sample {
+    Ok(ServiceSample {
         window_s: Some(window_s as f64),
         answers: answers.collect(),
         rate: value("rate"),

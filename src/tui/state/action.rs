@@ -89,7 +89,7 @@ impl Format {
 
 /// What the program is to do besides drawing.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
+pub enum ScreenEffect {
     /// Nothing.
     None,
     /// End.

@@ -8,7 +8,7 @@ const MOST: usize = 200;
 
 /// A call, and how often it was made.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Made {
+pub struct CallCount {
     /// The call as it went last.
     pub last: Call,
     /// When that was, in seconds since the epoch.
@@ -22,7 +22,7 @@ pub struct Made {
 /// The calls.
 #[derive(Clone, Debug, Default)]
 pub struct Calls {
-    made: VecDeque<Made>,
+    made: VecDeque<CallCount>,
 }
 
 impl Calls {
@@ -30,17 +30,17 @@ impl Calls {
     pub fn take(&mut self, at_s: f64, call: Call) {
         let failed = u64::from(call.error.is_some());
         if let Some(known) = self.made.iter_mut().find(|known| known.last.command == call.command) {
-            *known = Made { last: call, at_s, count: known.count + 1, failed: known.failed + failed };
+            *known = CallCount { last: call, at_s, count: known.count + 1, failed: known.failed + failed };
             return;
         }
         if self.made.len() == MOST {
             self.made.pop_front();
         }
-        self.made.push_back(Made { last: call, at_s, count: 1, failed });
+        self.made.push_back(CallCount { last: call, at_s, count: 1, failed });
     }
 
     /// The calls in the order in which they were first made.
-    pub fn iter(&self) -> impl Iterator<Item = &Made> {
+    pub fn iter(&self) -> impl Iterator<Item = &CallCount> {
         self.made.iter()
     }
 }

@@ -1,14 +1,14 @@
 //! Which values are drawn over time, pane by pane. What is drawn is also what is exported.
 
-use super::history::{Metric, Series, Unit};
-use super::known::Known;
+use super::history::{ChartSeries, Metric, Unit};
+use super::source_value::SourceValue;
 use super::verdict::age;
 use super::{Pane, State};
 use crate::render::{Tone, format};
 
 /// Which of a chart's lines it is; decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum LineRole {
     /// The thing itself.
     Main,
     /// What it is compared with.
@@ -21,7 +21,7 @@ pub enum Role {
 
 /// Where the values of a chart come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ValueSource {
     /// Prometheus.
     Service,
     /// The broker.
@@ -40,15 +40,15 @@ pub enum Source {
 
 /// A chart: some lines in one unit on the common time axis.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Chart {
+pub struct PaneChart {
     /// Its name.
     pub name: String,
     /// The part it is about; charts of one part stand together.
     pub part: &'static str,
     /// Where they come from.
-    pub source: Source,
+    pub source: ValueSource,
     /// Its lines; the first is in front.
-    pub lines: Vec<(Series, Role)>,
+    pub lines: Vec<(ChartSeries, LineRole)>,
     /// The present value in words.
     pub value: String,
     /// The value beyond which it is not as it should be.
@@ -59,9 +59,9 @@ pub struct Chart {
     pub tallest: u16,
 }
 
-impl Chart {
-    fn new(place: (&'static str, Source), name: &str, rank: u8, lines: &[(Metric, Role)]) -> Self {
-        let lines = lines.iter().map(|(metric, role)| (Series::Of(*metric), *role)).collect();
+impl PaneChart {
+    fn new(place: (&'static str, ValueSource), name: &str, rank: u8, lines: &[(Metric, LineRole)]) -> Self {
+        let lines = lines.iter().map(|(metric, role)| (ChartSeries::Of(*metric), *role)).collect();
         let (part, source) = place;
         let tallest = match rank {
             0 => 8,
@@ -83,15 +83,15 @@ impl Chart {
     }
 }
 
-const SERVICE: (&str, Source) = ("service", Source::Service);
-const KAFKA: (&str, Source) = ("kafka", Source::Service);
-const GROUP: (&str, Source) = ("kafka", Source::Lag);
-const POSTGRES: (&str, Source) = ("postgres", Source::Db);
-const POOL: (&str, Source) = ("postgres", Source::Service);
-const HITS: (&str, Source) = ("redis", Source::Service);
-const REDIS: (&str, Source) = ("redis", Source::Cache);
-const GENERATOR: (&str, Source) = ("client", Source::Load);
-const MACHINE: (&str, Source) = ("machine", Source::Machine);
+const SERVICE: (&str, ValueSource) = ("service", ValueSource::Service);
+const KAFKA: (&str, ValueSource) = ("kafka", ValueSource::Service);
+const GROUP: (&str, ValueSource) = ("kafka", ValueSource::Lag);
+const POSTGRES: (&str, ValueSource) = ("postgres", ValueSource::Db);
+const POOL: (&str, ValueSource) = ("postgres", ValueSource::Service);
+const HITS: (&str, ValueSource) = ("redis", ValueSource::Service);
+const REDIS: (&str, ValueSource) = ("redis", ValueSource::Cache);
+const GENERATOR: (&str, ValueSource) = ("client", ValueSource::Load);
+const MACHINE: (&str, ValueSource) = ("machine", ValueSource::Machine);
 
 /// A value in its unit.
 #[must_use]
@@ -109,7 +109,7 @@ pub fn in_words(unit: Unit, value: f64) -> String {
 
 /// The charts of a pane with their values at a moment.
 #[must_use]
-pub fn of_pane(state: &State, at_s: f64) -> Vec<Chart> {
+pub fn of_pane(state: &State, at_s: f64) -> Vec<PaneChart> {
     let mut charts = match state.pane {
         Pane::Overview => overview(state, at_s),
         Pane::Lag => lag(state),
@@ -128,12 +128,12 @@ pub fn of_pane(state: &State, at_s: f64) -> Vec<Chart> {
 }
 
 /// The chart's name with the seconds that its rates are about, where figures of other windows stand near.
-fn named(state: &State, chart: &Chart) -> String {
+fn named(state: &State, chart: &PaneChart) -> String {
     let seconds = match (chart.source, chart.lines.first()) {
-        (Source::Service, Some((Series::Of(Metric::Published | Metric::Hits), _))) => {
+        (ValueSource::Service, Some((ChartSeries::Of(Metric::Published | Metric::Hits), _))) => {
             state.data.service.last().and_then(|sample| sample.window_s)
         }
-        (Source::Db, Some((Series::Of(Metric::BufferHits), _))) => Some(1.0),
+        (ValueSource::Db, Some((ChartSeries::Of(Metric::BufferHits), _))) => Some(1.0),
         _ => None,
     };
     seconds.map_or_else(|| chart.name.clone(), |seconds| format!("{} {seconds:.0}s", chart.name))
@@ -152,8 +152,8 @@ pub struct SourceState {
 
 /// How a source is at a moment.
 #[must_use]
-pub fn source(state: &State, source: Source, at_s: f64) -> SourceState {
-    fn of<T>(known: &Known<T>, at_s: f64) -> SourceState {
+pub fn source(state: &State, source: ValueSource, at_s: f64) -> SourceState {
+    fn of<T>(known: &SourceValue<T>, at_s: f64) -> SourceState {
         SourceState {
             fresh: known.fresh(at_s),
             last_s: known.at(at_s).map(|(time, _)| time),
@@ -162,32 +162,32 @@ pub fn source(state: &State, source: Source, at_s: f64) -> SourceState {
     }
     let data = &state.data;
     match source {
-        Source::Service => of(&data.service, at_s),
-        Source::Lag => of(&data.lag, at_s),
-        Source::Db => of(&data.db, at_s),
-        Source::Cache => of(&data.cache, at_s),
-        Source::Parts => of(&data.parts, at_s),
-        Source::Load => of(&data.load, at_s),
-        Source::Machine => of(&data.machine, at_s),
+        ValueSource::Service => of(&data.service, at_s),
+        ValueSource::Lag => of(&data.lag, at_s),
+        ValueSource::Db => of(&data.db, at_s),
+        ValueSource::Cache => of(&data.cache, at_s),
+        ValueSource::Parts => of(&data.parts, at_s),
+        ValueSource::Load => of(&data.load, at_s),
+        ValueSource::Machine => of(&data.machine, at_s),
     }
 }
 
-fn value(state: &State, chart: &Chart, at_s: f64) -> String {
+fn value(state: &State, chart: &PaneChart, at_s: f64) -> String {
     // CPU of a part stands beside its memory, which has no line of its own.
-    if let [(Series::Cpu(part), _)] = chart.lines.as_slice() {
-        let of = |series: Series| {
+    if let [(ChartSeries::Cpu(part), _)] = chart.lines.as_slice() {
+        let of = |series: ChartSeries| {
             format::or_missing(state.data.history.at(&series, at_s), |value| in_words(series.unit(), value))
         };
-        return format!("{}  {}", of(Series::Cpu(part.clone())), of(Series::Memory(part.clone())));
+        return format!("{}  {}", of(ChartSeries::Cpu(part.clone())), of(ChartSeries::Memory(part.clone())));
     }
-    let mut lines = chart.lines.iter().filter(|(_, role)| *role != Role::Bad || chart.lines.len() == 1);
-    let of = |series: &Series| {
+    let mut lines = chart.lines.iter().filter(|(_, role)| *role != LineRole::Bad || chart.lines.len() == 1);
+    let of = |series: &ChartSeries| {
         let value = state.data.history.at(series, at_s);
         format::or_missing(value, |value| in_words(series.unit(), value))
     };
     match (lines.next(), lines.next()) {
         (Some((main, _)), None) => of(main),
-        (Some((main, _)), Some((other, _))) if *main == Series::Of(Metric::Rate) => {
+        (Some((main, _)), Some((other, _))) if *main == ChartSeries::Of(Metric::Rate) => {
             // A plan is there only while a load test runs.
             let planned = state.data.history.at(other, at_s);
             planned.map_or_else(
@@ -200,38 +200,49 @@ fn value(state: &State, chart: &Chart, at_s: f64) -> String {
     }
 }
 
-fn service(state: &State) -> Vec<Chart> {
+fn service(state: &State) -> Vec<PaneChart> {
     vec![
-        Chart::new(SERVICE, "requests", 0, &[(Metric::Rate, Role::Main), (Metric::Planned, Role::Other)]),
-        Chart::new(SERVICE, "p50", 6, &[(Metric::P50, Role::Main)]),
-        Chart::new(SERVICE, "p95", 0, &[(Metric::P95, Role::Main)]).bound(state.bounds.p95_ms),
-        Chart::new(SERVICE, "p99", 1, &[(Metric::P99, Role::Main)]).bound(state.bounds.p99_ms),
-        Chart::new(SERVICE, "errors", 0, &[(Metric::Errors, Role::Bad)]).bound(0.0).tallest(2),
+        PaneChart::new(
+            SERVICE,
+            "requests",
+            0,
+            &[(Metric::Rate, LineRole::Main), (Metric::Planned, LineRole::Other)],
+        ),
+        PaneChart::new(SERVICE, "p50", 6, &[(Metric::P50, LineRole::Main)]),
+        PaneChart::new(SERVICE, "p95", 0, &[(Metric::P95, LineRole::Main)]).bound(state.bounds.p95_ms),
+        PaneChart::new(SERVICE, "p99", 1, &[(Metric::P99, LineRole::Main)]).bound(state.bounds.p99_ms),
+        PaneChart::new(SERVICE, "errors", 0, &[(Metric::Errors, LineRole::Bad)]).bound(0.0).tallest(2),
     ]
 }
 
-fn overview(state: &State, at_s: f64) -> Vec<Chart> {
+fn overview(state: &State, at_s: f64) -> Vec<PaneChart> {
     let mut charts = service(state);
     charts.extend([
-        Chart::new(KAFKA, "in / out", 1, &[(Metric::Published, Role::Main), (Metric::Consumed, Role::Other)]),
-        Chart::new(GROUP, "lag", 0, &[(Metric::Lag, Role::Main)]).bound(state.bounds.lag),
-        Chart::new(
+        PaneChart::new(
+            KAFKA,
+            "in / out",
+            1,
+            &[(Metric::Published, LineRole::Main), (Metric::Consumed, LineRole::Other)],
+        ),
+        PaneChart::new(GROUP, "lag", 0, &[(Metric::Lag, LineRole::Main)]).bound(state.bounds.lag),
+        PaneChart::new(
             POSTGRES,
             "open / active",
             2,
-            &[(Metric::Connections, Role::Main), (Metric::Active, Role::Other)],
+            &[(Metric::Connections, LineRole::Main), (Metric::Active, LineRole::Other)],
         )
         .bound(state.bounds.connections),
-        Chart::new(POOL, "query p95", 1, &[(Metric::Query, Role::Main)]),
-        Chart::new(HITS, "cache hits", 1, &[(Metric::Hits, Role::Main)]),
+        PaneChart::new(POOL, "query p95", 1, &[(Metric::Query, LineRole::Main)]),
+        PaneChart::new(HITS, "cache hits", 1, &[(Metric::Hits, LineRole::Main)]),
     ]);
-    charts.push(Chart::new(MACHINE, "CPU", 2, &[(Metric::Machine, Role::Main)]).bound(90.0).tallest(2));
+    charts
+        .push(PaneChart::new(MACHINE, "CPU", 2, &[(Metric::Machine, LineRole::Main)]).bound(90.0).tallest(2));
     let parts = state.data.parts.at(at_s).map(|(_, parts)| parts.as_slice()).unwrap_or_default();
-    charts.extend(parts.iter().enumerate().map(|(place, part)| Chart {
+    charts.extend(parts.iter().enumerate().map(|(place, part)| PaneChart {
         name: part.name.clone(),
         part: "cpu, mem",
-        source: Source::Parts,
-        lines: vec![(Series::Cpu(part.name.clone()), Role::Main)],
+        source: ValueSource::Parts,
+        lines: vec![(ChartSeries::Cpu(part.name.clone()), LineRole::Main)],
         value: String::new(),
         bound: None,
         // The service's own parts are the ones that are scaled.
@@ -241,44 +252,52 @@ fn overview(state: &State, at_s: f64) -> Vec<Chart> {
     charts
 }
 
-fn lag(state: &State) -> Vec<Chart> {
+fn lag(state: &State) -> Vec<PaneChart> {
     vec![
-        Chart::new(GROUP, "lag", 0, &[(Metric::Lag, Role::Main)]).bound(state.bounds.lag),
-        Chart::new(GROUP, "behind", 2, &[(Metric::Behind, Role::Main)]),
-        Chart::new(KAFKA, "in / out", 1, &[(Metric::Published, Role::Main), (Metric::Consumed, Role::Other)]),
+        PaneChart::new(GROUP, "lag", 0, &[(Metric::Lag, LineRole::Main)]).bound(state.bounds.lag),
+        PaneChart::new(GROUP, "behind", 2, &[(Metric::Behind, LineRole::Main)]),
+        PaneChart::new(
+            KAFKA,
+            "in / out",
+            1,
+            &[(Metric::Published, LineRole::Main), (Metric::Consumed, LineRole::Other)],
+        ),
     ]
 }
 
-fn load(state: &State) -> Vec<Chart> {
+fn load(state: &State) -> Vec<PaneChart> {
     let mut charts = service(state);
     charts.extend([
-        Chart::new(GENERATOR, "p95", 1, &[(Metric::ClientP95, Role::Main)]).bound(state.bounds.p95_ms),
-        Chart::new(GENERATOR, "not started", 2, &[(Metric::NotStarted, Role::Bad)]).bound(0.0).tallest(2),
-        Chart::new(GENERATOR, "CPU of a core", 2, &[(Metric::Generator, Role::Main)]),
-        Chart::new(MACHINE, "CPU", 1, &[(Metric::Machine, Role::Main)]).bound(90.0),
+        PaneChart::new(GENERATOR, "p95", 1, &[(Metric::ClientP95, LineRole::Main)])
+            .bound(state.bounds.p95_ms),
+        PaneChart::new(GENERATOR, "not started", 2, &[(Metric::NotStarted, LineRole::Bad)])
+            .bound(0.0)
+            .tallest(2),
+        PaneChart::new(GENERATOR, "CPU of a core", 2, &[(Metric::Generator, LineRole::Main)]),
+        PaneChart::new(MACHINE, "CPU", 1, &[(Metric::Machine, LineRole::Main)]).bound(90.0),
     ]);
     charts
 }
 
-fn db(state: &State) -> Vec<Chart> {
+fn db(state: &State) -> Vec<PaneChart> {
     vec![
-        Chart::new(
+        PaneChart::new(
             POSTGRES,
             "open / active",
             0,
-            &[(Metric::Connections, Role::Main), (Metric::Active, Role::Other)],
+            &[(Metric::Connections, LineRole::Main), (Metric::Active, LineRole::Other)],
         )
         .bound(state.bounds.connections),
-        Chart::new(POOL, "query p95", 1, &[(Metric::Query, Role::Main)]),
-        Chart::new(POOL, "pool wait p95", 2, &[(Metric::PoolWait, Role::Main)]),
-        Chart::new(POSTGRES, "buffer hits", 2, &[(Metric::BufferHits, Role::Main)]),
+        PaneChart::new(POOL, "query p95", 1, &[(Metric::Query, LineRole::Main)]),
+        PaneChart::new(POOL, "pool wait p95", 2, &[(Metric::PoolWait, LineRole::Main)]),
+        PaneChart::new(POSTGRES, "buffer hits", 2, &[(Metric::BufferHits, LineRole::Main)]),
     ]
 }
 
-fn cache(_: &State) -> Vec<Chart> {
+fn cache(_: &State) -> Vec<PaneChart> {
     vec![
-        Chart::new(HITS, "cache hits", 0, &[(Metric::Hits, Role::Main)]),
-        Chart::new(REDIS, "memory", 1, &[(Metric::CacheMemory, Role::Main)]),
-        Chart::new(REDIS, "evicted", 2, &[(Metric::Evicted, Role::Bad)]),
+        PaneChart::new(HITS, "cache hits", 0, &[(Metric::Hits, LineRole::Main)]),
+        PaneChart::new(REDIS, "memory", 1, &[(Metric::CacheMemory, LineRole::Main)]),
+        PaneChart::new(REDIS, "evicted", 2, &[(Metric::Evicted, LineRole::Bad)]),
     ]
 }

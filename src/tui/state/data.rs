@@ -1,11 +1,13 @@
 //! What the sources have told so far. Pure: an update goes in, nothing comes out.
 
-use super::super::update::{Cache, Database, Load, Machine, Mark, Part, Sample, Stamped, Update};
+use super::super::update::{
+    CacheSample, Database, Load, MachineSample, Mark, PartSample, ServiceSample, Stamped, Update,
+};
 use super::calls::Calls;
-use super::history::{History, Metric, Series};
-use super::known::Known;
-use super::logs::Logs;
-use crate::domain::lag::book::{Book, GroupLook, GroupView};
+use super::history::{ChartSeries, Metric, SeriesHistory};
+use super::logs::LogLines;
+use super::source_value::SourceValue;
+use crate::domain::lag::tracker::{GroupSample, GroupView, LagTracker};
 use nsys_contract::topics;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -18,30 +20,30 @@ const MARKS: usize = 500;
 #[derive(Debug, Default)]
 pub struct Data {
     /// The service.
-    pub service: Known<Sample>,
+    pub service: SourceValue<ServiceSample>,
     /// Consumer groups, with what their looks mean.
-    pub lag: Known<Vec<GroupView>>,
+    pub lag: SourceValue<Vec<GroupView>>,
     /// PostgreSQL.
-    pub db: Known<Database>,
+    pub db: SourceValue<Database>,
     /// Redis.
-    pub cache: Known<Cache>,
+    pub cache: SourceValue<CacheSample>,
     /// The parts.
-    pub parts: Known<Vec<Part>>,
+    pub parts: SourceValue<Vec<PartSample>>,
     /// The load test that runs, or the one that ran last.
-    pub load: Known<Option<Load>>,
+    pub load: SourceValue<Option<Load>>,
     /// The machine that the stack runs on.
-    pub machine: Known<Machine>,
+    pub machine: SourceValue<MachineSample>,
     /// Logs of the parts.
-    pub logs: Logs,
+    pub logs: LogLines,
     /// Calls that were made.
     pub calls: Calls,
     /// Everything over time.
-    pub history: History,
+    pub history: SeriesHistory,
     /// Changes of the stack, from its journal.
     changes: Vec<Mark>,
     /// Marks that the operator put.
     marks: VecDeque<Mark>,
-    book: Book,
+    tracker: LagTracker,
     /// Texts of statements by id: they are most of what PostgreSQL says, and the same each second.
     texts: BTreeMap<i64, String>,
 }
@@ -75,10 +77,10 @@ impl Data {
     }
 
     fn put(&mut self, at_s: f64, metric: Metric, value: Option<f64>) {
-        self.history.put(Series::Of(metric), at_s, value);
+        self.history.put(ChartSeries::Of(metric), at_s, value);
     }
 
-    fn service(&mut self, at_s: f64, answer: Result<Sample, String>) {
+    fn service(&mut self, at_s: f64, answer: Result<ServiceSample, String>) {
         let now = answer.as_ref().ok().cloned().unwrap_or_default();
         for (metric, value) in [
             (Metric::Rate, now.rate),
@@ -97,8 +99,8 @@ impl Data {
         self.service.take(at_s, answer);
     }
 
-    fn lag(&mut self, at_s: f64, answer: Result<Vec<GroupLook>, String>) {
-        let view = answer.map(|groups| self.book.take(at_s, &groups));
+    fn lag(&mut self, at_s: f64, answer: Result<Vec<GroupSample>, String>) {
+        let view = answer.map(|groups| self.tracker.take(at_s, &groups));
         let own = view.as_ref().ok().and_then(|groups| own_group(groups));
         self.put(at_s, Metric::Lag, own.and_then(GroupView::lag).map(|lag| lag as f64));
         let behind = own.and_then(|group| {
@@ -106,7 +108,7 @@ impl Data {
         });
         self.put(at_s, Metric::Behind, behind);
         for topic in own.map(|group| group.topics.as_slice()).unwrap_or_default() {
-            self.history.put(Series::TopicLag(topic.topic.clone()), at_s, Some(topic.lag as f64));
+            self.history.put(ChartSeries::TopicLag(topic.topic.clone()), at_s, Some(topic.lag as f64));
         }
         self.lag.take(at_s, view);
     }
@@ -151,7 +153,7 @@ impl Data {
         self.texts.get(&id).map_or("", String::as_str)
     }
 
-    fn cache(&mut self, at_s: f64, answer: Result<Cache, String>) {
+    fn cache(&mut self, at_s: f64, answer: Result<CacheSample, String>) {
         let now = answer.as_ref().ok();
         let before = self.cache.at(at_s).map(|(time, value)| (time, value.stats));
         let evicted = now
@@ -162,11 +164,11 @@ impl Data {
         self.cache.take(at_s, answer);
     }
 
-    fn parts(&mut self, at_s: f64, answer: Result<Vec<Part>, String>) {
+    fn parts(&mut self, at_s: f64, answer: Result<Vec<PartSample>, String>) {
         for part in answer.as_ref().map(Vec::as_slice).unwrap_or_default() {
-            self.history.put(Series::Cpu(part.name.clone()), at_s, part.cpu_pct);
+            self.history.put(ChartSeries::Cpu(part.name.clone()), at_s, part.cpu_pct);
             let memory = part.memory_bytes.map(|bytes| bytes as f64);
-            self.history.put(Series::Memory(part.name.clone()), at_s, memory);
+            self.history.put(ChartSeries::Memory(part.name.clone()), at_s, memory);
         }
         self.parts.take(at_s, answer);
     }

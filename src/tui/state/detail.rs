@@ -1,6 +1,6 @@
 //! One row in full: every value uncut, and the commands that are about it. It runs nothing by itself.
 
-use super::grid::{Cell, Row};
+use super::grid::{Cell, GridRow};
 use super::{Overlay, Pane, State, tables, verdict};
 use nsys_contract::topics;
 
@@ -9,7 +9,7 @@ const COMMANDS: usize = 9;
 
 /// A row in full.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Detail {
+pub struct RowDetail {
     /// What it is about.
     pub title: String,
     /// Its values by name, uncut.
@@ -20,7 +20,7 @@ pub struct Detail {
 
 /// The chosen row of the open pane in full; none where there is no row.
 #[must_use]
-pub fn of_chosen(state: &State, at_s: f64) -> Option<Detail> {
+pub fn of_chosen(state: &State, at_s: f64) -> Option<RowDetail> {
     if matches!(state.overlay, Overlay::Calls) {
         return None;
     }
@@ -31,10 +31,10 @@ pub fn of_chosen(state: &State, at_s: f64) -> Option<Detail> {
     let facts = named.map(|(column, cell)| (column.name.to_owned(), cell.clone())).collect();
     let mut commands = commands(state, row, at_s);
     commands.truncate(COMMANDS);
-    Some(Detail { title: title(state.pane, row), facts, commands })
+    Some(RowDetail { title: title(state.pane, row), facts, commands })
 }
 
-fn title(pane: Pane, row: &Row) -> String {
+fn title(pane: Pane, row: &GridRow) -> String {
     match pane {
         Pane::Overview => row.key.clone(),
         Pane::Lag => format!("partition {}", row.key),
@@ -45,7 +45,7 @@ fn title(pane: Pane, row: &Row) -> String {
     }
 }
 
-fn commands(state: &State, row: &Row, at_s: f64) -> Vec<String> {
+fn commands(state: &State, row: &GridRow, at_s: f64) -> Vec<String> {
     let text = |place: usize| row.cells.get(place).map_or("", |cell| cell.text.as_str());
     match state.pane {
         Pane::Lag => {

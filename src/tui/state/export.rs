@@ -1,6 +1,6 @@
 //! The open pane as CSV, JSON or Markdown: the same series and rows that are shown.
 
-use super::grid::{self, Cell, Column, Grid, Row};
+use super::grid::{self, Cell, Column, Grid, GridRow};
 use super::{Pane, State, charts, tables};
 use crate::render::table::Table;
 use serde_json::{Value, json};
@@ -16,10 +16,10 @@ pub fn csv(state: &State, at_s: f64) -> String {
         return csv_of_series(&series);
     }
     let grid = tables::of_pane(state, at_s);
-    let told = told(&grid);
-    let mut text = line_of(told.iter().map(|place| grid.columns[*place].key()));
+    let exported = exported(&grid);
+    let mut text = line_of(exported.iter().map(|place| grid.columns[*place].key()));
     for row in rows(&grid) {
-        text += &line_of(told.iter().map(|place| match row.cells[*place].value {
+        text += &line_of(exported.iter().map(|place| match row.cells[*place].value {
             grid::Value::Number(number) => number.to_string(),
             // Missing is empty, never 0.
             grid::Value::Missing => String::new(),
@@ -30,12 +30,12 @@ pub fn csv(state: &State, at_s: f64) -> String {
 }
 
 /// The columns that say something to a program.
-fn told(grid: &Grid) -> Vec<usize> {
-    let tells = |place: &usize| !grid.columns[*place].name.is_empty() && !grid.columns[*place].picture;
-    (0..grid.columns.len()).filter(tells).collect()
+fn exported(grid: &Grid) -> Vec<usize> {
+    let exports = |place: &usize| !grid.columns[*place].name.is_empty() && !grid.columns[*place].picture;
+    (0..grid.columns.len()).filter(exports).collect()
 }
 
-fn rows(grid: &Grid) -> impl Iterator<Item = &Row> {
+fn rows(grid: &Grid) -> impl Iterator<Item = &GridRow> {
     grid.rows.iter().filter(|row| row.heading.is_none())
 }
 
@@ -45,7 +45,7 @@ type Points = Vec<(i64, Option<f64>)>;
 fn series(state: &State, at_s: f64) -> Vec<(String, Points)> {
     let from_s = at_s - state.time.window_s() as f64;
     let lines = charts::of_pane(state, at_s).into_iter().flat_map(|chart| chart.lines);
-    let of = |(series, _): (super::history::Series, charts::Role)| {
+    let of = |(series, _): (super::history::ChartSeries, charts::LineRole)| {
         let ring = state.data.history.ring(&series)?;
         Some((series.name(), ring.seconds(from_s, at_s).collect()))
     };
@@ -81,7 +81,7 @@ fn line_of(cells: impl Iterator<Item = String>) -> String {
 #[must_use]
 pub fn json(state: &State, at_s: f64) -> Value {
     let grid = tables::of_pane(state, at_s);
-    let told = told(&grid);
+    let exported = exported(&grid);
     let value = |cell: &Cell| match cell.value {
         // A count stays a count.
         grid::Value::Number(number) if number.fract() == 0.0 && number.abs() < WHOLE => json!(number as i64),
@@ -89,8 +89,8 @@ pub fn json(state: &State, at_s: f64) -> Value {
         grid::Value::Missing => Value::Null,
         grid::Value::Text => json!(cell.text.trim()),
     };
-    let object = |row: &Row| -> Value {
-        told.iter().map(|place| (grid.columns[*place].key(), value(&row.cells[*place]))).collect()
+    let object = |row: &GridRow| -> Value {
+        exported.iter().map(|place| (grid.columns[*place].key(), value(&row.cells[*place]))).collect()
     };
     let series: Vec<Value> = series(state, at_s)
         .into_iter()
@@ -111,7 +111,7 @@ pub fn json(state: &State, at_s: f64) -> Value {
 #[must_use]
 pub fn markdown(state: &State, at_s: f64) -> String {
     let grid = tables::of_pane(state, at_s);
-    let shown = told(&grid);
+    let shown = exported(&grid);
     let right: Vec<usize> = (0..shown.len()).filter(|place| grid.columns[shown[*place]].number).collect();
     let heading = |place: &usize| -> &str {
         let column: &Column = &grid.columns[*place];

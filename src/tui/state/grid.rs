@@ -132,7 +132,7 @@ impl Cell {
 
 /// A row.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct GridRow {
     /// Known by this when rows change places.
     pub key: String,
     /// One for each column.
@@ -141,7 +141,7 @@ pub struct Row {
     pub heading: Option<Vec<Cell>>,
 }
 
-impl Row {
+impl GridRow {
     /// An ordinary row.
     #[must_use]
     pub fn new(key: impl Into<String>, cells: Vec<Cell>) -> Self {
@@ -164,7 +164,7 @@ pub struct Grid {
     /// Its columns.
     pub columns: Vec<Column>,
     /// Its rows.
-    pub rows: Vec<Row>,
+    pub rows: Vec<GridRow>,
     /// What to say when there is none.
     pub empty: String,
 }
@@ -203,9 +203,12 @@ mod tests {
     use super::*;
 
     fn grid() -> Grid {
-        let heading =
-            |text: &str| Row { key: text.into(), cells: Vec::new(), heading: Some(vec![Cell::from(text)]) };
-        let row = |key: &str| Row::new(key, vec![Cell::from(key)]);
+        let heading = |text: &str| GridRow {
+            key: text.into(),
+            cells: Vec::new(),
+            heading: Some(vec![Cell::from(text)]),
+        };
+        let row = |key: &str| GridRow::new(key, vec![Cell::from(key)]);
         Grid { rows: vec![heading("one"), row("a"), row("b"), heading("two"), row("c")], ..Grid::default() }
     }
 

@@ -43,7 +43,7 @@ impl Unit {
 
 /// One line on a chart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Series {
+pub enum ChartSeries {
     /// A value of the whole stack.
     Of(Metric),
     /// CPU of a part.
@@ -128,28 +128,28 @@ metrics! {
 
 /// All series. Memory is bounded by the number of parts.
 #[derive(Clone, Debug)]
-pub struct History {
+pub struct SeriesHistory {
     metrics: Vec<Ring>,
     cpu: BTreeMap<String, Ring>,
     memory: BTreeMap<String, Ring>,
     lag: BTreeMap<String, Ring>,
 }
 
-impl Default for History {
+impl Default for SeriesHistory {
     fn default() -> Self {
         let metrics = Metric::ALL.iter().map(|_| Ring::default()).collect();
         Self { metrics, cpu: BTreeMap::new(), memory: BTreeMap::new(), lag: BTreeMap::new() }
     }
 }
 
-impl History {
+impl SeriesHistory {
     /// Puts a value at a time.
-    pub fn put(&mut self, series: Series, at_s: f64, value: Option<f64>) {
+    pub fn put(&mut self, series: ChartSeries, at_s: f64, value: Option<f64>) {
         let (rings, name) = match series {
-            Series::Of(metric) => return self.metrics[metric as usize].put(at_s, value),
-            Series::Cpu(part) => (&mut self.cpu, part),
-            Series::Memory(part) => (&mut self.memory, part),
-            Series::TopicLag(topic) => (&mut self.lag, topic),
+            ChartSeries::Of(metric) => return self.metrics[metric as usize].put(at_s, value),
+            ChartSeries::Cpu(part) => (&mut self.cpu, part),
+            ChartSeries::Memory(part) => (&mut self.memory, part),
+            ChartSeries::TopicLag(topic) => (&mut self.lag, topic),
         };
         if rings.len() < PARTS || rings.contains_key(&name) {
             rings.entry(name).or_default().put(at_s, value);
@@ -158,23 +158,23 @@ impl History {
 
     /// A series, if anything was ever put.
     #[must_use]
-    pub fn ring(&self, series: &Series) -> Option<&Ring> {
+    pub fn ring(&self, series: &ChartSeries) -> Option<&Ring> {
         match series {
-            Series::Of(metric) => self.metrics.get(*metric as usize),
-            Series::Cpu(part) => self.cpu.get(part),
-            Series::Memory(part) => self.memory.get(part),
-            Series::TopicLag(topic) => self.lag.get(topic),
+            ChartSeries::Of(metric) => self.metrics.get(*metric as usize),
+            ChartSeries::Cpu(part) => self.cpu.get(part),
+            ChartSeries::Memory(part) => self.memory.get(part),
+            ChartSeries::TopicLag(topic) => self.lag.get(topic),
         }
     }
 
     /// The value of a series that held at a time.
     #[must_use]
-    pub fn at(&self, series: &Series, at_s: f64) -> Option<f64> {
+    pub fn at(&self, series: &ChartSeries, at_s: f64) -> Option<f64> {
         self.ring(series)?.at(at_s)
     }
 }
 
-impl Series {
+impl ChartSeries {
     /// What it is called.
     #[must_use]
     pub fn name(&self) -> String {

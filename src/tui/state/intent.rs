@@ -2,16 +2,16 @@
 
 /// What a command would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Intent {
+pub enum CommandIntent {
     /// It changes nothing, or shows its plan and asks before it does.
     Runs,
     /// It would change something at once: the dashboard has to ask.
-    Changes(Question),
+    Changes(ConfirmQuestion),
 }
 
 /// What is asked before a change is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Question {
+pub struct ConfirmQuestion {
     /// The command, word by word, as it runs once it is confirmed.
     pub words: Vec<String>,
     /// What it does to whom: `stops every part; the data stays`.
@@ -21,14 +21,14 @@ pub struct Question {
 }
 
 /// Tells what these words would do.
-pub type Judge = fn(&[String]) -> Intent;
+pub type Judge = fn(&[String]) -> CommandIntent;
 
 /// What these words would do. Where nobody can tell it is a change.
 #[must_use]
-pub fn intent(judge: Option<Judge>, words: &[String]) -> Intent {
+pub fn intent(judge: Option<Judge>, words: &[String]) -> CommandIntent {
     let unknown = || {
         let does = "may change something: what it does is not known here".to_owned();
-        Intent::Changes(Question { words: words.to_vec(), does, preview: None })
+        CommandIntent::Changes(ConfirmQuestion { words: words.to_vec(), does, preview: None })
     };
     judge.map_or_else(unknown, |judge| judge(words))
 }

@@ -4,19 +4,19 @@ use super::super::key::Press;
 
 /// The line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Line {
+pub struct InputLine {
     text: String,
     /// In characters from the left.
     cursor: usize,
 }
 
-impl From<&str> for Line {
+impl From<&str> for InputLine {
     fn from(text: &str) -> Self {
         Self { text: text.to_owned(), cursor: text.chars().count() }
     }
 }
 
-impl Line {
+impl InputLine {
     /// What is typed.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_line_is_edited_where_the_cursor_is() {
-        let mut line = Line::from("scale äpp=3");
+        let mut line = InputLine::from("scale äpp=3");
         line.press(Press::Left);
         line.press(Press::Backspace);
         line.press(Press::Char('='));

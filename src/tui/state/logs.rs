@@ -23,11 +23,11 @@ pub struct LogLine {
 
 /// The logs.
 #[derive(Clone, Debug, Default)]
-pub struct Logs {
+pub struct LogLines {
     parts: BTreeMap<String, VecDeque<LogLine>>,
 }
 
-impl Logs {
+impl LogLines {
     /// Takes new lines of a part.
     pub fn take(&mut self, part: String, lines: &[String]) {
         if self.parts.len() >= PARTS && !self.parts.contains_key(&part) {
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_oldest_lines_go_and_long_ones_are_cut() {
-        let mut logs = Logs::default();
+        let mut logs = LogLines::default();
         for turn in 0..300 {
             logs.take("app-1".into(), &vec![format!("line of turn {turn}"); 10]);
         }

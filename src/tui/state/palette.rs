@@ -1,11 +1,11 @@
 //! The command palette: a line that is typed, and the commands of nsys that fit it.
 
 use super::super::key::Press;
-use super::line::Line;
+use super::line::InputLine;
 
 /// A command of nsys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownCommand {
     /// As it is typed, without the program: `cache flush`.
     pub name: String,
     /// What it does.
@@ -29,14 +29,14 @@ const OFTEN: [&str; 9] = [
 #[derive(Clone, Debug, Default)]
 pub struct Palette {
     /// What is typed.
-    pub line: Line,
+    pub line: InputLine,
     /// The chosen one of the commands that fit.
     pub chosen: Option<usize>,
 }
 
 /// What a key did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum KeyOutcome {
     /// It stays open.
     Open,
     /// It was left.
@@ -49,7 +49,7 @@ impl Palette {
     /// The commands that fit what is typed, best first. Once arguments are typed it is the command
     /// that they belong to.
     #[must_use]
-    pub fn fitting<'a>(&self, commands: &'a [Known]) -> Vec<&'a Known> {
+    pub fn fitting<'a>(&self, commands: &'a [KnownCommand]) -> Vec<&'a KnownCommand> {
         let typed = self.line.text().trim_start().to_lowercase();
         if typed.is_empty() {
             let often = OFTEN.iter().filter_map(|name| commands.iter().find(|one| one.name == *name));
@@ -61,11 +61,11 @@ impl Palette {
     }
 
     /// Takes a key.
-    pub fn press(&mut self, key: Press, commands: &[Known]) -> Outcome {
+    pub fn press(&mut self, key: Press, commands: &[KnownCommand]) -> KeyOutcome {
         let count = self.fitting(commands).len();
         match key {
-            Press::Esc | Press::Ctrl('c') => return Outcome::Left,
-            Press::Backspace if self.line.text().is_empty() => return Outcome::Left,
+            Press::Esc | Press::Ctrl('c') => return KeyOutcome::Left,
+            Press::Backspace if self.line.text().is_empty() => return KeyOutcome::Left,
             Press::Down | Press::Ctrl('n') if count > 0 => {
                 self.chosen = Some(self.chosen.map_or(0, |place| (place + 1) % count));
             }
@@ -77,7 +77,7 @@ impl Palette {
             Press::Enter if self.chosen.is_some() => self.complete(commands),
             Press::Enter => {
                 let text = self.line.text().trim();
-                return if text.is_empty() { Outcome::Left } else { Outcome::Run(text.to_owned()) };
+                return if text.is_empty() { KeyOutcome::Left } else { KeyOutcome::Run(text.to_owned()) };
             }
             key => {
                 if self.line.press(key) {
@@ -85,22 +85,22 @@ impl Palette {
                 }
             }
         }
-        Outcome::Open
+        KeyOutcome::Open
     }
 
-    fn complete(&mut self, commands: &[Known]) {
+    fn complete(&mut self, commands: &[KnownCommand]) {
         let fitting = self.fitting(commands);
         if let Some(one) = fitting.get(self.chosen.unwrap_or(0))
             && !self.line.text().starts_with(&format!("{} ", one.name))
         {
-            self.line = Line::from(format!("{} ", one.name).as_str());
+            self.line = InputLine::from(format!("{} ", one.name).as_str());
         }
         self.chosen = None;
     }
 }
 
 /// How well a command fits: it begins so, a word of it does, or it is spoken of.
-fn rank(typed: &str, command: &Known) -> Option<u8> {
+fn rank(typed: &str, command: &KnownCommand) -> Option<u8> {
     let name = &command.name;
     if name.starts_with(typed.trim_end()) || typed.starts_with(&format!("{name} ")) {
         Some(0)
@@ -141,8 +141,8 @@ pub fn words(text: &str) -> Result<Vec<String>, String> {
 mod tests {
     use super::*;
 
-    fn commands() -> Vec<Known> {
-        let known = |(name, about): (&str, &str)| Known { name: name.into(), about: about.into() };
+    fn commands() -> Vec<KnownCommand> {
+        let known = |(name, about): (&str, &str)| KnownCommand { name: name.into(), about: about.into() };
         let all = [
             ("cache flush", "Remove cached entries"),
             ("cache stats", "Hit rate and memory"),
@@ -172,7 +172,10 @@ mod tests {
         assert_eq!(palette.line.text(), "cache flush ");
         typed(&mut palette, "--prefix user:");
         assert_eq!(palette.fitting(&commands).first().map(|one| one.name.as_str()), Some("cache flush"));
-        assert_eq!(palette.press(Press::Enter, &commands), Outcome::Run("cache flush --prefix user:".into()));
+        assert_eq!(
+            palette.press(Press::Enter, &commands),
+            KeyOutcome::Run("cache flush --prefix user:".into())
+        );
     }
 
     #[test]
@@ -181,8 +184,8 @@ mod tests {
         let commands = commands();
         let names: Vec<_> = palette.fitting(&commands).iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, ["cache flush", "scale", "undo"]);
-        assert_eq!(palette.press(Press::Enter, &commands), Outcome::Left);
-        assert_eq!(palette.press(Press::Backspace, &commands), Outcome::Left);
+        assert_eq!(palette.press(Press::Enter, &commands), KeyOutcome::Left);
+        assert_eq!(palette.press(Press::Backspace, &commands), KeyOutcome::Left);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! How a part is: what runs it and what it says itself, taken together. One answer for dots and rows.
 
 use super::State;
-use super::known::Health;
+use super::source_value::SourceHealth;
 use super::sources::failures;
 use crate::render::Tone;
-use crate::tui::update::Part;
+use crate::tui::update::PartSample;
 
 /// How a part is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,8 @@ impl PartHealth {
 
 /// How a part is at a moment. A running process that does not answer is not well.
 #[must_use]
-pub fn health(state: &State, part: &Part, at_s: f64) -> PartHealth {
-    if !matches!(state.data.parts.health(at_s), Health::Fresh) {
+pub fn health(state: &State, part: &PartSample, at_s: f64) -> PartHealth {
+    if !matches!(state.data.parts.health(at_s), SourceHealth::Fresh) {
         return PartHealth::Stale;
     }
     match part.state.as_str() {
@@ -66,9 +66,9 @@ fn answers(state: &State, name: &str, at_s: f64) -> Option<bool> {
     let source = failures(state, at_s).into_iter().find(|(source, ..)| *source == name);
     if let Some((.., health)) = source {
         return match health {
-            Health::Fresh => Some(true),
-            Health::Failed(_) => Some(false),
-            Health::Stale | Health::Unasked => None,
+            SourceHealth::Fresh => Some(true),
+            SourceHealth::Failed(_) => Some(false),
+            SourceHealth::Stale | SourceHealth::Unasked => None,
         };
     }
     let sample = state.data.service.at(at_s).filter(|_| state.data.service.fresh(at_s));

@@ -6,9 +6,9 @@ use super::super::key::Press;
 use super::super::keys;
 use super::filter::Filter;
 use super::grid::Grid;
-use super::line::Line;
+use super::line::InputLine;
 use super::palette::Palette;
-use super::{Action, Effect, Format, Overlay, Pane, State, ThemeName, detail, tables};
+use super::{Action, Format, Overlay, Pane, ScreenEffect, State, ThemeName, detail, tables};
 use crate::render::Tone;
 
 /// Rows of one page.
@@ -16,7 +16,7 @@ const PAGE: i32 = 10;
 
 impl State {
     /// Takes a key.
-    pub fn press(&mut self, key: Press, now_s: f64) -> Effect {
+    pub fn press(&mut self, key: Press, now_s: f64) -> ScreenEffect {
         match &self.overlay {
             Overlay::Session(_) => self.press_in_session(key),
             Overlay::Palette(_) => self.press_in_palette(key, now_s),
@@ -28,21 +28,21 @@ impl State {
         }
     }
 
-    fn press_bound(&mut self, key: Press, now_s: f64) -> Effect {
+    fn press_bound(&mut self, key: Press, now_s: f64) -> ScreenEffect {
         if key == Press::Esc {
             match self.overlay {
                 Overlay::None => self.filters[self.pane as usize] = None,
                 _ => self.overlay = Overlay::None,
             }
-            return Effect::None;
+            return ScreenEffect::None;
         }
-        keys::action(key).map_or(Effect::None, |action| self.act(action, now_s))
+        keys::action(key).map_or(ScreenEffect::None, |action| self.act(action, now_s))
     }
 
     /// Does what a key means.
-    pub fn act(&mut self, action: Action, now_s: f64) -> Effect {
+    pub fn act(&mut self, action: Action, now_s: f64) -> ScreenEffect {
         match action {
-            Action::Quit => return Effect::Quit,
+            Action::Quit => return ScreenEffect::Quit,
             Action::Open(pane) => self.open(pane),
             Action::Next => self.turn(1),
             Action::Previous => self.turn(Pane::ALL.len() - 1),
@@ -55,18 +55,18 @@ impl State {
             Action::Slower | Action::Faster => return self.change_speed(action == Action::Faster),
             Action::Filter => {
                 let text = self.filter().map(|filter| filter.text.as_str()).unwrap_or_default();
-                self.overlay = Overlay::Filter(Line::from(text), None);
+                self.overlay = Overlay::Filter(InputLine::from(text), None);
             }
             Action::Palette => self.overlay = Overlay::Palette(Palette::default()),
             Action::Detail => self.open_detail(now_s),
             Action::Copy => return self.copy(now_s),
-            Action::Mark => self.overlay = Overlay::Mark(Line::default()),
+            Action::Mark => self.overlay = Overlay::Mark(InputLine::default()),
             Action::Export => self.toggle(Overlay::Export),
             Action::Calls => self.toggle(Overlay::Calls),
             Action::Help => self.toggle(Overlay::Help),
             Action::Theme => self.next_theme(now_s),
         }
-        Effect::None
+        ScreenEffect::None
     }
 
     /// Shows the chosen row in full; where calls are shown they are whole already.
@@ -131,13 +131,13 @@ impl State {
         self.notify(now_s, Tone::Dim, format!("sorted by {by}"));
     }
 
-    fn move_in_time(&mut self, action: Action, now_s: f64) -> Effect {
+    fn move_in_time(&mut self, action: Action, now_s: f64) -> ScreenEffect {
         let step = self.time.step_s();
         if let Some(replay) = self.time.replay {
             return match action {
-                Action::Shift(steps) => Effect::Seek(now_s + f64::from(steps) * step * 3.0),
-                Action::Present => Effect::Seek(replay.to_s),
-                _ => Effect::Play(!replay.playing),
+                Action::Shift(steps) => ScreenEffect::Seek(now_s + f64::from(steps) * step * 3.0),
+                Action::Present => ScreenEffect::Seek(replay.to_s),
+                _ => ScreenEffect::Play(!replay.playing),
             };
         }
         match action {
@@ -148,11 +148,11 @@ impl State {
         if action == Action::Present {
             self.log_back = 0;
         }
-        Effect::None
+        ScreenEffect::None
     }
 
-    fn change_speed(&self, faster: bool) -> Effect {
-        self.time.replay.map_or(Effect::None, |replay| Effect::Speed(replay.next_speed(faster)))
+    fn change_speed(&self, faster: bool) -> ScreenEffect {
+        self.time.replay.map_or(ScreenEffect::None, |replay| ScreenEffect::Speed(replay.next_speed(faster)))
     }
 
     fn next_theme(&mut self, now_s: f64) {
@@ -164,11 +164,11 @@ impl State {
         self.notify(now_s, Tone::Dim, format!("theme {}; keep it with watch.theme", self.theme.name()));
     }
 
-    fn copy(&mut self, now_s: f64) -> Effect {
+    fn copy(&mut self, now_s: f64) -> ScreenEffect {
         let grid = self.rows(now_s);
         let Some(row) = grid.place(self.chosen()).map(|place| &grid.rows[place]) else {
             self.notify(now_s, Tone::Warn, "there is no row to copy");
-            return Effect::None;
+            return ScreenEffect::None;
         };
         // A call or a statement is copied whole, so that it can be pasted and run.
         let text = match (&self.overlay, self.pane) {
@@ -178,11 +178,11 @@ impl State {
         };
         let count = text.chars().count();
         self.notify(now_s, Tone::Good, format!("copied {count} characters to the clipboard"));
-        Effect::Copy(text)
+        ScreenEffect::Copy(text)
     }
 
-    fn press_in_filter(&mut self, key: Press) -> Effect {
-        let Overlay::Filter(line, wrong) = &mut self.overlay else { return Effect::None };
+    fn press_in_filter(&mut self, key: Press) -> ScreenEffect {
+        let Overlay::Filter(line, wrong) = &mut self.overlay else { return ScreenEffect::None };
         match key {
             Press::Esc | Press::Ctrl('c') => {
                 self.filters[self.pane as usize] = None;
@@ -196,11 +196,11 @@ impl State {
             },
             _ => {}
         }
-        Effect::None
+        ScreenEffect::None
     }
 
-    fn press_in_mark(&mut self, key: Press) -> Effect {
-        let Overlay::Mark(line) = &mut self.overlay else { return Effect::None };
+    fn press_in_mark(&mut self, key: Press) -> ScreenEffect {
+        let Overlay::Mark(line) = &mut self.overlay else { return ScreenEffect::None };
         match key {
             Press::Esc | Press::Ctrl('c') => self.overlay = Overlay::None,
             Press::Enter => {
@@ -209,19 +209,19 @@ impl State {
                     text => text.to_owned(),
                 };
                 self.overlay = Overlay::None;
-                return Effect::Mark(text);
+                return ScreenEffect::Mark(text);
             }
             key => {
                 line.press(key);
             }
         }
-        Effect::None
+        ScreenEffect::None
     }
 
-    fn press_in_export(&mut self, key: Press) -> Effect {
+    fn press_in_export(&mut self, key: Press) -> ScreenEffect {
         self.overlay = Overlay::None;
         let wanted = Format::ALL.into_iter().find(|(letter, ..)| key == Press::Char(*letter));
-        wanted.map_or(Effect::None, |(_, format, _)| Effect::Save(format))
+        wanted.map_or(ScreenEffect::None, |(_, format, _)| ScreenEffect::Save(format))
     }
 }
 
@@ -229,16 +229,16 @@ impl State {
 mod tests {
     use super::super::Setup;
     use super::*;
-    use crate::tui::state::palette::Known;
+    use crate::tui::state::palette::KnownCommand;
     use crate::tui::state::timeline::Replay;
 
     fn state() -> State {
-        let known = |name: &str| Known { name: name.into(), about: String::new() };
+        let known = |name: &str| KnownCommand { name: name.into(), about: String::new() };
         State::new(Setup { commands: vec![known("ps"), known("undo")], ..Setup::default() })
     }
 
-    fn typed(state: &mut State, text: &str) -> Effect {
-        text.chars().map(|one| state.press(Press::Char(one), 0.0)).last().unwrap_or(Effect::None)
+    fn typed(state: &mut State, text: &str) -> ScreenEffect {
+        text.chars().map(|one| state.press(Press::Char(one), 0.0)).last().unwrap_or(ScreenEffect::None)
     }
 
     #[test]
@@ -285,18 +285,18 @@ mod tests {
         state.press(Press::End, 1_000.0);
         assert_eq!(state.time.held_s, None);
         state.time.replay = Some(Replay { from_s: 0.0, to_s: 500.0, speed: 1.0, playing: true });
-        assert_eq!(state.press(Press::Left, 100.0), Effect::Seek(88.0));
-        assert_eq!(state.press(Press::Char(' '), 100.0), Effect::Play(false));
-        assert_eq!(state.press(Press::Char('>'), 100.0), Effect::Speed(2.0));
+        assert_eq!(state.press(Press::Left, 100.0), ScreenEffect::Seek(88.0));
+        assert_eq!(state.press(Press::Char(' '), 100.0), ScreenEffect::Play(false));
+        assert_eq!(state.press(Press::Char('>'), 100.0), ScreenEffect::Speed(2.0));
     }
 
     #[test]
     fn an_export_asks_for_its_form() {
         let mut state = state();
         typed(&mut state, "e");
-        assert_eq!(typed(&mut state, "m"), Effect::Save(Format::Markdown));
+        assert_eq!(typed(&mut state, "m"), ScreenEffect::Save(Format::Markdown));
         typed(&mut state, "e");
-        assert_eq!(state.press(Press::Esc, 0.0), Effect::None);
+        assert_eq!(state.press(Press::Esc, 0.0), ScreenEffect::None);
         assert!(matches!(state.overlay, Overlay::None));
     }
 
@@ -304,14 +304,14 @@ mod tests {
     fn a_mark_has_a_text() {
         let mut state = state();
         typed(&mut state, "mcache flushed");
-        assert_eq!(state.press(Press::Enter, 0.0), Effect::Mark("cache flushed".into()));
+        assert_eq!(state.press(Press::Enter, 0.0), ScreenEffect::Mark("cache flushed".into()));
     }
 
     #[test]
     fn no_colour_stays_no_colour() {
         let mut state = State::new(Setup { no_colour: true, ..Setup::default() });
         state.press(Press::Char('t'), 0.0);
-        assert_eq!(state.shown_theme(), ThemeName::Plain);
+        assert_eq!(state.effective_theme(), ThemeName::Plain);
         assert!(state.notice(1.0).is_some() && state.notice(60.0).is_none());
     }
 }

@@ -1,10 +1,10 @@
 //! A command that runs in the dashboard, as its terminal shows it, or that is asked about first.
 
-use super::intent::Question;
+use super::intent::ConfirmQuestion;
 
 /// Text of one look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Run {
+pub struct TextSpan {
     /// The text.
     pub text: String,
     /// Colour by its number in the terminal's palette.
@@ -19,9 +19,9 @@ pub struct Run {
 
 /// What a running command shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shown {
+pub struct SessionView {
     /// Its lines.
-    pub lines: Vec<Vec<Run>>,
+    pub lines: Vec<Vec<TextSpan>>,
     /// Row and column of its cursor, when it is to be seen.
     pub cursor: Option<(u16, u16)>,
 }
@@ -32,11 +32,11 @@ pub struct Session {
     /// The command line, without the program.
     pub command: String,
     /// What it shows.
-    pub shown: Shown,
+    pub shown: SessionView,
     /// How it ended, and whether well.
     pub ended: Option<(bool, String)>,
     /// While it is asked whether it shall run; what is shown is then only its preview.
-    pub question: Option<Question>,
+    pub question: Option<ConfirmQuestion>,
 }
 
 impl Session {

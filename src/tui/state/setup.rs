@@ -1,7 +1,7 @@
 //! How the dashboard is set up: colours, objectives, time zone.
 
 use super::intent::Judge;
-use super::palette::Known;
+use super::palette::KnownCommand;
 use super::pane::Pane;
 
 /// A set of colours.
@@ -39,7 +39,7 @@ impl ThemeName {
 
 /// The objectives that values are held against.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bounds {
+pub struct DashboardObjectives {
     /// 95th percentile, ms.
     pub p95_ms: f64,
     /// 99th percentile, ms.
@@ -52,7 +52,7 @@ pub struct Bounds {
     pub hit_rate: f64,
 }
 
-impl Default for Bounds {
+impl Default for DashboardObjectives {
     fn default() -> Self {
         Self { p95_ms: 100.0, p99_ms: 500.0, lag: 1_000.0, connections: 100.0, hit_rate: 0.7 }
     }
@@ -74,9 +74,9 @@ pub struct Setup {
     /// Whether only ASCII is drawn.
     pub ascii: bool,
     /// The objectives.
-    pub bounds: Bounds,
+    pub bounds: DashboardObjectives,
     /// The commands of nsys.
-    pub commands: Vec<Known>,
+    pub commands: Vec<KnownCommand>,
     /// Tells what a command would change; without it every command counts as a change.
     pub judge: Option<Judge>,
     /// Whether everything is recorded.

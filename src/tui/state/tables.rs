@@ -6,15 +6,15 @@ mod lag;
 mod load;
 mod stack;
 
-use super::charts::{self, Source};
-use super::grid::{Cell, Column, Grid, Row, Value};
+use super::charts::{self, ValueSource};
+use super::grid::{Cell, Column, Grid, GridRow, Value};
 use super::{Pane, State};
 use crate::render::{Tone, format};
 
 pub use db::window as db_window;
 
 /// A line of facts: names with their values.
-pub type Facts = Vec<(&'static str, Cell)>;
+pub type FactLine = Vec<(&'static str, Cell)>;
 
 /// The rows of the open pane. Those of a source that does not answer have no colours: they are old.
 #[must_use]
@@ -27,20 +27,20 @@ pub fn of_pane(state: &State, at_s: f64) -> Grid {
 }
 
 /// Where the rows of a pane come from; those of the overview come from everywhere.
-const fn source_of(pane: Pane) -> Option<Source> {
+const fn source_of(pane: Pane) -> Option<ValueSource> {
     match pane {
         Pane::Overview => None,
-        Pane::Lag => Some(Source::Lag),
-        Pane::Load => Some(Source::Load),
-        Pane::Db => Some(Source::Db),
-        Pane::Cache => Some(Source::Cache),
-        Pane::Stack => Some(Source::Parts),
+        Pane::Lag => Some(ValueSource::Lag),
+        Pane::Load => Some(ValueSource::Load),
+        Pane::Db => Some(ValueSource::Db),
+        Pane::Cache => Some(ValueSource::Cache),
+        Pane::Stack => Some(ValueSource::Parts),
     }
 }
 
 /// The lines of facts of the open pane.
 #[must_use]
-pub fn facts(state: &State, at_s: f64) -> Vec<Facts> {
+pub fn facts(state: &State, at_s: f64) -> Vec<FactLine> {
     let mut lines = match state.pane {
         Pane::Load => load::facts(state, at_s),
         Pane::Db => db::facts(state, at_s),
@@ -70,7 +70,7 @@ fn coloured(state: &State, at_s: f64) -> Grid {
 /// What is drawn over time, as numbers.
 fn overview(state: &State, at_s: f64) -> Grid {
     let from_s = at_s - state.time.window_s() as f64;
-    let row = |chart: charts::Chart| {
+    let row = |chart: charts::PaneChart| {
         let (series, _) = chart.lines.first()?;
         let ring = state.data.history.ring(series)?;
         let known: Vec<f64> = ring.seconds(from_s, at_s).filter_map(|(_, value)| value).collect();
@@ -79,7 +79,7 @@ fn overview(state: &State, at_s: f64) -> Grid {
         let fresh = charts::source(state, chart.source, at_s).fresh;
         let tone = (!fresh).then_some(Tone::Dim);
         let shown = |value| shown(value).tone(tone);
-        Some(Row::new(
+        Some(GridRow::new(
             series.name(),
             vec![
                 Cell::from(chart.part),
@@ -111,12 +111,12 @@ fn overview(state: &State, at_s: f64) -> Grid {
 /// The calls that were made.
 #[must_use]
 pub fn calls(state: &State) -> Grid {
-    let row = |made: &super::calls::Made| {
+    let row = |made: &super::calls::CallCount| {
         let outcome = match &made.last.error {
             Some(error) => Cell::toned(error.clone(), Some(Tone::Bad)),
             None => Cell::toned("ok", Some(Tone::Good)),
         };
-        Row::new(
+        GridRow::new(
             made.last.command.clone(),
             vec![
                 Cell::count(Some(made.count)),
@@ -147,8 +147,8 @@ fn sorted(state: &State, mut grid: Grid) -> Grid {
     let Some(column) = state.sorted_by() else { return grid };
     let Some(of) = grid.columns.get(column).copied() else { return grid };
     grid.rows.retain(|row| row.heading.is_none());
-    let text = |row: &Row| row.cells.get(column).map(|cell| cell.text.clone()).unwrap_or_default();
-    let number = |row: &Row| match row.cells.get(column).map(|cell| cell.value) {
+    let text = |row: &GridRow| row.cells.get(column).map(|cell| cell.text.clone()).unwrap_or_default();
+    let number = |row: &GridRow| match row.cells.get(column).map(|cell| cell.value) {
         Some(Value::Number(number)) => number,
         _ => f64::NEG_INFINITY,
     };

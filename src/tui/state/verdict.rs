@@ -1,14 +1,14 @@
 //! The worst thing in words, with the command that helps, and how each source and part is.
 
-use super::history::{Metric, Series};
-use super::known::{Health, Known};
+use super::history::{ChartSeries, Metric};
 use super::part::{self, PartHealth};
+use super::source_value::{SourceHealth, SourceValue};
 use super::sources::failures;
 use super::{Pane, State};
-use crate::domain::lag::book::{Clear, GroupView, TopicView};
-use crate::domain::lag::track::Status;
+use crate::domain::lag::track::LagStatus;
+use crate::domain::lag::tracker::{Clear, GroupView, TopicView};
 use crate::render::{Tone, format};
-use crate::tui::update::Part;
+use crate::tui::update::PartSample;
 
 /// Requests below which the 95th percentile is no alarm: it is one request of twenty.
 const REQUESTS_P95: f64 = 20.0;
@@ -19,7 +19,7 @@ const FULL_PCT: f64 = 90.0;
 
 /// What is to be said first.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Verdict {
+pub struct DashboardVerdict {
     /// Good, a look is needed, or wrong.
     pub tone: Tone,
     /// The sentence.
@@ -39,24 +39,24 @@ pub struct Dot {
     pub tone: Tone,
 }
 
-fn verdict(tone: Tone, pane: Pane, text: impl Into<String>, hint: Option<&str>) -> Verdict {
-    Verdict { tone, text: text.into(), hint: hint.map(str::to_owned), pane }
+fn verdict(tone: Tone, pane: Pane, text: impl Into<String>, hint: Option<&str>) -> DashboardVerdict {
+    DashboardVerdict { tone, text: text.into(), hint: hint.map(str::to_owned), pane }
 }
 
-fn parts(state: &State, at_s: f64) -> &[Part] {
+fn parts(state: &State, at_s: f64) -> &[PartSample] {
     state.data.parts.at(at_s).map(|(_, parts)| parts.as_slice()).unwrap_or_default()
 }
 
 /// Replicas of a role that run and answer, as far as is known.
 fn replicas(state: &State, role: &str, at_s: f64) -> usize {
-    let of_role = |part: &&Part| part.name.rsplit_once('-').is_some_and(|(its, _)| its == role);
-    let runs = |part: &&Part| part::health(state, part, at_s) == PartHealth::Well;
+    let of_role = |part: &&PartSample| part.name.rsplit_once('-').is_some_and(|(its, _)| its == role);
+    let runs = |part: &&PartSample| part::health(state, part, at_s) == PartHealth::Well;
     parts(state, at_s).iter().filter(of_role).filter(runs).count()
 }
 
 /// A replica that runs and does not answer: stopped, or stuck. A restart of it alone helps.
-fn silent(state: &State, at_s: f64) -> Option<Verdict> {
-    let asked = |part: &&Part| failures(state, at_s).iter().all(|(source, ..)| *source != part.name);
+fn silent(state: &State, at_s: f64) -> Option<DashboardVerdict> {
+    let asked = |part: &&PartSample| failures(state, at_s).iter().all(|(source, ..)| *source != part.name);
     let part = parts(state, at_s)
         .iter()
         .filter(asked)
@@ -72,7 +72,7 @@ fn silent(state: &State, at_s: f64) -> Option<Verdict> {
 
 /// The worst thing there is to say about a moment.
 #[must_use]
-pub fn worst(state: &State, at_s: f64) -> Verdict {
+pub fn worst(state: &State, at_s: f64) -> DashboardVerdict {
     broken(state, at_s)
         .or_else(|| failing(state, at_s))
         .or_else(|| slow(state, at_s))
@@ -80,11 +80,11 @@ pub fn worst(state: &State, at_s: f64) -> Verdict {
 }
 
 /// A part that is down, or a source that does not answer.
-fn broken(state: &State, at_s: f64) -> Option<Verdict> {
+fn broken(state: &State, at_s: f64) -> Option<DashboardVerdict> {
     if let Some(said) = silent(state, at_s) {
         return Some(said);
     }
-    let is = |part: &&Part, wanted: PartHealth| part::health(state, part, at_s) == wanted;
+    let is = |part: &&PartSample, wanted: PartHealth| part::health(state, part, at_s) == wanted;
     if let Some(part) =
         parts(state, at_s).iter().find(|part| is(part, PartHealth::Broken) || is(part, PartHealth::Changing))
     {
@@ -98,20 +98,20 @@ fn broken(state: &State, at_s: f64) -> Option<Verdict> {
         ));
     }
     failures(state, at_s).into_iter().find_map(|(name, pane, health)| match health {
-        Health::Failed(why) => {
+        SourceHealth::Failed(why) => {
             let why = why.strip_prefix(&format!("{name}: ")).unwrap_or(why);
             let hint = if why.contains("nsys up") { None } else { Some("nsys health") };
             Some(verdict(Tone::Bad, pane, format!("{name}: {why}"), hint))
         }
-        Health::Stale => {
+        SourceHealth::Stale => {
             Some(verdict(Tone::Warn, pane, format!("{name} has not answered for a while"), None))
         }
-        Health::Unasked | Health::Fresh => None,
+        SourceHealth::Unasked | SourceHealth::Fresh => None,
     })
 }
 
 /// Requests that fail, messages that nobody works on.
-fn failing(state: &State, at_s: f64) -> Option<Verdict> {
+fn failing(state: &State, at_s: f64) -> Option<DashboardVerdict> {
     let now = state.data.service.at(at_s).map(|(_, now)| now.clone()).unwrap_or_default();
     if let Some(errors) = now.errors.filter(|errors| *errors > 0.0) {
         let of = now.rate.filter(|rate| *rate > 0.0).map(|rate| format::percent(errors / rate));
@@ -127,7 +127,7 @@ fn failing(state: &State, at_s: f64) -> Option<Verdict> {
     let topic = group.topics.iter().max_by_key(|topic| topic.status)?;
     let waiting = format::count(topic.lag.unsigned_abs());
     match topic.status {
-        Status::Stopped => Some(verdict(
+        LagStatus::Stopped => Some(verdict(
             Tone::Bad,
             Pane::Lag,
             format!("{waiting} messages of {} wait and nobody consumes them", topic.topic),
@@ -137,13 +137,13 @@ fn failing(state: &State, at_s: f64) -> Option<Verdict> {
                 _ => "nsys logs worker",
             }),
         )),
-        Status::Stalled => Some(verdict(
+        LagStatus::Stalled => Some(verdict(
             Tone::Bad,
             Pane::Lag,
             format!("{waiting} messages of {} wait and the commit does not move", topic.topic),
             Some("nsys logs worker"),
         )),
-        Status::Beyond => Some(verdict(
+        LagStatus::Beyond => Some(verdict(
             Tone::Bad,
             Pane::Lag,
             format!("the commit of {} is beyond the end: topic made anew, or truncated", topic.topic),
@@ -154,7 +154,7 @@ fn failing(state: &State, at_s: f64) -> Option<Verdict> {
 }
 
 /// What is beyond its objective, or on the way there.
-fn slow(state: &State, at_s: f64) -> Option<Verdict> {
+fn slow(state: &State, at_s: f64) -> Option<DashboardVerdict> {
     let (data, bounds) = (&state.data, &state.bounds);
     if let Some(wait) = data.db.at(at_s).and_then(|(_, db)| db.locks.first()) {
         let text =
@@ -182,7 +182,7 @@ fn slow(state: &State, at_s: f64) -> Option<Verdict> {
 }
 
 /// A load test whose generator is the limit says nothing about the service.
-fn limited(state: &State, at_s: f64) -> Option<Verdict> {
+fn limited(state: &State, at_s: f64) -> Option<DashboardVerdict> {
     let load = state.data.load.at(at_s).filter(|_| state.data.load.fresh(at_s))?.1.as_ref()?;
     let progress = load.progress.as_ref().filter(|progress| progress.runs())?;
     let why = progress.limited.as_ref()?;
@@ -190,13 +190,14 @@ fn limited(state: &State, at_s: f64) -> Option<Verdict> {
     Some(verdict(Tone::Warn, Pane::Load, text, None))
 }
 
-fn growing(state: &State, group: &GroupView, at_s: f64) -> Option<Verdict> {
+fn growing(state: &State, group: &GroupView, at_s: f64) -> Option<DashboardVerdict> {
     if group.unknown > 0 {
         let text = format!("lag of {} partitions is unknown: nobody answered for them", group.unknown);
         return Some(verdict(Tone::Warn, Pane::Lag, text, Some("nsys lag")));
     }
-    let topic = group.topics.iter().find(|topic| matches!(topic.status, Status::Growing | Status::Rewind))?;
-    if topic.status == Status::Rewind {
+    let topic =
+        group.topics.iter().find(|topic| matches!(topic.status, LagStatus::Growing | LagStatus::Rewind))?;
+    if topic.status == LagStatus::Rewind {
         let text = format!("the commit of {} went back", topic.topic);
         return Some(verdict(Tone::Warn, Pane::Lag, text, Some("nsys lag")));
     }
@@ -213,14 +214,15 @@ fn growing(state: &State, group: &GroupView, at_s: f64) -> Option<Verdict> {
 /// replica for each partition, and on a machine that is full, more of them do not help.
 fn more_workers(state: &State, topic: &TopicView, at_s: f64) -> String {
     let workers = replicas(state, "worker", at_s);
-    let full = state.data.history.at(&Series::Of(Metric::Machine), at_s).is_some_and(|pct| pct > FULL_PCT);
+    let full =
+        state.data.history.at(&ChartSeries::Of(Metric::Machine), at_s).is_some_and(|pct| pct > FULL_PCT);
     if workers > 0 && workers < topic.partitions.len() && !full {
         return format!("nsys scale worker={}", workers + 1);
     }
     "nsys diagnose --live".to_owned()
 }
 
-fn fine(state: &State, at_s: f64) -> Verdict {
+fn fine(state: &State, at_s: f64) -> DashboardVerdict {
     let data = &state.data;
     let Some((_, now)) = data.service.at(at_s) else {
         return verdict(Tone::Dim, Pane::Overview, "waiting for the first values", None);
@@ -265,16 +267,17 @@ fn fine(state: &State, at_s: f64) -> Verdict {
 /// How every part is, and the sources that no part stands for.
 #[must_use]
 pub fn dots(state: &State, at_s: f64) -> Vec<Dot> {
-    let dot = |part: &Part| Dot { tone: part::health(state, part, at_s).tone(), name: part.name.clone() };
+    let dot =
+        |part: &PartSample| Dot { tone: part::health(state, part, at_s).tone(), name: part.name.clone() };
     let mut dots: Vec<_> = parts(state, at_s).iter().map(dot).collect();
     if dots.is_empty() {
-        let of = |(name, _, health): (&str, Pane, Health<'_>)| Dot {
+        let of = |(name, _, health): (&str, Pane, SourceHealth<'_>)| Dot {
             name: name.to_owned(),
             tone: match health {
-                Health::Fresh => Tone::Good,
-                Health::Stale => Tone::Warn,
-                Health::Failed(_) => Tone::Bad,
-                Health::Unasked => Tone::Dim,
+                SourceHealth::Fresh => Tone::Good,
+                SourceHealth::Stale => Tone::Warn,
+                SourceHealth::Failed(_) => Tone::Bad,
+                SourceHealth::Unasked => Tone::Dim,
             },
         };
         dots = failures(state, at_s).into_iter().map(of).collect();
@@ -284,7 +287,7 @@ pub fn dots(state: &State, at_s: f64) -> Vec<Dot> {
 
 /// How old the value of a source is, in words, and what is wrong with it.
 #[must_use]
-pub fn age<T>(known: &Known<T>, at_s: f64) -> (Tone, String) {
+pub fn age<T>(known: &SourceValue<T>, at_s: f64) -> (Tone, String) {
     let old = known.at(at_s).map(|(time, _)| (at_s - time).max(0.0));
     let old = old.map(|old| {
         if old < 10.0 {
@@ -294,9 +297,9 @@ pub fn age<T>(known: &Known<T>, at_s: f64) -> (Tone, String) {
         }
     });
     match (known.health(at_s), old) {
-        (Health::Failed(why), Some(old)) => (Tone::Bad, format!("{why}; last value {old} old")),
-        (Health::Failed(why), None) => (Tone::Bad, why.to_owned()),
-        (Health::Stale, Some(old)) => (Tone::Warn, format!("{old} old")),
+        (SourceHealth::Failed(why), Some(old)) => (Tone::Bad, format!("{why}; last value {old} old")),
+        (SourceHealth::Failed(why), None) => (Tone::Bad, why.to_owned()),
+        (SourceHealth::Stale, Some(old)) => (Tone::Warn, format!("{old} old")),
         (_, Some(old)) => (Tone::Dim, format!("{old} old")),
         (_, None) => (Tone::Dim, "no value yet".to_owned()),
     }

@@ -1,6 +1,6 @@
 //! Charts one below the other on one time axis, with their values to the left and marks across.
 
-use super::super::state::charts::{self, Chart};
+use super::super::state::charts::{self, PaneChart};
 use super::{Hit, View, put};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -59,7 +59,7 @@ pub(super) fn draw(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) -> u16 
 }
 
 /// Which charts there is room for, and how high each is. The ones that matter most grow first.
-fn fit(mut charts: Vec<Chart>, rows: u16) -> (Vec<Chart>, Vec<u16>) {
+fn fit(mut charts: Vec<PaneChart>, rows: u16) -> (Vec<PaneChart>, Vec<u16>) {
     while charts.len() > usize::from(rows) {
         let Some(last) = (0..charts.len()).max_by_key(|place| charts[*place].rank) else { break };
         charts.remove(last);
@@ -81,8 +81,8 @@ fn fit(mut charts: Vec<Chart>, rows: u16) -> (Vec<Chart>, Vec<u16>) {
 
 fn labels(
     view: &View<'_>,
-    chart: &Chart,
-    before: Option<(&'static str, charts::Source)>,
+    chart: &PaneChart,
+    before: Option<(&'static str, charts::ValueSource)>,
     row: Rect,
     buffer: &mut Buffer,
 ) {
@@ -99,7 +99,14 @@ fn labels(
 }
 
 /// To the right: the largest value that is drawn, or how old the source's last one is.
-fn scale(view: &View<'_>, chart: &Chart, first: bool, most: Option<f64>, plot: Rect, buffer: &mut Buffer) {
+fn scale(
+    view: &View<'_>,
+    chart: &PaneChart,
+    first: bool,
+    most: Option<f64>,
+    plot: Rect,
+    buffer: &mut Buffer,
+) {
     if gutter(buffer.area.width) == 0 {
         return;
     }
@@ -122,28 +129,28 @@ fn short(age: &str) -> &str {
 }
 
 /// Why there are no new values, over the first chart of each source that has none.
-fn troubles(view: &View<'_>, charts: &[Chart], heights: &[u16], strips: Rect, buffer: &mut Buffer) {
-    let (mut told, mut top) = (Vec::new(), strips.y);
+fn troubles(view: &View<'_>, charts: &[PaneChart], heights: &[u16], strips: Rect, buffer: &mut Buffer) {
+    let (mut seen, mut top) = (Vec::new(), strips.y);
     for (chart, height) in charts.iter().zip(heights) {
-        if !told.contains(&chart.source) {
-            told.push(chart.source);
+        if !seen.contains(&chart.source) {
+            seen.push(chart.source);
             trouble(view, chart, Rect { y: top, height: *height, ..strips }, buffer);
         }
         top += height;
     }
 }
 
-fn trouble(view: &View<'_>, chart: &Chart, plot: Rect, buffer: &mut Buffer) {
+fn trouble(view: &View<'_>, chart: &PaneChart, plot: Rect, buffer: &mut Buffer) {
     let source = charts::source(view.state, chart.source, view.at_s);
     if source.fresh {
         return;
     }
     let (tone, text) = source.age;
-    let room = plot.width + gutter(buffer.area.width);
-    let width = u16::try_from(text.chars().count() + 1).unwrap_or(room).min(room);
+    let available = plot.width + gutter(buffer.area.width);
+    let width = u16::try_from(text.chars().count() + 1).unwrap_or(available).min(available);
     let text = format!(" {text}");
-    let text = super::cut(&text, usize::from(room));
-    put(buffer, plot.x + room - width, plot.y, width, &text, view.theme.tone(Some(tone)));
+    let text = super::cut(&text, usize::from(available));
+    put(buffer, plot.x + available - width, plot.y, width, &text, view.theme.tone(Some(tone)));
 }
 
 type Marks = Vec<(f64, String)>;
@@ -207,16 +214,16 @@ fn axis(view: &View<'_>, row: Rect, buffer: &mut Buffer) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::state::charts::{Role, Source};
-    use super::super::super::state::history::{Metric, Series};
+    use super::super::super::state::charts::{LineRole, ValueSource};
+    use super::super::super::state::history::{ChartSeries, Metric};
     use super::*;
 
-    fn chart(name: &str, rank: u8) -> Chart {
-        Chart {
+    fn chart(name: &str, rank: u8) -> PaneChart {
+        PaneChart {
             name: name.into(),
             part: "service",
-            source: Source::Service,
-            lines: vec![(Series::Of(Metric::Rate), Role::Main)],
+            source: ValueSource::Service,
+            lines: vec![(ChartSeries::Of(Metric::Rate), LineRole::Main)],
             value: String::new(),
             bound: None,
             rank,

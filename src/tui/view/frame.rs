@@ -12,13 +12,13 @@ use ratatui::text::{Line, Span};
 /// The stack's name, the panes, and which time is shown.
 pub(super) fn tabs(view: &mut View<'_>, row: Rect, buffer: &mut Buffer) {
     let theme = view.theme;
-    let time = time_shown(view);
-    let room = row.width.saturating_sub(u16::try_from(width_of(&text_of(&time))).unwrap_or(0) + 1);
+    let time = clock_line(view);
+    let available = row.width.saturating_sub(u16::try_from(width_of(&text_of(&time))).unwrap_or(0) + 1);
     let name = format!(" {} ", cut(&view.state.stack, 16));
     let all: usize = Pane::ALL.iter().map(|pane| pane.name().len() + 4).sum();
     // Where the names do not fit, the numbers still do.
-    let short = width_of(&name) + all > usize::from(room);
-    let mut x = put_line(buffer, row.x, row.y, room, &Line::styled(name, theme.accent));
+    let short = width_of(&name) + all > usize::from(available);
+    let mut x = put_line(buffer, row.x, row.y, available, &Line::styled(name, theme.accent));
     for (number, pane) in Pane::ALL.into_iter().enumerate() {
         let open = pane == view.state.pane;
         let style =
@@ -27,11 +27,12 @@ pub(super) fn tabs(view: &mut View<'_>, row: Rect, buffer: &mut Buffer) {
             Span::styled(format!(" {}", number + 1), if open { style } else { theme.dim }),
             Span::styled(if short && !open { " ".into() } else { format!(" {} ", pane.name()) }, style),
         ];
-        let end = put_line(buffer, x, row.y, (row.x + room).saturating_sub(x), &Line::from(spans.to_vec()));
+        let end =
+            put_line(buffer, x, row.y, (row.x + available).saturating_sub(x), &Line::from(spans.to_vec()));
         view.hits.push((Rect { x, width: end - x, ..row }, Hit::Pane(pane)));
         x = end;
     }
-    put_line(buffer, row.x + room, row.y, row.width - room, &Line::from(time));
+    put_line(buffer, row.x + available, row.y, row.width - available, &Line::from(time));
 }
 
 fn text_of(spans: &[Span<'_>]) -> String {
@@ -39,7 +40,7 @@ fn text_of(spans: &[Span<'_>]) -> String {
 }
 
 /// The window and the clock; held, replayed and recorded are said.
-fn time_shown(view: &View<'_>) -> Vec<Span<'static>> {
+fn clock_line(view: &View<'_>) -> Vec<Span<'static>> {
     let (theme, time) = (view.theme, &view.state.time);
     let window = format::duration(std::time::Duration::from_secs(time.window_s().unsigned_abs()));
     let clock = view.state.zone.show(view.at_s, "%H:%M:%S");
@@ -90,11 +91,11 @@ pub(super) fn verdict(view: &mut View<'_>, row: Rect, buffer: &mut Buffer) {
     let said = verdict::worst(view.state, view.at_s);
     let style = view.theme.tone(Some(said.tone));
     let text = format!(" {} {}", symbol(said.tone), said.text);
-    let room = usize::from(row.width);
-    put(buffer, row.x, row.y, row.width, &cut(&text, room), style);
+    let available = usize::from(row.width);
+    put(buffer, row.x, row.y, row.width, &cut(&text, available), style);
     if let Some(hint) = &said.hint {
         let hint = format!("{hint} ");
-        if width_of(&text) + width_of(&hint) + 2 <= room {
+        if width_of(&text) + width_of(&hint) + 2 <= available {
             let x = row.x + row.width - u16::try_from(width_of(&hint)).unwrap_or(0);
             put(buffer, x, row.y, row.width, &hint, view.theme.accent);
         }
@@ -141,7 +142,7 @@ pub(super) fn footer(view: &View<'_>, row: Rect, buffer: &mut Buffer) {
 }
 
 /// A line that is typed, with its cursor.
-fn typed(before: &str, line: &super::super::state::line::Line, view: &View<'_>) -> Vec<Span<'static>> {
+fn typed(before: &str, line: &super::super::state::line::InputLine, view: &View<'_>) -> Vec<Span<'static>> {
     let (left, right) = line.parts();
     let mut rest = right.chars();
     let under = rest.next().unwrap_or(' ');

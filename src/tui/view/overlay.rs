@@ -1,9 +1,9 @@
 //! What lies over a pane: help, calls, export, the palette, a command that runs.
 
-use super::super::keys::{BINDINGS, Topic};
-use super::super::state::intent::Question;
+use super::super::keys::{BINDINGS, HelpTopic};
+use super::super::state::intent::ConfirmQuestion;
 use super::super::state::palette::Palette;
-use super::super::state::session::{Run, Session};
+use super::super::state::session::{Session, TextSpan};
 use super::super::state::{Format, Overlay, tables};
 use super::popup::frame;
 use super::{View, cut, put, put_line, table, width_of, wrapped};
@@ -51,7 +51,7 @@ fn centred(area: Rect, width: u16, height: u16) -> Rect {
 fn help(view: &View<'_>, area: Rect, buffer: &mut Buffer) {
     let replay = view.state.time.replay.is_some();
     let mut lines: Vec<(bool, String, &str)> = Vec::new();
-    for topic in Topic::ALL.into_iter().filter(|topic| replay || *topic != Topic::Replay) {
+    for topic in HelpTopic::ALL.into_iter().filter(|topic| replay || *topic != HelpTopic::Replay) {
         lines.push((true, topic.name().to_owned(), ""));
         let bindings = BINDINGS.iter().filter(|one| one.topic == topic);
         lines.extend(bindings.map(|one| (false, one.written.to_owned(), one.help)));
@@ -131,7 +131,8 @@ fn session(view: &View<'_>, session: &Session, area: Rect, buffer: &mut Buffer) 
     }
     let shown = &session.shown;
     for (row, line) in (inside.y..inside.y + inside.height).zip(&shown.lines) {
-        let spans: Vec<_> = line.iter().map(|run| Span::styled(run.text.as_str(), look(view, run))).collect();
+        let spans: Vec<_> =
+            line.iter().map(|run| Span::styled(run.text.as_str(), style_of(view, run))).collect();
         put_line(buffer, inside.x, row, inside.width, &Line::from(spans));
     }
     if let Some((row, column)) =
@@ -151,7 +152,7 @@ fn session(view: &View<'_>, session: &Session, area: Rect, buffer: &mut Buffer) 
 }
 
 /// What it would do and to which stack, in words; the rows that this took.
-fn question(view: &View<'_>, question: &Question, area: Rect, buffer: &mut Buffer) -> u16 {
+fn question(view: &View<'_>, question: &ConfirmQuestion, area: Rect, buffer: &mut Buffer) -> u16 {
     let text = format!("Stack {}: this {}. Nothing is done yet.", view.state.stack, question.does);
     let lines = wrapped(&text, usize::from(area.width.saturating_sub(2)));
     let used = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2).min(area.height);
@@ -177,7 +178,7 @@ fn outcome(session: &Session) -> Option<(Tone, String)> {
 }
 
 /// How a piece of the command's output looks. Colours are the command's own unless there are none.
-fn look(view: &View<'_>, run: &Run) -> Style {
+fn style_of(view: &View<'_>, run: &TextSpan) -> Style {
     let mut style = Style::new();
     if let Some(colour) = run.colour.filter(|_| !view.state.no_colour) {
         style = style.fg(Color::Indexed(colour));

@@ -1,9 +1,9 @@
 //! The panes: charts on the common axis, facts, rows.
 
 use super::super::state::Pane;
-use super::super::state::charts::{self, Source};
+use super::super::state::charts::{self, ValueSource};
 use super::super::state::grid::Cell;
-use super::super::state::tables::{self, Facts};
+use super::super::state::tables::{self, FactLine};
 use super::{View, cut, put, put_line, table, width_of};
 use crate::render::{Tone, format};
 use ratatui::buffer::Buffer;
@@ -14,10 +14,10 @@ use ratatui::text::{Line, Span};
 pub(super) fn draw(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) {
     match view.state.pane {
         Pane::Overview => overview(view, area, buffer),
-        Pane::Lag => with_rows(view, Source::Lag, 5, area, buffer),
-        Pane::Load => with_rows(view, Source::Load, 9, area, buffer),
-        Pane::Db => with_rows(view, Source::Db, 5, area, buffer),
-        Pane::Cache => with_rows(view, Source::Cache, 6, area, buffer),
+        Pane::Lag => with_rows(view, ValueSource::Lag, 5, area, buffer),
+        Pane::Load => with_rows(view, ValueSource::Load, 9, area, buffer),
+        Pane::Db => with_rows(view, ValueSource::Db, 5, area, buffer),
+        Pane::Cache => with_rows(view, ValueSource::Cache, 6, area, buffer),
         Pane::Stack => stack(view, area, buffer),
     }
 }
@@ -36,12 +36,12 @@ fn overview(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) {
 }
 
 /// Facts, then charts of about `charts` rows, then the rows of the pane.
-fn with_rows(view: &mut View<'_>, source: Source, charts: u16, area: Rect, buffer: &mut Buffer) {
+fn with_rows(view: &mut View<'_>, source: ValueSource, charts: u16, area: Rect, buffer: &mut Buffer) {
     let lines = tables::facts(view.state, view.at_s);
     let mut top = area.y;
     let end = area.y + area.height;
     let window = format::duration(std::time::Duration::from_secs(view.state.time.window_s().unsigned_abs()));
-    let title = match lines.is_empty() || source == Source::Load {
+    let title = match lines.is_empty() || source == ValueSource::Load {
         true => view.state.pane.name().to_owned(),
         false => format!("{}, rates of the last {window}", view.state.pane.name()),
     };
@@ -55,9 +55,9 @@ fn with_rows(view: &mut View<'_>, source: Source, charts: u16, area: Rect, buffe
         top += 1;
     }
     // The rows keep at least half of what is left.
-    let room = ((end - top) / 2).min((end - top).saturating_sub(6));
+    let available = ((end - top) / 2).min((end - top).saturating_sub(6));
     let tall = if area.height > 30 { charts * 2 + 3 } else { charts };
-    top += super::charts::draw(view, Rect { y: top, height: tall.min(room), ..area }, buffer);
+    top += super::charts::draw(view, Rect { y: top, height: tall.min(available), ..area }, buffer);
     let grid = tables::of_pane(view.state, view.at_s);
     let shown = table::draw(view, &grid, Rect { y: top + 1, height: end - top - 1, ..area }, buffer);
     let title = titled(&grid.title, shown.as_deref());
@@ -70,7 +70,7 @@ fn stack(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) {
     let height = wanted.clamp(2, area.height / 2);
     let shown = table::draw(view, &grid, Rect { y: area.y + 1, height, ..area }, buffer);
     let title = titled(&grid.title, shown.as_deref());
-    rule(view, &title, Some(Source::Parts), Rect { height: 1, ..area }, buffer);
+    rule(view, &title, Some(ValueSource::Parts), Rect { height: 1, ..area }, buffer);
     let top = area.y + 1 + height;
     let Some(part) = grid.place(view.state.chosen()).map(|place| grid.rows[place].key.clone()) else {
         return;
@@ -94,8 +94,8 @@ fn log(view: &View<'_>, part: &str, area: Rect, buffer: &mut Buffer) {
         if back > 0 { format!("{back} lines back; PgDn goes on, 0 follows") } else { "followed".to_owned() };
     let title = format!("log of {part}, {how}");
     rule(view, &title, None, Rect { height: 1, ..area }, buffer);
-    let room = usize::from(area.height - 1);
-    let lines: Vec<_> = state.data.logs.of(part, state.filter()).rev().skip(back).take(room).collect();
+    let available = usize::from(area.height - 1);
+    let lines: Vec<_> = state.data.logs.of(part, state.filter()).rev().skip(back).take(available).collect();
     if lines.is_empty() {
         let text = if state.filter().is_some() { "no line fits the filter" } else { "no line yet" };
         put(buffer, area.x + 1, area.y + 1, area.width - 1, text, view.theme.dim);
@@ -107,7 +107,13 @@ fn log(view: &View<'_>, part: &str, area: Rect, buffer: &mut Buffer) {
 }
 
 /// A heading with a rule behind it, and the age of its source at the end.
-pub(super) fn rule(view: &View<'_>, title: &str, source: Option<Source>, row: Rect, buffer: &mut Buffer) {
+pub(super) fn rule(
+    view: &View<'_>,
+    title: &str,
+    source: Option<ValueSource>,
+    row: Rect,
+    buffer: &mut Buffer,
+) {
     let theme = view.theme;
     for column in row.x..row.x + row.width {
         buffer[(column, row.y)].set_symbol("─").set_style(theme.rule);
@@ -116,14 +122,14 @@ pub(super) fn rule(view: &View<'_>, title: &str, source: Option<Source>, row: Re
     put(buffer, row.x + 1, row.y, row.width.saturating_sub(2), &title, theme.accent);
     let Some(source) = source else { return };
     let (tone, age) = charts::source(view.state, source, view.at_s).age;
-    let room = usize::from(row.width).saturating_sub(width_of(&title) + 4);
-    let age = cut(&format!(" {age} "), room).into_owned();
+    let available = usize::from(row.width).saturating_sub(width_of(&title) + 4);
+    let age = cut(&format!(" {age} "), available).into_owned();
     let x = row.x + row.width - 1 - u16::try_from(width_of(&age)).unwrap_or(0);
     put(buffer, x, row.y, row.width, &age, theme.tone(Some(tone)));
 }
 
 /// Names with their values on one line; what does not fit whole is left out.
-fn facts_line(view: &View<'_>, facts: &Facts, row: Rect, buffer: &mut Buffer) {
+fn facts_line(view: &View<'_>, facts: &FactLine, row: Rect, buffer: &mut Buffer) {
     let mut x = row.x + 1;
     let end = row.x + row.width;
     for (name, Cell { text, tone, .. }) in facts {

@@ -1,8 +1,8 @@
 //! One chart on the common time axis: bars of eighths on one row, lines of dots on several. What is
 //! beyond the bound has its own colour.
 
-use super::super::state::charts::{Chart, Role};
-use super::super::state::history::{Series, Unit};
+use super::super::state::charts::{LineRole, PaneChart};
+use super::super::state::history::{ChartSeries, Unit};
 use super::View;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -15,17 +15,17 @@ const DOTS: (usize, usize) = (2, 4);
 const BITS: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 
 /// Draws a chart. Answers the largest value of all its lines: what its height stands for.
-pub(super) fn draw(view: &View<'_>, chart: &Chart, area: Rect, buffer: &mut Buffer) -> Option<f64> {
+pub(super) fn draw(view: &View<'_>, chart: &PaneChart, area: Rect, buffer: &mut Buffer) -> Option<f64> {
     if area.is_empty() {
         return None;
     }
     let per_cell = if area.height > 1 { DOTS.0 } else { 1 };
-    let columns = |series: &Series| {
+    let columns = |series: &ChartSeries| {
         let ring = view.state.data.history.ring(series);
         let (window, width) = (view.state.time.window_s(), usize::from(area.width) * per_cell);
         ring.map_or_else(|| vec![None; width], |ring| ring.columns(view.at_s, window, width))
     };
-    let lines: Vec<(Role, Vec<Option<f64>>)> =
+    let lines: Vec<(LineRole, Vec<Option<f64>>)> =
         chart.lines.iter().map(|(series, role)| (*role, columns(series))).collect();
     let ((series, _), (role, main)) = (chart.lines.first()?, lines.first()?);
     let most = lines.iter().flat_map(|(_, values)| values).flatten().copied().reduce(f64::max);
@@ -56,11 +56,11 @@ fn scale(unit: Unit, values: impl Iterator<Item = f64>) -> f64 {
     values.fold(least, f64::max) * 1.1
 }
 
-fn style(view: &View<'_>, chart: &Chart, role: Role, value: f64) -> Style {
+fn style(view: &View<'_>, chart: &PaneChart, role: LineRole, value: f64) -> Style {
     if value <= 0.0 {
         view.theme.rule
-    } else if role != Role::Other && chart.bound.is_some_and(|bound| value > bound) {
-        view.theme.role(Role::Bad)
+    } else if role != LineRole::Other && chart.bound.is_some_and(|bound| value > bound) {
+        view.theme.role(LineRole::Bad)
     } else {
         view.theme.role(role)
     }
@@ -76,8 +76,8 @@ fn eighths(value: f64, top: f64) -> usize {
 
 fn bars(
     view: &View<'_>,
-    chart: &Chart,
-    role: Role,
+    chart: &PaneChart,
+    role: LineRole,
     values: &[Option<f64>],
     top: f64,
     area: Rect,
@@ -105,8 +105,8 @@ fn dot_row(value: f64, top: f64, rows: usize) -> usize {
 /// A line of dots: neighbours are joined by what lies between them.
 fn line(
     view: &View<'_>,
-    chart: &Chart,
-    role: Role,
+    chart: &PaneChart,
+    role: LineRole,
     values: &[Option<f64>],
     top: f64,
     area: Rect,
@@ -153,7 +153,7 @@ fn missing(view: &View<'_>, values: &[Option<f64>], area: Rect, buffer: &mut Buf
 }
 
 /// The bound as a faint line behind the others, where there is room for one.
-fn bound(view: &View<'_>, chart: &Chart, top: f64, area: Rect, buffer: &mut Buffer) {
+fn bound(view: &View<'_>, chart: &PaneChart, top: f64, area: Rect, buffer: &mut Buffer) {
     let Some(bound) = chart.bound.filter(|bound| *bound > 0.0 && *bound <= top) else { return };
     let row = dot_row(bound, top, usize::from(area.height) * DOTS.1) / DOTS.1;
     let row = area.y + u16::try_from(row).unwrap_or(0);

@@ -14,44 +14,44 @@ pub(crate) fn picture(state: &State, now_s: f64, width: u16, height: u16) -> Str
     let area = Rect::new(0, 0, width, height);
     let mut buffer = Buffer::empty(area);
     super::draw(state, now_s, area, &mut buffer);
-    of_buffer(&buffer, state.shown_theme() == ThemeName::Light)
+    of_buffer(&buffer, state.effective_theme() == ThemeName::Light)
 }
 
 fn of_buffer(buffer: &Buffer, light: bool) -> String {
-    let (text, ground) = if light { ("#24292f", "#ffffff") } else { ("#d0d4da", "#14171c") };
+    let (text, background) = if light { ("#24292f", "#ffffff") } else { ("#d0d4da", "#14171c") };
     let (width, height) = (f64::from(buffer.area.width) * CELL.0, f64::from(buffer.area.height) * CELL.1);
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\" font-family=\"ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace\" font-size=\"14\" fill=\"{text}\"><rect width=\"100%\" height=\"100%\" fill=\"{ground}\"/>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\" font-family=\"ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace\" font-size=\"14\" fill=\"{text}\"><rect width=\"100%\" height=\"100%\" fill=\"{background}\"/>\n"
     );
     for row in 0..buffer.area.height {
-        line(buffer, row, text, ground, &mut svg);
+        line(buffer, row, text, background, &mut svg);
     }
     svg + "</svg>\n"
 }
 
 /// One line: cells that look the same are one piece of text, laid out to the exact width.
-fn line(buffer: &Buffer, row: u16, text: &str, ground: &str, svg: &mut String) {
+fn line(buffer: &Buffer, row: u16, text: &str, background: &str, svg: &mut String) {
     let mut column = 0;
     while column < buffer.area.width {
         let first = &buffer[(column, row)];
-        let look = (first.fg, first.bg, first.modifier);
+        let style = (first.fg, first.bg, first.modifier);
         let start = column;
         let mut piece = String::new();
         while column < buffer.area.width {
             let cell = &buffer[(column, row)];
-            if (cell.fg, cell.bg, cell.modifier) != look {
+            if (cell.fg, cell.bg, cell.modifier) != style {
                 break;
             }
             piece += cell.symbol();
             column += 1;
         }
-        let (mut front, mut back) = (hex(look.0, text), hex(look.1, ground));
-        if look.2.contains(Modifier::REVERSED) {
+        let (mut front, mut back) = (hex(style.0, text), hex(style.1, background));
+        if style.2.contains(Modifier::REVERSED) {
             std::mem::swap(&mut front, &mut back);
         }
         let (x, y) = (f64::from(start) * CELL.0, f64::from(row) * CELL.1);
         let width = f64::from(column - start) * CELL.0;
-        if back != ground {
+        if back != background {
             let _ = write!(
                 svg,
                 "<rect x=\"{x:.1}\" y=\"{y:.0}\" width=\"{width:.1}\" height=\"{}\" fill=\"{back}\"/>",
@@ -61,8 +61,8 @@ fn line(buffer: &Buffer, row: u16, text: &str, ground: &str, svg: &mut String) {
         if piece.trim().is_empty() {
             continue;
         }
-        let bold = if look.2.contains(Modifier::BOLD) { " font-weight=\"bold\"" } else { "" };
-        let dim = if look.2.contains(Modifier::DIM) { " opacity=\"0.6\"" } else { "" };
+        let bold = if style.2.contains(Modifier::BOLD) { " font-weight=\"bold\"" } else { "" };
+        let dim = if style.2.contains(Modifier::DIM) { " opacity=\"0.6\"" } else { "" };
         let _ = writeln!(
             svg,
             "<text x=\"{x:.1}\" y=\"{:.1}\" textLength=\"{width:.1}\" lengthAdjust=\"spacingAndGlyphs\" xml:space=\"preserve\" fill=\"{front}\"{bold}{dim}>{}</text>",

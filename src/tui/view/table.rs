@@ -1,6 +1,6 @@
 //! A grid on the screen: columns as wide as they need, the least important ones dropped first.
 
-use super::super::state::grid::{Cell, Column, Grid, Row};
+use super::super::state::grid::{Cell, Column, Grid, GridRow};
 use super::{Hit, View, cut, cut_middle, put, width_of};
 use crate::render::Tone;
 use ratatui::buffer::Buffer;
@@ -49,18 +49,18 @@ pub(super) fn draw(view: &mut View<'_>, grid: &Grid, area: Rect, buffer: &mut Bu
 
 /// The places of the rows that are shown in so many lines, and which those are among all. A heading that
 /// is scrolled out of sight stays above its rows.
-fn in_sight(grid: &Grid, chosen: usize, room: usize) -> (Vec<usize>, Option<String>) {
+fn in_sight(grid: &Grid, chosen: usize, available: usize) -> (Vec<usize>, Option<String>) {
     let is_heading = |place: usize| grid.rows[place].heading.is_some();
-    let mut first = if chosen < room { 0 } else { chosen + 1 - room };
+    let mut first = if chosen < available { 0 } else { chosen + 1 - available };
     let above = |first: usize| (0..=first).rev().find(|place| is_heading(*place));
     let mut pinned = above(first).filter(|place| *place < first);
-    if pinned.is_some() && room > 1 {
-        first = first.max((chosen + 2).saturating_sub(room));
+    if pinned.is_some() && available > 1 {
+        first = first.max((chosen + 2).saturating_sub(available));
         pinned = above(first).filter(|place| *place < first);
     } else {
         pinned = None;
     }
-    let left = room.saturating_sub(usize::from(pinned.is_some()));
+    let left = available.saturating_sub(usize::from(pinned.is_some()));
     let last = (first + left).min(grid.rows.len());
     let places: Vec<usize> = pinned.into_iter().chain(first..last).collect();
     let number = |end: usize| (0..end).filter(|place| !is_heading(*place)).count();
@@ -69,7 +69,7 @@ fn in_sight(grid: &Grid, chosen: usize, room: usize) -> (Vec<usize>, Option<Stri
 }
 
 /// The columns that are shown with their widths: names are cut a little before anything is left out.
-fn layout(grid: &Grid, room: usize) -> Vec<(usize, usize)> {
+fn layout(grid: &Grid, available: usize) -> Vec<(usize, usize)> {
     let natural = |place: usize| {
         let rows = grid.rows.iter().filter(|row| row.heading.is_none());
         let cells = rows.filter_map(|row| row.cells.get(place)).map(|cell| width_of(&cell.text));
@@ -81,7 +81,7 @@ fn layout(grid: &Grid, room: usize) -> Vec<(usize, usize)> {
         .collect();
     let needed = |shown: &[(usize, usize)]| shown.iter().map(|(_, width)| width + 2).sum::<usize>();
     let shrink = |shown: &mut Vec<(usize, usize)>, least: usize| {
-        while needed(shown) > room + 2 {
+        while needed(shown) > available + 2 {
             let names = shown.iter_mut().filter(|(place, _)| grid.columns[*place].middle);
             let Some((_, width)) = names.filter(|(_, width)| *width > least).max_by_key(|(_, width)| *width)
             else {
@@ -91,7 +91,7 @@ fn layout(grid: &Grid, room: usize) -> Vec<(usize, usize)> {
         }
     };
     shrink(&mut shown, NAME);
-    while needed(&shown) > room + 2 {
+    while needed(&shown) > available + 2 {
         let droppable = shown.iter().filter(|(place, _)| grid.columns[*place].rank > 0);
         let Some((worst, _)) = droppable.max_by_key(|(place, _)| (grid.columns[*place].rank, *place)) else {
             break;
@@ -100,7 +100,7 @@ fn layout(grid: &Grid, room: usize) -> Vec<(usize, usize)> {
         shown.retain(|(place, _)| *place != worst);
     }
     shrink(&mut shown, SHORTEST);
-    let left = (room + 2).saturating_sub(needed(&shown));
+    let left = (available + 2).saturating_sub(needed(&shown));
     for (place, width) in &mut shown {
         if grid.columns[*place].grows {
             *width += left;
@@ -127,7 +127,7 @@ fn matches_calls(view: &View<'_>) -> bool {
 fn cells(
     view: &View<'_>,
     grid: &Grid,
-    row: &Row,
+    row: &GridRow,
     columns: &[(usize, usize)],
     area: Rect,
     buffer: &mut Buffer,
@@ -157,9 +157,9 @@ fn text(text: &str, of: Column, x: u16, area: Rect, width: usize, style: Style, 
 fn heading(view: &View<'_>, cells: &[Cell], area: Rect, buffer: &mut Buffer) {
     let cells: Vec<&Cell> = cells.iter().filter(|cell| !cell.text.is_empty()).collect();
     let names = cells.iter().take_while(|cell| matches!(cell.tone, Some(Tone::Strong))).count().max(1);
-    let room = usize::from(area.width.saturating_sub(1));
+    let available = usize::from(area.width.saturating_sub(1));
     let said: usize = cells.iter().skip(names).take(SAID).map(|cell| width_of(&cell.text) + 2).sum();
-    let each = (room.saturating_sub(said) / names).saturating_sub(2).max(SHORTEST);
+    let each = (available.saturating_sub(said) / names).saturating_sub(2).max(SHORTEST);
     let mut x = area.x + 1;
     let end = area.x + area.width;
     for (place, cell) in cells.iter().enumerate() {
@@ -180,8 +180,9 @@ mod tests {
     use super::*;
 
     fn grid(rows: usize) -> Grid {
-        let heading = Row { key: "h".into(), cells: Vec::new(), heading: Some(vec![Cell::from("topic")]) };
-        let row = |number: usize| Row::new(number.to_string(), vec![Cell::from(number.to_string())]);
+        let heading =
+            GridRow { key: "h".into(), cells: Vec::new(), heading: Some(vec![Cell::from("topic")]) };
+        let row = |number: usize| GridRow::new(number.to_string(), vec![Cell::from(number.to_string())]);
         Grid { rows: [heading].into_iter().chain((1..=rows).map(row)).collect(), ..Grid::default() }
     }
 
@@ -199,7 +200,7 @@ mod tests {
     #[test]
     fn names_are_cut_before_columns_are_left_out_and_never_numbers() {
         let columns = vec![Column::word("topic", 0), Column::number("lag", 0), Column::number("end", 1)];
-        let long = Row::new("a", [&"t".repeat(200), "1234567", "7654321"].map(Cell::from).into());
+        let long = GridRow::new("a", [&"t".repeat(200), "1234567", "7654321"].map(Cell::from).into());
         let grid = Grid { columns, rows: vec![long], ..Grid::default() };
         assert_eq!(layout(&grid, 60), [(0, 42), (1, 7), (2, 7)]);
         assert_eq!(layout(&grid, 30), [(0, 20), (1, 7)]);

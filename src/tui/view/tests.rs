@@ -3,9 +3,9 @@
 use super::*;
 use crate::tui::bench::second;
 use crate::tui::key::Press;
-use crate::tui::state::intent::Question;
-use crate::tui::state::palette::Known;
-use crate::tui::state::session::{Run, Session, Shown};
+use crate::tui::state::intent::ConfirmQuestion;
+use crate::tui::state::palette::KnownCommand;
+use crate::tui::state::session::{Session, SessionView, TextSpan};
 use crate::tui::state::timeline::Replay;
 use crate::tui::state::{Overlay, Setup, ThemeName};
 use crate::tui::update::{Mark, Stamped, Update};
@@ -15,7 +15,7 @@ use insta::assert_snapshot;
 const NOW_S: f64 = 1_767_323_045.0;
 
 fn busy() -> State {
-    let known = |(name, about): (&str, &str)| Known { name: name.into(), about: about.into() };
+    let known = |(name, about): (&str, &str)| KnownCommand { name: name.into(), about: about.into() };
     let commands = [
         ("cache flush", "Remove cached entries"),
         ("scale", "Set how many replicas run"),
@@ -49,7 +49,7 @@ fn screen(state: &State, width: u16, height: u16) -> String {
 }
 
 /// The colours of a screen: for each line where a look begins and what it is.
-fn looks(buffer: &Buffer) -> String {
+fn styles(buffer: &Buffer) -> String {
     let mut text = String::new();
     for row in 0..buffer.area.height {
         let mut before = Style::reset();
@@ -103,7 +103,7 @@ fn colours_are_those_of_the_theme() {
     let mut state = busy();
     for theme in [ThemeName::Dark, ThemeName::Safe, ThemeName::Plain] {
         state.theme = theme;
-        assert_snapshot!(format!("looks_{}", theme.name()), looks(&buffer(&state, 80, 24)));
+        assert_snapshot!(format!("looks_{}", theme.name()), styles(&buffer(&state, 80, 24)));
     }
 }
 
@@ -149,10 +149,10 @@ fn what_lies_over_a_pane() {
         state.press(key, NOW_S);
     }
     assert_snapshot!("palette", screen(&state, 80, 24));
-    let run = |text: &str| Run { text: text.into(), ..Run::default() };
+    let run = |text: &str| TextSpan { text: text.into(), ..TextSpan::default() };
     state.overlay = Overlay::Session(Session {
         command: "scale app=2".into(),
-        shown: Shown {
+        shown: SessionView {
             lines: vec![vec![run("plan: one step")], vec![run("type y to go on: ")]],
             cursor: Some((1, 17)),
         },
@@ -161,7 +161,7 @@ fn what_lies_over_a_pane() {
     });
     assert_snapshot!("session", screen(&state, 80, 24));
     if let Overlay::Session(session) = &mut state.overlay {
-        session.question = Some(Question {
+        session.question = Some(ConfirmQuestion {
             words: vec!["scale".into(), "app=2".into()],
             does: "starts or stops replicas until 2 app run".into(),
             preview: Some(vec!["scale".into(), "app=2".into(), "--dry-run".into()]),
@@ -277,8 +277,8 @@ fn text_is_cut_by_columns_and_never_within_a_character() {
 /// Two groups, one of them a stranger's, with names as long as they get.
 fn long_names() -> State {
     use crate::domain::lag::PartitionLag;
-    use crate::domain::lag::book::{GroupLook, OwnedLag};
-    let look = |group: &str, topic: &str, count: i32| GroupLook {
+    use crate::domain::lag::tracker::{GroupSample, OwnedLag};
+    let group = |group: &str, topic: &str, count: i32| GroupSample {
         group: group.into(),
         state: "Stable".into(),
         members: 1,
@@ -295,8 +295,8 @@ fn long_names() -> State {
     for back in (0..40).rev() {
         let long = format!("orders-{}-retry", "x".repeat(200));
         let groups = vec![
-            look(nsys_contract::topics::WORKER_GROUP, "notifications", 3),
-            look("analytics-of-another-team", &long, 200),
+            group(nsys_contract::topics::WORKER_GROUP, "notifications", 3),
+            group("analytics-of-another-team", &long, 200),
         ];
         state.update(Stamped { at_s: NOW_S - f64::from(back), update: Update::Lag(Ok(groups)) });
     }

@@ -1,7 +1,7 @@
 //! Colours by meaning. Symbols and words carry every meaning too.
 
 use super::super::state::ThemeName;
-use super::super::state::charts::Role;
+use super::super::state::charts::LineRole;
 use crate::render::Tone;
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier, Style};
@@ -118,12 +118,12 @@ impl Theme {
         }
     }
 
-    pub(super) const fn role(&self, role: Role) -> Style {
+    pub(super) const fn role(&self, role: LineRole) -> Style {
         match role {
-            Role::Main => self.main,
-            Role::Other => self.other,
-            Role::Third => self.third,
-            Role::Bad => self.bad,
+            LineRole::Main => self.main,
+            LineRole::Other => self.other,
+            LineRole::Third => self.third,
+            LineRole::Bad => self.bad,
         }
     }
 }

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 async fn issue(api: &Api, token: &str, wanted: Value) -> Answer {
     api.call(Method::POST, "/admin/api-keys", Some(token), Some(&wanted)).await
@@ -74,7 +74,7 @@ async fn follow(api: &Api, token: &str) -> reqwest::Response {
 
 async fn ends(events: &mut reqwest::Response) {
     let over = async { while let Ok(Some(_)) = events.chunk().await {} };
-    tokio::time::timeout(PATIENCE, over).await.expect("the stream outlives its credential");
+    tokio::time::timeout(TIMEOUT, over).await.expect("the stream outlives its credential");
 }
 
 async fn nobody_has_rights_while_accounts_cannot_be_looked_up(api: &Api, disabled: &str, its_key: &str) {
@@ -92,7 +92,7 @@ async fn nobody_has_rights_while_accounts_cannot_be_looked_up(api: &Api, disable
     }
     assert_eq!(sent(api, &unseen).await, 503, "what a token says of itself is not enough");
     // Who was an operator a moment ago is none any more, but may send as who was a user.
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let answer = api.call(Method::GET, "/admin/lag", Some(&operator), None).await;
         if answer.status == 503 {

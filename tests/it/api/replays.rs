@@ -11,7 +11,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(45);
+const TIMEOUT: Duration = Duration::from_secs(45);
 
 fn keyed(key: &str, title: &str) -> Value {
     let mut one = inbox("replays");
@@ -41,7 +41,7 @@ fn id(answer: &Answer) -> String {
 /// Waits for the row: until then nobody but Redis and the log can know.
 async fn until_stored(api: &Api, id: &str) {
     let mut database = PgConnection::connect(&api.postgres).await.expect("the database");
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let sql = "SELECT count(*) FROM notifications WHERE id = $1::uuid";
         let rows: i64 = sqlx::query_scalar(sql).bind(id).fetch_one(&mut database).await.expect("a count");
@@ -155,7 +155,7 @@ async fn what_came_later_does_not_refuse_a_repeat(api: &Api) {
 /// A claim that nobody settles ends by itself, and then there is no record: here it becomes one.
 async fn a_claim_ends_with_its_request(api: &Api) {
     // On a busy machine Redis may be given up for a moment; who has no record then comes again.
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let first = loop {
         let request = api.request(Method::POST, "/notifications").bearer_auth(&api.admin);
         let request = request.json(&keyed("async", "first")).header("prefer", "respond-async");
@@ -176,7 +176,7 @@ async fn a_claim_ends_with_its_request(api: &Api) {
         body.len()
     );
     // As soon as it is taken, its caller is gone. One that was refused comes again.
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let mut caller = TcpStream::connect(address).expect("the API");
         caller.write_all(head.as_bytes()).expect("a request");
@@ -190,7 +190,7 @@ async fn a_claim_ends_with_its_request(api: &Api) {
         assert!(Instant::now() < deadline, "gone was never claimed: {said}");
     }
     for key in ["async", "gone"] {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let record = || redis(api, &format!("GET {}", keys::idempotency(tenant, key)));
         while record().contains("\r\np:") {
             assert!(Instant::now() < deadline, "{key} is still in progress");
@@ -206,8 +206,8 @@ async fn a_claim_ends_with_its_request(api: &Api) {
 }
 
 /// The record of a key, once there is one.
-async fn claimed(api: &Api, tenant: Option<&str>, key: &str, patience: Duration) -> Option<String> {
-    let deadline = Instant::now() + patience;
+async fn claimed(api: &Api, tenant: Option<&str>, key: &str, timeout: Duration) -> Option<String> {
+    let deadline = Instant::now() + timeout;
     while Instant::now() < deadline {
         let record = redis(api, &format!("GET {}", keys::idempotency(tenant, key)));
         if !record.starts_with("$-1") {

@@ -11,7 +11,7 @@ use sqlx::Connection;
 use std::collections::HashMap;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Lines of the stream test: more than any buffer between holds.
 const LINES: usize = 10_000;
@@ -62,7 +62,7 @@ fn each_user_s_lines_are_in_their_order(brokers: &str, sent: &[String]) {
     let mut config = rdkafka::ClientConfig::new();
     config.set("bootstrap.servers", brokers).set("group.id", "order").set("enable.auto.commit", "false");
     let consumer: BaseConsumer = config.create().expect("a consumer");
-    let metadata = consumer.fetch_metadata(Some("notifications"), PATIENCE).expect("an answer");
+    let metadata = consumer.fetch_metadata(Some("notifications"), TIMEOUT).expect("an answer");
     let mut all = TopicPartitionList::new();
     for partition in metadata.topics()[0].partitions() {
         all.add_partition_offset("notifications", partition.id(), Offset::Beginning).expect("an offset");
@@ -70,7 +70,7 @@ fn each_user_s_lines_are_in_their_order(brokers: &str, sent: &[String]) {
     consumer.assign(&all).expect("partitions");
     let (mut seen, mut last) = (0, HashMap::new());
     while seen < sent.len() {
-        let message = consumer.poll(PATIENCE).expect("the lines are on the log").expect("a message");
+        let message = consumer.poll(TIMEOUT).expect("the lines are on the log").expect("a message");
         let value: Value = serde_json::from_slice(message.payload().unwrap_or_default()).unwrap_or_default();
         let Some(place) = value["id"].as_str().and_then(|id| places.get(id)) else { continue };
         seen += 1;

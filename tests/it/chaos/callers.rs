@@ -1,6 +1,6 @@
 //! Callers that mean no good, or are too many: what they cost, and that the others are served.
 
-use crate::client::{Client, PATIENCE};
+use crate::client::{Client, TIMEOUT};
 use crate::support::{Place, in_containers};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -70,7 +70,7 @@ async fn slow_callers_are_let_go(client: &Client, address: &str) {
     }
     is_served(client).await;
     for (wanted, one) in dripping {
-        let said = tokio::time::timeout(PATIENCE, one).await.expect("it is let go").unwrap();
+        let said = tokio::time::timeout(TIMEOUT, one).await.expect("it is let go").unwrap();
         let status = said.split(' ').nth(1).unwrap_or_default();
         assert_eq!(status, wanted, "{said}");
     }
@@ -90,7 +90,7 @@ async fn open(address: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
     stream.write_all(b"GET /health/liveness HTTP/1.1\r\nhost: here\r\n\r\n").await.expect("it reads");
     let mut answer = [0; 512];
-    let read = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await.expect("an answer");
+    let read = tokio::time::timeout(TIMEOUT, stream.read(&mut answer)).await.expect("an answer");
     let answer = String::from_utf8_lossy(&answer[..read.expect("bytes")]).into_owned();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
     stream

@@ -7,7 +7,7 @@
 //! once is one that was flushed.
 
 use super::{Load, healthy, reconcile, stack};
-use crate::client::{Client, PATIENCE};
+use crate::client::{Client, TIMEOUT};
 use crate::support::{Place, in_containers};
 use nsys::stack::spec::{Request, Spec};
 use serde_json::{Value, json};
@@ -123,7 +123,7 @@ fn spec_of(place: &Place, part: &str) -> Spec {
 async fn goes_on(client: &Client, load: &Load, what: &str) {
     let stored = || async { client.ask("SELECT count(*) FROM notifications").await.parse::<u64>().unwrap() };
     let (acknowledged, rows) = (load.acknowledged() as u64, stored().await);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let more = (load.acknowledged() as u64 - acknowledged, stored().await - rows);
         if more.0 >= UNDER_EACH && more.1 >= UNDER_EACH {
@@ -141,7 +141,7 @@ async fn goes_on(client: &Client, load: &Load, what: &str) {
 
 /// Waits until a part says that its clock is off by so many hours.
 async fn notices(place: &Place, client: &Client, part: &str, hours: i64) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let now = match part {
             "postgres" => {

@@ -1,7 +1,7 @@
 //! Disks that are full: the one of the state directory, where the log lies, and the one of the table.
 
 use super::{Load, healthy, reconcile};
-use crate::client::{Client, PATIENCE};
+use crate::client::{Client, TIMEOUT};
 use crate::support::{Disk, Place, text};
 use serde_json::json;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ async fn the_table_has_no_room(client: &Arc<Client>, place: &Place) {
     client.execute("ALTER TABLE notifications SET TABLESPACE small").await;
     disk.fill();
     let load = Load::start(client, 4, "full-table");
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !refused(place, "worker-1", "No space left on device") {
         assert!(Instant::now() < deadline, "the table never was full");
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -67,7 +67,7 @@ async fn the_log_has_no_room(client: &Arc<Client>, small: &Small) {
     let load = Load::start(client, 4, "full-log");
     load.lasts().await;
     small.disk.fill();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while load.seen.refused.load(std::sync::atomic::Ordering::Relaxed) == 0 {
         assert!(Instant::now() < deadline, "the log never was full");
         tokio::time::sleep(Duration::from_millis(200)).await;

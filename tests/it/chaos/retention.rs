@@ -1,7 +1,7 @@
 //! What the log keeps: nothing acknowledged is deleted unread, and what is missing all the same is told.
 
 use super::{healthy, running};
-use crate::client::{Answer, Client, PATIENCE};
+use crate::client::{Answer, Client, TIMEOUT};
 use crate::support::Place;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ impl Drop for Frozen {
 /// The component of this name in `nsys health`.
 fn component(place: &Place, name: &str) -> Value {
     let health = place.json(&["health"]);
-    let all = health["components"].as_array().unwrap();
+    let all = health["parts"].as_array().unwrap();
     all.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("no {name}: {health}")).clone()
 }
 
@@ -83,7 +83,7 @@ async fn log_of(client: &Client) -> Value {
 
 /// Waits until `/health` says of the log what is wanted.
 async fn until_log(client: &Client, what: &str, wanted: impl Fn(&Value) -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let log = log_of(client).await;
         if wanted(&log) {
@@ -131,7 +131,7 @@ async fn more_than_the_topic_keeps_is_refused(client: &Client, place: &Place, ac
     assert_eq!(component(place, "log")["status"], "degraded");
     let checks = place.json(&["doctor"]);
     let check = checks["checks"].as_array().unwrap().iter().find(|one| one["id"] == "NSYS-D010").unwrap();
-    assert_eq!((&check["ok"], &check["mend"]), (&json!(false), &json!("nsys up")), "{check}");
+    assert_eq!((&check["ok"], &check["remedy"]), (&json!(false), &json!("nsys up")), "{check}");
 
     signal_all(place, "worker-1", Signal::STOP);
     let title = "x".repeat(SIZE);
@@ -155,7 +155,7 @@ async fn more_than_the_topic_keeps_is_refused(client: &Client, place: &Place, ac
 async fn what_grows_too_old_is_refused(client: &Client, acknowledged: &mut usize) {
     client.configure_topic(TOPIC, &[("retention.bytes", "-1"), ("retention.ms", "604800000")]).await;
     let accepted = async |wanted: bool| {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut taken = 0;
         loop {
             let answer = client.post("/notifications", &notification("t")).await.unwrap();
@@ -225,7 +225,7 @@ async fn a_hole_is_told(client: &Client, place: &Place) {
     let lost: usize =
         client.ask("SELECT sum(next_offset - first_offset) FROM log_gaps").await.parse().unwrap();
     assert!((count - 100..=count - 10).contains(&lost), "{lost} of {count}");
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let counted = place.json(&["metrics", "query", "sum(kafka_messages_lost_total)"]);
         if counted[0]["points"][0][1].as_f64() == Some(lost as f64) {

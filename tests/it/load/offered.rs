@@ -109,7 +109,10 @@ pub(super) fn goes_on_after_a_kill_where_it_stopped(place: &Place) {
     assert_eq!(levels.len(), 4, "{}", text(&resumed));
     assert_eq!(levels[0], before["levels"][0], "the first level was touched");
     assert!(levels.iter().all(|one| one["requests"].as_u64().unwrap() > 0), "{after}");
-    assert_eq!((after["seams"][0]["level"].as_u64(), after["seams"].as_array().unwrap().len()), (Some(2), 2));
+    assert_eq!(
+        (after["resume_points"][0]["level"].as_u64(), after["resume_points"].as_array().unwrap().len()),
+        (Some(2), 2)
+    );
     let report = std::fs::read_to_string(dir.join("PERFORMANCE_REPORT.md")).unwrap();
     assert!(report.to_lowercase().contains("interrupted"), "the seam is not in the report");
     let again = place.run(&["loadtest", "resume"]);

@@ -4,10 +4,10 @@ use super::scenario::{Load, SECONDS, Scenario};
 use super::server::{End, Record, Server};
 use nsys::domain::level::{Model, Window};
 use nsys::domain::run::Latency;
-use nsys::domain::scenario::{Engine, Place, Scenario as Kind};
+use nsys::domain::scenario::{LoadEngine, Place, Scenario as Kind};
 use nsys::domain::standstill;
 use nsys::domain::stream::Tick;
-use nsys::loadtest::engine::{self, Far, News, Offer, Seconds, Summary};
+use nsys::loadtest::engine::{self, Far, GeneratorSummary, News, Offer, Seconds};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,7 +33,12 @@ pub(super) struct Row {
 }
 
 /// Plays one scenario.
-pub(super) fn play(scenario: &Scenario, engine: Engine, generators: u32, tolerance: Tolerance) -> Vec<Row> {
+pub(super) fn play(
+    scenario: &Scenario,
+    engine: LoadEngine,
+    generators: u32,
+    tolerance: Tolerance,
+) -> Vec<Row> {
     let server = Server::start(scenario.script);
     let dir = tempfile::tempdir().expect("a directory");
     let offer = offer(scenario, engine, generators, server.port, dir.path().to_owned());
@@ -65,7 +70,7 @@ async fn run(offer: &Offer) -> (Option<i32>, Vec<Tick>) {
     (exit, seconds.into_ticks())
 }
 
-fn offer(scenario: &Scenario, engine: Engine, generators: u32, port: u16, work: PathBuf) -> Offer {
+fn offer(scenario: &Scenario, engine: LoadEngine, generators: u32, port: u16, work: PathBuf) -> Offer {
     let (model, rate, vus) = match scenario.load {
         Load::Open(rate) => (Model::Open, Some(rate), rate * 8),
         Load::Closed(users) => (Model::Closed, None, users),
@@ -81,8 +86,8 @@ fn offer(scenario: &Scenario, engine: Engine, generators: u32, port: u16, work: 
         scenario: Kind::Baseline,
         engine,
         program: match engine {
-            Engine::K6 => nsys::stack::setup::k6().expect("k6"),
-            Engine::Native => env!("CARGO_BIN_EXE_nsys").into(),
+            LoadEngine::K6 => nsys::stack::setup::k6().expect("k6"),
+            LoadEngine::Native => env!("CARGO_BIN_EXE_nsys").into(),
         },
         generators,
         place: Place::Here,
@@ -164,7 +169,7 @@ fn truth(scenario: &Scenario, records: &[Record]) -> Truth {
 fn compare(
     name: &str,
     scenario: &Scenario,
-    told: &Summary,
+    told: &GeneratorSummary,
     ticks: &[Tick],
     records: &[Record],
     tolerance: Tolerance,

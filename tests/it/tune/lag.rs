@@ -118,8 +118,9 @@ pub(super) fn is_that_of_the_brokers_own_tool(place: &Place) {
             }
         }
         assert!(compared > 0, "the tool shows nothing of {group}: {theirs:?}");
-        let untold = ours.iter().filter(|(at, _)| !theirs.contains_key(&(group.clone(), at.0.clone(), at.1)));
-        for (at, values) in untold {
+        let unreported =
+            ours.iter().filter(|(at, _)| !theirs.contains_key(&(group.clone(), at.0.clone(), at.1)));
+        for (at, values) in unreported {
             assert_eq!(values.0, None, "{group} {at:?}: the tool knows of no commit");
         }
     }

@@ -40,7 +40,7 @@ pub(super) fn takes_reads_and_gives_them_back(place: &Place) {
     place.ok(&["up", "--with", "replica"]);
     wait(|| standing(place)["used"] == true, "reads do not go to the replica");
     let health = place.json(&["health"]);
-    let part = health["components"].as_array().unwrap().iter().find(|one| one["name"] == "replica").unwrap();
+    let part = health["parts"].as_array().unwrap().iter().find(|one| one["name"] == "replica").unwrap();
     assert_eq!(part["status"], "ok", "{health}");
 
     let token = place.run(&["token", "-q"]);

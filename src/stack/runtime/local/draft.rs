@@ -2,9 +2,9 @@
 //! is started or written here.
 
 use crate::error::{Error, Result};
-use crate::stack::parts::{self, Known};
-use crate::stack::runtime::{Restart, Wanted};
-use crate::stack::spec::{Record, Spec, State};
+use crate::stack::parts::{self, StartedParts};
+use crate::stack::runtime::{Restart, WantedParts};
+use crate::stack::spec::{PartState, Record, Spec};
 use crate::stack::{Stack, control, replica};
 
 /// Parts as they are to run, beside those that run.
@@ -14,13 +14,13 @@ pub(super) struct Draft {
     /// What runs; absent without a supervisor.
     pub(super) running: Option<Vec<Record>>,
     /// Parts beside the service, without PostgreSQL's replica.
-    pub(super) ground: Vec<Spec>,
+    pub(super) infrastructure: Vec<Spec>,
     /// PostgreSQL's replica, where it was asked for or runs.
     pub(super) replica: Option<Spec>,
 }
 
 impl Draft {
-    pub(super) async fn new(stack: &Stack, wanted: &Wanted) -> Result<Self> {
+    pub(super) async fn new(stack: &Stack, wanted: &WantedParts) -> Result<Self> {
         // An older supervisor starts parts in another directory and with another environment: half a stack
         // of each would be neither.
         let Some(known) = control::specs(&stack.layout).await? else {
@@ -33,25 +33,25 @@ impl Draft {
         let chosen = |part: &str| wanted.choice.wants(part, !parts::OPTIONAL.contains(&part));
         let names: Vec<_> =
             parts::INFRASTRUCTURE.into_iter().chain(parts::OPTIONAL).filter(|part| chosen(part)).collect();
-        let ground = parts::infrastructure(stack, &names, Known(&known))?;
+        let infrastructure = parts::infrastructure(stack, &names, StartedParts(&known))?;
         let left_out = wanted.choice.without.iter().any(|part| part == replica::PART);
         let there = running.iter().flatten().any(|record| record.name == replica::PART);
         let follows = !left_out && (there || wanted.choice.wants(replica::PART, false));
-        let replica = follows.then(|| parts::database_replica(stack, Known(&known))).transpose()?;
-        Ok(Self { known, running, ground, replica })
+        let replica = follows.then(|| parts::database_replica(stack, StartedParts(&known))).transpose()?;
+        Ok(Self { known, running, infrastructure, replica })
     }
 
     fn all(&self) -> impl Iterator<Item = &Spec> {
-        self.ground.iter().chain(&self.replica)
+        self.infrastructure.iter().chain(&self.replica)
     }
 
     /// Why this part would be restarted; absent when it does not run, or runs as it is to.
     fn why(&self, spec: &Spec) -> Option<String> {
         let record = self.running.iter().flatten().find(|record| record.name == spec.name)?;
-        if record.state == State::Failed {
+        if record.state == PartState::Failed {
             return None;
         }
-        match Known(&self.known).of(&spec.name) {
+        match StartedParts(&self.known).of(&spec.name) {
             Some(known) => known.difference(spec),
             None => Some("it was started by another version of nsys".into()),
         }
@@ -66,7 +66,7 @@ impl Draft {
     }
 
     /// Whether this part stays as it is: it holds data, and nobody said that it may be restarted.
-    pub(super) fn stays(&self, spec: &Spec, wanted: &Wanted) -> bool {
+    pub(super) fn stays(&self, spec: &Spec, wanted: &WantedParts) -> bool {
         spec.holds_data() && !wanted.restart.contains(&spec.name) && self.why(spec).is_some()
     }
 
@@ -99,7 +99,7 @@ mod tests {
         }
     }
 
-    fn record(name: &str, state: State) -> Record {
+    fn record(name: &str, state: PartState) -> Record {
         Record {
             name: name.into(),
             state,
@@ -113,9 +113,9 @@ mod tests {
         }
     }
 
-    fn wanted(restart: &[&str]) -> Wanted {
+    fn wanted(restart: &[&str]) -> WantedParts {
         let restart = restart.iter().map(|part| (*part).to_owned()).collect();
-        Wanted {
+        WantedParts {
             app: 1,
             worker: 1,
             timeout: Duration::ZERO,
@@ -130,9 +130,11 @@ mod tests {
         let draft = Draft {
             known: vec![spec("postgres", "a"), spec("kafka", "a"), spec("prometheus", "a")],
             running: Some(
-                ["postgres", "kafka", "prometheus", "redis"].map(|name| record(name, State::Running)).into(),
+                ["postgres", "kafka", "prometheus", "redis"]
+                    .map(|name| record(name, PartState::Running))
+                    .into(),
             ),
-            ground: vec![
+            infrastructure: vec![
                 spec("postgres", "a"),
                 spec("kafka", "b"),
                 spec("prometheus", "b"),
@@ -141,13 +143,13 @@ mod tests {
             replica: None,
         };
         let restarts = draft.restarts();
-        let told: Vec<_> = restarts.iter().map(|one| (one.part.as_str(), one.holds_data)).collect();
-        assert_eq!(told, [("kafka", true), ("prometheus", false), ("redis", true)]);
+        let listed: Vec<_> = restarts.iter().map(|one| (one.part.as_str(), one.holds_data)).collect();
+        assert_eq!(listed, [("kafka", true), ("prometheus", false), ("redis", true)]);
         assert_eq!(restarts[0].why, "b instead of a");
         let stays = |restart: &[&str]| -> Vec<_> {
             let wanted = wanted(restart);
             draft
-                .ground
+                .infrastructure
                 .iter()
                 .filter(|spec| draft.stays(spec, &wanted))
                 .map(|one| one.name.as_str())
@@ -162,11 +164,11 @@ mod tests {
     fn what_is_down_anyway_needs_no_question() {
         let draft = Draft {
             known: vec![spec("kafka", "a")],
-            running: Some(vec![record("kafka", State::Failed)]),
-            ground: vec![spec("kafka", "b"), spec("redis", "a")],
+            running: Some(vec![record("kafka", PartState::Failed)]),
+            infrastructure: vec![spec("kafka", "b"), spec("redis", "a")],
             replica: None,
         };
         assert!(draft.restarts().is_empty() && draft.starts_something());
-        assert!(!draft.stays(&draft.ground[0], &wanted(&[])));
+        assert!(!draft.stays(&draft.infrastructure[0], &wanted(&[])));
     }
 }

@@ -1,15 +1,15 @@
 //! Redis: the window, memory, keys by prefix.
 
 use super::super::State;
-use super::super::grid::{Cell, Column, Grid, Row};
-use super::Facts;
+use super::super::grid::{Cell, Column, Grid, GridRow};
+use super::FactLine;
 use crate::domain::cache::CacheStats;
 use crate::render::{Tone, format};
 
 /// Keys by prefix, most first.
 pub(super) fn grid(state: &State, at_s: f64) -> Grid {
     let prefixes = state.data.cache.at(at_s).and_then(|(_, cache)| cache.prefixes.as_ref());
-    let mut rows: Vec<Row> = Vec::new();
+    let mut rows: Vec<GridRow> = Vec::new();
     let mut title = "keys by prefix".to_owned();
     if let Some(known) = prefixes {
         let age = format::duration(std::time::Duration::from_secs_f64((at_s - known.at_s).max(0.0)));
@@ -30,7 +30,7 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
                 Cell::number(Some(share), format::percent),
                 Cell::toned(bar, Some(Tone::Command)),
             ];
-            Row::new(prefix.clone(), cells)
+            GridRow::new(prefix.clone(), cells)
         };
         rows = counts.into_iter().map(row).collect();
     }
@@ -55,7 +55,7 @@ fn window(state: &State, at_s: f64) -> Option<(CacheStats, f64)> {
 }
 
 /// Hit rate, memory, losses, in lines.
-pub(super) fn facts(state: &State, at_s: f64) -> Vec<Facts> {
+pub(super) fn facts(state: &State, at_s: f64) -> Vec<FactLine> {
     let Some((_, cache)) = state.data.cache.at(at_s) else { return Vec::new() };
     let (stats, window) = (&cache.stats, window(state, at_s));
     let hit_rate = window.and_then(|(window, _)| window.hit_rate());

@@ -1,9 +1,9 @@
 //! PostgreSQL: the statements of the window, connections, locks, caches.
 
 use super::super::State;
-use super::super::grid::{Cell, Column, Grid, Row};
-use super::Facts;
-use crate::domain::live::Counted;
+use super::super::grid::{Cell, Column, Grid, GridRow};
+use super::FactLine;
+use crate::domain::live::LiveStatement;
 use crate::render::{Tone, format};
 use crate::tui::update::Database;
 use std::collections::BTreeMap;
@@ -40,9 +40,9 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
     }
 }
 
-fn statements(state: &State, begin: &Database, end: &Database) -> Vec<Row> {
-    let before: BTreeMap<i64, &Counted> = begin.statements.iter().map(|one| (one.id, one)).collect();
-    let since = |one: &Counted| {
+fn statements(state: &State, begin: &Database, end: &Database) -> Vec<GridRow> {
+    let before: BTreeMap<i64, &LiveStatement> = begin.statements.iter().map(|one| (one.id, one)).collect();
+    let since = |one: &LiveStatement| {
         let before = before.get(&one.id);
         // Fewer calls than before: the statistics were reset in between, and count from there.
         let before = before.filter(|before| before.calls <= one.calls);
@@ -55,10 +55,10 @@ fn statements(state: &State, begin: &Database, end: &Database) -> Vec<Row> {
         end.statements.iter().filter_map(|one| since(one).map(|counted| (counted, one))).collect();
     ran.sort_by(|one, other| other.0.2.total_cmp(&one.0.2));
     let all_ms: f64 = ran.iter().map(|((_, _, total_ms, _), _)| total_ms).sum();
-    let row = |((id, calls, total_ms, rows), one): ((i64, i64, f64, i64), &Counted)| {
+    let row = |((id, calls, total_ms, rows), one): ((i64, i64, f64, i64), &LiveStatement)| {
         let mean_ms = total_ms / calls as f64;
         let share = if all_ms > 0.0 { total_ms / all_ms } else { 0.0 };
-        Row::new(
+        GridRow::new(
             id.to_string(),
             vec![
                 Cell::number(Some(share), format::percent),
@@ -74,12 +74,12 @@ fn statements(state: &State, begin: &Database, end: &Database) -> Vec<Row> {
 }
 
 /// Connections, caches, locks, in lines.
-pub(super) fn facts(state: &State, at_s: f64) -> Vec<Facts> {
+pub(super) fn facts(state: &State, at_s: f64) -> Vec<FactLine> {
     let Some((_, db)) = state.data.db.at(at_s) else { return Vec::new() };
     let (by_state, limit) = (by_state(db), db.limit);
     let all: i64 = by_state.values().sum();
     let near = (all as f64 > limit as f64 * 0.8).then_some(Tone::Warn);
-    let mut connections: Facts = vec![("connections", Cell::toned(format!("{all} of {limit}"), near))];
+    let mut connections: FactLine = vec![("connections", Cell::toned(format!("{all} of {limit}"), near))];
     let stuck = by_state.get("idle in transaction").copied().unwrap_or(0);
     connections.push(("active", Cell::from(by_state.get("active").copied().unwrap_or(0).to_string())));
     connections.push(("idle", Cell::from(by_state.get("idle").copied().unwrap_or(0).to_string())));
@@ -98,7 +98,7 @@ fn by_state(db: &Database) -> BTreeMap<&str, i64> {
     counts
 }
 
-fn rates(state: &State, db: &Database, at_s: f64) -> Facts {
+fn rates(state: &State, db: &Database, at_s: f64) -> FactLine {
     let window = window(state, at_s);
     let per_s = |of: fn(&Database) -> i64| {
         let rate = window.map(|(begin, end, seconds)| (of(end) - of(begin)).max(0) as f64 / seconds);
@@ -119,7 +119,7 @@ fn rates(state: &State, db: &Database, at_s: f64) -> Facts {
 }
 
 /// The largest table and how it is read.
-fn tables(db: &Database) -> Facts {
+fn tables(db: &Database) -> FactLine {
     let Some(table) = db.tables.first() else { return vec![("tables", Cell::from(format::MISSING))] };
     let scans = table.index_scans + table.sequential_scans;
     let by_index = (scans > 0).then(|| table.index_scans as f64 / scans as f64);
@@ -136,11 +136,11 @@ fn tables(db: &Database) -> Facts {
     ]
 }
 
-fn locks(db: &Database) -> Vec<Facts> {
+fn locks(db: &Database) -> Vec<FactLine> {
     if db.locks.is_empty() {
         return vec![vec![("locks", Cell::toned("nobody waits", Some(Tone::Dim)))]];
     }
-    let line = |one: &crate::domain::database::LockWait| -> Facts {
+    let line = |one: &crate::domain::database::LockWait| -> FactLine {
         let text = format!(
             "pid {} waits {:.0} s for pid {}: {}; that one did: {}",
             one.pid, one.seconds, one.blocker, one.query, one.blocker_query

@@ -1,9 +1,9 @@
 //! Lag: a heading for each topic of each group, its partitions beneath.
 
 use super::super::State;
-use super::super::grid::{Cell, Column, Grid, Row};
-use crate::domain::lag::book::{Clear, GroupView, PartitionView, TopicView};
-use crate::domain::lag::track::{Behind, Status};
+use super::super::grid::{Cell, Column, Grid, GridRow};
+use crate::domain::lag::track::{LagStatus, TimeBehind};
+use crate::domain::lag::tracker::{Clear, GroupView, PartitionView, TopicView};
 use crate::render::{Tone, format};
 use nsys_contract::topics;
 
@@ -50,7 +50,7 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
     }
 }
 
-fn of_topic(state: &State, group: &GroupView, topic: &TopicView) -> Vec<Row> {
+fn of_topic(state: &State, group: &GroupView, topic: &TopicView) -> Vec<GridRow> {
     let most = topic.partitions.iter().map(|one| one.lag).max().unwrap_or(0);
     let partitions: Vec<_> = topic
         .partitions
@@ -66,19 +66,19 @@ fn of_topic(state: &State, group: &GroupView, topic: &TopicView) -> Vec<Row> {
     rows
 }
 
-fn heading(group: &GroupView, topic: &TopicView) -> Row {
+fn heading(group: &GroupView, topic: &TopicView) -> GridRow {
     let rate = |rate: Option<f64>| format::or_missing(rate, |rate| format::rate(rate.max(0.0)));
     let dim = |text: String| Cell::toned(text, Some(Tone::Dim));
     let clear = match topic.clear() {
         None => String::new(),
-        Some(Clear::Now) if topic.status == Status::Beyond => "commit beyond the end".into(),
+        Some(Clear::Now) if topic.status == LagStatus::Beyond => "commit beyond the end".into(),
         Some(Clear::Now) => "nothing waits".into(),
         Some(Clear::In(seconds)) if seconds < 1.0 => "clear in less than 1 s".into(),
         Some(Clear::In(seconds)) => {
             format!("clear in {}", format::duration(std::time::Duration::from_secs_f64(seconds.min(1e7))))
         }
         // What is ok is not called otherwise in the same line.
-        Some(Clear::Never) if topic.status == Status::Ok => String::new(),
+        Some(Clear::Never) if topic.status == LagStatus::Ok => String::new(),
         Some(Clear::Never) => "not clearing".into(),
     };
     // Names come first and are cut in their middle; what else does not fit is left out from the end.
@@ -97,7 +97,7 @@ fn heading(group: &GroupView, topic: &TopicView) -> Row {
     }
     cells.push(dim(clear));
     cells.push(dim(format!("{} in, {} out (30 s)", rate(topic.in_per_s), rate(topic.out_per_s))));
-    Row { key: format!("{}/{}", group.group, topic.topic), cells: Vec::new(), heading: Some(cells) }
+    GridRow { key: format!("{}/{}", group.group, topic.topic), cells: Vec::new(), heading: Some(cells) }
 }
 
 /// Whether more waits, less, or about the same.
@@ -110,7 +110,7 @@ fn trend(topic: &TopicView) -> &'static str {
     }
 }
 
-fn of_partition(group: &GroupView, topic: &TopicView, one: &PartitionView, most: i64) -> Row {
+fn of_partition(group: &GroupView, topic: &TopicView, one: &PartitionView, most: i64) -> GridRow {
     let offset = |offset: Option<i64>| {
         Cell::number(offset.map(|offset| offset as f64), |_| {
             format::or_missing(offset, |offset| offset.to_string())
@@ -119,7 +119,7 @@ fn of_partition(group: &GroupView, topic: &TopicView, one: &PartitionView, most:
     let filled = if most > 0 { usize::try_from(one.lag * BAR as i64 / most).unwrap_or(0) } else { 0 };
     let bar = "▆".repeat(filled.max(usize::from(one.lag > 0)));
     let owner = one.owner.clone().unwrap_or_else(|| format::MISSING.into());
-    Row::new(
+    GridRow::new(
         format!("{}/{}/{}", group.group, topic.topic, one.partition),
         vec![
             Cell::from(group.group.clone()),
@@ -136,7 +136,7 @@ fn of_partition(group: &GroupView, topic: &TopicView, one: &PartitionView, most:
     )
 }
 
-fn behind(behind: Option<Behind>) -> String {
+fn behind(behind: Option<TimeBehind>) -> String {
     let Some(behind) = behind else { return format::MISSING.into() };
     let more = if behind.at_least { "≥" } else { "" };
     match behind.seconds {
@@ -147,12 +147,12 @@ fn behind(behind: Option<Behind>) -> String {
     }
 }
 
-fn status(status: Status) -> Cell {
+fn status(status: LagStatus) -> Cell {
     let tone = match status {
-        Status::Ok => Tone::Good,
-        Status::Unknown => Tone::Dim,
-        Status::Growing | Status::Rewind => Tone::Warn,
-        Status::Beyond | Status::Stalled | Status::Stopped => Tone::Bad,
+        LagStatus::Ok => Tone::Good,
+        LagStatus::Unknown => Tone::Dim,
+        LagStatus::Growing | LagStatus::Rewind => Tone::Warn,
+        LagStatus::Beyond | LagStatus::Stalled | LagStatus::Stopped => Tone::Bad,
     };
     Cell::toned(status.as_str(), Some(tone))
 }

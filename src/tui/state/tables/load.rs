@@ -1,10 +1,10 @@
 //! The load test that runs, or the one that ran last: where it is, and the levels that are done.
 
 use super::super::State;
-use super::super::grid::{Cell, Column, Grid, Row};
-use super::super::history::{Metric, Series};
-use super::Facts;
-use crate::domain::progress::Progress;
+use super::super::grid::{Cell, Column, Grid, GridRow};
+use super::super::history::{ChartSeries, Metric};
+use super::FactLine;
+use crate::domain::progress::RunProgress;
 use crate::render::{Tone, format};
 use crate::tui::update::{LevelDone, Load};
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
     let row = |(place, level): (usize, &LevelDone)| {
         let failing = level.error_rate.is_some_and(|share| share > 0.0).then_some(Tone::Warn);
         let missing = level.not_started.is_some_and(|count| count > 0).then_some(Tone::Warn);
-        Row::new(
+        GridRow::new(
             place.to_string(),
             vec![
                 Cell::count(Some(place as u64 + 1)),
@@ -74,7 +74,7 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
 }
 
 /// The level that runs, or how the last run ended.
-pub(super) fn facts(state: &State, at_s: f64) -> Vec<Facts> {
+pub(super) fn facts(state: &State, at_s: f64) -> Vec<FactLine> {
     let Some(load) = state.data.load.at(at_s).and_then(|(_, load)| load.as_ref()) else { return Vec::new() };
     let run = ("run", Cell::toned(load.run.clone(), Some(Tone::Strong)));
     match &load.progress {
@@ -88,7 +88,7 @@ pub(super) fn facts(state: &State, at_s: f64) -> Vec<Facts> {
     }
 }
 
-fn ended(run: (&'static str, Cell), progress: &Progress, at_s: f64) -> Facts {
+fn ended(run: (&'static str, Cell), progress: &RunProgress, at_s: f64) -> FactLine {
     let verdict = progress.verdict.clone().unwrap_or_else(|| format::MISSING.into());
     let ago = progress.ended_s.map(|end_s| Duration::from_secs_f64((at_s - end_s).max(0.0).floor()));
     vec![
@@ -123,9 +123,9 @@ fn running(
     state: &State,
     run: (&'static str, Cell),
     load: &Load,
-    progress: &Progress,
+    progress: &RunProgress,
     at_s: f64,
-) -> Vec<Facts> {
+) -> Vec<FactLine> {
     let second = progress.second.unwrap_or_default();
     let pct = |value: Option<f64>| format::or_missing(value, |pct| format!("{pct:.0} %"));
     let warn = |wrong: bool| wrong.then_some(Tone::Warn);
@@ -133,8 +133,8 @@ fn running(
     let left =
         left.map(|left| format!(", {} left", format::duration(Duration::from_secs(left.ceil() as u64))));
     let machine =
-        second.machine_cpu_pct.or_else(|| state.data.history.at(&Series::Of(Metric::Machine), at_s));
-    let lag = state.data.history.at(&Series::Of(Metric::Lag), at_s);
+        second.machine_cpu_pct.or_else(|| state.data.history.at(&ChartSeries::Of(Metric::Machine), at_s));
+    let lag = state.data.history.at(&ChartSeries::Of(Metric::Lag), at_s);
     let dropped = second.not_started_per_s;
     let mut lines = vec![
         vec![

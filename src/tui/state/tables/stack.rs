@@ -1,28 +1,28 @@
 //! The parts: state, use of the machine, restarts.
 
 use super::super::State;
-use super::super::grid::{Cell, Column, Grid, Row};
+use super::super::grid::{Cell, Column, Grid, GridRow};
 use crate::render::{Tone, format};
-use crate::tui::update::Part;
+use crate::tui::update::PartSample;
 
 /// Every part. Disk and network are rates over the window's last looks.
 pub(super) fn grid(state: &State, at_s: f64) -> Grid {
     let now = state.data.parts.at(at_s);
     let before = state.data.parts.first_since(at_s - 10.0);
     let parts = now.map(|(_, parts)| parts.as_slice()).unwrap_or_default();
-    let row = |part: &Part| {
+    let row = |part: &PartSample| {
         let earlier = before.and_then(|(_, parts)| parts.iter().find(|one| one.name == part.name));
         let seconds = now.zip(before).map_or(0.0, |((now, _), (before, _))| now - before);
-        let per_s = |of: fn(&Part) -> Option<u64>| {
+        let per_s = |of: fn(&PartSample) -> Option<u64>| {
             let grown = of(part)?.checked_sub(of(earlier?)?)? as f64;
             (seconds > 0.0).then(|| grown / seconds)
         };
-        let rate = |of: fn(&Part) -> Option<u64>| {
+        let rate = |of: fn(&PartSample) -> Option<u64>| {
             Cell::number(per_s(of), |rate| format!("{}/s", format::bytes(rate as u64)))
         };
         let health = super::super::part::health(state, part, at_s);
         let up = part.started_s.map(|start| std::time::Duration::from_secs_f64((at_s - start).max(0.0)));
-        Row::new(
+        GridRow::new(
             part.name.clone(),
             vec![
                 Cell::toned(part.name.clone(), Some(Tone::Strong)),

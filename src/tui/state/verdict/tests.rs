@@ -1,12 +1,12 @@
 //! The sentence people act on: what it says, and what it must not say.
 
 use super::super::super::bench::second;
-use super::super::super::update::{Load, Machine, Sample, Stamped, Update};
+use super::super::super::update::{Load, MachineSample, ServiceSample, Stamped, Update};
 use super::super::tables;
 use super::*;
 use crate::domain::lag::PartitionLag;
-use crate::domain::lag::book::{GroupLook, OwnedLag};
-use crate::domain::progress::Progress;
+use crate::domain::lag::tracker::{GroupSample, OwnedLag};
+use crate::domain::progress::RunProgress;
 use nsys_contract::topics;
 
 fn busy() -> State {
@@ -17,22 +17,23 @@ fn busy() -> State {
     state
 }
 
-fn tell(state: &mut State, at_s: f64, update: Update) {
+fn update(state: &mut State, at_s: f64, update: Update) {
     state.update(Stamped { at_s, update });
 }
 
-fn running(names: &[&str]) -> Vec<Part> {
-    let part = |name: &&str| Part { name: (*name).into(), state: "running".into(), ..Part::default() };
+fn running(names: &[&str]) -> Vec<PartSample> {
+    let part =
+        |name: &&str| PartSample { name: (*name).into(), state: "running".into(), ..PartSample::default() };
     names.iter().map(part).collect()
 }
 
-fn sample(rate: f64, p95_ms: f64) -> Sample {
-    Sample {
+fn sample(rate: f64, p95_ms: f64) -> ServiceSample {
+    ServiceSample {
         rate: Some(rate),
         window_s: Some(5.0),
         p95_ms: Some(p95_ms),
         errors: Some(0.0),
-        ..Sample::default()
+        ..ServiceSample::default()
     }
 }
 
@@ -45,7 +46,7 @@ fn waiting(at_s: f64, owner: Option<&str>, committed: i64, end: i64) -> Update {
     };
     let group = topics::WORKER_GROUP.into();
     let members = usize::from(owner.is_some());
-    Update::Lag(Ok(vec![GroupLook {
+    Update::Lag(Ok(vec![GroupSample {
         group,
         state: "Stable".into(),
         members,
@@ -57,10 +58,10 @@ fn waiting(at_s: f64, owner: Option<&str>, committed: i64, end: i64) -> Update {
 #[test]
 fn a_replica_that_does_not_answer_is_not_green_and_its_restart_is_named() {
     let mut state = busy();
-    tell(&mut state, 30.0, Update::Stack(Ok(running(&["app-1", "worker-1"]))));
-    let silent = Sample { answers: [("worker-1".to_owned(), false)].into(), ..sample(60.0, 5.0) };
-    tell(&mut state, 30.0, Update::Service(Ok(silent)));
-    tell(&mut state, 30.0, waiting(30.0, None, 0, 335));
+    update(&mut state, 30.0, Update::Stack(Ok(running(&["app-1", "worker-1"]))));
+    let silent = ServiceSample { answers: [("worker-1".to_owned(), false)].into(), ..sample(60.0, 5.0) };
+    update(&mut state, 30.0, Update::Service(Ok(silent)));
+    update(&mut state, 30.0, waiting(30.0, None, 0, 335));
     let said = worst(&state, 30.0);
     assert_eq!(said.text, "worker-1 runs but does not answer; 1,005 messages wait");
     assert_eq!((said.tone, said.hint.as_deref()), (Tone::Bad, Some("nsys restart worker-1")));
@@ -77,8 +78,8 @@ fn a_replica_that_does_not_answer_is_not_green_and_its_restart_is_named() {
 #[test]
 fn a_part_whose_source_fails_is_not_called_running() {
     let mut state = busy();
-    tell(&mut state, 30.0, Update::Stack(Ok(running(&["kafka"]))));
-    tell(&mut state, 30.0, Update::Lag(Err("kafka: no broker".into())));
+    update(&mut state, 30.0, Update::Stack(Ok(running(&["kafka"]))));
+    update(&mut state, 30.0, Update::Lag(Err("kafka: no broker".into())));
     state.pane = Pane::Stack;
     let cell = tables::of_pane(&state, 30.0).rows[0].cells[1].clone();
     assert_eq!((cell.text.as_str(), cell.tone), ("no answer", Some(Tone::Bad)));
@@ -87,8 +88,8 @@ fn a_part_whose_source_fails_is_not_called_running() {
 #[test]
 fn what_nothing_runs_any_more_is_grey_and_said_in_the_past() {
     let mut state = busy();
-    tell(&mut state, 30.0, Update::Stack(Ok(running(&["app-1", "kafka"]))));
-    tell(&mut state, 31.0, Update::Stack(Err("nothing runs; start it with: nsys up".into())));
+    update(&mut state, 30.0, Update::Stack(Ok(running(&["app-1", "kafka"]))));
+    update(&mut state, 31.0, Update::Stack(Err("nothing runs; start it with: nsys up".into())));
     assert!(dots(&state, 50.0).iter().all(|dot| dot.tone == Tone::Dim), "{:?}", dots(&state, 50.0));
     for pane in [Pane::Stack, Pane::Lag, Pane::Db, Pane::Cache, Pane::Load, Pane::Overview] {
         state.pane = pane;
@@ -111,20 +112,20 @@ fn what_nothing_runs_any_more_is_grey_and_said_in_the_past() {
 #[test]
 fn a_group_that_does_not_exist_is_no_group_without_lag() {
     let mut state = busy();
-    let group = |state: &str, members| GroupLook {
+    let group = |state: &str, members| GroupSample {
         unknown: 0,
         group: topics::WORKER_GROUP.into(),
         state: state.into(),
         members,
         partitions: Vec::new(),
     };
-    tell(&mut state, 30.0, Update::Service(Ok(sample(25.0, 39.0))));
-    tell(&mut state, 30.0, Update::Lag(Ok(vec![group("Dead", 0)])));
+    update(&mut state, 30.0, Update::Service(Ok(sample(25.0, 39.0))));
+    update(&mut state, 30.0, Update::Lag(Ok(vec![group("Dead", 0)])));
     let said = worst(&state, 30.0);
     assert_eq!(said.text, "the consumer group notification-workers does not exist");
     assert_eq!((said.tone, said.hint.as_deref()), (Tone::Warn, Some("nsys kafka groups")));
     // One that has read nothing yet has no lag either.
-    tell(&mut state, 30.5, Update::Lag(Ok(vec![group("Stable", 1)])));
+    update(&mut state, 30.5, Update::Lag(Ok(vec![group("Stable", 1)])));
     let said = worst(&state, 30.5);
     assert_eq!((said.text.as_str(), said.tone), ("25/s, p95 39.0 ms; not measured: lag", Tone::Dim));
 }
@@ -132,48 +133,48 @@ fn a_group_that_does_not_exist_is_no_group_without_lag() {
 #[test]
 fn what_is_not_counted_is_not_called_keeping_up() {
     let mut state = busy();
-    let uncounted = Sample { errors: None, ..sample(25.0, 39.0) };
-    tell(&mut state, 30.0, Update::Service(Ok(uncounted)));
+    let uncounted = ServiceSample { errors: None, ..sample(25.0, 39.0) };
+    update(&mut state, 30.0, Update::Service(Ok(uncounted)));
     let said = worst(&state, 30.0);
     assert!(said.text.ends_with("not measured: errors") && said.tone == Tone::Dim, "{said:?}");
-    tell(&mut state, 30.5, Update::Service(Ok(Sample::default())));
+    update(&mut state, 30.5, Update::Service(Ok(ServiceSample::default())));
     let said = worst(&state, 30.5);
     assert!(said.text.ends_with("not measured: requests") && said.tone == Tone::Dim, "{said:?}");
     // Our own service has no series of requests before the first one.
     let answers = [("app-1".to_owned(), true)].into();
-    tell(&mut state, 31.0, Update::Service(Ok(Sample { answers, ..Sample::default() })));
+    update(&mut state, 31.0, Update::Service(Ok(ServiceSample { answers, ..ServiceSample::default() })));
     assert!(worst(&state, 31.0).text.starts_with("keeping up: idle"), "{:?}", worst(&state, 31.0));
 }
 
 #[test]
 fn a_handful_of_requests_is_no_alarm() {
     let mut state = busy();
-    tell(&mut state, 30.0, Update::Service(Ok(sample(0.6, 280.0))));
+    update(&mut state, 30.0, Update::Service(Ok(sample(0.6, 280.0))));
     assert_eq!(worst(&state, 30.0).tone, Tone::Good, "{:?}", worst(&state, 30.0));
-    tell(&mut state, 31.0, Update::Service(Ok(sample(60.0, 280.0))));
+    update(&mut state, 31.0, Update::Service(Ok(sample(60.0, 280.0))));
     assert_eq!(worst(&state, 31.0).text, "p95 is 280 ms, the objective is 100 ms");
 }
 
 #[test]
 fn the_generators_verdict_comes_before_the_services_percentiles() {
     let mut state = busy();
-    tell(&mut state, 30.0, Update::Service(Ok(sample(104.0, 194.0))));
-    let mut progress = Progress { run: "incremental-1".into(), ..Progress::default() };
+    update(&mut state, 30.0, Update::Service(Ok(sample(104.0, 194.0))));
+    let mut progress = RunProgress { run: "incremental-1".into(), ..RunProgress::default() };
     progress.limited = Some("the generator waits 78 % of its time for a processor".into());
-    let load = |progress: &Progress| {
+    let load = |progress: &RunProgress| {
         Update::Load(Ok(Some(Load {
             run: "incremental-1".into(),
             progress: Some(Box::new(progress.clone())),
             ..Load::default()
         })))
     };
-    tell(&mut state, 30.0, load(&progress));
+    update(&mut state, 30.0, load(&progress));
     let said = worst(&state, 30.0);
     assert!(said.text.contains("measures the machine, not the service"), "{said:?}");
     assert_eq!(said.pane, Pane::Load);
     // When it has ended it limits nothing any more, and is still there to be read.
     progress.interrupt(31.0);
-    tell(&mut state, 31.0, load(&progress));
+    update(&mut state, 31.0, load(&progress));
     assert!(worst(&state, 31.0).text.starts_with("p95 is"));
     state.pane = Pane::Load;
     let facts = tables::facts(&state, 40.0);
@@ -190,14 +191,14 @@ fn against_lag_the_reversible_comes_first() {
         let mut state = State::default();
         for number in 0..40_u8 {
             let at_s = f64::from(number);
-            tell(&mut state, at_s, Update::Stack(Ok(running(workers))));
-            let machine = Machine { cpu_pct: Some(machine_pct), ..Machine::default() };
-            tell(&mut state, at_s, Update::Machine(Ok(machine)));
-            tell(&mut state, at_s, Update::Service(Ok(sample(60.0, 5.0))));
-            tell(&mut state, at_s, Update::Db(Ok(Default::default())));
-            tell(&mut state, at_s, Update::Cache(Ok(Default::default())));
+            update(&mut state, at_s, Update::Stack(Ok(running(workers))));
+            let machine = MachineSample { cpu_pct: Some(machine_pct), ..MachineSample::default() };
+            update(&mut state, at_s, Update::Machine(Ok(machine)));
+            update(&mut state, at_s, Update::Service(Ok(sample(60.0, 5.0))));
+            update(&mut state, at_s, Update::Db(Ok(Default::default())));
+            update(&mut state, at_s, Update::Cache(Ok(Default::default())));
             let number = i64::from(number);
-            tell(&mut state, at_s, waiting(at_s, Some("worker-1"), number * 10, number * 60));
+            update(&mut state, at_s, waiting(at_s, Some("worker-1"), number * 10, number * 60));
         }
         let said = worst(&state, 39.0);
         assert!(said.text.starts_with("lag of notifications grows"), "{said:?}");
@@ -210,18 +211,18 @@ fn against_lag_the_reversible_comes_first() {
 }
 
 #[test]
-fn nobody_in_the_group_although_workers_run_is_not_mended_by_scaling() {
+fn nobody_in_the_group_although_workers_run_is_not_fixed_by_scaling() {
     let mut state = busy();
     for number in 30..50 {
         let at_s = f64::from(number);
         let others = second(at_s, 3).into_iter().filter(|one| !matches!(one.update, Update::Lag(_)));
         others.for_each(|stamped| state.update(stamped));
-        tell(&mut state, at_s, Update::Stack(Ok(running(&["worker-1"]))));
-        tell(&mut state, at_s, waiting(at_s, None, 5, 340));
+        update(&mut state, at_s, Update::Stack(Ok(running(&["worker-1"]))));
+        update(&mut state, at_s, waiting(at_s, None, 5, 340));
     }
     let said = worst(&state, 49.0);
     assert!(said.text.contains("nobody consumes them"), "{said:?}");
     assert_eq!(said.hint.as_deref(), Some("nsys logs worker"));
-    tell(&mut state, 49.5, Update::Stack(Ok(running(&["app-1"]))));
+    update(&mut state, 49.5, Update::Stack(Ok(running(&["app-1"]))));
     assert_eq!(worst(&state, 49.5).hint.as_deref(), Some("nsys scale worker=1"));
 }

@@ -14,19 +14,19 @@ const OLDER: usize = 240;
 
 /// What one source told. The last value outlives a failure; memory is bounded.
 #[derive(Clone, Debug)]
-pub struct Known<T> {
+pub struct SourceValue<T> {
     recent: VecDeque<(f64, Arc<T>)>,
     older: VecDeque<(f64, Arc<T>)>,
     failed: Option<(f64, String)>,
 }
 
-impl<T> Default for Known<T> {
+impl<T> Default for SourceValue<T> {
     fn default() -> Self {
         Self { recent: VecDeque::new(), older: VecDeque::new(), failed: None }
     }
 }
 
-impl<T> Known<T> {
+impl<T> SourceValue<T> {
     /// Takes an answer.
     pub fn take(&mut self, at_s: f64, answer: Result<T, String>) {
         let value = match answer {
@@ -90,26 +90,26 @@ impl<T> Known<T> {
     /// Whether its value at a time can be taken for that of the time.
     #[must_use]
     pub fn fresh(&self, at_s: f64) -> bool {
-        self.health(at_s) == Health::Fresh
+        self.health(at_s) == SourceHealth::Fresh
     }
 
     /// How its value at a time is to be taken.
     #[must_use]
-    pub fn health(&self, at_s: f64) -> Health<'_> {
+    pub fn health(&self, at_s: f64) -> SourceHealth<'_> {
         if let Some((_, why)) = self.failure().filter(|(since, _)| *since <= at_s) {
-            return Health::Failed(why);
+            return SourceHealth::Failed(why);
         }
         match self.at(at_s) {
-            None => Health::Unasked,
-            Some((time, _)) if at_s - time < STALE_S => Health::Fresh,
-            Some(_) => Health::Stale,
+            None => SourceHealth::Unasked,
+            Some((time, _)) if at_s - time < STALE_S => SourceHealth::Fresh,
+            Some(_) => SourceHealth::Stale,
         }
     }
 }
 
 /// How a value is to be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health<'a> {
+pub enum SourceHealth<'a> {
     /// There is none yet.
     Unasked,
     /// As that of now.
@@ -126,19 +126,19 @@ mod tests {
 
     #[test]
     fn a_failure_keeps_the_last_value_and_since_when() {
-        let mut known = Known::default();
+        let mut known = SourceValue::default();
         known.take(1.0, Ok(5));
         known.take(2.0, Err("nothing listens there".into()));
         known.take(3.0, Err("no answer".into()));
         assert_eq!((known.last(), known.failure()), (Some(&5), Some((2.0, "no answer"))));
-        assert_eq!(known.health(3.0), Health::Failed("no answer"));
+        assert_eq!(known.health(3.0), SourceHealth::Failed("no answer"));
         known.take(4.0, Ok(6));
-        assert_eq!((known.health(4.0), known.health(20.0)), (Health::Fresh, Health::Stale));
+        assert_eq!((known.health(4.0), known.health(20.0)), (SourceHealth::Fresh, SourceHealth::Stale));
     }
 
     #[test]
     fn an_hour_can_be_looked_back_and_no_more_is_kept() {
-        let mut known = Known::default();
+        let mut known = SourceValue::default();
         for second in 0..86_400 {
             known.take(f64::from(second), Ok(second));
         }

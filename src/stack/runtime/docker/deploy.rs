@@ -2,24 +2,24 @@
 
 use super::{compose, files, project, record, records};
 use crate::clients::compose::Compose;
-use crate::clients::docker::Engine;
+use crate::clients::docker::ContainerEngine;
 use crate::clients::process;
-use crate::domain::container::{Container, Phase};
-use crate::error::{Error, Kind, Result};
+use crate::domain::container::{Container, ContainerPhase};
+use crate::error::{Error, ErrorKind, Result};
 use crate::permit::ChangePermit;
-use crate::render::progress::{Line, Progress};
+use crate::render::progress::{ProgressLine, ProgressView};
 use crate::stack::Stack;
 use crate::stack::account::make_loadtest_user;
 use crate::stack::layout::write_private;
 use crate::stack::log;
 use crate::stack::ready::wait_ready;
-use crate::stack::runtime::{Choice, Runtime, Wanted};
-use crate::stack::spec::State;
+use crate::stack::runtime::{Choice, Runtime, WantedParts};
+use crate::stack::spec::PartState;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// The one-shot container that makes schema and topics.
-const GROUND: &str = "prepare";
+const PROVISION: &str = "prepare";
 /// Longest time a replica may take to finish what it has: the grace period of compose.yaml.
 const GRACE_S: i32 = 30;
 
@@ -31,9 +31,9 @@ const GRACE_S: i32 = 30;
 pub(in crate::stack::runtime) async fn available(
     permit: Option<&ChangePermit>,
     stack: &Stack,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<()> {
-    let engine = Engine::connect().await?;
+    let engine = ContainerEngine::connect().await?;
     stack.layout.create()?;
     files::unpack(stack)?;
     let compose = compose(stack).await?;
@@ -46,11 +46,11 @@ pub(in crate::stack::runtime) async fn available(
 pub(in crate::stack::runtime) async fn up(
     permit: &ChangePermit,
     stack: &Stack,
-    wanted: &Wanted,
+    wanted: &WantedParts,
     deadline: Instant,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<()> {
-    let engine = Engine::connect().await?;
+    let engine = ContainerEngine::connect().await?;
     adopt_password(stack).await?;
     files::unpack(stack)?;
     let mut compose = compose(stack).await?;
@@ -71,18 +71,18 @@ pub(in crate::stack::runtime) async fn up(
             rolls.extend(Roll::needed(&compose, role, &there).await?);
         }
     }
-    if !rolls.is_empty() && has(GROUND) {
-        lay_ground(permit, stack, &compose, deadline, progress).await?;
+    if !rolls.is_empty() && has(PROVISION) {
+        provision(permit, stack, &compose, deadline, progress).await?;
     }
     for one in &rolls {
         roll((permit, stack, &engine, &compose), one, &there, deadline, progress).await?;
     }
     start((permit, stack, &compose), wanted, &services, deadline, progress).await?;
-    if has(GROUND) {
-        ground_is_laid(stack, deadline).await?;
+    if has(PROVISION) {
+        await_provisioned(stack, deadline).await?;
     }
     let running = records(stack).await?;
-    let parts = running.iter().filter(|one| one.state != State::Done && one.role().is_none());
+    let parts = running.iter().filter(|one| one.state != PartState::Done && one.role().is_none());
     let parts = parts
         .map(|one| one.name.as_str())
         .chain(["api"].into_iter().filter(|_| has("balancer") && has("app")));
@@ -100,8 +100,8 @@ pub(in crate::stack::runtime) async fn up(
 fn chosen(choice: &Choice, known: Vec<String>) -> Vec<String> {
     let on_its_own = |service: &str| choice.wants(service, true);
     let both = on_its_own("postgres") && on_its_own("kafka");
-    let with_ground = |service: &str| service == GROUND && both && !choice.only.is_empty();
-    known.into_iter().filter(|service| on_its_own(service) || with_ground(service)).collect()
+    let with_provisioning = |service: &str| service == PROVISION && both && !choice.only.is_empty();
+    known.into_iter().filter(|service| on_its_own(service) || with_provisioning(service)).collect()
 }
 
 /// A project that somebody started by hand has a password already: it becomes ours.
@@ -110,7 +110,7 @@ pub(crate) async fn adopt_password(stack: &Stack) -> Result<()> {
     if path.exists() {
         return Ok(());
     }
-    let engine = Engine::connect().await?;
+    let engine = ContainerEngine::connect().await?;
     let containers = engine.containers(&project(stack)).await?;
     let Some(postgres) = containers.iter().find(|one| one.service == "postgres") else { return Ok(()) };
     match engine.environment(&postgres.id).await.get("POSTGRES_PASSWORD") {
@@ -126,9 +126,9 @@ pub(crate) async fn adopt_password(stack: &Stack) -> Result<()> {
 async fn images(
     permit: &ChangePermit,
     stack: &Stack,
-    engine: &Engine,
+    engine: &ContainerEngine,
     compose: &Compose,
-    line: &Line,
+    line: &ProgressLine,
 ) -> Result<()> {
     let docker = &stack.loaded.config.docker;
     let ours = [docker.service_image.as_str(), docker.nsys_image.as_str()];
@@ -141,8 +141,8 @@ async fn images(
     if !pull.is_empty() {
         line.update(&format!("pulls {}", pull.join(", ")));
         let pull = ["pull", "--policy", "missing", "--ignore-buildable"];
-        let told = compose.run(permit, &pull, |text| line.update(text));
-        told.await.map_err(|error| error.hint("without a registry: nsys up --runtime local"))?;
+        let pulled = compose.run(permit, &pull, |text| line.update(text));
+        pulled.await.map_err(|error| error.hint("without a registry: nsys up --runtime local"))?;
     }
     if !build.is_empty() {
         if files::source_dir(stack).is_none() {
@@ -173,7 +173,7 @@ fn check_ports(stack: &Stack, services: &[String], there: &[Container]) -> Resul
         ("kafkaui", ports.kafka_ui()),
     ];
     for (service, port) in needed {
-        let ours = there.iter().any(|one| one.service == service && one.phase == Phase::Running);
+        let ours = there.iter().any(|one| one.service == service && one.phase == ContainerPhase::Running);
         if ours || !services.iter().any(|one| one == service) {
             continue;
         }
@@ -187,38 +187,38 @@ fn check_ports(stack: &Stack, services: &[String], there: &[Container]) -> Resul
 }
 
 /// Schema and topics, before the replicas that need them: new ones may ask for more than the old ones.
-async fn lay_ground(
+async fn provision(
     permit: &ChangePermit,
     stack: &Stack,
     compose: &Compose,
     deadline: Instant,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<()> {
-    let line = progress.line(GROUND);
+    let line = progress.line(PROVISION);
     line.update("schema and topics");
-    let up = ["up", "--detach", "--no-build", GROUND];
+    let up = ["up", "--detach", "--no-build", PROVISION];
     let started = compose.run(permit, &up, |text| line.update(text)).await;
     if let Err(error) = started {
         return Err(culprit(stack, error).await);
     }
-    ground_is_laid(stack, deadline).await?;
+    await_provisioned(stack, deadline).await?;
     log::keep_by_time(permit, stack).await?;
     line.finish("done");
     Ok(())
 }
 
 /// Waits for the end of the one-shot container: Compose does so only where something depends on it.
-async fn ground_is_laid(stack: &Stack, deadline: Instant) -> Result<()> {
+async fn await_provisioned(stack: &Stack, deadline: Instant) -> Result<()> {
     loop {
-        let state = records(stack).await?.into_iter().find(|one| one.name == GROUND).map(|one| one.state);
+        let state = records(stack).await?.into_iter().find(|one| one.name == PROVISION).map(|one| one.state);
         let late = Instant::now() > deadline;
         match state {
-            Some(State::Done) => return Ok(()),
-            Some(State::Failed) | None => {
+            Some(PartState::Done) => return Ok(()),
+            Some(PartState::Failed) | None => {
                 return Err(culprit(stack, Error::failed("schema and topics could not be prepared")).await);
             }
             Some(_) if late => {
-                let error = Error::new(Kind::Unreachable, "schema and topics were not prepared in time");
+                let error = Error::new(ErrorKind::Unreachable, "schema and topics were not prepared in time");
                 return Err(culprit(stack, error).await);
             }
             Some(_) => tokio::time::sleep(Duration::from_millis(200)).await,
@@ -238,7 +238,7 @@ impl<'a> Roll<'a> {
     async fn needed(compose: &Compose, role: &'static str, there: &'a [Container]) -> Result<Option<Self>> {
         let hashes = compose.config(&["--hash", role]).await?;
         let hash = hashes.iter().find_map(|line| line.strip_prefix(role)).map(str::trim).unwrap_or_default();
-        let all = there.iter().filter(|one| one.service == role && one.phase == Phase::Running);
+        let all = there.iter().filter(|one| one.service == role && one.phase == ContainerPhase::Running);
         let (same, old): (Vec<_>, Vec<_>) = all.partition(|one| one.config_hash == hash);
         Ok((!old.is_empty()).then_some(Self { role, same: same.len(), old }))
     }
@@ -247,11 +247,11 @@ impl<'a> Roll<'a> {
 /// Replaces old replicas: new ones beside them first, and when those are ready the old ones finish what
 /// they have and go.
 async fn roll(
-    (permit, stack, engine, compose): (&ChangePermit, &Stack, &Engine, &Compose),
+    (permit, stack, engine, compose): (&ChangePermit, &Stack, &ContainerEngine, &Compose),
     Roll { role, same, old }: &Roll<'_>,
     there: &[Container],
     deadline: Instant,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<()> {
     let line = progress.line(role);
     line.update(&format!("starts {} with the new configuration", old.len()));
@@ -275,10 +275,10 @@ async fn roll(
 /// Lets Compose start everything in order, and shows meanwhile what each part still waits for.
 async fn start(
     (permit, stack, compose): (&ChangePermit, &Stack, &Compose),
-    wanted: &Wanted,
+    wanted: &WantedParts,
     services: &[String],
     deadline: Instant,
-    progress: &Progress,
+    progress: &ProgressView,
 ) -> Result<()> {
     let scales = [("app", wanted.app), ("worker", wanted.worker)];
     let scales: Vec<_> = scales
@@ -306,17 +306,17 @@ async fn start(
         }
         Ok(Err(error)) => Err(culprit(stack, error).await),
         Err(_) => {
-            let late = Error::new(Kind::Unreachable, "the containers did not come up in time");
+            let late = Error::new(ErrorKind::Unreachable, "the containers did not come up in time");
             Err(culprit(stack, late).await)
         }
     }
 }
 
 /// Shows who is not up yet; ends only with the one it accompanies.
-async fn show(stack: &Stack, line: &Line) -> Result<()> {
+async fn show(stack: &Stack, line: &ProgressLine) -> Result<()> {
     loop {
         let records = records(stack).await.unwrap_or_default();
-        let pending = records.iter().filter(|one| !matches!(one.state, State::Running | State::Done));
+        let pending = records.iter().filter(|one| !matches!(one.state, PartState::Running | PartState::Done));
         let pending: Vec<_> = pending.map(|one| one.name.as_str()).collect();
         if !pending.is_empty() {
             line.update(&format!("waits for {}", pending.join(", ")));
@@ -328,9 +328,10 @@ async fn show(stack: &Stack, line: &Line) -> Result<()> {
 /// Compose says that something failed; the container says what: its exit code and its last lines.
 async fn culprit(stack: &Stack, error: Error) -> Error {
     let records = records(stack).await.unwrap_or_default();
-    let guilty = records.iter().find(|one| one.state == State::Failed);
-    let guilty = guilty
-        .or_else(|| records.iter().find(|one| matches!(one.state, State::Unhealthy | State::Restarting)));
+    let guilty = records.iter().find(|one| one.state == PartState::Failed);
+    let guilty = guilty.or_else(|| {
+        records.iter().find(|one| matches!(one.state, PartState::Unhealthy | PartState::Restarting))
+    });
     let Some(part) = guilty else { return error };
     let how = part
         .last_exit

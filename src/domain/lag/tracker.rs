@@ -1,7 +1,7 @@
 //! Every group, topic and partition that is followed: looks go in, what they mean comes out.
 
 use super::PartitionLag;
-use super::track::{Behind, Look, Status, Track};
+use super::track::{LagStatus, PartitionSample, TimeBehind, Track};
 use crate::domain::group::Group;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ const MOST: usize = 4_096;
 
 /// A group as one look found it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GroupLook {
+pub struct GroupSample {
     /// Its name.
     pub group: String,
     /// `Stable`, `Empty`, …
@@ -66,9 +66,9 @@ pub struct TopicView {
     /// Messages committed per second.
     pub out_per_s: Option<f64>,
     /// Of the partition that is furthest behind.
-    pub behind: Option<Behind>,
+    pub behind: Option<TimeBehind>,
     /// The worst of its partitions.
-    pub status: Status,
+    pub status: LagStatus,
     /// In the order of their numbers.
     pub partitions: Vec<PartitionView>,
 }
@@ -87,11 +87,11 @@ pub struct PartitionView {
     /// Messages that retention removed before they were committed.
     pub lost: i64,
     /// How old the oldest message that waits is.
-    pub behind: Option<Behind>,
+    pub behind: Option<TimeBehind>,
     /// The member that owns it.
     pub owner: Option<String>,
     /// How it goes.
-    pub status: Status,
+    pub status: LagStatus,
 }
 
 /// When everything that waits is worked off.
@@ -138,31 +138,31 @@ impl GroupView {
 
     /// The worst of its topics; a group without any is idle, one with unanswered partitions never ok.
     #[must_use]
-    pub fn status(&self) -> Status {
-        let least = if self.unknown > 0 { Status::Unknown } else { Status::Ok };
-        self.topics.iter().map(|topic| topic.status).max().unwrap_or(Status::Ok).max(least)
+    pub fn status(&self) -> LagStatus {
+        let least = if self.unknown > 0 { LagStatus::Unknown } else { LagStatus::Ok };
+        self.topics.iter().map(|topic| topic.status).max().unwrap_or(LagStatus::Ok).max(least)
     }
 }
 
 /// The looks so far, by group, topic and partition.
 #[derive(Clone, Debug, Default)]
-pub struct Book {
+pub struct LagTracker {
     tracks: BTreeMap<String, BTreeMap<String, BTreeMap<i32, Track>>>,
 }
 
-impl Book {
+impl LagTracker {
     /// Takes a look at every group and tells what is known now. Partitions that are gone are forgotten.
-    pub fn take(&mut self, at_s: f64, groups: &[GroupLook]) -> Vec<GroupView> {
+    pub fn take(&mut self, at_s: f64, groups: &[GroupSample]) -> Vec<GroupView> {
         self.tracks.retain(|name, _| groups.iter().any(|group| group.group == *name));
         groups.iter().map(|group| self.group(at_s, group)).collect()
     }
 
-    fn group(&mut self, at_s: f64, look: &GroupLook) -> GroupView {
+    fn group(&mut self, at_s: f64, sample: &GroupSample) -> GroupView {
         let followed: usize = self.tracks.values().flat_map(BTreeMap::values).map(BTreeMap::len).sum();
-        let tracks = self.tracks.entry(look.group.clone()).or_default();
-        tracks.retain(|topic, _| look.partitions.iter().any(|one| one.lag.topic == *topic));
+        let tracks = self.tracks.entry(sample.group.clone()).or_default();
+        tracks.retain(|topic, _| sample.partitions.iter().any(|one| one.lag.topic == *topic));
         let mut topics: Vec<TopicView> = Vec::new();
-        for one in &look.partitions {
+        for one in &sample.partitions {
             let track = tracks.entry(one.lag.topic.clone()).or_default().entry(one.lag.partition);
             let mut unfollowed = Track::default();
             let track = match track {
@@ -181,11 +181,11 @@ impl Book {
             topic.partitions.sort_by_key(|one| one.partition);
         }
         GroupView {
-            group: look.group.clone(),
-            state: look.state.clone(),
-            members: look.members,
+            group: sample.group.clone(),
+            state: sample.state.clone(),
+            members: sample.members,
             topics,
-            unknown: look.unknown,
+            unknown: sample.unknown,
         }
     }
 }
@@ -195,7 +195,14 @@ fn follow(track: &mut Track, at_s: f64, one: &OwnedLag) -> PartitionView {
     if let (Some(oldest_s), Some(committed)) = (one.oldest_s, lag.committed) {
         track.seed(oldest_s, committed + lag.lost);
     }
-    track.push(Look { at_s, committed: lag.committed, end: lag.end, lag: lag.lag, lost: lag.lost, owned });
+    track.push(PartitionSample {
+        at_s,
+        committed: lag.committed,
+        end: lag.end,
+        lag: lag.lag,
+        lost: lag.lost,
+        owned,
+    });
     PartitionView {
         partition: lag.partition,
         committed: lag.committed,
@@ -233,7 +240,7 @@ impl TopicView {
         self.lag += partition.lag;
         self.lost += partition.lost;
         (self.in_per_s, self.out_per_s) = (sum(self.in_per_s, rates.0), sum(self.out_per_s, rates.1));
-        let later = |other: &Behind| self.behind.is_none_or(|behind| other.seconds > behind.seconds);
+        let later = |other: &TimeBehind| self.behind.is_none_or(|behind| other.seconds > behind.seconds);
         if partition.behind.as_ref().is_some_and(later) {
             self.behind = partition.behind;
         }
@@ -246,43 +253,43 @@ impl TopicView {
 mod tests {
     use super::*;
 
-    fn look(group: &str, partitions: &[(i32, i64, i64)]) -> GroupLook {
+    fn sample(group: &str, partitions: &[(i32, i64, i64)]) -> GroupSample {
         let one = |(partition, committed, end): &(i32, i64, i64)| OwnedLag {
             lag: PartitionLag::new("notifications", *partition, Some(*committed), 0, *end),
             owner: Some("worker-1".into()),
             oldest_s: None,
         };
         let partitions = partitions.iter().map(one).collect();
-        GroupLook { group: group.into(), state: "Stable".into(), members: 1, partitions, unknown: 0 }
+        GroupSample { group: group.into(), state: "Stable".into(), members: 1, partitions, unknown: 0 }
     }
 
     #[test]
     fn a_topic_sums_its_partitions_and_is_as_bad_as_the_worst() {
-        let mut book = Book::default();
+        let mut tracker = LagTracker::default();
         let mut seen = Vec::new();
         for second in 0..30 {
-            let looks = [look("workers", &[(1, second * 50, second * 50), (0, 100, 100 + second * 50)])];
-            seen = book.take(second as f64, &looks);
+            let samples = [sample("workers", &[(1, second * 50, second * 50), (0, 100, 100 + second * 50)])];
+            seen = tracker.take(second as f64, &samples);
         }
         let topic = &seen[0].topics[0];
         assert_eq!((topic.lag, topic.in_per_s, topic.out_per_s), (1_450, Some(100.0), Some(50.0)));
-        assert_eq!((topic.status, topic.clear()), (Status::Stalled, Some(Clear::Never)));
+        assert_eq!((topic.status, topic.clear()), (LagStatus::Stalled, Some(Clear::Never)));
         assert_eq!(topic.partitions.iter().map(|one| one.partition).collect::<Vec<_>>(), [0, 1]);
-        assert_eq!(topic.partitions[1].status, Status::Ok);
+        assert_eq!(topic.partitions[1].status, LagStatus::Ok);
         assert!(topic.behind.unwrap().seconds > 20.0);
     }
 
     #[test]
     fn what_is_lost_is_told_apart_and_what_is_unknown_is_not_ok() {
-        let mut old = look("workers", &[]);
+        let mut old = sample("workers", &[]);
         let lag = PartitionLag::new("notifications", 0, Some(10), 95, 100);
         old.partitions.push(OwnedLag { lag, owner: None, oldest_s: None });
-        let topic = Book::default().take(1.0, &[old])[0].topics[0].clone();
+        let topic = LagTracker::default().take(1.0, &[old])[0].topics[0].clone();
         assert_eq!((topic.lag, topic.lost), (5, 85));
-        let mut dark = look("workers", &[(0, 5, 5)]);
+        let mut dark = sample("workers", &[(0, 5, 5)]);
         dark.unknown = 2;
-        let seen = &Book::default().take(1.0, &[dark])[0];
-        assert_eq!((seen.unknown, seen.lag(), seen.status()), (2, Some(0), Status::Unknown));
+        let seen = &LagTracker::default().take(1.0, &[dark])[0];
+        assert_eq!((seen.unknown, seen.lag(), seen.status()), (2, Some(0), LagStatus::Unknown));
     }
 
     #[test]
@@ -295,9 +302,9 @@ mod tests {
 
     #[test]
     fn a_group_that_is_gone_is_forgotten() {
-        let mut book = Book::default();
-        book.take(1.0, &[look("one", &[(0, 0, 5)]), look("two", &[(0, 0, 5)])]);
-        book.take(2.0, &[look("two", &[(0, 0, 5)])]);
-        assert_eq!(book.tracks.len(), 1);
+        let mut tracker = LagTracker::default();
+        tracker.take(1.0, &[sample("one", &[(0, 0, 5)]), sample("two", &[(0, 0, 5)])]);
+        tracker.take(2.0, &[sample("two", &[(0, 0, 5)])]);
+        assert_eq!(tracker.tracks.len(), 1);
     }
 }
