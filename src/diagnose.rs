@@ -20,6 +20,7 @@ use crate::domain::facts::Facts;
 use crate::domain::remedy::{Codec, CurrentSettings, Remedy, Tuning};
 use crate::domain::run::Run;
 use crate::error::Result;
+use crate::measured::Measured;
 use crate::stack::Stack;
 use crate::stack::spec::replicas;
 use nsys_contract::topics;
@@ -76,9 +77,9 @@ pub async fn current_settings(stack: &Stack) -> Result<CurrentSettings> {
 #[derive(Debug)]
 pub struct Before {
     at_s: f64,
-    database: Option<database::DatabaseCounters>,
-    kafka: Option<kafka::Ends>,
-    redis: Option<CacheStats>,
+    database: Measured<database::DatabaseCounters>,
+    kafka: Measured<kafka::Ends>,
+    redis: Measured<CacheStats>,
     processes: processes::ProcessCounters,
     locks: database::LockWatch,
 }
@@ -112,7 +113,7 @@ pub async fn since(stack: &Stack, before: &Before) -> Facts {
     let (asked, database, kafka, redis, processes) = tokio::join!(
         Box::pin(prometheus::facts(stack, now_s(), seconds.round() as u64)),
         Box::pin(database::counters(stack)),
-        Box::pin(kafka::facts(stack, before.kafka.as_ref(), seconds)),
+        Box::pin(kafka::facts(stack, &before.kafka, seconds)),
         Box::pin(redis_stats(stack)),
         Box::pin(processes::counters(stack)),
     );
@@ -120,39 +121,42 @@ pub async fn since(stack: &Stack, before: &Before) -> Facts {
     facts.extend(locks);
     facts.extend(kafka);
     facts.extend(processes::facts(&before.processes, &processes, &facts, seconds));
-    facts.extend(database::facts(before.database.as_ref(), database.as_ref(), &facts, seconds));
-    facts.extend(redis_facts(before.redis.as_ref(), redis.as_ref(), &facts, seconds));
+    facts.extend(database::facts(&before.database, &database, &facts, seconds));
+    facts.extend(redis_facts(&before.redis, &redis, &facts, seconds));
     let ttl = stack.loaded.config.cache.ttl_notification.as_secs_f64();
     let query = format!("cache.ttl_notification over {seconds:.0} s");
-    facts.put("ttl_windows", Some(ttl / seconds), "configuration", query);
+    facts.put("ttl_windows", ttl / seconds, "configuration", query);
     facts
 }
 
-async fn redis_stats(stack: &Stack) -> Option<CacheStats> {
-    let mut redis = Redis::connect(&stack.endpoints.redis_url(), TIMEOUT).await.ok()?;
-    redis.stats().await.ok()
+async fn redis_stats(stack: &Stack) -> Measured<CacheStats> {
+    let asked = async { Redis::connect(&stack.endpoints.redis_url(), TIMEOUT).await?.stats().await };
+    asked.await.into()
 }
 
 fn redis_facts(
-    before: Option<&CacheStats>,
-    after: Option<&CacheStats>,
+    before: &Measured<CacheStats>,
+    after: &Measured<CacheStats>,
     known: &Facts,
     seconds: f64,
 ) -> Facts {
-    let window = before.zip(after).map(|(before, after)| after.since(before));
-    let misses = known.value("misses_per_s").map(|rate| rate * seconds);
+    let both = before.as_ref().zip(after.as_ref());
+    let window = both.clone().map(|(before, after)| after.since(before));
+    let misses = known.measured("misses_per_s").map(|rate| rate * seconds);
     // Marks of changed rows expire too, and say nothing of what is read.
-    let marks = known.value("marks_per_s").map(|rate| rate * seconds);
-    let expired = window.zip(marks).map(|(one, marks)| (one.expired as f64 - marks).max(0.0));
-    let grown = before.zip(after).map(|(before, after)| after.keys as f64 - before.keys as f64);
-    let ratio = |part: Option<f64>| {
-        let misses = misses.filter(|misses| *misses > 0.0);
+    let marks = known.measured("marks_per_s").map(|rate| rate * seconds);
+    let expired = window.clone().zip(marks).map(|(one, marks)| (one.expired as f64 - marks).max(0.0));
+    let grown = both.map(|(before, after)| after.keys as f64 - before.keys as f64);
+    let ratio = |part: Measured<f64>| {
         // Without a miss there is nothing to explain.
-        if known.value("misses_per_s") == Some(0.0) { Some(0.0) } else { Some(part? / misses?) }
+        if misses.value() == Some(0.0) {
+            return Measured::Value(0.0);
+        }
+        part.zip(misses.clone()).map(|(part, misses)| part / misses)
     };
     let info = |field: &str| format!("INFO {field}, difference over {seconds:.0} s");
     let mut facts = Facts::default();
-    let rate = |count: fn(&CacheStats) -> u64| window.map(|one| count(&one) as f64 / seconds);
+    let rate = |count: fn(&CacheStats) -> u64| window.clone().map(|one| count(&one) as f64 / seconds);
     facts.put("evicted_per_s", rate(|one| one.evicted), "Redis", info("evicted_keys"));
     facts.put("expired_per_s", rate(|one| one.expired), "Redis", info("expired_keys"));
     facts.put(

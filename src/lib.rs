@@ -5,6 +5,7 @@
 //! - [`clock`]: what time it is
 //! - [`secret`]: what may be shown of a value, an address, a command line
 //! - [`error`]: what went wrong, the next command, the exit code
+//! - [`measured`]: a value that may be missing, with the reason
 //! - [`domain`]: data and arithmetic without I/O
 //! - [`permit`]: what it takes to change something
 //! - [`plan`]: changes before they are made
@@ -38,6 +39,7 @@ pub mod error;
 pub mod generate;
 pub mod journal;
 pub mod loadtest;
+pub mod measured;
 pub mod permit;
 pub mod plan;
 pub mod publish;

@@ -4,6 +4,8 @@ use super::TIMEOUT;
 use crate::clients::postgres::{Postgres, ServerCounters};
 use crate::domain::facts::Facts;
 use crate::domain::snapshot::CountedStatement;
+use crate::error::Result;
+use crate::measured::Measured;
 use crate::stack::Stack;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,16 +17,16 @@ pub(super) struct DatabaseCounters {
     statements: Vec<CountedStatement>,
 }
 
-pub(super) async fn connect(stack: &Stack) -> Option<Postgres> {
-    Postgres::connect(&stack.database_url().ok()?, TIMEOUT).await.ok()
+pub(super) async fn connect(stack: &Stack) -> Result<Postgres> {
+    Postgres::connect(&stack.database_url()?, TIMEOUT).await
 }
 
-pub(super) async fn counters(stack: &Stack) -> Option<DatabaseCounters> {
-    let mut database = connect(stack).await?;
-    Some(DatabaseCounters {
-        server: database.counters().await.ok()?,
-        statements: database.statements().await.ok()?,
-    })
+pub(super) async fn counters(stack: &Stack) -> Measured<DatabaseCounters> {
+    let asked = async {
+        let mut database = connect(stack).await?;
+        Ok(DatabaseCounters { server: database.counters().await?, statements: database.statements().await? })
+    };
+    asked.await.into()
 }
 
 /// How often locks are looked at.
@@ -53,6 +55,7 @@ impl LockWatch {
     pub(super) fn fact(&self, into: &mut Facts) {
         let seen = self.seen();
         let mean = (!seen.is_empty()).then(|| seen.iter().sum::<f64>() / seen.len() as f64);
+        let mean = Measured::or_missing(mean, "PostgreSQL could not be asked");
         into.put("lock_waiters", mean, "PostgreSQL", "pg_blocking_pids, every half second");
     }
 }
@@ -67,7 +70,7 @@ async fn watch_locks(stack: Stack, into: Arc<Mutex<Vec<f64>>>) {
     let mut database = None;
     loop {
         if database.is_none() {
-            database = connect(&stack).await;
+            database = connect(&stack).await.ok();
         }
         let waits = match &mut database {
             Some(database) => database.lock_waits().await.ok(),
@@ -96,13 +99,14 @@ fn slowest(before: &[CountedStatement], after: &[CountedStatement]) -> f64 {
 
 /// Facts of the window between two readings; `known` holds what the service says of the same window.
 pub(super) fn facts(
-    before: Option<&DatabaseCounters>,
-    after: Option<&DatabaseCounters>,
+    before: &Measured<DatabaseCounters>,
+    after: &Measured<DatabaseCounters>,
     known: &Facts,
     seconds: f64,
 ) -> Facts {
     let mut facts = Facts::default();
-    let slowest = before.zip(after).map(|(one, two)| slowest(&one.statements, &two.statements));
+    let both = before.as_ref().zip(after.as_ref());
+    let slowest = both.clone().map(|(one, two)| slowest(&one.statements, &two.statements));
     facts.put(
         "slowest_statement_ms",
         slowest,
@@ -111,27 +115,32 @@ pub(super) fn facts(
             "largest mean time of pg_stat_statements, difference over {seconds:.0} s, five calls and more"
         ),
     );
-    let (before, after) = (before.map(|one| &one.server), after.map(|one| &one.server));
+    let after = after.as_ref().map(|one| one.server);
+    let both = both.map(|(one, two)| (one.server, two.server));
     let span = format!("difference over {seconds:.0} s");
     let statements = format!("sum(total_exec_time) of pg_stat_statements, {span}");
     // A reset in between leaves less than there was before: then the difference says nothing.
-    let window = before.zip(after).filter(|(before, after)| after.exec_ms >= before.exec_ms);
-    let exec_ms = window.map(|(before, after)| after.exec_ms - before.exec_ms);
+    let window = both.clone().filter(
+        |(before, after)| after.exec_ms >= before.exec_ms,
+        "the statistics of the statements were reset meanwhile",
+    );
+    let exec_ms = window.clone().map(|(before, after)| after.exec_ms - before.exec_ms);
     let io_ms = window.map(|(before, after)| after.io_ms - before.io_ms);
-    facts.put("exec_ms_per_s", exec_ms.map(|ms| ms / seconds), "PostgreSQL", &statements);
-    let outside = || {
-        let (spent_s, rate) = (known.value("query_seconds_per_s")?, known.value("query_rate")?);
-        (rate > 0.0).then_some((spent_s * 1_000.0 - exec_ms? / seconds) / rate)
-    };
+    facts.put("exec_ms_per_s", exec_ms.clone().map(|ms| ms / seconds), "PostgreSQL", &statements);
+    let asked = known.measured("query_seconds_per_s").zip(known.measured("query_rate"));
+    let asked = asked.filter(|(_, rate)| *rate > 0.0, "no query was made");
+    let outside = asked
+        .zip(exec_ms.clone())
+        .map(|((spent_s, rate), exec_ms)| (spent_s * 1_000.0 - exec_ms / seconds) / rate);
     facts.put(
         "db_network_ms",
-        outside().map(|ms| ms.max(0.0)),
+        outside.map(|ms| ms.max(0.0)),
         "PostgreSQL",
         format!("(db_query_duration_seconds_sum, less {statements}) for each query"),
     );
     let share = io_ms.zip(exec_ms).map(|(io, all)| if all > 0.0 { io / all } else { 0.0 });
     facts.put("db_io_share", share, "PostgreSQL", format!("blk_read_time over total_exec_time, {span}"));
-    let scans = before.zip(after).map(|(one, two)| {
+    let scans = both.map(|(one, two)| {
         let (scans, rows) = (two.scans.0 - one.scans.0, two.scans.1 - one.scans.1);
         // A few scans are housekeeping; reads that lack an index come by the hundred.
         let few = known.value("request_rate").map_or(10.0, |rate| (rate * seconds * 0.03).max(10.0));
@@ -144,9 +153,9 @@ pub(super) fn facts(
         format!("seq_tup_read over seq_scan of notifications, {span}"),
     );
     let rows = "notifications with next_attempt_at within five minutes, scheduled ones left out";
-    let waiting = after.map(|one| one.undelivered as f64);
-    facts.put("undelivered", waiting, "PostgreSQL", rows);
-    let late = waiting.zip(known.value("written_per_s")).map(|(rows, rate)| rows / rate.max(1.0));
+    let waiting = after.clone().map(|one| one.undelivered as f64);
+    facts.put("undelivered", waiting.clone(), "PostgreSQL", rows);
+    let late = waiting.zip(known.measured("written_per_s")).map(|(rows, rate)| rows / rate.max(1.0));
     facts.put("undelivered_s", late, "PostgreSQL", format!("{rows}, over the rate of new ones"));
     let used = after.map(|one| one.connections as f64 / one.max_connections.max(1) as f64);
     facts.put("connections_share", used, "PostgreSQL", "pg_stat_activity over max_connections");

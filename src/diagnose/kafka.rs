@@ -5,54 +5,60 @@ use crate::clients::kafka;
 use crate::domain::facts::Facts;
 use crate::domain::group::{Group, Member};
 use crate::domain::lag::PartitionLag;
+use crate::measured::Measured;
 use crate::stack::Stack;
 use nsys_contract::topics;
+
+/// Nobody reads for a group that is not there.
+const NO_GROUP: &str = "the consumer group does not exist";
 
 /// The partitions at the start of a window.
 pub(super) type Ends = Vec<PartitionLag>;
 
-pub(super) async fn ends(stack: &Stack) -> Option<Ends> {
+pub(super) async fn ends(stack: &Stack) -> Measured<Ends> {
     let wanted = [topics::NOTIFICATIONS.to_owned()];
-    let found = kafka::lag(&stack.endpoints.brokers(), topics::WORKER_GROUP, &wanted, TIMEOUT).await.ok();
+    let found = kafka::lag(&stack.endpoints.brokers(), topics::WORKER_GROUP, &wanted, TIMEOUT).await;
     // A topic that is not there has no lag, not one of 0.
-    found.filter(|all| !all.is_empty())
+    Measured::from(found).filter(|all: &Ends| !all.is_empty(), "the topic is not there")
 }
 
-pub(super) async fn facts(stack: &Stack, before: Option<&Ends>, seconds: f64) -> Facts {
+pub(super) async fn facts(stack: &Stack, before: &Measured<Ends>, seconds: f64) -> Facts {
     let brokers = stack.endpoints.brokers();
     let (now, group) = tokio::join!(ends(stack), kafka::group(&brokers, topics::WORKER_GROUP, TIMEOUT));
-    of(before, now.as_ref(), group.ok().as_ref(), seconds)
+    of(before, &now, &group.into(), seconds)
 }
 
-fn of(before: Option<&Ends>, now: Option<&Ends>, group: Option<&Group>, seconds: f64) -> Facts {
+fn of(before: &Measured<Ends>, now: &Measured<Ends>, group: &Measured<Group>, seconds: f64) -> Facts {
     let mut facts = Facts::default();
     let offsets = "offsets of the topic notifications and of the group notification-workers";
-    let written = before.zip(now).map(|(before, now)| written(before, now));
+    let (now, group) = (now.as_ref(), group.as_ref());
+    let written = before.as_ref().zip(now.clone()).map(|(before, now)| written(before, now));
     let per_s = written.as_ref().map(|all| all.iter().sum::<f64>() / seconds);
     // Nobody reads for a group that is not there: no messages are nothing to keep up with then.
-    let missing = group.is_some_and(|group| !group.exists()) && now.is_some_and(|now| !committed(now));
-    let group = group.filter(|_| !missing);
-    let lag = now.map(|now| now.iter().map(|one| one.lag as f64).sum::<f64>());
-    let lag = lag.filter(|lag| *lag > 0.0 || !missing);
-    facts.put("lag_end", lag, "Kafka", offsets);
-    facts.put("written_per_s", per_s, "Kafka", offsets);
+    let missing = matches!((&group, &now), (Measured::Value(group), Measured::Value(now)) if !group.exists() && !committed(now));
+    let group = group.filter(|_| !missing, NO_GROUP);
+    let lag = now.clone().map(|now| now.iter().map(|one| one.lag as f64).sum::<f64>());
+    let lag = lag.filter(|lag| *lag > 0.0 || !missing, NO_GROUP);
+    facts.put("lag_end", lag.clone(), "Kafka", offsets);
+    facts.put("written_per_s", per_s.clone(), "Kafka", offsets);
     facts.put(
         "behind_s",
-        behind(lag, per_s),
+        behind(lag, per_s.clone()),
         "Kafka",
         format!("{offsets}: messages that wait, over the rate of writing"),
     );
-    let skew = written.as_ref().map(|all| {
+    let skew = written.and_then(|all| {
         let (most, sum) = (all.iter().copied().fold(0.0, f64::max), all.iter().sum::<f64>());
-        (sum > 0.0).then(|| most * all.len() as f64 / sum)
+        if sum > 0.0 {
+            Measured::Value(most * all.len() as f64 / sum)
+        } else {
+            Measured::not_applicable("nothing was written in this time")
+        }
     });
     let query = format!("{offsets}: most written to one partition, over the mean");
-    match skew {
-        Some(None) => facts.skip("publish_skew", query, "nothing was written in this time"),
-        skew => facts.put("publish_skew", skew.flatten(), "Kafka", query),
-    }
-    let members = group.map(|group| group.members.len() as f64);
-    let share = members.zip(now).map(|(members, now)| members / now.len().max(1) as f64);
+    facts.put("publish_skew", skew, "Kafka", query);
+    let members = group.clone().map(|group| group.members.len() as f64);
+    let share = members.zip(now.clone()).map(|(members, now)| members / now.len().max(1) as f64);
     facts.put("workers_per_partition", share, "Kafka", "members of the group over partitions");
     worst_worker(&mut facts, now, group, per_s);
     facts
@@ -63,10 +69,9 @@ fn committed(now: &Ends) -> bool {
     now.iter().any(|one| one.committed.is_some())
 }
 
-fn behind(lag: Option<f64>, per_s: Option<f64>) -> Option<f64> {
-    let lag = lag?;
+fn behind(lag: Measured<f64>, per_s: Measured<f64>) -> Measured<f64> {
     // Nothing was written: then nothing is late, unless something waits all the same.
-    Some(lag / per_s?.max(1.0))
+    lag.zip(per_s).map(|(lag, per_s)| lag / per_s.max(1.0))
 }
 
 fn written(before: &Ends, now: &Ends) -> Vec<f64> {
@@ -77,13 +82,16 @@ fn written(before: &Ends, now: &Ends) -> Vec<f64> {
 }
 
 /// How much more waits for the worker that is furthest behind than for the others.
-fn worst_worker(facts: &mut Facts, now: Option<&Ends>, group: Option<&Group>, per_s: Option<f64>) {
+fn worst_worker(facts: &mut Facts, now: Measured<&Ends>, group: Measured<&Group>, per_s: Measured<f64>) {
     let (ratio, behind) = ("worker_lag_ratio", "worst_worker_behind_s");
     let query = "messages that wait, by the member that owns the partition";
-    let (Some(now), Some(group)) = (now, group) else {
-        facts.miss(ratio, "Kafka", query, "the group could not be read");
-        facts.miss(behind, "Kafka", query, "the group could not be read");
-        return;
+    let (now, group) = match now.zip(group) {
+        Measured::Value(both) => both,
+        Measured::Missing(why) | Measured::NotApplicable(why) => {
+            facts.miss(ratio, "Kafka", query, &why);
+            facts.miss(behind, "Kafka", query, &why);
+            return;
+        }
     };
     let waits = by_member(now, group);
     if waits.len() < 2 {
@@ -93,7 +101,7 @@ fn worst_worker(facts: &mut Facts, now: Option<&Ends>, group: Option<&Group>, pe
     }
     let worst = waits.iter().copied().max_by(|one, two| one.0.total_cmp(&two.0)).unwrap_or_default();
     let others = (waits.iter().map(|one| one.0).sum::<f64>() - worst.0) / (waits.len() - 1) as f64;
-    facts.put(ratio, Some(worst.0 / others.max(1.0)), "Kafka", query);
+    facts.put(ratio, worst.0 / others.max(1.0), "Kafka", query);
     let share = worst.1 as f64 / now.len().max(1) as f64;
     let late = per_s.map(|rate| worst.0 / (rate * share).max(1.0));
     facts.put(behind, late, "Kafka", format!("{query}, over its share of the rate of writing"));
@@ -143,12 +151,20 @@ mod tests {
     fn a_worker_that_lags_alone_is_told_from_all_that_lag() {
         let before = partitions(&[(0, 0), (0, 0), (0, 0)]);
         let owners = group(&[&[0], &[1], &[2]]);
-        let alone =
-            of(Some(&before), Some(&partitions(&[(600, 500), (600, 5), (600, 4)])), Some(&owners), 10.0);
+        let alone = of(
+            &before.clone().into(),
+            &partitions(&[(600, 500), (600, 5), (600, 4)]).into(),
+            &owners.clone().into(),
+            10.0,
+        );
         assert!(value(&alone, "worker_lag_ratio") > 50.0);
         assert!((value(&alone, "worst_worker_behind_s") - 500.0 / 60.0).abs() < 0.1);
-        let all =
-            of(Some(&before), Some(&partitions(&[(600, 500), (600, 480), (600, 520)])), Some(&owners), 10.0);
+        let all = of(
+            &before.clone().into(),
+            &partitions(&[(600, 500), (600, 480), (600, 520)]).into(),
+            &owners.into(),
+            10.0,
+        );
         assert!(value(&all, "worker_lag_ratio") < 2.0);
         assert!((value(&all, "behind_s") - 1_500.0 / 180.0).abs() < 0.1);
     }
@@ -157,28 +173,33 @@ mod tests {
     fn skew_is_seen_in_what_is_written_not_in_what_waits() {
         let before = partitions(&[(100, 0), (100, 0), (100, 0)]);
         let now = partitions(&[(1_000, 0), (110, 0), (110, 0)]);
-        let facts = of(Some(&before), Some(&now), Some(&group(&[&[0, 1, 2]])), 10.0);
+        let facts = of(&before.clone().into(), &now.into(), &group(&[&[0, 1, 2]]).into(), 10.0);
         assert!(value(&facts, "publish_skew") > 2.5);
-        assert!(facts.get("worker_lag_ratio").unwrap().skipped);
+        assert!(facts.measured("worker_lag_ratio").is_not_applicable());
     }
 
     #[test]
     fn a_group_that_is_not_there_has_no_lag_and_no_idle_workers() {
         let empty: Ends = vec![PartitionLag::new(topics::NOTIFICATIONS, 0, None, 0, 0)];
         let missing = Group { state: Group::DEAD.into(), ..Group::default() };
-        let facts = of(Some(&empty), Some(&empty), Some(&missing), 10.0);
+        let facts = of(&empty.clone().into(), &empty.clone().into(), &missing.clone().into(), 10.0);
         for name in ["lag_end", "behind_s", "workers_per_partition", "worker_lag_ratio"] {
             let fact = facts.get(name).unwrap();
-            assert!(fact.value.is_none() && !fact.skipped, "{name}: {fact:?}");
+            assert!(fact.value.reason().is_some() && !fact.value.is_not_applicable(), "{name}: {fact:?}");
         }
         // What waits for it does wait.
         let full = vec![PartitionLag::new(topics::NOTIFICATIONS, 0, None, 0, 7)];
-        assert_eq!(of(Some(&empty), Some(&full), Some(&missing), 10.0).value("lag_end"), Some(7.0));
+        assert_eq!(of(&empty.into(), &full.into(), &missing.into(), 10.0).value("lag_end"), Some(7.0));
     }
 
     #[test]
     fn a_broker_that_does_not_answer_leaves_everything_unmeasured() {
-        let facts = of(None, None, None, 10.0);
-        assert!(facts.iter().all(|(_, fact)| fact.value.is_none() && !fact.skipped), "{facts:?}");
+        let gone = || Measured::missing("the broker did not answer");
+        let facts = of(&gone(), &gone(), &Measured::missing("nor the group"), 10.0);
+        assert_eq!(facts.measured("behind_s"), Measured::missing("the broker did not answer"));
+        assert!(
+            facts.iter().all(|(_, fact)| fact.value.reason().is_some() && !fact.value.is_not_applicable()),
+            "{facts:?}"
+        );
     }
 }

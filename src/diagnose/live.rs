@@ -33,7 +33,7 @@ pub async fn observe(stack: &Stack, span: Duration, mut tick: impl FnMut(Duratio
     }
     // Whoever makes the load is not known here, so the rest of the machine cannot be told from it.
     facts.skip("other_cpu_pct", "machine_cpu_pct", "what makes the load is not known");
-    let busy = facts.value("machine_cpu_pct");
+    let busy = facts.measured("machine_cpu_pct");
     facts.put("own_cpu_pct", busy, "/proc/stat", "busy over all time, whoever it was");
     derive(&mut facts);
     let series = [("lock_waiters", start.lock_waiters())].into_iter().collect();

@@ -2,6 +2,7 @@
 
 use crate::clients::{cgroup, machine, process};
 use crate::domain::facts::Facts;
+use crate::measured::Measured;
 use crate::stack::Stack;
 use crate::stack::layout::log_aside;
 use std::collections::BTreeMap;
@@ -88,19 +89,22 @@ pub(super) fn facts(before: &ProcessCounters, after: &ProcessCounters, known: &F
     let db = pair(before, after, |name| name == "postgres").next();
     facts.put(
         "db_cpu_pct",
-        db.map(|(_, one, two)| (two.cpu_s - one.cpu_s) / seconds / cores * 100.0),
+        Measured::or_missing(
+            db.map(|(_, one, two)| (two.cpu_s - one.cpu_s) / seconds / cores * 100.0),
+            "no process of PostgreSQL was seen here",
+        ),
         "/proc",
         "CPU time of postgres and its backends, of all cores",
     );
     facts.put(
         "service_throttled_share",
-        throttled(before, after),
+        Measured::or_missing(throttled(before, after), "no control group of the service tells it"),
         "control group",
         "nr_throttled over nr_periods of cpu.stat, of the replica that was stopped least, the worse role",
     );
     facts.put(
         "cpu_wait_ms",
-        cpu_wait(before, after),
+        Measured::or_missing(cpu_wait(before, after), "no thread of the service was seen here"),
         "/proc/PID/task/TID/schedstat",
         "time on the run queue for each time slice of the service's threads",
     );
@@ -108,21 +112,23 @@ pub(super) fn facts(before: &ProcessCounters, after: &ProcessCounters, known: &F
         let (busy, all) = (two.0 - one.0, two.1 - one.1);
         if all > 0.0 { busy / all * 100.0 } else { 0.0 }
     });
+    let busy = Measured::or_missing(busy, "/proc/stat could not be read");
     facts.put("machine_cpu_pct", busy, "/proc/stat", "busy over all time, difference over the window");
     let own: f64 = pair(before, after, |_| true).map(|(_, one, two)| (two.cpu_s - one.cpu_s).max(0.0)).sum();
     let own = own / seconds / cores * 100.0;
-    facts.put("parts_cpu_pct", Some(own), "/proc", "CPU time of all parts of the stack, of all cores");
+    facts.put("parts_cpu_pct", own, "/proc", "CPU time of all parts of the stack, of all cores");
     // Where no replica was seen, the sum of none is no 0 that was measured.
     let seen = pair(before, after, is_service).next().is_some();
     let service: f64 =
         pair(before, after, is_service).map(|(_, one, two)| (two.cpu_s - one.cpu_s).max(0.0)).sum();
     let service = service / seconds / cores * 100.0;
-    facts.put("service_cpu_pct", seen.then_some(service), "/proc", "CPU time of all replicas, of all cores");
+    let seen = |value: f64| Measured::or_missing(seen.then_some(value), "no replica was seen here");
+    facts.put("service_cpu_pct", seen(service), "/proc", "CPU time of all replicas, of all cores");
     let memory: u64 =
         after.parts.iter().filter(|(name, _)| is_service(name)).map(|(_, one)| one.rss_bytes).sum();
     facts.put(
         "service_memory_mb",
-        seen.then_some(memory as f64 / f64::from(1 << 20)),
+        seen(memory as f64 / f64::from(1 << 20)),
         "/proc",
         "resident memory of all replicas",
     );
@@ -132,7 +138,7 @@ pub(super) fn facts(before: &ProcessCounters, after: &ProcessCounters, known: &F
     });
     facts.put(
         "memory_limit_share",
-        near.reduce(f64::max),
+        Measured::or_missing(near.reduce(f64::max), "no limit and no replica was seen here"),
         "control group",
         "used memory of the control group over its limit, or resident memory over the machine's, the worst replica",
     );
@@ -140,7 +146,7 @@ pub(super) fn facts(before: &ProcessCounters, after: &ProcessCounters, known: &F
     match stalled {
         Some((one, two)) => facts.put(
             "memory_stall_share",
-            Some(((two - one) / seconds).clamp(0.0, 1.0)),
+            ((two - one) / seconds).clamp(0.0, 1.0),
             "/proc/pressure/memory",
             "some, total: difference over the window",
         ),
@@ -148,7 +154,7 @@ pub(super) fn facts(before: &ProcessCounters, after: &ProcessCounters, known: &F
     }
     let restarts: u32 =
         pair(before, after, |_| true).map(|(_, one, two)| two.restarts.saturating_sub(one.restarts)).sum();
-    facts.put("restarts", Some(f64::from(restarts)), "supervisor", "restarts of all parts");
+    facts.put("restarts", f64::from(restarts), "supervisor", "restarts of all parts");
     logs(&mut facts, before, after, known, seconds);
     facts
 }
@@ -183,10 +189,11 @@ fn cpu_wait(before: &ProcessCounters, after: &ProcessCounters) -> Option<f64> {
 fn logs(facts: &mut Facts, before: &ProcessCounters, after: &ProcessCounters, known: &Facts, seconds: f64) {
     let written = pair(before, after, is_service).map(|(_, one, two)| Some(log_growth(one, two)? as f64));
     let written = written.reduce(|sum, one| Some(sum? + one?)).flatten();
+    let written = Measured::or_missing(written, "no log file of the service is here");
     let per_s = written.map(|bytes| bytes / seconds);
     let query = "growth of the service's log files";
-    facts.put("log_bytes_per_s", per_s, "log files", query);
-    let rate = known.value("request_rate").map(|rate| rate.max(1.0));
+    facts.put("log_bytes_per_s", per_s.clone(), "log files", query);
+    let rate = known.measured("request_rate").map(|rate| rate.max(1.0));
     facts.put(
         "log_bytes_per_request",
         per_s.zip(rate).map(|(bytes, rate)| bytes / rate),
@@ -273,7 +280,7 @@ mod tests {
     #[test]
     fn a_log_that_was_moved_aside_counts_from_its_new_beginning() {
         let mut known = Facts::default();
-        known.put("request_rate", Some(10.0), "Prometheus", "");
+        known.put("request_rate", 10.0, "Prometheus", "");
         let before = counters(|one| one.log_bytes = Some(20_000));
         let found = facts(&before, &counters(|one| one.log_bytes = Some(5_000)), &known, 10.0);
         assert_eq!(found.value("log_bytes_per_s"), Some(500.0));

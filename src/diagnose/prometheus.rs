@@ -3,6 +3,7 @@
 use crate::clients::prometheus;
 use crate::domain::facts::Facts;
 use crate::domain::questions::questions;
+use crate::measured::Measured;
 use crate::stack::Stack;
 
 /// Asks everything about the `seconds` before `end_s`.
@@ -18,7 +19,10 @@ pub(super) async fn facts(stack: &Stack, end_s: f64, seconds: u64) -> Facts {
             (Ok(None), Some(of)) if prometheus::value(&base, of, end_s).await == Ok(Some(0.0)) => {
                 facts.skip(*name, promql, "there was none of it in this time");
             }
-            (Ok(value), _) => facts.put(*name, value, "Prometheus", promql),
+            (Ok(value), _) => {
+                let value = Measured::or_missing(value, "Prometheus has no series of it");
+                facts.put(*name, value, "Prometheus", promql);
+            }
             (Err(cause), _) => facts.miss(*name, "Prometheus", promql, &cause.message),
         }
     }

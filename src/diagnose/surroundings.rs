@@ -20,7 +20,7 @@ pub struct Surroundings {
 /// Asks all of them.
 pub async fn surroundings(stack: &Stack) -> Surroundings {
     let (postgres, redis, prometheus, service) = tokio::join!(
-        async { database::connect(stack).await?.version().await.ok() },
+        async { database::connect(stack).await.ok()?.version().await.ok() },
         redis(stack),
         prometheus(stack),
         service(stack),

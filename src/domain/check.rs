@@ -1,5 +1,6 @@
 //! One value against its objective, and what a level comes to.
 
+use crate::measured::{Measured, with_reason};
 use serde::{Deserialize, Serialize};
 
 /// What a level or a run comes to.
@@ -49,8 +50,9 @@ pub enum CheckStatus {
 pub struct ObjectiveCheck {
     /// Its name with the unit last.
     pub metric: String,
-    /// What was measured.
-    pub value: Option<f64>,
+    /// What was measured, or why nothing was.
+    #[serde(flatten, with = "with_reason")]
+    pub value: Measured<f64>,
     /// The bound.
     pub target: f64,
     /// Whether the value must lie at or above the bound, not at or below.
@@ -64,8 +66,8 @@ pub struct ObjectiveCheck {
 impl ObjectiveCheck {
     /// Compares.
     #[must_use]
-    pub fn new(metric: &str, value: Option<f64>, target: f64, at_least: bool, source: &str) -> Self {
-        let status = match value {
+    pub fn new(metric: &str, value: Measured<f64>, target: f64, at_least: bool, source: &str) -> Self {
+        let status = match value.value() {
             None => CheckStatus::Unknown,
             Some(value) if (at_least && value >= target) || (!at_least && value <= target) => {
                 CheckStatus::Pass

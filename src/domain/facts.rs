@@ -1,24 +1,21 @@
 //! Measured numbers by name, each with where it came from. A number that could not be had says why.
 
+use crate::measured::{Measured, with_reason};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One measured number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fact {
-    /// The number; absent when it could not be had.
-    pub value: Option<f64>,
+    /// The number, or why there is none: it could not be had, or there cannot be one here, as of growth on
+    /// the first level.
+    #[serde(flatten, with = "with_reason")]
+    pub value: Measured<f64>,
     /// Who told it: `Prometheus`, `PostgreSQL`, `Redis`, `Kafka`, `/proc`, `k6`, or `nsys` for what
     /// follows from others.
     pub source: String,
     /// The question that was asked, word for word: PromQL with its window, SQL, a file, a formula.
     pub query: String,
-    /// Why there is no number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Whether there cannot be one here, as of growth on the first level.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub skipped: bool,
 }
 
 /// Numbers by name; the unit stands last in the name.
@@ -27,50 +24,39 @@ pub struct Fact {
 pub struct Facts(BTreeMap<String, Fact>);
 
 impl Facts {
-    /// Notes a number. One that is not finite counts as not measured.
+    /// Notes a number, or why there is none. One that is not finite counts as not measured.
     pub fn put(
         &mut self,
         name: impl Into<String>,
-        value: Option<f64>,
+        value: impl Into<Measured<f64>>,
         source: &str,
         query: impl Into<String>,
     ) {
-        let value = value.filter(|value| value.is_finite());
-        let reason = value.is_none().then(|| format!("{source} gave no number"));
-        self.0.insert(
-            name.into(),
-            Fact { value, source: source.into(), query: query.into(), reason, skipped: false },
-        );
+        let value = value.into().filter(|value| value.is_finite(), format!("{source} gave no number"));
+        self.0.insert(name.into(), Fact { value, source: source.into(), query: query.into() });
     }
 
     /// Notes that a number could not be had, and why.
     pub fn miss(&mut self, name: impl Into<String>, source: &str, query: impl Into<String>, reason: &str) {
-        let fact = Fact {
-            value: None,
-            source: source.into(),
-            query: query.into(),
-            reason: Some(reason.into()),
-            skipped: false,
-        };
-        self.0.insert(name.into(), fact);
+        self.put(name, Measured::missing(reason.to_owned()), source, query);
     }
 
     /// Notes that there can be no such number here, and why.
-    pub fn skip(&mut self, name: impl Into<String>, query: impl Into<String>, reason: &str) {
-        let fact = Fact {
-            value: None,
-            source: "nsys".into(),
-            query: query.into(),
-            reason: Some(reason.into()),
-            skipped: true,
-        };
-        self.0.insert(name.into(), fact);
+    pub fn skip(&mut self, name: impl Into<String>, query: impl Into<String>, reason: &'static str) {
+        self.put(name, Measured::not_applicable(reason), "nsys", query);
     }
 
     /// A number, when it was measured.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<f64> {
-        self.0.get(name)?.value
+        self.0.get(name)?.value.value()
+    }
+
+    /// A number, or why there is none.
+    #[must_use]
+    pub fn measured(&self, name: &str) -> Measured<f64> {
+        let fact = self.0.get(name);
+        fact.map_or_else(|| Measured::missing(format!("{name} was not asked for")), |fact| fact.value.clone())
     }
 
     /// A number with its origin.
@@ -103,8 +89,22 @@ mod tests {
     #[test]
     fn what_is_not_a_number_was_not_measured() {
         let mut facts = Facts::default();
-        facts.put("rate", Some(f64::NAN), "Prometheus", "rate(x[1m])");
+        facts.put("rate", f64::NAN, "Prometheus", "rate(x[1m])");
         assert_eq!(facts.value("rate"), None);
-        assert_eq!(facts.get("rate").unwrap().reason.as_deref(), Some("Prometheus gave no number"));
+        assert_eq!(facts.measured("rate"), Measured::missing("Prometheus gave no number"));
+        assert_eq!(facts.measured("mean"), Measured::missing("mean was not asked for"));
+    }
+
+    #[test]
+    fn facts_of_an_older_run_are_read() {
+        let old = r#"{"a_ms": {"value": 2.5, "source": "k6", "query": "q"},
+            "b_ms": {"value": null, "source": "Redis", "query": "q", "reason": "Redis gave no number"},
+            "c_ms": {"value": null, "source": "nsys", "query": "q", "reason": "one level", "skipped": true}}"#;
+        let facts: Facts = serde_json::from_str(old).unwrap();
+        assert_eq!(facts.measured("a_ms"), Measured::Value(2.5));
+        assert_eq!(facts.measured("b_ms"), Measured::missing("Redis gave no number"));
+        assert_eq!(facts.measured("c_ms"), Measured::not_applicable("one level"));
+        let again: serde_json::Value = serde_json::to_value(&facts).unwrap();
+        assert_eq!(again, serde_json::from_str::<serde_json::Value>(old).unwrap());
     }
 }

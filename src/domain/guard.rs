@@ -48,13 +48,13 @@ pub fn reasons(level: &LevelResult, bounds: GeneratorBounds) -> Vec<String> {
     let (generator, engine) = (&level.generator, name(level));
     let mut reasons = Vec::new();
     let limit = cpu_limit(bounds, generator.cpus);
-    if let Some(cpu) = generator.cpu_pct.filter(|cpu| *cpu > limit) {
+    if let Some(cpu) = generator.cpu_pct.value().filter(|cpu| *cpu > limit) {
         let held = generator.cpus.map_or_else(String::new, |cpus| format!(" on {cpus} allowed"));
         reasons.push(format!("{engine} used {cpu:.0} % of a core{held}, more than {limit:.0} %"));
     }
     // Being late is part of the answer time; beside answers that are slow by themselves it is nothing.
     let counts = |late: f64| level.latency_ms.p99.is_none_or(|slow| late > slow * LATE_SHARE);
-    if let Some(late) = generator.late_p99_ms.filter(|late| *late > LATE_MS && counts(*late)) {
+    if let Some(late) = generator.late_p99_ms.value().filter(|late| *late > LATE_MS && counts(*late)) {
         reasons.push(format!(
             "{engine} sent one request in a hundred {late:.0} ms late or later although a connection was free"
         ));
@@ -77,15 +77,15 @@ pub fn reasons(level: &LevelResult, bounds: GeneratorBounds) -> Vec<String> {
             level.latency_ms.max.is_some_and(|most| uses_all(most) && missing <= planned * most / 1_000.0);
         let spare = !stall && level.latency_ms.p99.is_none_or(|slow| !uses_all(slow));
         let idle = |busy: &f64| spare && *busy < f64::from(level.vus) * BUSY_SHARE;
-        if let Some(busy) = generator.busy_vus.filter(idle) {
+        if let Some(busy) = generator.busy_vus.value().filter(idle) {
             reasons.push(format!(
                 "only {:.0}/s of {planned:.0}/s were offered although {:.0} of {} virtual users were idle",
                 level.throughput_rps,
                 f64::from(level.vus) - busy,
                 level.vus
             ));
-        } else if let Some(wait) = generator.wait_pct.filter(|wait| *wait > WAIT_PCT)
-            && generator.cpu_pct.is_some_and(|cpu| cpu < limit)
+        } else if let Some(wait) = generator.wait_pct.value().filter(|wait| *wait > WAIT_PCT)
+            && generator.cpu_pct.value().is_some_and(|cpu| cpu < limit)
             && (wait > STARVED_PCT || !seen_by_service(level))
         {
             reasons.push(format!(
@@ -109,15 +109,15 @@ pub fn reasons(level: &LevelResult, bounds: GeneratorBounds) -> Vec<String> {
 /// waits for a busy service as those of the load do, but asks no database; the service's own clock knows
 /// what its handlers took, but not how long a request waited to be read.
 fn seen_elsewhere(level: &LevelResult) -> Option<(&'static str, f64)> {
-    let control = level.generator.control_p95_ms.map(|ms| ("a request beside it took", ms));
-    let service = level.service.p95_ms.map(|ms| ("the service itself counted", ms));
+    let control = level.generator.control_p95_ms.value().map(|ms| ("a request beside it took", ms));
+    let service = level.service.p95_ms.value().map(|ms| ("the service itself counted", ms));
     control.into_iter().chain(service).max_by(|one, two| one.1.total_cmp(&two.1))
 }
 
 /// Whether the service itself knows of the slowest answers: then its callers waited for it, whatever else
 /// they waited for.
 fn seen_by_service(level: &LevelResult) -> bool {
-    let both = level.latency_ms.p99.zip(level.service.p99_ms);
+    let both = level.latency_ms.p99.zip(level.service.p99_ms.value());
     both.is_some_and(|(own, seen)| own <= seen * CONTROL_FACTOR + CONTROL_NOISE_MS)
 }
 
@@ -150,7 +150,7 @@ mod tests {
     fn found(change: impl FnOnce(&mut LevelResult)) -> Vec<String> {
         let mut level = test_run(&[10.0]).levels.remove(0);
         level.generator.cpus = Some(2);
-        level.generator.busy_vus = Some(3.0);
+        level.generator.busy_vus = 3.0.into();
         change(&mut level);
         reasons(&level, BOUNDS)
     }
@@ -162,9 +162,9 @@ mod tests {
 
     #[test]
     fn a_generator_on_one_core_is_out_of_breath_sooner() {
-        assert!(found(|level| level.generator.cpu_pct = Some(95.0)).is_empty());
+        assert!(found(|level| level.generator.cpu_pct = 95.0.into()).is_empty());
         let held = found(|level| {
-            level.generator.cpu_pct = Some(95.0);
+            level.generator.cpu_pct = 95.0.into();
             level.generator.cpus = Some(1);
         });
         assert!(held[0].contains("95 % of a core on 1 allowed, more than 85 %"), "{held:?}");
@@ -185,9 +185,9 @@ mod tests {
         assert!(idle[0].contains("300/s of 500/s"), "{idle:?}");
         let busy = found(|level| {
             level.throughput_rps = 300.0;
-            level.generator.busy_vus = Some(49.0);
+            level.generator.busy_vus = 49.0.into();
             level.latency_ms.p95 = Some(2_000.0);
-            level.generator.control_p95_ms = Some(1_800.0);
+            level.generator.control_p95_ms = 1_800.0.into();
         });
         assert!(busy.is_empty(), "{busy:?}");
     }
@@ -196,10 +196,10 @@ mod tests {
     fn slow_answers_that_a_request_beside_the_load_does_not_see_are_the_generator_s() {
         let starved = found(|level| {
             level.throughput_rps = 300.0;
-            level.generator.busy_vus = Some(49.0);
+            level.generator.busy_vus = 49.0.into();
             level.latency_ms.p95 = Some(2_000.0);
-            level.generator.control_p95_ms = Some(3.0);
-            level.service.p95_ms = Some(2.0);
+            level.generator.control_p95_ms = 3.0.into();
+            level.service.p95_ms = 2.0.into();
         });
         assert!(starved[0].contains("a request beside it took 3 ms"), "{starved:?}");
     }
@@ -208,10 +208,10 @@ mod tests {
     fn a_service_that_knows_that_it_was_slow_is_believed_whatever_its_liveness_probe_says() {
         let slow = found(|level| {
             level.throughput_rps = 300.0;
-            level.generator.busy_vus = Some(49.0);
+            level.generator.busy_vus = 49.0.into();
             level.latency_ms.p95 = Some(2_000.0);
-            level.generator.control_p95_ms = Some(3.0);
-            level.service.p95_ms = Some(1_900.0);
+            level.generator.control_p95_ms = 3.0.into();
+            level.service.p95_ms = 1_900.0.into();
         });
         assert!(slow.is_empty(), "{slow:?}");
     }
@@ -220,17 +220,17 @@ mod tests {
     fn a_generator_that_gets_no_processor_is_named() {
         let starved = found(|level| {
             level.throughput_rps = 300.0;
-            level.generator.busy_vus = Some(49.0);
-            level.generator.wait_pct = Some(80.0);
+            level.generator.busy_vus = 49.0.into();
+            level.generator.wait_pct = 80.0.into();
         });
         assert!(starved[0].contains("waited 80 % of its time"), "{starved:?}");
         let beside_a_slow_service = |wait_pct: f64| {
             found(|level| {
                 level.throughput_rps = 300.0;
-                level.generator.busy_vus = Some(49.0);
-                level.generator.wait_pct = Some(wait_pct);
+                level.generator.busy_vus = 49.0.into();
+                level.generator.wait_pct = wait_pct.into();
                 (level.latency_ms.p95, level.latency_ms.p99) = (Some(2_000.0), Some(2_500.0));
-                (level.service.p95_ms, level.service.p99_ms) = (Some(1_900.0), Some(2_400.0));
+                (level.service.p95_ms, level.service.p99_ms) = (1_900.0.into(), 2_400.0.into());
             })
         };
         assert_eq!(beside_a_slow_service(60.0), Vec::<String>::new());
@@ -239,9 +239,9 @@ mod tests {
 
     #[test]
     fn late_sending_and_a_rate_beyond_the_engine_are_named() {
-        assert!(found(|level| level.generator.late_p99_ms = Some(40.0))[0].contains("40 ms late"));
+        assert!(found(|level| level.generator.late_p99_ms = 40.0.into())[0].contains("40 ms late"));
         let slow = found(|level| {
-            level.generator.late_p99_ms = Some(40.0);
+            level.generator.late_p99_ms = 40.0.into();
             level.latency_ms.p99 = Some(800.0);
         });
         assert!(slow.is_empty(), "{slow:?}");

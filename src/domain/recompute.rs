@@ -3,6 +3,7 @@
 
 use super::run::{Latency, LevelResult, Run, Sample};
 use super::verdict::{self, ObjectiveCheck, Verdict};
+use crate::measured::Measured;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -62,14 +63,17 @@ fn recomputed(raw: &LevelResult, summary: Option<&Value>) -> LevelResult {
         level.success_ms = counted.succeeded;
     }
     level.throughput_rps = level.requests as f64 / level.steady_s.max(1) as f64;
-    let again = |stored: Option<f64>, of: fn(&Sample) -> Option<f64>| {
+    let again = |stored: &Measured<f64>, of: fn(&Sample) -> Option<f64>| {
         let values: Vec<_> = steady(raw).filter_map(of).collect();
         near(stored, mean(&values), if is_thinned(raw) { uncertainty(&values) } else { 0.0 })
     };
-    level.generator.cpu_pct = again(raw.generator.cpu_pct, |one| one.generator_cpu_pct);
-    level.service.cpu_pct = again(raw.service.cpu_pct, |one| one.service_cpu_pct);
+    level.generator.cpu_pct = again(&raw.generator.cpu_pct, |one| one.generator_cpu_pct);
+    level.service.cpu_pct = again(&raw.service.cpu_pct, |one| one.service_cpu_pct);
     for check in &mut level.checks {
         let value = value_of(raw, check);
+        // Why there is none was known when it was judged.
+        let both_lack = !value.is_measured() && !check.value.is_measured();
+        let value = if both_lack { check.value.clone() } else { value };
         *check = ObjectiveCheck::new(&check.metric, value, check.target, check.at_least, &check.source);
     }
     if level.verdict != Verdict::Interrupted {
@@ -99,30 +103,29 @@ fn uncertainty(values: &[f64]) -> f64 {
 }
 
 /// What is stored, when it is what was found up to rounding and `apart`; else what was found.
-fn near(stored: Option<f64>, found: Option<f64>, apart: f64) -> Option<f64> {
-    match (stored, found) {
-        (Some(stored), Some(found)) if (stored - found).abs() <= ROUNDED * stored.abs().max(1.0) + apart => {
-            Some(stored)
-        }
-        (stored, None) => stored,
-        (_, found) => found,
+fn near(stored: &Measured<f64>, found: Option<f64>, apart: f64) -> Measured<f64> {
+    let is_same = |one: f64, two: f64| (one - two).abs() <= ROUNDED * one.abs().max(1.0) + apart;
+    match (stored.value(), found) {
+        (Some(stored), Some(found)) if is_same(stored, found) => stored.into(),
+        (_, Some(found)) => found.into(),
+        (_, None) => stored.clone(),
     }
 }
 
-fn value_of(level: &LevelResult, check: &ObjectiveCheck) -> Option<f64> {
+fn value_of(level: &LevelResult, check: &ObjectiveCheck) -> Measured<f64> {
     match check.metric.as_str() {
         "p95_ms" => level.judged_ms(|one| one.p95),
         "p99_ms" => level.judged_ms(|one| one.p99),
-        "standstill_s" => level.generator.standstill_s,
-        "error_rate" => level.error_rate,
-        "throughput_rps" => Some(level.throughput_rps),
-        "service_cpu_pct" => level.service.cpu_pct,
-        "service_memory_mb" => level.service.rss_mb,
-        "db_connections" => level.db.connections_max.map(|open| open as f64),
-        "lag_end" => level.kafka.lag_end.map(|lag| lag as f64),
-        "cache_hit_rate" => level.cache.hit_rate,
+        "standstill_s" => level.generator.standstill_s.clone(),
+        "error_rate" => level.error_rate.clone(),
+        "throughput_rps" => level.throughput_rps.into(),
+        "service_cpu_pct" => level.service.cpu_pct.clone(),
+        "service_memory_mb" => level.service.rss_mb.clone(),
+        "db_connections" => level.db.connections_max.clone().map(|open| open as f64),
+        "lag_end" => level.kafka.lag_end.clone().map(|lag| lag as f64),
+        "cache_hit_rate" => level.cache.hit_rate.clone(),
         "acknowledged_not_stored" => level.reconciliation.missing().map(|missing| missing as f64),
-        _ => check.value,
+        _ => check.value.clone(),
     }
 }
 
@@ -134,7 +137,7 @@ fn steady(level: &LevelResult) -> impl Iterator<Item = &Sample> {
 /// What k6's summary says of everything that was measured.
 struct SummaryCounts {
     requests: u64,
-    error_rate: Option<f64>,
+    error_rate: Measured<f64>,
     due: Latency,
     succeeded: Latency,
 }
@@ -143,7 +146,10 @@ impl SummaryCounts {
     fn of(summary: &Value) -> Option<Self> {
         let values = |metric: &str| &summary["metrics"][metric]["values"];
         let count = |metric: &str| Some(values(metric)["count"].as_f64()? as u64);
-        let share = |failed: u64, of: u64| (of > 0).then(|| failed as f64 / of as f64);
+        let share = |failed: u64, of: u64| {
+            let share = (of > 0).then(|| failed as f64 / of as f64);
+            Measured::or_missing(share, "there was no request")
+        };
         let Some(requests) = count("started{measured:yes}") else {
             // Scripts of older versions kept the answer times of what succeeded alone.
             let requests = count("http_reqs{measured:yes}")?;
@@ -236,8 +242,8 @@ mod tests {
     fn measured() -> LevelResult {
         let mut level = test_run(&[20.0]).levels.remove(0);
         let values: Vec<_> = steady(&level).filter_map(|one| one.service_cpu_pct).collect();
-        level.service.cpu_pct = Some(values.iter().sum::<f64>() / values.len() as f64);
-        level.checks = vec![ObjectiveCheck::new("p95_ms", Some(20.0), 100.0, false, "k6")];
+        level.service.cpu_pct = (values.iter().sum::<f64>() / values.len() as f64).into();
+        level.checks = vec![ObjectiveCheck::new("p95_ms", 20.0.into(), 100.0, false, "k6")];
         level
     }
 
@@ -258,7 +264,7 @@ mod tests {
         let raw = measured();
         let mut said = raw.clone();
         said.latency_ms.p95 = Some(15.0);
-        said.facts.put("cache_mean_ms", Some(1.0), "Prometheus", "q");
+        said.facts.put("cache_mean_ms", 1.0, "Prometheus", "q");
         said.checks[0].status = verdict::CheckStatus::Fail;
         let found = places(&said, &raw, &summary());
         for wanted in ["latency_ms.p95", "facts.cache_mean_ms", "checks[0].status"] {
@@ -281,10 +287,10 @@ mod tests {
         said.samples = (0..3_600).step_by(4).map(sample).collect();
         (said.steady_s, said.requests) = (3_600, 30_000);
         said.throughput_rps = 30_000.0 / 3_600.0;
-        said.service.cpu_pct = mean(&all);
+        said.service.cpu_pct = mean(&all).unwrap().into();
         let found = places(&said, &said, &summary());
         assert!(!found.iter().any(|place| place.contains("cpu_pct")), "{found:?}");
-        said.service.cpu_pct = mean(&all).map(|mean| mean * 1.2);
+        said.service.cpu_pct = (mean(&all).unwrap() * 1.2).into();
         let found = places(&said, &said, &summary());
         assert!(found.iter().any(|place| place.ends_with("service.cpu_pct")), "{found:?}");
     }

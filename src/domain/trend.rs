@@ -4,7 +4,11 @@
 //! spans; Kendall's variance then gives the interval (Sen 1968).
 
 use super::check::ObjectiveCheck;
+use crate::measured::Measured;
 use serde::{Deserialize, Serialize};
+
+/// Why a series says nothing of growth.
+const UNTOLD: &str = "its samples are too few, or too uneven, to tell";
 
 /// The metric that shows a leak.
 pub const SERVICE_MEMORY: &str = "service_memory_mb";
@@ -70,8 +74,10 @@ impl Trend {
     #[must_use]
     pub fn check(&self, steady_s: u64) -> Option<ObjectiveCheck> {
         let value = match self.direction {
-            Direction::Stable | Direction::Growing => self.per_hour,
-            Direction::Unknown if steady_s >= LONG_S && self.metric == SERVICE_MEMORY => None,
+            Direction::Stable | Direction::Growing => Measured::or_missing(self.per_hour, UNTOLD),
+            Direction::Unknown if steady_s >= LONG_S && self.metric == SERVICE_MEMORY => {
+                Measured::missing(UNTOLD)
+            }
             Direction::Unknown => return None,
         };
         let name = format!("{}_growth_per_hour", self.metric);

@@ -49,48 +49,60 @@ pub fn judge(level: &mut LevelResult, objectives: Objectives) {
     let mut checks = vec![
         percentile("p95_ms", |one| one.p95, objectives.p95_ms),
         percentile("p99_ms", |one| one.p99, objectives.p99_ms),
-        ObjectiveCheck::new("error_rate", level.error_rate, objectives.error_rate, false, k6),
+        ObjectiveCheck::new("error_rate", level.error_rate.clone(), objectives.error_rate, false, k6),
     ];
     checks.extend(
         standstill::bound(level, objectives.error_rate).filter(|_| objectives.reports_seconds).map(
             |target| {
                 let source = "the generator's seconds without a successful answer";
-                ObjectiveCheck::new("standstill_s", level.generator.standstill_s, target, false, source)
+                ObjectiveCheck::new(
+                    "standstill_s",
+                    level.generator.standstill_s.clone(),
+                    target,
+                    false,
+                    source,
+                )
             },
         ),
     );
     checks.extend(
         offered_target.map(|target| {
-            ObjectiveCheck::new("throughput_rps", Some(level.throughput_rps), target, true, k6)
+            ObjectiveCheck::new("throughput_rps", level.throughput_rps.into(), target, true, k6)
         }),
     );
     let process = "/proc, mean of the steady window";
     let missing = level.reconciliation.missing().map(|missing| missing as f64);
-    let by_ids = level.reconciliation.acknowledged_stored.is_some();
+    let by_ids = level.reconciliation.acknowledged_stored.is_measured();
     let reconciled = if by_ids {
         "answers 201 against rows in PostgreSQL, by ids"
     } else {
         "answers 201 against rows in PostgreSQL, counted"
     };
     checks.extend([
-        ObjectiveCheck::new("service_cpu_pct", level.service.cpu_pct, objectives.cpu_pct, false, process),
+        ObjectiveCheck::new(
+            "service_cpu_pct",
+            level.service.cpu_pct.clone(),
+            objectives.cpu_pct,
+            false,
+            process,
+        ),
         ObjectiveCheck::new(
             "service_memory_mb",
-            level.service.rss_mb,
+            level.service.rss_mb.clone(),
             objectives.memory_mb,
             false,
             "/proc, largest",
         ),
         ObjectiveCheck::new(
             "db_connections",
-            level.db.connections_max.map(|n| n as f64),
+            level.db.connections_max.clone().map(|n| n as f64),
             objectives.db_connections,
             false,
             "pg_stat_activity, largest",
         ),
         ObjectiveCheck::new(
             "lag_end",
-            level.kafka.lag_end.map(|n| n as f64),
+            level.kafka.lag_end.clone().map(|n| n as f64),
             objectives.lag,
             false,
             "Kafka offsets when the load ended",
@@ -100,7 +112,7 @@ pub fn judge(level: &mut LevelResult, objectives: Objectives) {
     checks.extend(objectives.cache_hit_rate.map(|target| {
         ObjectiveCheck::new(
             "cache_hit_rate",
-            level.cache.hit_rate,
+            level.cache.hit_rate.clone(),
             target,
             true,
             "Prometheus, cache_hits_total / (hits + misses)",
@@ -108,7 +120,11 @@ pub fn judge(level: &mut LevelResult, objectives: Objectives) {
     }));
     if objectives.reconcile {
         let found = &level.reconciliation;
-        let apart = found.succeeded.zip(found.served).map(|(said, served)| said.abs_diff(served) as f64);
+        let apart = found
+            .succeeded
+            .clone()
+            .zip(found.served.clone())
+            .map(|(said, served)| said.abs_diff(served) as f64);
         let source = "generator's successes against the service's http_requests_total";
         checks.push(ObjectiveCheck::new("successes_apart", apart, 0.0, false, source));
     }
@@ -121,7 +137,7 @@ pub fn judge(level: &mut LevelResult, objectives: Objectives) {
         rate_per_cpu: objectives.exact_per_cpu,
     };
     let mut reasons = guard::reasons(level, bounds);
-    let quick = level.judged_ms(|one| one.p95).is_some_and(|p95| p95 <= objectives.p95_ms);
+    let quick = level.judged_ms(|one| one.p95).value().is_some_and(|p95| p95 <= objectives.p95_ms);
     if reasons.is_empty() && offered_target.is_some_and(|target| level.throughput_rps < target) && quick {
         reasons
             .push(format!("only {:.0}/s were offered although answers came in time", level.throughput_rps));
@@ -140,7 +156,7 @@ pub fn of_level(level: &LevelResult) -> Verdict {
         .checks
         .iter()
         .any(|check| check.metric == "acknowledged_not_stored" && check.status == CheckStatus::Fail);
-    if level.requests == 0 || level.error_rate == Some(1.0) || level.stopped_by.is_some() || lost {
+    if level.requests == 0 || level.error_rate.value() == Some(1.0) || level.stopped_by.is_some() || lost {
         Verdict::Failed
     } else if level.generator.limited {
         Verdict::GeneratorLimited
@@ -163,6 +179,7 @@ pub fn of_run(levels: &[LevelResult]) -> Verdict {
 mod tests {
     use super::*;
     use crate::domain::run::{Reconciliation, test_run};
+    use crate::measured::Measured;
 
     const GOALS: Objectives = Objectives {
         p95_ms: 100.0,
@@ -184,9 +201,9 @@ mod tests {
         let mut level = test_run(&[10.0]).levels.remove(0);
         (level.target_rps, level.throughput_rps, level.requests) = (Some(100), 100.0, 1_600);
         level.reconciliation = Reconciliation {
-            acknowledged: Some(960),
-            stored: Some(960),
-            r#final: Some(960),
+            acknowledged: 960.into(),
+            stored: 960.into(),
+            r#final: 960.into(),
             ..Reconciliation::default()
         };
         level
@@ -202,7 +219,7 @@ mod tests {
     #[test]
     fn a_level_passes_only_when_everything_was_measured_and_met() {
         assert_eq!(judged(|_| ()), Verdict::Passed);
-        assert_eq!(judged(|level| level.cache.hit_rate = None), Verdict::Unknown);
+        assert_eq!(judged(|level| level.cache.hit_rate = Measured::default()), Verdict::Unknown);
         assert_eq!(judged(|level| level.latency_ms.p95 = Some(101.0)), Verdict::Failed);
     }
 
@@ -211,13 +228,16 @@ mod tests {
         // Most answers are failures at once: the others are slow all the same.
         assert_eq!(judged(|level| level.success_ms.p99 = Some(900.0)), Verdict::Failed);
         // Twenty of three thousand requests have no answer: no percentile shows it.
-        assert_eq!(judged(|level| level.generator.standstill_s = Some(12.0)), Verdict::Failed);
-        assert_eq!(judged(|level| level.generator.standstill_s = None), Verdict::Unknown);
+        assert_eq!(judged(|level| level.generator.standstill_s = Measured::Value(12.0)), Verdict::Failed);
+        assert_eq!(judged(|level| level.generator.standstill_s = Measured::default()), Verdict::Unknown);
         let mut level = good();
-        (level.error_rate, level.latency_ms.p95) = (Some(1.0), Some(1.0));
+        (level.error_rate, level.latency_ms.p95) = (1.0.into(), Some(1.0));
         judge(&mut level, GOALS);
         let p95 = level.checks.iter().find(|one| one.metric == "p95_ms").unwrap();
-        assert_eq!((p95.value, p95.status), (None, CheckStatus::Unknown), "nothing succeeded");
+        assert_eq!(
+            (&p95.value, p95.status),
+            (&Measured::missing("no request succeeded"), CheckStatus::Unknown)
+        );
     }
 
     #[test]
@@ -235,7 +255,7 @@ mod tests {
     fn a_saturated_generator_never_blames_the_service() {
         assert_eq!(
             judged(|level| {
-                level.generator.cpu_pct = Some(180.0);
+                level.generator.cpu_pct = Measured::Value(180.0);
                 level.latency_ms.p95 = Some(900.0);
             }),
             Verdict::GeneratorLimited
@@ -256,11 +276,11 @@ mod tests {
 
     #[test]
     fn nothing_but_errors_and_lost_notifications_always_fail() {
-        assert_eq!(judged(|level| level.error_rate = Some(1.0)), Verdict::Failed);
+        assert_eq!(judged(|level| level.error_rate = Measured::Value(1.0)), Verdict::Failed);
         assert_eq!(
             judged(|level| {
-                level.reconciliation.stored = Some(959);
-                level.generator.cpu_pct = Some(180.0);
+                level.reconciliation.stored = Measured::Value(959);
+                level.generator.cpu_pct = Measured::Value(180.0);
             }),
             Verdict::Failed
         );
@@ -271,12 +291,12 @@ mod tests {
         // 300 timed out and are stored all the same; 250 that were acknowledged are gone.
         let overloaded = |acknowledged_stored| {
             judged(|level| {
-                level.reconciliation.stored = Some(960 - 250 + 300);
-                level.reconciliation.acknowledged_stored = acknowledged_stored;
+                level.reconciliation.stored = Measured::Value(960 - 250 + 300);
+                level.reconciliation.acknowledged_stored = Measured::Value(acknowledged_stored);
             })
         };
-        assert_eq!(overloaded(Some(710)), Verdict::Failed);
-        assert_eq!(overloaded(Some(960)), Verdict::Passed);
+        assert_eq!(overloaded(710), Verdict::Failed);
+        assert_eq!(overloaded(960), Verdict::Passed);
     }
 
     #[test]

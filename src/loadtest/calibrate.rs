@@ -156,7 +156,7 @@ async fn turn(
         },
         requests: summary.measured.requests,
         throughput_rps: summary.measured.requests as f64 / measured.max(1) as f64,
-        error_rate: summary.measured.error_rate(),
+        error_rate: summary.measured.error_rate().value(),
         latency_ms: summary.measured.due.latency,
         cpu_pct: meter.pct(),
     })

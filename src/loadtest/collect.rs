@@ -7,6 +7,7 @@ use crate::domain::database::{self, Activity, StatementCount};
 use crate::domain::lag::PartitionLag;
 use crate::domain::run::{LevelResult, PartUse, PartitionLoad, sample};
 use crate::domain::usage::Usage;
+use crate::measured::Measured;
 use crate::stack::Stack;
 use nsys_contract::schema;
 use std::collections::BTreeMap;
@@ -19,10 +20,10 @@ const STATEMENTS: usize = 10;
 #[derive(Clone, Debug, Default)]
 pub struct PartCounters {
     at_s: f64,
-    statements: Option<Vec<StatementCount>>,
-    scans: Option<(i64, i64)>,
-    activity: Option<Activity>,
-    cache: Option<CacheStats>,
+    statements: Measured<Vec<StatementCount>>,
+    scans: Measured<(i64, i64)>,
+    activity: Measured<Activity>,
+    cache: Measured<CacheStats>,
     used: BTreeMap<String, Usage>,
 }
 
@@ -30,18 +31,23 @@ pub struct PartCounters {
 pub async fn count(stack: &Stack) -> PartCounters {
     let (database, cache, parts) = tokio::join!(
         async {
-            let Ok(mut database) = sampler::connect(stack).await else { return (None, None, None) };
-            let statements = database.statement_counts().await.ok();
-            let scans = database.sequential_scans(schema::NOTIFICATIONS).await.ok();
-            (statements, scans, database.activity().await.ok())
+            let mut database = match sampler::connect(stack).await {
+                Ok(database) => database,
+                Err(error) => {
+                    let why = error.message;
+                    let (one, two) = (Measured::missing(why.clone()), Measured::missing(why.clone()));
+                    return (one, two, Measured::missing(why));
+                }
+            };
+            let statements = Measured::from(database.statement_counts().await);
+            let scans = Measured::from(database.sequential_scans(schema::NOTIFICATIONS).await);
+            (statements, scans, Measured::from(database.activity().await))
         },
         async {
-            Redis::connect(&stack.endpoints.redis_url(), Duration::from_secs(2))
-                .await
-                .ok()?
-                .stats()
-                .await
-                .ok()
+            let asked = async {
+                Redis::connect(&stack.endpoints.redis_url(), Duration::from_secs(2)).await?.stats().await
+            };
+            Measured::from(asked.await)
         },
         async {
             let parts = stack.records().await.unwrap_or_default();
@@ -62,28 +68,29 @@ pub async fn count(stack: &Stack) -> PartCounters {
 /// Fills in what was counted between two instants.
 pub fn fill(level: &mut LevelResult, before: &PartCounters, after: &PartCounters) {
     let elapsed = (after.at_s - before.at_s).max(1e-3);
-    if let Some((then, now)) = before.statements.as_ref().zip(after.statements.as_ref()) {
+    if let Measured::Value((then, now)) = before.statements.as_ref().zip(after.statements.as_ref()) {
         level.db.top = database::top_between(then, now, STATEMENTS);
     }
-    if let Some((then, now)) = before.scans.zip(after.scans) {
-        level.db.seq_scans = Some((now.0 - then.0).max(0));
-        level.db.seq_rows_read = Some((now.1 - then.1).max(0));
-    }
-    if let Some((then, now)) = before.activity.zip(after.activity) {
-        let between = now.since(&then);
-        level.db.commits_per_s = Some(between.commits as f64 / elapsed);
-        level.db.block_hit_rate = between.block_hit_rate();
-        (level.db.temp_bytes, level.db.deadlocks) = (Some(between.temp_bytes), Some(between.deadlocks));
-    }
-    if let Some((then, now)) = before.cache.zip(after.cache) {
-        let (between, mib) = (now.since(&then), |bytes: u64| bytes as f64 / f64::from(1 << 20));
-        level.cache.redis_hit_rate = between.hit_rate();
-        level.cache.ops_per_s = Some(between.commands as f64 / elapsed);
-        level.cache.evicted = Some(between.evicted);
-        level.cache.keys = Some(now.keys);
-        level.cache.memory_mb = Some(mib(now.memory_bytes));
-        level.cache.memory_limit_mb = (now.max_memory_bytes > 0).then(|| mib(now.max_memory_bytes));
-    }
+    let scans = before.scans.clone().zip(after.scans.clone());
+    level.db.seq_scans = scans.clone().map(|(then, now)| (now.0 - then.0).max(0));
+    level.db.seq_rows_read = scans.map(|(then, now)| (now.1 - then.1).max(0));
+    let activity = before.activity.clone().zip(after.activity.clone()).map(|(then, now)| now.since(&then));
+    level.db.commits_per_s = activity.clone().map(|between| between.commits as f64 / elapsed);
+    level.db.block_hit_rate = activity
+        .clone()
+        .and_then(|between| Measured::or_missing(between.block_hit_rate(), "no block was read"));
+    level.db.temp_bytes = activity.clone().map(|between| between.temp_bytes);
+    level.db.deadlocks = activity.map(|between| between.deadlocks);
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let cache = before.cache.clone().zip(after.cache.clone()).map(|(then, now)| now.since(&then));
+    level.cache.redis_hit_rate =
+        cache.clone().and_then(|between| Measured::or_missing(between.hit_rate(), "nothing was read"));
+    level.cache.ops_per_s = cache.clone().map(|between| between.commands as f64 / elapsed);
+    level.cache.evicted = cache.clone().map(|between| between.evicted);
+    level.cache.keys = cache.clone().map(|now| now.keys);
+    level.cache.memory_mb = cache.clone().map(|now| mib(now.memory_bytes));
+    level.cache.memory_limit_mb =
+        cache.value().map(|now| now.max_memory_bytes).filter(|most| *most > 0).map(mib);
     fill_parts(level, before, after);
 }
 
@@ -98,13 +105,17 @@ fn fill_parts(level: &mut LevelResult, before: &PartCounters, after: &PartCounte
         let usages = after.used.get(&name).zip(before.used.get(&name));
         // Less than before: it was restarted in between.
         let disk = |of: fn(&Usage) -> Option<u64>| {
-            let (now, then) = usages?;
-            Some(mib(of(now)?.checked_sub(of(then)?)?))
+            let written = || {
+                let (now, then) = usages?;
+                Some(mib(of(now)?.checked_sub(of(then)?)?))
+            };
+            Measured::or_missing(written(), "its counters were not seen at both ends")
         };
+        let seen = |value: Option<f64>| Measured::or_missing(value, "no sample of the level holds it");
         PartUse {
-            cpu_pct: sample::mean(window.iter().copied(), cpu),
-            cpu_pct_max: sample::largest(window.iter().copied(), cpu),
-            memory_mb: sample::largest(window.iter().copied(), |one| one.rss_mb.get(&name).copied()),
+            cpu_pct: seen(sample::mean(window.iter().copied(), cpu)),
+            cpu_pct_max: seen(sample::largest(window.iter().copied(), cpu)),
+            memory_mb: seen(sample::largest(window.iter().copied(), |one| one.rss_mb.get(&name).copied())),
             disk_read_mb: disk(|usage| usage.disk_read_bytes),
             disk_written_mb: disk(|usage| usage.disk_write_bytes),
             name,
@@ -120,14 +131,14 @@ fn division(level: &LevelResult, parts: &[PartUse]) -> BTreeMap<String, f64> {
     let window = steady(level);
     let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
     let mut shares = BTreeMap::new();
-    let mut add = |name: &str, pct: Option<f64>| {
-        if let Some(pct) = pct {
+    let mut add = |name: &str, pct: &Measured<f64>| {
+        if let Measured::Value(pct) = pct {
             *shares.entry(name.to_owned()).or_insert(0.0) += pct / cpus;
         }
     };
-    add("generator", level.generator.cpu_pct);
+    add("generator", &level.generator.cpu_pct);
     for part in parts {
-        add(if sampler::is_service(&part.name) { "service" } else { &part.name }, part.cpu_pct);
+        add(if sampler::is_service(&part.name) { "service" } else { &part.name }, &part.cpu_pct);
     }
     let known: f64 = shares.values().sum();
     if let Some(busy) = sample::mean(window.iter().copied(), |one| one.machine_cpu_pct) {
@@ -147,10 +158,12 @@ pub fn steady(level: &LevelResult) -> Vec<&sample::Sample> {
 /// The partitions at the end of the load against those at its beginning; `most` is the largest lag seen.
 #[must_use]
 pub fn partitions(
-    begin: &[PartitionLag],
-    end: &[PartitionLag],
+    begin: &Measured<Vec<PartitionLag>>,
+    end: &Measured<Vec<PartitionLag>>,
     most: &BTreeMap<(String, i32), i64>,
 ) -> Vec<PartitionLoad> {
+    // Without both ends nothing is known of what was written in between.
+    let Measured::Value((begin, end)) = begin.as_ref().zip(end.as_ref()) else { return Vec::new() };
     let load = |one: &PartitionLag| {
         let then = begin.iter().find(|then| then.topic == one.topic && then.partition == one.partition);
         let key = (one.topic.clone(), one.partition);
@@ -177,7 +190,7 @@ mod tests {
         let at =
             |end, lag| PartitionLag { topic: "t".into(), partition: 0, committed: None, end, lag, lost: 0 };
         let most = [(("t".to_owned(), 0), 40)].into();
-        let found = partitions(&[at(100, 0)], &[at(350, 7)], &most);
+        let found = partitions(&vec![at(100, 0)].into(), &vec![at(350, 7)].into(), &most);
         assert_eq!((found[0].written, found[0].lag_max, found[0].lag_end), (250, 40, 7));
     }
 
@@ -195,6 +208,6 @@ mod tests {
         assert_eq!(level.cpu_division["idle"], 10.0);
         let sum: f64 = level.cpu_division.values().sum();
         assert!(sum >= 99.9, "{:?}", level.cpu_division);
-        assert_eq!(level.containers[1].memory_mb, Some(400.0));
+        assert_eq!(level.containers[1].memory_mb.value(), Some(400.0));
     }
 }

@@ -8,6 +8,7 @@ use crate::domain::run::{LevelResult, Run};
 use crate::domain::search::{Next, ProbeOutcome, Searcher};
 use crate::domain::verdict::{CheckStatus, Verdict};
 use crate::error::{ErrorKind, Result};
+use crate::render::format;
 
 /// A lag that grows by more than this share of the rate is a backlog without end.
 const LAG_GROWTH: f64 = 0.02;
@@ -61,11 +62,12 @@ fn broken(result: &LevelResult) -> Vec<String> {
     let failed = result.checks.iter().filter(|check| check.status == CheckStatus::Fail);
     let mut broken: Vec<_> = failed
         .map(|check| {
-            let value = check.value.map_or_else(|| "unknown".to_owned(), |value| format!("{value:.2}"));
+            let value = format::measured_in_words(&check.value, |value| format!("{value:.2}"));
             format!("{} is {value}, {} wanted", check.metric, check.target)
         })
         .collect();
-    let growth = result.kafka.lag_slope_per_s.filter(|slope| *slope > result.throughput_rps * LAG_GROWTH);
+    let growth =
+        result.kafka.lag_slope_per_s.value().filter(|slope| *slope > result.throughput_rps * LAG_GROWTH);
     broken.extend(growth.map(|slope| format!("lag grows by {slope:.0} messages a second")));
     broken
 }
@@ -90,7 +92,7 @@ mod tests {
     fn a_growing_backlog_breaks_a_probe_whose_answers_are_quick() {
         let mut result = crate::domain::run::test_run(&[10.0]).levels.remove(0);
         assert_eq!(outcome(&result, &broken(&result)), ProbeOutcome::Kept);
-        result.kafka.lag_slope_per_s = Some(100.0);
+        result.kafka.lag_slope_per_s = 100.0.into();
         let found = broken(&result);
         assert_eq!(outcome(&result, &found), ProbeOutcome::Broke);
         assert!(found[0].contains("100 messages a second"));

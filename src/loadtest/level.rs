@@ -13,6 +13,7 @@ use crate::domain::run::{LevelResult, Run};
 use crate::domain::stream::RunPhase;
 use crate::domain::verdict::{Verdict, judge};
 use crate::error::{Context as _, Error, Result};
+use crate::measured::Measured;
 use crate::render::progress::ProgressLine;
 use crate::stack::{Stack, account};
 use offer::Offered;
@@ -44,9 +45,9 @@ pub(super) async fn run(
     let (line, number) = (context.progress.line(name), run.levels.len() + 1);
     prepare(context, number, &line).await?;
     let (stack, offer) = (context.stack, make_offer(context, number, level, &line).await?);
-    let begin = sampler::lag(stack).await.unwrap_or_default();
+    let begin = sampler::lag(stack).await;
     // Before the first request there is no series of them.
-    let served_before = prometheus::served(stack).await.ok().map(Option::unwrap_or_default);
+    let served_before = Measured::from(prometheus::served(stack).await).map(Option::unwrap_or_default);
     let parts = stack.records().await?;
     let mut logs = LogPositions::from_now(stack, parts.iter().map(|part| part.name.as_str()));
     let offered = Box::pin(offer::offer(context, number, level, &offer, &line)).await?;
@@ -59,7 +60,7 @@ pub(super) async fn run(
     engine::keep_summary(&offer, context.dir, number);
     let mut result = result::assemble(context, number, level, &offer, &offered, &summary);
     if let Some(cpu_s) = engine::cpu_elsewhere_s(&offer) {
-        result.generator.cpu_pct = Some(cpu_s / level.seconds.max(1) as f64 * 100.0);
+        result.generator.cpu_pct = (cpu_s / level.seconds.max(1) as f64 * 100.0).into();
     }
     result.kafka.partitions = collect::partitions(&begin, &offered.partitions, &offered.most_lag);
     match logs.errors() {
@@ -98,7 +99,7 @@ async fn collect(
     context: &RunContext<'_>,
     level: &Level,
     offered: &Offered,
-    served_before: Option<f64>,
+    served_before: Measured<f64>,
     result: &mut LevelResult,
 ) {
     let (stack, end_s) = (context.stack, result.steady_from_s + result.steady_s as f64);
@@ -106,7 +107,7 @@ async fn collect(
     result::fill_window(result, seen);
     prometheus::fill_series(stack, &mut result.samples).await;
     result.reconciliation.served =
-        served_since(stack, served_before, result.reconciliation.succeeded.unwrap_or(0)).await;
+        served_since(stack, &served_before, &result.reconciliation.succeeded).await;
     if let Some(between) = &offered.counted {
         collect::fill(result, &between.before, &between.after);
         result.facts.clone_from(&between.facts);
@@ -199,18 +200,25 @@ fn explain(error: Error, offered: &Offered, offer: &Offer) -> Error {
 
 /// What the service served since `before`; waits until its count has reached what was seen, as far as
 /// the scrapes let it. Absent when the service was restarted, or does not tell.
-async fn served_since(stack: &Stack, before: Option<f64>, succeeded: u64) -> Option<u64> {
-    let (before, deadline) = (before?, Instant::now() + SCRAPE_TIMEOUT);
+async fn served_since(stack: &Stack, before: &Measured<f64>, succeeded: &Measured<u64>) -> Measured<u64> {
+    let Measured::Value(before) = before else {
+        return before.clone().map(|before| before as u64);
+    };
+    let deadline = Instant::now() + SCRAPE_TIMEOUT;
     let mut last = None;
     loop {
-        let now = prometheus::served(stack).await.ok()?;
+        let now = match prometheus::served(stack).await {
+            Ok(now) => now,
+            Err(error) => return Measured::missing(error.message),
+        };
         let served = now.map(|now| now - before);
         if served.is_some_and(|served| served < 0.0) {
-            return None;
+            return Measured::missing("the service was restarted meanwhile");
         }
-        let settled = served.is_some_and(|served| served as u64 >= succeeded) && last == now;
-        if settled || Instant::now() > deadline {
-            return served.map(|served| served as u64);
+        let reached = served.zip(succeeded.value()).is_none_or(|(served, said)| served as u64 >= said);
+        if reached && served.is_some() && last == now || Instant::now() > deadline {
+            let served = served.map(|served| served as u64);
+            return Measured::or_missing(served, "Prometheus has no series of it");
         }
         last = now;
         tokio::time::sleep(stack.loaded.config.stack.scrape_interval).await;

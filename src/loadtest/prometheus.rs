@@ -3,6 +3,7 @@
 use crate::clients::prometheus;
 use crate::domain::run::Sample;
 use crate::error::Result;
+use crate::measured::Measured;
 use crate::stack::Stack;
 use nsys_contract::{metrics, topics};
 
@@ -93,36 +94,39 @@ pub async fn fill_series(stack: &Stack, samples: &mut [Sample]) {
 }
 
 /// What Prometheus says about a window.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PrometheusWindow {
     /// Median of requests as the service saw them, ms.
-    pub p50_ms: Option<f64>,
+    pub p50_ms: Measured<f64>,
     /// 95th percentile of requests as the service saw them, ms.
-    pub p95_ms: Option<f64>,
+    pub p95_ms: Measured<f64>,
     /// 99th percentile.
-    pub p99_ms: Option<f64>,
+    pub p99_ms: Measured<f64>,
     /// 95th percentile of the time from acceptance to a final state, ms.
-    pub delivery_p95_ms: Option<f64>,
+    pub delivery_p95_ms: Measured<f64>,
     /// Notifications that failed, per second.
-    pub failed_per_s: Option<f64>,
+    pub failed_per_s: Measured<f64>,
     /// Requests refused, per second.
-    pub shed_per_s: Option<f64>,
+    pub shed_per_s: Measured<f64>,
     /// 95th percentile of queries, ms.
-    pub query_p95_ms: Option<f64>,
+    pub query_p95_ms: Measured<f64>,
     /// 95th percentile of the wait for a connection, ms.
-    pub pool_wait_p95_ms: Option<f64>,
+    pub pool_wait_p95_ms: Measured<f64>,
     /// Published per second.
-    pub published_per_s: Option<f64>,
+    pub published_per_s: Measured<f64>,
     /// Consumed per second.
-    pub consumed_per_s: Option<f64>,
+    pub consumed_per_s: Measured<f64>,
     /// Share of cache reads that hit.
-    pub hit_rate: Option<f64>,
+    pub hit_rate: Measured<f64>,
 }
 
 /// Asks Prometheus about the `seconds` before `end_s`.
 pub async fn window(stack: &Stack, end_s: f64, seconds: u64) -> PrometheusWindow {
     let base = stack.endpoints.prometheus_url();
-    let ask = async |promql: String| prometheus::value(&base, &promql, end_s).await.ok().flatten();
+    let ask = async |promql: String| {
+        let answer = Measured::from(prometheus::value(&base, &promql, end_s).await);
+        answer.and_then(|value| Measured::or_missing(value, "Prometheus has no series of it"))
+    };
     let (latency, delivery, database, flow) = tokio::join!(
         async {
             [
@@ -185,8 +189,9 @@ pub async fn served(stack: &Stack) -> Result<Option<f64>> {
     prometheus::value(&stack.endpoints.prometheus_url(), &count, crate::clock::now_s()).await
 }
 
-/// Requests in progress in the service; absent when Prometheus does not tell.
-pub async fn in_flight(stack: &Stack) -> Option<f64> {
+/// Requests in progress in the service.
+pub async fn in_flight(stack: &Stack) -> Measured<f64> {
     let now = requests_in_progress("=");
-    prometheus::value(&stack.endpoints.prometheus_url(), &now, crate::clock::now_s()).await.ok().flatten()
+    let asked = prometheus::value(&stack.endpoints.prometheus_url(), &now, crate::clock::now_s()).await;
+    Measured::from(asked).and_then(|value| Measured::or_missing(value, "Prometheus has no series of it"))
 }

@@ -11,6 +11,7 @@ use crate::domain::lag::PartitionLag;
 use crate::domain::run::Sample;
 use crate::domain::usage::{self, Usage};
 use crate::error::Result;
+use crate::measured::Measured;
 use crate::stack::Stack;
 use crate::stack::spec::Record;
 use nsys_contract::{api::paths, topics};
@@ -87,7 +88,7 @@ impl Sampler {
             control(&self.stack),
         );
         (now.activity, now.cache, sample.control_ms) = (activity, cache, control_ms);
-        if let Some(lag) = lag {
+        if let Measured::Value(lag) = lag {
             sample.lag = Some(lag.iter().map(|one| one.lag).sum());
             sample.lag_worst = lag.iter().map(|one| one.lag).max();
             self.partitions = lag;
@@ -221,12 +222,12 @@ async fn cache(kept: &mut Option<Redis>, stack: &Stack) -> Option<CacheStats> {
 }
 
 /// Lag of every partition of the topics that workers read.
-pub async fn lag(stack: &Stack) -> Option<Vec<PartitionLag>> {
+pub async fn lag(stack: &Stack) -> Measured<Vec<PartitionLag>> {
     let wanted = [topics::NOTIFICATIONS.to_owned(), topics::RETRY.to_owned()];
     let brokers = stack.endpoints.brokers();
-    let found = kafka::lag(&brokers, topics::WORKER_GROUP, &wanted, Duration::from_secs(3)).await.ok();
+    let found = kafka::lag(&brokers, topics::WORKER_GROUP, &wanted, Duration::from_secs(3)).await;
     // Topics that are not there have no lag, not one of 0.
-    found.filter(|all| !all.is_empty())
+    Measured::from(found).filter(|all: &Vec<_>| !all.is_empty(), "the topics are not there")
 }
 
 /// The answer time of one request beside the load, in ms.

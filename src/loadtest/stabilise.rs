@@ -8,6 +8,8 @@ use super::sampler::{self, Sampler};
 use crate::clients::postgres::{Postgres, StoredRows};
 use crate::domain::run::{Condition, LevelResult, Sample};
 use crate::error::{Error, Result};
+use crate::measured::Measured;
+use crate::render::format;
 use crate::render::progress::ProgressLine;
 use crate::stack::Stack;
 use std::time::Duration;
@@ -21,6 +23,8 @@ const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 const COUNT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A database that did not answer for so long after the load is a finding.
 const SILENCE: Duration = Duration::from_secs(5);
+/// Why a condition that a sample tells is not known.
+const UNSEEN: &str = "it was not answered for";
 /// Lost notifications that are named.
 const NAMED: i64 = 20;
 
@@ -39,6 +43,7 @@ pub(super) async fn stabilise(
     let mut sampler: Option<Sampler> = None;
     let mut rows = RowCounter::new(stack, context.prefix(result.level), sent);
     let replicas = context.environment.app.max(1) as f64;
+    result.kafka.drain_s = Measured::missing("it did not drain in the time that was watched");
     let settled = loop {
         if sampler.is_none() {
             sampler = Sampler::new(stack, Vec::new()).await.ok();
@@ -54,17 +59,25 @@ pub(super) async fn stabilise(
         let quiet = fresh.as_ref().map(|fresh| fresh.values().sum::<u64>() as f64);
         logs::add(&mut result.log_errors, fresh.unwrap_or_default());
         let open = rows.open();
-        if now.lag == Some(0) && open == Some(0) && result.kafka.drain_s.is_none() {
-            result.kafka.drain_s = Some(started.elapsed().as_secs_f64());
+        if now.lag == Some(0) && open.value() == Some(0) && !result.kafka.drain_s.is_measured() {
+            result.kafka.drain_s = started.elapsed().as_secs_f64().into();
         }
         let conditions = vec![
-            Condition::at_most("lag", now.lag.map(|lag| lag as f64), 0.0),
+            Condition::at_most("lag", Measured::or_missing(now.lag, UNSEEN).map(|lag| lag as f64), 0.0),
             Condition::at_most("not_final", open.map(|open| open as f64), 0.0),
             // A replica that is asked for its metrics counts that request.
             Condition::at_most("in_flight", in_flight, replicas),
-            Condition::at_most("db_active", now.db_active.map(|count| count as f64), 2.0),
-            Condition::at_most("service_cpu_pct", now.service_cpu_pct, context.calm_cpu_pct()),
-            Condition::at_most("log_errors", quiet, 0.0),
+            Condition::at_most(
+                "db_active",
+                Measured::or_missing(now.db_active, UNSEEN).map(|count| count as f64),
+                2.0,
+            ),
+            Condition::at_most(
+                "service_cpu_pct",
+                Measured::or_missing(now.service_cpu_pct, UNSEEN),
+                context.calm_cpu_pct(),
+            ),
+            Condition::at_most("log_errors", Measured::or_missing(quiet, logs::UNKNOWN), 0.0),
         ];
         context.stream.waiting(result.level, &conditions);
         // Logs that are elsewhere will not be known by waiting.
@@ -89,8 +102,8 @@ struct RowCounter<'a> {
     prefix: String,
     sent: &'a GeneratorSummary,
     kept: Option<Postgres>,
-    /// The newest count; none when the last try failed.
-    stored: Option<StoredRows>,
+    /// The newest count, or why the last try failed.
+    stored: Measured<StoredRows>,
     counted: Option<Instant>,
     silent: Silence,
 }
@@ -133,7 +146,15 @@ impl Silence {
 
 impl<'a> RowCounter<'a> {
     fn new(stack: &'a Stack, prefix: String, sent: &'a GeneratorSummary) -> Self {
-        Self { stack, prefix, sent, kept: None, stored: None, counted: None, silent: Silence::default() }
+        Self {
+            stack,
+            prefix,
+            sent,
+            kept: None,
+            stored: Measured::default(),
+            counted: None,
+            silent: Silence::default(),
+        }
     }
 
     /// Ids that may be stored or not; none known is none left out.
@@ -141,9 +162,9 @@ impl<'a> RowCounter<'a> {
         self.sent.unacknowledged.as_deref().unwrap_or_default()
     }
 
-    /// Acknowledged notifications that are not final; none when that cannot be known.
-    fn open(&self) -> Option<u64> {
-        self.stored.map(|stored| self.sent.accepted.saturating_sub(stored.r#final))
+    /// Acknowledged notifications that are not final.
+    fn open(&self) -> Measured<u64> {
+        self.stored.clone().map(|stored| self.sent.accepted.saturating_sub(stored.r#final))
     }
 
     async fn count(&mut self) {
@@ -153,11 +174,11 @@ impl<'a> RowCounter<'a> {
         self.counted = Some(Instant::now());
         match self.ask().await {
             Ok(stored) => {
-                self.stored = Some(stored);
+                self.stored = stored.into();
                 self.silent.answered();
             }
             Err(error) => {
-                (self.kept, self.stored) = (None, None);
+                (self.kept, self.stored) = (None, Measured::missing(error.message.clone()));
                 self.silent.failed(&error);
             }
         }
@@ -179,14 +200,15 @@ impl<'a> RowCounter<'a> {
 
     /// Puts the last count, and what went wrong, into the level.
     async fn conclude(mut self, result: &mut LevelResult) {
-        let known = self.sent.unacknowledged.is_some();
         let found = &mut result.reconciliation;
-        found.unacknowledged = self.sent.unacknowledged.as_ref().map(|ids| ids.len() as u64);
-        found.stored = self.stored.map(|stored| stored.all);
-        found.acknowledged_stored = self.stored.filter(|_| known).map(|stored| stored.acknowledged);
-        found.r#final = self.stored.map(|stored| stored.r#final);
+        let unnamed = "the generator cannot name the ids of all that was not acknowledged";
+        let named = Measured::or_missing(self.sent.unacknowledged.as_ref(), unnamed);
+        found.unacknowledged = named.clone().map(|ids| ids.len() as u64);
+        found.stored = self.stored.clone().map(|stored| stored.all);
+        found.acknowledged_stored = named.zip(self.stored.clone()).map(|(_, stored)| stored.acknowledged);
+        found.r#final = self.stored.clone().map(|stored| stored.r#final);
         result.problems.extend(self.silent.finding());
-        if found.missing().is_some_and(|missing| missing > 0)
+        if found.missing().value().is_some_and(|missing| missing > 0)
             && let Some(mut database) = self.kept.take()
         {
             // To be named is more than to be counted; that it failed is no finding of its own.
@@ -203,7 +225,7 @@ impl<'a> RowCounter<'a> {
 /// What is still waited for, in one line.
 fn checklist(conditions: &[Condition]) -> String {
     let open = conditions.iter().filter(|one| !one.met).map(|one| {
-        let value = one.value.map_or_else(|| "not known".to_owned(), |value| format!("{value:.0}"));
+        let value = format::measured_in_words(&one.value, |value| format!("{value:.0}"));
         format!("{} {value} (at most {:.0})", one.name, one.target)
     });
     let open: Vec<_> = open.collect();
@@ -237,13 +259,15 @@ mod tests {
 
     #[test]
     fn the_checklist_names_what_is_open_and_what_cannot_be_known() {
-        let conditions =
-            [Condition::at_most("lag", Some(12.0), 0.0), Condition::at_most("in_flight", None, 1.0)];
+        let conditions = [
+            Condition::at_most("lag", 12.0.into(), 0.0),
+            Condition::at_most("in_flight", Measured::missing("Prometheus is away"), 1.0),
+        ];
         assert_eq!(
             checklist(&conditions),
-            "waits for lag 12 (at most 0), in_flight not known (at most 1); 0 of 2 conditions hold"
+            "waits for lag 12 (at most 0), in_flight not measured: Prometheus is away (at most 1); 0 of 2 conditions hold"
         );
-        let settled = [Condition::at_most("lag", Some(0.0), 0.0)];
+        let settled = [Condition::at_most("lag", 0.0.into(), 0.0)];
         assert_eq!(checklist(&settled), "calm: 1 of 1 conditions hold");
     }
 }

@@ -66,7 +66,7 @@ impl Stream {
             verdict: result.verdict,
             throughput_rps: result.throughput_rps,
             p95_ms: result.latency_ms.p95,
-            error_rate: result.error_rate,
+            error_rate: result.error_rate.value(),
         });
     }
 

@@ -1,5 +1,6 @@
 //! Numbers, durations, bytes and times as people read them. Missing is `–`, never 0.
 
+use crate::measured::Measured;
 use std::time::Duration;
 
 /// What stands where a value could not be had.
@@ -92,6 +93,22 @@ fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
         format!("{large}{large_unit}")
     } else {
         format!("{large}{large_unit} {small}{small_unit}")
+    }
+}
+
+/// A measured value, or [`MISSING`].
+#[must_use]
+pub fn measured<T: Copy>(value: &Measured<T>, show: impl FnOnce(T) -> String) -> String {
+    or_missing(value.value(), show)
+}
+
+/// A measured value, or in words that there is none, and why.
+#[must_use]
+pub fn measured_in_words<T: Copy>(value: &Measured<T>, show: impl FnOnce(T) -> String) -> String {
+    match value {
+        Measured::Value(value) => show(*value),
+        Measured::Missing(why) => format!("not measured: {why}"),
+        Measured::NotApplicable(why) => format!("does not apply: {why}"),
     }
 }
 

@@ -5,6 +5,7 @@ use super::sections::findings;
 use super::summary::search_sentence;
 use crate::domain::run::{Run, SearchResult};
 use crate::domain::verdict::{CheckStatus, Verdict};
+use crate::render::format;
 
 /// One suite for each level, one case for each check; a level that could not be judged is an error.
 #[must_use]
@@ -27,10 +28,11 @@ pub fn junit(run: &Run) -> String {
         for check in &level.checks {
             let relation = if check.at_least { "at least" } else { "at most" };
             let wanted = format!("{relation} {} is wanted ({})", check.target, check.source);
-            let said = match (check.status, check.value) {
-                (CheckStatus::Pass, _) => None,
-                (CheckStatus::Fail, Some(value)) => Some(message("failure", &format!("{value}; {wanted}"))),
-                _ => Some(message("skipped", &format!("not measured; {wanted}"))),
+            let value = format::measured_in_words(&check.value, |value| value.to_string());
+            let said = match check.status {
+                CheckStatus::Pass => None,
+                CheckStatus::Fail => Some(message("failure", &format!("{value}; {wanted}"))),
+                CheckStatus::Unknown => Some(message("skipped", &format!("{value}; {wanted}"))),
             };
             text += &case(&check.metric, said);
         }
@@ -81,7 +83,7 @@ pub fn csv(run: &Run) -> String {
                 level.level,
                 level.vus,
                 check.metric,
-                check.value.map(|value| value.to_string()).unwrap_or_default(),
+                check.value.value().map_or_else(String::new, |value| value.to_string()),
                 check.target,
                 status(check.status),
                 check.source.replace('"', "\"\"")
@@ -96,13 +98,20 @@ mod tests {
     use super::*;
     use crate::domain::run::test_run;
     use crate::domain::verdict::ObjectiveCheck;
+    use crate::measured::Measured;
 
     fn judged() -> Run {
         let mut run = test_run(&[20.0]);
         run.levels[0].checks = vec![
-            ObjectiveCheck::new("p95_ms", Some(200.0), 100.0, false, "k6 <a> & \"b\""),
-            ObjectiveCheck::new("lag", None, 1000.0, false, "Kafka"),
-            ObjectiveCheck::new("error_rate", Some(0.0), 0.01, false, "k6"),
+            ObjectiveCheck::new("p95_ms", 200.0.into(), 100.0, false, "k6 <a> & \"b\""),
+            ObjectiveCheck::new(
+                "lag",
+                Measured::missing("the broker did not answer"),
+                1000.0,
+                false,
+                "Kafka",
+            ),
+            ObjectiveCheck::new("error_rate", 0.0.into(), 0.01, false, "k6"),
         ];
         run
     }
@@ -110,6 +119,7 @@ mod tests {
     #[test]
     fn junit_tells_missed_from_not_measured() {
         let text = junit(&judged());
+        assert!(text.contains("not measured: the broker did not answer; at most 1000 is wanted"), "{text}");
         assert!(text.contains("tests=\"4\" failures=\"1\" skipped=\"1\" errors=\"0\""), "{text}");
         assert!(text.contains(
             "<failure message=\"200; at most 100 is wanted (k6 &lt;a&gt; &amp; &quot;b&quot;)\"/>"

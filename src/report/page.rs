@@ -146,7 +146,7 @@ fn cards(run: &Run) -> Vec<(&'static str, String)> {
         ("highest throughput", format::rate(level.throughput_rps)),
         ("p95 there", format::or_missing(level.latency_ms.p95, format::millis)),
         ("p99 there", format::or_missing(level.latency_ms.p99, format::millis)),
-        ("errors there", format::or_missing(level.error_rate, format::percent)),
+        ("errors there", format::measured(&level.error_rate, format::percent)),
     ]
 }
 
@@ -326,7 +326,7 @@ fn shapes(run: &Run, found: &Diagnosis) -> Vec<PageChart> {
             unit: "%",
             source: "Prometheus, cache_hits_total over hits and misses",
             svg: charts::over_levels(&[by_level("hit rate", "--c2", |level| {
-                level.cache.hit_rate.map(|share| share * 100.0)
+                level.cache.hit_rate.value().map(|share| share * 100.0)
             })]),
         },
         PageChart {
@@ -334,7 +334,7 @@ fn shapes(run: &Run, found: &Diagnosis) -> Vec<PageChart> {
             unit: "%",
             source: "load generator, steady window of each level",
             svg: charts::over_levels(&[by_level("failed", "--c4", |level| {
-                level.error_rate.map(|share| share * 100.0)
+                level.error_rate.value().map(|share| share * 100.0)
             })]),
         },
         PageChart {
@@ -386,11 +386,10 @@ fn facts(run: &Run) -> Table {
     let mut table = Table::new(["level", "number", "value", "source", "question"]).right(&[0, 2]);
     for level in &run.levels {
         for (name, fact) in level.facts.iter() {
-            let missing = || fact.reason.clone().unwrap_or_else(|| "not measured".into());
             table.row([
                 level.level.to_string(),
                 name.clone(),
-                fact.value.map_or_else(missing, |value| format!("{value:.3}")),
+                format::measured_in_words(&fact.value, |value| format!("{value:.3}")),
                 fact.source.clone(),
                 fact.query.clone(),
             ]);

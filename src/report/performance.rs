@@ -130,11 +130,7 @@ fn sources(run: &Run) -> String {
     let mut table = Table::new(["Level", "Number", "Value", "Source", "Question"]).right(&[2]);
     for level in &run.levels {
         for (name, fact) in level.facts.iter() {
-            let value = match (fact.value, &fact.reason) {
-                (Some(value), _) => format!("{value:.3}"),
-                (None, Some(reason)) => reason.clone(),
-                (None, None) => "not measured".into(),
-            };
+            let value = format::measured_in_words(&fact.value, |value| format!("{value:.3}"));
             table.row([
                 level.level.to_string(),
                 name.clone(),
@@ -172,6 +168,7 @@ mod tests {
     use crate::domain::diagnosis::diagnose;
     use crate::domain::run::test_run;
     use crate::domain::verdict::ObjectiveCheck;
+    use crate::measured::Measured;
     use crate::report::context::{Improvement, JournalChange};
 
     fn found(run: &Run) -> Diagnosis {
@@ -237,19 +234,25 @@ mod tests {
     #[test]
     fn what_was_not_measured_says_so() {
         let mut run = test_run(&[20.0]);
-        run.levels[0].checks = vec![ObjectiveCheck::new("cache_hit_rate", None, 0.7, true, "Prometheus")];
+        run.levels[0].checks = vec![ObjectiveCheck::new(
+            "cache_hit_rate",
+            Measured::missing("Prometheus is away"),
+            0.7,
+            true,
+            "Prometheus",
+        )];
         let text = performance(&run, &found(&run), &ReportContext::default());
         let row = text.lines().find(|line| line.contains("Cache Hit Rate")).unwrap();
-        assert!(row.contains("not measured") && row.contains("unknown"), "{row}");
+        assert!(row.contains("not measured: Prometheus is away") && row.contains("unknown"), "{row}");
         assert!(!row.contains('✅'), "{row}");
     }
 
     #[test]
     fn a_cause_stands_with_severity_evidence_impact_and_command() {
         let mut run = test_run(&[20.0, 300.0]);
-        run.levels[1].facts.put("lock_waiters", Some(4.0), "PostgreSQL", "pg_blocking_pids");
+        run.levels[1].facts.put("lock_waiters", 4.0, "PostgreSQL", "pg_blocking_pids");
         run.levels[1].verdict = Verdict::Failed;
-        run.levels[1].checks = vec![ObjectiveCheck::new("p95_ms", Some(300.0), 100.0, false, "k6")];
+        run.levels[1].checks = vec![ObjectiveCheck::new("p95_ms", 300.0.into(), 100.0, false, "k6")];
         let text = performance(&run, &found(&run), &ReportContext::default());
         for wanted in [
             "### 1. Sessions wait for locks",

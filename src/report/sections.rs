@@ -5,7 +5,7 @@ use crate::domain::run::{
     CacheResult, Condition, Db, GeneratorResult, Kafka, Latency, LevelResult, PartUse, PartitionLoad,
     Reconciliation, Service, Spike, StageResult, Statement, Trend,
 };
-use crate::render::format::{self, or_missing};
+use crate::render::format::{self, measured, or_missing};
 use crate::render::table::Table;
 use std::collections::BTreeMap;
 
@@ -95,13 +95,13 @@ fn sections(level: &LevelResult) -> Vec<Section> {
     sections
 }
 
-fn ms(value: Option<f64>) -> String {
-    or_missing(value, format::millis)
+fn ms(value: impl Into<Option<f64>>) -> String {
+    or_missing(value.into(), format::millis)
 }
 
-fn number(value: Option<f64>) -> String {
+fn number(value: impl Into<Option<f64>>) -> String {
     or_missing(
-        value,
+        value.into(),
         |value| if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") },
     )
 }
@@ -110,16 +110,16 @@ fn whole<T: Into<i128>>(value: Option<T>) -> String {
     or_missing(value, |value| value.into().to_string())
 }
 
-fn pct(value: Option<f64>) -> String {
-    or_missing(value, |value| format!("{value:.0} %"))
+fn pct(value: impl Into<Option<f64>>) -> String {
+    or_missing(value.into(), |value| format!("{value:.0} %"))
 }
 
-fn mib(value: Option<f64>) -> String {
-    or_missing(value, |value| format!("{value:.0} MiB"))
+fn mib(value: impl Into<Option<f64>>) -> String {
+    or_missing(value.into(), |value| format!("{value:.0} MiB"))
 }
 
-fn seconds(value: Option<f64>) -> String {
-    or_missing(value, |value| format!("{value:.1} s"))
+fn seconds(value: impl Into<Option<f64>>) -> String {
+    or_missing(value.into(), |value| format!("{value:.1} s"))
 }
 
 fn named<const N: usize>(rows: [(&str, String); N]) -> Vec<(String, String)> {
@@ -164,7 +164,7 @@ fn stage(stage: &StageResult) -> Vec<(String, String)> {
         (format!("{name}: planned"), format!("{}/s for {} s", stage.rate, stage.seconds)),
         (format!("{name}: achieved"), format::rate(*throughput_rps)),
         (format!("{name}: requests"), format::count(*requests)),
-        (format!("{name}: errors"), or_missing(*error_rate, format::percent)),
+        (format!("{name}: errors"), measured(error_rate, format::percent)),
         (format!("{name}: dropped"), format::count(*dropped_iterations)),
     ];
     rows.extend(latency(&format!("{name}, all requests"), latency_ms));
@@ -235,15 +235,15 @@ fn generator_rows(generator: &GeneratorResult) -> Vec<(String, String)> {
     } = generator;
     named([
         ("engine", if engine.is_empty() { "k6".into() } else { engine.clone() }),
-        ("CPU of a core", pct(*cpu_pct)),
-        ("memory", mib(*rss_mb)),
+        ("CPU of a core", pct(cpu_pct)),
+        ("memory", mib(rss_mb)),
         ("processors allowed", whole(cpus.map(|cpus| cpus as u64))),
-        ("waited for a processor", pct(*wait_pct)),
-        ("late although a user was idle, p99", ms(*late_p99_ms)),
-        ("requests beside the load, p95", ms(*control_p95_ms)),
-        ("users busy on average", number(*busy_vus)),
-        ("seconds below nine tenths of the plan", whole(*short_seconds)),
-        ("longest standstill", seconds(*standstill_s)),
+        ("waited for a processor", pct(wait_pct)),
+        ("late although a user was idle, p99", ms(late_p99_ms)),
+        ("requests beside the load, p95", ms(control_p95_ms)),
+        ("users busy on average", number(busy_vus)),
+        ("seconds below nine tenths of the plan", whole(short_seconds.value())),
+        ("longest standstill", seconds(standstill_s)),
         ("exit code", whole(*exit)),
     ])
 }
@@ -261,15 +261,15 @@ fn service_rows(service: &Service) -> Vec<(String, String)> {
         shed_per_s,
     } = service;
     named([
-        ("CPU of all cores", pct(*cpu_pct)),
-        ("memory", mib(*rss_mb)),
-        ("p50 by its own clock", ms(*p50_ms)),
-        ("p95 by its own clock", ms(*p95_ms)),
-        ("p99 by its own clock", ms(*p99_ms)),
-        ("most requests in progress", number(*in_flight_max)),
-        ("acceptance to final state, p95", ms(*delivery_p95_ms)),
-        ("notifications failed", or_missing(*failed_per_s, format::rate)),
-        ("requests refused to protect it", or_missing(*shed_per_s, format::rate)),
+        ("CPU of all cores", pct(cpu_pct)),
+        ("memory", mib(rss_mb)),
+        ("p50 by its own clock", ms(p50_ms)),
+        ("p95 by its own clock", ms(p95_ms)),
+        ("p99 by its own clock", ms(p99_ms)),
+        ("most requests in progress", number(in_flight_max)),
+        ("acceptance to final state, p95", ms(delivery_p95_ms)),
+        ("notifications failed", measured(failed_per_s, format::rate)),
+        ("requests refused to protect it", measured(shed_per_s, format::rate)),
     ])
 }
 
@@ -286,14 +286,14 @@ fn reconciliation_rows(found: &Reconciliation) -> Vec<(String, String)> {
         served,
     } = found;
     let mut rows = named([
-        ("acknowledged with 201", whole(*acknowledged)),
-        ("sent without a seen 201", whole(*unacknowledged)),
-        ("rows stored", whole(*stored)),
-        ("rows stored of the acknowledged", whole(*acknowledged_stored)),
-        ("acknowledged and not stored", whole(missing)),
-        ("final", whole(*r#final)),
-        ("successes the generator counted", whole(*succeeded)),
-        ("successes the service counted", whole(*served)),
+        ("acknowledged with 201", whole(acknowledged.value())),
+        ("sent without a seen 201", whole(unacknowledged.value())),
+        ("rows stored", whole(stored.value())),
+        ("rows stored of the acknowledged", whole(acknowledged_stored.value())),
+        ("acknowledged and not stored", whole(missing.value())),
+        ("final", whole(r#final.value())),
+        ("successes the generator counted", whole(succeeded.value())),
+        ("successes the service counted", whole(served.value())),
     ]);
     rows.extend(lost.iter().map(|id| ("lost".to_owned(), id.clone())));
     rows
@@ -318,20 +318,20 @@ fn db_rows(db: &Db) -> Vec<(String, String)> {
         deadlocks,
     } = db;
     let mut rows = named([
-        ("most connections", whole(*connections_max)),
+        ("most connections", whole(connections_max.value())),
         ("pool of each process", pool_size.to_string()),
-        ("most connections in use of all pools", number(*pool_active_max)),
-        ("connections of all pools", number(*pool_limit)),
-        ("wait for a connection, p95", ms(*pool_wait_p95_ms)),
-        ("query time, p95", ms(*query_p95_ms)),
-        ("most statements at once", whole(*active_max)),
-        ("most sessions waiting for a lock", whole(*lock_waits_max)),
-        ("commits", or_missing(*commits_per_s, format::rate)),
-        ("block hit rate", or_missing(*block_hit_rate, format::percent)),
-        ("sequential scans of notifications", whole(*seq_scans)),
-        ("rows read by them", whole(*seq_rows_read)),
-        ("bytes in temporary files", whole(*temp_bytes)),
-        ("deadlocks", whole(*deadlocks)),
+        ("most connections in use of all pools", number(pool_active_max)),
+        ("connections of all pools", number(pool_limit)),
+        ("wait for a connection, p95", ms(pool_wait_p95_ms)),
+        ("query time, p95", ms(query_p95_ms)),
+        ("most statements at once", whole(active_max.value())),
+        ("most sessions waiting for a lock", whole(lock_waits_max.value())),
+        ("commits", measured(commits_per_s, format::rate)),
+        ("block hit rate", measured(block_hit_rate, format::percent)),
+        ("sequential scans of notifications", whole(seq_scans.value())),
+        ("rows read by them", whole(seq_rows_read.value())),
+        ("bytes in temporary files", whole(temp_bytes.value())),
+        ("deadlocks", whole(deadlocks.value())),
     ]);
     rows.extend(top.iter().map(|one| {
         let Statement { query, calls, total_ms, mean_ms } = one;
@@ -344,12 +344,12 @@ fn kafka_rows(kafka: &Kafka) -> Vec<(String, String)> {
     let Kafka { lag_max, lag_end, drain_s, published_per_s, consumed_per_s, lag_slope_per_s, partitions } =
         kafka;
     let mut rows = named([
-        ("largest lag", whole(*lag_max)),
-        ("lag when the load ended", whole(*lag_end)),
-        ("drained after", or_missing(*drain_s, |seconds| format!("{seconds:.1} s"))),
-        ("published", or_missing(*published_per_s, format::rate)),
-        ("consumed", or_missing(*consumed_per_s, format::rate)),
-        ("growth of the lag a second", number(*lag_slope_per_s)),
+        ("largest lag", whole(lag_max.value())),
+        ("lag when the load ended", whole(lag_end.value())),
+        ("drained after", measured(drain_s, |seconds| format!("{seconds:.1} s"))),
+        ("published", measured(published_per_s, format::rate)),
+        ("consumed", measured(consumed_per_s, format::rate)),
+        ("growth of the lag a second", number(lag_slope_per_s)),
     ]);
     rows.extend(partitions.iter().map(|one| {
         let PartitionLoad { topic, partition, lag_max, lag_end, written } = one;
@@ -365,13 +365,13 @@ fn cache_rows(cache: &CacheResult) -> Vec<(String, String)> {
     let CacheResult { hit_rate, redis_hit_rate, memory_mb, memory_limit_mb, keys, evicted, ops_per_s } =
         cache;
     named([
-        ("hit rate of the service's reads", or_missing(*hit_rate, format::percent)),
-        ("hit rate of Redis", or_missing(*redis_hit_rate, format::percent)),
-        ("memory", mib(*memory_mb)),
+        ("hit rate of the service's reads", measured(hit_rate, format::percent)),
+        ("hit rate of Redis", measured(redis_hit_rate, format::percent)),
+        ("memory", mib(memory_mb)),
         ("memory at most", mib(*memory_limit_mb)),
-        ("keys", whole(*keys)),
-        ("evicted", whole(*evicted)),
-        ("commands", or_missing(*ops_per_s, format::rate)),
+        ("keys", whole(keys.value())),
+        ("evicted", whole(evicted.value())),
+        ("commands", measured(ops_per_s, format::rate)),
     ])
 }
 
@@ -379,11 +379,11 @@ fn part(part: &PartUse) -> Vec<(String, String)> {
     let PartUse { name, cpu_pct, cpu_pct_max, memory_mb, disk_read_mb, disk_written_mb } = part;
     let value = format!(
         "CPU {} of a core (at most {}), {}, {} read, {} written",
-        pct(*cpu_pct),
-        pct(*cpu_pct_max),
-        mib(*memory_mb),
-        mib(*disk_read_mb),
-        mib(*disk_written_mb)
+        pct(cpu_pct),
+        pct(cpu_pct_max),
+        mib(memory_mb),
+        mib(disk_read_mb),
+        mib(disk_written_mb)
     );
     vec![(name.clone(), value)]
 }
@@ -391,7 +391,7 @@ fn part(part: &PartUse) -> Vec<(String, String)> {
 fn condition(condition: &Condition) -> (String, String) {
     let Condition { name, value, target, met } = condition;
     let met = if *met { "calm" } else { "not calm" };
-    (name.clone(), format!("{} (at most {target}): {met}", or_missing(*value, |value| format!("{value:.0}"))))
+    (name.clone(), format!("{} (at most {target}): {met}", measured(value, |value| format!("{value:.0}"))))
 }
 
 /// What a scenario was made to find out, and what went wrong, a sentence each: how a spike was taken, what
@@ -401,7 +401,7 @@ pub(super) fn findings(level: &LevelResult) -> Vec<String> {
     if let Some(rule) = &level.stopped_by {
         findings.push(format!("stopped by the rule {rule}"));
     }
-    let missing = level.reconciliation.missing().filter(|missing| *missing > 0);
+    let missing = level.reconciliation.missing().value().filter(|missing| *missing > 0);
     findings.extend(missing.map(|missing| {
         let ids = level.reconciliation.lost.join(", ");
         let ids = if ids.is_empty() { ids } else { format!(": {ids}") };
@@ -415,7 +415,7 @@ pub(super) fn findings(level: &LevelResult) -> Vec<String> {
             one.stage.seconds,
             format::rate(one.throughput_rps),
             ms(one.latency_ms.p95),
-            or_missing(one.error_rate, format::percent)
+            measured(&one.error_rate, format::percent)
         )
     }));
     findings.extend(level.spike.iter().map(|spike| {
@@ -459,7 +459,7 @@ mod tests {
     fn what_is_lost_is_counted_and_named() {
         let mut level = test_run(&[20.0]).levels.remove(0);
         let found = &mut level.reconciliation;
-        (found.acknowledged, found.stored, found.acknowledged_stored) = (Some(10), Some(12), Some(8));
+        (found.acknowledged, found.stored, found.acknowledged_stored) = (10.into(), 12.into(), 8.into());
         found.lost = vec!["run-L1.0-0-0-3".into()];
         let said = findings(&level);
         assert_eq!(said, ["level 1: 2 acknowledged notifications are not stored: run-L1.0-0-0-3"]);

@@ -4,6 +4,7 @@ use super::sections::findings;
 use crate::domain::run::{LevelResult, ResumePoint, Run, SearchResult, StackIdentity};
 use crate::domain::scenario::LoadEngine;
 use crate::domain::verdict::{CheckStatus, Verdict};
+use crate::measured::Measured;
 use crate::render::{format, table::Table};
 
 pub(super) fn levels_table(run: &Run) -> Table {
@@ -23,7 +24,7 @@ pub(super) fn levels_table(run: &Run) -> Table {
         "verdict",
     ];
     let mut table = Table::new(header).right(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
-    let pct = |value: Option<f64>| format::or_missing(value, |value| format!("{value:.0} %"));
+    let pct = |value: &Measured<f64>| format::measured(value, |value| format!("{value:.0} %"));
     for level in &run.levels {
         let latency = &level.latency_ms;
         table.row([
@@ -33,11 +34,11 @@ pub(super) fn levels_table(run: &Run) -> Table {
             format::or_missing(latency.p50, format::millis),
             format::or_missing(latency.p95, format::millis),
             format::or_missing(latency.p99, format::millis),
-            format::or_missing(level.error_rate, format::percent),
-            format::or_missing(level.kafka.lag_max, |lag| lag.to_string()),
-            format::or_missing(level.kafka.drain_s, |seconds| format!("{seconds:.1} s")),
-            pct(level.generator.cpu_pct),
-            pct(level.service.cpu_pct),
+            format::measured(&level.error_rate, format::percent),
+            format::measured(&level.kafka.lag_max, |lag: i64| lag.to_string()),
+            format::measured(&level.kafka.drain_s, |seconds| format!("{seconds:.1} s")),
+            pct(&level.generator.cpu_pct),
+            pct(&level.service.cpu_pct),
             level.verdict.as_str().to_owned(),
         ]);
     }
@@ -84,8 +85,10 @@ pub(super) fn remarks(level: &LevelResult) -> Vec<String> {
     remarks.extend(failures(level));
     for check in level.checks.iter().filter(|check| check.status != CheckStatus::Pass) {
         let relation = if check.at_least { "at least" } else { "at most" };
-        let value =
-            check.value.map_or_else(|| "could not be measured".to_owned(), |value| format!("is {value:.2}"));
+        let value = match &check.value {
+            Measured::Value(value) => format!("is {value:.2}"),
+            gap => format!("is {}", format::measured_in_words(gap, |value| value.to_string())),
+        };
         remarks.push(format!(
             "level {}: {} {value}, {relation} {} is wanted ({})",
             level.level, check.metric, check.target, check.source
@@ -117,7 +120,10 @@ fn failures(level: &LevelResult) -> Option<String> {
 
 pub(super) fn reconciliation(run: &Run) -> Option<(u64, u64)> {
     let sum = |of: fn(&LevelResult) -> Option<u64>| run.levels.iter().map(of).sum::<Option<u64>>();
-    Some((sum(|level| level.reconciliation.acknowledged)?, sum(|level| level.reconciliation.stored)?))
+    Some((
+        sum(|level| level.reconciliation.acknowledged.value())?,
+        sum(|level| level.reconciliation.stored.value())?,
+    ))
 }
 
 /// What a search found: an interval, and what gave way at its upper end.

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 const APART: [(&str, [&str; 2]); 2] = [("report", ["stack", "clients"]), ("render", ["domain", "clients"])];
 
 /// The modules of `src/`, each of which names only those before it: the map of docs/ARCHITECTURE.md.
-const LADDER: [&str; 22] = [
-    "clock", "secret", "error", "domain", "permit", "plan", "config", "clients", "render", "stack",
-    "journal", "apply", "diagnose", "generate", "loadtest", "report", "publish", "tui", "cli", "change",
-    "tune", "commands",
+const LADDER: [&str; 23] = [
+    "clock", "secret", "error", "measured", "domain", "permit", "plan", "config", "clients", "render",
+    "stack", "journal", "apply", "diagnose", "generate", "loadtest", "report", "publish", "tui", "cli",
+    "change", "tune", "commands",
 ];
 
 fn sources(dir: &str) -> Vec<(String, String)> {
@@ -123,6 +123,25 @@ fn programs_are_started_with_a_chosen_environment() {
         let allowed = name == "src/clients/program.rs" || name.starts_with("src/tui/screen/");
         assert!(allowed || starts.count() == 0, "{name} starts a program; clients/program.rs does");
     }
+}
+
+/// A measured value has no default that stands in for it, and no way around that.
+#[test]
+fn nothing_stands_in_for_what_was_not_measured() {
+    for (name, text) in sources("src") {
+        let code: String = text.split_whitespace().collect::<Vec<_>>().join(" ").replace(" .", ".");
+        for shape in ["value().unwrap_or", "into_value().unwrap_or", "value().map_or(0"] {
+            assert!(!code.contains(shape), "{name}: {shape}: missing is never 0");
+        }
+    }
+    let (_, measured) = sources_of("src/measured.rs").remove(0);
+    for way in ["fn unwrap", "fn expect", "T: Default"] {
+        assert!(!measured.contains(way), "src/measured.rs has {way}");
+    }
+    let results = sources_of("src/domain/run/level.rs").remove(0).1;
+    let level = results.split("/// One level.").nth(1).unwrap();
+    let memory = "pub memory_limit_mb: Option<f64>";
+    assert!(!level.replace(memory, "").contains("Option<f64>"), "what a level measures is Measured");
 }
 
 /// What nsys found out itself is a value; only what people typed is text to be parsed.

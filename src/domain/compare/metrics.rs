@@ -43,19 +43,19 @@ pub(super) const KINDS: [MetricKind; 7] = [
     MetricKind {
         name: "service_cpu_pct",
         more_is_better: false,
-        value: |level| level.service.cpu_pct,
+        value: |level| level.service.cpu_pct.value(),
         series: |one| one.service_cpu_pct,
     },
     MetricKind {
         name: "service_memory_mb",
         more_is_better: false,
-        value: |level| level.service.rss_mb,
+        value: |level| level.service.rss_mb.value(),
         series: |one| one.service_rss_mb,
     },
     MetricKind {
         name: "lag",
         more_is_better: false,
-        value: |level| level.kafka.lag_max.map(|lag| lag as f64),
+        value: |level| level.kafka.lag_max.value().map(|lag| lag as f64),
         // A queue of none is as good as a queue of one.
         series: |one| one.lag.map(|lag| lag.max(1) as f64),
     },

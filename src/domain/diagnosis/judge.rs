@@ -6,6 +6,7 @@ use super::{
 use crate::domain::facts::Facts;
 use crate::domain::remedy::CurrentSettings;
 use crate::domain::statistics;
+use crate::measured::Measured;
 
 /// What an explained finding keeps of its confidence.
 const EXPLAINED: f64 = 0.4;
@@ -140,10 +141,10 @@ fn near(bound: f64, at_least: bool, share: f64) -> f64 {
 }
 
 fn input(facts: &Facts, name: &'static str) -> Result<f64, RuleObservation> {
-    match facts.get(name) {
-        Some(fact) if fact.skipped => Err(RuleObservation::Skipped),
-        Some(fact) => fact.value.ok_or(RuleObservation::Missing(name)),
-        None => Err(RuleObservation::Missing(name)),
+    match facts.measured(name) {
+        Measured::Value(value) => Ok(value),
+        Measured::NotApplicable(_) => Err(RuleObservation::Skipped),
+        Measured::Missing(_) => Err(RuleObservation::Missing(name)),
     }
 }
 

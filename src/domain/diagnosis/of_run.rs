@@ -5,6 +5,7 @@ use crate::domain::facts::Facts;
 use crate::domain::run::{LevelResult, Run, Sample};
 use crate::domain::usl::{self, Point};
 use crate::domain::verdict::Verdict;
+use crate::measured::Measured;
 
 /// A level counts as growth from the one before when this much more was offered.
 const MORE_OFFERED: f64 = 1.1;
@@ -38,38 +39,31 @@ pub fn observation_of(run: &Run, level: &LevelResult, before: Option<&LevelResul
 /// What follows from other facts.
 pub fn derive(facts: &mut Facts) {
     let query = "|in_flight - request_rate × request_mean| / in_flight";
-    match (facts.value("in_flight"), facts.value("request_rate"), facts.value("request_mean_ms")) {
-        (Some(in_flight), Some(rate), Some(mean_ms)) => {
-            let said = rate * mean_ms / 1_000.0;
-            // A gauge that is looked at once a second tells little about a handful of requests.
-            if in_flight.max(said) < 3.0 {
-                facts.skip("little_error", query, "fewer than three requests were in progress");
-            } else {
-                facts.put(
-                    "little_error",
-                    Some((in_flight - said).abs() / in_flight.max(said)),
-                    "nsys",
-                    query,
-                );
-            }
+    let three = facts.measured("in_flight").zip(facts.measured("request_rate"));
+    let error = three.zip(facts.measured("request_mean_ms")).and_then(|((in_flight, rate), mean_ms)| {
+        let said = rate * mean_ms / 1_000.0;
+        // A gauge that is looked at once a second tells little about a handful of requests.
+        if in_flight.max(said) < 3.0 {
+            return Measured::not_applicable("fewer than three requests were in progress");
         }
-        _ => facts.miss("little_error", "nsys", query, "one of the three was not measured"),
-    }
+        Measured::Value((in_flight - said).abs() / in_flight.max(said))
+    });
+    facts.put("little_error", error, "nsys", query);
 }
 
 fn load(facts: &mut Facts, level: &LevelResult, before: Option<&LevelResult>) {
     let limited = level.verdict == Verdict::GeneratorLimited || level.generator.limited;
     let why = level.generator.reasons.join("; ");
-    facts.put("generator_limited", Some(f64::from(u8::from(limited))), "nsys", why);
+    facts.put("generator_limited", f64::from(u8::from(limited)), "nsys", why);
     let k6 = "steady window";
-    facts.put("error_rate", level.error_rate, "k6", k6);
-    facts.put("p95_ms", level.latency_ms.p95, "k6", k6);
+    facts.put("error_rate", level.error_rate.clone(), "k6", k6);
+    facts.put("p95_ms", answered(level.latency_ms.p95), "k6", k6);
     let query = "median of k6, less the median of the service";
     if limited {
         facts.skip("outside_ms", query, "the generator was the limit");
     } else {
-        let outside = level.latency_ms.p50.zip(facts.value("request_p50_ms")).map(|(all, own)| all - own);
-        facts.put("outside_ms", outside.map(|ms| ms.max(0.0)), "k6", query);
+        let both = answered(level.latency_ms.p50).zip(facts.measured("request_p50_ms"));
+        facts.put("outside_ms", both.map(|(all, own)| (all - own).max(0.0)), "k6", query);
     }
     growth(facts, level, before);
     let query = "slope of the service's resident memory (Theil and Sen)";
@@ -77,8 +71,14 @@ fn load(facts: &mut Facts, level: &LevelResult, before: Option<&LevelResult>) {
         facts.skip("memory_growth_mb_per_min", query, "the level is shorter than five minutes");
     } else {
         let points: Vec<_> = steady(level).filter_map(|one| Some((one.at_s, one.service_rss_mb?))).collect();
-        facts.put("memory_growth_mb_per_min", slope(&points).map(|per_s| per_s * 60.0), "/proc", query);
+        let growth = Measured::or_missing(slope(&points), "no memory of the service was seen");
+        facts.put("memory_growth_mb_per_min", growth.map(|per_s| per_s * 60.0), "/proc", query);
     }
+}
+
+/// A percentile of the answers, of which there may be none.
+fn answered(percentile: Option<f64>) -> Measured<f64> {
+    Measured::or_missing(percentile, "no request was answered")
 }
 
 /// How much more was answered than on the level before, where more was offered and more was under way.
@@ -93,7 +93,7 @@ fn growth(facts: &mut Facts, level: &LevelResult, before: Option<&LevelResult>) 
     let piled =
         under_way(level).zip(under_way(before)).is_some_and(|(now, then)| now > then * MORE_IN_PROGRESS);
     if before.throughput_rps > 0.0 && more && piled && !level.generator.limited {
-        facts.put("flat_growth", Some(level.throughput_rps / before.throughput_rps - 1.0), "k6", query);
+        facts.put("flat_growth", level.throughput_rps / before.throughput_rps - 1.0, "k6", query);
     } else {
         facts.skip("flat_growth", query, "no more was offered, or no more was in progress");
     }
@@ -101,18 +101,18 @@ fn growth(facts: &mut Facts, level: &LevelResult, before: Option<&LevelResult>) 
 
 fn service(facts: &mut Facts, level: &LevelResult) {
     let process = "mean of the steady window, of all cores";
-    facts.put("service_cpu_pct", level.service.cpu_pct, "/proc", process);
-    facts.put("service_memory_mb", level.service.rss_mb, "/proc", "resident memory, largest");
+    facts.put("service_cpu_pct", level.service.cpu_pct.clone(), "/proc", process);
+    facts.put("service_memory_mb", level.service.rss_mb.clone(), "/proc", "resident memory, largest");
 }
 
 fn stores(facts: &mut Facts, level: &LevelResult) {
     facts.put(
         "query_p95_ms",
-        level.db.query_p95_ms,
+        level.db.query_p95_ms.clone(),
         "Prometheus",
         "db_query_duration_seconds, steady window",
     );
-    let scans = level.db.seq_scans.zip(level.db.seq_rows_read).map(|(scans, rows)| {
+    let scans = level.db.seq_scans.clone().zip(level.db.seq_rows_read.clone()).map(|(scans, rows)| {
         // A few scans are housekeeping, or the last of the time before: the server counts late.
         let few = (level.requests as f64 * 0.03).max(10.0);
         if (scans as f64) < few { 0.0 } else { rows as f64 / scans as f64 }
@@ -121,32 +121,37 @@ fn stores(facts: &mut Facts, level: &LevelResult) {
     facts.put("rows_per_sequential_scan", scans, "PostgreSQL", query);
     let query = "largest mean_exec_time of pg_stat_statements, difference of the level, five calls and more";
     let often = level.db.top.iter().filter(|one| one.calls >= 5).map(|one| one.mean_ms);
-    facts.put("slowest_statement_ms", often.reduce(f64::max), "PostgreSQL", query);
-    facts.put("lag_end", level.kafka.lag_end.map(|lag| lag as f64), "Kafka", "offsets when the load ended");
-    let consumed = level.kafka.published_per_s.and_then(|published| {
-        if published <= 0.0 { Some(1.0) } else { Some(level.kafka.consumed_per_s? / published) }
+    let slowest = Measured::or_missing(often.reduce(f64::max), "no statement ran five times and more");
+    facts.put("slowest_statement_ms", slowest, "PostgreSQL", query);
+    let lag = level.kafka.lag_end.clone().map(|lag| lag as f64);
+    facts.put("lag_end", lag, "Kafka", "offsets when the load ended");
+    let consumed = level.kafka.published_per_s.clone().and_then(|published| {
+        if published <= 0.0 {
+            return Measured::Value(1.0);
+        }
+        level.kafka.consumed_per_s.clone().map(|consumed| consumed / published)
     });
     let query = "kafka_messages_consumed_total over kafka_messages_published_total, steady window";
     facts.put("consumed_share", consumed, "Prometheus", query);
     let query = "cache_hits_total over hits and misses, steady window";
-    facts.put("hit_rate", level.cache.hit_rate, "Prometheus", query);
+    facts.put("hit_rate", level.cache.hit_rate.clone(), "Prometheus", query);
 }
 
 /// How the machine's processors were divided between stack, generator and everything else.
 fn machine(facts: &mut Facts, run: &Run, level: &LevelResult) {
     let cores = run.environment.cpus.max(1) as f64;
-    let generator = level.generator.cpu_pct.map(|pct| pct / cores);
+    let generator = level.generator.cpu_pct.clone().map(|pct| pct / cores);
     // A generator elsewhere takes nothing from this machine.
-    let generator = if run.environment.shared_machine { generator } else { Some(0.0) };
-    let parts = facts.value("parts_cpu_pct");
+    let generator = if run.environment.shared_machine { generator } else { Measured::Value(0.0) };
+    let parts = facts.measured("parts_cpu_pct");
     let own = parts.zip(generator).map(|(parts, generator)| parts + generator);
     facts.put(
         "own_cpu_pct",
-        own,
+        own.clone(),
         "/proc",
         "CPU of all parts of the stack and of the generator, of all cores",
     );
-    let other = facts.value("machine_cpu_pct").zip(own).map(|(busy, own)| (busy - own).max(0.0));
+    let other = facts.measured("machine_cpu_pct").zip(own).map(|(busy, own)| (busy - own).max(0.0));
     facts.put("other_cpu_pct", other, "/proc", "machine_cpu_pct less own_cpu_pct");
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::remedy::Tuning;
 use crate::domain::run::{Statement, test_run};
 use crate::domain::verdict::Verdict;
+use crate::measured::Measured;
 
 /// The shipped bounds.
 pub(crate) fn bounds() -> DiagnosisBounds {
@@ -14,7 +15,7 @@ pub(crate) fn bounds() -> DiagnosisBounds {
 /// Facts of a level on which nothing is near a bound.
 fn quiet() -> Facts {
     let mut facts = Facts::default();
-    let mut put = |name: &str, value: f64| facts.put(name, Some(value), "test", "test");
+    let mut put = |name: &str, value: f64| facts.put(name, value, "test", "test");
     for rule in RULES {
         let inputs = std::iter::once((rule.input, rule.at_least))
             .chain(rule.guards.iter().map(|one| (one.input, one.at_least)));
@@ -35,15 +36,15 @@ fn healthy() -> Run {
     let mut run = test_run(&[20.0, 21.0]);
     for level in &mut run.levels {
         level.facts = quiet();
-        level.db.seq_scans = Some(0);
-        level.db.seq_rows_read = Some(0);
+        level.db.seq_scans = Measured::Value(0);
+        level.db.seq_rows_read = Measured::Value(0);
         level.db.top = vec![Statement { query: "SELECT".into(), calls: 100, total_ms: 10.0, mean_ms: 0.1 }];
     }
     run
 }
 
 fn set(level: &mut crate::domain::run::LevelResult, name: &str, value: f64) {
-    level.facts.put(name, Some(value), "test", "test");
+    level.facts.put(name, value, "test", "test");
 }
 
 fn first(run: &Run) -> &'static str {
@@ -93,7 +94,7 @@ fn what_was_not_measured_is_unknown_and_said() {
         let observations = of_run::observations(&run);
         // What a level's own fields tell is measured all the same.
         if observations[1].facts.value(name).is_some()
-            || observations[1].facts.get(name).is_some_and(|one| one.skipped)
+            || observations[1].facts.measured(name).is_not_applicable()
         {
             continue;
         }
@@ -154,10 +155,10 @@ fn each_rule_is_named_first_when_it_alone_is_broken() {
 fn a_missing_index_comes_before_the_slow_queries_it_makes() {
     let mut run = healthy();
     for level in &mut run.levels {
-        level.db.seq_scans = Some(3_000);
-        level.db.seq_rows_read = Some(3_000 * 200_000);
-        level.db.query_p95_ms = Some(900.0);
-        level.service.cpu_pct = Some(95.0);
+        level.db.seq_scans = Measured::Value(3_000);
+        level.db.seq_rows_read = Measured::Value(3_000 * 200_000);
+        level.db.query_p95_ms = Measured::Value(900.0);
+        level.service.cpu_pct = Measured::Value(95.0);
     }
     let found = diagnose(&run, &bounds());
     assert_eq!(found.findings[0].rule, "db-sequential-scans");
@@ -182,7 +183,7 @@ fn what_saturated_first_comes_before_what_followed() {
 fn a_cause_that_came_later_does_not_explain_what_was_there_before() {
     let mut run = healthy();
     for level in &mut run.levels {
-        level.db.query_p95_ms = Some(900.0);
+        level.db.query_p95_ms = Measured::Value(900.0);
     }
     set(&mut run.levels[1], "lock_waiters", 5.0);
     let found = diagnose(&run, &bounds());
@@ -194,8 +195,8 @@ fn a_cause_that_came_later_does_not_explain_what_was_there_before() {
 fn two_causes_are_both_named() {
     let mut run = healthy();
     for level in &mut run.levels {
-        level.db.seq_scans = Some(3_000);
-        level.db.seq_rows_read = Some(3_000 * 200_000);
+        level.db.seq_scans = Measured::Value(3_000);
+        level.db.seq_rows_read = Measured::Value(3_000 * 200_000);
         set(level, "delivery_mean_ms", 2_000.0);
         set(level, "undelivered_s", 30.0);
     }
@@ -220,7 +221,7 @@ fn the_generator_is_named_above_all() {
 fn a_cold_cache_is_no_bottleneck_and_a_short_ttl_is() {
     let mut run = healthy();
     for level in &mut run.levels {
-        level.cache.hit_rate = Some(0.2);
+        level.cache.hit_rate = Measured::Value(0.2);
         set(level, "filling_share", 0.9);
     }
     assert_eq!(first(&run), "none");
@@ -273,7 +274,7 @@ fn the_onset_within_a_level_is_the_second_it_began() {
         for (second, sample) in level.samples.iter_mut().enumerate() {
             sample.lag = Some(if second < 30 { 3 } else { 20 * (second as i64 - 29) });
         }
-        level.kafka.lag_end = Some(5_000);
+        level.kafka.lag_end = Measured::Value(5_000);
     }
     let found = diagnose(&run, &bounds());
     let onset = found.causes().next().unwrap().onset.unwrap();

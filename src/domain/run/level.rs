@@ -4,6 +4,7 @@ use super::{Sample, Spike, Trend};
 use crate::domain::check::{ObjectiveCheck, Verdict};
 use crate::domain::facts::Facts;
 use crate::domain::level::Stage;
+use crate::measured::Measured;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -49,7 +50,7 @@ pub struct LevelResult {
     /// Requests per second of the steady window.
     pub throughput_rps: f64,
     /// Share of failed requests; null when there was none at all.
-    pub error_rate: Option<f64>,
+    pub error_rate: Measured<f64>,
     /// Failed requests by cause, warm-up included: `unanswered` (no answer when the grace after the load was
     /// over), `timeout`, `refused`, `reset`, `status 503`, …
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -112,11 +113,12 @@ pub struct LevelResult {
 
 impl LevelResult {
     /// A percentile as it is judged: the slower of all requests that were due and of those that succeeded,
-    /// so that neither quick failures nor missing answers flatter it. None where nothing succeeded.
+    /// so that neither quick failures nor missing answers flatter it. Missing where nothing succeeded.
     #[must_use]
-    pub fn judged_ms(&self, of: fn(&Latency) -> Option<f64>) -> Option<f64> {
-        let both = [of(&self.latency_ms), of(&self.success_ms)];
-        both.into_iter().flatten().reduce(f64::max).filter(|_| self.error_rate != Some(1.0))
+    pub fn judged_ms(&self, of: fn(&Latency) -> Option<f64>) -> Measured<f64> {
+        let slower = [of(&self.latency_ms), of(&self.success_ms)].into_iter().flatten().reduce(f64::max);
+        Measured::or_missing(slower, "no request was answered")
+            .filter(|_| self.error_rate.value() != Some(1.0), "no request succeeded")
     }
 }
 
@@ -133,7 +135,7 @@ pub struct StageResult {
     /// Requests per second.
     pub throughput_rps: f64,
     /// Share of failed requests; null when there was none at all.
-    pub error_rate: Option<f64>,
+    pub error_rate: Measured<f64>,
     /// How long all requests took that were due, whatever their end was.
     pub latency_ms: Latency,
     /// Answer times of the requests that succeeded.
@@ -150,32 +152,32 @@ pub struct GeneratorResult {
     #[serde(default)]
     pub engine: String,
     /// Mean CPU in the steady window, per cent of one core.
-    pub cpu_pct: Option<f64>,
+    pub cpu_pct: Measured<f64>,
     /// Largest resident memory, in MiB.
-    pub rss_mb: Option<f64>,
+    pub rss_mb: Measured<f64>,
     /// Processors it was allowed to use.
     #[serde(default)]
     pub cpus: Option<usize>,
     /// Share of its running time that its threads waited for a processor, per cent.
     #[serde(default)]
-    pub wait_pct: Option<f64>,
+    pub wait_pct: Measured<f64>,
     /// 99th percentile of how late requests were sent although a connection was free, in ms; of the
     /// native engine only.
     #[serde(default)]
-    pub late_p99_ms: Option<f64>,
+    pub late_p99_ms: Measured<f64>,
     /// 95th percentile of the requests that nsys itself made beside the load, in ms.
     #[serde(default)]
-    pub control_p95_ms: Option<f64>,
+    pub control_p95_ms: Measured<f64>,
     /// Virtual users that were busy on average, by Little's law.
     #[serde(default)]
-    pub busy_vus: Option<f64>,
+    pub busy_vus: Measured<f64>,
     /// Seconds of the steady window in which less than the planned rate was offered.
     #[serde(default)]
-    pub short_seconds: Option<u64>,
+    pub short_seconds: Measured<u64>,
     /// Longest time of the steady window in which nothing was answered, in whole seconds; absent where the
     /// generator does not tell its seconds.
     #[serde(default)]
-    pub standstill_s: Option<f64>,
+    pub standstill_s: Measured<f64>,
     /// Whether it, not the service, was the limit.
     pub limited: bool,
     /// Why.
@@ -188,92 +190,92 @@ pub struct GeneratorResult {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Service {
     /// Mean CPU in the steady window, per cent of all cores.
-    pub cpu_pct: Option<f64>,
+    pub cpu_pct: Measured<f64>,
     /// Largest resident memory, in MiB.
-    pub rss_mb: Option<f64>,
+    pub rss_mb: Measured<f64>,
     /// Median as the service measured it, in ms.
     #[serde(default)]
-    pub p50_ms: Option<f64>,
+    pub p50_ms: Measured<f64>,
     /// 95th percentile as the service measured it, in ms.
-    pub p95_ms: Option<f64>,
+    pub p95_ms: Measured<f64>,
     /// 99th percentile as the service measured it, in ms.
-    pub p99_ms: Option<f64>,
+    pub p99_ms: Measured<f64>,
     /// Most requests in progress.
     #[serde(default)]
-    pub in_flight_max: Option<f64>,
+    pub in_flight_max: Measured<f64>,
     /// 95th percentile of the time from acceptance to a final state, in ms.
     #[serde(default)]
-    pub delivery_p95_ms: Option<f64>,
+    pub delivery_p95_ms: Measured<f64>,
     /// Notifications that reached a failed state per second.
     #[serde(default)]
-    pub failed_per_s: Option<f64>,
+    pub failed_per_s: Measured<f64>,
     /// Requests refused to protect the service, per second.
     #[serde(default)]
-    pub shed_per_s: Option<f64>,
+    pub shed_per_s: Measured<f64>,
 }
 
 /// PostgreSQL. Counts are of the steady window.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Db {
     /// Most connections seen.
-    pub connections_max: Option<u64>,
+    pub connections_max: Measured<u64>,
     /// Connections each process may open.
     pub pool_size: u32,
     /// 95th percentile of query time, in ms.
-    pub query_p95_ms: Option<f64>,
+    pub query_p95_ms: Measured<f64>,
     /// Statements that took the most time.
     pub top: Vec<Statement>,
     /// Sequential scans of the notifications table.
     #[serde(default)]
-    pub seq_scans: Option<i64>,
+    pub seq_scans: Measured<i64>,
     /// Rows that they read.
     #[serde(default)]
-    pub seq_rows_read: Option<i64>,
+    pub seq_rows_read: Measured<i64>,
     /// Most connections that ran a statement at once.
     #[serde(default)]
-    pub active_max: Option<u64>,
+    pub active_max: Measured<u64>,
     /// Most sessions that waited for a lock at once.
     #[serde(default)]
-    pub lock_waits_max: Option<u64>,
+    pub lock_waits_max: Measured<u64>,
     /// Most connections in use at once, of all pools.
     #[serde(default)]
-    pub pool_active_max: Option<f64>,
+    pub pool_active_max: Measured<f64>,
     /// Connections that all pools together may open.
     #[serde(default)]
-    pub pool_limit: Option<f64>,
+    pub pool_limit: Measured<f64>,
     /// 95th percentile of the wait for a connection, in ms.
     #[serde(default)]
-    pub pool_wait_p95_ms: Option<f64>,
+    pub pool_wait_p95_ms: Measured<f64>,
     /// Transactions committed per second.
     #[serde(default)]
-    pub commits_per_s: Option<f64>,
+    pub commits_per_s: Measured<f64>,
     /// Share of block reads that PostgreSQL's own cache answered, 0 to 1.
     #[serde(default)]
-    pub block_hit_rate: Option<f64>,
+    pub block_hit_rate: Measured<f64>,
     /// Bytes written to temporary files.
     #[serde(default)]
-    pub temp_bytes: Option<i64>,
+    pub temp_bytes: Measured<i64>,
     /// Deadlocks.
     #[serde(default)]
-    pub deadlocks: Option<i64>,
+    pub deadlocks: Measured<i64>,
 }
 
 /// Kafka.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Kafka {
     /// Most messages that waited.
-    pub lag_max: Option<i64>,
+    pub lag_max: Measured<i64>,
     /// Messages that waited when the load ended.
-    pub lag_end: Option<i64>,
+    pub lag_end: Measured<i64>,
     /// Seconds from the end of the load until nothing waited; null when it did not drain in time.
-    pub drain_s: Option<f64>,
+    pub drain_s: Measured<f64>,
     /// Messages published per second in the steady window.
-    pub published_per_s: Option<f64>,
+    pub published_per_s: Measured<f64>,
     /// Messages consumed per second in the steady window.
-    pub consumed_per_s: Option<f64>,
+    pub consumed_per_s: Measured<f64>,
     /// How much the lag grew per second over the steady window; negative when it shrank.
     #[serde(default)]
-    pub lag_slope_per_s: Option<f64>,
+    pub lag_slope_per_s: Measured<f64>,
     /// Each partition of the notification topics.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partitions: Vec<PartitionLoad>,
@@ -298,25 +300,25 @@ pub struct PartitionLoad {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CacheResult {
     /// Share of the service's reads that hit in the steady window.
-    pub hit_rate: Option<f64>,
+    pub hit_rate: Measured<f64>,
     /// Share of Redis' own look-ups that found their key in the steady window.
     #[serde(default)]
-    pub redis_hit_rate: Option<f64>,
+    pub redis_hit_rate: Measured<f64>,
     /// Memory that Redis uses, in MiB.
     #[serde(default)]
-    pub memory_mb: Option<f64>,
+    pub memory_mb: Measured<f64>,
     /// Most memory it may use, in MiB; absent when there is no bound.
     #[serde(default)]
     pub memory_limit_mb: Option<f64>,
     /// Keys when the load ended.
     #[serde(default)]
-    pub keys: Option<u64>,
+    pub keys: Measured<u64>,
     /// Keys removed to make room, in the steady window.
     #[serde(default)]
-    pub evicted: Option<u64>,
+    pub evicted: Measured<u64>,
     /// Commands per second in the steady window.
     #[serde(default)]
-    pub ops_per_s: Option<f64>,
+    pub ops_per_s: Measured<f64>,
 }
 
 /// What one process or container used in the steady window.
@@ -325,51 +327,51 @@ pub struct PartUse {
     /// `postgres`, `app-1`, …
     pub name: String,
     /// Mean CPU, per cent of one core.
-    pub cpu_pct: Option<f64>,
+    pub cpu_pct: Measured<f64>,
     /// Largest CPU of a second, per cent of one core.
-    pub cpu_pct_max: Option<f64>,
+    pub cpu_pct_max: Measured<f64>,
     /// Largest memory, in MiB.
-    pub memory_mb: Option<f64>,
+    pub memory_mb: Measured<f64>,
     /// Read from disk, in MiB.
-    pub disk_read_mb: Option<f64>,
+    pub disk_read_mb: Measured<f64>,
     /// Written to disk, in MiB.
-    pub disk_written_mb: Option<f64>,
+    pub disk_written_mb: Measured<f64>,
 }
 
 /// Acknowledged against stored, warm-up included.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Reconciliation {
     /// Answers 201 that the generator counted.
-    pub acknowledged: Option<u64>,
+    pub acknowledged: Measured<u64>,
     /// Rows stored, those without a seen 201 too.
-    pub stored: Option<u64>,
+    pub stored: Measured<u64>,
     /// Creations without an answer 201, which may be stored or not; null where the generator cannot name
     /// them all.
     #[serde(default)]
-    pub unacknowledged: Option<u64>,
+    pub unacknowledged: Measured<u64>,
     /// Rows stored of those that were acknowledged, by their ids; null where they cannot be told apart.
     #[serde(default)]
-    pub acknowledged_stored: Option<u64>,
+    pub acknowledged_stored: Measured<u64>,
     /// Ids that were acknowledged and are not stored, a few of them, where the generator can name them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<String>,
     /// Rows in a final state, of the acknowledged ones where they can be told apart.
-    pub r#final: Option<u64>,
+    pub r#final: Measured<u64>,
     /// Answers without an error that the generator counted.
     #[serde(default)]
-    pub succeeded: Option<u64>,
+    pub succeeded: Measured<u64>,
     /// Answers without an error that the service counted in the same time.
     #[serde(default)]
-    pub served: Option<u64>,
+    pub served: Measured<u64>,
 }
 
 impl Reconciliation {
     /// How many acknowledged notifications are not stored. Rows without a seen 201 stand in for none of
     /// them, where the generator can name those.
     #[must_use]
-    pub fn missing(&self) -> Option<u64> {
-        let kept = self.acknowledged_stored.or(self.stored);
-        Some(self.acknowledged?.saturating_sub(kept?))
+    pub fn missing(&self) -> Measured<u64> {
+        let kept = self.acknowledged_stored.clone().or(self.stored.clone());
+        self.acknowledged.clone().zip(kept).map(|(said, kept)| said.saturating_sub(kept))
     }
 }
 
@@ -392,7 +394,7 @@ pub struct Condition {
     /// What it is, with the unit last.
     pub name: String,
     /// What it is now; absent when it cannot be measured.
-    pub value: Option<f64>,
+    pub value: Measured<f64>,
     /// At most this is wanted.
     pub target: f64,
     /// Whether it holds.
@@ -402,7 +404,8 @@ pub struct Condition {
 impl Condition {
     /// Holds when the value is known and not above the target.
     #[must_use]
-    pub fn at_most(name: &str, value: Option<f64>, target: f64) -> Self {
-        Self { name: name.to_owned(), value, target, met: value.is_some_and(|value| value <= target) }
+    pub fn at_most(name: &str, value: Measured<f64>, target: f64) -> Self {
+        let met = value.value().is_some_and(|value| value <= target);
+        Self { name: name.to_owned(), value, target, met }
     }
 }

@@ -57,7 +57,7 @@ fn complaints(value: &Value, schema: &Value, root: &Value, place: &str, into: &m
 fn what_is_written_is_what_is_published() {
     let published: Value = serde_json::from_str(PUBLISHED).unwrap();
     let mut run = test_run(&[20.0]);
-    run.levels[0].facts.put("rate", Some(1.0), "Prometheus", "rate(x[1m])");
+    run.levels[0].facts.put("rate", 1.0, "Prometheus", "rate(x[1m])");
     run.levels[0].facts.skip("growth", "formula", "there is no level before it");
     let mut found = Vec::new();
     complaints(&serde_json::to_value(&run).unwrap(), &published, &published, "run", &mut found);

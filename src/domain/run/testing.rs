@@ -35,7 +35,7 @@ pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
             stages: Vec::new(),
             requests: 30_000,
             throughput_rps: 500.0,
-            error_rate: Some(0.0),
+            error_rate: 0.0.into(),
             errors: BTreeMap::new(),
             latency_ms: Latency {
                 p50: Some(p95 / 4.0),
@@ -46,19 +46,19 @@ pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
             success_ms: Latency::default(),
             dropped_iterations: 0,
             generator: GeneratorResult {
-                cpu_pct: Some(20.0),
-                standstill_s: Some(0.0),
+                cpu_pct: 20.0.into(),
+                standstill_s: 0.0.into(),
                 ..GeneratorResult::default()
             },
-            service: Service { cpu_pct: Some(20.0), rss_mb: Some(60.0), ..Service::default() },
-            db: Db { connections_max: Some(8), pool_size: 10, query_p95_ms: Some(2.0), ..Db::default() },
+            service: Service { cpu_pct: 20.0.into(), rss_mb: 60.0.into(), ..Service::default() },
+            db: Db { connections_max: 8.into(), pool_size: 10, query_p95_ms: 2.0.into(), ..Db::default() },
             kafka: Kafka {
-                lag_end: Some(0),
-                published_per_s: Some(300.0),
-                consumed_per_s: Some(300.0),
+                lag_end: 0.into(),
+                published_per_s: 300.0.into(),
+                consumed_per_s: 300.0.into(),
                 ..Kafka::default()
             },
-            cache: CacheResult { hit_rate: Some(0.9), ..CacheResult::default() },
+            cache: CacheResult { hit_rate: 0.9.into(), ..CacheResult::default() },
             containers: Vec::new(),
             facts: Facts::default(),
             cpu_division: BTreeMap::new(),

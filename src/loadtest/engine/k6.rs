@@ -265,7 +265,7 @@ mod tests {
         let refused = summary_of(&data(100, 0), &["steady"]);
         assert_eq!(refused.measured.succeeded, TimeDistribution::default());
         assert_eq!(refused.measured.due.latency.max, Some(9.0));
-        assert_eq!(refused.measured.error_rate(), Some(1.0));
+        assert_eq!(refused.measured.error_rate().value(), Some(1.0));
         assert_eq!(refused.errors, [("status 503".to_owned(), 100)].into());
     }
 

@@ -1,6 +1,7 @@
 //! What a generator counted, whichever it was, and how the counts of several become one.
 
 use crate::domain::run::Latency;
+use crate::measured::Measured;
 use std::collections::BTreeMap;
 
 /// Quantiles of merged distributions are exact to this share.
@@ -147,10 +148,11 @@ fn fold(one: Option<f64>, two: Option<f64>, pick: fn(f64, f64) -> f64) -> Option
 }
 
 impl WindowSummary {
-    /// Share of failed requests; none when there was no request.
+    /// Share of failed requests.
     #[must_use]
-    pub fn error_rate(&self) -> Option<f64> {
-        (self.requests > 0).then(|| self.failed as f64 / self.requests as f64)
+    pub fn error_rate(&self) -> Measured<f64> {
+        let share = (self.requests > 0).then(|| self.failed as f64 / self.requests as f64);
+        Measured::or_missing(share, "there was no request")
     }
 
     /// Both together.

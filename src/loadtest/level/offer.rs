@@ -18,6 +18,7 @@ use crate::loadtest::context::RunContext;
 use crate::loadtest::engine::{self, GeneratorProcesses, News, Offer, Seconds};
 use crate::loadtest::sampler::Sampler;
 use crate::loadtest::{sampler, view};
+use crate::measured::Measured;
 use crate::render::progress::ProgressLine;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -54,7 +55,7 @@ pub(super) struct Offered {
     /// What was counted in the measured time.
     pub(super) counted: Option<Between>,
     /// Partitions when the load ended.
-    pub(super) partitions: Vec<PartitionLag>,
+    pub(super) partitions: Measured<Vec<PartitionLag>>,
     /// Largest lag of each partition.
     pub(super) most_lag: BTreeMap<(String, i32), i64>,
 }
@@ -277,8 +278,12 @@ impl<'a> LevelWatch<'a> {
 
     async fn end(mut self) -> Result<Offered> {
         self.offered.partitions = match sampler::lag(self.context.stack).await {
-            Some(now) => now,
-            None => self.sampler.partitions().to_vec(),
+            // What was seen a second ago is nearer to the truth than nothing.
+            gap @ (Measured::Missing(_) | Measured::NotApplicable(_)) => {
+                let seen = self.sampler.partitions();
+                if seen.is_empty() { gap } else { seen.to_vec().into() }
+            }
+            now @ Measured::Value(_) => now,
         };
         if let Some(ended) = self.ended.take().or_else(|| self.count_to_now()) {
             self.offered.counted = ended.await.ok().flatten();

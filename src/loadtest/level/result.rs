@@ -7,14 +7,18 @@ use crate::domain::run::{
     CacheResult, Db, GeneratorResult, Kafka, LevelResult, Reconciliation, Sample, Service, StageResult,
     Trend, sample,
 };
-use crate::domain::scenario::Scenario;
+use crate::domain::scenario::{LoadEngine, Scenario};
 use crate::domain::verdict::Verdict;
 use crate::domain::{guard, spike, standstill, trend};
 use crate::loadtest::context::RunContext;
 use crate::loadtest::engine::{GeneratorSummary, Offer};
 use crate::loadtest::prometheus::PrometheusWindow;
+use crate::measured::Measured;
 use crate::render::format;
 use std::collections::BTreeMap;
+
+/// Why a value that is made of samples is missing.
+const NEVER_SAMPLED: &str = "no sample of the level holds it";
 
 /// Samples that a level keeps at most; of a longer one every second, third, … is kept.
 const MOST_SAMPLES: usize = 900;
@@ -57,9 +61,19 @@ pub(super) fn assemble(
         generator: GeneratorResult {
             engine: context.plan.engine.as_str().to_owned(),
             cpus: offered.cpus,
-            late_p99_ms: summary.late_p99_ms,
-            busy_vus: summary.measured.busy_ms.map(|ms| throughput_rps * ms / 1_000.0),
-            standstill_s: standstill::longest(&offered.ticks, steady_from_s, steady_from_s + steady_s as f64),
+            late_p99_ms: match (summary.late_p99_ms, context.plan.engine) {
+                (Some(late), _) => late.into(),
+                (None, LoadEngine::K6) => Measured::not_applicable("k6 does not tell how late it sends"),
+                (None, LoadEngine::Native) => Measured::missing("the generator did not tell"),
+            },
+            busy_vus: Measured::or_missing(
+                summary.measured.busy_ms.map(|ms| throughput_rps * ms / 1_000.0),
+                "no request was answered",
+            ),
+            standstill_s: Measured::or_missing(
+                standstill::longest(&offered.ticks, steady_from_s, steady_from_s + steady_s as f64),
+                "the generator did not tell its seconds",
+            ),
             exit: offered.exit,
             ..GeneratorResult::default()
         },
@@ -72,8 +86,8 @@ pub(super) fn assemble(
         log_errors: BTreeMap::new(),
         facts: Facts::default(),
         reconciliation: Reconciliation {
-            acknowledged: Some(summary.accepted),
-            succeeded: Some(summary.requests.saturating_sub(summary.failed)),
+            acknowledged: summary.accepted.into(),
+            succeeded: summary.requests.saturating_sub(summary.failed).into(),
             ..Reconciliation::default()
         },
         spike: None,
@@ -85,9 +99,7 @@ pub(super) fn assemble(
         verdict: Verdict::Unknown,
         checks: Vec::new(),
     };
-    if !offered.partitions.is_empty() {
-        result.kafka.lag_end = Some(offered.partitions.iter().map(|one| one.lag).sum());
-    }
+    result.kafka.lag_end = offered.partitions.as_ref().map(|all| all.iter().map(|one| one.lag).sum());
     aggregate(&mut result);
     result
 }
@@ -98,13 +110,16 @@ fn aggregate(result: &mut LevelResult) {
     let from = result.steady_from_s;
     let window: Vec<_> =
         result.samples.iter().filter(|one| one.at_s >= from && one.at_s <= end).cloned().collect();
-    let mean = |of: fn(&Sample) -> Option<f64>| sample::mean(&window, of);
-    let most = |of: fn(&Sample) -> Option<f64>| sample::largest(&result.samples, of);
-    let count = |of: fn(&Sample) -> Option<u64>| result.samples.iter().filter_map(of).max();
+    let seen = |value: Option<f64>| Measured::or_missing(value, NEVER_SAMPLED);
+    let mean = |of: fn(&Sample) -> Option<f64>| seen(sample::mean(&window, of));
+    let most = |of: fn(&Sample) -> Option<f64>| seen(sample::largest(&result.samples, of));
+    let count = |of: fn(&Sample) -> Option<u64>| {
+        Measured::or_missing(result.samples.iter().filter_map(of).max(), NEVER_SAMPLED)
+    };
     let (generator_rss, service_rss) = (most(|one| one.generator_rss_mb), most(|one| one.service_rss_mb));
     let connections = count(|one| one.db_connections);
     let (active, waits) = (count(|one| one.db_active), count(|one| one.db_lock_waits));
-    let lag_max = result.samples.iter().filter_map(|one| one.lag).max();
+    let lag_max = Measured::or_missing(result.samples.iter().filter_map(|one| one.lag).max(), NEVER_SAMPLED);
     let mut control: Vec<_> = window.iter().filter_map(|one| one.control_ms).collect();
     control.sort_by(f64::total_cmp);
     let lag: Vec<_> = window.iter().filter_map(|one| Some((one.at_s, one.lag? as f64))).collect();
@@ -113,15 +128,16 @@ fn aggregate(result: &mut LevelResult) {
     result.generator.cpu_pct = mean(|one| one.generator_cpu_pct);
     result.generator.wait_pct = mean(|one| one.generator_wait_pct);
     result.generator.rss_mb = generator_rss;
-    result.generator.control_p95_ms = control.get(control.len() * 95 / 100).copied();
-    result.generator.short_seconds =
-        (!short.is_empty()).then(|| short.iter().filter(|one| **one).count() as u64);
+    result.generator.control_p95_ms = seen(control.get(control.len() * 95 / 100).copied());
+    let short_seconds = (!short.is_empty()).then(|| short.iter().filter(|one| **one).count() as u64);
+    result.generator.short_seconds = Measured::or_missing(short_seconds, NEVER_SAMPLED);
     result.service.cpu_pct = mean(|one| one.service_cpu_pct);
     result.service.rss_mb = service_rss;
     result.db.connections_max = connections;
     (result.db.active_max, result.db.lock_waits_max) = (active, waits);
     result.kafka.lag_max = lag_max;
-    result.kafka.lag_slope_per_s = trend::slope(&lag).map(|slope| slope.0);
+    result.kafka.lag_slope_per_s =
+        Measured::or_missing(trend::slope(&lag).map(|slope| slope.0), "there are too few samples");
 }
 
 /// Requests of the measured time that could not be started. The generator counts them over the whole
@@ -176,7 +192,9 @@ pub(super) fn fill_window(result: &mut LevelResult, seen: PrometheusWindow) {
 /// What follows from the whole series: largest values that Prometheus told, the response to a spike,
 /// what grew during a soak.
 pub(super) fn derive(result: &mut LevelResult, level: &Level, scenario: Scenario) {
-    let most = |of: fn(&Sample) -> Option<f64>| sample::largest(&result.samples, of);
+    let most = |of: fn(&Sample) -> Option<f64>| {
+        Measured::or_missing(sample::largest(&result.samples, of), NEVER_SAMPLED)
+    };
     let (in_flight, pool_active, pool_size) =
         (most(|one| one.in_flight), most(|one| one.pool_active), most(|one| one.pool_size));
     result.service.in_flight_max = in_flight;
@@ -235,7 +253,7 @@ pub(super) fn sentence(result: &LevelResult) -> String {
         format::or_missing(result.latency_ms.p50, format::millis),
         format::or_missing(result.latency_ms.p95, format::millis),
         format::or_missing(result.latency_ms.p99, format::millis),
-        format::or_missing(result.error_rate, format::percent),
+        format::measured(&result.error_rate, format::percent),
     )
 }
 

@@ -89,7 +89,7 @@ fn impact(run: &Run, finding: &RuleFinding) -> String {
         .iter()
         .filter(|check| check.status == CheckStatus::Fail)
         .filter_map(|check| {
-            Some(format!("{} {}", metric_name(&check.metric), unit(&check.metric, check.value?)))
+            Some(format!("{} {}", metric_name(&check.metric), unit(&check.metric, check.value.value()?)))
         })
         .collect();
     if missed.is_empty() {

@@ -95,12 +95,12 @@ pub(super) fn conclusion(run: &Run, found: &Diagnosis, context: &ReportContext) 
                     ),
                     format!(
                         "**Reliability**: {} of requests succeeded",
-                        format::or_missing(level.error_rate, |share| format::percent(1.0 - share))
+                        format::measured(&level.error_rate, |share| format::percent(1.0 - share))
                     ),
                     format!(
                         "**Resources**: {} CPU, {} memory",
-                        format::or_missing(level.service.cpu_pct, |pct| format!("{pct:.0} %")),
-                        format::or_missing(level.service.rss_mb, |mib| format!("{mib:.0} MiB"))
+                        format::measured(&level.service.cpu_pct, |pct| format!("{pct:.0} %")),
+                        format::measured(&level.service.rss_mb, |mib| format!("{mib:.0} MiB"))
                     ),
                 ],
                 "",

@@ -54,7 +54,7 @@ pub(in crate::report) fn checks_table(level: &LevelResult) -> Table {
         let relation = if check.at_least { "≥" } else { "≤" };
         table.row([
             metric_name(&check.metric).to_owned(),
-            check.value.map_or_else(|| "not measured".into(), |value| unit(&check.metric, value)),
+            format::measured_in_words(&check.value, |value| unit(&check.metric, value)),
             format!("{relation} {}", unit(&check.metric, check.target)),
             mark(check).to_owned(),
             check.source.clone(),
@@ -105,7 +105,7 @@ const fn mark(check: &ObjectiveCheck) -> &'static str {
 }
 
 const fn near(check: &ObjectiveCheck) -> bool {
-    let Some(value) = check.value else { return false };
+    let Some(value) = check.value.value() else { return false };
     !check.at_least && check.target > 0.0 && value > check.target * NEAR
 }
 

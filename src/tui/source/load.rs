@@ -6,6 +6,7 @@ use crate::domain::check::CheckStatus;
 use crate::domain::progress::Follower;
 use crate::domain::run::LevelResult;
 use crate::domain::usage::{Usage, cpu_pct};
+use crate::render::format;
 use crate::stack::Stack;
 use crate::tui::update::{LevelDone, Load, Update};
 use serde_json::Value;
@@ -122,7 +123,7 @@ fn done(level: &LevelResult) -> LevelDone {
     let missed = level.checks.iter().filter(|check| check.status == CheckStatus::Fail);
     reasons.extend(missed.map(|check| {
         let side = if check.at_least { "below" } else { "above" };
-        let value = check.value.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"));
+        let value = format::measured(&check.value, |value| format!("{value:.3}"));
         format!("{} is {value}, {side} its objective {}", check.metric, check.target)
     }));
     LevelDone {
@@ -131,7 +132,7 @@ fn done(level: &LevelResult) -> LevelDone {
         p50_ms: level.latency_ms.p50,
         p95_ms: level.latency_ms.p95,
         p99_ms: level.latency_ms.p99,
-        error_rate: level.error_rate,
+        error_rate: level.error_rate.value(),
         not_started: Some(level.dropped_iterations),
         verdict: level.verdict.as_str().to_owned(),
         reasons,
