@@ -145,7 +145,10 @@ fn remove(stack: &Stack, name: &str, change: ChangeFlags, out: Out) -> Result<()
     }
     let what = format!("{} ({})", dir.display(), format::bytes(store::size(&dir)));
     if change.dry_run {
-        return out.line(&format!("would delete {what}"));
+        return match out.format() {
+            OutputFormat::Text => out.line(&format!("would delete {what}")),
+            OutputFormat::Json => out.json(&serde_json::json!({"plan": format!("would delete {what}")})),
+        };
     }
     if !change.yes {
         if !out.can_ask() {

@@ -125,7 +125,9 @@ fn commands() -> Vec<KnownCommand> {
                 add(sub, &format!("{name} "), into);
             } else {
                 let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
-                into.push(KnownCommand { name, about });
+                let flags = sub.get_arguments().filter(|one| !one.is_hide_set());
+                let flags = flags.filter_map(|one| Some(format!("--{}", one.get_long()?))).collect();
+                into.push(KnownCommand { name, about, flags });
             }
         }
     }

@@ -288,15 +288,16 @@ impl Stack {
         }
     }
 
-    /// Parts that run and that [`Stack::up`] would restart. Containers and pods are compared by Compose
-    /// and by the cluster, which tell nothing beforehand.
+    /// Parts that run and that [`Stack::up`] would restart. In a cluster those with data are not nsys' own, and
+    /// replicas are replaced without a gap.
     ///
     /// # Errors
-    /// When a program is missing, or the supervisor does not answer.
+    /// When a program is missing, or the supervisor or the engine does not answer.
     pub async fn restarts(&self, wanted: &WantedParts) -> Result<Vec<Restart>> {
         match self.runtime {
             Runtime::Local => local::restarts(self, wanted).await,
-            Runtime::Docker | Runtime::External | Runtime::Kubernetes => Ok(Vec::new()),
+            Runtime::Docker => docker::restarts(self, wanted).await,
+            Runtime::External | Runtime::Kubernetes => Ok(Vec::new()),
         }
     }
 

@@ -53,7 +53,7 @@ pub struct Binding {
 use Press::Char;
 
 /// Every binding.
-pub static BINDINGS: [Binding; 33] = [
+pub static BINDINGS: [Binding; 39] = [
     bind(HelpTopic::Panes, &[Char('1')], "1", Action::Open(Pane::Overview), "overview"),
     bind(HelpTopic::Panes, &[Char('2')], "2", Action::Open(Pane::Lag), "lag by partition"),
     bind(HelpTopic::Panes, &[Char('3')], "3", Action::Open(Pane::Load), "the load test"),
@@ -69,7 +69,11 @@ pub static BINDINGS: [Binding; 33] = [
     bind(HelpTopic::Rows, &[Press::PageUp, Press::Ctrl('u')], "PgUp", Action::Page(-1), "page or log back"),
     bind(HelpTopic::Rows, &[Press::PageDown, Press::Ctrl('d')], "PgDn", Action::Page(1), "page or log on"),
     bind(HelpTopic::Rows, &[Char('/')], "/", Action::Filter, "filter: text, regex, !not"),
-    bind(HelpTopic::Rows, &[Char('s')], "s", Action::Sort, "sort by another column"),
+    bind(HelpTopic::Rows, &[Char('s')], "s", Action::Sort, "sort by a column"),
+    bind(HelpTopic::Rows, &[Char('S')], "S", Action::Reverse, "sort the other way round"),
+    bind(HelpTopic::Rows, &[Char('f')], "f", Action::Search, "find in rows or log"),
+    bind(HelpTopic::Rows, &[Char('n')], "n", Action::Find(true), "next that was found"),
+    bind(HelpTopic::Rows, &[Char('N')], "N", Action::Find(false), "the one before"),
     bind(HelpTopic::Time, &[Char(' ')], "Space", Action::Hold, "hold, go on"),
     bind(HelpTopic::Time, &[Press::Left], "←", Action::Shift(-1), "back in time"),
     bind(HelpTopic::Time, &[Press::Right], "→", Action::Shift(1), "forward"),
@@ -80,10 +84,12 @@ pub static BINDINGS: [Binding; 33] = [
     bind(HelpTopic::Acts, &[Char(':')], ":", Action::Palette, "run a command of nsys"),
     bind(HelpTopic::Acts, &[Press::Enter], "Enter", Action::Detail, "the row in full"),
     bind(HelpTopic::Acts, &[Char('y')], "y", Action::Copy, "copy the row"),
+    bind(HelpTopic::Acts, &[Char('Y')], "Y", Action::CopyCommand, "copy as command"),
     bind(HelpTopic::Acts, &[Char('e')], "e", Action::Export, "export the pane"),
     bind(HelpTopic::Acts, &[Char('l')], "l", Action::Calls, "the calls it makes"),
+    bind(HelpTopic::Acts, &[Char('v')], "v", Action::Events, "events: what happened"),
     bind(HelpTopic::Acts, &[Char('t')], "t", Action::Theme, "next theme"),
-    bind(HelpTopic::Acts, &[Char('?')], "?", Action::Help, "these keys"),
+    bind(HelpTopic::Acts, &[Char('?')], "?", Action::Help, "this pane; again: keys"),
     bind(HelpTopic::Acts, &[Char('q'), Press::Ctrl('c')], "q", Action::Quit, "quit"),
     bind(HelpTopic::Replay, &[Char('<')], "<", Action::Slower, "slower"),
     bind(HelpTopic::Replay, &[Char('>')], ">", Action::Faster, "faster"),

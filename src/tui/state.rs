@@ -5,11 +5,13 @@ pub mod calls;
 pub mod charts;
 pub mod data;
 pub mod detail;
+pub mod events;
 pub mod export;
 pub mod filter;
 pub mod grid;
 pub mod history;
 pub mod intent;
+pub mod legend;
 pub mod line;
 pub mod logs;
 pub mod palette;
@@ -19,6 +21,7 @@ mod press;
 pub mod ring;
 pub mod session;
 mod setup;
+pub mod sort;
 pub mod source_value;
 mod sources;
 pub mod tables;
@@ -29,17 +32,23 @@ pub use action::{Action, Format, ScreenEffect};
 pub use pane::Pane;
 pub use setup::{DashboardObjectives, Setup, ThemeName, Zone};
 
-use super::update::Stamped;
+use super::update::{Stamped, Update};
 use crate::render::Tone;
 use data::Data;
 use filter::Filter;
 use line::InputLine;
 use palette::{KnownCommand, Palette};
 use session::Session;
+use sort::SortOrder;
 use timeline::Timeline;
 
 /// A notice goes after so many seconds.
 const NOTICE_S: f64 = 6.0;
+
+/// The headline is looked at for alarms so often.
+const HEADLINE_S: f64 = 2.0;
+/// Commands that were entered and are remembered.
+const ENTERED: usize = 50;
 
 /// What lies over the pane.
 #[derive(Clone, Debug, Default)]
@@ -47,8 +56,12 @@ pub enum Overlay {
     /// Nothing.
     #[default]
     None,
-    /// The keys.
+    /// What symbols mean and keys do in the open pane.
+    Legend,
+    /// All keys.
     Help,
+    /// What happened.
+    Events,
     /// The calls that were made.
     Calls,
     /// The chosen row in full, scrolled by so many lines.
@@ -57,6 +70,10 @@ pub enum Overlay {
     Export,
     /// A filter that is typed, and what is wrong with it.
     Filter(InputLine, Option<String>),
+    /// What is searched for, while it is typed, and what is wrong with it.
+    Search(InputLine, Option<String>),
+    /// The list of columns to sort by; the chosen one, 0 is their own order.
+    Sort(usize),
     /// The text of a mark that is typed.
     Mark(InputLine),
     /// A command that is typed.
@@ -100,10 +117,16 @@ pub struct State {
     pub judge: Option<intent::Judge>,
     /// Lines that the log is scrolled back.
     pub log_back: usize,
-    /// The column that rows are sorted by, for each pane; absent: their own order.
-    sort: [Option<usize>; Pane::ALL.len()],
-    /// The chosen row of each pane, and of the calls.
-    chosen: [Option<String>; Pane::ALL.len() + 1],
+    /// How the rows of each pane are sorted; absent: their own order.
+    sort: [Option<SortOrder>; Pane::ALL.len()],
+    /// What is searched for in each pane.
+    searches: [Option<Filter>; Pane::ALL.len()],
+    /// Commands that were entered, newest last.
+    entered: Vec<String>,
+    /// When the headline was last looked at for an alarm.
+    headline_s: f64,
+    /// The chosen row of each pane, of the calls and of the events.
+    chosen: [Option<String>; Pane::ALL.len() + 2],
     notice: Option<(f64, Tone, String)>,
 }
 
@@ -129,7 +152,13 @@ impl State {
 
     /// Takes what a source told.
     pub fn update(&mut self, stamped: Stamped) {
+        let (at_s, is_second) = (stamped.at_s, matches!(stamped.update, Update::Service(_)));
         self.data.update(stamped);
+        if is_second && (at_s - self.headline_s).abs() >= HEADLINE_S {
+            self.headline_s = at_s;
+            let said = verdict::worst(self, at_s);
+            self.data.events.headline(at_s, said.tone, &said.text, said.pane);
+        }
     }
 
     /// Forgets what the sources told: a recording begins elsewhere.
@@ -174,9 +203,9 @@ impl State {
         self.chosen[self.place()].as_deref()
     }
 
-    /// The column that the rows of the pane are sorted by.
+    /// How the rows of the pane are sorted.
     #[must_use]
-    pub const fn sorted_by(&self) -> Option<usize> {
+    pub const fn sorted_by(&self) -> Option<SortOrder> {
         self.sort[self.pane as usize]
     }
 
@@ -190,7 +219,11 @@ impl State {
     }
 
     const fn place(&self) -> usize {
-        if matches!(self.overlay, Overlay::Calls) { Pane::ALL.len() } else { self.pane as usize }
+        match self.overlay {
+            Overlay::Calls => Pane::ALL.len(),
+            Overlay::Events => Pane::ALL.len() + 1,
+            _ => self.pane as usize,
+        }
     }
 }
 

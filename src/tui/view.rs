@@ -3,6 +3,7 @@
 mod charts;
 mod detail;
 mod frame;
+mod help;
 mod overlay;
 mod panes;
 mod popup;
@@ -31,6 +32,10 @@ pub(super) enum Hit {
     Pane(Pane),
     /// A row with this key.
     Row(String),
+    /// The dot of a part.
+    Part(String),
+    /// The lines of a log.
+    Log,
     /// The common time axis from its left to its right edge.
     Time {
         /// Seconds since the epoch at the left edge.
@@ -68,7 +73,7 @@ pub(super) fn draw(state: &State, now_s: f64, area: Rect, buffer: &mut Buffer) -
     let mut view = View { state, theme: &theme, now_s, at_s, hits: Vec::new() };
     let line = |y: u16| Rect { y, height: 1, ..area };
     frame::tabs(&mut view, line(area.y), buffer);
-    frame::dots(&view, line(area.y + 1), buffer);
+    frame::dots(&mut view, line(area.y + 1), buffer);
     frame::verdict(&mut view, line(area.y + 2), buffer);
     let body = Rect { y: area.y + 3, height: area.height - 4, ..area };
     panes::draw(&mut view, body, buffer);

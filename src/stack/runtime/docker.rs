@@ -2,9 +2,10 @@
 
 mod deploy;
 mod files;
+mod recreate;
 
 pub(crate) use deploy::adopt_password;
-pub(super) use deploy::{available, up};
+pub(super) use deploy::{available, restarts, up};
 pub(crate) use files::service_environment;
 
 use super::EachLine;

@@ -1,12 +1,15 @@
 //! Keys and clicks of the terminal as the state sees them.
 
 use super::super::key::Press;
-use super::super::state::{Action, Overlay, ScreenEffect, State};
+use super::super::state::{Action, Overlay, Pane, ScreenEffect, State};
 use super::super::view::Hit;
 use crossterm::event::{
     KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
 use ratatui::layout::{Position, Rect};
+
+/// Lines of a log that one turn of the wheel moves.
+const WHEEL: i32 = 3;
 
 /// A key.
 pub(super) enum Pressed {
@@ -50,8 +53,8 @@ pub(super) fn mouse(state: &mut State, mouse: MouseEvent, hits: &[(Rect, Hit)], 
         return ScreenEffect::None;
     }
     match mouse.kind {
-        MouseEventKind::ScrollDown => state.act(Action::Rows(1), now_s),
-        MouseEventKind::ScrollUp => state.act(Action::Rows(-1), now_s),
+        MouseEventKind::ScrollDown => wheel(state, 1, mouse, hits, now_s),
+        MouseEventKind::ScrollUp => wheel(state, -1, mouse, hits, now_s),
         MouseEventKind::Down(MouseButton::Left) => {
             let place = Position { x: mouse.column, y: mouse.row };
             // What was drawn last lies on top.
@@ -62,6 +65,17 @@ pub(super) fn mouse(state: &mut State, mouse: MouseEvent, hits: &[(Rect, Hit)], 
     }
 }
 
+/// Over a log the wheel moves its lines, elsewhere the rows.
+fn wheel(state: &mut State, down: i32, mouse: MouseEvent, hits: &[(Rect, Hit)], now_s: f64) -> ScreenEffect {
+    let place = Position { x: mouse.column, y: mouse.row };
+    let over = hits.iter().rev().find(|(area, _)| area.contains(place));
+    if matches!(over, Some((_, Hit::Log))) && matches!(state.overlay, Overlay::None) {
+        state.scroll_log(-down * WHEEL, now_s);
+        return ScreenEffect::None;
+    }
+    state.act(Action::Rows(down), now_s)
+}
+
 fn click(state: &mut State, hit: &Hit, area: Rect, place: Position, now_s: f64) -> ScreenEffect {
     match hit {
         Hit::Pane(pane) => state.act(Action::Open(*pane), now_s),
@@ -69,6 +83,12 @@ fn click(state: &mut State, hit: &Hit, area: Rect, place: Position, now_s: f64) 
             state.choose(key.clone());
             ScreenEffect::None
         }
+        Hit::Part(name) => {
+            state.act(Action::Open(Pane::Stack), now_s);
+            state.choose(name.clone());
+            ScreenEffect::None
+        }
+        Hit::Log => ScreenEffect::None,
         Hit::Time { from_s, to_s } => {
             let share = (f64::from(place.x - area.x) + 0.5) / f64::from(area.width.max(1));
             let at_s = from_s + (to_s - from_s) * share;
@@ -86,7 +106,25 @@ fn click(state: &mut State, hit: &Hit, area: Rect, place: Position, now_s: f64) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::state::Pane;
+
+    #[test]
+    fn the_wheel_over_a_log_moves_the_log_and_not_the_rows() {
+        use crate::tui::state::Setup;
+        use crate::tui::update::{PartSample, Stamped, Update};
+        let mut state = State::new(Setup { pane: Pane::Stack, ..Setup::default() });
+        let part =
+            |name: &str| PartSample { name: name.into(), state: "running".into(), ..PartSample::default() };
+        state.update(Stamped { at_s: 1.0, update: Update::Stack(Ok(vec![part("app-1"), part("kafka")])) });
+        let lines = (0..20).map(|number| number.to_string()).collect();
+        state.update(Stamped { at_s: 1.0, update: Update::Log { part: "app-1".into(), lines } });
+        let hits = [(Rect::new(0, 10, 80, 10), Hit::Log)];
+        let turn = |row| MouseEvent { kind: MouseEventKind::ScrollUp, ..click_at(5, row) };
+        mouse(&mut state, turn(12), &hits, 1.0);
+        assert_eq!((state.log_back, state.chosen()), (3, None));
+        let turn = |row| MouseEvent { kind: MouseEventKind::ScrollDown, ..click_at(5, row) };
+        mouse(&mut state, turn(5), &hits, 1.0);
+        assert_eq!(state.chosen(), Some("kafka"));
+    }
 
     fn click_at(column: u16, row: u16) -> MouseEvent {
         let kind = MouseEventKind::Down(MouseButton::Left);
@@ -105,6 +143,8 @@ mod tests {
         assert_eq!(state.pane, Pane::Db);
         mouse(&mut state, click_at(40, 5), &hits, 1_000.0);
         assert_eq!(state.chosen(), Some("app-1"));
+        mouse(&mut state, click_at(3, 1), &[(Rect::new(0, 1, 9, 1), Hit::Part("kafka".into()))], 1_000.0);
+        assert_eq!((state.pane, state.chosen()), (Pane::Stack, Some("kafka")));
         mouse(&mut state, click_at(50, 11), &hits, 1_000.0);
         assert_eq!(state.time.held_s, Some(950.5));
         assert_eq!(mouse(&mut state, click_at(79, 20), &hits, 1_000.0), ScreenEffect::None);

@@ -19,8 +19,16 @@ pub enum Action {
     Page(i32),
     /// Type a filter.
     Filter,
-    /// Sort by the next column.
+    /// Choose the column to sort by.
     Sort,
+    /// Sort the other way round.
+    Reverse,
+    /// Type what to search for.
+    Search,
+    /// The next place that fits the search, or the one before.
+    Find(bool),
+    /// Show what happened.
+    Events,
     /// Hold the moment, or let go.
     Hold,
     /// So many steps forward in time.
@@ -39,6 +47,8 @@ pub enum Action {
     Detail,
     /// Copy the row.
     Copy,
+    /// Copy the command that answers for the row.
+    CopyCommand,
     /// Export the pane.
     Export,
     /// Show the calls that were made.

@@ -4,6 +4,7 @@ use super::super::update::{
     CacheSample, Database, Load, MachineSample, Mark, PartSample, ServiceSample, Stamped, Update,
 };
 use super::calls::Calls;
+use super::events::Events;
 use super::history::{ChartSeries, Metric, SeriesHistory};
 use super::logs::LogLines;
 use super::source_value::SourceValue;
@@ -37,6 +38,8 @@ pub struct Data {
     pub logs: LogLines,
     /// Calls that were made.
     pub calls: Calls,
+    /// What happened.
+    pub events: Events,
     /// Everything over time.
     pub history: SeriesHistory,
     /// Changes of the stack, from its journal.
@@ -52,6 +55,7 @@ impl Data {
     /// Takes what a source told.
     pub fn update(&mut self, stamped: Stamped) {
         let at_s = stamped.at_s;
+        self.events.take(&stamped);
         match stamped.update {
             Update::Service(answer) => self.service(at_s, answer),
             Update::Lag(answer) => self.lag(at_s, answer),
@@ -66,7 +70,10 @@ impl Data {
             }
             Update::Log { part, lines } => self.logs.take(part, &lines),
             Update::Call(call) => self.calls.take(at_s, call),
-            Update::Changes(changes) => self.changes = changes,
+            Update::Changes(changes) => {
+                let short = |mark: Mark| Mark { text: without_globals(&mark.text), ..mark };
+                self.changes = changes.into_iter().map(short).collect();
+            }
             Update::Mark(mark) => {
                 self.marks.push_back(mark);
                 if self.marks.len() > MARKS {
@@ -205,16 +212,49 @@ impl Data {
         own_group(self.lag.at(at_s)?.1)
     }
 
-    /// Marks and changes between two times, oldest first.
+    /// Changes of the stack, and marks that the operator put.
+    pub fn changes_and_marks(&self) -> (impl Iterator<Item = &Mark>, impl Iterator<Item = &Mark>) {
+        (self.changes.iter(), self.marks.iter())
+    }
+
+    /// Marks, changes and what happened to parts between two times, oldest first.
     #[must_use]
     pub fn marks(&self, from_s: f64, to_s: f64) -> Vec<&Mark> {
-        let all = self.changes.iter().chain(&self.marks);
+        let all = self.changes.iter().chain(&self.marks).chain(self.events.marks());
         let mut marks: Vec<_> = all.filter(|mark| mark.at_s >= from_s && mark.at_s <= to_s).collect();
         marks.sort_by(|one, other| one.at_s.total_cmp(&other.at_s));
         marks
     }
 }
 
+/// A command line without the flags that every command takes: they say where, not what.
+fn without_globals(text: &str) -> String {
+    let mut words = text.split(' ');
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        match word {
+            "--state-dir" | "--config" | "-o" | "--output" => {
+                words.next();
+            }
+            "-q" | "--quiet" | "-v" | "-vv" | "--verbose" | "--no-color" | "--yes" | "-y" => {}
+            word if word.starts_with("--state-dir=") || word.starts_with("--config=") => {}
+            word => kept.push(word),
+        }
+    }
+    kept.join(" ")
+}
+
 fn own_group(groups: &[GroupView]) -> Option<&GroupView> {
     groups.iter().find(|group| group.group == topics::WORKER_GROUP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_called_by_what_it_did() {
+        let text = "c1 tune db --indexes --state-dir /tmp/a --yes";
+        assert_eq!(without_globals(text), "c1 tune db --indexes");
+    }
 }

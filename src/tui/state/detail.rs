@@ -21,7 +21,7 @@ pub struct RowDetail {
 /// The chosen row of the open pane in full; none where there is no row.
 #[must_use]
 pub fn of_chosen(state: &State, at_s: f64) -> Option<RowDetail> {
-    if matches!(state.overlay, Overlay::Calls) {
+    if matches!(state.overlay, Overlay::Calls | Overlay::Events) {
         return None;
     }
     let grid = tables::of_pane(state, at_s);

@@ -10,6 +10,8 @@ pub struct KnownCommand {
     pub name: String,
     /// What it does.
     pub about: String,
+    /// Its flags, as they are typed: `--dry-run`.
+    pub flags: Vec<String>,
 }
 
 /// What is often wanted from here; shown first while nothing is typed.
@@ -32,6 +34,10 @@ pub struct Palette {
     pub line: InputLine,
     /// The chosen one of the commands that fit.
     pub chosen: Option<usize>,
+    /// Commands that were entered before, newest last.
+    past: Vec<String>,
+    /// Which of them stands in the line, counted from the newest.
+    recalled: Option<usize>,
 }
 
 /// What a key did.
@@ -46,6 +52,29 @@ pub enum KeyOutcome {
 }
 
 impl Palette {
+    /// An open palette that remembers what was entered before, newest last.
+    #[must_use]
+    pub fn after(past: &[String]) -> Self {
+        Self { past: past.to_vec(), ..Self::default() }
+    }
+
+    /// Puts a command that was entered before into the line; with `older` the one before it.
+    fn recall(&mut self, older: bool) {
+        let now = self.recalled;
+        self.recalled = match (now, older) {
+            (None, _) => Some(0),
+            (Some(place), true) => Some((place + 1).min(self.past.len().saturating_sub(1))),
+            (Some(place), false) => place.checked_sub(1),
+        };
+        let text = self.recalled.and_then(|place| self.past.iter().rev().nth(place));
+        self.line = InputLine::from(text.map_or("", String::as_str));
+        self.chosen = None;
+    }
+
+    fn is_recalling(&self) -> bool {
+        self.recalled.is_some() || self.line.text().is_empty() && self.chosen.is_none()
+    }
+
     /// The commands that fit what is typed, best first. Once arguments are typed it is the command
     /// that they belong to.
     #[must_use]
@@ -66,6 +95,8 @@ impl Palette {
         match key {
             Press::Esc | Press::Ctrl('c') => return KeyOutcome::Left,
             Press::Backspace if self.line.text().is_empty() => return KeyOutcome::Left,
+            Press::Up if !self.past.is_empty() && self.is_recalling() => self.recall(true),
+            Press::Down if self.recalled.is_some() => self.recall(false),
             Press::Down | Press::Ctrl('n') if count > 0 => {
                 self.chosen = Some(self.chosen.map_or(0, |place| (place + 1) % count));
             }
@@ -81,7 +112,7 @@ impl Palette {
             }
             key => {
                 if self.line.press(key) {
-                    self.chosen = None;
+                    (self.chosen, self.recalled) = (None, None);
                 }
             }
         }
@@ -90,6 +121,11 @@ impl Palette {
 
     fn complete(&mut self, commands: &[KnownCommand]) {
         let fitting = self.fitting(commands);
+        self.recalled = None;
+        if let Some(text) = with_flag(self.line.text(), &fitting) {
+            self.line = InputLine::from(text.as_str());
+            return;
+        }
         if let Some(one) = fitting.get(self.chosen.unwrap_or(0))
             && !self.line.text().starts_with(&format!("{} ", one.name))
         {
@@ -97,6 +133,20 @@ impl Palette {
         }
         self.chosen = None;
     }
+}
+
+/// The line with its last word, the beginning of a flag, made a whole one: as far as the flags that begin so agree.
+fn with_flag(text: &str, fitting: &[&KnownCommand]) -> Option<String> {
+    let (before, begun) = text.rsplit_once(' ').filter(|(_, begun)| begun.starts_with('-'))?;
+    let command = fitting.iter().find(|one| text.starts_with(&format!("{} ", one.name)))?;
+    let mut fits = command.flags.iter().filter(|flag| flag.starts_with(begun));
+    let first = fits.next()?;
+    let agreed = fits.fold(first.as_str(), |agreed, flag| {
+        let same = agreed.bytes().zip(flag.bytes()).take_while(|(one, other)| one == other).count();
+        &agreed[..same]
+    });
+    let end = if agreed == first { " " } else { "" };
+    Some(format!("{before} {agreed}{end}"))
 }
 
 /// How well a command fits: it begins so, a word of it does, or it is spoken of.
@@ -142,7 +192,12 @@ mod tests {
     use super::*;
 
     fn commands() -> Vec<KnownCommand> {
-        let known = |(name, about): (&str, &str)| KnownCommand { name: name.into(), about: about.into() };
+        let flags = || ["--dry-run", "--drop-unused", "--prefix"].map(str::to_owned).to_vec();
+        let known = |(name, about): (&str, &str)| KnownCommand {
+            name: name.into(),
+            about: about.into(),
+            flags: flags(),
+        };
         let all = [
             ("cache flush", "Remove cached entries"),
             ("cache stats", "Hit rate and memory"),
@@ -186,6 +241,26 @@ mod tests {
         assert_eq!(names, ["cache flush", "scale", "undo"]);
         assert_eq!(palette.press(Press::Enter, &commands), KeyOutcome::Left);
         assert_eq!(palette.press(Press::Backspace, &commands), KeyOutcome::Left);
+    }
+
+    #[test]
+    fn what_was_entered_before_comes_back_and_flags_are_completed() {
+        let commands = commands();
+        let mut palette = Palette::after(&["ps".to_owned(), "cache flush --yes".to_owned()]);
+        palette.press(Press::Up, &commands);
+        assert_eq!(palette.line.text(), "cache flush --yes");
+        palette.press(Press::Up, &commands);
+        palette.press(Press::Up, &commands);
+        assert_eq!(palette.line.text(), "ps");
+        palette.press(Press::Down, &commands);
+        palette.press(Press::Down, &commands);
+        assert_eq!(palette.line.text(), "");
+        typed(&mut palette, "cache flush --p");
+        palette.press(Press::Tab, &commands);
+        assert_eq!(palette.line.text(), "cache flush --prefix ");
+        typed(&mut palette, "a --d");
+        palette.press(Press::Tab, &commands);
+        assert_eq!(palette.line.text(), "cache flush --prefix a --dr");
     }
 
     #[test]

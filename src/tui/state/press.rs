@@ -1,6 +1,8 @@
 //! What a key does to the state, and what it asks the program to do.
 
 mod command;
+mod find;
+mod sort;
 
 use super::super::key::Press;
 use super::super::keys;
@@ -21,10 +23,14 @@ impl State {
             Overlay::Session(_) => self.press_in_session(key),
             Overlay::Palette(_) => self.press_in_palette(key, now_s),
             Overlay::Filter(..) => self.press_in_filter(key),
+            Overlay::Search(..) => self.press_in_search(key, now_s),
+            Overlay::Sort(_) => self.press_in_sort(key, now_s),
             Overlay::Mark(_) => self.press_in_mark(key),
             Overlay::Export => self.press_in_export(key),
             Overlay::Detail(_) => self.press_in_detail(key, now_s),
-            Overlay::Help | Overlay::Calls | Overlay::None => self.press_bound(key, now_s),
+            Overlay::Legend | Overlay::Help | Overlay::Calls | Overlay::Events | Overlay::None => {
+                self.press_bound(key, now_s)
+            }
         }
     }
 
@@ -48,7 +54,13 @@ impl State {
             Action::Previous => self.turn(Pane::ALL.len() - 1),
             Action::Rows(steps) => self.step(steps, now_s),
             Action::Page(pages) => self.page(pages, now_s),
-            Action::Sort => self.sort_next(now_s),
+            Action::Sort => self.open_sort(now_s),
+            Action::Reverse => self.reverse(now_s),
+            Action::Search => {
+                let text = self.search().map(|search| search.text.as_str()).unwrap_or_default();
+                self.overlay = Overlay::Search(InputLine::from(text), None);
+            }
+            Action::Find(next) => self.find(next, false, now_s),
             Action::Zoom => self.time.zoom(),
             Action::Widen => self.time.widen(),
             Action::Hold | Action::Shift(_) | Action::Present => return self.move_in_time(action, now_s),
@@ -57,13 +69,21 @@ impl State {
                 let text = self.filter().map(|filter| filter.text.as_str()).unwrap_or_default();
                 self.overlay = Overlay::Filter(InputLine::from(text), None);
             }
-            Action::Palette => self.overlay = Overlay::Palette(Palette::default()),
+            Action::Palette => self.overlay = Overlay::Palette(Palette::after(&self.entered)),
             Action::Detail => self.open_detail(now_s),
             Action::Copy => return self.copy(now_s),
+            Action::CopyCommand => return self.copy_command(now_s),
+            Action::Events => self.toggle(Overlay::Events),
             Action::Mark => self.overlay = Overlay::Mark(InputLine::default()),
             Action::Export => self.toggle(Overlay::Export),
             Action::Calls => self.toggle(Overlay::Calls),
-            Action::Help => self.toggle(Overlay::Help),
+            Action::Help => {
+                self.overlay = match self.overlay {
+                    Overlay::Legend => Overlay::Help,
+                    Overlay::Help => Overlay::None,
+                    _ => Overlay::Legend,
+                };
+            }
             Action::Theme => self.next_theme(now_s),
         }
         ScreenEffect::None
@@ -71,7 +91,7 @@ impl State {
 
     /// Shows the chosen row in full; where calls are shown they are whole already.
     fn open_detail(&mut self, now_s: f64) {
-        if matches!(self.overlay, Overlay::Calls) {
+        if matches!(self.overlay, Overlay::Calls | Overlay::Events) {
             return;
         }
         match detail::of_chosen(self, self.time.at(now_s)) {
@@ -99,6 +119,7 @@ impl State {
     fn rows(&self, now_s: f64) -> Grid {
         match self.overlay {
             Overlay::Calls => tables::calls(self),
+            Overlay::Events => tables::events(self),
             _ => tables::of_pane(self, self.time.at(now_s)),
         }
     }
@@ -111,24 +132,23 @@ impl State {
     }
 
     fn page(&mut self, pages: i32, now_s: f64) {
-        if self.pane == Pane::Stack && !matches!(self.overlay, Overlay::Calls) {
-            let back = self.log_back.saturating_add_signed(isize::try_from(-pages * PAGE).unwrap_or(0));
-            self.log_back = back.min(10_000);
+        if self.pane == Pane::Stack && !matches!(self.overlay, Overlay::Calls | Overlay::Events) {
+            self.scroll_log(-pages * PAGE, now_s);
         } else {
             self.step(pages * PAGE, now_s);
         }
     }
 
-    fn sort_next(&mut self, now_s: f64) {
-        let columns = tables::of_pane(self, self.time.at(now_s)).columns;
-        let sort = &mut self.sort[self.pane as usize];
-        *sort = match *sort {
-            None if columns.is_empty() => None,
-            None => Some(0),
-            Some(column) => (column + 1 < columns.len()).then_some(column + 1),
-        };
-        let by = sort.and_then(|column| columns.get(column)).map_or("their own order", |column| column.name);
-        self.notify(now_s, Tone::Dim, format!("sorted by {by}"));
+    /// Scrolls the log back by so many lines, to its first one at most.
+    pub fn scroll_log(&mut self, back: i32, now_s: f64) {
+        let grid = tables::of_pane(self, self.time.at(now_s));
+        let part = grid.place(self.chosen()).map(|place| grid.rows[place].key.as_str()).unwrap_or_default();
+        let lines = self.data.logs.of(part, self.filter()).count();
+        let to = self.log_back.saturating_add_signed(isize::try_from(back).unwrap_or(0));
+        self.log_back = to.min(lines.saturating_sub(1));
+        if lines == 0 {
+            self.notify(now_s, Tone::Dim, "there is no line to go back to");
+        }
     }
 
     fn move_in_time(&mut self, action: Action, now_s: f64) -> ScreenEffect {
@@ -176,9 +196,35 @@ impl State {
             (_, Pane::Db) => row.cells.last().map(|cell| cell.text.clone()).unwrap_or_default(),
             _ => row.cells.iter().map(|cell| cell.text.as_str()).collect::<Vec<_>>().join("\t"),
         };
+        self.send_to_clipboard(text, now_s)
+    }
+
+    /// The terminal does not say whether it took it.
+    fn send_to_clipboard(&mut self, text: String, now_s: f64) -> ScreenEffect {
         let count = text.chars().count();
-        self.notify(now_s, Tone::Good, format!("copied {count} characters to the clipboard"));
+        self.notify(
+            now_s,
+            Tone::Good,
+            format!("{count} characters sent to the terminal's clipboard (OSC 52)"),
+        );
         ScreenEffect::Copy(text)
+    }
+
+    /// The first command about the chosen row, as it is typed in a shell.
+    fn copy_command(&mut self, now_s: f64) -> ScreenEffect {
+        let command = match self.overlay {
+            // Calls are commands already.
+            Overlay::Calls => return self.copy(now_s),
+            _ => detail::of_chosen(self, self.time.at(now_s))
+                .and_then(|found| found.commands.into_iter().next()),
+        };
+        match command {
+            Some(command) => self.send_to_clipboard(format!("nsys {command}"), now_s),
+            None => {
+                self.notify(now_s, Tone::Warn, "there is no command about this");
+                ScreenEffect::None
+            }
+        }
     }
 
     fn press_in_filter(&mut self, key: Press) -> ScreenEffect {
@@ -233,7 +279,7 @@ mod tests {
     use crate::tui::state::timeline::Replay;
 
     fn state() -> State {
-        let known = |name: &str| KnownCommand { name: name.into(), about: String::new() };
+        let known = |name: &str| KnownCommand { name: name.into(), about: String::new(), flags: Vec::new() };
         State::new(Setup { commands: vec![known("ps"), known("undo")], ..Setup::default() })
     }
 
@@ -305,6 +351,53 @@ mod tests {
         let mut state = state();
         typed(&mut state, "mcache flushed");
         assert_eq!(state.press(Press::Enter, 0.0), ScreenEffect::Mark("cache flushed".into()));
+    }
+
+    #[test]
+    fn the_help_of_the_pane_comes_first_then_all_keys() {
+        let mut state = state();
+        typed(&mut state, "?");
+        assert!(matches!(state.overlay, Overlay::Legend));
+        typed(&mut state, "?");
+        assert!(matches!(state.overlay, Overlay::Help));
+        typed(&mut state, "?");
+        assert!(matches!(state.overlay, Overlay::None));
+    }
+
+    #[test]
+    fn a_row_is_copied_as_the_command_about_it() {
+        let mut state = state();
+        for at in 0..3 {
+            crate::tui::bench::second(f64::from(at), 2).into_iter().for_each(|one| state.update(one));
+        }
+        typed(&mut state, "6");
+        assert_eq!(typed(&mut state, "Y"), ScreenEffect::Copy("nsys logs postgres".into()));
+        typed(&mut state, "2");
+        assert_eq!(
+            typed(&mut state, "Y"),
+            ScreenEffect::Copy("nsys lag --group notification-workers".into())
+        );
+    }
+
+    #[test]
+    fn a_log_is_not_scrolled_past_its_first_line() {
+        let mut state = state();
+        let part = crate::tui::update::PartSample {
+            name: "app-1".into(),
+            state: "running".into(),
+            ..Default::default()
+        };
+        let update = crate::tui::update::Update::Stack(Ok(vec![part]));
+        state.update(crate::tui::update::Stamped { at_s: 0.0, update });
+        state.open(Pane::Stack);
+        state.press(Press::PageUp, 0.0);
+        assert_eq!(state.log_back, 0);
+        assert!(state.notice(0.0).is_some_and(|(_, text)| text.contains("no line")));
+        let lines = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let update = crate::tui::update::Update::Log { part: "app-1".into(), lines };
+        state.update(crate::tui::update::Stamped { at_s: 0.0, update });
+        state.press(Press::PageUp, 0.0);
+        assert_eq!(state.log_back, 2);
     }
 
     #[test]

@@ -7,9 +7,11 @@ mod load;
 mod stack;
 
 use super::charts::{self, ValueSource};
-use super::grid::{Cell, Column, Grid, GridRow, Value};
+use super::events::{EventKind, StackEvent};
+use super::grid::{Cell, Column, Grid, GridRow};
 use super::{Pane, State};
 use crate::render::{Tone, format};
+use crate::tui::update::Mark;
 
 pub use db::window as db_window;
 
@@ -141,21 +143,39 @@ pub fn calls(state: &State) -> Grid {
     }
 }
 
-/// Sorts by the chosen column: numbers largest first, those that are missing last; words from A. Headings
-/// go.
-fn sorted(state: &State, mut grid: Grid) -> Grid {
-    let Some(column) = state.sorted_by() else { return grid };
-    let Some(of) = grid.columns.get(column).copied() else { return grid };
-    grid.rows.retain(|row| row.heading.is_none());
-    let text = |row: &GridRow| row.cells.get(column).map(|cell| cell.text.clone()).unwrap_or_default();
-    let number = |row: &GridRow| match row.cells.get(column).map(|cell| cell.value) {
-        Some(Value::Number(number)) => number,
-        _ => f64::NEG_INFINITY,
+/// What happened, newest first.
+#[must_use]
+pub fn events(state: &State) -> Grid {
+    let (changes, marks) = state.data.changes_and_marks();
+    let of = |kind: EventKind, tone: Tone| move |mark: &Mark| StackEvent { mark: mark.clone(), kind, tone };
+    let mut all: Vec<StackEvent> = state.data.events.iter().cloned().collect();
+    all.extend(changes.map(of(EventKind::Change, Tone::Strong)));
+    all.extend(marks.map(of(EventKind::Mark, Tone::Strong)));
+    all.sort_by(|one, other| other.mark.at_s.total_cmp(&one.mark.at_s));
+    let row = |(place, one): (usize, &StackEvent)| {
+        GridRow::new(
+            format!("{}/{place}", one.mark.at_s),
+            vec![
+                Cell::from(state.zone.show(one.mark.at_s, "%d %b %H:%M:%S")),
+                Cell::toned(one.kind.as_str(), Some(Tone::Dim)),
+                Cell::toned(one.mark.text.clone(), Some(one.tone)),
+            ],
+        )
     };
-    if of.number {
-        grid.rows.sort_by(|one, other| number(other).total_cmp(&number(one)));
-    } else {
-        grid.rows.sort_by_key(text);
+    // Counted from the oldest, so that a row keeps its key when a newer one comes.
+    let count = all.len();
+    Grid {
+        title: "what happened while this was open; y copies one".into(),
+        columns: vec![Column::word("when", 0), Column::word("kind", 0), Column::text("what")],
+        rows: all.iter().enumerate().map(|(place, one)| row((count - place, one))).collect(),
+        empty: "nothing happened yet".into(),
     }
-    grid
+}
+
+/// In the order that was chosen; else in their own.
+fn sorted(state: &State, grid: Grid) -> Grid {
+    match state.sorted_by() {
+        Some(order) => order.apply(grid),
+        None => grid,
+    }
 }

@@ -27,18 +27,18 @@ pub(super) fn draw(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) -> u16 
     if area.height <= below || charts.is_empty() {
         return 0;
     }
+    let all = charts.len();
     let (charts, heights) = fit(charts, area.height - below);
-    let plot = Rect {
-        x: area.x + PART + NAME + VALUE + 1,
-        width: area.width.saturating_sub(PART + NAME + VALUE + 1 + gutter(area.width)),
-        ..area
-    };
+    let widths = Widths::new(&charts, area.width);
+    let before = widths.part + widths.name + widths.value + 1;
+    let plot =
+        Rect { x: area.x + before, width: area.width.saturating_sub(before + gutter(area.width)), ..area };
     let mut top = area.y;
     let mut before = None;
     for (chart, height) in charts.iter().zip(&heights) {
         let row = Rect { y: top, height: *height, ..area };
         let group = (chart.part, chart.source);
-        labels(view, chart, before, row, buffer);
+        labels(view, chart, before, &widths, row, buffer);
         let most = super::strip::draw(view, chart, Rect { y: top, height: *height, ..plot }, buffer);
         scale(view, chart, before != Some(group), most, Rect { y: top, height: *height, ..plot }, buffer);
         before = Some(group);
@@ -52,10 +52,41 @@ pub(super) fn draw(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) -> u16 
     let (from_s, to_s) = view.window();
     view.hits.push((strips, Hit::Time { from_s, to_s }));
     axis(view, Rect { y: top, height: 1, ..plot }, buffer);
+    if all > charts.len() {
+        let text = format!("{} more: taller", all - charts.len());
+        put(buffer, area.x + 1, top, plot.x.saturating_sub(area.x + 1), &text, view.theme.dim);
+    }
     if !marks.is_empty() {
         mark_names(view, &marks, Rect { y: top + 1, height: 1, ..plot }, buffer);
     }
     top + below - area.y
+}
+
+/// Columns of what stands before a chart.
+struct Widths {
+    part: u16,
+    name: u16,
+    value: u16,
+}
+
+impl Widths {
+    /// On a narrow screen no more than what is said takes, so that the charts get the rest.
+    fn new(charts: &[PaneChart], width: u16) -> Self {
+        if width >= 100 {
+            return Self { part: PART, name: NAME, value: VALUE };
+        }
+        let widest = |of: fn(&PaneChart) -> &str, most: u16| {
+            let widths = charts.iter().map(|chart| u16::try_from(super::width_of(of(chart))).unwrap_or(most));
+            widths.max().unwrap_or(0).saturating_add(1).min(most)
+        };
+        // In steps, so that the charts do not move with every digit.
+        let value = widest(|chart| &chart.value, VALUE).next_multiple_of(4).min(VALUE);
+        Self {
+            part: widest(|chart| chart.part, PART - 1) + 1,
+            name: widest(|chart| &chart.name, NAME),
+            value,
+        }
+    }
 }
 
 /// Which charts there is room for, and how high each is. The ones that matter most grow first.
@@ -83,18 +114,19 @@ fn labels(
     view: &View<'_>,
     chart: &PaneChart,
     before: Option<(&'static str, charts::ValueSource)>,
+    widths: &Widths,
     row: Rect,
     buffer: &mut Buffer,
 ) {
     let source = charts::source(view.state, chart.source, view.at_s);
     let theme = view.theme;
     if before.is_none_or(|(part, _)| part != chart.part) {
-        put(buffer, row.x + 1, row.y, PART - 1, chart.part, theme.accent);
+        put(buffer, row.x + 1, row.y, widths.part - 1, chart.part, theme.accent);
     }
     let (name, value) = if source.fresh { (theme.dim, theme.strong) } else { (theme.dim, theme.dim) };
-    put(buffer, row.x + PART, row.y, NAME, &chart.name, name);
-    let width = u16::try_from(chart.value.chars().count()).unwrap_or(VALUE);
-    let x = row.x + PART + NAME + VALUE.saturating_sub(width);
+    put(buffer, row.x + widths.part, row.y, widths.name, &chart.name, name);
+    let width = u16::try_from(chart.value.chars().count()).unwrap_or(widths.value);
+    let x = row.x + widths.part + widths.name + widths.value.saturating_sub(width);
     put(buffer, x, row.y, width, &chart.value, value);
 }
 
@@ -182,12 +214,22 @@ fn mark(view: &View<'_>, at_s: f64, plot: Rect, buffer: &mut Buffer) {
 /// A triangle below each mark, and its text where it fits.
 fn mark_names(view: &View<'_>, marks: &Marks, row: Rect, buffer: &mut Buffer) {
     let end = row.x + row.width;
+    let mut free = row.x;
     for (place, (at_s, text)) in marks.iter().enumerate() {
         let column = column_at(view, *at_s, row);
         let next = marks.get(place + 1).map_or(end, |(at_s, _)| column_at(view, *at_s, row));
-        let text = format!("▲{text}");
-        let text = super::cut(&text, usize::from(next.saturating_sub(column + 1)).max(1));
-        put(buffer, column, row.y, end - column, &text, view.theme.mark);
+        let right = usize::from(next.saturating_sub(column + 1));
+        let left = usize::from(column.saturating_sub(free));
+        // Where there is more room before it, its text stands there.
+        let is_right = right >= (super::width_of(text) + 1).min(left);
+        let (x, text) = if is_right {
+            (column, format!("▲{}", if right < 4 { "".into() } else { super::cut(text, right - 1) }))
+        } else {
+            let text = super::cut(text, left.saturating_sub(1));
+            (column - u16::try_from(super::width_of(&text)).unwrap_or(0), format!("{text}▲"))
+        };
+        put(buffer, x, row.y, end - x, &text, view.theme.mark);
+        free = x + u16::try_from(super::width_of(&text)).unwrap_or(0) + 1;
     }
 }
 

@@ -57,7 +57,7 @@ fn clock_line(view: &View<'_>) -> Vec<Span<'static>> {
         let text = format!("{state} ×{} {:.0} % ", replay.speed, share.clamp(0.0, 1.0) * 100.0);
         spans.push(Span::styled(text, theme.mark));
     } else if time.held_s.is_some() {
-        let back = std::time::Duration::from_secs_f64((view.now_s - view.at_s).max(0.0));
+        let back = std::time::Duration::from_secs((view.now_s - view.at_s).max(0.0).round() as u64);
         spans.push(Span::styled(format!("⏸ {} ago ", format::duration(back)), theme.mark));
     }
     spans.push(Span::styled(format!("{window} "), theme.dim));
@@ -66,7 +66,7 @@ fn clock_line(view: &View<'_>) -> Vec<Span<'static>> {
 }
 
 /// A dot for each part.
-pub(super) fn dots(view: &View<'_>, row: Rect, buffer: &mut Buffer) {
+pub(super) fn dots(view: &mut View<'_>, row: Rect, buffer: &mut Buffer) {
     let mut x = row.x + 1;
     let end = row.x + row.width;
     for dot in verdict::dots(view.state, view.at_s) {
@@ -82,7 +82,9 @@ pub(super) fn dots(view: &View<'_>, row: Rect, buffer: &mut Buffer) {
             put(buffer, end - 1, row.y, 1, "…", view.theme.dim);
             return;
         }
+        let from = x;
         x = put_line(buffer, x, row.y, end - x, &line);
+        view.hits.push((Rect { x: from, width: x.saturating_sub(from), ..row }, Hit::Part(dot.name)));
     }
 }
 
@@ -116,6 +118,17 @@ pub(super) fn footer(view: &View<'_>, row: Rect, buffer: &mut Buffer) {
             spans.push(Span::styled(format!("   {note}"), theme.tone(Some(tone))));
             Line::from(spans)
         }
+        Overlay::Search(line, wrong) => {
+            let mut spans = typed("find ", line, view);
+            let note =
+                wrong.clone().unwrap_or_else(|| "text or regex; Enter finds, n N go on, Esc leaves".into());
+            let tone = if wrong.is_some() { Tone::Bad } else { Tone::Dim };
+            spans.push(Span::styled(format!("   {note}"), theme.tone(Some(tone))));
+            Line::from(spans)
+        }
+        Overlay::Sort(_) => {
+            Line::styled(" ↑ ↓ choose   Enter sorts   S the other way round   Esc leaves", theme.dim)
+        }
         Overlay::Mark(line) => Line::from(typed("mark: ", line, view)),
         Overlay::Palette(palette) => Line::from(typed(":", &palette.line, view)),
         Overlay::Session(session) => {
@@ -129,16 +142,32 @@ pub(super) fn footer(view: &View<'_>, row: Rect, buffer: &mut Buffer) {
         Overlay::Detail(_) => {
             Line::styled(" ↑ ↓ rows   PgUp PgDn scroll   1-9 run a command   y copy   Esc closes", theme.dim)
         }
-        _ => match (state.notice(view.now_s), state.filter()) {
-            (Some((tone, text)), _) => Line::styled(format!(" {text}"), theme.tone(Some(tone))),
-            (None, Some(filter)) => Line::from(vec![
-                Span::styled(format!(" filter {}", filter.text), theme.mark),
-                Span::styled("   Esc clears it", theme.dim),
-            ]),
-            (None, None) => keys(view),
-        },
+        _ => {
+            at_rest(view, row, buffer);
+            return;
+        }
     };
     put_line(buffer, row.x, row.y, row.width, &line);
+}
+
+/// The filter or the keys to the left, as many as there is room for; what was just said to the right.
+fn at_rest(view: &View<'_>, row: Rect, buffer: &mut Buffer) {
+    let (state, theme) = (view.state, view.theme);
+    let notice = state.notice(view.now_s).map(|(tone, text)| (tone, format!(" {text} ")));
+    let said = notice.as_ref().map_or(0, |(_, text)| width_of(text)).min(usize::from(row.width));
+    let available = usize::from(row.width) - said;
+    let left = match state.filter() {
+        Some(filter) => Line::from(vec![
+            Span::styled(format!(" filter {}", filter.text), theme.mark),
+            Span::styled("   Esc clears it", theme.dim),
+        ]),
+        None => keys(view, available),
+    };
+    put_line(buffer, row.x, row.y, u16::try_from(available).unwrap_or(row.width), &left);
+    if let Some((tone, text)) = notice {
+        let x = row.x + u16::try_from(available).unwrap_or(0);
+        put(buffer, x, row.y, row.width, &text, theme.tone(Some(tone)));
+    }
 }
 
 /// A line that is typed, with its cursor.
@@ -154,20 +183,34 @@ fn typed(before: &str, line: &super::super::state::line::InputLine, view: &View<
     ]
 }
 
-fn keys(view: &View<'_>) -> Line<'static> {
+/// The keys that are wanted most, and those that come after them as far as there is room: how to get help and how
+/// to get out are always among them.
+fn keys(view: &View<'_>, available: usize) -> Line<'static> {
+    let replayed = view.state.time.replay.is_some();
+    // The last number is the order in which they are left out, the highest first.
     let mut shown = vec![
-        ("?", "keys"),
-        ("Space", "hold"),
-        ("← →", "time"),
-        ("+ -", "window"),
-        ("/", "filter"),
-        (":", "command"),
+        ("?", "help", 0_u8),
+        ("< >", "speed", if replayed { 2 } else { u8::MAX }),
+        ("Space", "hold", 4),
+        ("← →", "time", 6),
+        ("+ -", "window", 7),
+        ("/", "filter", 3),
+        ("f", "find", 8),
+        ("v", "events", 5),
+        (":", "command", 1),
+        ("e", "export", 9),
+        ("q", "quit", 0),
     ];
-    if view.state.time.replay.is_some() {
-        shown.insert(1, ("< >", "speed"));
+    shown.retain(|(.., rank)| *rank < u8::MAX);
+    let width = |shown: &[(&str, &str, u8)]| {
+        shown.iter().map(|(key, what, _)| width_of(key) + width_of(what) + 3).sum::<usize>()
+    };
+    while width(&shown) > available {
+        let droppable = (0..shown.len()).filter(|place| shown[*place].2 > 0);
+        let Some(last) = droppable.max_by_key(|place| shown[*place].2) else { break };
+        shown.remove(last);
     }
-    shown.extend([("e", "export"), ("q", "quit")]);
-    let spans = shown.into_iter().flat_map(|(key, what)| {
+    let spans = shown.into_iter().flat_map(|(key, what, _)| {
         [
             Span::styled(format!(" {key}"), view.theme.strong),
             Span::styled(format!(" {what} "), view.theme.dim),

@@ -1,12 +1,13 @@
 //! What lies over a pane: help, calls, export, the palette, a command that runs.
 
-use super::super::keys::{BINDINGS, HelpTopic};
+use super::super::state::grid::Grid;
 use super::super::state::intent::ConfirmQuestion;
 use super::super::state::palette::Palette;
 use super::super::state::session::{Session, TextSpan};
+use super::super::state::sort::choices;
 use super::super::state::{Format, Overlay, tables};
-use super::popup::frame;
-use super::{View, cut, put, put_line, table, width_of, wrapped};
+use super::popup::{centred, frame};
+use super::{View, cut, help, put, put_line, table, width_of, wrapped};
 use crate::render::Tone;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -16,64 +17,49 @@ use ratatui::text::{Line, Span};
 /// Draws what lies over the pane, if anything.
 pub(super) fn draw(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) {
     match &view.state.overlay {
-        Overlay::None | Overlay::Filter(..) | Overlay::Mark(_) => {}
-        Overlay::Help => help(view, area, buffer),
+        Overlay::None | Overlay::Filter(..) | Overlay::Search(..) | Overlay::Mark(_) => {}
+        Overlay::Legend => help::of_pane(view, area, buffer),
+        Overlay::Help => help::all_keys(view, area, buffer),
+        Overlay::Sort(chosen) => sort(view, *chosen, area, buffer),
         Overlay::Export => export(view, area, buffer),
-        Overlay::Calls => {
-            let grid = tables::calls(view.state);
-            let inside = frame(view, &grid.title, area, buffer);
-            // Rows below it cannot be clicked through it.
-            view.hits.clear();
-            if let Some(shown) = table::draw(view, &grid, inside, buffer) {
-                let y = area.y + area.height - 1;
-                put(
-                    buffer,
-                    area.x + 2,
-                    y,
-                    area.width.saturating_sub(4),
-                    &format!(" {shown} "),
-                    view.theme.dim,
-                );
-            }
-        }
+        Overlay::Calls => rows(view, &tables::calls(view.state), area, buffer),
+        Overlay::Events => rows(view, &tables::events(view.state), area, buffer),
         Overlay::Palette(palette) => self::palette(view, palette, area, buffer),
         Overlay::Session(session) => self::session(view, session, area, buffer),
         Overlay::Detail(top) => super::detail::draw(view, *top, area, buffer),
     }
 }
 
-fn centred(area: Rect, width: u16, height: u16) -> Rect {
-    let (width, height) = (width.min(area.width), height.min(area.height));
-    Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
+/// Rows that lie over a pane.
+fn rows(view: &mut View<'_>, grid: &Grid, area: Rect, buffer: &mut Buffer) {
+    let inside = frame(view, &grid.title, area, buffer);
+    // Rows below it cannot be clicked through it.
+    view.hits.clear();
+    if let Some(shown) = table::draw(view, grid, inside, buffer) {
+        let (y, width) = (area.y + area.height - 1, area.width.saturating_sub(4));
+        put(buffer, area.x + 2, y, width, &format!(" {shown} "), view.theme.dim);
+    }
 }
 
-/// All keys, in two columns: the table of bindings itself.
-fn help(view: &View<'_>, area: Rect, buffer: &mut Buffer) {
-    let replay = view.state.time.replay.is_some();
-    let mut lines: Vec<(bool, String, &str)> = Vec::new();
-    for topic in HelpTopic::ALL.into_iter().filter(|topic| replay || *topic != HelpTopic::Replay) {
-        lines.push((true, topic.name().to_owned(), ""));
-        let bindings = BINDINGS.iter().filter(|one| one.topic == topic);
-        lines.extend(bindings.map(|one| (false, one.written.to_owned(), one.help)));
-    }
-    let half = lines.len().div_ceil(2);
-    let inside = {
-        let height = u16::try_from(half).unwrap_or(u16::MAX).saturating_add(2);
-        frame(view, "keys; Esc closes", centred(area, 76, height), buffer)
+/// The columns to sort by; the present one with its direction.
+fn sort(view: &View<'_>, chosen: usize, area: Rect, buffer: &mut Buffer) {
+    let columns = tables::of_pane(view.state, view.at_s).columns;
+    let places = choices(&columns);
+    let now = view.state.sorted_by();
+    let name = |place: usize| {
+        let order = now.filter(|order| order.column == place);
+        let symbol = order.map_or(" ", |order| order.symbol(&columns[place]));
+        format!("{symbol} {}", columns[place].name)
     };
-    for (place, (heading, key, what)) in lines.iter().enumerate() {
-        let (column, row) = (place / half, place % half);
-        let (row, column) = (u16::try_from(row).unwrap_or(0), u16::try_from(column).unwrap_or(0));
-        if row >= inside.height {
-            continue;
-        }
-        let (x, y, width) = (inside.x + 1 + column * inside.width / 2, inside.y + row, inside.width / 2 - 1);
-        if *heading {
-            put(buffer, x, y, width, key, view.theme.accent);
-        } else {
-            put(buffer, x + 1, y, 7, key, view.theme.strong);
-            put(buffer, x + 9, y, width.saturating_sub(9), what, Style::new());
-        }
+    let own = if now.is_none() { "● their own order" } else { "  their own order" };
+    let names: Vec<_> = std::iter::once(own.to_owned()).chain(places.into_iter().map(name)).collect();
+    let height = u16::try_from(names.len()).unwrap_or(u16::MAX).saturating_add(2);
+    let inside = frame(view, "sort by", centred(area, 32, height), buffer);
+    let first = (chosen + 1).saturating_sub(usize::from(inside.height));
+    for (row, (place, name)) in (inside.y..inside.y + inside.height).zip(names.iter().enumerate().skip(first))
+    {
+        let style = if place == chosen { view.theme.selected } else { Style::new() };
+        put(buffer, inside.x + 1, row, inside.width.saturating_sub(2), &format!("{name:<28}"), style);
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::state::Pane;
 use super::super::state::charts::{self, ValueSource};
 use super::super::state::grid::Cell;
 use super::super::state::tables::{self, FactLine};
-use super::{View, cut, put, put_line, table, width_of};
+use super::{Hit, View, cut, put, put_line, table, width_of};
 use crate::render::{Tone, format};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -84,10 +84,11 @@ fn titled(title: &str, shown: Option<&str>) -> String {
 }
 
 /// The log of a part: its last lines, or those before them when it is scrolled back.
-fn log(view: &View<'_>, part: &str, area: Rect, buffer: &mut Buffer) {
+fn log(view: &mut View<'_>, part: &str, area: Rect, buffer: &mut Buffer) {
     if area.height < 2 {
         return;
     }
+    view.hits.push((area, Hit::Log));
     let state = view.state;
     let back = state.log_back;
     let how =
@@ -101,7 +102,8 @@ fn log(view: &View<'_>, part: &str, area: Rect, buffer: &mut Buffer) {
         put(buffer, area.x + 1, area.y + 1, area.width - 1, text, view.theme.dim);
     }
     for (row, line) in (area.y + 1..).zip(lines.into_iter().rev()) {
-        let style = view.theme.tone(line.tone);
+        let found = state.search().is_some_and(|search| search.lets(&line.text));
+        let style = if found { view.theme.mark } else { view.theme.tone(line.tone) };
         put(buffer, area.x + 1, row, area.width - 1, &cut(&line.text, usize::from(area.width - 1)), style);
     }
 }

@@ -15,3 +15,9 @@ pub(super) fn frame(view: &View<'_>, title: &str, area: Rect, buffer: &mut Buffe
     block.render(area, buffer);
     inside
 }
+
+/// A place of this size, or of what there is, in the middle.
+pub(super) fn centred(area: Rect, width: u16, height: u16) -> Rect {
+    let (width, height) = (width.min(area.width), height.min(area.height));
+    Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
+}

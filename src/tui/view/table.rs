@@ -22,7 +22,8 @@ pub(super) fn draw(view: &mut View<'_>, grid: &Grid, area: Rect, buffer: &mut Bu
     if area.height == 0 {
         return None;
     }
-    let columns = layout(grid, usize::from(area.width.saturating_sub(1)));
+    let sorted = view.state.sorted_by().filter(|_| !is_over(view));
+    let columns = layout(grid, usize::from(area.width.saturating_sub(1)), sorted.map(|order| order.column));
     headings(view, grid, &columns, area, buffer);
     let body = Rect { y: area.y + 1, height: area.height - 1, ..area };
     if grid.rows.is_empty() {
@@ -69,11 +70,12 @@ fn in_sight(grid: &Grid, chosen: usize, available: usize) -> (Vec<usize>, Option
 }
 
 /// The columns that are shown with their widths: names are cut a little before anything is left out.
-fn layout(grid: &Grid, available: usize) -> Vec<(usize, usize)> {
+fn layout(grid: &Grid, available: usize, sorted: Option<usize>) -> Vec<(usize, usize)> {
     let natural = |place: usize| {
         let rows = grid.rows.iter().filter(|row| row.heading.is_none());
         let cells = rows.filter_map(|row| row.cells.get(place)).map(|cell| width_of(&cell.text));
-        cells.chain([width_of(grid.columns[place].name)]).max().unwrap_or(0)
+        let direction = if sorted == Some(place) { 2 } else { 0 };
+        cells.chain([width_of(grid.columns[place].name) + direction]).max().unwrap_or(0)
     };
     let mut shown: Vec<(usize, usize)> = (0..grid.columns.len())
         .filter(|place| grid.columns[*place].rank != Column::UNSEEN)
@@ -113,15 +115,23 @@ fn headings(view: &View<'_>, grid: &Grid, columns: &[(usize, usize)], area: Rect
     let mut x = area.x + 1;
     for (place, width) in columns {
         let column = grid.columns[*place];
-        let sorted = view.state.sorted_by() == Some(*place) && !matches_calls(view);
-        let style = if sorted { view.theme.accent } else { view.theme.dim };
-        text(&column.name.to_uppercase(), column, x, area, *width, style, buffer);
+        let sorted = view.state.sorted_by().filter(|order| order.column == *place && !is_over(view));
+        let name = column.name.to_uppercase();
+        match sorted {
+            Some(order) => {
+                let name = format!("{name} {}", order.symbol(&column));
+                text(&name, column, x, area, *width, view.theme.accent, buffer);
+            }
+            None => text(&name, column, x, area, *width, view.theme.dim, buffer),
+        }
         x = x.saturating_add(u16::try_from(width + 2).unwrap_or(u16::MAX));
     }
 }
 
-fn matches_calls(view: &View<'_>) -> bool {
-    matches!(view.state.overlay, super::super::state::Overlay::Calls)
+/// Whether other rows lie over those of the pane.
+fn is_over(view: &View<'_>) -> bool {
+    use super::super::state::Overlay;
+    matches!(view.state.overlay, Overlay::Calls | Overlay::Events)
 }
 
 fn cells(
@@ -202,7 +212,7 @@ mod tests {
         let columns = vec![Column::word("topic", 0), Column::number("lag", 0), Column::number("end", 1)];
         let long = GridRow::new("a", [&"t".repeat(200), "1234567", "7654321"].map(Cell::from).into());
         let grid = Grid { columns, rows: vec![long], ..Grid::default() };
-        assert_eq!(layout(&grid, 60), [(0, 42), (1, 7), (2, 7)]);
-        assert_eq!(layout(&grid, 30), [(0, 20), (1, 7)]);
+        assert_eq!(layout(&grid, 60, None), [(0, 42), (1, 7), (2, 7)]);
+        assert_eq!(layout(&grid, 30, None), [(0, 20), (1, 7)]);
     }
 }

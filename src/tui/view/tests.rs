@@ -6,6 +6,7 @@ use crate::tui::key::Press;
 use crate::tui::state::intent::ConfirmQuestion;
 use crate::tui::state::palette::KnownCommand;
 use crate::tui::state::session::{Session, SessionView, TextSpan};
+use crate::tui::state::sort::SortOrder;
 use crate::tui::state::timeline::Replay;
 use crate::tui::state::{Overlay, Setup, ThemeName};
 use crate::tui::update::{Mark, Stamped, Update};
@@ -15,7 +16,11 @@ use insta::assert_snapshot;
 const NOW_S: f64 = 1_767_323_045.0;
 
 fn busy() -> State {
-    let known = |(name, about): (&str, &str)| KnownCommand { name: name.into(), about: about.into() };
+    let known = |(name, about): (&str, &str)| KnownCommand {
+        name: name.into(),
+        about: about.into(),
+        flags: Vec::new(),
+    };
     let commands = [
         ("cache flush", "Remove cached entries"),
         ("scale", "Set how many replicas run"),
@@ -140,6 +145,15 @@ fn what_lies_over_a_pane() {
     let mut state = busy();
     state.overlay = Overlay::Help;
     assert_snapshot!("help", screen(&state, 80, 24));
+    state.overlay = Overlay::Legend;
+    state.pane = Pane::Lag;
+    assert_snapshot!("legend", screen(&state, 80, 24));
+    assert_snapshot!("legend_60x15", screen(&state, 60, 15));
+    state.overlay = Overlay::Sort(3);
+    assert_snapshot!("sort", screen(&state, 80, 24));
+    state.pane = Pane::Overview;
+    state.overlay = Overlay::Events;
+    assert_snapshot!("events", screen(&state, 80, 24));
     state.overlay = Overlay::Calls;
     assert_snapshot!("calls", screen(&state, 80, 24));
     state.overlay = Overlay::Export;
@@ -238,6 +252,9 @@ fn every_pane_draws_at_every_size_known_or_not() {
             for overlay in [
                 Overlay::None,
                 Overlay::Help,
+                Overlay::Legend,
+                Overlay::Events,
+                Overlay::Sort(9),
                 Overlay::Calls,
                 Overlay::Detail(3),
                 Overlay::Palette(Default::default()),
@@ -324,8 +341,8 @@ fn topic_and_group_are_seen_in_every_order_and_width() {
         }
     }
     // Sorted by any column each row names them itself.
-    for _ in 0..tables_columns(&state) {
-        state.press(Press::Char('s'), NOW_S);
+    for column in 0..tables_columns(&state) {
+        state.sort_by(Some(SortOrder { column, reversed: false }), NOW_S);
         state.press(Press::Char('g'), NOW_S);
         for (width, height) in [(60, 15), (80, 24), (120, 40)] {
             let shown = screen(&state, width, height);

@@ -1,6 +1,6 @@
 //! Brings the project up: images, containers in order, the service rolled without a gap.
 
-use super::{compose, files, project, record, records};
+use super::{compose, files, project, record, records, recreate};
 use crate::clients::compose::Compose;
 use crate::clients::docker::ContainerEngine;
 use crate::clients::process;
@@ -13,7 +13,7 @@ use crate::stack::account::make_loadtest_user;
 use crate::stack::layout::write_private;
 use crate::stack::log;
 use crate::stack::ready::wait_ready;
-use crate::stack::runtime::{Choice, Runtime, WantedParts};
+use crate::stack::runtime::{Choice, Restart, Runtime, WantedParts};
 use crate::stack::spec::PartState;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -62,6 +62,13 @@ pub(in crate::stack::runtime) async fn up(
         compose.variables.push(("OTLP_URL".into(), collector));
     }
     let there = engine.containers(&project(stack)).await?;
+    let restarts = recreate::restarts(&compose.config(&["--hash", "*"]).await?, &there, &services);
+    let kept = recreate::kept(&restarts, &wanted.restart);
+    for part in &kept {
+        progress
+            .line(part)
+            .finish("configured otherwise; left as it runs, nsys up asks before it restarts it");
+    }
     check_ports(stack, &services, &there)?;
     images(permit, stack, &engine, &compose, &progress.line("images")).await?;
     stack.runtime.remember(&stack.layout)?;
@@ -72,12 +79,13 @@ pub(in crate::stack::runtime) async fn up(
         }
     }
     if !rolls.is_empty() && has(PROVISION) {
-        provision(permit, stack, &compose, deadline, progress).await?;
+        provision((permit, stack, &compose), &kept, deadline, progress).await?;
     }
     for one in &rolls {
         roll((permit, stack, &engine, &compose), one, &there, deadline, progress).await?;
     }
-    start((permit, stack, &compose), wanted, &services, deadline, progress).await?;
+    let calls = recreate::calls(&services, &scales(wanted, &services), &restarts, &kept);
+    start((permit, stack, &compose), &calls, deadline, progress).await?;
     if has(PROVISION) {
         await_provisioned(stack, deadline).await?;
     }
@@ -188,15 +196,17 @@ fn check_ports(stack: &Stack, services: &[String], there: &[Container]) -> Resul
 
 /// Schema and topics, before the replicas that need them: new ones may ask for more than the old ones.
 async fn provision(
-    permit: &ChangePermit,
-    stack: &Stack,
-    compose: &Compose,
+    (permit, stack, compose): (&ChangePermit, &Stack, &Compose),
+    kept: &[String],
     deadline: Instant,
     progress: &ProgressView,
 ) -> Result<()> {
     let line = progress.line(PROVISION);
     line.update("schema and topics");
     let up = ["up", "--detach", "--no-build", PROVISION];
+    // What it stands on runs, and is not made anew for it.
+    let up: Vec<_> =
+        if kept.is_empty() { up.to_vec() } else { [&up[..3], &["--no-deps"], &up[3..]].concat() };
     let started = compose.run(permit, &up, |text| line.update(text)).await;
     if let Err(error) = started {
         return Err(culprit(stack, error).await);
@@ -272,32 +282,45 @@ async fn roll(
     Ok(())
 }
 
+/// How many replicas of each role, as Compose takes it.
+fn scales(wanted: &WantedParts, services: &[String]) -> Vec<String> {
+    let scales = [("app", wanted.app), ("worker", wanted.worker)].into_iter();
+    let chosen = scales.filter(|(role, _)| services.iter().any(|service| service == role));
+    chosen.map(|(role, count)| format!("{role}={count}")).collect()
+}
+
+/// Containers that run and that `up` would make anew. Nothing is compared where nothing runs.
+pub(in crate::stack::runtime) async fn restarts(stack: &Stack, wanted: &WantedParts) -> Result<Vec<Restart>> {
+    // Where no engine answers nothing runs; `up` itself says why.
+    let Ok(engine) = ContainerEngine::connect().await else { return Ok(Vec::new()) };
+    let there = engine.containers(&project(stack)).await?;
+    if !there.iter().any(|one| one.phase == ContainerPhase::Running) {
+        return Ok(Vec::new());
+    }
+    files::unpack(stack)?;
+    let compose = compose(stack).await?;
+    let services = chosen(&wanted.choice, compose.config(&["--services"]).await?);
+    Ok(recreate::restarts(&compose.config(&["--hash", "*"]).await?, &there, &services))
+}
+
 /// Lets Compose start everything in order, and shows meanwhile what each part still waits for.
 async fn start(
     (permit, stack, compose): (&ChangePermit, &Stack, &Compose),
-    wanted: &WantedParts,
-    services: &[String],
+    calls: &[Vec<String>],
     deadline: Instant,
     progress: &ProgressView,
 ) -> Result<()> {
-    let scales = [("app", wanted.app), ("worker", wanted.worker)];
-    let scales: Vec<_> = scales
-        .into_iter()
-        .filter(|(role, _)| services.iter().any(|service| service == role))
-        .map(|(role, count)| format!("{role}={count}"))
-        .collect();
-    let mut args = vec!["up", "--detach", "--no-build", "--remove-orphans"];
-    for scale in &scales {
-        args.extend(["--scale", scale]);
-    }
-    args.extend(services.iter().map(String::as_str));
     let line = progress.line("containers");
     let left = deadline.saturating_duration_since(Instant::now());
     let outcome = tokio::time::timeout(left, async {
-        tokio::select! {
-            outcome = compose.run(permit, &args, |text| tracing::debug!(text, "compose")) => outcome,
-            never = show(stack, &line) => never,
+        for call in calls {
+            let args: Vec<_> = call.iter().map(String::as_str).collect();
+            tokio::select! {
+                outcome = compose.run(permit, &args, |text| tracing::debug!(text, "compose")) => outcome?,
+                never = show(stack, &line) => never?,
+            }
         }
+        Ok(())
     });
     match outcome.await {
         Ok(Ok(())) => {

@@ -4,7 +4,7 @@ use super::super::detail;
 use super::super::intent::{CommandIntent, intent};
 use super::super::palette::{KeyOutcome, words};
 use super::super::session::Session;
-use super::super::{Overlay, Pane, ScreenEffect, State};
+use super::super::{ENTERED, Overlay, Pane, ScreenEffect, State};
 use crate::render::Tone;
 use crate::tui::key::Press;
 
@@ -41,6 +41,12 @@ impl State {
             }
         };
         self.overlay = Overlay::None;
+        if !words.is_empty() {
+            self.entered.retain(|one| one != text);
+            self.entered.push(text.to_owned());
+            let most = self.entered.len().saturating_sub(ENTERED);
+            self.entered.drain(..most);
+        }
         match words.first().map(String::as_str) {
             None => ScreenEffect::None,
             Some("q" | "quit" | "exit") => ScreenEffect::Quit,
@@ -48,6 +54,10 @@ impl State {
             Some("watch") => {
                 let pane = words.get(1).and_then(|name| Pane::ALL.into_iter().find(|one| one.name() == name));
                 self.open(pane.unwrap_or(self.pane));
+                if pane.is_none() {
+                    let names = Pane::ALL.map(Pane::name).join(", ");
+                    self.notify(now_s, Tone::Dim, format!("this is nsys watch; its panes are {names}"));
+                }
                 ScreenEffect::None
             }
             Some(_) if self.time.replay.is_some() => {
@@ -173,7 +183,7 @@ mod tests {
     }
 
     fn state() -> State {
-        let known = |name: &str| KnownCommand { name: name.into(), about: String::new() };
+        let known = |name: &str| KnownCommand { name: name.into(), about: String::new(), flags: Vec::new() };
         let commands = vec![known("ps"), known("undo"), known("down")];
         State::new(Setup { commands, judge: Some(judge), ..Setup::default() })
     }

@@ -10,6 +10,7 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
     let now = state.data.parts.at(at_s);
     let before = state.data.parts.first_since(at_s - 10.0);
     let parts = now.map(|(_, parts)| parts.as_slice()).unwrap_or_default();
+    let counts_network = parts.iter().any(|part| part.network_bytes.is_some());
     let row = |part: &PartSample| {
         let earlier = before.and_then(|(_, parts)| parts.iter().find(|one| one.name == part.name));
         let seconds = now.zip(before).map_or(0.0, |((now, _), (before, _))| now - before);
@@ -49,7 +50,8 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
             Column::number("memory", 0).of("bytes"),
             Column::number("read", 3).of("bytes_per_s"),
             Column::number("written", 2).of("bytes_per_s"),
-            Column::number("network", 4).of("bytes_per_s"),
+            // Where nobody counts it, its room is for what can be told.
+            Column::number("network", if counts_network { 4 } else { Column::UNSEEN }).of("bytes_per_s"),
             Column::number("restarts", 1),
             Column::number("up", 2).of("s"),
             Column::text("last ended with"),
