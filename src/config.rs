@@ -4,11 +4,13 @@
 
 mod check;
 mod layers;
+mod metrics;
 pub mod overlay;
 mod sections;
 mod variables;
 
 pub use layers::{Origin, Setting};
+pub use metrics::Metrics;
 pub use sections::{
     Config, DiagnoseSection, DockerSection, ExternalSection, KubernetesSection, LoadtestSection,
     ObjectivesSection, RUNTIMES, StackSection, TuneSection,

@@ -5,7 +5,7 @@ mod database;
 mod kafka;
 mod live;
 mod processes;
-mod prometheus;
+pub mod prometheus;
 mod surroundings;
 
 pub use live::observe;
@@ -105,13 +105,22 @@ pub async fn before(stack: &Stack) -> Before {
     Before { at_s: now_s(), database, kafka, redis, processes, locks }
 }
 
+/// How much of the past a window may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// What was measured and nothing else: before it something else happened.
+    Exactly,
+    /// As much more as scrapes are too far apart for that.
+    AtLeast,
+}
+
 /// What happened since: facts of the window that ends now.
-pub async fn since(stack: &Stack, before: &Before) -> Facts {
+pub async fn since(stack: &Stack, before: &Before, span: Span) -> Facts {
     let seconds = (now_s() - before.at_s).max(1.0);
     let mut locks = Facts::default();
     before.locks.fact(&mut locks);
     let (asked, database, kafka, redis, processes) = tokio::join!(
-        Box::pin(prometheus::facts(stack, now_s(), seconds.round() as u64)),
+        Box::pin(prometheus::facts(stack, now_s(), seconds.round() as u64, span)),
         Box::pin(database::counters(stack)),
         Box::pin(kafka::facts(stack, &before.kafka, seconds)),
         Box::pin(redis_stats(stack)),

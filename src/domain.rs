@@ -26,6 +26,7 @@ pub mod partitioner;
 pub mod pod;
 pub mod preflight;
 pub mod progress;
+pub mod promql;
 pub mod questions;
 pub mod recompute;
 pub mod remedy;

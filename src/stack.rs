@@ -17,6 +17,7 @@ pub mod replica;
 pub mod restart;
 pub mod runtime;
 pub mod safety;
+mod scope;
 pub mod setup;
 pub mod spec;
 pub mod supervisor;
@@ -29,8 +30,11 @@ pub use runtime::{Runtime, WantedParts};
 use crate::clients::access;
 use crate::clients::postgres::Postgres;
 use crate::config::Loaded;
+use crate::domain::promql::Scope;
 use crate::error::{Context, Result};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 
 /// Longest wait for a connection to PostgreSQL.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,6 +50,8 @@ pub struct Stack {
     pub layout: Layout,
     /// Where the parts listen.
     pub endpoints: Endpoints,
+    /// Which series are its own, once that is known.
+    scope: Arc<OnceCell<Scope>>,
 }
 
 impl Stack {
@@ -63,7 +69,7 @@ impl Stack {
     pub fn on(runtime: Runtime, loaded: Loaded) -> Self {
         let layout = Layout::new(&loaded.state_dir, &loaded.config.stack.name);
         let endpoints = Endpoints::new(runtime, &loaded.config);
-        Self { loaded, runtime, layout, endpoints }
+        Self { loaded, runtime, layout, endpoints, scope: Arc::default() }
     }
 
     /// Learns what it takes to talk to a stack that nsys did not start: the access to one that runs

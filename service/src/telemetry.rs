@@ -307,6 +307,7 @@ impl Metrics {
         let _ = inner.cache_events.get_or_create(&changed);
         // Without the series, "nothing was refused" could not be told from "not counted".
         let _ = inner.shed.get_or_create(&ReasonLabels { reason: "in_flight" });
+        let _ = inner.idempotency.get_or_create(&OutcomeLabels { outcome: "new" });
     }
 
     /// The text that Prometheus scrapes.

@@ -187,7 +187,7 @@ fn keys() -> Vec<String> {
 }
 
 fn queries() -> Vec<String> {
-    crate::domain::catalogue::all().into_iter().map(|one| one.name.to_owned()).collect()
+    crate::domain::catalogue::names().into_iter().map(str::to_owned).collect()
 }
 
 fn changes() -> Vec<String> {

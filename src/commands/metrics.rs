@@ -5,6 +5,7 @@ mod export;
 use crate::cli::{MetricsCommand, OutputChoice};
 use crate::clients::prometheus;
 use crate::domain::catalogue;
+use crate::domain::promql::Promql;
 use crate::error::{Error, Result};
 use crate::render::{Out, format, rows::show, table::Table};
 use crate::stack::Stack;
@@ -17,21 +18,21 @@ pub(super) async fn metrics(
 ) -> Result<()> {
     let promql = match command {
         MetricsCommand::List => {
-            let all = catalogue::all();
+            let all = catalogue::all(&stack.scope().await);
             let mut table = Table::new(["name", "about", "promql"]);
             for one in &all {
-                table.row([one.name, one.about, &one.promql]);
+                table.row([one.name, one.about, one.promql.as_str()]);
             }
             let rows: Vec<_> = all
                 .iter()
-                .map(|one| serde_json::json!({"name": one.name, "about": one.about, "promql": one.promql}))
+                .map(|one| serde_json::json!({"name": one.name, "about": one.about, "promql": one.promql.as_str()}))
                 .collect();
             return show(out, &rows, &table, "");
         }
         MetricsCommand::Export(args) => return export::metrics(stack, &args, choice, out).await,
-        MetricsCommand::Query { promql } => promql,
+        MetricsCommand::Query { promql } => Promql::of_user(&promql),
         MetricsCommand::Get { name } => {
-            let all = catalogue::all();
+            let all = catalogue::all(&stack.scope().await);
             let known = all.iter().map(|one| one.name);
             let found = all.iter().find(|one| one.name == name);
             found
@@ -46,5 +47,7 @@ pub(super) async fn metrics(
     for one in &series {
         table.row([one.labels.clone(), format::or_missing(one.value(), |value| format!("{value:.6}"))]);
     }
-    show(out, &series, &table, "no series: nothing was measured in the window")
+    let selector = stack.selector().to_string();
+    let nothing = format!("no series: nothing was measured in the window (metrics.selector {selector})");
+    show(out, &series, &table, &nothing)
 }

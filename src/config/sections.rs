@@ -1,5 +1,6 @@
 //! The typed configuration: the sections of nsys beside those of the service.
 
+use super::metrics::Metrics;
 use crate::domain::diagnosis::DiagnosisBounds;
 use crate::domain::level::Level;
 use crate::domain::scenario::{LoadEngine, Scenario};
@@ -25,6 +26,8 @@ pub struct Config {
     pub external: ExternalSection,
     /// A cluster.
     pub kubernetes: KubernetesSection,
+    /// Which series in Prometheus are the stack's.
+    pub metrics: Metrics,
     /// Load tests.
     pub loadtest: LoadtestSection,
     /// The objectives a level is judged by.
@@ -466,6 +469,7 @@ impl Config {
             return Err(Error::usage("loadtest.warmup_share must be between 0 and 0.9"));
         }
         load.check()?;
+        self.metrics.selector()?;
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Looks at a running stack for a while: what a level measures, without a load test.
 
-use super::{before, since};
+use super::{Span, before, since};
 use crate::domain::diagnosis::{Observation, derive};
 use crate::error::{Error, Result};
 use crate::stack::Stack;
@@ -27,7 +27,7 @@ pub async fn observe(stack: &Stack, span: Duration, mut tick: impl FnMut(Duratio
         tick(deadline.saturating_duration_since(Instant::now()));
         tokio::time::sleep(STEP).await;
     }
-    let mut facts = since(stack, &start).await;
+    let mut facts = since(stack, &start, Span::AtLeast).await;
     for name in OF_A_LOAD_TEST {
         facts.skip(name, "a load test", "there is no load test");
     }

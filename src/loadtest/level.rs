@@ -8,6 +8,7 @@ use super::engine::{self, Far, Offer};
 use super::logs::{self, LogPositions};
 use super::{collect, environment, prometheus, provenance, sampler, stabilise, store};
 use crate::clients::program;
+use crate::clock::now_s;
 use crate::domain::level::{GRACE_S, Level, TIMEOUT_S};
 use crate::domain::run::{LevelResult, Run};
 use crate::domain::stream::RunPhase;
@@ -104,10 +105,13 @@ async fn collect(
 ) {
     let (stack, end_s) = (context.stack, result.steady_from_s + result.steady_s as f64);
     let seen = prometheus::window(stack, end_s, result.steady_s).await;
+    result.problems.extend(seen.problem.clone());
     result::fill_window(result, seen);
-    prometheus::fill_series(stack, &mut result.samples).await;
+    let missing = prometheus::fill_series(stack, &mut result.samples).await;
+    result.problems.extend(missing);
+    let since_s = offered.began_s.unwrap_or(end_s);
     result.reconciliation.served =
-        served_since(stack, &served_before, &result.reconciliation.succeeded).await;
+        served_since(stack, &served_before, since_s, &result.reconciliation.succeeded).await;
     if let Some(between) = &offered.counted {
         collect::fill(result, &between.before, &between.after);
         result.facts.clone_from(&between.facts);
@@ -200,11 +204,17 @@ fn explain(error: Error, offered: &Offered, offer: &Offer) -> Error {
 
 /// What the service served since `before`; waits until its count has reached what was seen, as far as
 /// the scrapes let it. Absent when the service was restarted, or does not tell.
-async fn served_since(stack: &Stack, before: &Measured<f64>, succeeded: &Measured<u64>) -> Measured<u64> {
+async fn served_since(
+    stack: &Stack,
+    before: &Measured<f64>,
+    since_s: f64,
+    succeeded: &Measured<u64>,
+) -> Measured<u64> {
     let Measured::Value(before) = before else {
         return before.clone().map(|before| before as u64);
     };
-    let deadline = Instant::now() + SCRAPE_TIMEOUT;
+    let interval = stack.scope().await.interval();
+    let deadline = Instant::now() + SCRAPE_TIMEOUT.max(interval * 3);
     let mut last = None;
     loop {
         let now = match prometheus::served(stack).await {
@@ -217,11 +227,16 @@ async fn served_since(stack: &Stack, before: &Measured<f64>, succeeded: &Measure
         }
         let reached = served.zip(succeeded.value()).is_none_or(|(served, said)| served as u64 >= said);
         if reached && served.is_some() && last == now || Instant::now() > deadline {
+            // A replica that began anew in between has lost what it counted.
+            let seconds = (now_s() - since_s).max(1.0) as u64;
+            if prometheus::counted_anew(stack, seconds).await {
+                return Measured::missing("the service was restarted meanwhile");
+            }
             let served = served.map(|served| served as u64);
             return Measured::or_missing(served, "Prometheus has no series of it");
         }
         last = now;
-        tokio::time::sleep(stack.loaded.config.stack.scrape_interval).await;
+        tokio::time::sleep(interval).await;
     }
 }
 

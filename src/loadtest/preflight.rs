@@ -4,8 +4,10 @@ mod hosts;
 
 use super::{engine, environment, sampler};
 use crate::clients::{process, prometheus};
+use crate::clock::now_s;
 use crate::domain::health::HealthStatus as Health;
 use crate::domain::preflight::{PreflightFacts, PreflightFinding, PreflightStatus, arithmetic};
+use crate::domain::promql::Scope;
 use crate::domain::scenario::{LoadEngine, LoadPlan, Place};
 use crate::error::{Error, Result};
 use crate::stack::{Runtime, Stack, health};
@@ -20,6 +22,9 @@ const NEEDED: [&str; 6] = [
     metrics::DB_CONNECTIONS_ACTIVE,
     metrics::DB_POOL_SIZE,
 ];
+
+/// Labels that tell one stack from another.
+const STACKS: [&str; 5] = ["stack", "namespace", "cluster", "environment", "env"];
 
 /// The oldest k6 whose events and flags are known.
 const OLDEST_K6: (u32, u32) = (0, 49);
@@ -176,17 +181,29 @@ async fn healthy(stack: &Stack) -> Result<PreflightFinding> {
 
 /// Whether each metric that the report needs is there now.
 async fn measurable(stack: &Stack) -> PreflightFinding {
-    let promql = format!("count by (__name__) ({{__name__=~\"{}\"}})", NEEDED.join("|"));
-    let (base, name) = (stack.endpoints.prometheus_url(), "measurement");
-    let series = match prometheus::instant(&base, &promql, None, prometheus::TIMEOUT).await {
-        Ok(series) => series,
-        Err(error) => {
-            return PreflightFinding::new(name, PreflightStatus::Refuse, error.message)
-                .remedy("nsys restart prometheus");
+    let (base, name, scope) = (stack.endpoints.prometheus_url(), "measurement", stack.scope().await);
+    let mut missing = Vec::new();
+    for metric in NEEDED {
+        match prometheus::value(&base, &scope.metric(metric).now().count(), now_s()).await {
+            Ok(Some(_)) => {}
+            Ok(None) => missing.push(metric),
+            Err(error) => {
+                return PreflightFinding::new(name, PreflightStatus::Refuse, error.message)
+                    .remedy("nsys restart prometheus");
+            }
         }
-    };
-    let there = |metric: &str| series.iter().any(|one| one.labels.contains(&format!("\"{metric}\"")));
-    let missing: Vec<_> = NEEDED.into_iter().filter(|metric| !there(metric)).collect();
+    }
+    let selector = scope.selector();
+    if let Some(stacks) = mixed(stack, &scope).await {
+        let detail = format!("{selector} fits the series of {stacks}; what they count is added up");
+        return PreflightFinding::new(name, PreflightStatus::Warn, detail)
+            .remedy("set metrics.selector to the labels of one");
+    }
+    if missing.len() == NEEDED.len() {
+        let detail = format!("no series fits {selector}; what is judged by them will be unknown");
+        return PreflightFinding::new(name, PreflightStatus::Warn, detail)
+            .remedy("set metrics.selector, or see nsys doctor");
+    }
     if missing.is_empty() {
         return PreflightFinding::new(
             name,
@@ -196,6 +213,14 @@ async fn measurable(stack: &Stack) -> PreflightFinding {
     }
     let detail = format!("not recorded: {}; what is judged by them will be unknown", missing.join(", "));
     PreflightFinding::new(name, PreflightStatus::Warn, detail).remedy("nsys doctor")
+}
+
+/// The stacks whose series fit the selector, when there is more than one.
+async fn mixed(stack: &Stack, scope: &Scope) -> Option<String> {
+    let apart = scope.metric("up").like("role", "app|worker").now().count_by(&STACKS);
+    let base = stack.endpoints.prometheus_url();
+    let found = prometheus::instant(&base, &apart, None, prometheus::TIMEOUT).await.ok()?;
+    (found.len() > 1).then(|| found.iter().map(|one| one.labels.as_str()).collect::<Vec<_>>().join(" and "))
 }
 
 /// Volume of the data and the clock, as PostgreSQL tells them.
@@ -211,7 +236,7 @@ async fn data(stack: &Stack) -> Vec<PreflightFinding> {
     } else {
         format!("{rows} notifications")
     };
-    let here = crate::clock::now_s();
+    let here = now_s();
     let apart = database.clock_s().await.ok().map(|theirs| (theirs - here).abs());
     let clock = match apart {
         None => PreflightFinding::new("clock", PreflightStatus::Unknown, "PostgreSQL does not tell its time"),

@@ -1,101 +1,86 @@
 //! What the service itself counted, as Prometheus recorded it: series by second, and the steady window.
 
 use crate::clients::prometheus;
+use crate::clock::now_s;
+use crate::domain::promql::{self, Promql, Scope, Service};
 use crate::domain::run::Sample;
 use crate::error::Result;
 use crate::measured::Measured;
 use crate::stack::Stack;
-use nsys_contract::{metrics, topics};
-
-/// A rate over one scrape interval is not to be had, so each second's value covers this many before it.
-const SPAN_S: u64 = 3;
-
-fn quantile(q: f64, metric: &str, span_s: u64) -> String {
-    format!("histogram_quantile({q}, sum by (le) (rate({metric}_bucket[{span_s}s]))) * 1000")
-}
-
-fn rate(metric: &str, span_s: u64) -> String {
-    format!("sum(rate({metric}[{span_s}s]))")
-}
-
-/// Requests of the load; health checks and scrapes are left out.
-fn of_load(metric: &str) -> String {
-    format!("{metric}{{route=~\"/notifications.*\"}}")
-}
-
-/// Percentile of the answer time to requests of the load, in ms.
-fn answer_time(q: f64, span_s: u64) -> String {
-    let buckets = of_load(&format!("{}_bucket", metrics::HTTP_REQUEST_DURATION_SECONDS));
-    format!("histogram_quantile({q}, sum by (le) (rate({buckets}[{span_s}s]))) * 1000")
-}
-
-fn of_topic(metric: &str) -> String {
-    format!("{metric}{{topic=\"{}\"}}", topics::NOTIFICATIONS)
-}
-
-fn hit_rate(span_s: u64) -> String {
-    let (hits, misses) = (rate(metrics::CACHE_HITS_TOTAL, span_s), rate(metrics::CACHE_MISSES_TOTAL, span_s));
-    format!("{hits} / ({hits} + {misses})")
-}
+use nsys_contract::metrics;
 
 type Put = fn(&mut Sample, f64);
 
-/// Requests in progress (`=`), or everything else that waits (`!=`).
-fn requests_in_progress(relation: &str) -> String {
-    format!("sum({}{{queue_name{relation}\"{}\"}})", metrics::QUEUE_DEPTH, metrics::REQUESTS_IN_PROGRESS)
-}
-
 /// Each series with the place its values go to.
-fn series() -> Vec<(String, Put)> {
+fn series(scope: &Scope) -> Vec<(Promql, Put)> {
+    // A rate over one scrape is not to be had, so each value covers some before it.
+    let ask = Service { scope, window: scope.shortest() };
+    let time = ask.of_load(metrics::HTTP_REQUEST_DURATION_SECONDS);
+    let p95_ms = |name: &str| ask.percentile_ms(0.95, &scope.metric(name));
     vec![
-        (rate(&of_load(metrics::HTTP_REQUESTS_TOTAL), SPAN_S), |one, value| one.rate_rps = Some(value)),
-        (answer_time(0.5, SPAN_S), |one, value| one.p50_ms = Some(value)),
-        (answer_time(0.95, SPAN_S), |one, value| one.p95_ms = Some(value)),
-        (answer_time(0.99, SPAN_S), |one, value| one.p99_ms = Some(value)),
-        (rate(&of_load(metrics::HTTP_REQUEST_ERRORS_TOTAL), SPAN_S), |one, value| {
+        (ask.rate_of(&ask.of_load(metrics::HTTP_REQUESTS_TOTAL)), |one, value| one.rate_rps = Some(value)),
+        (ask.percentile_ms(0.5, &time), |one, value| one.p50_ms = Some(value)),
+        (ask.percentile_ms(0.95, &time), |one, value| one.p95_ms = Some(value)),
+        (ask.percentile_ms(0.99, &time), |one, value| one.p99_ms = Some(value)),
+        (ask.rate_of(&ask.of_load(metrics::HTTP_REQUEST_ERRORS_TOTAL)), |one, value| {
             one.errors_per_s = Some(value);
         }),
-        (requests_in_progress("="), |one, value| one.in_flight = Some(value)),
-        (requests_in_progress("!="), |one, value| one.queue_depth = Some(value)),
-        (rate(&of_topic(metrics::KAFKA_MESSAGES_PUBLISHED_TOTAL), SPAN_S), |one, value| {
+        (ask.in_progress().now().sum(), |one, value| one.in_flight = Some(value)),
+        (ask.waiting().now().sum(), |one, value| one.queue_depth = Some(value)),
+        (ask.of_topic(metrics::KAFKA_MESSAGES_PUBLISHED_TOTAL), |one, value| {
             one.published_per_s = Some(value);
         }),
-        (rate(&of_topic(metrics::KAFKA_MESSAGES_CONSUMED_TOTAL), SPAN_S), |one, value| {
+        (ask.of_topic(metrics::KAFKA_MESSAGES_CONSUMED_TOTAL), |one, value| {
             one.consumed_per_s = Some(value);
         }),
-        (quantile(0.95, metrics::DB_QUERY_DURATION_SECONDS, SPAN_S), |one, value| {
-            one.query_p95_ms = Some(value);
+        (p95_ms(metrics::DB_QUERY_DURATION_SECONDS), |one, value| one.query_p95_ms = Some(value)),
+        (scope.metric(metrics::DB_CONNECTIONS_ACTIVE).now().sum(), |one, value| {
+            one.pool_active = Some(value);
         }),
-        (format!("sum({})", metrics::DB_CONNECTIONS_ACTIVE), |one, value| one.pool_active = Some(value)),
-        (format!("sum({})", metrics::DB_POOL_SIZE), |one, value| one.pool_size = Some(value)),
-        (quantile(0.95, metrics::DB_POOL_WAIT_SECONDS, SPAN_S), |one, value| {
-            one.pool_wait_p95_ms = Some(value);
-        }),
-        (hit_rate(SPAN_S), |one, value| one.hit_rate = Some(value)),
+        (scope.metric(metrics::DB_POOL_SIZE).now().sum(), |one, value| one.pool_size = Some(value)),
+        (p95_ms(metrics::DB_POOL_WAIT_SECONDS), |one, value| one.pool_wait_p95_ms = Some(value)),
+        (ask.hit_rate(), |one, value| one.hit_rate = Some(value)),
     ]
 }
 
-/// Fills in what the service itself counted in each second.
-pub async fn fill_series(stack: &Stack, samples: &mut [Sample]) {
-    let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return };
+/// Fills in what the service itself counted: in each second, or as often as it is scraped, for a value
+/// that is only repeated in between was not measured there. What could not be had is told.
+pub async fn fill_series(stack: &Stack, samples: &mut [Sample]) -> Option<String> {
+    let (first, last) = (samples.first()?, samples.last()?);
     let (base, start, end) = (stack.endpoints.prometheus_url(), first.at_s.floor(), last.at_s.ceil());
-    let ask = async |(promql, put): (String, Put)| {
-        let series = prometheus::range(&base, &promql, start, end, 1.0).await.unwrap_or_default();
-        (series.into_iter().next().map(|one| one.points).unwrap_or_default(), put)
-    };
-    for (points, put) in futures::future::join_all(series().into_iter().map(ask)).await {
+    let scope = stack.scope().await;
+    let step_s = scope.interval().as_secs_f64().ceil().max(1.0);
+    let asked = series(&scope)
+        .into_iter()
+        .map(async |(promql, put)| (prometheus::range(&base, &promql, start, end, step_s).await, put));
+    let mut missing = None;
+    for (found, put) in futures::future::join_all(asked).await {
+        let series = match found {
+            Ok(series) => series,
+            Err(cause) => {
+                missing =
+                    Some(format!("what the service counted by second is not measured: {}", cause.message));
+                continue;
+            }
+        };
+        let points = series.into_iter().next().map(|one| one.points).unwrap_or_default();
+        let mut points = points.into_iter().filter(|point| point.1.is_finite()).peekable();
+        // Both are in order of time.
         for sample in &mut *samples {
-            let near = points.iter().find(|point| (point.0 - sample.at_s).abs() <= 0.5);
-            if let Some((_, value)) = near.filter(|point| point.1.is_finite()) {
+            while points.next_if(|point| point.0 < sample.at_s - 0.5).is_some() {}
+            if let Some((_, value)) = points.peek().filter(|point| point.0 <= sample.at_s + 0.5) {
                 put(sample, *value);
             }
         }
     }
+    missing
 }
 
 /// What Prometheus says about a window.
 #[derive(Clone, Debug, Default)]
 pub struct PrometheusWindow {
+    /// Why nothing can be told of it, where that is so.
+    pub problem: Option<String>,
     /// Median of requests as the service saw them, ms.
     pub p50_ms: Measured<f64>,
     /// 95th percentile of requests as the service saw them, ms.
@@ -120,58 +105,82 @@ pub struct PrometheusWindow {
     pub hit_rate: Measured<f64>,
 }
 
-/// Asks Prometheus about the `seconds` before `end_s`.
+/// Asks Prometheus about the `seconds` before `end_s`; where it cannot tell of them, every value says why.
 pub async fn window(stack: &Stack, end_s: f64, seconds: u64) -> PrometheusWindow {
-    let base = stack.endpoints.prometheus_url();
-    let ask = async |promql: String| {
-        let answer = Measured::from(prometheus::value(&base, &promql, end_s).await);
-        answer.and_then(|value| Measured::or_missing(value, "Prometheus has no series of it"))
+    let (base, scope) = (stack.endpoints.prometheus_url(), stack.scope().await);
+    let window = match seen_whole(&base, &scope, end_s, seconds).await {
+        Ok(window) => window,
+        Err(why) => return PrometheusWindow::missing(&why),
     };
-    let (latency, delivery, database, flow) = tokio::join!(
-        async {
-            [
-                ask(answer_time(0.5, seconds)).await,
-                ask(answer_time(0.95, seconds)).await,
-                ask(answer_time(0.99, seconds)).await,
-            ]
-        },
-        async {
-            [
-                ask(quantile(0.95, metrics::NOTIFICATION_PROCESSING_DURATION_SECONDS, seconds)).await,
-                ask(rate(metrics::NOTIFICATIONS_FAILED_TOTAL, seconds)).await,
-                ask(rate(metrics::SHED_TOTAL, seconds)).await,
-            ]
-        },
-        async {
-            [
-                ask(quantile(0.95, metrics::DB_QUERY_DURATION_SECONDS, seconds)).await,
-                ask(quantile(0.95, metrics::DB_POOL_WAIT_SECONDS, seconds)).await,
-            ]
-        },
-        async {
-            [
-                ask(rate(&of_topic(metrics::KAFKA_MESSAGES_PUBLISHED_TOTAL), seconds)).await,
-                ask(rate(&of_topic(metrics::KAFKA_MESSAGES_CONSUMED_TOTAL), seconds)).await,
-                ask(hit_rate(seconds)).await,
-            ]
-        },
-    );
-    let [p50_ms, p95_ms, p99_ms] = latency;
-    let [delivery_p95_ms, failed_per_s, shed_per_s] = delivery;
-    let [query_p95_ms, pool_wait_p95_ms] = database;
-    let [published_per_s, consumed_per_s, hit_rate] = flow;
+    let ask = Service { scope: &scope, window };
+    let time = ask.of_load(metrics::HTTP_REQUEST_DURATION_SECONDS);
+    let p95_ms = |name: &str| ask.percentile_ms(0.95, &scope.metric(name));
+    let questions = [
+        ask.percentile_ms(0.5, &time),
+        ask.percentile_ms(0.95, &time),
+        ask.percentile_ms(0.99, &time),
+        p95_ms(metrics::NOTIFICATION_PROCESSING_DURATION_SECONDS),
+        ask.rate(metrics::NOTIFICATIONS_FAILED_TOTAL),
+        ask.rate(metrics::SHED_TOTAL),
+        p95_ms(metrics::DB_QUERY_DURATION_SECONDS),
+        p95_ms(metrics::DB_POOL_WAIT_SECONDS),
+        ask.of_topic(metrics::KAFKA_MESSAGES_PUBLISHED_TOTAL),
+        ask.of_topic(metrics::KAFKA_MESSAGES_CONSUMED_TOTAL),
+        ask.hit_rate(),
+    ];
+    let asked = questions.each_ref().map(|promql| prometheus::value(&base, promql, end_s));
+    let answers = futures::future::join_all(asked).await.into_iter();
+    let mut answers = answers.map(|answer| {
+        Measured::from(answer).and_then(|value| Measured::or_missing(value, "Prometheus has no series of it"))
+    });
+    let mut next = || answers.next().unwrap_or_default();
+    // In the order of the questions.
     PrometheusWindow {
-        p50_ms,
-        p95_ms,
-        p99_ms,
-        delivery_p95_ms,
-        failed_per_s,
-        shed_per_s,
-        query_p95_ms,
-        pool_wait_p95_ms,
-        published_per_s,
-        consumed_per_s,
-        hit_rate,
+        problem: None,
+        p50_ms: next(),
+        p95_ms: next(),
+        p99_ms: next(),
+        delivery_p95_ms: next(),
+        failed_per_s: next(),
+        shed_per_s: next(),
+        query_p95_ms: next(),
+        pool_wait_p95_ms: next(),
+        published_per_s: next(),
+        consumed_per_s: next(),
+        hit_rate: next(),
+    }
+}
+
+impl PrometheusWindow {
+    /// Nothing can be told of it.
+    fn missing(why: &str) -> Self {
+        let missing = || Measured::missing(why.to_owned());
+        Self {
+            problem: Some(format!("what the service counted is not measured: {why}")),
+            p50_ms: missing(),
+            p95_ms: missing(),
+            p99_ms: missing(),
+            delivery_p95_ms: missing(),
+            failed_per_s: missing(),
+            shed_per_s: missing(),
+            query_p95_ms: missing(),
+            pool_wait_p95_ms: missing(),
+            published_per_s: missing(),
+            consumed_per_s: missing(),
+            hit_rate: missing(),
+        }
+    }
+}
+
+/// The window, once it is known that Prometheus has seen it as a whole.
+async fn seen_whole(base: &str, scope: &Scope, end_s: f64, seconds: u64) -> Result<promql::Window, String> {
+    let window = scope.exactly(seconds)?;
+    match prometheus::value(base, &scope.seen_at_both_ends(window), end_s).await {
+        Err(cause) => Err(cause.message),
+        Ok(None) => {
+            Err("Prometheus did not scrape at the beginning or at the end of the measured time".into())
+        }
+        Ok(Some(_)) => Ok(window),
     }
 }
 
@@ -181,17 +190,26 @@ pub async fn window(stack: &Stack, end_s: f64, seconds: u64) -> PrometheusWindow
 /// # Errors
 /// When Prometheus does not answer.
 pub async fn served(stack: &Stack) -> Result<Option<f64>> {
-    let count = format!(
-        "sum({}) - sum({})",
-        of_load(metrics::HTTP_REQUESTS_TOTAL),
-        of_load(metrics::HTTP_REQUEST_ERRORS_TOTAL)
-    );
-    prometheus::value(&stack.endpoints.prometheus_url(), &count, crate::clock::now_s()).await
+    let scope = stack.scope().await;
+    let ask = Service { scope: &scope, window: scope.shortest() };
+    let sum = |name: &str| ask.of_load(name).now().sum();
+    let count = sum(metrics::HTTP_REQUESTS_TOTAL) - sum(metrics::HTTP_REQUEST_ERRORS_TOTAL);
+    prometheus::value(&stack.endpoints.prometheus_url(), &count, now_s()).await
+}
+
+/// Whether a replica has begun to count anew in the `seconds` until now, as Prometheus saw it.
+pub async fn counted_anew(stack: &Stack, seconds: u64) -> bool {
+    let scope = stack.scope().await;
+    let ask = Service { scope: &scope, window: scope.at_least(seconds) };
+    let resets = ask.of_load(metrics::HTTP_REQUESTS_TOTAL).resets(ask.window).sum().positive();
+    let found = prometheus::value(&stack.endpoints.prometheus_url(), &resets, now_s()).await;
+    found.is_ok_and(|resets| resets.is_some())
 }
 
 /// Requests in progress in the service.
 pub async fn in_flight(stack: &Stack) -> Measured<f64> {
-    let now = requests_in_progress("=");
-    let asked = prometheus::value(&stack.endpoints.prometheus_url(), &now, crate::clock::now_s()).await;
+    let scope = stack.scope().await;
+    let now = Service { scope: &scope, window: scope.shortest() }.in_progress().now().sum();
+    let asked = prometheus::value(&stack.endpoints.prometheus_url(), &now, now_s()).await;
     Measured::from(asked).and_then(|value| Measured::or_missing(value, "Prometheus has no series of it"))
 }

@@ -2,7 +2,7 @@
 
 use super::capacity::{ADVISED_DISK, ADVISED_FILES, ADVISED_MEMORY_MB, Capacity};
 use super::{Stack, health, log, setup};
-use crate::clients::{http, postgres::Postgres, process};
+use crate::clients::{postgres::Postgres, process, prometheus};
 use crate::error::Result;
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -208,12 +208,11 @@ async fn targets(stack: &Stack, replicas: usize) -> DoctorCheck {
 
 /// How many replicas Prometheus reaches; absent when it does not answer.
 async fn scraped(stack: &Stack) -> Option<usize> {
-    let url = format!("{}/api/v1/targets?state=active", stack.endpoints.prometheus_url());
-    let answer = http::get(&url, Duration::from_secs(3)).await.ok()?;
-    let all = answer.body["data"]["activeTargets"].as_array().cloned().unwrap_or_default();
     // Others may be scraped too: the balancer is.
-    let replica = |one: &&serde_json::Value| matches!(one["labels"]["role"].as_str(), Some("app" | "worker"));
-    Some(all.iter().filter(replica).filter(|one| one["health"] == "up").count())
+    let up = stack.scope().await.metric("up").like("role", "app|worker").now();
+    let base = stack.endpoints.prometheus_url();
+    let found = prometheus::instant(&base, &up, None, Duration::from_secs(3)).await.ok()?;
+    Some(found.iter().filter(|one| one.value() == Some(1.0)).count())
 }
 
 async fn database(stack: &Stack) -> Result<Postgres> {

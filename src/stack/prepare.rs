@@ -2,11 +2,13 @@
 
 use super::{Layout, Stack, layout::write_private, setup};
 use crate::clients::program::{Purpose, command};
+use crate::domain::promql::{Scope, Selector};
 use crate::error::{Context, Error, Result};
 use nsys_contract::config::ServiceConfig;
 use sha2::{Digest, Sha256};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The user PostgreSQL runs as when nsys is root.
 ///
@@ -140,7 +142,8 @@ pub fn files(stack: &Stack, name: &str) -> Vec<(&'static str, String)> {
     match name {
         "kafka" => vec![(KAFKA_SETTINGS, kafka_settings(stack)), (LOG4J_FILE, LOG4J.to_owned())],
         "prometheus" => {
-            let rules = RULES.map(|(file, text)| (file, text.to_owned()));
+            let interval = stack.loaded.config.stack.scrape_interval;
+            let rules = RULES.map(|(file, text)| (file, rules_for(text, interval)));
             rules.into_iter().chain([(PROMETHEUS_SETTINGS, prometheus_settings(stack))]).collect()
         }
         "jaeger" => vec![(JAEGER_SETTINGS, jaeger_settings(stack))],
@@ -212,11 +215,19 @@ fn kafka_settings(stack: &Stack) -> String {
     )
 }
 
+/// Windows of the rules as they are shipped, in seconds.
+const RULE_WINDOW_S: u64 = 300;
 /// What Prometheus computes and when somebody has to look, on every runtime.
 const RULES: [(&str, &str); 2] = [
     ("run/recording.rules.yml", include_str!("../../compose/prometheus/recording.rules.yml")),
     ("run/alerts.rules.yml", include_str!("../../compose/prometheus/alerts.rules.yml")),
 ];
+
+/// The rules with windows that hold as many scrapes as a rate needs.
+pub(in crate::stack) fn rules_for(text: &str, interval: Duration) -> String {
+    let shortest = Scope::new(Selector::default(), interval).at_least(RULE_WINDOW_S).seconds();
+    text.replace(&format!("[{}m]", RULE_WINDOW_S / 60), &format!("[{shortest}s]"))
+}
 
 fn prometheus_settings(stack: &Stack) -> String {
     let interval = stack.loaded.config.stack.scrape_interval.as_millis();
@@ -237,7 +248,7 @@ pub fn targets(stack: &Stack, replicas: &[(&str, u32)]) -> Result<()> {
         .iter()
         .map(|(role, index)| {
             let address = format!("127.0.0.1:{}", stack.endpoints.metrics(role, *index));
-            serde_json::json!({"targets": [address], "labels": {"role": role, "replica": format!("{role}-{index}")}})
+            serde_json::json!({"targets": [address], "labels": {"stack": stack.loaded.config.stack.name, "role": role, "replica": format!("{role}-{index}")}})
         })
         .collect();
     write_private(&stack.layout.run().join("targets.json"), &serde_json::Value::from(targets).to_string())

@@ -57,6 +57,40 @@ fn dashboards_are_whole() {
     assert_eq!(uids.len(), 3);
 }
 
+#[test]
+fn nothing_stands_in_for_a_series_that_is_not_there_and_no_panel_adds_up_strangers() {
+    let mut seen = 0;
+    for (name, dashboard) in dashboards() {
+        for panel in panels(&dashboard) {
+            for asked in panel["targets"].as_array().map(Vec::as_slice).unwrap_or_default() {
+                let promql = asked["expr"].as_str().unwrap();
+                let title = &panel["title"];
+                assert!(!promql.contains("vector("), "{name}, {title}: {promql}");
+                // Each selector begins with the stack, and each window belongs to a selector.
+                let (braces, ours) =
+                    (promql.matches('{').count(), promql.matches("{stack=\"$stack\"").count());
+                assert!(braces > 0 && braces == ours, "{name}, {title}: {promql}");
+                let windows = promql.matches('[').count();
+                assert_eq!(
+                    windows,
+                    promql.matches("}[$__rate_interval]").count(),
+                    "{name}, {title}: {promql}"
+                );
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 40, "{seen}");
+    let sources = include_str!("../../compose/grafana/provisioning/datasources/nsys.yaml");
+    for (name, text) in [
+        ("alerts", include_str!("../../compose/prometheus/alerts.rules.yml")),
+        ("recording", include_str!("../../compose/prometheus/recording.rules.yml")),
+        ("sources", sources),
+    ] {
+        assert!(!text.contains("vector("), "{name}");
+    }
+}
+
 /// Evaluates the query of every panel on a stack that was just under load. `balanced`: the stack has
 /// a balancer, so its panels have series too.
 pub(crate) fn every_panel_has_series(place: &Place, balanced: bool) {
@@ -68,7 +102,7 @@ pub(crate) fn every_panel_has_series(place: &Place, balanced: bool) {
                     continue;
                 }
                 // What Grafana fills in for a range and a scrape interval like these.
-                let promql = promql.replace("$__rate_interval", "1m");
+                let promql = promql.replace("$__rate_interval", "1m").replace("$stack", &place.name);
                 let series = place.json(&["metrics", "query", &promql]);
                 let points = series.as_array().map_or(0, Vec::len);
                 assert!(points > 0, "{name}, {}: {promql} has no series", panel["title"]);

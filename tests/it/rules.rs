@@ -1,8 +1,10 @@
 //! Prometheus' rules, checked by its own tool.
 
+use nsys::domain::promql::{Scope, Selector};
 use nsys::domain::questions::questions;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 #[test]
 fn the_rules_hold_on_series_made_for_them() {
@@ -42,7 +44,9 @@ fn holds(promql: &str, series: &[(&str, &str)], value: Option<&str>) {
 
 #[test]
 fn what_is_not_counted_is_not_measured_whatever_else_is() {
-    let of = |name: &str| questions(30).into_iter().find(|one| one.0 == name).unwrap().1;
+    let scope = Scope::new(Selector::default(), Duration::from_secs(1));
+    let asked = questions(&scope, scope.at_least(30));
+    let of = |name: &str| asked.iter().find(|one| one.name == name).unwrap().promql.to_string();
     let (published, consumed) = (
         r#"kafka_messages_published_total{topic="notifications"}"#,
         r#"kafka_messages_consumed_total{topic="notifications"}"#,
@@ -55,9 +59,9 @@ fn what_is_not_counted_is_not_measured_whatever_else_is() {
     holds(&share, &[(published, "0+4x90"), (consumed, "0+2x90")], Some("0.5"));
     // Requests are counted, and errors are not: half of them may fail.
     let (requests, errors) = ("http_requests_total", "http_request_errors_total");
-    let catalogue = nsys::domain::catalogue::all();
+    let catalogue = nsys::domain::catalogue::all(&scope);
     let known = catalogue.iter().find(|one| one.name == "error-rate").unwrap();
-    for promql in [of("error_rate"), known.promql.clone()] {
+    for promql in [of("error_rate"), known.promql.to_string()] {
         holds(&promql, &[(requests, "0+10x90")], None);
         holds(&promql, &[(requests, "0+10x90"), (errors, "0x90")], Some("0"));
         holds(&promql, &[(requests, "0+10x90"), (errors, "0+5x90")], Some("0.5"));
@@ -65,6 +69,6 @@ fn what_is_not_counted_is_not_measured_whatever_else_is() {
     holds(&of("elsewhere_share"), &[(r#"http_request_duration_seconds_sum{role="app"}"#, "0+1x90")], None);
     holds(&of("shed_per_s"), &[(requests, "0+10x90")], None);
     for one in &catalogue {
-        holds(&one.promql, &[], None);
+        holds(one.promql.as_str(), &[], None);
     }
 }

@@ -111,6 +111,19 @@ fn https_clients_are_built_where_the_provider_is_chosen() {
 }
 
 #[test]
+fn promql_is_made_in_one_place_that_names_no_series_without_its_selector() {
+    // What the user wrote is asked as it stands; everything else comes from a scope.
+    only_in("src", "Promql::of_user(", &["src/commands/metrics", "src/loadtest/level/offer.rs"]);
+    for word in ["histogram_quantile(", "rate({", "label_replace(", "_over_time(", "[{window}"] {
+        for (name, text) in sources("src") {
+            let own = name.starts_with("src/domain/promql") || name == "src/domain/questions.rs";
+            let found = text.lines().find(|line| !line.trim_start().starts_with("//") && line.contains(word));
+            assert!(own || found.is_none(), "{name} writes PromQL; src/domain/promql.rs makes it: {found:?}");
+        }
+    }
+}
+
+#[test]
 fn programs_are_started_with_a_chosen_environment() {
     for (name, text) in sources("src") {
         // The command line's own type has the same name; a child of the dashboard is nsys itself.

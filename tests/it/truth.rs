@@ -2,6 +2,8 @@
 //! servers recorded. `make truth` plays everything; a few plays run with every test.
 
 mod play;
+mod prometheus;
+mod recorded;
 mod scenario;
 mod server;
 

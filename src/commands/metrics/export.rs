@@ -3,13 +3,12 @@
 use crate::cli::{MetricsExportArgs, OutputChoice};
 use crate::clients::prometheus;
 use crate::domain::catalogue;
+use crate::domain::promql::Promql;
 use crate::error::{Context, Error, Result};
 use crate::render::{Out, sink::Sink};
 use crate::stack::Stack;
 use serde_json::json;
 
-/// Points of one series that are asked for at once; Prometheus refuses more than 11,000.
-const POINTS: f64 = 10_000.0;
 /// Points of a series when no step is asked for.
 const DEFAULT_POINTS: f64 = 1_000.0;
 
@@ -25,7 +24,7 @@ pub(super) async fn metrics(
         return Err(Error::usage(format!("the range is empty: {} to {}", args.start, args.end))
             .hint("--start 15m means 15 minutes ago"));
     }
-    let queries = chosen(args)?;
+    let queries = chosen(stack, args).await?;
     let step =
         args.step.map_or_else(|| ((end - start) / DEFAULT_POINTS).ceil().max(1.0), |one| one.as_secs_f64());
     if step <= 0.0 {
@@ -39,21 +38,19 @@ pub(super) async fn metrics(
     }
     let mut documents = Vec::new();
     for (name, promql) in &queries {
-        let mut from = start;
-        while from < end {
-            let to = (from + (POINTS - 1.0) * step).min(end);
+        // Piece by piece, so that an export of a year is never held as a whole.
+        for (from, to) in prometheus::pieces(start, end, step) {
             let series = prometheus::range(&stack.endpoints.prometheus_url(), promql, from, to, step).await?;
             for one in series {
                 rows += one.points.len();
                 match choice {
                     OutputChoice::Ndjson => sink.write(ndjson(name, &one).as_bytes())?,
                     OutputChoice::Json => {
-                        documents.push(json!({"name": name, "promql": promql, "series": one}));
+                        documents.push(json!({"name": name, "promql": promql.as_str(), "series": one}));
                     }
                     _ => sink.write(csv(name, &one).as_bytes())?,
                 }
             }
-            from = to + step;
         }
     }
     if choice == OutputChoice::Json {
@@ -65,11 +62,11 @@ pub(super) async fn metrics(
     Ok(())
 }
 
-fn chosen(args: &MetricsExportArgs) -> Result<Vec<(String, String)>> {
+async fn chosen(stack: &Stack, args: &MetricsExportArgs) -> Result<Vec<(String, Promql)>> {
     if let Some(promql) = &args.query {
-        return Ok(vec![("query".to_owned(), promql.clone())]);
+        return Ok(vec![("query".to_owned(), Promql::of_user(promql))]);
     }
-    let all = catalogue::all();
+    let all = catalogue::all(&stack.scope().await);
     if args.names.is_empty() {
         return Ok(all.into_iter().map(|one| (one.name.to_owned(), one.promql)).collect());
     }

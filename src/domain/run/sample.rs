@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One second. What could not be had is absent; a rate covers the time since the sample before, or,
-/// where Prometheus tells it, the three seconds before.
+/// where Prometheus tells it, four scrapes before.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sample {

@@ -8,6 +8,7 @@ use crate::diagnose;
 use crate::domain::facts::Facts;
 use crate::domain::lag::PartitionLag;
 use crate::domain::level::{Level, WARMUP, Window};
+use crate::domain::promql::Promql;
 use crate::domain::run::Sample;
 use crate::domain::stop::{StopRule, Watcher};
 use crate::domain::stream::RunPhase;
@@ -240,8 +241,8 @@ impl<'a> LevelWatch<'a> {
         let (begun, stack) = (self.begun.take()?, self.context.stack.clone());
         Some(tokio::spawn(async move {
             let (before, counters) = begun.await.ok()?;
-            let (after, facts) =
-                tokio::join!(collect::count(&stack), Box::pin(diagnose::since(&stack, &counters)));
+            let since = Box::pin(diagnose::since(&stack, &counters, diagnose::Span::Exactly));
+            let (after, facts) = tokio::join!(collect::count(&stack), since);
             Some(Between { before, after, facts })
         }))
     }
@@ -267,7 +268,8 @@ impl<'a> LevelWatch<'a> {
         let base = self.context.stack.endpoints.prometheus_url();
         let mut answers = Vec::new();
         for expression in self.rules.expressions() {
-            answers.push(prometheus::value(&base, expression, now_s()).await.ok().flatten());
+            let asked = Promql::of_user(expression);
+            answers.push(prometheus::value(&base, &asked, now_s()).await.ok().flatten());
         }
         self.offered.stopped_by = self.rules.observe(sample, &answers);
         for blind in self.rules.blind() {

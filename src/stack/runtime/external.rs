@@ -3,6 +3,7 @@
 
 use super::{Choice, Runtime};
 use crate::clients::prometheus;
+use crate::domain::promql::{Metric, Promql, Scope};
 use crate::domain::usage::Usage;
 use crate::error::{Error, Result};
 use crate::permit::Reach;
@@ -15,6 +16,9 @@ use tokio::time::Instant;
 /// What `up` waits for, and the ground it looks for: the schema and the topics.
 const PARTS: [&str; 7] = ["postgres", "redis", "kafka", "schema", "topics", "api", "prometheus"];
 
+/// Processor time that a replica has used, in seconds.
+const CPU: &str = "process_cpu_seconds_total";
+
 /// One sample of an instant query.
 struct InstantSample {
     role: String,
@@ -24,7 +28,7 @@ struct InstantSample {
 
 /// The replicas that Prometheus scrapes; when it knows none, the API alone if it answers.
 pub(super) async fn records(stack: &Stack) -> Result<Vec<Record>> {
-    let mut samples = scraped(stack, "up{role=~\"app|worker\"}").await;
+    let mut samples = scraped(stack, |scope| replicas(scope, "up").now()).await;
     samples.sort_by(|one, other| (&one.role, &one.instance).cmp(&(&other.role, &other.instance)));
     let mut records: Vec<Record> = Vec::new();
     for sample in samples {
@@ -54,9 +58,9 @@ fn record(name: String, state: PartState, address: Option<String>) -> Record {
 
 pub(super) async fn usage(stack: &Stack, records: &[Record]) -> Vec<Option<Usage>> {
     let (cpu, clock, memory) = tokio::join!(
-        scraped(stack, "process_cpu_seconds_total{role=~\"app|worker\"}"),
-        scraped(stack, "timestamp(process_cpu_seconds_total{role=~\"app|worker\"})"),
-        scraped(stack, "process_resident_memory_bytes{role=~\"app|worker\"}"),
+        scraped(stack, |scope| replicas(scope, CPU).now()),
+        scraped(stack, |scope| replicas(scope, CPU).timestamp()),
+        scraped(stack, |scope| replicas(scope, "process_resident_memory_bytes").now()),
     );
     let of = |samples: &[InstantSample], instance: &str| {
         samples.iter().find(|sample| sample.instance == instance).map(|sample| sample.value)
@@ -73,13 +77,20 @@ pub(super) async fn usage(stack: &Stack, records: &[Record]) -> Vec<Option<Usage
     records.iter().map(usage_of).collect()
 }
 
+/// The series of a metric that replicas of the service have.
+fn replicas(scope: &Scope, name: &str) -> Metric {
+    scope.metric(name).like("role", "app|worker")
+}
+
 /// What Prometheus knows now; nothing when it does not answer or is not configured.
-async fn scraped(stack: &Stack, promql: &str) -> Vec<InstantSample> {
+async fn scraped(stack: &Stack, promql: impl Fn(&Scope) -> Promql) -> Vec<InstantSample> {
     let base = stack.endpoints.prometheus_url();
     if base.is_empty() {
         return Vec::new();
     }
-    let series = prometheus::instant(&base, promql, None, prometheus::TIMEOUT).await.unwrap_or_default();
+    let promql = promql(&stack.scope().await);
+    let asked = Box::pin(prometheus::instant(&base, &promql, None, prometheus::TIMEOUT));
+    let series = asked.await.unwrap_or_default();
     let sample = |one: &prometheus::LabelledSeries| {
         Some(InstantSample {
             role: one.label("role")?,

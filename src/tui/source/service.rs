@@ -2,27 +2,29 @@
 
 use super::{TIMEOUT, UpdateSender, ticks};
 use crate::clients::prometheus;
+use crate::domain::promql::{Promql, Scope, Service};
 use crate::error::Result;
 use crate::stack::Stack;
 use crate::tui::update::{ServiceSample, Update};
-use nsys_contract::{metrics, topics};
+use nsys_contract::metrics;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// Routes that the stack asks itself.
-const PROBES: &str = "/metrics|/health.*";
 /// Before the name of a replica that is asked whether it answers.
 const ANSWERS: &str = "answers:";
+/// Shortest time that a rate is about, in seconds.
+const SHORTEST_S: u64 = 5;
 
 pub(super) async fn run(stack: Arc<Stack>, sender: UpdateSender) {
     let base = stack.endpoints.prometheus_url();
-    let scrape = stack.loaded.config.stack.scrape_interval;
-    let promql = query(scrape);
-    let command = format!("curl -sG {base}/api/v1/query --data-urlencode 'query={promql}'");
     let mut ticks = ticks();
     loop {
         ticks.tick().await;
-        let answer = sender.ask(&command, fetch(&base, &promql, window_s(scrape))).await;
+        // Of a stack that runs elsewhere it is asked, once Prometheus answers.
+        let scope = stack.scope().await;
+        let promql = query(&scope);
+        let command = format!("curl -sG {base}/api/v1/query --data-urlencode 'query={promql}'");
+        let window_s = scope.at_least(SHORTEST_S).seconds();
+        let answer = sender.ask(&command, fetch(&base, &promql, window_s)).await;
         if !sender.send(Update::Service(answer)).await {
             return;
         }
@@ -30,46 +32,31 @@ pub(super) async fn run(stack: Arc<Stack>, sender: UpdateSender) {
 }
 
 /// All values as one expression; a label tells which is which.
-fn query(scrape: Duration) -> String {
-    let window = window_s(scrape);
-    let rate = |metric: &str| format!("sum(rate({metric}[{window}s]))");
-    let quantile = |q: f64, metric: &str| {
-        format!("1000 * histogram_quantile({q}, sum by (le) (rate({metric}[{window}s])))")
-    };
-    // The stack's own probes and scrapes are no requests of anybody.
-    let asked = |metric: &str| format!("{metric}{{route!~\"{PROBES}\"}}");
-    let topic =
-        |metric: &str| format!("sum(rate({metric}{{topic=\"{}\"}}[{window}s]))", topics::NOTIFICATIONS);
-    let http_time = asked(&format!("{}_bucket", metrics::HTTP_REQUEST_DURATION_SECONDS));
-    let bucket = |metric: &str| format!("{metric}_bucket");
-    let (hits, misses) = (rate(metrics::CACHE_HITS_TOTAL), rate(metrics::CACHE_MISSES_TOTAL));
+fn query(scope: &Scope) -> Promql {
+    let ask = Service { scope, window: scope.at_least(SHORTEST_S) };
+    let http_time = ask.of_callers(metrics::HTTP_REQUEST_DURATION_SECONDS);
+    let p95_ms = |name: &str| ask.percentile_ms(0.95, &scope.metric(name));
     let named = [
-        ("rate", rate(&asked(metrics::HTTP_REQUESTS_TOTAL))),
-        ("p50_ms", quantile(0.5, &http_time)),
-        ("p95_ms", quantile(0.95, &http_time)),
-        ("p99_ms", quantile(0.99, &http_time)),
-        ("errors", rate(&asked(metrics::HTTP_REQUEST_ERRORS_TOTAL))),
-        ("published", topic(metrics::KAFKA_MESSAGES_PUBLISHED_TOTAL)),
-        ("consumed", topic(metrics::KAFKA_MESSAGES_CONSUMED_TOTAL)),
-        ("query_p95_ms", quantile(0.95, &bucket(metrics::DB_QUERY_DURATION_SECONDS))),
-        ("pool_active", format!("sum({})", metrics::DB_CONNECTIONS_ACTIVE)),
-        ("pool_size", format!("sum({})", metrics::DB_POOL_SIZE)),
-        ("pool_wait_ms", quantile(0.95, &bucket(metrics::DB_POOL_WAIT_SECONDS))),
-        ("hit_rate", format!("{hits} / ({hits} + {misses})")),
+        ("rate", ask.rate_of(&ask.of_callers(metrics::HTTP_REQUESTS_TOTAL))),
+        ("p50_ms", ask.percentile_ms(0.5, &http_time)),
+        ("p95_ms", ask.percentile_ms(0.95, &http_time)),
+        ("p99_ms", ask.percentile_ms(0.99, &http_time)),
+        ("errors", ask.rate_of(&ask.of_callers(metrics::HTTP_REQUEST_ERRORS_TOTAL))),
+        ("published", ask.of_topic(metrics::KAFKA_MESSAGES_PUBLISHED_TOTAL)),
+        ("consumed", ask.of_topic(metrics::KAFKA_MESSAGES_CONSUMED_TOTAL)),
+        ("query_p95_ms", p95_ms(metrics::DB_QUERY_DURATION_SECONDS)),
+        ("pool_active", scope.metric(metrics::DB_CONNECTIONS_ACTIVE).now().sum()),
+        ("pool_size", scope.metric(metrics::DB_POOL_SIZE).now().sum()),
+        ("pool_wait_ms", p95_ms(metrics::DB_POOL_WAIT_SECONDS)),
+        ("hit_rate", ask.hit_rate()),
     ];
-    let labelled =
-        named.map(|(name, promql)| format!("label_replace({promql}, \"is\", \"{name}\", \"\", \"\")"));
     // A replica that hangs does not answer its scrape.
-    let answers = format!("label_replace(up, \"is\", \"{ANSWERS}$1\", \"replica\", \"(.+)\")");
-    labelled.into_iter().chain([answers]).collect::<Vec<_>>().join(" or ")
+    let answers = scope.metric("up").now().labelled("is", &format!("{ANSWERS}$1"), "replica");
+    let labelled = named.map(|(name, promql)| promql.labelled("is", name, ""));
+    labelled.into_iter().rev().fold(answers, |rest, one| one.or(&rest))
 }
 
-/// Seconds that a rate is about: two scrapes are needed at least; four ride out one that is late.
-fn window_s(scrape: Duration) -> u64 {
-    (scrape.as_secs() * 4).max(5)
-}
-
-async fn fetch(base: &str, promql: &str, window_s: u64) -> Result<ServiceSample> {
+async fn fetch(base: &str, promql: &Promql, window_s: u64) -> Result<ServiceSample> {
     let series = prometheus::instant(base, promql, None, TIMEOUT).await?;
     let values: Vec<_> = series.iter().filter_map(|one| Some((one.label("is")?, one.value()?))).collect();
     let value = |name: &str| values.iter().find(|(is, _)| is == name).map(|(_, value)| *value);
@@ -96,25 +83,29 @@ async fn fetch(base: &str, promql: &str, window_s: u64) -> Result<ServiceSample>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::promql::Selector;
+    use std::time::Duration;
+
+    fn asked(interval_s: u64) -> String {
+        let selector = Selector::parse("stack=\"a\"").unwrap();
+        query(&Scope::new(selector, Duration::from_secs(interval_s))).to_string()
+    }
 
     #[test]
     fn a_rate_spans_several_scrapes() {
-        assert!(query(Duration::from_secs(1)).contains("[5s]"));
-        assert!(query(Duration::from_secs(15)).contains("[60s]"));
+        assert!(asked(1).contains("[5s]"));
+        assert!(asked(15).contains("[60s]"));
     }
 
     #[test]
     fn what_the_stack_asks_itself_is_in_no_rate_and_no_percentile() {
-        let query = query(Duration::from_secs(1));
+        let query = asked(1);
         for metric in
             ["http_requests_total", "http_request_errors_total", "http_request_duration_seconds_bucket"]
         {
             let all = query.matches(metric).count();
-            assert!(
-                all > 0
-                    && all == query.matches(&format!("{metric}{{route!~\"/metrics|/health.*\"}}")).count(),
-                "{query}"
-            );
+            let callers = format!("{metric}{{stack=\"a\",route!~\"/metrics|/health.*\"}}");
+            assert!(all > 0 && all == query.matches(&callers).count(), "{query}");
         }
     }
 }

@@ -4,6 +4,7 @@
 use crate::error::{Context, Result};
 use crate::stack::Stack;
 use crate::stack::layout::write_private;
+use crate::stack::prepare::rules_for;
 use nsys_contract::config::ServiceConfig;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -51,13 +52,19 @@ pub(super) fn unpack(stack: &Stack) -> Result<()> {
             std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
         }
         let text = if path.ends_with("prometheus.yml") {
+            let name = &stack.loaded.config.stack.name;
+            let text = text
+                .replace("replacement: nsys", &format!("replacement: {name:?}"))
+                .replace("{stack: nsys}", &format!("{{stack: {name:?}}}"));
             text.replacen("scrape_interval: 1s", &format!("scrape_interval: {interval}ms"), 1).replacen(
                 "scrape_timeout: 1s",
                 &format!("scrape_timeout: {interval}ms"),
                 1,
             )
+        } else if path.ends_with(".rules.yml") {
+            rules_for(text, stack.loaded.config.stack.scrape_interval)
         } else {
-            text.to_owned()
+            text.replace("timeInterval: 1s", &format!("timeInterval: {interval}ms"))
         };
         // Containers read them as other users; there is no secret in them.
         std::fs::write(&target, text).with_context(|| format!("cannot write {}", target.display()))?;
