@@ -11,6 +11,7 @@ mod history;
 mod judge;
 mod kafka;
 mod load;
+mod names;
 mod observe;
 mod stack;
 mod trace;

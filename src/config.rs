@@ -12,8 +12,8 @@ mod variables;
 pub use layers::{Origin, Setting};
 pub use metrics::Metrics;
 pub use sections::{
-    Config, DiagnoseSection, DockerSection, ExternalSection, KubernetesSection, LoadtestSection,
-    ObjectivesSection, RUNTIMES, StackSection, TuneSection,
+    Config, DiagnoseSection, DockerSection, ExternalSection, KubernetesSection, LoadtestSection, RUNTIMES,
+    StackSection, TuneSection,
 };
 
 use crate::error::{Context, Error, Result};

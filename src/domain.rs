@@ -21,6 +21,7 @@ pub mod level;
 pub mod live;
 pub mod log;
 pub mod next;
+pub mod objectives;
 pub mod ownership;
 pub mod partitioner;
 pub mod pod;

@@ -10,76 +10,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Which load is offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ScenarioName {
-    /// A few requests: does it work at all.
-    Smoke,
-    /// Moderate load, to compare with.
-    #[value(alias = "load")]
-    Baseline,
-    /// Level by level up to the breaking point.
-    Incremental,
-    /// Beyond the breaking point.
-    Stress,
-    /// A sudden rise, and the recovery from it.
-    Spike,
-    /// The same load for long: what grows?
-    Soak,
-    /// The highest rate that keeps the objectives.
-    FindMax,
-}
-
-impl From<ScenarioName> for Scenario {
-    fn from(name: ScenarioName) -> Self {
-        match name {
-            ScenarioName::Smoke => Self::Smoke,
-            ScenarioName::Baseline => Self::Baseline,
-            ScenarioName::Incremental => Self::Incremental,
-            ScenarioName::Stress => Self::Stress,
-            ScenarioName::Spike => Self::Spike,
-            ScenarioName::Soak => Self::Soak,
-            ScenarioName::FindMax => Self::FindMax,
-        }
-    }
-}
-
-/// How load is offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ModelName {
-    /// At a rate, whatever the answers do.
-    Open,
-    /// By virtual users that wait for each answer.
-    Closed,
-}
-
-impl From<ModelName> for Model {
-    fn from(name: ModelName) -> Self {
-        match name {
-            ModelName::Open => Self::Open,
-            ModelName::Closed => Self::Closed,
-        }
-    }
-}
-
-/// What makes the requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum EngineName {
-    /// k6, the reference.
-    K6,
-    /// nsys' own open-loop generator.
-    Native,
-}
-
-impl From<EngineName> for LoadEngine {
-    fn from(name: EngineName) -> Self {
-        match name {
-            EngineName::K6 => Self::K6,
-            EngineName::Native => Self::Native,
-        }
-    }
-}
-
 /// Whether load may be offered there.
 #[derive(Clone, Debug, Default, Args)]
 pub struct OfferFlags {
@@ -110,13 +40,13 @@ pub struct RunFlags {
     pub rates: Vec<String>,
     /// Open (rates) or closed (virtual users); the levels decide when they are given
     #[arg(long, value_enum, value_name = "MODEL")]
-    pub model: Option<ModelName>,
+    pub model: Option<Model>,
     /// A ladder sized for a laptop, about two minutes
     #[arg(long, conflicts_with_all = ["levels", "rates"])]
     pub quick: bool,
     /// What makes the requests; default from the configuration
     #[arg(long, value_enum, value_name = "ENGINE")]
-    pub engine: Option<EngineName>,
+    pub engine: Option<LoadEngine>,
     /// Generator processes that share the load of each level
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub generators: u32,
@@ -156,9 +86,9 @@ impl RunFlags {
         LoadRequest {
             levels: self.levels.clone(),
             rates: self.rates.clone(),
-            model: self.model.map(Model::from),
+            model: self.model,
             quick: self.quick,
-            engine: self.engine.map(LoadEngine::from),
+            engine: self.engine,
             generators: self.generators,
             distributed: self.distributed,
             stabilise: self.stabilise,
@@ -196,7 +126,7 @@ pub enum LoadtestCommand {
     Plan {
         /// Which scenario
         #[arg(value_enum)]
-        kind: ScenarioName,
+        kind: Scenario,
         /// Common flags of load tests.
         #[command(flatten)]
         run: RunFlags,
@@ -267,7 +197,7 @@ pub struct CalibrateArgs {
     pub runs: u32,
     /// What makes the requests of the equal runs; default from the configuration
     #[arg(long, value_enum, value_name = "ENGINE")]
-    pub engine: Option<EngineName>,
+    pub engine: Option<LoadEngine>,
     /// Also measure how many requests each generator makes of a second of CPU time: k6, the native
     /// engine, and oha and wrk where they are installed
     #[arg(long)]

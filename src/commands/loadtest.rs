@@ -36,7 +36,7 @@ pub(super) async fn loadtest(stack: &Stack, command: LoadtestCommand, out: Out) 
         LoadtestCommand::FindMax(flags) => start(Scenario::FindMax, &flags).await,
         LoadtestCommand::All(args) => all(stack, &args, out).await,
         LoadtestCommand::Plan { kind, run: flags } => {
-            let plan = scenario(kind.into(), &flags)?;
+            let plan = scenario(kind, &flags)?;
             show_plan(&plan, &preflight::check(stack, &plan).await?, out)
         }
         LoadtestCommand::List { all } => list(stack, all, out),

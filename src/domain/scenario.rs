@@ -25,6 +25,17 @@ pub enum Scenario {
 }
 
 impl Scenario {
+    /// Every scenario, from the lightest load on.
+    pub const ALL: [Self; 7] = [
+        Self::Smoke,
+        Self::Baseline,
+        Self::Incremental,
+        Self::Stress,
+        Self::Spike,
+        Self::Soak,
+        Self::FindMax,
+    ];
+
     /// The name used in paths and reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

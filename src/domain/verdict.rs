@@ -2,43 +2,14 @@
 
 pub use super::check::{CheckStatus, ObjectiveCheck, Verdict};
 
+use super::objectives::LevelCriteria;
 use super::run::{Latency, LevelResult};
 use super::{guard, standstill};
 
-/// The objectives, apart from where they are configured.
-#[derive(Clone, Copy, Debug)]
-pub struct Objectives {
-    /// 95th percentile, ms.
-    pub p95_ms: f64,
-    /// 99th percentile, ms.
-    pub p99_ms: f64,
-    /// Share of failed requests.
-    pub error_rate: f64,
-    /// CPU of the service, per cent of all cores.
-    pub cpu_pct: f64,
-    /// Memory of the service, MiB.
-    pub memory_mb: f64,
-    /// Connections.
-    pub db_connections: f64,
-    /// Messages that wait at the end.
-    pub lag: f64,
-    /// Share of cache hits; absent where a scenario is too short to warm a cache.
-    pub cache_hit_rate: Option<f64>,
-    /// CPU of the generator above which it was the limit.
-    pub generator_cpu_pct: f64,
-    /// Share of the planned requests that must be offered.
-    pub min_offered_share: f64,
-    /// Requests per second and core up to which the generator's answer times are the service's.
-    pub exact_per_cpu: f64,
-    /// Whether successes must equal what the service counted.
-    pub reconcile: bool,
-    /// Whether the generators tell what they do second by second; those of a cluster do not.
-    pub reports_seconds: bool,
-}
-
 /// Fills in checks, the generator's state and the verdict of a level that ran to its end.
-pub fn judge(level: &mut LevelResult, objectives: Objectives) {
-    let offered_target = guard::planned(level).map(|rate| rate * objectives.min_offered_share);
+pub fn judge(level: &mut LevelResult, criteria: &LevelCriteria) {
+    let objectives = &criteria.objectives;
+    let offered_target = guard::planned(level).map(|rate| rate * criteria.generator.offered_share);
     let k6 =
         if level.generator.engine == "native" { "native engine, steady window" } else { "k6, steady window" };
     let percentile = |metric: &str, of: fn(&Latency) -> Option<f64>, target: f64| {
@@ -51,20 +22,12 @@ pub fn judge(level: &mut LevelResult, objectives: Objectives) {
         percentile("p99_ms", |one| one.p99, objectives.p99_ms),
         ObjectiveCheck::new("error_rate", level.error_rate.clone(), objectives.error_rate, false, k6),
     ];
-    checks.extend(
-        standstill::bound(level, objectives.error_rate).filter(|_| objectives.reports_seconds).map(
-            |target| {
-                let source = "the generator's seconds without a successful answer";
-                ObjectiveCheck::new(
-                    "standstill_s",
-                    level.generator.standstill_s.clone(),
-                    target,
-                    false,
-                    source,
-                )
-            },
-        ),
-    );
+    checks.extend(standstill::bound(level, objectives.error_rate).filter(|_| criteria.reports_seconds).map(
+        |target| {
+            let source = "the generator's seconds without a successful answer";
+            ObjectiveCheck::new("standstill_s", level.generator.standstill_s.clone(), target, false, source)
+        },
+    ));
     checks.extend(
         offered_target.map(|target| {
             ObjectiveCheck::new("throughput_rps", level.throughput_rps.into(), target, true, k6)
@@ -109,7 +72,7 @@ pub fn judge(level: &mut LevelResult, objectives: Objectives) {
         ),
         ObjectiveCheck::new("acknowledged_not_stored", missing, 0.0, false, reconciled),
     ]);
-    checks.extend(objectives.cache_hit_rate.map(|target| {
+    checks.extend(criteria.warms_caches.then_some(objectives.cache_hit_rate).map(|target| {
         ObjectiveCheck::new(
             "cache_hit_rate",
             level.cache.hit_rate.clone(),
@@ -118,7 +81,7 @@ pub fn judge(level: &mut LevelResult, objectives: Objectives) {
             "Prometheus, cache_hits_total / (hits + misses)",
         )
     }));
-    if objectives.reconcile {
+    if criteria.reconcile {
         let found = &level.reconciliation;
         let apart = found
             .succeeded
@@ -131,12 +94,7 @@ pub fn judge(level: &mut LevelResult, objectives: Objectives) {
     checks.extend(level.trends.iter().filter_map(|trend| trend.check(level.steady_s)));
     level.checks = checks;
 
-    let bounds = guard::GeneratorBounds {
-        cpu_pct: objectives.generator_cpu_pct,
-        offered_share: objectives.min_offered_share,
-        rate_per_cpu: objectives.exact_per_cpu,
-    };
-    let mut reasons = guard::reasons(level, bounds);
+    let mut reasons = guard::reasons(level, criteria.generator);
     let quick = level.judged_ms(|one| one.p95).value().is_some_and(|p95| p95 <= objectives.p95_ms);
     if reasons.is_empty() && offered_target.is_some_and(|target| level.throughput_rps < target) && quick {
         reasons
@@ -178,21 +136,23 @@ pub fn of_run(levels: &[LevelResult]) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::objectives::Objectives;
     use crate::domain::run::{Reconciliation, test_run};
     use crate::measured::Measured;
 
-    const GOALS: Objectives = Objectives {
-        p95_ms: 100.0,
-        p99_ms: 500.0,
-        error_rate: 0.01,
-        cpu_pct: 80.0,
-        memory_mb: 2_048.0,
-        db_connections: 100.0,
-        lag: 1_000.0,
-        cache_hit_rate: Some(0.7),
-        generator_cpu_pct: 150.0,
-        min_offered_share: 0.95,
-        exact_per_cpu: 4_000.0,
+    const CRITERIA: LevelCriteria = LevelCriteria {
+        objectives: Objectives {
+            p95_ms: 100.0,
+            p99_ms: 500.0,
+            error_rate: 0.01,
+            cpu_pct: 80.0,
+            memory_mb: 2_048.0,
+            db_connections: 100.0,
+            lag: 1_000.0,
+            cache_hit_rate: 0.7,
+        },
+        warms_caches: true,
+        generator: guard::GeneratorBounds { cpu_pct: 150.0, offered_share: 0.95, rate_per_cpu: 4_000.0 },
         reconcile: false,
         reports_seconds: true,
     };
@@ -212,7 +172,7 @@ mod tests {
     fn judged(change: impl FnOnce(&mut LevelResult)) -> Verdict {
         let mut level = good();
         change(&mut level);
-        judge(&mut level, GOALS);
+        judge(&mut level, &CRITERIA);
         level.verdict
     }
 
@@ -232,7 +192,7 @@ mod tests {
         assert_eq!(judged(|level| level.generator.standstill_s = Measured::default()), Verdict::Unknown);
         let mut level = good();
         (level.error_rate, level.latency_ms.p95) = (1.0.into(), Some(1.0));
-        judge(&mut level, GOALS);
+        judge(&mut level, &CRITERIA);
         let p95 = level.checks.iter().find(|one| one.metric == "p95_ms").unwrap();
         assert_eq!(
             (&p95.value, p95.status),

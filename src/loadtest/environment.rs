@@ -3,9 +3,10 @@
 use super::{engine, sampler};
 use crate::config::Loaded;
 use crate::diagnose;
+use crate::domain::guard;
+use crate::domain::objectives::LevelCriteria;
 use crate::domain::run::Environment;
 use crate::domain::scenario::{LoadEngine, LoadPlan, Place};
-use crate::domain::verdict::Objectives;
 use crate::error::{Context, Result};
 use crate::secret::is_secret;
 use crate::stack::runtime::Runtime;
@@ -144,23 +145,19 @@ pub(super) fn differences(before: &Environment, now: &Environment) -> Vec<String
     found
 }
 
-/// What a run is judged by.
-pub(super) fn objectives(stack: &Stack, plan: &LoadPlan) -> Objectives {
-    let (objectives, load) = (&stack.loaded.config.targets, &stack.loaded.config.loadtest);
-    Objectives {
-        p95_ms: objectives.p95_ms,
-        p99_ms: objectives.p99_ms,
-        error_rate: objectives.error_rate,
-        cpu_pct: objectives.cpu_pct,
-        memory_mb: objectives.memory_mb,
-        db_connections: objectives.db_connections,
-        lag: objectives.lag,
-        cache_hit_rate: plan.scenario.warms_caches().then_some(objectives.cache_hit_rate),
-        generator_cpu_pct: load.generator_cpu_pct,
-        min_offered_share: load.min_offered_share,
-        exact_per_cpu: match plan.engine {
-            LoadEngine::K6 => load.k6_exact_per_cpu,
-            LoadEngine::Native => load.native_exact_per_cpu,
+/// What the levels of a run are judged by.
+pub(super) fn criteria(stack: &Stack, plan: &LoadPlan) -> LevelCriteria {
+    let load = &stack.loaded.config.loadtest;
+    LevelCriteria {
+        objectives: stack.loaded.config.targets,
+        warms_caches: plan.scenario.warms_caches(),
+        generator: guard::GeneratorBounds {
+            cpu_pct: load.generator_cpu_pct,
+            offered_share: load.min_offered_share,
+            rate_per_cpu: match plan.engine {
+                LoadEngine::K6 => load.k6_exact_per_cpu,
+                LoadEngine::Native => load.native_exact_per_cpu,
+            },
         },
         reconcile: plan.reconcile,
         reports_seconds: plan.place != Place::Cluster,

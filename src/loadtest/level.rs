@@ -79,7 +79,7 @@ pub(super) async fn run(
         context.stream.phase(number, RunPhase::Collect, None);
         line.update("collecting");
         collect(context, level, &offered, served_before, &mut result).await;
-        judge(&mut result, environment::objectives(stack, context.plan));
+        judge(&mut result, &environment::criteria(stack, context.plan));
         line.finish(&result::sentence(&result));
     } else {
         line.finish("interrupted");

@@ -54,7 +54,7 @@ pub async fn execute(
         broken_off: None,
         search: None,
         environment: interrupt.or(environment::describe(stack, plan), BEFORE_LOAD).await?,
-        targets: serde_json::to_value(&stack.loaded.config.targets).context("cannot write the targets")?,
+        targets: serde_json::to_value(stack.loaded.config.targets).context("cannot write the targets")?,
         levels: Vec::new(),
         verdict: Verdict::Unknown,
     };

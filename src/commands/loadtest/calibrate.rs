@@ -4,7 +4,7 @@ use crate::cli::CalibrateArgs;
 use crate::domain::calibration::{Ceiling, Client, PercentileAgreement, Turn, agreements};
 use crate::domain::compare::NoiseFloor;
 use crate::domain::request::LoadRequest;
-use crate::domain::scenario::{LoadEngine, Scenario};
+use crate::domain::scenario::Scenario;
 use crate::error::{Error, ErrorKind, Result};
 use crate::loadtest::calibrate::{self, Ask};
 use crate::loadtest::{noise, permission::permit, plan::plan, run};
@@ -82,7 +82,7 @@ async fn equal_runs(
     }
     let request = LoadRequest {
         rates: vec![format!("{}/s:{seconds}s", args.rate)],
-        engine: args.engine.map(LoadEngine::from),
+        engine: args.engine,
         generators: 1,
         note: Some("one of several equal runs, for the noise floor".into()),
         ..LoadRequest::default()

@@ -1,0 +1,37 @@
+//! `[auth]`: tokens and passwords.
+
+use jiff::fmt::serde::unsigned_duration::friendly::compact::required as span;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// `[auth]`: tokens and passwords.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// `iss` of the tokens issued and accepted.
+    pub issuer: String,
+    /// `aud` of the tokens issued and accepted.
+    pub audience: String,
+    /// How long a token lives.
+    #[serde(with = "span")]
+    pub token_ttl: Duration,
+    /// File with the Ed25519 signing key (PKCS#8 PEM). Empty: a key for this process alone.
+    pub signing_key_file: String,
+    /// Most verified tokens remembered, so that the signature check stays off the hot path.
+    pub verified_token_cache: u64,
+    /// Whether anybody may create an account with `POST /auth/register`.
+    pub open_registration: bool,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            issuer: "notification-service".into(),
+            audience: "notification-api".into(),
+            token_ttl: Duration::from_secs(12 * 3600),
+            signing_key_file: String::new(),
+            verified_token_cache: 10_000,
+            open_registration: true,
+        }
+    }
+}

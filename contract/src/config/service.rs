@@ -1,0 +1,32 @@
+//! `[service]`: the HTTP side of the service.
+
+use jiff::fmt::serde::unsigned_duration::friendly::compact::required as span;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// `[service]`: the HTTP side of the service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Service {
+    /// Async threads per process; 0 means one per core.
+    pub threads: usize,
+    /// Largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// Longest time one request may take.
+    #[serde(with = "span")]
+    pub request_timeout: Duration,
+    /// Longest time a graceful stop may take before the process ends anyway.
+    #[serde(with = "span")]
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            max_body_bytes: 1 << 20,
+            request_timeout: Duration::from_secs(10),
+            shutdown_timeout: Duration::from_secs(20),
+        }
+    }
+}

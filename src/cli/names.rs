@@ -1,0 +1,68 @@
+//! How the command line offers what the domain names: the same names, with a line of help each.
+
+use crate::domain::level::Model;
+use crate::domain::scenario::{LoadEngine, Scenario};
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+impl ValueEnum for Scenario {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let name = PossibleValue::new(self.as_str()).help(match self {
+            Self::Smoke => "A few requests: does it work at all",
+            Self::Baseline => "Moderate load, to compare with",
+            Self::Incremental => "Level by level up to the breaking point",
+            Self::Stress => "Beyond the breaking point",
+            Self::Spike => "A sudden rise, and the recovery from it",
+            Self::Soak => "The same load for long: what grows?",
+            Self::FindMax => "The highest rate that keeps the objectives",
+        });
+        Some(if *self == Self::Baseline { name.alias("load") } else { name })
+    }
+}
+
+impl ValueEnum for Model {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Open, Self::Closed]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Open => PossibleValue::new("open").help("At a rate, whatever the answers do"),
+            Self::Closed => PossibleValue::new("closed").help("By virtual users that wait for each answer"),
+        })
+    }
+}
+
+impl ValueEnum for LoadEngine {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::K6, Self::Native]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()).help(match self {
+            Self::K6 => "k6, the reference",
+            Self::Native => "nsys' own open-loop generator",
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_takes_the_names_that_reports_use() {
+        for scenario in Scenario::ALL {
+            assert_eq!(Scenario::from_str(scenario.as_str(), false), Ok(scenario));
+            assert_eq!(serde_json::to_value(scenario).unwrap(), scenario.as_str());
+        }
+        for engine in LoadEngine::value_variants() {
+            assert_eq!(serde_json::to_value(engine).unwrap(), engine.as_str());
+        }
+        assert_eq!(Scenario::from_str("load", false), Ok(Scenario::Baseline));
+    }
+}
