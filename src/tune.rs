@@ -236,7 +236,7 @@ async fn more_partitions(stack: &Stack, total: u32, force: bool) -> Result<Plan>
         name: topic,
         partitions: u32::try_from(lag.len()).unwrap_or(u32::MAX),
         lag: lag.iter().map(|one| one.lag).sum(),
-        members: group.members.len(),
+        members: group.size(),
         recent_keys: &kafka::recent_keys(&brokers, topic, RECENT_RECORDS, TIMEOUT).await?,
         workers_begin_at: topics::WORKER_OFFSET_RESET,
         other_groups: &other_readers(&brokers, topic).await?,

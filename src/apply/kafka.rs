@@ -71,19 +71,21 @@ async fn grow(
     let (deadline, all) = (Instant::now() + TAKE_OVER, to as usize);
     loop {
         // A broker that is away for a moment is asked again.
-        let (mut usable, mut owned, mut committed, mut members) = (0, 0, 0, None);
+        let (mut usable, mut owned, mut committed, mut members, mut is_dark) = (0, 0, 0, None, false);
         if let Ok((group, offsets)) = kafka::group_offsets(&brokers, topics::WORKER_GROUP, TIMEOUT).await {
             let own: Vec<_> = offsets.iter().filter(|one| one.topic == topic).collect();
             usable = own.iter().filter(|one| one.end.is_ok()).count();
             committed = own.iter().filter(|one| matches!(one.committed, Ok(Some(_)))).count();
             owned = group.owned(topic);
-            members = Some(group.members.len());
+            members = group.size();
+            // Members that cannot be asked for own what they commit to.
+            is_dark = members.is_none();
         }
         if members == Some(0) && count(stack, topic).await.is_ok_and(|now| now == to) {
             // Nobody is there to take them over; whoever comes begins at their first message.
             return Ok(both(from, to));
         }
-        if usable == all && owned == all && committed == all {
+        if usable == all && (owned == all || is_dark) && committed == all {
             return Ok(both(from, to));
         }
         if Instant::now() > deadline {

@@ -6,6 +6,7 @@ mod monitor;
 mod offsets;
 mod read;
 mod retention;
+mod wire;
 
 pub use admin::{Partition, create_partitions, describe, group, groups, topic_settings};
 pub use monitor::Monitor;

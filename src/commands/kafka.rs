@@ -4,7 +4,7 @@ use crate::cli::KafkaCommand;
 use crate::clients::kafka;
 use crate::domain::group::Group;
 use crate::error::{Error, Result};
-use crate::render::{Out, Report, table::Table};
+use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
 use crate::stack::Stack;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -44,22 +44,20 @@ impl Report for Groups {
         if self.groups.is_empty() {
             return "no group".into();
         }
-        let mut table = Table::new(["group", "state", "members", "partitions owned"]).right(&[2, 3]);
+        let mut table = Table::new(["group", "type", "state", "members", "partitions owned"]).right(&[3, 4]);
         for group in &self.groups {
-            let owned: usize = group
-                .members
-                .iter()
-                .flat_map(|member| &member.owns)
-                .map(|(_, partitions)| partitions.len())
-                .sum();
+            let size = group.size();
             table.row([
                 group.name.clone(),
+                group.kind.to_string(),
                 group.state.clone(),
-                group.members.len().to_string(),
-                owned.to_string(),
+                format::or_missing(size, |size| size.to_string()),
+                format::or_missing(size, |_| group.assigned().len().to_string()),
             ]);
         }
-        table.text()
+        let why = |group: &Group| Some(format!("\n{}: {}", group.name, group.reason.as_ref()?));
+        let said: String = self.groups.iter().filter_map(why).collect();
+        table.text() + &paint(Tone::Warn, &said)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::cli::LagArgs;
 use crate::clients::kafka::{self, Brokers};
-use crate::domain::group::Group;
+use crate::domain::group::{Group, GroupType};
 use crate::domain::lag::{Backlog, GroupOffsets};
 use crate::error::{Error, Result};
 use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
@@ -20,13 +20,18 @@ const AGE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Serialize)]
 struct Lag {
     group: String,
+    #[serde(rename = "type")]
+    kind: GroupType,
     state: String,
+    members: Option<usize>,
     /// Kept messages that wait, of the partitions where that is known.
     total_lag: i64,
     /// Messages that retention removed before they were committed.
     total_lost: i64,
     /// Partitions that nobody answered for.
     unknown_partitions: usize,
+    /// Why type, members or offsets are not known.
+    reason: Option<String>,
     topics: Vec<TopicLag>,
 }
 
@@ -81,10 +86,10 @@ impl Standing {
 impl Report for Lag {
     fn text(&self) -> String {
         if self.topics.is_empty() {
-            return format!(
-                "the group {} ({}) has committed nothing and owns nothing",
-                self.group, self.state
-            );
+            return match &self.reason {
+                Some(why) => format!("the {}: lag not available: {why}", self.name()),
+                None => format!("the {} has committed nothing and owns nothing", self.name()),
+            };
         }
         let mut table = Table::new(["topic", "partition", "committed", "end", "lag", "behind", "owner"])
             .right(&[1, 2, 3, 4, 5]);
@@ -102,7 +107,7 @@ impl Report for Lag {
                 ]);
             }
         }
-        let total = format!("total lag of {} ({}): {}", self.group, self.state, self.total_lag);
+        let total = format!("total lag of the {}: {}", self.name(), self.total_lag);
         let mut lines = vec![table.text(), total];
         lines.extend(self.remarks());
         lines.join("\n")
@@ -110,6 +115,11 @@ impl Report for Lag {
 }
 
 impl Lag {
+    /// The group with its type and state: `consumer group orders (Stable)`.
+    fn name(&self) -> String {
+        format!("{} group {} ({})", self.kind, self.group, self.state)
+    }
+
     /// What the numbers alone do not say.
     fn remarks(&self) -> Vec<String> {
         let mut said = Vec::new();
@@ -135,6 +145,14 @@ impl Lag {
                     &format!("{name}: {lost} messages behind the commit are lost to retention"),
                 ));
             }
+        }
+        if let Some(why) = &self.reason {
+            said.push(paint(Tone::Warn, &format!("who owns what is not known: {why}")));
+        }
+        if self.kind == GroupType::Share {
+            let text = "of a share group, committed is the first record that is not acknowledged; members share the \
+                        records of a partition";
+            said.push(paint(Tone::Dim, text));
         }
         if self.total_lost > 0 {
             said.push(format!("{} in all are lost to retention; they do not wait any more", self.total_lost));
@@ -215,7 +233,7 @@ fn answer(name: &str, group: &Group, offsets: Vec<GroupOffsets>, times: &LagTime
                 Some(0) if status != Standing::BeyondEnd => Some(0.0),
                 _ => since.map(|at| (now_ms - at).max(0) as f64 / 1_000.0),
             },
-            owner: group.owner(&one.topic, one.partition).map(|member| member.client.clone()),
+            owner: owners(group, &one.topic, one.partition),
             status,
             reason: backlog.err(),
         };
@@ -226,8 +244,23 @@ fn answer(name: &str, group: &Group, offsets: Vec<GroupOffsets>, times: &LagTime
     let unknown_partitions =
         by_topic.values().flatten().filter(|line| line.status == Standing::Unknown).count();
     let topics = by_topic.into_iter().map(|(topic, partitions)| TopicLag { topic, partitions }).collect();
-    let (group, state) = (name.to_owned(), group.state.clone());
-    Lag { group, state, total_lag, total_lost, unknown_partitions, topics }
+    Lag {
+        group: name.to_owned(),
+        kind: group.kind,
+        state: group.state.clone(),
+        members: group.size(),
+        total_lag,
+        total_lost,
+        unknown_partitions,
+        reason: group.reason.clone(),
+        topics,
+    }
+}
+
+/// Who owns a partition, or shares it.
+fn owners(group: &Group, topic: &str, partition: i32) -> Option<String> {
+    let names: Vec<_> = group.owners(topic, partition).map(|member| member.client.as_str()).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 #[cfg(test)]
@@ -241,6 +274,7 @@ mod tests {
             committed: Ok(committed),
             begin: Ok(begin),
             end: Ok(end),
+            unacknowledged: None,
         }
     }
 

@@ -57,7 +57,10 @@ fn of(before: &Measured<Ends>, now: &Measured<Ends>, group: &Measured<Group>, se
     });
     let query = format!("{offsets}: most written to one partition, over the mean");
     facts.put("publish_skew", skew, "Kafka", query);
-    let members = group.clone().map(|group| group.members.len() as f64);
+    let members = group.clone().and_then(|group| match group.size() {
+        Some(members) => Measured::Value(members as f64),
+        None => Measured::missing(group.reason.clone().unwrap_or_default()),
+    });
     let share = members.zip(now.clone()).map(|(members, now)| members / now.len().max(1) as f64);
     facts.put("workers_per_partition", share, "Kafka", "members of the group over partitions");
     worst_worker(&mut facts, now, group, per_s);
@@ -93,6 +96,11 @@ fn worst_worker(facts: &mut Facts, now: Measured<&Ends>, group: Measured<&Group>
             return;
         }
     };
+    if let Some(why) = &group.reason {
+        facts.miss(ratio, "Kafka", query, why);
+        facts.miss(behind, "Kafka", query, why);
+        return;
+    }
     let waits = by_member(now, group);
     if waits.len() < 2 {
         facts.skip(ratio, query, "fewer than two workers own partitions");
@@ -140,6 +148,7 @@ mod tests {
             name: "g".into(),
             state: "Stable".into(),
             members: owned.iter().enumerate().map(member).collect(),
+            ..Group::default()
         }
     }
 
@@ -181,7 +190,7 @@ mod tests {
     #[test]
     fn a_group_that_is_not_there_has_no_lag_and_no_idle_workers() {
         let empty: Ends = vec![PartitionLag::new(topics::NOTIFICATIONS, 0, None, 0, 0)];
-        let missing = Group { state: Group::DEAD.into(), ..Group::default() };
+        let missing = Group::missing("g");
         let facts = of(&empty.clone().into(), &empty.clone().into(), &missing.clone().into(), 10.0);
         for name in ["lag_end", "behind_s", "workers_per_partition", "worker_lag_ratio"] {
             let fact = facts.get(name).unwrap();

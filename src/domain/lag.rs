@@ -18,6 +18,9 @@ pub struct GroupOffsets {
     pub begin: Result<i64, String>,
     /// End of the log.
     pub end: Result<i64, String>,
+    /// Records of a share group that are not acknowledged, if its coordinator counts them; what it calls
+    /// committed is the first of them.
+    pub unacknowledged: Option<i64>,
 }
 
 impl GroupOffsets {
@@ -27,7 +30,11 @@ impl GroupOffsets {
     /// With the reason, when one of the offsets is not known.
     pub fn backlog(&self, begins_at_first: bool) -> Result<Backlog, String> {
         let (committed, begin, end) = (self.committed.clone()?, self.begin.clone()?, self.end.clone()?);
-        Ok(Backlog::of(committed, begin, end, begins_at_first))
+        let backlog = Backlog::of(committed, begin, end, begins_at_first);
+        // Records behind the first that waits may be acknowledged already.
+        let waiting =
+            backlog.waiting.map(|waiting| self.unacknowledged.map_or(waiting, |told| told.min(waiting)));
+        Ok(Backlog { waiting, ..backlog })
     }
 
     /// The offset of the first kept message that waits, if any does.
@@ -52,6 +59,7 @@ mod tests {
             committed: Ok(committed),
             begin: Ok(begin),
             end: Ok(end),
+            unacknowledged: None,
         }
     }
 
@@ -95,6 +103,15 @@ mod tests {
             assert_eq!(one.backlog(true), Err("no answer".into()));
             assert_eq!(one.first_waiting(true), None);
         }
+    }
+
+    #[test]
+    fn what_a_share_group_has_acknowledged_out_of_order_does_not_wait() {
+        let mut one = offsets(Some(3), 0, 12);
+        one.unacknowledged = Some(4);
+        assert_eq!(one.backlog(false).unwrap().waiting, Some(4));
+        one.unacknowledged = Some(99);
+        assert_eq!(one.backlog(false).unwrap().waiting, Some(9), "never more than there is");
     }
 
     #[test]

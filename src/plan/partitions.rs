@@ -14,8 +14,8 @@ pub struct TopicState<'a> {
     pub partitions: u32,
     /// Messages that wait for the group.
     pub lag: i64,
-    /// Members of the group.
-    pub members: usize,
+    /// Members of the group; absent when they are not known.
+    pub members: Option<usize>,
     /// Keys of recent messages.
     pub recent_keys: &'a [Vec<u8>],
     /// Where the workers begin on a partition that they never committed to: `auto.offset.reset`.
@@ -80,11 +80,12 @@ pub fn plan_partitions(
             topic.other_groups.join(", ")
         ));
     }
-    if topic.members < to as usize {
-        plan.warnings.push(format!(
-            "{} workers for {to} partitions: each takes several; more run with: nsys scale worker=N",
-            topic.members
-        ));
+    match topic.members {
+        Some(members) if members < to as usize => plan.warnings.push(format!(
+            "{members} workers for {to} partitions: each takes several; more run with: nsys scale worker=N"
+        )),
+        Some(_) => {}
+        None => plan.warnings.push("how many workers there are is not known".into()),
     }
     Ok(plan)
 }
@@ -107,7 +108,7 @@ mod tests {
             name: "notifications",
             partitions: 3,
             lag,
-            members: 1,
+            members: Some(1),
             recent_keys: &[],
             workers_begin_at: "earliest",
             other_groups: &[],
@@ -138,6 +139,14 @@ mod tests {
         assert!(plan_partitions(&topic(9), 10, false, &known()).unwrap_err().contains("overtake"));
         let plan = plan_partitions(&topic(9), 10, true, &known()).unwrap();
         assert!(plan.warnings.iter().any(|text| text.contains("order")));
+    }
+
+    #[test]
+    fn workers_that_cannot_be_counted_are_not_none() {
+        let unknown = TopicState { members: None, ..topic(0) };
+        let warnings = plan_partitions(&unknown, 10, false, &known()).unwrap().warnings;
+        assert!(warnings.iter().any(|text| text.contains("not known")), "{warnings:?}");
+        assert!(!warnings.iter().any(|text| text.contains("0 workers")), "{warnings:?}");
     }
 
     #[test]

@@ -109,7 +109,7 @@ fn group(at_s: f64, partitions: i32) -> GroupSample {
         state: "Stable".into(),
         members: 3,
         partitions: (0..partitions).map(one).collect(),
-        unknown: 0,
+        ..GroupSample::default()
     }
 }
 

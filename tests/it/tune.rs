@@ -4,6 +4,7 @@ mod cache;
 mod configuration;
 mod data;
 mod database;
+mod groups;
 mod indexes;
 mod lag;
 mod partitions;
@@ -165,6 +166,7 @@ fn partitions_grow_and_lag_is_that_of_the_brokers_own_tool() {
     partitions::grow_and_never_shrink(&place);
     partitions::survive_a_broker_that_dies_half_way(&place);
     lag::is_that_of_the_brokers_own_tool(&place);
+    groups::of_every_type_are_told(&place);
     partitions::of_a_topic_that_is_gone(&place);
 }
 

@@ -2,6 +2,7 @@
 
 use super::members::members;
 use super::offsets::offsets;
+use super::wire::{Wire, addresses};
 use super::{Brokers, blocking, config, reason};
 use crate::domain::group::Group;
 use crate::error::{Error, ErrorKind, Result};
@@ -87,15 +88,15 @@ pub async fn groups(brokers: &Brokers, timeout: Duration) -> Result<Vec<Group>> 
 /// When the broker does not answer in time.
 pub async fn group(brokers: &Brokers, name: &str, timeout: Duration) -> Result<Group> {
     let found = fetch_groups(brokers, Some(name.to_owned()), timeout).await?;
-    let missing = || Group { name: name.to_owned(), state: Group::DEAD.into(), members: Vec::new() };
-    Ok(found.into_iter().next().unwrap_or_else(missing))
+    Ok(found.into_iter().next().unwrap_or_else(|| Group::missing(name)))
 }
 
 async fn fetch_groups(brokers: &Brokers, name: Option<String>, timeout: Duration) -> Result<Vec<Group>> {
-    let config = config(brokers);
+    let (config, mut wire) = (config(brokers), Wire::new(brokers));
     blocking(move || {
         let consumer: BaseConsumer = config.create()?;
-        members(&consumer, name.as_deref(), timeout)
+        let brokers = addresses(&consumer.fetch_metadata(None, timeout)?);
+        members(&consumer, &mut wire, &brokers, name.as_deref(), timeout)
     })
     .await
 }

@@ -3,12 +3,13 @@
 
 use super::members::members;
 use super::offsets::read_group;
+use super::wire::{Wire, addresses};
 use super::{Brokers, blocking, config};
 use crate::domain::group::{Group, Member};
 use crate::domain::lag::tracker::{GroupSample, OwnedLag};
 use crate::domain::lag::{GroupOffsets, PartitionLag};
 use crate::error::{Error, Result};
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ pub struct Monitor {
     brokers: Brokers,
     own: String,
     clients: BTreeMap<String, BaseConsumer>,
+    wire: Wire,
     others: Vec<GroupSample>,
     others_at: Option<Instant>,
 }
@@ -42,7 +44,8 @@ impl Monitor {
     #[must_use]
     pub fn new(brokers: Brokers, own: &str) -> Self {
         let own = own.to_owned();
-        Self { brokers, own, clients: BTreeMap::new(), others: Vec::new(), others_at: None }
+        let wire = Wire::new(&brokers);
+        Self { brokers, own, clients: BTreeMap::new(), wire, others: Vec::new(), others_at: None }
     }
 
     /// Samples the groups, our own first. The monitor comes back unless the sampling ended abnormally.
@@ -62,7 +65,7 @@ impl Monitor {
 
     fn samples(&mut self, timeout: Duration) -> KafkaResult<Vec<GroupSample>> {
         let own = self.own.clone();
-        let (group, offsets) = read_group(self.client(&own)?, &own, timeout)?;
+        let (group, offsets) = self.look_at(&own, timeout)?;
         if self.others_at.is_none_or(|at| at.elapsed() >= OTHERS_EVERY) {
             self.others = self.sample_others(timeout)?;
             self.others_at = Some(Instant::now());
@@ -74,7 +77,10 @@ impl Monitor {
 
     fn sample_others(&mut self, timeout: Duration) -> KafkaResult<Vec<GroupSample>> {
         let own = self.own.clone();
-        let groups = members(self.client(&own)?, None, timeout)?;
+        self.make_client(&own)?;
+        let client = &self.clients[&own];
+        let brokers = addresses(&client.fetch_metadata(None, timeout)?);
+        let groups = members(client, &mut self.wire, &brokers, None, timeout)?;
         // Our own reads make no group, but a client of ours may have left one.
         let others = groups.into_iter().map(|group| group.name);
         let mut others: Vec<_> = others.filter(|name| *name != own && !name.starts_with("nsys-")).collect();
@@ -82,20 +88,25 @@ impl Monitor {
         others.truncate(OTHERS);
         self.clients.retain(|name, _| *name == own || others.contains(name));
         let sample = |name: &String| {
-            let (group, offsets) = read_group(self.client(name)?, name, timeout)?;
+            let (group, offsets) = self.look_at(name, timeout)?;
             Ok(sample_of(&group, &offsets, false))
         };
         others.iter().map(sample).collect()
     }
 
-    fn client(&mut self, group: &str) -> KafkaResult<&BaseConsumer> {
+    fn look_at(&mut self, group: &str, timeout: Duration) -> KafkaResult<(Group, Vec<GroupOffsets>)> {
+        self.make_client(group)?;
+        read_group(&self.clients[group], &mut self.wire, group, timeout)
+    }
+
+    fn make_client(&mut self, group: &str) -> KafkaResult<()> {
         if !self.clients.contains_key(group) {
             let mut config = config(&self.brokers);
             config.set("group.id", group).set("enable.auto.commit", "false");
             config.set("isolation.level", "read_uncommitted");
             self.clients.insert(group.to_owned(), config.create()?);
         }
-        Ok(&self.clients[group])
+        Ok(())
     }
 }
 
@@ -106,6 +117,16 @@ fn name_of(member: &Member) -> String {
         return member.client.clone();
     }
     member.id.chars().take(UNNAMED.len() + 9).collect()
+}
+
+/// Who owns a partition; of those that share it one, and how many more there are.
+fn owners(group: &Group, topic: &str, partition: i32) -> Option<String> {
+    let mut owners = group.owners(topic, partition);
+    let first = name_of(owners.next()?);
+    match owners.count() {
+        0 => Some(first),
+        more => Some(format!("{first} +{more}")),
+    }
 }
 
 /// What is followed of a sample. A partition that nobody answered for is counted as unknown; one whose lag
@@ -121,15 +142,17 @@ fn sample_of(group: &Group, offsets: &[GroupOffsets], begins_at_first: bool) -> 
             waiting => waiting?,
         };
         Some(OwnedLag {
-            owner: group.owner(&topic, partition).map(name_of),
+            owner: owners(group, &topic, partition),
             lag: PartitionLag { topic, partition, committed, end, lag, lost: backlog.lost },
             oldest_s: None,
         })
     };
     GroupSample {
         group: group.name.clone(),
+        kind: group.kind,
         state: group.state.clone(),
         members: group.members.len(),
+        reason: group.reason.clone(),
         unknown: offsets.iter().filter(|one| one.backlog(begins_at_first).is_err()).count(),
         partitions: offsets.iter().filter_map(partition).collect(),
     }

@@ -6,8 +6,9 @@
 //! included, as the broker's own tool counts them.
 
 use super::members::members;
+use super::wire::{Share, Wire, addresses};
 use super::{Brokers, blocking, config};
-use crate::domain::group::Group;
+use crate::domain::group::{Group, GroupType};
 use crate::domain::lag::{GroupOffsets, PartitionLag};
 use crate::error::Result;
 use rdkafka::ClientConfig;
@@ -32,8 +33,8 @@ pub async fn group_offsets(
     group: &str,
     timeout: Duration,
 ) -> Result<(Group, Vec<GroupOffsets>)> {
-    let (config, name) = (of_group(brokers, group), group.to_owned());
-    blocking(move || read_group(&config.create()?, &name, timeout)).await
+    let (config, mut wire, name) = (of_group(brokers, group), Wire::new(brokers), group.to_owned());
+    blocking(move || read_group(&config.create()?, &mut wire, &name, timeout)).await
 }
 
 /// Lag of every partition of these topics.
@@ -63,17 +64,18 @@ fn of_group(brokers: &Brokers, group: &str) -> ClientConfig {
     config
 }
 
-/// The same over a consumer of the group that is there already.
+/// The same over clients that are there already, the consumer one of the group.
 pub(super) fn read_group(
     consumer: &BaseConsumer,
+    wire: &mut Wire,
     group: &str,
     timeout: Duration,
 ) -> KafkaResult<(Group, Vec<GroupOffsets>)> {
-    until_nothing_vanishes(|| look(consumer, group, timeout))
+    until_nothing_vanishes(|| look(consumer, wire, group, timeout))
 }
 
 /// Looks again when a topic vanished, or a partition came, between two requests.
-fn until_nothing_vanishes<T>(look: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
+fn until_nothing_vanishes<T>(mut look: impl FnMut() -> KafkaResult<T>) -> KafkaResult<T> {
     let mut tries = 1;
     loop {
         match look() {
@@ -90,19 +92,24 @@ fn is_gone(cause: &KafkaError) -> bool {
     )
 }
 
-fn look(consumer: &BaseConsumer, name: &str, timeout: Duration) -> KafkaResult<(Group, Vec<GroupOffsets>)> {
+fn look(
+    consumer: &BaseConsumer,
+    wire: &mut Wire,
+    name: &str,
+    timeout: Duration,
+) -> KafkaResult<(Group, Vec<GroupOffsets>)> {
     let metadata = consumer.fetch_metadata(None, timeout)?;
+    let found = members(consumer, wire, &addresses(&metadata), Some(name), timeout)?.pop();
+    let group = found.unwrap_or_else(|| Group::missing(name));
+    if group.kind == GroupType::Share {
+        return shared(consumer, wire, group, timeout);
+    }
     let mut all = TopicPartitionList::new();
     for topic in metadata.topics().iter().filter(|topic| !topic.name().starts_with("__")) {
         for partition in topic.partitions() {
             all.add_partition(topic.name(), partition.id());
         }
     }
-    let group = members(consumer, Some(name), timeout)?.pop().unwrap_or_else(|| Group {
-        name: name.to_owned(),
-        state: Group::DEAD.into(),
-        members: Vec::new(),
-    });
     let committed = consumer.committed_offsets(all, timeout)?;
     let own: BTreeSet<String> = committed
         .elements()
@@ -119,7 +126,6 @@ fn look(consumer: &BaseConsumer, name: &str, timeout: Duration) -> KafkaResult<(
     };
     let begins = offsets(consumer, list(Offset::Beginning)?, timeout)?;
     let ends = offsets(consumer, list(Offset::End)?, timeout)?;
-    let reason_of = |cause: KafkaError| super::reason(&cause);
     let mut found: Vec<_> = ends
         .elements()
         .iter()
@@ -131,11 +137,52 @@ fn look(consumer: &BaseConsumer, name: &str, timeout: Duration) -> KafkaResult<(
                 committed: at(&committed, topic, partition).map_err(reason_of),
                 begin: there(&begins, topic, partition).map_err(reason_of),
                 end: there(&ends, topic, partition).map_err(reason_of),
+                unacknowledged: None,
             }
         })
         .collect();
     found.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
     Ok((group, found))
+}
+
+/// A share group, which commits nothing: its coordinator knows the first record of each partition that is not
+/// acknowledged.
+fn shared(
+    consumer: &BaseConsumer,
+    wire: &mut Wire,
+    mut group: Group,
+    timeout: Duration,
+) -> KafkaResult<(Group, Vec<GroupOffsets>)> {
+    let mut shares = match wire.share_offsets(&group.name, Instant::now() + timeout) {
+        Ok(shares) => shares,
+        Err(why) => {
+            group.reason = Some(why);
+            return Ok((group, Vec::new()));
+        }
+    };
+    shares.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+    let list = |offset: Offset| {
+        let mut list = TopicPartitionList::new();
+        for one in &shares {
+            list.add_partition_offset(&one.topic, one.partition, offset)?;
+        }
+        Ok::<_, KafkaError>(list)
+    };
+    let begins = offsets(consumer, list(Offset::Beginning)?, timeout)?;
+    let ends = offsets(consumer, list(Offset::End)?, timeout)?;
+    let offsets_of = |one: Share| GroupOffsets {
+        begin: there(&begins, &one.topic, one.partition).map_err(reason_of),
+        end: there(&ends, &one.topic, one.partition).map_err(reason_of),
+        topic: one.topic,
+        partition: one.partition,
+        committed: one.start,
+        unacknowledged: one.unacknowledged,
+    };
+    Ok((group, shares.into_iter().map(offsets_of).collect()))
+}
+
+fn reason_of(cause: KafkaError) -> String {
+    super::reason(&cause)
 }
 
 fn read_topics_once(

@@ -2,7 +2,7 @@
 
 use super::PartitionLag;
 use super::track::{LagStatus, PartitionSample, TimeBehind, Track};
-use crate::domain::group::Group;
+use crate::domain::group::{Group, GroupType};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -10,10 +10,13 @@ use std::collections::BTreeMap;
 const MOST: usize = 4_096;
 
 /// A group as one look found it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GroupSample {
     /// Its name.
     pub group: String,
+    /// How its members share what there is to read.
+    #[serde(default)]
+    pub kind: GroupType,
     /// `Stable`, `Empty`, …
     pub state: String,
     /// How many are in it.
@@ -23,6 +26,9 @@ pub struct GroupSample {
     /// Partitions besides that nobody answered for.
     #[serde(default)]
     pub unknown: usize,
+    /// Why members or offsets are not known, if they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A partition and who owns it.
@@ -42,6 +48,8 @@ pub struct OwnedLag {
 pub struct GroupView {
     /// Its name.
     pub group: String,
+    /// How its members share what there is to read.
+    pub kind: GroupType,
     /// `Stable`, `Empty`, …
     pub state: String,
     /// How many are in it.
@@ -50,6 +58,8 @@ pub struct GroupView {
     pub topics: Vec<TopicView>,
     /// Partitions that nobody answered for; they are in no topic.
     pub unknown: usize,
+    /// Why members or offsets are not known, if they are not.
+    pub reason: Option<String>,
 }
 
 /// A topic of a group.
@@ -139,7 +149,8 @@ impl GroupView {
     /// The worst of its topics; a group without any is idle, one with unanswered partitions never ok.
     #[must_use]
     pub fn status(&self) -> LagStatus {
-        let least = if self.unknown > 0 { LagStatus::Unknown } else { LagStatus::Ok };
+        let is_dark = self.unknown > 0 || (self.reason.is_some() && self.topics.is_empty());
+        let least = if is_dark { LagStatus::Unknown } else { LagStatus::Ok };
         self.topics.iter().map(|topic| topic.status).max().unwrap_or(LagStatus::Ok).max(least)
     }
 }
@@ -169,7 +180,9 @@ impl LagTracker {
                 std::collections::btree_map::Entry::Vacant(_) if followed >= MOST => &mut unfollowed,
                 entry => entry.or_default(),
             };
-            let partition = follow(track, at_s, one);
+            // That no member is known to own it says nothing where members are not known.
+            let is_owned = one.owner.is_some() || sample.reason.is_some();
+            let partition = follow(track, at_s, one, is_owned);
             let rates = (track.in_per_s(), track.out_per_s());
             match topics.iter_mut().find(|topic| topic.topic == one.lag.topic) {
                 Some(topic) => topic.add(partition, rates),
@@ -182,16 +195,18 @@ impl LagTracker {
         }
         GroupView {
             group: sample.group.clone(),
+            kind: sample.kind,
             state: sample.state.clone(),
             members: sample.members,
             topics,
             unknown: sample.unknown,
+            reason: sample.reason.clone(),
         }
     }
 }
 
-fn follow(track: &mut Track, at_s: f64, one: &OwnedLag) -> PartitionView {
-    let (lag, owned) = (&one.lag, one.owner.is_some());
+fn follow(track: &mut Track, at_s: f64, one: &OwnedLag, owned: bool) -> PartitionView {
+    let lag = &one.lag;
     if let (Some(oldest_s), Some(committed)) = (one.oldest_s, lag.committed) {
         track.seed(oldest_s, committed + lag.lost);
     }
@@ -260,7 +275,8 @@ mod tests {
             oldest_s: None,
         };
         let partitions = partitions.iter().map(one).collect();
-        GroupSample { group: group.into(), state: "Stable".into(), members: 1, partitions, unknown: 0 }
+        let (group, state) = (group.into(), "Stable".into());
+        GroupSample { group, state, members: 1, partitions, ..GroupSample::default() }
     }
 
     #[test]
@@ -277,6 +293,25 @@ mod tests {
         assert_eq!(topic.partitions.iter().map(|one| one.partition).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(topic.partitions[1].status, LagStatus::Ok);
         assert!(topic.behind.unwrap().seconds > 20.0);
+    }
+
+    #[test]
+    fn where_members_are_not_known_nobody_is_said_to_have_stopped() {
+        let stands = |reason: Option<&str>| {
+            let mut tracker = LagTracker::default();
+            let mut seen = Vec::new();
+            for second in 0..30 {
+                let mut sample = sample("workers", &[(0, 100, 200)]);
+                sample.partitions[0].owner = None;
+                sample.reason = reason.map(str::to_owned);
+                seen = tracker.take(f64::from(second), &[sample]);
+            }
+            seen[0].status()
+        };
+        assert_eq!((stands(None), stands(Some("no way to ask"))), (LagStatus::Stopped, LagStatus::Stalled));
+        let dark =
+            GroupSample { state: "Stable".into(), reason: Some("no way to ask".into()), ..sample("s", &[]) };
+        assert_eq!(LagTracker::default().take(1.0, &[dark])[0].status(), LagStatus::Unknown);
     }
 
     #[test]

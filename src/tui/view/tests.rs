@@ -299,7 +299,6 @@ fn long_names() -> State {
         group: group.into(),
         state: "Stable".into(),
         members: 1,
-        unknown: 0,
         partitions: (0..count)
             .map(|partition| OwnedLag {
                 lag: PartitionLag::new(topic, partition, Some(10), 0, 52 + i64::from(partition)),
@@ -307,6 +306,7 @@ fn long_names() -> State {
                 oldest_s: None,
             })
             .collect(),
+        ..GroupSample::default()
     };
     let mut state = State::new(Setup { pane: Pane::Lag, ..Setup::default() });
     for back in (0..40).rev() {

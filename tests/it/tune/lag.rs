@@ -10,7 +10,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 
-const TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What the tool says of a partition: committed, end, lag.
 type Row = (Option<i64>, Option<i64>, Option<i64>);
@@ -145,6 +145,24 @@ pub(super) fn is_that_of_the_brokers_own_tool(place: &Place) {
     runtime
         .block_on(admin.delete_topics(&["random-0", "random-2", "random-markers"], &AdminOptions::new()))
         .unwrap();
+}
+
+pub(super) fn create(place: &Place, topic: &str, partitions: i32) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let admin: AdminClient<DefaultClientContext> = client(place).create().unwrap();
+    let new = [NewTopic::new(topic, partitions, TopicReplication::Fixed(1))];
+    runtime.block_on(admin.create_topics(&new, &AdminOptions::new())).unwrap();
+}
+
+/// So many records on each of these partitions.
+pub(super) fn produce(place: &Place, topic: &str, counts: &[(i32, usize)]) {
+    let producer: BaseProducer = client(place).create().unwrap();
+    for (partition, count) in counts {
+        for _ in 0..*count {
+            producer.send(BaseRecord::<str, str>::to(topic).partition(*partition).payload("x")).unwrap();
+        }
+    }
+    producer.flush(TIMEOUT).unwrap();
 }
 
 /// A commit that is one of another log.

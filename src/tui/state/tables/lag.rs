@@ -2,6 +2,7 @@
 
 use super::super::State;
 use super::super::grid::{Cell, Column, Grid, GridRow};
+use crate::domain::group::GroupType;
 use crate::domain::lag::track::{LagStatus, TimeBehind};
 use crate::domain::lag::tracker::{Clear, GroupView, PartitionView, TopicView};
 use crate::render::{Tone, format};
@@ -20,6 +21,7 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
         for topic in &group.topics {
             rows.extend(of_topic(state, group, topic));
         }
+        rows.extend(without_topics(group).filter(|row| state.lets(&row.key)));
     }
     // Sorted, rows stand without the heading of their topic, so each has to name it.
     let sorted = state.sorted_by().is_some();
@@ -48,6 +50,25 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
             false => format!("no partition fits the filter; groups known: {}", groups.len()),
         },
     }
+}
+
+/// What there is to say of a group that reads no topic, as far as is known.
+fn without_topics(group: &GroupView) -> Option<GridRow> {
+    let is_worth_it = group.topics.is_empty() && group.exists();
+    let why = group.reason.as_deref().unwrap_or("it has read nothing yet");
+    let cells = || {
+        vec![
+            Cell::toned(group.group.clone(), Some(Tone::Strong)),
+            status(group.status()),
+            Cell::from(format!("{} group, {}", group.kind, group.state)),
+            Cell::toned(format!("lag not available: {why}"), Some(Tone::Dim)),
+        ]
+    };
+    is_worth_it.then(|| GridRow {
+        key: format!("{}/", group.group),
+        cells: Vec::new(),
+        heading: Some(cells()),
+    })
 }
 
 fn of_topic(state: &State, group: &GroupView, topic: &TopicView) -> Vec<GridRow> {
@@ -85,6 +106,9 @@ fn heading(group: &GroupView, topic: &TopicView) -> GridRow {
     let mut cells = vec![Cell::toned(topic.topic.clone(), Some(Tone::Strong))];
     if group.group != topics::WORKER_GROUP {
         cells.push(Cell::toned(group.group.clone(), Some(Tone::Strong)));
+    }
+    if group.kind != GroupType::Classic {
+        cells.push(dim(format!("{} group", group.kind)));
     }
     cells.push(status(topic.status));
     cells.push(Cell::from(format!("{} wait {}", format::count(topic.lag.unsigned_abs()), trend(topic))));

@@ -51,7 +51,7 @@ fn waiting(at_s: f64, owner: Option<&str>, committed: i64, end: i64) -> Update {
         state: "Stable".into(),
         members,
         partitions: (0..3).map(one).collect(),
-        unknown: 0,
+        ..GroupSample::default()
     }]))
 }
 
@@ -113,11 +113,10 @@ fn what_nothing_runs_any_more_is_grey_and_said_in_the_past() {
 fn a_group_that_does_not_exist_is_no_group_without_lag() {
     let mut state = busy();
     let group = |state: &str, members| GroupSample {
-        unknown: 0,
         group: topics::WORKER_GROUP.into(),
         state: state.into(),
         members,
-        partitions: Vec::new(),
+        ..GroupSample::default()
     };
     update(&mut state, 30.0, Update::Service(Ok(sample(25.0, 39.0))));
     update(&mut state, 30.0, Update::Lag(Ok(vec![group("Dead", 0)])));
