@@ -18,7 +18,7 @@ pub const JOBS: &str = "jobs";
 pub const API_KEYS: &str = "api_keys";
 /// Signing keys of tokens.
 pub const SIGNING_KEYS: &str = "signing_keys";
-/// Stored payloads with places to fill.
+/// Stored payloads with placeholders.
 pub const TEMPLATES: &str = "templates";
 /// Messages that the log deleted before a worker read them.
 pub const LOG_GAPS: &str = "log_gaps";

@@ -44,7 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use verified::{Memories, Memory};
 
-/// Longest wait for the database to tell who somebody is.
+/// Longest wait for the database to look up a caller.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_millis(700);
 /// Longest wait for a note that decides nothing.
 const TOUCH_TIMEOUT: Duration = Duration::from_millis(50);
@@ -220,7 +220,7 @@ impl Authenticator {
         self.memories.key_revoked(id);
     }
 
-    /// Forgets who was verified, so that every credential is looked at again.
+    /// Forgets who was verified, so that every credential is verified again.
     pub(crate) fn forget_all(&self) {
         self.memories.forget_all();
     }

@@ -117,7 +117,7 @@ impl Cache {
         match outcome {
             Ok(Ok(value)) => Some(value),
             Ok(Err(cause)) => {
-                tracing::debug!(%cause, operation, "Redis refused a call.");
+                tracing::debug!(%cause, operation, "A call to Redis failed.");
                 None
             }
             Err(_) => None,

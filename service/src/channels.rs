@@ -85,7 +85,9 @@ impl Provider {
                 Ok(Self::Webhook(Box::new(webhooks)))
             }
             (other, _) => {
-                anyhow::bail!("channels.{key} = {other:?} is no provider; it is simulated, log or {real}")
+                anyhow::bail!(
+                    "channels.{key} = {other:?} is not a provider; expected simulated, log or {real}"
+                )
             }
         }
     }

@@ -195,7 +195,7 @@ impl Db {
         self.replica.as_ref()?.connection()
     }
 
-    /// Keeps reads away from the replica until it was looked at again.
+    /// Keeps reads away from the replica until it was probed again.
     fn distrust_replica(&self, cause: &DbError) {
         if let Some(replica) = &self.replica {
             replica.distrust(&cause.to_string());

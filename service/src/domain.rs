@@ -54,7 +54,7 @@ pub(crate) fn notification_id(tenant: Option<&str>, key: Option<&str>) -> Uuid {
             let tenant = tenant.unwrap_or("");
             Uuid::new_v5(&ID_NAMESPACE, format!("{}:{tenant}:{key}", tenant.len()).as_bytes())
         }
-        // `Uuid::now_v7` would ask the kernel for luck each time.
+        // `Uuid::now_v7` would ask the kernel for randomness each time.
         None => {
             let ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
             uuid::Builder::from_unix_timestamp_millis(ms, &rand::random()).into_uuid()

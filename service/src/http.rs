@@ -48,8 +48,8 @@ fn table() -> Vec<(&'static str, &'static str, Vec<Endpoint>)> {
     vec![
         ("Accounts", "Signing up and in, and the keys that tokens are checked with.", auth::endpoints()),
         ("Notifications", "Sending, following, changing and exporting.", notifications::endpoints()),
-        ("Preferences", "What users want to get, and when.", preferences::endpoints()),
-        ("Templates", "Stored payloads with places to fill.", templates::endpoints()),
+        ("Preferences", "What users want to receive, and when.", preferences::endpoints()),
+        ("Templates", "Stored payloads with placeholders.", templates::endpoints()),
         ("Dead letters", "What could not be decoded or delivered.", dead_letters::endpoints()),
         ("Users", "Accounts, seen by admins.", users::endpoints()),
         ("API keys", "Credentials for programs.", api_keys::endpoints()),
@@ -107,7 +107,7 @@ async fn wrong_method(method: Method, request: Request) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         format!(
-            "{} does not take {}",
+            "{} does not support {}",
             extract::shortened(request.uri().path()),
             extract::shortened(method.as_str())
         ),

@@ -2,9 +2,10 @@
 //!
 //! # Layout
 //! Each module names only those before it; [`run`] is the composition root above them all: it builds every
-//! dependency in order, then serves until told to stop.
+//! dependency in order, then serves until it is to stop.
 //! - [`settings`]: the configuration, from defaults, file and environment
 //! - `secret`: private files that every replica of a machine shares
+//! - `tls`: which cryptography TLS uses
 //! - `domain`: validation, decisions and arithmetic; pure
 //! - [`telemetry`]: metrics under the contract's names, logs, traces
 //! - `queue`: the message log, the only place that names rdkafka
@@ -143,7 +144,7 @@ pub async fn run(
         // Whoever keeps this process alive starts it again; without its worker it would only seem alive.
         outcome = ended(worker.as_mut()) => {
             outcome.context("the worker ended abnormally")??;
-            anyhow::bail!("the worker ended by itself");
+            anyhow::bail!("the worker stopped unexpectedly");
         }
     };
     tracing::info!("Stopping: draining what is in progress.");
@@ -171,10 +172,10 @@ pub async fn run(
     database.abort();
     match drained {
         Ok(result) => result?,
-        Err(_) => anyhow::bail!("still busy after {deadline:?}; ending anyway"),
+        Err(_) => anyhow::bail!("shutdown timed out after {deadline:?}; exiting anyway"),
     }
     match failed {
-        Some(why) => anyhow::bail!("nothing can be put on the log any more: {why}"),
+        Some(why) => anyhow::bail!("the producer has failed for good: {why}"),
         None => Ok(()),
     }
 }
@@ -260,7 +261,7 @@ async fn listener(listen: Listen) -> anyhow::Result<tokio::net::TcpListener> {
     }
 }
 
-/// Shells start programs with room for about a thousand connections; the system allows more.
+/// Shells start programs with a limit of about a thousand open files; the system allows more.
 pub fn raise_open_files() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

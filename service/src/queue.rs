@@ -62,7 +62,7 @@ impl SendError {
     }
 
     fn late() -> Self {
-        Self::Unknown("the log did not take it in time".to_owned())
+        Self::Unknown("the log did not acknowledge it in time".to_owned())
     }
 }
 
@@ -212,7 +212,7 @@ impl Producer {
     /// Waits until everything queued is sent.
     pub(crate) fn flush(&self, timeout: Duration) {
         if !self.inner.flush(timeout) {
-            tracing::warn!("Not every message could be flushed before the end.");
+            tracing::warn!("Some messages could not be flushed before the process ended.");
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod logs;
 mod process;
+mod registry;
 mod routes;
 pub(crate) mod trace;
 
@@ -13,7 +14,7 @@ pub(crate) use routes::{Publishing, RouteMetrics};
 pub use trace::{Exporter, install as install_traces};
 
 use crate::domain::lag::{AssignedLag, LogGap};
-use nsys_contract::metrics::{self as names, DURATION_BUCKETS};
+use nsys_contract::metrics::DURATION_BUCKETS;
 use nsys_contract::status::{Channel, NotificationType, Priority, Status};
 use nsys_contract::topics;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -154,134 +155,6 @@ impl Default for Metrics {
     }
 }
 
-impl Inner {
-    fn registered(mut self) -> Self {
-        let r = &mut self.registry;
-        r.register_collector(Box::new(process::Process));
-        // The client library appends `_total` to counters itself.
-        let counter = |name: &'static str| name.strip_suffix("_total").unwrap_or(name);
-        r.register(names::HTTP_REQUEST_DURATION_SECONDS, "Request time", self.http_duration.clone());
-        r.register(counter(names::HTTP_REQUESTS_TOTAL), "Requests", self.http_requests.clone());
-        r.register(
-            counter(names::HTTP_REQUEST_ERRORS_TOTAL),
-            "Requests answered with an error",
-            self.http_errors.clone(),
-        );
-        r.register(
-            counter(names::HTTP_REQUEST_ERRORS_BY_TYPE_TOTAL),
-            "Requests answered with an error, by its kind",
-            self.http_errors_by_type.clone(),
-        );
-        r.register(names::ACTIVE_CONNECTIONS, "Open connections", self.active_connections.clone());
-        r.register(names::QUEUE_DEPTH, "Work that waits", self.queue_depth.clone());
-        r.register(
-            counter(names::NOTIFICATIONS_TOTAL),
-            "Notifications that reached a final state",
-            self.notifications.clone(),
-        );
-        r.register(
-            counter(names::NOTIFICATIONS_FAILED_TOTAL),
-            "Notifications that failed",
-            self.notifications_failed.clone(),
-        );
-        r.register(
-            counter(names::NOTIFICATIONS_BY_CHANNEL_TOTAL),
-            "The same by channel",
-            self.by_channel.clone(),
-        );
-        r.register(
-            counter(names::NOTIFICATIONS_BY_PRIORITY_TOTAL),
-            "The same by priority",
-            self.by_priority.clone(),
-        );
-        r.register(
-            counter(names::REDELIVERED_TOTAL),
-            "Messages that came again after their row was stored",
-            self.redelivered.clone(),
-        );
-        r.register(names::DLQ_DEPTH, "Dead letters not sent again", self.dlq_depth.clone());
-        r.register(names::SCHEDULER_DUE_LAG_SECONDS, "Wait of the oldest due row", self.due_lag.clone());
-        r.register(
-            names::ACCEPT_QUEUE_DEPTH,
-            "Messages without a delivery report",
-            self.accept_queue.clone(),
-        );
-        r.register(names::BUILD_INFO, "The version of this build", self.build.clone());
-        r.register(
-            names::NOTIFICATION_PROCESSING_DURATION_SECONDS,
-            "Acceptance to final state",
-            self.processing.clone(),
-        );
-        r.register(
-            counter(names::KAFKA_MESSAGES_PUBLISHED_TOTAL),
-            "Messages produced",
-            self.published.clone(),
-        );
-        r.register(counter(names::KAFKA_MESSAGES_CONSUMED_TOTAL), "Messages consumed", self.consumed.clone());
-        r.register(names::KAFKA_CONSUMER_LAG, "Messages not yet consumed", self.lag.clone());
-        r.register(
-            names::KAFKA_CONSUMER_LAG_SECONDS,
-            "Age of the oldest message not yet consumed",
-            self.lag_seconds.clone(),
-        );
-        r.register(
-            counter(names::KAFKA_MESSAGES_LOST_TOTAL),
-            "Messages deleted from the log before a worker read them",
-            self.lost.clone(),
-        );
-        r.register(
-            names::KAFKA_RETENTION_AT_RISK,
-            "Whether the log may delete messages that nobody has read yet",
-            self.at_risk.clone(),
-        );
-        r.register(names::DATABASE_UP, "Whether PostgreSQL answers", self.database_up.clone());
-        r.register(
-            counter(names::KAFKA_PUBLISH_ERRORS_TOTAL),
-            "Sends that failed",
-            self.publish_errors.clone(),
-        );
-        r.register(
-            names::KAFKA_PUBLISH_DURATION_SECONDS,
-            "Send to acknowledgement",
-            self.publish_duration.clone(),
-        );
-        r.register(
-            names::KAFKA_BROKER_THROTTLE_MS,
-            "Delay a broker imposes by quota",
-            self.broker_throttle.clone(),
-        );
-        r.register(
-            names::DELIVERY_DURATION_SECONDS,
-            "One attempt at its provider",
-            self.delivery_duration.clone(),
-        );
-        r.register(names::DB_QUERY_DURATION_SECONDS, "Query time", self.query_duration.clone());
-        r.register(names::DB_CONNECTIONS_ACTIVE, "Connections in use", self.db_active.clone());
-        r.register(names::DB_POOL_SIZE, "Connections the pool may open", self.db_pool.clone());
-        r.register(names::DB_POOL_WAIT_SECONDS, "Wait for a connection", self.pool_wait.clone());
-        r.register(counter(names::DB_QUERY_ERRORS_TOTAL), "Queries that failed", self.query_errors.clone());
-        r.register(
-            counter(names::CACHE_HITS_TOTAL),
-            "Reads answered from the cache",
-            self.cache_hits.clone(),
-        );
-        r.register(
-            counter(names::CACHE_MISSES_TOTAL),
-            "Reads that went to the database",
-            self.cache_misses.clone(),
-        );
-        r.register(
-            counter(names::CACHE_EVENTS_TOTAL),
-            "Early refreshes, negative hits, warmed and flushed entries",
-            self.cache_events.clone(),
-        );
-        r.register(names::CACHE_OPERATION_DURATION_SECONDS, "Redis call time", self.cache_duration.clone());
-        r.register(counter(names::IDEMPOTENCY_TOTAL), "Idempotency decisions", self.idempotency.clone());
-        r.register(counter(names::SHED_TOTAL), "Refused requests", self.shed.clone());
-        self
-    }
-}
-
 impl Metrics {
     /// Series that PromQL divides or subtracts exist from the start.
     fn create_zeros(&self) {
@@ -384,7 +257,7 @@ impl Metrics {
             };
             self.0.lag.get_or_create(&labels).set(lag.lag);
             self.0.lag_seconds.get_or_create(&labels).set(*oldest_s);
-            // There from the beginning, so that an increase can be told.
+            // There from the beginning, so that an increase is visible.
             let _ =
                 self.0.lost.get_or_create(&PartitionLabels { topic: labels.topic, partition: lag.partition });
         }

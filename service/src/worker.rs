@@ -95,7 +95,7 @@ pub(crate) async fn run(
     if !left.is_empty()
         && let Err(cause) = parts.db.release_leases(&left).await
     {
-        tracing::warn!(%cause, count = left.len(), "Claimed rows could not be released; their lease runs out.");
+        tracing::warn!(%cause, count = left.len(), "Claimed rows could not be released; they become due when their lease expires.");
     }
     last.cancel();
     recorder.await?;

@@ -234,7 +234,7 @@ async fn preferences_are_kept(client: &Client) {
         "SELECT string_agg(status || coalesce(': ' || detail, ''), ', ' ORDER BY id) FROM notification_events
          WHERE notification_id = '{waits}'"
     );
-    let said = "PENDING, SCHEDULED: it waits for the end of the user's quiet hours";
+    let said = "PENDING, SCHEDULED: deferred until the end of the user's quiet hours";
     assert_eq!(client.ask(&history).await, said);
     let due = jiff::Timestamp::now() + Duration::from_millis(1_200);
     let late = json!({"userId": "u", "channel": "EMAIL", "type": "SYSTEM", "payload": {"to": "a@example.org"},

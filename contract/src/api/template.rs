@@ -1,4 +1,4 @@
-//! Templates: stored payloads with places to fill.
+//! Templates: stored payloads with placeholders.
 
 use super::problem::UnreadableRow;
 use crate::status::Channel;
@@ -104,6 +104,6 @@ pub struct RenderRequest {
 pub struct RenderedTemplate {
     /// The channel the payload is for.
     pub channel: Channel,
-    /// The payload with every place filled.
+    /// The payload with every placeholder filled.
     pub payload: Map<String, Value>,
 }

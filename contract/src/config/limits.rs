@@ -16,9 +16,9 @@ pub struct Limits {
     pub exempt: Vec<String>,
     /// Most requests in progress per process, of those that write to the log and of all others each.
     pub max_in_flight: usize,
-    /// Most requests that wait for a place of either kind; above it requests are shed with 503.
+    /// Most requests of either kind that wait for a permit; above it requests are shed with 503.
     pub max_waiting: usize,
-    /// Longest wait for a place; after it a request is shed with 503.
+    /// Longest wait for a permit; after it a request is shed with 503.
     #[serde(with = "span")]
     pub max_wait: Duration,
     /// Most streams (ingest line by line, exports, followed events) open per process.

@@ -6,7 +6,7 @@ use nsys_contract::status::Role;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Longest token that is looked at, in bytes; ours have about 500.
+/// Longest token that is read, in bytes; ours have about 500.
 const MAX_TOKEN_BYTES: usize = 4_096;
 /// How far two clocks may be apart, in seconds.
 pub(crate) const LEEWAY_S: u64 = 5;

@@ -41,7 +41,7 @@ struct Pair {
 
 impl Pair {
     fn from_private(der: &[u8], times: impl FnOnce(&str) -> KeyTimes) -> anyhow::Result<Self> {
-        let pair = jose::key_pair(der).map_err(|cause| anyhow::anyhow!("it is no Ed25519 key: {cause}"))?;
+        let pair = jose::key_pair(der).map_err(|cause| anyhow::anyhow!("not an Ed25519 key: {cause}"))?;
         let public = pair.public_key().as_ref().to_vec();
         let kid = URL_SAFE_NO_PAD.encode(&Sha256::digest(&public)[..12]);
         Ok(Self {
@@ -173,7 +173,7 @@ impl Keyring {
         let rows = match db.list_signing_keys().await {
             Ok(rows) => rows,
             Err(cause) => {
-                tracing::warn!(%cause, "The signing keys cannot be read; going on with the known ones.");
+                tracing::warn!(%cause, "The signing keys cannot be read; continuing with the known ones.");
                 return false;
             }
         };

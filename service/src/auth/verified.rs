@@ -95,7 +95,7 @@ impl Memories {
         }
     }
 
-    /// What is remembered of a credential. Where it is due, one caller at a time is told so.
+    /// What is remembered of a credential. Where it is due, one caller at a time gets to look it up again.
     pub(super) fn recall(&self, fingerprint: &[u8; 32], assurance: Assurance) -> Memory {
         let Some(known) = self.verified.get(fingerprint) else { return Memory::Nothing };
         if known.principal.expires_at_s.is_some_and(|at| at <= Timestamp::now().as_second()) {

@@ -24,7 +24,7 @@ impl Cache {
             tokio::select! {
                 () = stopping.cancelled() => return,
                 outcome = self.listen(&on_account_change) => if let Err(cause) = outcome {
-                    tracing::debug!(%cause, "Nobody announces what to forget now.");
+                    tracing::debug!(%cause, "The subscription to cache invalidations failed; retrying.");
                 }
             }
             tokio::select! {

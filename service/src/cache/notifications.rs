@@ -27,8 +27,8 @@ pub(crate) enum Lookup<E> {
 }
 
 impl Cache {
-    /// Remembers an acknowledged notification: here at once, in Redis behind the answer. A `claimed`
-    /// idempotency key is kept, with the fingerprint of its request, before the caller is told.
+    /// Remembers an acknowledged notification: here at once, in Redis after the answer. A `claimed`
+    /// idempotency key is kept, with the fingerprint of its request, before the caller is answered.
     pub(crate) async fn remember(&self, view: &Arc<NotificationView>, claimed: Option<(&str, &str)>) {
         self.recent.insert(Arc::clone(view));
         let Some((key, request_hash)) = claimed else {

@@ -1,4 +1,4 @@
-//! Copies of acknowledged notifications on their way to Redis, many in one call.
+//! Write-behind: copies of acknowledged notifications on their way to Redis, many in one call.
 //!
 //! Nothing depends on them: an id that Redis does not know yet is found by its row, or by waiting for
 //! the workers. So nobody waits for them either, and while Redis is slow they are left out.

@@ -29,13 +29,15 @@ impl Mailer {
             "channels.smtp_url is empty, but channels.email is smtp"
         );
         // The address may hold a password: it is not part of the error.
-        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&settings.smtp_url)
-            .map_err(|cause| anyhow::anyhow!("channels.smtp_url is no address of a mail server: {cause}"))?;
+        let builder =
+            AsyncSmtpTransport::<Tokio1Executor>::from_url(&settings.smtp_url).map_err(|cause| {
+                anyhow::anyhow!("channels.smtp_url is not the address of a mail server: {cause}")
+            })?;
         let transport = builder
             .timeout(Some(settings.timeout))
             .pool_config(PoolConfig::new().max_size(MAX_CONNECTIONS))
             .build();
-        let from = settings.smtp_from.parse().context("channels.smtp_from is no e-mail address")?;
+        let from = settings.smtp_from.parse().context("channels.smtp_from is not an e-mail address")?;
         let after_user =
             settings.smtp_url.rsplit_once('@').map_or(settings.smtp_url.as_str(), |(_, host)| host);
         let host = after_user.rsplit_once("//").map_or(after_user, |(_, host)| host);
@@ -107,7 +109,7 @@ fn with_sources(cause: &dyn std::error::Error) -> String {
 fn message(envelope: &Envelope, from: &Mailbox) -> anyhow::Result<Message> {
     let payload = &envelope.payload;
     let from: Mailbox = match text(payload, &["from"]) {
-        Some(from) => from.parse().with_context(|| format!("from {from:?} is no e-mail address"))?,
+        Some(from) => from.parse().with_context(|| format!("from {from:?} is not an e-mail address"))?,
         None => from.clone(),
     };
     let mut builder = Message::builder()
@@ -115,18 +117,18 @@ fn message(envelope: &Envelope, from: &Mailbox) -> anyhow::Result<Message> {
         .from(from)
         .subject(text(payload, &["subject"]).unwrap_or_default());
     for to in recipients(payload) {
-        builder = builder.to(to.parse().with_context(|| format!("to {to:?} is no e-mail address"))?);
+        builder = builder.to(to.parse().with_context(|| format!("to {to:?} is not an e-mail address"))?);
     }
     if let Some(reply) = text(payload, &["replyTo"]) {
         builder = builder
-            .reply_to(reply.parse().with_context(|| format!("replyTo {reply:?} is no e-mail address"))?);
+            .reply_to(reply.parse().with_context(|| format!("replyTo {reply:?} is not an e-mail address"))?);
     }
     let body = text(payload, &["body", "text", "message"]).unwrap_or_default().to_owned();
     let message = match text(payload, &["html"]) {
         Some(html) => builder.multipart(MultiPart::alternative_plain_html(body, html.to_owned())),
         None => builder.singlepart(SinglePart::plain(body)),
     };
-    message.context("the mail cannot be made")
+    message.context("the mail cannot be built")
 }
 
 /// `to` is one address, or a list of them.

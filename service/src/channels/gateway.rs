@@ -17,7 +17,7 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(super) fn open(url: &str, token: &str, timeout: Duration) -> anyhow::Result<Self> {
-        let url: Url = url.parse().with_context(|| format!("{url:?} is no address"))?;
+        let url: Url = url.parse().with_context(|| format!("{url:?} is not a URL"))?;
         let host = url.host_str().with_context(|| format!("{url} has no host"))?;
         let destination = match url.port_or_known_default() {
             Some(port) => format!("{host}:{port}"),
@@ -26,8 +26,9 @@ impl Gateway {
         let token = match token {
             "" => None,
             token => {
-                let mut value: HeaderValue =
-                    format!("Bearer {token}").parse().context("the token cannot stand in a header")?;
+                let mut value: HeaderValue = format!("Bearer {token}")
+                    .parse()
+                    .context("the token contains characters that a header cannot hold")?;
                 value.set_sensitive(true);
                 Some(value)
             }
@@ -51,7 +52,9 @@ impl Gateway {
             "payload": envelope.payload,
         });
         let Ok(id) = HeaderValue::from_str(&envelope.id.to_string()) else {
-            return DeliveryOutcome::Refused("the id cannot stand in a header".to_owned());
+            return DeliveryOutcome::Refused(
+                "the id contains characters that a header cannot hold".to_owned(),
+            );
         };
         let mut headers = vec![
             (HeaderName::from_static("content-type"), HeaderValue::from_static("application/json")),

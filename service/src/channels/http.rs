@@ -99,7 +99,7 @@ fn builder(timeout: Duration) -> reqwest::ClientBuilder {
 /// What can be told from the address alone. Numbers in any notation are an address here already.
 fn check(url: &Url, guard: &Guard) -> Result<(), String> {
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("{}: only http and https are called", url.scheme()));
+        return Err(format!("{}: only http and https are supported", url.scheme()));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("the address of a webhook must not hold a user or a password".to_owned());
@@ -171,7 +171,7 @@ fn failed(cause: &reqwest::Error) -> DeliveryOutcome {
         source = inner.source();
     }
     if cause.is_builder() {
-        return DeliveryOutcome::Refused("the request cannot be made".to_owned());
+        return DeliveryOutcome::Refused("the request cannot be built".to_owned());
     }
     if cause.is_timeout() {
         return DeliveryOutcome::down("it did not answer in time");

@@ -49,7 +49,7 @@ impl Webhooks {
             }
             ("", _) => {
                 tracing::warn!(
-                    "Webhooks are signed with a secret that ends with this process: set channels.webhook_secret."
+                    "Webhooks are signed with a secret that only this process has: set channels.webhook_secret."
                 );
                 generate()?
             }
@@ -141,7 +141,7 @@ fn key(secret: &str) -> anyhow::Result<hmac::Key> {
         .trim()
         .strip_prefix(SECRET_PREFIX)
         .context("channels.webhook_secret must begin with whsec_")?;
-    let bytes = STANDARD.decode(encoded).context("channels.webhook_secret is no Base64 after whsec_")?;
+    let bytes = STANDARD.decode(encoded).context("channels.webhook_secret is not Base64 after whsec_")?;
     anyhow::ensure!(bytes.len() >= 24, "channels.webhook_secret must have at least 24 bytes");
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }

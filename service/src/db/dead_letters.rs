@@ -1,4 +1,4 @@
-//! Dead letters: kept when a message cannot be handled, passed on, looked at and sent again.
+//! Dead letters: kept when a message cannot be handled, published, listed and redriven.
 
 mod admin;
 mod relay;

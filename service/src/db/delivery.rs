@@ -19,7 +19,7 @@ use sqlx::{Connection, Row};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// When a row is to be looked at again.
+/// When a row is due again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Due {
     /// At a time of day that somebody chose.
@@ -97,7 +97,7 @@ pub(crate) struct ClaimedRow {
     pub(crate) envelope: Envelope,
     /// Number of the first attempt of this round, from 1.
     pub(crate) first_attempt: u32,
-    /// How long it was held back in this round because its destination was left alone.
+    /// How long it was held back in this round because the circuit of its destination was open.
     pub(crate) held: Duration,
     /// Bytes of its payload, and those that it takes in memory, about.
     pub(crate) bytes: usize,
@@ -130,7 +130,7 @@ pub(crate) struct ClaimedRows {
 pub(crate) struct UnreadableClaim {
     pub(crate) id: Uuid,
     pub(crate) error: String,
-    /// What it is, as far as it can be told: channel, type, priority, and when it was accepted, in ms.
+    /// What it is, as far as it is known: channel, type, priority, and when it was accepted, in ms.
     pub(crate) about: Option<(Channel, NotificationType, Priority, i64)>,
 }
 
@@ -167,7 +167,7 @@ const HISTORY: &str = concat!(
      ON CONFLICT (notification_id) WHERE notification_id IS NOT NULL AND redriven_at IS NULL DO NOTHING"
 );
 
-/// What the row of a message says that came again.
+/// What the stored row of a message says that came again.
 pub(crate) struct ExistingRow {
     /// Whether there is a row with its id at all.
     pub(crate) stored: bool,
@@ -180,7 +180,7 @@ pub(crate) struct ExistingRow {
 }
 
 impl Db {
-    /// Looks at messages whose rows were there already, and tells what their rows say. A row that an
+    /// Records messages that came again after their rows were stored, and returns what those rows say. A row that an
     /// earlier worker left behind without a lease becomes due; a key that came again with another request
     /// is noted once.
     pub(crate) async fn record_redelivery(
@@ -196,7 +196,7 @@ impl Db {
                  WHERE n.id = a.id AND n.status = 'PENDING' AND n.next_attempt_at IS NULL
              ), noted AS (
                  INSERT INTO events (notification_id, status, detail)
-                 SELECT DISTINCT n.id, 'DUPLICATE_CONFLICT', 'the idempotency key came again with another request'
+                 SELECT DISTINCT n.id, 'DUPLICATE_CONFLICT', 'the idempotency key was used again for a different request'
                  FROM notifications n JOIN again a USING (id)
                  WHERE n.request_hash <> a.request_hash AND NOT EXISTS (
                      SELECT 1 FROM events e WHERE e.notification_id = n.id AND e.status = 'DUPLICATE_CONFLICT')
@@ -223,8 +223,8 @@ impl Db {
         rows.iter().map(existing).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)
     }
 
-    /// Writes the ends of attempts with what they leave behind, in one transaction, and tells which
-    /// took effect: a row that is final already, or whose attempt another worker recorded, is left alone.
+    /// Writes the ends of attempts with what they leave behind, in one transaction, and returns which took
+    /// effect: a row that is final already, or whose attempt another worker recorded, is not changed.
     pub(crate) async fn finish(&self, ended: &[FinishedAttempt]) -> Result<Vec<Uuid>, DbError> {
         if ended.is_empty() {
             return Ok(Vec::new());
@@ -293,7 +293,7 @@ impl Db {
         Ok(claims)
     }
 
-    /// Lets go of rows that were claimed but not tried, so that another worker may take them now.
+    /// Releases the leases of rows that were claimed but not tried, so that another worker may claim them now.
     pub(crate) async fn release_leases(&self, ids: &[Uuid]) -> Result<(), DbError> {
         let mut connection = self.acquire().await?;
         let query = sqlx::query(
@@ -377,18 +377,18 @@ fn whole(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// What can be told of a row that cannot be read.
+/// What is known of a row that cannot be read.
 fn poison(row: &PgRow, cause: &sqlx::Error) -> UnreadableClaim {
     let about = || {
         let accepted = row.try_get::<jiff_sqlx::Timestamp, _>("created_at").ok()?.to_jiff().as_millisecond();
         let (kind, priority) = (member(row, "type").ok()?, member(row, "priority").ok()?);
         Some((member(row, "channel").ok()?, kind, priority, accepted))
     };
-    let told = unreadable(schema::NOTIFICATIONS, row, cause);
+    let unreadable = unreadable(schema::NOTIFICATIONS, row, cause);
     // It was found by this id.
     UnreadableClaim {
         id: row.try_get("id").unwrap_or_default(),
-        error: format!("it cannot be read: {}", told.error),
+        error: format!("it cannot be read: {}", unreadable.error),
         about: about(),
     }
 }

@@ -12,7 +12,7 @@ use sqlx::{Arguments, Connection};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// A notification that has no row yet, as its message tells it.
+/// A notification that has no row yet, as its message has it.
 pub(crate) struct NewRow<'a> {
     pub(crate) id: Uuid,
     pub(crate) user_id: &'a str,
@@ -75,7 +75,7 @@ pub(crate) struct Insertion<'a> {
 impl<'a> Insertion<'a> {
     /// Rows of which those in `PROCESSING` are held for `lease`.
     pub(crate) fn new(rows: Vec<NewRow<'a>>, lease: Duration) -> Self {
-        // What is wrong with them is told when they are sent.
+        // What is wrong with them shows when they are sent.
         let arguments = arguments(&rows, lease).ok();
         Self { rows, lease, arguments }
     }
@@ -122,7 +122,7 @@ impl<'a> Insertion<'a> {
 }
 
 impl Db {
-    /// Inserts the rows that are new, in the state they are in, and tells their ids. A row that exists
+    /// Inserts the rows that are new, in the state they are in, and returns their ids. A row that exists
     /// already keeps its state.
     pub(crate) async fn store(&self, insertion: &mut Insertion<'_>) -> Result<Vec<Uuid>, DbError> {
         let mut connection = self.acquire().await?;

@@ -22,7 +22,7 @@ impl Db {
         Ok(self.timed("update", schema::JOBS, query).await?.is_some())
     }
 
-    /// Deletes up to `limit` final notifications older than `age`, with what belongs to them. Tells how
+    /// Deletes up to `limit` final notifications older than `age`, with what belongs to them. Returns how
     /// many.
     pub(crate) async fn delete_old_notifications(&self, age: Duration, limit: u32) -> Result<u64, DbError> {
         let mut connection = self.acquire().await?;
@@ -50,7 +50,7 @@ impl Db {
         Ok(u64::try_from(deleted).unwrap_or(0))
     }
 
-    /// Deletes up to `limit` events older than `age`. Tells how many.
+    /// Deletes up to `limit` events older than `age`. Returns how many.
     pub(crate) async fn delete_old_events(&self, age: Duration, limit: u32) -> Result<u64, DbError> {
         let mut connection = self.acquire().await?;
         let query = sqlx::query(
@@ -63,7 +63,7 @@ impl Db {
         Ok(self.timed("delete", schema::EVENTS, query).await?.rows_affected())
     }
 
-    /// Deletes up to `limit` dead letters without a notification that are older than `age`. Tells how many.
+    /// Deletes up to `limit` dead letters without a notification that are older than `age`. Returns how many.
     pub(crate) async fn delete_old_dead_letters(&self, age: Duration, limit: u32) -> Result<u64, DbError> {
         let mut connection = self.acquire().await?;
         let query = sqlx::query(

@@ -1,6 +1,6 @@
 //! The read replica: reads go there while it is close behind the primary, and come back when it is not.
 //!
-//! How far it is behind is told without comparing two machines' clocks: the primary's position in its
+//! How far it is behind is measured without comparing two machines' clocks: the primary's position in its
 //! log is noted with our own time, and the position that the replica has replayed tells which of
 //! these times it has reached.
 
@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often the replica is looked at.
+/// How often the replica is probed.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// Longest wait for an answer of a look.
+/// Longest wait for the answer of a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Positions of the primary that are remembered: ten minutes.
 const REMEMBERED: usize = 1_200;
@@ -27,7 +27,7 @@ pub(crate) struct Replica {
     watch: tokio::task::JoinHandle<()>,
 }
 
-/// What the last look said.
+/// The result of the last probe.
 pub(crate) struct Standing {
     /// Whether reads go there.
     pub(crate) used: bool,
@@ -85,7 +85,7 @@ impl Replica {
         let state = Arc::new(State {
             used: AtomicBool::new(false),
             lag_us: AtomicU64::new(u64::MAX),
-            reason: Mutex::new(Some("it was not looked at yet".into())),
+            reason: Mutex::new(Some("it was not checked yet".into())),
             opening: AtomicBool::new(false),
         });
         let watch = tokio::spawn(watch_replica(primary, replica, settings.read_max_lag, Arc::clone(&state)));
@@ -121,12 +121,12 @@ impl Replica {
         });
     }
 
-    /// Keeps reads away until the next look.
+    /// Keeps reads away until the next probe.
     pub(super) fn distrust(&self, why: &str) {
         self.state.set(None, Some(why.to_owned()));
     }
 
-    /// What the last look said.
+    /// The result of the last probe.
     pub(crate) fn standing(&self) -> Standing {
         let lag_us = self.state.lag_us.load(Ordering::Relaxed);
         Standing {
@@ -161,7 +161,7 @@ async fn watch_replica(
             positions.note(now, position);
         }
         match replica.position("pg_last_wal_replay_lsn()").await {
-            Ok((_, false)) => state.set(None, Some("it is no replica any more".into())),
+            Ok((_, false)) => state.set(None, Some("it is no longer a replica".into())),
             Ok((replayed, true)) => {
                 let lag = positions.behind(replayed, Instant::now());
                 let late = lag.is_none_or(|lag| lag > most);

@@ -1,4 +1,4 @@
-//! Rows read one by one: one that this build cannot read is told, and spoils no other.
+//! Rows read one by one: one that this build cannot read is reported, and spoils no other.
 
 use super::{Db, DbError};
 use nsys_contract::api::UnreadableRow;

@@ -45,7 +45,7 @@ impl Excess {
         }
     }
 
-    /// What callers are told.
+    /// The detail that callers get.
     pub(crate) const fn detail(self) -> &'static str {
         match self {
             Self::Messages => "too many notifications wait for the workers",

@@ -1,4 +1,4 @@
-//! Circuit breakers: a destination that only fails is left alone for a while. Pure; time is given.
+//! Circuit breakers: a destination that keeps failing gets no attempts for a while. Pure; time is given.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -57,7 +57,7 @@ impl Breakers {
         let Some(state) = self.states.get_mut(destination) else { return Admission::Go };
         match *state {
             State::Closed { .. } => Admission::Go,
-            // An attempt whose end nobody told is over by then.
+            // An attempt whose end nobody recorded is over by then.
             State::Open { until } | State::Trying { until } if until <= now => {
                 *state = State::Trying { until: now + self.cooldown };
                 Admission::Go
@@ -66,7 +66,7 @@ impl Breakers {
         }
     }
 
-    /// Tells how an attempt ended.
+    /// Records how an attempt ended.
     pub(crate) fn record(&mut self, destination: &str, worked: bool, now: Instant) {
         if worked || self.failures == 0 {
             self.states.remove(destination);
@@ -87,7 +87,7 @@ impl Breakers {
         };
     }
 
-    /// Makes room: first goes what may be tried anyway, then those that may be tried soonest.
+    /// Evicts: first goes what may be tried anyway, then those that may be tried soonest.
     fn forget(&mut self, now: Instant) {
         self.states.retain(|_, state| state.until().is_some_and(|until| until > now));
         let excess = (self.states.len() + FORGOTTEN).saturating_sub(MAX_DESTINATIONS);
@@ -105,7 +105,7 @@ impl Breakers {
         });
     }
 
-    /// Destinations that are left alone now.
+    /// Destinations whose circuit is open now.
     pub(crate) fn open_circuits(&self, now: Instant) -> Vec<&str> {
         let is_open = |state: &State| state.until().is_some_and(|until| until > now);
         self.states

@@ -80,7 +80,7 @@ impl Lines {
         let from = std::mem::replace(&mut self.start, self.buffer.len());
         let len = self.buffer.len() - from;
         if len > self.max {
-            // Told once; the rest of the line is dropped as it comes.
+            // Reported once; the rest of the line is dropped as it comes.
             return (!std::mem::replace(&mut self.skipping, true)).then_some(Err(TooLong));
         }
         if self.skipping {

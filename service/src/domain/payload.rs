@@ -93,7 +93,7 @@ pub(crate) fn unstorable(raw: &str, measure: Measure) -> Option<&'static str> {
     }
     let look = Look { need: None, found: Cell::new(0), zero: Cell::new(false) };
     let read = Any(&look).deserialize(&mut serde_json::Deserializer::from_str(raw));
-    (read.is_err() || look.zero.get()).then_some("it holds a zero byte")
+    (read.is_err() || look.zero.get()).then_some("it contains a zero byte")
 }
 
 struct Look<'n> {
@@ -322,7 +322,7 @@ mod tests {
         }
         assert_eq!(place(Channel::Email, r#"{"to": "a\\u0000", "n": [1.5, true, null]}"#), None);
         let unstorable = |raw: &str| unstorable(raw, stored::measure(raw));
-        assert_eq!(unstorable(r#"{"to": "a\u0000"}"#), Some("it holds a zero byte"));
+        assert_eq!(unstorable(r#"{"to": "a\u0000"}"#), Some("it contains a zero byte"));
         assert_eq!(unstorable(r#"{"n": 1e308}"#), Some("it holds a number that is too long"));
         assert_eq!(unstorable(r#"{"to": "a\\u0000 1e308", "n": 1e30}"#), None);
     }

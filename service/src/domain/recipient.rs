@@ -18,12 +18,12 @@ pub(crate) struct Recipient {
     pub(crate) muted: Vec<Mute>,
 }
 
-/// What to do with a notification for somebody.
+/// Whether a notification is delivered to its recipient now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeliveryDecision {
     /// Send it.
     Send,
-    /// Send it at this instant.
+    /// Not before this instant.
     Defer(Timestamp),
     /// Do not send it.
     Mute,

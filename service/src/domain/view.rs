@@ -1,4 +1,4 @@
-//! A notification as it is shown: its JSON text, and what has to be known before it is. Pure.
+//! A notification as the API shows it: its JSON text, and what has to be known before it is shown. Pure.
 
 use jiff::Timestamp;
 use nsys_contract::api::Notification;

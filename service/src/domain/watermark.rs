@@ -1,4 +1,4 @@
-//! Up to which event everything is there. Pure.
+//! The watermark of events: up to which number every event is visible. Pure.
 //!
 //! Events get their numbers when they are written and become visible when their transaction ends, so
 //! a later number may be seen before an earlier one. Who takes a number locks the sequence, and holds that lock

@@ -40,7 +40,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 /// What is about one replica only, and so is served on its own listener too.
 pub(super) fn own_endpoints() -> Vec<Endpoint> {
     vec![
-        get(paths::ADMIN_CONFIG, Access::Operator, "What this replica really runs with")
+        get(paths::ADMIN_CONFIG, Access::Operator, "The effective configuration of this replica")
             .notes("Secrets, and addresses that may hold passwords, are left out.")
             .gives_plain(200, "The configuration", super::endpoint::JSON)
             .by(config),
@@ -48,7 +48,7 @@ pub(super) fn own_endpoints() -> Vec<Endpoint> {
         get(paths::ADMIN_DRAIN, Access::Admin, "Whether this replica takes traffic")
             .gives::<DrainState>(200, "The state")
             .by(drain_state),
-        post(paths::ADMIN_DRAIN, Access::Admin, "Take this replica out of traffic, or back")
+        post(paths::ADMIN_DRAIN, Access::Admin, "Take this replica out of traffic, or put it back")
             .notes(
                 "A draining replica answers 503 on `/health/readiness` and serves every request that still \
                  comes. Replicas that share a socket are told apart by their metrics listener, where this is \
@@ -77,7 +77,7 @@ fn foreign() -> Problem {
 
 /// Records an act. It has happened already: when the record cannot be written, the log has it.
 pub(super) async fn audit(app: &App, caller: &Principal, action: &'static str, target: &str, detail: Value) {
-    tracing::info!(actor = caller.name, action, target, "An operator changed something.");
+    tracing::info!(actor = caller.name, action, target, "Operator action.");
     let act = Act {
         actor_id: &caller.id,
         actor: &caller.name,
@@ -135,7 +135,7 @@ async fn acts(
 
 /// The answer to a cursor that is not one of ours.
 pub(super) fn bad_cursor() -> Problem {
-    Problem::bad_request("the cursor is not one of ours")
+    Problem::bad_request("the cursor is invalid")
 }
 
 async fn drain_state(State(app): State<Arc<App>>) -> Json<DrainState> {
@@ -154,7 +154,7 @@ async fn drain(
 
 async fn config(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
     let mut value = serde_json::to_value(&app.parts.config)
-        .map_err(|_| Problem::internal("the configuration cannot be shown"))?;
+        .map_err(|_| Problem::internal("the configuration could not be serialized"))?;
     for pointer in [
         "/db/url",
         "/db/read_url",

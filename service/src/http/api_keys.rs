@@ -63,12 +63,12 @@ async fn issue(
     }
     let role = request.role.unwrap_or(Role::User);
     if role > caller.role {
-        return Err(Problem::forbidden("a key cannot have more rights than who issues it"));
+        return Err(Problem::forbidden("a key cannot have more rights than its issuer"));
     }
     narrowed(&caller, request.tenant_id.as_deref())?;
     let fresh = generate_api_key().map_err(|cause| {
         tracing::error!(%cause, "An API key could not be made.");
-        Problem::internal("the key could not be made")
+        Problem::internal("the key could not be generated")
     })?;
     let key = ApiKey {
         id: fresh.id,

@@ -37,7 +37,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .gives::<TokenGrant>(200, "A token")
             .fails(&[401, 429])
             .by(login),
-        get(paths::ME, Access::User, "Show the own account").gives::<User>(200, "The account").by(me),
+        get(paths::ME, Access::User, "Show the caller's account").gives::<User>(200, "The account").by(me),
         get(paths::JWKS, Access::Public, "The public keys that tokens are checked with")
             .notes("A JSON Web Key Set (RFC 7517). A new key is published before it signs.")
             .gives_plain(200, "The keys", super::endpoint::JSON)
@@ -59,7 +59,7 @@ async fn register(
     }
     if let Decision::Wait(wait) = app.auth.attempts.register(from).begin() {
         app.parts.metrics.shed("registrations");
-        return Err(Problem::too_many("too many accounts are registered", wait));
+        return Err(Problem::too_many("too many accounts were registered recently", wait));
     }
     if app.auth.is_reserved(&app.parts.db.fold_email(&request.email).await?) {
         return Err(Problem::forbidden(
@@ -84,7 +84,7 @@ async fn register(
 /// Creates an account, or says that its address is in use.
 pub(super) async fn create(app: &App, new: &NewUser<'_>) -> Result<User, Problem> {
     app.parts.db.create_user(new).await.map_err(|cause| match cause {
-        RegisterError::EmailTaken => Problem::conflict("there is an account with this address"),
+        RegisterError::EmailTaken => Problem::conflict("an account with this e-mail address already exists"),
         RegisterError::Db(cause) => cause.into(),
     })
 }
@@ -93,7 +93,7 @@ pub(super) async fn create(app: &App, new: &NewUser<'_>) -> Result<User, Problem
 pub(super) async fn hashed(app: &App, password: String) -> Result<String, Problem> {
     off_thread(app, move || hash_password(&password)).await?.map_err(|cause| {
         tracing::error!(%cause, "A password could not be hashed.");
-        Problem::unavailable("passwords cannot be hashed now")
+        Problem::unavailable("passwords cannot be hashed right now")
     })
 }
 
@@ -102,13 +102,13 @@ async fn login(
     ClientAddress(from): ClientAddress,
     Body(request): Body<Login>,
 ) -> Result<Json<TokenGrant>, Problem> {
-    let wrong = || Problem::unauthorized("the address or the password is wrong");
+    let wrong = || Problem::unauthorized("the e-mail address or the password is wrong");
     if request.email.len() > MAX_EMAIL_BYTES {
         return Err(wrong());
     }
     let too_many = |what: &str, wait| {
         app.parts.metrics.shed("login_attempts");
-        Problem::too_many(format!("too many attempts to sign in {what}"), wait)
+        Problem::too_many(format!("too many sign-in attempts {what}"), wait)
     };
     let by_address = app.auth.attempts.sign_in_from(from);
     if let Decision::Wait(wait) = by_address.begin() {
@@ -119,7 +119,7 @@ async fn login(
     let whose = found.account.as_ref().map_or(found.folded_email, |account| account.user.id.to_string());
     let by_account = app.auth.attempts.sign_in_to(&whose, from);
     if let Decision::Wait(wait) = by_account.begin() {
-        return Err(too_many("to this account", wait));
+        return Err(too_many("for this account", wait));
     }
     let account = found.account;
     let hash = account.as_ref().map(|account| account.password_hash.clone());
@@ -146,7 +146,7 @@ async fn me(State(app): State<Arc<App>>, Caller(caller): Caller) -> Result<Json<
         return Err(Problem::forbidden("an API key has no account of its own"));
     };
     let user = app.parts.db.fetch_user(id).await?;
-    user.map(Json).ok_or_else(|| Problem::unauthorized("the account is gone"))
+    user.map(Json).ok_or_else(|| Problem::unauthorized("the account no longer exists"))
 }
 
 async fn jwks(State(app): State<Arc<App>>) -> ([(HeaderName, &'static str); 1], Json<serde_json::Value>) {

@@ -1,4 +1,4 @@
-//! Bodies that nobody reads to their end.
+//! Drains request bodies that nobody reads to their end.
 //!
 //! Who refuses a request before it has come in whole and then closes the connection may destroy its own
 //! answer: the bytes that still arrive are answered with a reset, and a reset throws away what the caller,
@@ -19,7 +19,7 @@ const MAX_DRAINED_BYTES: usize = 16 << 20;
 /// Longest that it is read.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A request's body. What is unread when it is dropped is read and thrown away.
+/// A request's body. What is unread when it is dropped is drained.
 pub(super) struct DrainedBody {
     /// Taken when it is dropped.
     body: Option<Incoming>,

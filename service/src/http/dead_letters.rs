@@ -1,4 +1,4 @@
-//! Dead letters: looked at, sent again, deleted.
+//! Dead letters: listed, shown, redriven, deleted.
 
 use super::admin::{audit, bad_cursor, narrowed, page};
 use super::endpoint::{Endpoint, delete, get, post};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// Dead letters sent again a second when the request does not say.
 const DEFAULT_RATE: u32 = 100;
-/// Most dead letters of one call: what remains is told.
+/// Most dead letters of one call; the answer says how many remain.
 const MAX_REDRIVE: u32 = 100_000;
 /// Most ids of a filter.
 const MAX_IDS: usize = 1_000;
@@ -62,7 +62,7 @@ fn reach(caller: &Principal, mut filter: DeadLetterFilter) -> Result<DeadLetterF
         Scope::All => {}
         Scope::Tenant(Some(tenant)) => filter.tenant_id = Some(tenant),
         Scope::Tenant(None) => {
-            return Err(Problem::forbidden("without a tenant there are no dead letters to see"));
+            return Err(Problem::forbidden("a caller without a tenant cannot see dead letters"));
         }
     }
     if filter.ids.len() > MAX_IDS {

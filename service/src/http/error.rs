@@ -34,7 +34,7 @@ impl Problem {
 
     /// Fields that are wrong: 422.
     pub(crate) fn invalid(errors: Vec<Violation>) -> Self {
-        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "some fields are wrong") }
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "some fields are invalid") }
     }
 
     /// One field that is wrong: 422.
@@ -77,7 +77,7 @@ impl Problem {
         Self { retry_after_s: Some(1), ..Self::new(StatusCode::CONFLICT, detail) }
     }
 
-    /// Too much is in progress: 503, told before anything was done.
+    /// Too much is in progress: 503, before anything was done.
     pub(crate) fn overloaded(detail: impl Into<String>) -> Self {
         Self { kind: REDUCED_CAPACITY, ..Self::unavailable(detail) }
     }
@@ -113,11 +113,11 @@ impl From<DbError> for Problem {
         if cause.is_data() {
             // Asking again would not help: a zero byte in a filter, an instant before its calendar.
             tracing::debug!(%cause, "The database refused a value.");
-            return Self::bad_request("the request holds a value that the database cannot take");
+            return Self::bad_request("the request contains a value that the database cannot store");
         }
         if cause.is_unreadable() {
-            tracing::error!(%cause, "What is stored cannot be read.");
-            return Self::internal("what is stored cannot be read by this version of the service");
+            tracing::error!(%cause, "A stored record cannot be read.");
+            return Self::internal("a stored record cannot be read by this version of the service");
         }
         tracing::warn!(%cause, "The database failed.");
         Self::unavailable("the database does not answer")

@@ -1,4 +1,4 @@
-//! What handlers take from a request; whatever is wrong with it is told as a problem.
+//! What handlers take from a request; whatever is wrong with it becomes a problem.
 
 use super::error::Problem;
 use super::timeout::within;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// Longest wait for a whole body: a client that sends it byte by byte does not hold a request open.
-/// Shorter than the default of `service.request_timeout`, so that the client is told whose delay it was.
+/// Shorter than the default of `service.request_timeout`, so that the answer says whose delay it was.
 const BODY_READ_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A JSON body.
@@ -46,7 +46,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
 /// The whole body, within the configured size and in time.
 pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     let read = within(BODY_READ_TIMEOUT, Bytes::from_request(request, state)).await;
-    let late = || Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
+    let late = || Problem::new(StatusCode::REQUEST_TIMEOUT, "the request body was not received in time");
     read.ok_or_else(late)?.map_err(|cause| match cause.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -75,7 +75,7 @@ pub(crate) fn expect_type(
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("the body must be {expected}")))
 }
 
-/// A text of the caller's as it is told back: never longer than a line.
+/// A text of the caller's as an answer repeats it: never longer than a line.
 pub(crate) fn shortened(text: &str) -> String {
     const LONGEST: usize = 100;
     match text.char_indices().nth(LONGEST) {

@@ -114,7 +114,7 @@ impl Gate {
         let decision = limit.map(|limit| limit.take(1));
         if let (Some(limit), Some(Decision::Wait(wait))) = (limit, decision) {
             app.parts.metrics.shed("rate_limit");
-            let problem = Problem::too_many("the caller comes too often", wait);
+            let problem = Problem::too_many("rate limit exceeded", wait);
             return with_rate(problem.into_response(), limit, Decision::Wait(wait));
         }
         if let Some(caller) = &caller {
@@ -136,7 +136,7 @@ impl Gate {
         } else {
             within(timeout, answer).await.unwrap_or_else(|| {
                 let status = axum::http::StatusCode::GATEWAY_TIMEOUT;
-                Problem::new(status, "the request took too long").into_response()
+                Problem::new(status, "the request timed out").into_response()
             })
         };
         match (limit, decision) {
@@ -155,12 +155,12 @@ impl Gate {
         let caller = app.auth.authenticate(&app.parts.db, credential, assurance).await;
         let caller = caller.map_err(|refusal| match refusal {
             Refusal::Invalid => Problem::unauthorized("the token or API key is not valid"),
-            Refusal::Unknown => Problem::unavailable("the token or API key cannot be looked up now"),
+            Refusal::Unknown => Problem::unavailable("the token or API key cannot be verified right now"),
         })?;
         if self.access.admits(caller.role) {
             return Ok(Some(caller));
         }
-        Err(Problem::forbidden(format!("this needs the role {}", self.access.as_str().to_uppercase())))
+        Err(Problem::forbidden(format!("this requires the role {}", self.access.as_str().to_uppercase())))
     }
 }
 
@@ -169,16 +169,16 @@ async fn caught(work: impl Future<Output = Response>) -> Response {
     AssertUnwindSafe(work)
         .catch_unwind()
         .await
-        .unwrap_or_else(|_| Problem::internal("the service made a mistake; it is in its log").into_response())
+        .unwrap_or_else(|_| Problem::internal("internal error; see the service log").into_response())
 }
 
 /// The bearer token or the API key of a request; two different ones are refused.
 fn credential(headers: &HeaderMap) -> Result<&str, Problem> {
-    let needed = || Problem::unauthorized("a bearer token or an API key is needed");
+    let needed = || Problem::unauthorized("a bearer token or an API key is required");
     let mut bearers = headers.get_all(AUTHORIZATION).iter();
     let bearer = bearers.next();
     if bearers.next().is_some() || (bearer.is_some() && headers.contains_key(API_KEY)) {
-        return Err(Problem::unauthorized("one credential is expected, not two"));
+        return Err(Problem::unauthorized("send exactly one credential: a bearer token or an API key"));
     }
     let Some(bearer) = bearer else {
         return headers.get(API_KEY).and_then(|key| key.to_str().ok()).ok_or_else(needed);
@@ -239,7 +239,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         // Set by the gate; a public route has no caller.
-        parts.extensions.remove::<Self>().ok_or_else(|| Problem::unauthorized("a credential is needed"))
+        parts.extensions.remove::<Self>().ok_or_else(|| Problem::unauthorized("a credential is required"))
     }
 }
 

@@ -1,8 +1,8 @@
-//! How long a connection may take to send the head of a request.
+//! The header read timeout: how long a connection may take to send the head of a request.
 //!
 //! hyper asks for a new alarm before each head and drops it when the head is there. Heads come tens of
 //! thousands of times a second and alarms go off almost never, so a connection keeps one alarm, which
-//! is set again only when it goes off: whether anybody still waits is looked at then.
+//! is set again only when it goes off: whether anybody still waits is checked then.
 
 use hyper::rt::{Sleep, Timer};
 use std::pin::Pin;

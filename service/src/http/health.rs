@@ -19,7 +19,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get(paths::HEALTH, Access::Public, "Whether the service works")
             .notes(
-                "200 also without Redis: the service is slower then, not wrong. `log` tells what waits there, \
+                "Also 200 without Redis: the service is slower then, not wrong. `log` shows the backlog, \
                  what it has lost, and whether its topics may lose something.",
             )
             .gives_plain(200, "It works", json)
@@ -39,7 +39,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .by(async || Json(json!({"status": "ok"}))),
         get(paths::READINESS, Access::Public, "Whether the process should get traffic")
             .notes(
-                "503 while it drains, and when it can put nothing on the log any more. PostgreSQL is not asked: \
+                "503 while draining, and when the producer has failed for good. PostgreSQL is not checked: \
                  without it notifications are accepted all the same.",
             )
             .gives_plain(200, "It should", json)
@@ -72,7 +72,7 @@ async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
     (code, Json(body))
 }
 
-/// What is known of the log. What was not told is null.
+/// What is known of the log. What is unknown is null.
 fn log(app: &App, recorded: Option<u64>) -> Value {
     let state = app.ingestion.state();
     let excess = app.ingestion.excess();

@@ -35,7 +35,7 @@ pub(crate) enum Known {
 pub(crate) enum KeyVerdict {
     /// Accept it: the key is free.
     Accept,
-    /// It repeats an acknowledged request, whose row is told where it was read.
+    /// It repeats an acknowledged request, with its row where that was read.
     Repeat(Option<Box<Notification>>),
     /// The same request is in progress.
     InFlight,

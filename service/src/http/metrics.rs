@@ -25,10 +25,11 @@ async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Probl
     app.parts.metrics.queue_depth("producer", app.parts.producer.waiting());
     let count = |requests: usize| i64::try_from(requests).unwrap_or(i64::MAX);
     let waiting = app.concurrency.waiting();
-    // Those in line too: their answer times count from there, as Little's law wants it.
+    // Queued ones too: their answer times count from there, as Little's law wants it.
     app.parts.metrics.queue_depth(REQUESTS_IN_PROGRESS, count(app.concurrency.in_progress() + waiting));
     app.parts.metrics.queue_depth("requests_waiting", count(waiting));
     app.parts.metrics.accept_queue(app.parts.producer.waiting());
-    let text = app.parts.metrics.encode().map_err(|_| Problem::internal("the metrics cannot be written"))?;
+    let text =
+        app.parts.metrics.encode().map_err(|_| Problem::internal("the metrics could not be encoded"))?;
     Ok(([(CONTENT_TYPE, OPENMETRICS)], text))
 }

@@ -69,7 +69,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         post(paths::NOTIFICATIONS_STREAM, Access::User, "Send notifications line by line")
             .notes(
                 "One JSON object a line, as many as there are; one result a line comes back while lines are still \
-                 sent, the last line is a summary. Whoever does not read the results is not read from either. \
+                 sent, the last line is a summary. Lines are read only as fast as results are. \
                  Idempotency is as in a batch.",
             )
             .takes_lines::<CreateNotification>()
@@ -77,7 +77,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .class(RequestClass::Stream)
             .by(stream::create),
         get(paths::NOTIFICATIONS_EXPORT, Access::User, "Export notifications")
-            .notes("Every one that fits, in no particular order, in constant memory. A body that breaks off is not whole.")
+            .notes("Every one that fits, in no particular order, in constant memory. A truncated body means that the export is incomplete.")
             .query::<ExportQuery>()
             .mentions::<ExportFormat>()
             .gives_as::<Notification>(200, "One notification a line", &[NDJSON, export::CSV])
@@ -98,8 +98,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get(paths::NOTIFICATION, Access::User, "Show a notification")
             .gives::<Notification>(200, "The notification; `ETag` is its state")
             .by(read::show),
-        patch(paths::NOTIFICATION, Access::User, "Reschedule a notification that waits for its time")
-            .notes("With `If-Match` only in the state that the caller saw.")
+        patch(paths::NOTIFICATION, Access::User, "Reschedule a notification that is not due yet")
+            .notes("With `If-Match` only if it has not changed since the caller read it.")
             .takes::<Reschedule>()
             .gives::<Notification>(200, "The notification as it is now")
             .fails(&[409, 412])
@@ -109,7 +109,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .gives::<Notification>(200, "The notification as it is now")
             .fails(&[409])
             .by(change::cancel),
-        post(paths::NOTIFICATION_RETRY, Access::User, "Try a notification again")
+        post(paths::NOTIFICATION_RETRY, Access::User, "Retry a notification")
             .notes("One that failed gets a new round of attempts; one that waits for its next attempt gets it now.")
             .gives::<Notification>(202, "The notification as it is now")
             .fails(&[409])

@@ -1,4 +1,4 @@
-//! What users want to get, and when.
+//! What users want to receive, and when.
 
 use super::admin::tenant_of;
 use super::endpoint::{Endpoint, get, put};
@@ -39,7 +39,7 @@ async fn show(
 ) -> Result<Json<Preferences>, Problem> {
     let tenant = tenant_of(&caller, query.tenant_id)?;
     if wrong_id(&user_id).is_some() {
-        return Err(Problem::not_found("there can be no such user"));
+        return Err(Problem::not_found("no user can have this id"));
     }
     Ok(Json(app.parts.db.fetch_preferences(tenant.as_deref(), &user_id).await?))
 }
@@ -53,7 +53,7 @@ async fn replace(
 ) -> Result<Json<Preferences>, Problem> {
     let tenant = tenant_of(&caller, query.tenant_id)?;
     if wrong_id(&user_id).is_some() {
-        return Err(Problem::not_found("there can be no such user"));
+        return Err(Problem::not_found("no user can have this id"));
     }
     let wrong = violations(&update);
     if !wrong.is_empty() {

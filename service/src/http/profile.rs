@@ -31,7 +31,7 @@ pub(super) fn endpoint() -> Endpoint {
 }
 
 async fn profile(Query(wanted): Query<ProfileQuery>) -> Result<impl IntoResponse, Problem> {
-    let _turn = ONE.try_acquire().map_err(|_| Problem::conflict("this replica is being profiled"))?;
+    let _turn = ONE.try_acquire().map_err(|_| Problem::conflict("this replica is already being profiled"))?;
     let seconds = wanted.seconds.unwrap_or(30).clamp(1, 600);
     let failed = |cause: &dyn std::fmt::Display| {
         tracing::warn!(%cause, "A profile failed.");

@@ -49,10 +49,10 @@ pub(crate) async fn serve(
                 });
             }
             Err(cause) if is_of_one_connection(&cause) => {
-                tracing::debug!(%cause, "A connection ended before it was taken.");
+                tracing::debug!(%cause, "A connection was closed before it was accepted.");
             }
             Err(cause) => {
-                tracing::warn!(%cause, "No connection can be taken now.");
+                tracing::warn!(%cause, "Connections cannot be accepted right now.");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -97,7 +97,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stoppin
         }
     };
     if let Err(cause) = ended {
-        tracing::debug!(%cause, "A connection ended early.");
+        tracing::debug!(%cause, "A connection was closed early.");
     }
 }
 

@@ -1,4 +1,4 @@
-//! A response that may stay open for hours: it keeps its permit while it lasts, and ends with its credential.
+//! A response that may stay open for hours: it holds its permit while it lasts, and ends with its credential.
 
 use crate::auth::{Assurance, Principal};
 use crate::http::App;
@@ -16,17 +16,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How often the credential of an open stream is looked at.
+/// How often the credential of an open stream is rechecked.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a stream has for its own last words once its credential has ended.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Told when the credential of a stream has ended, so that the stream can say so.
+/// Notified when the credential of a stream has ended, so that the stream can say so.
 #[derive(Clone, Default)]
 pub(crate) struct Session(CancellationToken);
 
 impl Session {
-    /// Resolves when the credential has ended.
+    /// Resolves when the credential is no longer valid.
     pub(crate) async fn ended(&self) {
         self.0.cancelled().await;
     }
@@ -65,7 +65,7 @@ impl Guard {
         self.session.clone()
     }
 
-    /// Makes the body of an answer keep its permit, and end with the caller's credential.
+    /// Makes the body of an answer hold its permit, and end with the caller's credential.
     pub(super) fn over(self, answer: Response) -> Response {
         let Self { app, permit, caller, credential, session } = self;
         let end = async move {
@@ -113,7 +113,7 @@ impl HttpBody for Guarded {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if self.end.as_mut().poll(context).is_ready() {
             // The body breaks off, so that nobody takes it for whole.
-            return Poll::Ready(Some(Err(axum::Error::new("the credential has ended"))));
+            return Poll::Ready(Some(Err(axum::Error::new("the credential is no longer valid"))));
         }
         Pin::new(&mut self.body).poll_frame(context)
     }

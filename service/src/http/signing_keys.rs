@@ -40,7 +40,7 @@ async fn rotate(
 ) -> Result<Json<SigningKeys>, Problem> {
     app.auth.keyring.rotate(&app.parts.db, request.revoke_old).await.map_err(|cause| match cause {
         RotateError::NoFile => Problem::conflict(
-            "auth.signing_key_file is empty: this process has a key of its own that others cannot learn",
+            "auth.signing_key_file is empty: this process has a key that no other replica knows",
         ),
         RotateError::Db(cause) => cause.into(),
         RotateError::Failed(cause) => {

@@ -1,4 +1,4 @@
-//! Templates: stored payloads with places to fill.
+//! Templates: stored payloads with placeholders.
 
 use super::admin::{audit, bad_cursor, page, tenant_of};
 use super::endpoint::{Endpoint, delete, get, post, put};
@@ -57,7 +57,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         post(paths::TEMPLATE_RENDER, Access::User, "Show what a template gives, without sending it")
             .query::<TenantQuery>()
             .may_take::<RenderRequest>()
-            .gives::<RenderedTemplate>(200, "The payload with every place filled")
+            .gives::<RenderedTemplate>(200, "The payload with every placeholder filled")
             .fails(&[403, 409])
             .by(render),
     ]
@@ -117,8 +117,9 @@ async fn create(
         &request.payload,
         Existing::Keep,
     );
-    let template =
-        put.await?.ok_or_else(|| Problem::conflict(format!("there is a template {} already", request.id)))?;
+    let template = put
+        .await?
+        .ok_or_else(|| Problem::conflict(format!("a template named {} already exists", request.id)))?;
     app.templates.forget(tenant.as_deref(), &request.id).await;
     audit(&app, &caller, "template.create", &template.id, serde_json::json!({"channel": template.channel}))
         .await;
@@ -155,7 +156,7 @@ async fn replace(
     }
     let existing = expected(&headers)?;
     let put = app.parts.db.put_template(tenant.as_deref(), &id, update.channel, &update.payload, existing);
-    let stale = || Problem::new(StatusCode::PRECONDITION_FAILED, "the template has another version");
+    let stale = || Problem::new(StatusCode::PRECONDITION_FAILED, "the template has a different version");
     let template = put.await?.ok_or_else(stale)?;
     app.templates.forget(tenant.as_deref(), &id).await;
     audit(&app, &caller, "template.replace", &id, serde_json::json!({"version": template.version})).await;
@@ -171,7 +172,7 @@ fn expected(headers: &HeaderMap) -> Result<Existing, Problem> {
     match text(&IF_MATCH) {
         None | Some("*") => Ok(Existing::Replace),
         Some(tag) => tag.trim_matches('"').parse().map(Existing::ReplaceVersion).map_err(|_| {
-            Problem::new(StatusCode::PRECONDITION_FAILED, "If-Match is not a version of a template")
+            Problem::new(StatusCode::PRECONDITION_FAILED, "If-Match does not name a version of the template")
         }),
     }
 }

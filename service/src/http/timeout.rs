@@ -1,11 +1,11 @@
-//! Waiting for a bounded time, for what is mostly there at once.
+//! A timeout for work that mostly does not wait.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-/// What comes of `work`; nothing when it takes longer. What need not wait pays for no timer.
+/// The outcome of `work`; `None` when it takes longer than `timeout`. Work that does not wait pays for no timer.
 pub(super) async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut alarm = None;
@@ -13,8 +13,8 @@ pub(super) async fn within<T>(timeout: Duration, work: impl Future<Output = T>) 
         if let Poll::Ready(done) = work.as_mut().poll(context) {
             return Poll::Ready(Some(done));
         }
-        // Boxed, so that whoever does not wait does not carry it along; heard even by work that uses up
-        // all of its turn, each time.
+        // Boxed, so that work that does not wait does not carry it along. Unconstrained, so that it fires even
+        // when the work spends the task's whole cooperative budget on each poll.
         let alarm = alarm
             .get_or_insert_with(|| Box::pin(tokio::task::coop::unconstrained(tokio::time::sleep(timeout))));
         alarm.as_mut().poll(context).map(|()| None)

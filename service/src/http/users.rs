@@ -115,7 +115,7 @@ async fn update(
     }
     let loses_rights = update.disabled == Some(true) || update.role.is_some_and(|role| role != Role::Admin);
     if caller.account == Some(account) && loses_rights {
-        return Err(Problem::conflict("an admin cannot take the own rights away; another admin can"));
+        return Err(Problem::conflict("admins cannot remove their own rights; another admin can"));
     }
     let user = app.parts.db.update_user(account, &update).await?;
     let user = user.ok_or_else(|| Problem::not_found(format!("there is no account {}", id.0)))?;

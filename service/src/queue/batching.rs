@@ -1,9 +1,9 @@
-//! Hands messages to the client library in batches: while one is under way, what comes waits for the next.
+//! Hands messages to the client library in batches: while one is in flight, what comes waits for the next.
 //!
-//! An idempotent producer of librdkafka (2.12) has few messages of a partition under way, and its thread
+//! An idempotent producer of librdkafka (2.12) has few messages of a partition in flight, and its thread
 //! asks for the time and the socket over and over while others wait behind them: at full load that was a
 //! fifth of a core, and a wake-up for each message besides. Messages that wait here cost nothing, and go
-//! as few large requests. A message that finds nothing under way does not wait.
+//! as few large requests. A message that finds nothing in flight does not wait.
 
 use super::{SendError, Sizes};
 use crate::telemetry::Metrics;
@@ -20,7 +20,8 @@ use tokio::sync::oneshot;
 
 /// Bytes of the messages that wait, but for the last one.
 const MAX_WAITING_BYTES: usize = 64 << 20;
-/// So many go at once: what an idempotent producer may have under way of one partition.
+/// Most messages that go without waiting for a batch: what an idempotent producer may have in flight of one
+/// partition.
 const MAX_IN_FLIGHT: usize = 5;
 /// How long the thread that takes reports waits for one, and with it the end for the thread.
 const POLL: Duration = Duration::from_millis(100);
@@ -40,7 +41,7 @@ impl Outgoing {
     }
 }
 
-/// Told when the log has a message, or does not.
+/// Resolves when the log has a message, or refused it.
 pub(super) type Report = oneshot::Receiver<Result<(), SendError>>;
 type Reporter = oneshot::Sender<Result<(), SendError>>;
 
@@ -68,7 +69,7 @@ impl SendQueue {
         self.in_flight < MAX_IN_FLIGHT && self.waiting.is_empty() && !self.handing_over
     }
 
-    /// Everything that waits, once nothing is under way.
+    /// Everything that waits, once nothing is in flight.
     fn next_batch(&mut self) -> Option<Vec<Waiting>> {
         if self.in_flight > 0 || self.waiting.is_empty() || self.handing_over {
             return None;
@@ -98,7 +99,13 @@ impl DeliveryReports {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One message less is under way; after the last one the next batch goes.
+    /// One message less is in flight; after the last one the next batch goes.
+    ///
+    /// Called by the thread that polls the client library, and by a sender whose message the library refused at
+    /// once. The batch is handed over without the lock, so that senders do not wait for all of it; meanwhile
+    /// `handing_over` keeps what comes in the queue, or it would overtake the batch and a user's messages would
+    /// change places. A batch of which everything was refused brings no report that would call this again:
+    /// therefore the loop, without which the queue would stand still for good.
     fn on_report(&self) {
         let mut batch = {
             let mut queue = self.queue();
@@ -178,7 +185,7 @@ fn refusal(cause: &KafkaError) -> SendError {
     }
 }
 
-/// The client library, and the line before it.
+/// The client library, and the queue in front of it.
 pub(super) struct BatchingProducer {
     producer: Arc<BaseProducer<DeliveryReports>>,
     /// Most that wait.
@@ -188,7 +195,7 @@ pub(super) struct BatchingProducer {
 }
 
 impl BatchingProducer {
-    /// With a library set up by `config`, a report for each message within `timeout`, and room for `limit`
+    /// With a library set up by `config`, a report for each message within `timeout`, and capacity for `limit`
     /// that wait.
     pub(super) fn new(
         config: &ClientConfig,
@@ -197,11 +204,11 @@ impl BatchingProducer {
         metrics: Metrics,
     ) -> anyhow::Result<Self> {
         let mut config = config.clone();
-        // While the log stands still, who waits has to be told in time too.
+        // While the log stands still, messages that wait need their report in time too.
         let wait_limit = timeout / 3;
         config
             .set("message.timeout.ms", (timeout - wait_limit).as_millis().max(1).to_string())
-            // A batch is as long as the line was, and some go without a line.
+            // A batch is as long as the queue was, and some messages go without waiting.
             .set("queue.buffering.max.messages", limit.saturating_add(MAX_IN_FLIGHT).to_string());
         let (queue, producer) = (Mutex::default(), OnceLock::new());
         let reports = DeliveryReports { metrics, sizes: Sizes::default(), wait_limit, queue, producer };
@@ -271,7 +278,7 @@ impl BatchingProducer {
         let until = Instant::now() + timeout;
         while self.unreported() > 0 {
             let left = until.saturating_duration_since(Instant::now());
-            // What is left is of a batch that went meanwhile; an error says that the time is over.
+            // What is left belongs to a batch that went meanwhile; an error says that the time is over.
             if left.is_zero() || self.producer.flush(left).is_err() {
                 return self.unreported() == 0;
             }

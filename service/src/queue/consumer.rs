@@ -87,7 +87,7 @@ impl ConsumerContext for Context {
             Rebalance::Assign(partitions) => {
                 tracing::debug!(count = partitions.count(), "Partitions were assigned.");
             }
-            Rebalance::Error(cause) => tracing::warn!(%cause, "The group could not be rebalanced."),
+            Rebalance::Error(cause) => tracing::warn!(%cause, "The consumer group could not be rebalanced."),
         }
     }
 
@@ -96,7 +96,7 @@ impl ConsumerContext for Context {
             && let Err(cause) = self.commit_starts(consumer, partitions)
         {
             // The first batch of each partition commits anyway.
-            tracing::debug!(%cause, "The starts of new partitions are not committed.");
+            tracing::debug!(%cause, "The starting offsets of new partitions were not committed.");
         }
     }
 
@@ -107,7 +107,7 @@ impl ConsumerContext for Context {
             if let (Some(feed), Offset::Offset(offset)) = (feed, one.offset())
                 && (result.is_err() || one.error().is_err())
             {
-                tracing::debug!(topic = %feed.topic, partition = feed.partition, offset, "An offset was not committed; trying again.");
+                tracing::debug!(topic = %feed.topic, partition = feed.partition, offset, "An offset was not committed; retrying.");
                 feed.commit_failed(offset);
             }
         }
@@ -147,7 +147,13 @@ fn committed(consumer: &BaseConsumer<Context>, topic: &str, partition: i32) -> O
     found.find_partition(topic, partition)?.offset().to_raw().filter(|offset| *offset >= 0)
 }
 
-/// Lets the partition workers finish their batch, then commits what they did.
+/// Lets the partition workers finish their batches, then commits what they stored.
+///
+/// It runs within the callback of a rebalance, and the partitions are gone when that returns; until then nobody
+/// reads them. So all feeds are closed before any is waited for: the workers finish side by side, within one
+/// `HANDOVER`. A worker that is slower stores its rows all the same, only without a commit; the next owner reads
+/// the batch again and finds them stored. The commit is synchronous: one that is only on its way when the
+/// partitions are gone is refused, and everything stored since the last one would be read twice.
 fn hand_over(consumer: &BaseConsumer<Context>, going: &[Arc<Feed>]) {
     let until = Instant::now() + HANDOVER;
     for feed in going {
@@ -155,7 +161,7 @@ fn hand_over(consumer: &BaseConsumer<Context>, going: &[Arc<Feed>]) {
     }
     for feed in going {
         if !feed.wait_ended(until) {
-            tracing::warn!(topic = %feed.topic, partition = feed.partition, "A partition is given away before its batch is finished.");
+            tracing::warn!(topic = %feed.topic, partition = feed.partition, "A partition was revoked before its batch was finished.");
         }
     }
     commit(consumer, going, CommitMode::Sync);
@@ -308,7 +314,7 @@ impl Consumer {
         if emptied.count() > 0
             && let Err(cause) = self.inner.commit(&emptied, CommitMode::Async)
         {
-            tracing::warn!(%cause, "The ends of emptied partitions could not be committed.");
+            tracing::warn!(%cause, "The offsets of emptied partitions could not be committed.");
         }
     }
 }
@@ -330,7 +336,7 @@ impl Poller {
             match self.consumer.poll(TICK) {
                 Some(Ok(message)) => self.deal(&message),
                 Some(Err(cause)) => {
-                    tracing::warn!(%cause, "The log cannot be read; trying again.");
+                    tracing::warn!(%cause, "The log cannot be read; retrying.");
                     std::thread::sleep(Duration::from_millis(100));
                 }
                 None => {}
@@ -379,15 +385,15 @@ impl Poller {
         }
     }
 
-    /// Moves a partition back to a message for which there was no room.
+    /// Moves a partition back to a message that the feed had no capacity for.
     fn read_again(&self, message: &BorrowedMessage<'_>) {
         let back = Offset::Offset(message.offset());
         if let Err(cause) = self.consumer.seek(message.topic(), message.partition(), back, PUSH_TIMEOUT) {
-            tracing::warn!(%cause, "A partition could not be moved back.");
+            tracing::warn!(%cause, "A partition could not be rewound.");
         }
     }
 
-    /// The feed of a message's partition. Messages that are missing before it are told.
+    /// The feed of a message's partition. Messages that are missing before it are reported.
     fn feed(&self, message: &BorrowedMessage<'_>) -> Arc<Feed> {
         let feed = self.feed_of(message.topic(), message.partition());
         if let Some(first) = feed.skipped(message.offset()) {

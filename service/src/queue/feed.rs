@@ -60,7 +60,7 @@ pub(crate) struct Feed {
     next: AtomicI64,
     state: Mutex<State>,
     arrived: Notify,
-    /// Signalled when there is room again and when the partition worker has ended.
+    /// Signalled when there is capacity again and when the partition worker has ended.
     moved: Condvar,
 }
 
@@ -97,7 +97,7 @@ impl State {
 }
 
 impl Feed {
-    /// With room for some batches of `batch` messages, of a partition whose first one is to have the offset
+    /// With capacity for some batches of `batch` messages, of a partition whose first one is to have the offset
     /// `next`.
     pub(super) fn new(topic: &str, partition: i32, batch: usize, next: Option<i64>) -> Self {
         Self {
@@ -126,7 +126,7 @@ impl Feed {
         self.next.fetch_max(offset, Ordering::Relaxed);
     }
 
-    /// Adds a message; gives it back when there is no room within `timeout`.
+    /// Adds a message; gives it back when there is no capacity within `timeout`.
     pub(super) fn push(&self, message: Message, timeout: Duration) -> Result<(), Message> {
         let mut since = None;
         let mut state = self.lock();

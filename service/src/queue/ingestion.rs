@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Longest wait for the workers to store what is accepted.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
-/// First and longest pause between two looks at how far they are.
+/// First and longest pause between two polls of their progress.
 const POLL_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
-/// How often the backlog is looked at.
+/// How often the backlog is polled.
 const BACKLOG_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the topics' configuration is read: somebody may change it at any time.
 const SETTINGS_INTERVAL: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ pub(crate) struct LogState {
     pub(crate) waiting: Option<u64>,
     /// Messages that are gone from the log although no worker has stored them.
     pub(crate) gone: u64,
-    /// Why the log may delete what nobody has read; one line a topic. `None` when that was not told.
+    /// Why the log may delete what nobody has read; one line a topic. `None` while that is unknown.
     pub(crate) risks: Option<Vec<String>>,
     /// What is kept of the topic that is accepted to.
     kept: Option<TopicRetention>,
@@ -64,7 +64,7 @@ impl Ingestion {
     }
 
     /// Waits until everything that was accepted before this call is stored. `false` when that takes too
-    /// long, or cannot be told.
+    /// long, or when the broker does not answer.
     ///
     /// Callers share rounds: one that begins after a caller asked answers for that caller too.
     pub(crate) async fn caught_up(&self) -> bool {
@@ -108,7 +108,7 @@ impl Ingestion {
         Some(LagReport { group: topics::WORKER_GROUP.to_owned(), total, partitions })
     }
 
-    /// Why no more is taken; `None` while it is.
+    /// Why nothing more is accepted; `None` while it is.
     pub(crate) fn excess(&self) -> Option<Excess> {
         let index = usize::from(self.excess.load(Ordering::Relaxed)).checked_sub(1)?;
         Excess::ALL.get(index).copied()
@@ -130,7 +130,7 @@ impl Ingestion {
             Err(cause) => {
                 // What was read last is believed; before that, nothing is.
                 if self.state().risks.is_none() {
-                    tracing::warn!(%cause, "What the log keeps of the topics cannot be read, so nobody knows whether it deletes what was accepted. The service needs the right to describe the configuration of its topics.");
+                    tracing::warn!(%cause, "The retention of the topics cannot be read, so it is unknown whether accepted notifications may be deleted. The service needs the permission to describe the configuration of its topics.");
                 }
                 return;
             }
@@ -172,7 +172,7 @@ impl Ingestion {
         }
     }
 
-    /// Looks at what waits, and decides whether more is taken.
+    /// Measures the backlog, and decides whether more is accepted.
     async fn poll(&self, limits: &Limits, sizes: &Sizes) {
         let kept = self.state().kept.unwrap_or_default();
         let now_ms = jiff::Timestamp::now().as_millisecond();
@@ -190,20 +190,17 @@ impl Ingestion {
                 Some(excess) => tracing::warn!(
                     messages,
                     reason = excess.as_str(),
-                    "No more is accepted: {}.",
+                    "Accepting is paused: {}.",
                     excess.detail()
                 ),
                 None => {
-                    tracing::info!(
-                        messages,
-                        "The backlog is small enough again: notifications are accepted."
-                    );
+                    tracing::info!(messages, "The backlog is small enough again: accepting resumes.");
                 }
             }
         }
         let gone = positions.iter().map(PartitionPosition::gone).sum();
         if gone > 0 && gone != self.state().gone {
-            tracing::error!(gone, "Messages were deleted from the log before a worker has read them.");
+            tracing::error!(gone, "Messages were deleted from the log before a worker read them.");
         }
         self.change(|state| (state.waiting, state.gone) = (Some(messages), gone));
     }

@@ -24,7 +24,7 @@ impl TopicSettings {
     /// What is kept of each of the service's topics.
     ///
     /// # Errors
-    /// The topic, and why its configuration is not told.
+    /// The topic, and why its configuration cannot be read.
     pub(crate) async fn read(&self) -> Result<Vec<(String, TopicRetention)>, String> {
         let asked: Vec<_> = topics::ALL.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
         let options = AdminOptions::new().request_timeout(Some(TIMEOUT));

@@ -26,8 +26,8 @@ impl Collector for Process {
             )?)?;
         }
         let gauges = [
-            ("process_resident_memory_bytes", "Memory of the process that is in RAM", resident_bytes()),
-            ("process_open_fds", "Open files of the process", open_files()),
+            ("process_resident_memory_bytes", "Resident memory", resident_bytes()),
+            ("process_open_fds", "Open file descriptors", open_files()),
         ];
         for (name, help, value) in gauges {
             let Some(value) = value else { continue };

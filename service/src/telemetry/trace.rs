@@ -67,7 +67,7 @@ fn endpoint(url: &str) -> String {
 }
 
 /// The context of a request: continues the caller's trace or begins one. It holds a server span when
-/// the caller's trace is sampled, or by luck of `share` when this is the beginning.
+/// the caller's trace is sampled, or with the probability `share` when this is the beginning.
 pub(crate) fn incoming(headers: &HeaderMap, share: f64, name: &'static str) -> Context {
     let parent = headers.get(TRACEPARENT).and_then(|text| text.to_str().ok()).and_then(parse);
     let sampled = match &parent {

@@ -55,7 +55,7 @@ pub(super) fn undecodable<'a>(feed: &'a Feed, message: &'a Message, error: Strin
 /// first one, so it is kept and shown, and not thrown away.
 pub(super) fn conflicting<'a>(feed: &'a Feed, (message, one): &'a Taken<'a>) -> Undecodable<'a> {
     let error = format!(
-        "its idempotency key stands for another request, notification {}; send it again under a key of its own",
+        "its idempotency key belongs to another request (notification {}); send it again with a key of its own",
         one.id()
     );
     let addressee = Some((one.tenant_id(), one.user_id(), one.channel()));

@@ -69,16 +69,16 @@ pub(crate) fn not_now(
     };
     match recipient?.decide(channel, kind, priority, now) {
         DeliveryDecision::Send => None,
-        DeliveryDecision::Mute => Some(state(Status::Cancelled, None, "the user does not want it")),
+        DeliveryDecision::Mute => Some(state(Status::Cancelled, None, "muted by the user's preferences")),
         DeliveryDecision::Defer(until) => Some(state(
             Status::Scheduled,
             Some(Due::At(until)),
-            "it waits for the end of the user's quiet hours",
+            "deferred until the end of the user's quiet hours",
         )),
     }
 }
 
-/// What becomes of a notification that is not tried because its destination is left alone. That is no attempt, but
+/// What becomes of a notification that is not tried because the circuit of its destination is open. That is no attempt, but
 /// it does not go on for ever either: what counts is how long it was held back in this round, however old it is
 /// and whatever else it waited for.
 pub(crate) fn held_back(

@@ -1,5 +1,5 @@
-//! Hands notifications to their providers: by priority, each user's in order, so many of a channel
-//! at once, and leaving destinations alone that only fail.
+//! Hands notifications to their providers: by priority, each user's in order, at most so many of a channel at
+//! once, holding back those whose destination has an open circuit.
 //!
 //! Every job is a row that this process holds by a lease. A job that could outlive its lease is not
 //! begun: another worker may have the row by then.
@@ -34,7 +34,7 @@ pub(crate) struct Job {
     pub(crate) first_attempt: u32,
     /// When the lease was taken.
     pub(crate) claimed: Instant,
-    /// How long it was held back in this round because its destination was left alone.
+    /// How long it was held back in this round because the circuit of its destination was open.
     pub(crate) held: Duration,
     /// The trace it belongs to; empty when that is not recorded.
     pub(crate) trace: Context,
@@ -71,9 +71,9 @@ type OrderKey = (Option<String>, String, Priority);
 /// What one channel has in hand.
 #[derive(Default)]
 struct ChannelQueue {
-    /// The first job of each line that has none under way, one queue for each priority.
+    /// The first job of each key that has none in progress, one queue for each priority.
     heads: [VecDeque<Job>; Priority::ALL.len()],
-    /// The jobs behind the first, of every line that has a first, waiting or under way.
+    /// The jobs behind the first, of every key that has a first, waiting or in progress.
     waiting_by_key: HashMap<OrderKey, VecDeque<Job>>,
     /// Jobs that were not begun.
     queued: usize,
@@ -103,7 +103,7 @@ impl ChannelQueue {
         Some(job)
     }
 
-    /// The job of a line has ended: the next of it may begin.
+    /// The job of a key has ended: the next one of that key may begin.
     fn release(&mut self, key: OrderKey, memory: usize) {
         self.memory = self.memory.saturating_sub(memory);
         let Entry::Occupied(mut entry) = self.waiting_by_key.entry(key) else { return };
@@ -286,13 +286,13 @@ impl Dispatcher {
         }
     }
 
-    /// The state of a notification whose destination is left alone now; `None` when it may be tried.
+    /// The state of a notification whose destination has an open circuit; `None` when it may be tried.
     fn held(&self, destination: &str, job: &Job) -> Option<RowState> {
         let Admission::Hold(wait) = self.breakers().admit(destination, Instant::now()) else { return None };
         // Spread, so that they do not all come back as the breaker lets one through.
         let wait = wait + self.settings().breaker_cooldown.mul_f64(rand::random::<f64>());
         let longest = retry::longest_hold(self.settings(), self.providers.schedule(job.envelope.channel));
-        let error = format!("{destination} only fails and is left alone for now");
+        let error = format!("the circuit for {destination} is open");
         Some(decision::held_back(job.held, wait, longest, job.envelope.retry_count, error))
     }
 
@@ -318,7 +318,7 @@ impl Dispatcher {
         Channel::ALL.iter().map(state).collect()
     }
 
-    /// Destinations that are left alone now.
+    /// Destinations whose circuit is open now.
     pub(crate) fn open_circuits(&self) -> Vec<String> {
         self.breakers().open_circuits(Instant::now()).into_iter().map(str::to_owned).collect()
     }
@@ -381,7 +381,7 @@ mod tests {
             assert_eq!(next(&mut queue), None);
             queue.release(key.clone(), 10);
         }
-        assert!(queue.waiting_by_key.is_empty(), "an idle line is kept");
+        assert!(queue.waiting_by_key.is_empty(), "an idle key is kept");
     }
 
     #[test]

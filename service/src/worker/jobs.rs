@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How often dead letters are looked for.
+/// How often dead letters are polled.
 const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(1);
-/// Dead letters of one look.
+/// Dead letters of one poll.
 const DEAD_LETTERS_BATCH: i64 = 500;
-/// How often old rows are looked for.
+/// How often old rows are deleted.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 /// How often the most active users are loaded.
 const WARMING_INTERVAL: Duration = Duration::from_secs(3_600);
@@ -44,12 +44,12 @@ pub(crate) async fn run(parts: Arc<Parts>, stopping: CancellationToken) {
             Ok::<_, DbError>(())
         };
         if let Err(cause) = all.await {
-            tracing::warn!(%cause, "A job of the worker failed; it comes again.");
+            tracing::warn!(%cause, "A background job failed; it will be retried.");
         }
     }
 }
 
-/// Puts dead letters on the topic of dead letters. A crash in between puts one there twice, never not at all.
+/// Puts dead letters on their topic, at least once: a crash in between may publish one twice, never zero times.
 async fn publish_dead_letters(parts: &Parts) -> Result<(), DbError> {
     let letters = parts.db.list_unpublished_dead_letters(DEAD_LETTERS_BATCH).await?;
     let mut published = Vec::with_capacity(letters.len());
@@ -57,7 +57,7 @@ async fn publish_dead_letters(parts: &Parts) -> Result<(), DbError> {
         match publish(parts, letter).await {
             Ok(()) => published.push(letter.id),
             Err(cause) => {
-                tracing::warn!(%cause, "Dead letters cannot be put on their topic; trying again.");
+                tracing::warn!(%cause, "Dead letters could not be published; retrying.");
                 break;
             }
         }
@@ -134,7 +134,7 @@ struct DeadMessage<'l> {
 }
 
 /// Puts undecodable dead letters back on the log when their time has come. One that the log will never take
-/// stays where it is, and is told.
+/// stays where it is, with an error in the log.
 async fn redrive_dead_letters(parts: &Parts) -> Result<(), DbError> {
     let mut redriven = Vec::new();
     for letter in parts.db.list_due_redrives(DEAD_LETTERS_BATCH).await? {
@@ -153,7 +153,7 @@ async fn redrive_dead_letters(parts: &Parts) -> Result<(), DbError> {
                 parts.db.cancel_redrive(letter.id).await?;
             }
             Err(cause) => {
-                tracing::warn!(%cause, "Dead letters cannot be put back on the log; trying again.");
+                tracing::warn!(%cause, "Dead letters could not be redriven; retrying.");
                 break;
             }
         }

@@ -45,7 +45,7 @@ struct Wire<'a> {
     retry_count: u32,
 }
 
-/// One accepted notification, as its message tells it.
+/// One accepted notification, as its message has it.
 pub(crate) struct Incoming<'a> {
     wire: Wire<'a>,
     /// Of its payload.
@@ -68,13 +68,15 @@ impl<'a> Incoming<'a> {
         let texts = texts.into_iter().chain([&wire.causation_id]).flatten().chain([&wire.user_id]);
         // PostgreSQL holds no zero byte, neither in text nor in JSON.
         if texts.into_iter().any(|text| text.0.contains('\0')) {
-            return Err("it holds a zero byte".to_owned());
+            return Err("it contains a zero byte".to_owned());
         }
         let measure = stored::measure(wire.payload.get());
         if let Some(why) = payload::unstorable(wire.payload.get(), measure) {
             return Err(why.to_owned());
         }
-        let instant = |ms: i64| Timestamp::from_millisecond(ms).map_err(|_| format!("{ms} ms is no instant"));
+        let instant = |ms: i64| {
+            Timestamp::from_millisecond(ms).map_err(|_| format!("{ms} ms is not a valid timestamp"))
+        };
         let retry_at = message.delay_ms.map(|delay| message.timestamp_ms.saturating_add(delay));
         Ok(Self {
             created_at: instant(wire.timestamp)?,
@@ -269,7 +271,7 @@ mod tests {
         assert!(with("userId", json!("a\0b")).contains("zero byte"));
         assert!(with("payload", json!({"a": "\0"})).contains("zero byte"));
         assert!(with("payload", json!({"a": f64::MAX})).contains("number that is too long"));
-        assert!(with("timestamp", json!(i64::MAX)).contains("no instant"));
+        assert!(with("timestamp", json!(i64::MAX)).contains("not a valid timestamp"));
         assert!(with("version", json!("2.0.0")).contains("2.0.0"));
         assert!(with("channel", json!("FAX")).contains("FAX"));
     }

@@ -1,6 +1,6 @@
 //! A partition worker: takes batches from its feed, stores them, and hands on what is to be delivered.
 //!
-//! While a batch is stored the next one is read, and waits for its turn: a user's notifications stay in
+//! While a batch is stored the next one is prepared, and waits until it is: a user's notifications stay in
 //! their order, and PostgreSQL does not wait for the worker.
 //!
 //! A batch is finished when its rows are stored: those delivered at once in their final state, the
@@ -60,7 +60,7 @@ impl PartitionWorkers {
         let state = &self.state;
         state.in_progress.fetch_add(batch.len() as u64, Ordering::Relaxed);
         let read = Read::of(feed, batch);
-        // What fails here is tried again when its turn has come.
+        // What fails here is tried again once the batch before is stored.
         let ready = self.prepare(&read.fresh).await.ok();
         let is_next = predecessor.finished().await;
         let started = Instant::now();
@@ -88,7 +88,7 @@ impl PartitionWorkers {
                 Ok(()) => return true,
                 Err(cause) => {
                     self.state.errors.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(%cause, batch = read.len(), "A batch cannot be stored; trying again.");
+                    tracing::warn!(%cause, batch = read.len(), "A batch could not be stored; retrying.");
                 }
             }
             if feed.is_closed() {
@@ -130,8 +130,14 @@ impl PartitionWorkers {
         Ok(())
     }
 
-    /// Stores what is new; tells what was there already, and what the database refuses, which is found by
-    /// halves.
+    /// Stores what is new; returns what was there already, and what the database refuses.
+    ///
+    /// One statement inserts a whole batch. Where PostgreSQL refuses one of its values the statement fails as a
+    /// whole, without a word on which row it was: the batch is halved until the row stands alone, and everything
+    /// else is stored on the way. Halves are pushed last to first, so that they are stored first to last and a
+    /// user's notifications keep their order. Rows that were prepared ahead serve the first statement only, and
+    /// only while they are fresh: a half is prepared anew, and so is a batch that waited for its predecessor or
+    /// for PostgreSQL, because expiry and quiet hours go on meanwhile.
     async fn store<'a>(
         &self,
         feed: &'a Feed,
@@ -190,7 +196,7 @@ impl PartitionWorkers {
         Ok(Ready { rows, since })
     }
 
-    /// Inserts the rows of new notifications and hands on those to deliver. Tells which were new.
+    /// Inserts the rows of new notifications and hands on those to deliver. Returns which were new.
     async fn store_part(
         &self,
         part: &[Taken<'_>],

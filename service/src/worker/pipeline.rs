@@ -1,19 +1,18 @@
-//! Things done one after the other, each got ready while the one before it is done.
+//! An ordered pipeline: work done one after the other, each prepared while its predecessor is done.
 
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Things in progress at once: one is done, one is got ready.
+/// Work in progress at once: one is done, one is prepared.
 const MAX_IN_PROGRESS: usize = 2;
 
-/// What one waits for: the end of the one before.
+/// The work before this one.
 pub(super) struct Predecessor(Option<JoinHandle<bool>>);
 
 impl Predecessor {
-    /// Waits for it. `false` when the one before was given up: nobody goes on behind it. Panics when that
-    /// did.
+    /// Waits until it is done. `false` when it was given up: nothing goes on behind it. Panics when it did.
     pub(super) async fn finished(self) -> bool {
         let Some(before) = self.0 else { return true };
         match before.await {
@@ -25,8 +24,8 @@ impl Predecessor {
     }
 }
 
-/// Begins `work` on each thing that `next` gives, until there is none or one is given up (`false`). Panics
-/// when one does, even while it waits for the next.
+/// Begins `work` on each item that `next` gives, until there is none or one is given up (`false`). Panics
+/// when one does, even while it waits for the next item.
 pub(super) async fn run_in_order<T, N, W>(next: impl Fn() -> N, work: impl Fn(T, Predecessor) -> W)
 where
     N: Future<Output = Option<T>>,

@@ -1,4 +1,4 @@
-//! Writes the ends of attempts, many in one statement, and tells metrics and caches.
+//! Records finished attempts, many in one statement, and updates metrics and caches.
 
 use crate::db::FinishedAttempt;
 use crate::parts::Parts;
@@ -67,11 +67,11 @@ async fn record(parts: &Parts, ends: &[FinishedAttempt]) -> Vec<Uuid> {
             Ok(changed) => return changed,
             Err(cause) if cause.is_data() => {
                 // Their lease brings them back; that is better than holding up the others for ever.
-                tracing::error!(%cause, ends = ends.len(), "The ends of attempts cannot be written.");
+                tracing::error!(%cause, ends = ends.len(), "Finished attempts could not be recorded; they are retried when their lease expires.");
                 return Vec::new();
             }
             Err(cause) => {
-                tracing::warn!(%cause, ends = ends.len(), "The ends of attempts cannot be written; trying again.");
+                tracing::warn!(%cause, ends = ends.len(), "Finished attempts could not be recorded; retrying.");
                 tokio::time::sleep(backoff).await;
                 backoff = (backoff * 2).min(MAX_BACKOFF);
             }

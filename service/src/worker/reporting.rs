@@ -23,9 +23,9 @@ const LAG_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) async fn keep_gaps(parts: Arc<Parts>, mut gaps: mpsc::UnboundedReceiver<LogGap>) {
     while let Some(gap) = gaps.recv().await {
         parts.metrics.lost(&gap);
-        tracing::error!(topic = %gap.topic, partition = gap.partition, first = gap.first, next = gap.next, lost = gap.messages(), "Accepted notifications were deleted from the log before a worker has read them: they are lost.");
+        tracing::error!(topic = %gap.topic, partition = gap.partition, first = gap.first, next = gap.next, lost = gap.messages(), "Accepted notifications were deleted from the log before a worker read them: they are lost.");
         while let Err(cause) = parts.db.keep_gap(&gap).await {
-            tracing::warn!(%cause, "What the log has lost cannot be recorded; trying again.");
+            tracing::warn!(%cause, "A gap of the log could not be recorded; retrying.");
             tokio::time::sleep(GAP_PAUSE).await;
         }
     }
@@ -40,7 +40,7 @@ pub(super) async fn report_backlog(parts: Arc<Parts>) {
         };
         match counted.await {
             Ok((dead_letters, due_lag_s)) => parts.metrics.stored_backlog(dead_letters, due_lag_s),
-            Err(cause) => tracing::debug!(%cause, "What waits in the database cannot be counted."),
+            Err(cause) => tracing::debug!(%cause, "The rows that wait in the database could not be counted."),
         }
         tokio::time::sleep(BACKLOG_INTERVAL).await;
     }

@@ -44,7 +44,7 @@ pub(crate) async fn run(parts: Arc<Parts>, dispatcher: Arc<Dispatcher>, stopping
     let mut reach = Reach::default();
     loop {
         let more = claim(&parts, &dispatcher, &mut reach).await;
-        // What filled the capacity may not be all: look again as soon as there is capacity.
+        // What filled the capacity may not be all: claim again as soon as there is some.
         let pause = if more {
             parts.config.worker.scheduler_interval / 10
         } else {
@@ -57,7 +57,7 @@ pub(crate) async fn run(parts: Arc<Parts>, dispatcher: Arc<Dispatcher>, stopping
     }
 }
 
-/// Claims once. Tells whether there may be more.
+/// Claims once. Returns whether there may be more.
 async fn claim(parts: &Parts, dispatcher: &Arc<Dispatcher>, reach: &mut Reach) -> bool {
     let limit = parts.config.worker.batch_size.max(1);
     let capacity = |channel: &Channel| {
@@ -87,7 +87,7 @@ async fn claim(parts: &Parts, dispatcher: &Arc<Dispatcher>, reach: &mut Reach) -
             more
         }
         Err(cause) => {
-            tracing::warn!(%cause, "Due notifications cannot be read; trying again.");
+            tracing::warn!(%cause, "Due notifications could not be claimed; retrying.");
             // It may have been too much for one statement.
             *reach = Reach::default();
             false
@@ -100,7 +100,7 @@ async fn bury(parts: &Parts, poison: &[UnreadableClaim]) {
     for one in poison {
         match parts.db.bury(one.id, &one.error).await {
             Ok(true) => {
-                tracing::error!(id = %one.id, error = %one.error, "A notification cannot be read; it is kept as a dead letter.");
+                tracing::error!(id = %one.id, error = %one.error, "A notification is unreadable; it was moved to the dead letters.");
                 let ended = one.about.map(|(channel, kind, priority, accepted_ms)| {
                     let status = Status::Failed;
                     Final { channel, kind, priority, status, accepted_ms }
@@ -111,7 +111,7 @@ async fn bury(parts: &Parts, poison: &[UnreadableClaim]) {
             // Somebody changed it meanwhile.
             Ok(false) => {}
             Err(cause) => {
-                tracing::warn!(id = %one.id, %cause, "A notification that cannot be read cannot be given up; its lease brings it back.");
+                tracing::warn!(id = %one.id, %cause, "An unreadable notification could not be moved to the dead letters; it is retried when its lease expires.");
             }
         }
     }

@@ -9,9 +9,10 @@ use std::path::Path;
 const ROOT: &str = "service/src";
 
 /// The modules of `service/src/`, each of which names only those before it: the map of docs/ARCHITECTURE.md.
-const LADDER: [&str; 12] = [
+const LADDER: [&str; 13] = [
     "settings",
     "secret",
+    "tls",
     "domain",
     "telemetry",
     "queue",

@@ -1,16 +1,16 @@
-//! Who may come in: requests in progress are limited, and a bounded queue waits for a bounded time.
+//! Concurrency limits: a request in progress holds a permit, and a bounded queue waits for one for a bounded time.
 //!
-//! Waiting is cheaper than refusing. A refused caller comes again at once, and reading, refusing and
-//! being asked again takes the time that an accepted request needs; a caller in queue sends nothing, and
-//! its body is not read yet. Kinds of requests have permits of their own, so that writes that wait for a
-//! log that hangs leave room for reads.
+//! Waiting is cheaper than refusing. A refused caller retries at once, and reading, refusing and being asked
+//! again takes the time that an accepted request needs; a queued caller sends nothing, and its body is not
+//! read yet. Each class of requests has permits of its own, so that writes that wait for a log that hangs
+//! leave capacity for reads.
 
 use nsys_contract::config::Limits;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-/// The kinds of requests that do not stand in each other's way.
+/// The classes of requests, each with a limit of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequestClass {
     /// Waits for the log.
@@ -26,7 +26,7 @@ pub(crate) enum RequestClass {
 /// Passwords that wait for each one that is hashed: about a second's work.
 const WAITING_PER_HASHER: usize = 32;
 
-/// The concurrency of each class.
+/// The limits of every class.
 pub(crate) struct ConcurrencyLimits {
     intake: ConcurrencyLimit,
     query: ConcurrencyLimit,
@@ -34,14 +34,14 @@ pub(crate) struct ConcurrencyLimits {
     passwords: ConcurrencyLimit,
 }
 
-/// What one class has: permits, and a queue before them.
+/// The limit of one class: permits, and the queue for them.
 struct ConcurrencyLimit {
     permits: PermitPool,
     queue: PermitPool,
     timeout: Duration,
 }
 
-/// So many, and which of them are free.
+/// A semaphore that knows its size.
 struct PermitPool {
     free: Arc<Semaphore>,
     size: usize,
@@ -57,17 +57,17 @@ impl PermitPool {
     }
 }
 
-/// A permit; it is free again when this goes.
+/// A permit of a request; dropping it releases it.
 pub(crate) struct RequestPermit<'a> {
     _permit: Option<SemaphorePermit<'a>>,
 }
 
-/// A permit of a stream; it is free again when this goes.
+/// A permit of a stream; dropping it releases it.
 pub(crate) struct StreamPermit {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A permit to hash a password; it is free again when this goes.
+/// A permit to hash a password; dropping it releases it.
 pub(crate) struct HashPermit {
     _permit: OwnedSemaphorePermit,
 }
@@ -90,7 +90,7 @@ impl ConcurrencyLimits {
         }
     }
 
-    /// A permit for a request of this class, at once or after a wait; nothing when the queue is full or takes too long.
+    /// A permit for a request of this class, at once or after a wait; `None` when the queue is full or takes too long.
     pub(crate) async fn acquire(&self, class: RequestClass) -> Option<RequestPermit<'_>> {
         let limit = match class {
             RequestClass::Intake => &self.intake,
@@ -120,7 +120,7 @@ impl ConcurrencyLimits {
         Some(HashPermit { _permit: permit })
     }
 
-    /// Requests that have begun and are not answered yet; those in queue have not begun. Streams are not
+    /// Requests that have begun and are not answered yet; those in the queue have not begun. Streams are not
     /// among them: they last as long as their callers like.
     pub(crate) fn in_progress(&self) -> usize {
         self.all().map(|limit| limit.permits.taken()).sum()

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-/// How often new events are looked for.
+/// How often new events are polled for.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Statements of a transaction that are waited for.
 const HOLD_STATEMENTS: u32 = 2;
@@ -61,7 +61,7 @@ impl Follower {
                         }
                     }
                     Ok(None) => {}
-                    Err(cause) => tracing::warn!(%cause, "Events cannot be read; trying again."),
+                    Err(cause) => tracing::warn!(%cause, "Events could not be read; retrying."),
                 }
             }
             tokio::select! {

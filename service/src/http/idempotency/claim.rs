@@ -32,7 +32,7 @@ impl Drop for Claim {
     }
 }
 
-/// Gives keys back whose requests failed, before their callers are told.
+/// Gives keys back whose requests failed, before their callers are answered.
 pub(crate) async fn release(parts: &Parts, claims: Vec<Claim>) {
     let held = claims.iter().filter_map(|claim| claim.held.as_ref().map(|(_, identity)| identity.clone()));
     let held: Vec<_> = held.collect();
@@ -48,7 +48,7 @@ pub(crate) async fn release(parts: &Parts, claims: Vec<Claim>) {
 pub(crate) struct Underway {
     /// Gone once it is settled.
     claim: Option<Claim>,
-    /// Gone once the log has told.
+    /// Gone once the delivery report is there.
     receipt: Option<Receipt>,
     /// Of the request that was sent.
     request_hash: String,
@@ -109,7 +109,7 @@ impl Drop for Underway {
     }
 }
 
-/// Keeps the keys of requests that were delivered, in one call, before their callers are told.
+/// Keeps the keys of requests that were delivered, in one call, before their callers are answered.
 pub(crate) async fn keep(parts: &Parts, delivered: Vec<Underway>) {
     let kept: Vec<_> = delivered.iter().filter_map(Underway::acknowledged).collect();
     if kept.is_empty() {

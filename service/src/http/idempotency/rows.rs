@@ -43,7 +43,7 @@ impl StoredRequests {
     /// The questions of the next statement; empty when nobody waits any more.
     fn next(&self) -> Vec<Question> {
         let mut gathering = self.gathering();
-        // Whoever gave up is not asked for: while the table hangs, the line would grow without a bound.
+        // Whoever gave up is not asked for: while the table hangs, the queue would grow without a bound.
         gathering.waiting.retain(|question| !question.answer.is_closed());
         let mut keys = 0;
         let fitting = gathering.waiting.iter().take_while(|question| {

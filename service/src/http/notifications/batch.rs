@@ -48,7 +48,10 @@ pub(super) async fn create(
         // Or it would be one short again after the wait.
         limit.refund(1);
         app.parts.metrics.shed("rate_limit");
-        return Err(Problem::too_many("the caller sends too many notifications", wait));
+        return Err(Problem::too_many(
+            "rate limit exceeded: the batch holds more notifications than the caller may send now",
+            wait,
+        ));
     }
     let intake = Intake::new(&app, &caller, trace::current_traceparent());
     let pending = intake.send(notifications.iter().map(|raw| Ok(raw.get().as_bytes()))).await;

@@ -127,7 +127,7 @@ fn violations(
 ) -> Vec<Violation> {
     let mut wrong = Vec::new();
     if *wanted == Reschedule::default() {
-        wrong.push(Violation::new("", "names nothing to change: scheduledFor, payload or priority"));
+        wrong.push(Violation::new("", "must change at least one of scheduledFor, payload and priority"));
     }
     if wanted.scheduled_for.is_some_and(|at| at <= now) {
         wrong.push(Violation::new("/scheduledFor", "must be in the future"));

@@ -50,7 +50,7 @@ pub(super) async fn follow(
         .map_err(|_| Problem::bad_request("Last-Event-ID is not the id of an event"))?;
     let pages = app.follower.subscribe().ok_or_else(|| {
         app.parts.metrics.shed("followers");
-        Problem::overloaded("too many clients follow events")
+        Problem::overloaded("too many clients are following events")
     })?;
     let hello = futures::stream::once(async { Ok::<_, Infallible>(Event::default().retry(RECONNECT)) });
     let follower = Following { app, session, filter, pages, last, ready: Vec::new().into_iter() };

@@ -38,7 +38,7 @@ pub(super) async fn export(
         ExportFormat::Ndjson => (NDJSON, "attachment; filename=\"notifications.ndjson\""),
         ExportFormat::Csv => (CSV, "attachment; filename=\"notifications.csv\""),
     };
-    // The first page before the head of the answer: a database that is away is told as an error.
+    // The first page before the head of the answer: a database that is away becomes an error.
     let first = app.parts.db.export_page(&filter, Uuid::nil(), PAGE).await?;
     let state = Some(Exported { app, filter, format: query.format, begun: false, page: Some(first) });
     let pages = futures::stream::unfold(state, |state| async move { state?.next().await });
@@ -71,7 +71,7 @@ impl Exported {
             match self.app.parts.db.export_page(&self.filter, last, PAGE).await {
                 Ok(next) => self.page = Some(next),
                 Err(cause) => {
-                    tracing::warn!(%cause, "An export broke off.");
+                    tracing::warn!(%cause, "An export was aborted.");
                     return Some((Err(io::Error::other("the database does not answer")), None));
                 }
             }

@@ -57,7 +57,7 @@ async fn render(app: &App, id: &str, draft: &Draft<'_>) -> Result<Map<String, Va
     let data = draft.template_data.as_ref().unwrap_or(&empty);
     if !name_fits(id) {
         // No template is called that, and the answer does not repeat a name of any length.
-        return Err(Problem::field("/templateId", "is no name of a template"));
+        return Err(Problem::field("/templateId", "is not a valid template name"));
     }
     let max_bytes = app.parts.config.limits.max_payload_bytes;
     let filled = app.templates.fill(&app.parts.db, draft.tenant_id.as_deref(), id, data, max_bytes).await;
@@ -84,7 +84,7 @@ impl From<FillError> for Problem {
         match cause {
             FillError::Db(cause) => cause.into(),
             FillError::Wrong(violation) => Self::invalid(vec![violation]),
-            FillError::Broken(cause) => Self::internal(format!("the template cannot be filled: {cause}")),
+            FillError::Broken(cause) => Self::internal(format!("the template cannot be rendered: {cause}")),
         }
     }
 }
@@ -103,7 +103,7 @@ pub(super) fn not_sent(app: &App, cause: &SendError) -> Problem {
 
 /// The answer to another request under a key.
 pub(super) fn mismatch() -> Problem {
-    let detail = "the idempotency key was used for another request";
+    let detail = "the idempotency key was already used for a different request";
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
 }
 

@@ -30,7 +30,11 @@ pub(super) async fn owned(app: &App, caller: &Principal, id: &Id) -> Result<Arc<
     let found = match lookup::notification(app, id.uuid("notification")?).await? {
         Found::Yes(found) => found,
         Found::No => return Err(absent()),
-        Found::NotYet => return Err(Problem::unavailable("it may be accepted, but it is not stored yet")),
+        Found::NotYet => {
+            return Err(Problem::unavailable(
+                "the notification may have been accepted, but it is not stored yet",
+            ));
+        }
     };
     if caller.may_use_tenant(found.tenant()) { Ok(found) } else { Err(absent()) }
 }

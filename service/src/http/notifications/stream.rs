@@ -1,7 +1,7 @@
 //! Notifications line by line, as many as there are, results line by line while they come.
 //!
 //! Everything between reading and answering is bounded: a group of lines is read only when there is
-//! room for its results, so whoever does not read is not read from either.
+//! capacity for its results, so whoever does not read is not read from either.
 
 use super::super::endpoint::NDJSON;
 use super::super::error::Problem;
@@ -82,19 +82,21 @@ async fn read(
         let chunk = tokio::select! {
             biased;
             () = session.ended() => {
-                return Err(Problem::unauthorized("the token or API key is not valid any more"));
+                return Err(Problem::unauthorized("the token or API key is no longer valid"));
             }
             () = sender.closed() => return Ok(()),
             chunk = tokio::time::timeout(IDLE_TIMEOUT, body.next()) => chunk,
         };
-        let chunk =
-            chunk.map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "nothing came for a minute"))?;
+        let chunk = chunk
+            .map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "no data was received for a minute"))?;
         let ended = match chunk {
             Some(Ok(chunk)) => {
                 lines.push(&chunk);
                 false
             }
-            Some(Err(cause)) => return Err(Problem::bad_request(format!("the body broke off: {cause}"))),
+            Some(Err(cause)) => {
+                return Err(Problem::bad_request(format!("the request body was cut off: {cause}")));
+            }
             None => {
                 lines.finish();
                 true
