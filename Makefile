@@ -39,5 +39,6 @@ diagnose-accuracy: ## Inject known bottlenecks on the real stack; is each named 
 	cargo build --workspace --locked
 	NSYS_ACCURACY=$${NSYS_ACCURACY:-all} cargo test --locked --test it -- --nocapture accuracy::
 
-truth: ## Compare what the load generators tell with servers whose behaviour is prescribed, on a quiet machine
+truth: ## Compare what nsys tells with servers and runs whose truth is prescribed, on a quiet machine
 	NSYS_TRUTH=$${NSYS_TRUTH:-all} cargo test --locked --test it -- --nocapture truth::
+	NSYS_TRUTH=$${NSYS_TRUTH:-all} cargo test --locked --lib -- --nocapture compare::prescribed

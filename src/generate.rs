@@ -111,7 +111,7 @@ fn collect(
     began_s: f64,
     send: &mut impl FnMut(&Tick),
 ) -> Result<Counts> {
-    let mut sum = Counts::new(shared.plan.windows.len())?;
+    let mut sum = Counts::new(shared.plan.windows.len(), shared.plan.slices.as_ref())?;
     let mut seconds: BTreeMap<u64, (usize, SecondCounts)> = BTreeMap::new();
     for report in from {
         match report {

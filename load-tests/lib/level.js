@@ -73,6 +73,12 @@ function causeOf(answer, given) {
 
 // A threshold is what makes k6 keep a sub-metric; these always hold.
 const kept = { dropped_iterations: ['count>=0'] };
+const slices = plan.slices;
+for (let index = 0; slices && index < slices.count; index += 1) {
+  kept[`started{slice:${index}}`] = ['count>=0'];
+  kept[`failures{slice:${index}}`] = ['count>=0'];
+  kept[`request_time{slice:${index}}`] = ['max>=0'];
+}
 for (const tag of ['measured:yes', ...plan.windows.map((window) => `window:${window.name}`)]) {
   kept[`started{${tag}}`] = ['count>=0'];
   kept[`failures{${tag}}`] = ['count>=0'];
@@ -81,11 +87,11 @@ for (const tag of ['measured:yes', ...plan.windows.map((window) => `window:${win
 }
 for (const cause of causes) kept[`failures{cause:${cause}}`] = ['count>=0'];
 
-// Percentiles of several generators cannot be averaged: each leaves its whole distribution, finer towards
-// its end, and nsys adds them up.
+// Percentiles of several generators, or slices, cannot be averaged: each leaves its whole distribution, finer
+// towards its end, and nsys adds them up.
 const range = (from, to, step) => Array.from({ length: Math.round((to - from) / step) }, (_, n) => from + n * step);
 const points = [...range(0.5, 90, 0.5), ...range(90, 99, 0.1), ...range(99, 99.9, 0.02), ...range(99.9, 100, 0.01)];
-const distribution = plan.several ? points.map((point) => `p(${Number(point.toFixed(2))})`) : [];
+const distribution = points.map((point) => `p(${Number(point.toFixed(2))})`);
 const percentiles = ['p(90)', 'p(95)', 'p(99)', 'p(99.9)'].filter((one) => !distribution.includes(one));
 
 export const options = {
@@ -154,16 +160,28 @@ function request() {
 
 const ends = plan.windows.map((window) => (window.start_s + window.seconds) * 1000);
 let current = -1;
+let currentSlice = -1;
 
 // Tags stay with the virtual user, so they are set only when a window begins.
 function enterWindow() {
   const at = exec.instance.currentTestRunDuration;
+  enterSlice(at);
   let index = Math.max(0, current);
   while (index < ends.length - 1 && at >= ends[index]) index += 1;
   if (index === current) return;
   current = index;
   exec.vu.metrics.tags.window = plan.windows[index].name;
   exec.vu.metrics.tags.measured = plan.windows[index].measured ? 'yes' : 'no';
+}
+
+// A slice of the measured time; what comes after the last one belongs to it.
+function enterSlice(at) {
+  const into = at / 1000 - (slices ? slices.start_s : Infinity);
+  if (into < 0) return;
+  const index = Math.min(slices.count - 1, Math.floor(into / slices.length_s));
+  if (index === currentSlice) return;
+  currentSlice = index;
+  exec.vu.metrics.tags.slice = `${index}`;
 }
 
 // Runs when every virtual user is made, right before the load begins.

@@ -5,9 +5,9 @@ use clap::Args;
 /// Arguments of `nsys compare`.
 #[derive(Clone, Debug, Args)]
 pub struct CompareArgs {
-    /// A directory, its name, latest or latest~1; four and more with commas are compared by ranks
+    /// A directory, its name, latest or latest~1; five and more with commas are compared by ranks
     pub before: String,
-    /// A directory, its name, latest or latest~1; four and more with commas are compared by ranks
+    /// A directory, its name, latest or latest~1; five and more with commas are compared by ranks
     #[arg(default_value = "latest")]
     pub after: String,
     /// End with 20 when a metric became worse

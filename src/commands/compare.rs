@@ -1,7 +1,9 @@
 //! `nsys compare`: did it help.
 
 use crate::cli::CompareArgs;
-use crate::domain::compare::{Comparison, ComparisonMethod, MetricChange, MetricComparison, NoiseFloor};
+use crate::domain::compare::{
+    Comparison, ComparisonMethod, MetricChange, MetricComparison, NoiseFloor, runs_needed,
+};
 use crate::domain::run::Run;
 use crate::error::{Error, ErrorKind, Result};
 use crate::loadtest::comparison::compared;
@@ -17,6 +19,15 @@ pub(super) fn compare(stack: &Stack, args: &CompareArgs, out: Out) -> Result<()>
         None => noise::floor(stack, before.iter().chain(&after)),
     };
     let found = compared(stack, &before, &after, &floor)?;
+    if args.fail_on_regression && found.is_blind() {
+        let needed = runs_needed(found.levels.len());
+        return Err(Error::refused(format!(
+            "{} and {} runs cannot prove a regression, however large it is: {needed} on each side are needed",
+            before.len(),
+            after.len()
+        ))
+        .hint("name more runs, or compare one with one"));
+    }
     if args.markdown && out.format() == OutputFormat::Text {
         out.line(&markdown(&found))?;
     } else {
@@ -60,11 +71,11 @@ fn table(found: &Comparison, painted: bool) -> Table {
             table.row([
                 load.clone(),
                 one.name.clone(),
-                format::or_missing(one.before, |value| format!("{value:.1}")),
-                format::or_missing(one.after, |value| format!("{value:.1}")),
-                format::or_missing(one.change, signed),
+                format::or_missing(one.before, |value| told(one, value)),
+                format::or_missing(one.after, |value| told(one, value)),
+                format::or_missing(one.change, |change| one.change_text(change)),
                 format::or_missing(one.interval, |(low, high)| {
-                    format!("{} to {}", signed(low), signed(high))
+                    format!("{} to {}", one.change_text(low), one.change_text(high))
                 }),
                 format::or_missing(one.p, |p| if p < 0.001 { "<0.001".into() } else { format!("{p:.3}") }),
                 verdict(one, painted),
@@ -74,8 +85,8 @@ fn table(found: &Comparison, painted: bool) -> Table {
     table
 }
 
-fn signed(share: f64) -> String {
-    format!("{:+.1} %", share * 100.0)
+fn told(metric: &MetricComparison, value: f64) -> String {
+    if metric.is_share() { format!("{:.2} %", value * 100.0) } else { format!("{value:.1}") }
 }
 
 fn verdict(metric: &MetricComparison, painted: bool) -> String {
@@ -98,28 +109,39 @@ fn head(found: &Comparison) -> Vec<String> {
     let mut lines = vec![format!("{} -> {}", found.before, found.after)];
     lines.extend(found.changes.iter().map(|change| format!("changed: {change}")));
     lines.extend(found.differences.iter().map(|difference| format!("differs: {difference}")));
+    lines.extend(found.notes.iter().map(|note| format!("note: {note}")));
     lines
 }
 
 fn foot(found: &Comparison) -> String {
     let method = match found.method {
         ComparisonMethod::Welch => {
-            "change, interval and p are of the service's per-second series (Welch on logarithms, effective \
-             sample size, Holm over all rows)"
+            "each change is that of the two values shown, its interval and p from what they are without each part \
+             of the level (jackknife, Welch, effective sample size)"
         }
         ComparisonMethod::MannWhitney => {
-            "change, interval and p are of the levels' values run by run (Mann-Whitney, Holm over all rows)"
+            "values are medians of the runs, change, interval and p theirs by ranks (Mann-Whitney, exact), spread \
+             is the median distance to the median"
         }
     };
     format!(
-        "{} improved, {} regressed, {} unchanged, {} inconclusive\n{}Noise floor: {}. Values are those of the levels; {method}.",
+        "{} improved, {} regressed, {} unchanged, {} inconclusive\n{}Noise floor: {}. Throughput, errors and \
+         percentiles are the client's; rows that begin with service_ are the service's own, its percentiles those of \
+         a typical second of its coarse histogram. {}; p is corrected for all rows (Holm, throughput, errors and \
+         p95 as one family).",
         found.count(MetricChange::Improved),
         found.count(MetricChange::Regressed),
         found.count(MetricChange::Unchanged),
         found.count(MetricChange::Inconclusive),
         found.power().map(|line| line + "\n").unwrap_or_default(),
-        found.noise
+        found.noise,
+        capital(method)
     )
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// For a pull request: the verdict first, what was changed, then the numbers.

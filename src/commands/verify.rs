@@ -2,7 +2,7 @@
 //! ready, smoke test, the same load again, compare.
 
 use crate::cli::VerifyArgs;
-use crate::domain::compare::{Comparison, MetricChange, MetricComparison, other_place};
+use crate::domain::compare::{Comparison, MetricChange, other_place};
 use crate::domain::request::LoadRequest;
 use crate::domain::run::Run;
 use crate::domain::scenario::{LoadPlan, Scenario};
@@ -65,10 +65,8 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
         comparisons.push(compared(stack, &[run], &[after], &floor)?);
     }
     let regressed = comparisons.iter().any(Comparison::regressed);
-    // A process that was just started uses less memory, whatever was changed.
-    let counts = |metric: &MetricComparison| args.no_restart || metric.name != "service_memory_mb";
     let mut metrics = comparisons.iter().flat_map(|one| &one.levels).flat_map(|level| &level.metrics);
-    let helped = metrics.any(|one| one.verdict == MetricChange::Improved && counts(one));
+    let helped = metrics.any(|one| one.verdict == MetricChange::Improved);
     out.report(&RunVerification { comparisons })?;
     if regressed {
         return Err(Error::new(ErrorKind::Regression, "a metric became worse")

@@ -1,23 +1,34 @@
 //! Did it help: two runs, or two sets of runs, level by level, metric by metric. Pure.
 //!
-//! Of single runs the service's per-second series are compared (Welch on logarithms, with as many
-//! samples as are independent). Of repeated runs, four and more on each side, their levels' values
-//! are compared by ranks (Mann-Whitney), which also covers what differs from run to run. Either way
-//! a difference counts only when chance makes it less often than one in twenty over all rows
-//! together (Holm), and when it exceeds the noise floor.
+//! Each row has one clock and one distribution: what the client counted, or what the service's histogram
+//! tells, or a mean of seconds. Of single runs a value is compared with what it would be without each part of
+//! its level (Welch, with as many parts as are independent). Of repeated runs their values are compared by
+//! ranks, over every way in which these could have fallen, which also covers what differs from run to run.
+//! Either way a difference counts only when chance makes it less often than one in twenty over all rows
+//! together, and when it exceeds the noise floor. What users feel (throughput, errors, p95) is one family
+//! (Holm) with six tenths of the errors that may be made, so that what else is measured does not hide it.
 
+mod buckets;
+pub(in crate::domain) mod client;
 mod differences;
+mod estimates;
+mod judge;
 mod metrics;
 mod noise;
 mod power;
+mod process_age;
+mod sets;
 
 pub use differences::{differences, obstacles, other_place};
+pub(in crate::domain) use metrics::ClientValue;
 pub use noise::NoiseFloor;
+pub use power::runs_needed;
 
-use super::run::{LevelResult, Run, Sample};
-use super::statistics::{self, SeriesEffect};
+use super::run::{LevelResult, Run};
+use super::statistics;
 use super::verdict::Verdict;
-use metrics::{KINDS, MetricKind};
+use judge::{Row, judged};
+use metrics::{KINDS, MEMORY, MetricKind};
 use serde::{Deserialize, Serialize};
 
 /// A difference counts when chance makes it less often than this.
@@ -56,10 +67,21 @@ impl MetricChange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ComparisonMethod {
-    /// Welch on logarithms of the per-second series of one run each.
+    /// Welch on the parts of one run each.
     Welch,
-    /// Mann-Whitney on the values of repeated runs.
+    /// Mann-Whitney, exact, on the values of repeated runs.
     MannWhitney,
+}
+
+/// How a difference is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// As a share of the value before.
+    #[default]
+    Relative,
+    /// As it is: of a share that may be 0.
+    Absolute,
 }
 
 /// One metric of one level.
@@ -71,11 +93,14 @@ pub struct MetricComparison {
     pub before: Option<f64>,
     /// The level's value after; of repeated runs the median.
     pub after: Option<f64>,
-    /// Relative change of what was compared; 0.1 is ten per cent more.
+    /// How the change is told.
+    #[serde(default)]
+    pub scale: Scale,
+    /// Change of what was compared; as a share 0.1 is ten per cent more.
     pub change: Option<f64>,
-    /// 95 % interval of that change.
+    /// 95 % interval of that change; absent where it is endless.
     pub interval: Option<(f64, f64)>,
-    /// Probability by chance, corrected for the number of metrics.
+    /// Probability by chance, corrected for all that was looked at; it counts below 0.05.
     pub p: Option<f64>,
     /// Smaller changes are noise.
     pub noise: f64,
@@ -90,6 +115,23 @@ pub struct MetricComparison {
     pub verdict: MetricChange,
     /// Why nothing can be said, when nothing can.
     pub reason: Option<String>,
+}
+
+impl MetricComparison {
+    /// A change of it in words.
+    #[must_use]
+    pub fn change_text(&self, change: f64) -> String {
+        match self.scale {
+            Scale::Relative => format!("{:+.1} %", change * 100.0),
+            Scale::Absolute => format!("{:+.2} points", change * 100.0),
+        }
+    }
+
+    /// Whether its values are shares of one.
+    #[must_use]
+    pub fn is_share(&self) -> bool {
+        self.scale == Scale::Absolute || self.name.ends_with("_spread")
+    }
 }
 
 /// One level of both sides.
@@ -116,6 +158,9 @@ pub struct Comparison {
     pub differences: Vec<String>,
     /// Changes of the journal made between them.
     pub changes: Vec<String>,
+    /// What has to be known of how it was compared, as sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Where the noise floor comes from.
     pub noise: String,
     /// The levels.
@@ -127,6 +172,18 @@ impl Comparison {
     #[must_use]
     pub fn count(&self, wanted: MetricChange) -> usize {
         self.levels.iter().flat_map(|level| &level.metrics).filter(|one| one.verdict == wanted).count()
+    }
+
+    /// Whether so few runs were compared that nothing of what users feel could have been found.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.method == ComparisonMethod::MannWhitney
+            && power::of_sets_is_blind(self.runs(), self.levels.len())
+    }
+
+    /// How many runs there are on each side.
+    fn runs(&self) -> (usize, usize) {
+        (self.before.split(',').count(), self.after.split(',').count())
     }
 
     /// Whether any metric became worse.
@@ -142,164 +199,128 @@ pub fn compare(before: &Run, after: &Run, noise: &NoiseFloor, changes: Vec<Strin
     compare_all(&[before], &[after], noise, changes)
 }
 
-/// Compares two sets of runs, each set of the same load. Sets of fewer than four runs, other than
-/// one and one, come out inconclusive.
+/// Compares two sets of runs, each set of the same load. Sets of too few runs, other than one and one,
+/// come out inconclusive and say how many are needed.
 #[must_use]
 pub fn compare_all(before: &[&Run], after: &[&Run], noise: &NoiseFloor, changes: Vec<String>) -> Comparison {
     let single = before.len() == 1 && after.len() == 1;
     let method = if single { ComparisonMethod::Welch } else { ComparisonMethod::MannWhitney };
     let count = before.iter().chain(after).map(|run| run.levels.len()).min().unwrap_or(0);
+    let (order_before, order_after) = sets::order(before, after);
     let levels = (0..count).map(|index| {
         let of = |runs: &[&Run]| -> Vec<LevelResult> {
             runs.iter().map(|run| run.levels[index].clone()).collect()
         };
-        rows(&of(before), &of(after), method, noise)
+        let (before, after) = (of(before), of(after));
+        let sides = Sides {
+            before: before.iter().collect(),
+            after: after.iter().collect(),
+            order_before: &order_before,
+            order_after: &order_after,
+            noise,
+        };
+        let (level, target_rps) = before.first().map_or((0, None), |one| (one.level, one.target_rps));
+        judge::Rows { level, target_rps, rows: sides.rows(method) }
     });
-    let levels = judged(levels.collect());
+    let levels = judged(levels.collect(), (before.len(), after.len()), method);
     let names = |runs: &[&Run]| runs.iter().map(|run| run.id.clone()).collect::<Vec<_>>().join(",");
     let around = before.first().zip(after.last()).map(|(one, two)| differences(one, two));
+    let mut notes: Vec<String> = older(before, after).into_iter().collect();
+    if !single {
+        notes.extend(power::of_sets((before.len(), after.len()), count));
+        notes.extend(sets::not_in_turns(&order_before, &order_after));
+    }
     Comparison {
         before: names(before),
         after: names(after),
         method,
         differences: around.unwrap_or_default(),
         changes,
+        notes,
         noise: noise.origin.clone(),
         levels,
     }
 }
 
-/// What was found on one level.
-struct LevelRows {
-    level: usize,
-    target_rps: Option<u32>,
-    rows: Vec<MetricRow>,
+/// Runs that do not keep what their clients counted.
+fn older(before: &[&Run], after: &[&Run]) -> Option<String> {
+    let all = before.iter().chain(after);
+    let without = all.filter(|run| run.levels.iter().any(|level| !estimates::keeps_slices(level)));
+    let names: Vec<_> = without.map(|run| run.id.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "{} keeps no distribution of its client's times, as older versions do not: p50, p95 and p99 are \
+             those of a typical second of the client",
+            names.join(", ")
+        )
+    })
 }
 
-/// What was found of one metric, before it is known as one of many.
-struct MetricRow {
-    kind: &'static MetricKind,
-    before: Option<f64>,
-    after: Option<f64>,
-    effect: Option<SeriesEffect>,
-    floor: f64,
-    /// Length of the steady window.
-    seconds: u64,
-    reason: Option<&'static str>,
+/// One level of every run.
+struct Sides<'a> {
+    before: Vec<&'a LevelResult>,
+    after: Vec<&'a LevelResult>,
+    /// Place of each run in the order in which they were made.
+    order_before: &'a [f64],
+    order_after: &'a [f64],
+    noise: &'a NoiseFloor,
 }
 
-fn rows(
-    before: &[LevelResult],
-    after: &[LevelResult],
-    method: ComparisonMethod,
-    noise: &NoiseFloor,
-) -> LevelRows {
-    let blocked = before.iter().chain(after).find_map(|level| match level.verdict {
-        Verdict::GeneratorLimited => Some("the load could not be offered"),
-        Verdict::Interrupted => Some("the level was interrupted"),
-        _ => None,
-    });
-    let row = |kind: &'static MetricKind| {
-        let (effect, lacking) = match method {
-            ComparisonMethod::Welch => (welch(kind, &before[0], &after[0]), "too few independent seconds"),
-            ComparisonMethod::MannWhitney => {
-                (ranks(kind, before, after), "four runs on each side are needed")
-            }
-        };
-        let value = |levels: &[LevelResult]| {
-            let all: Option<Vec<f64>> = levels.iter().map(kind.value).collect();
-            statistics::median(&all?)
-        };
-        MetricRow {
-            kind,
-            before: value(before),
-            after: value(after),
-            effect,
-            floor: noise.of(kind.name),
-            seconds: before[0].steady_s,
-            reason: blocked.or_else(|| effect.is_none().then_some(lacking)),
-        }
-    };
-    let first = &before[0];
-    LevelRows { level: first.level, target_rps: first.target_rps, rows: KINDS.iter().map(row).collect() }
-}
-
-/// Judges every row, now that they are known together: of many looks one finds something by chance.
-fn judged(levels: Vec<LevelRows>) -> Vec<LevelComparison> {
-    let all = levels.iter().flat_map(|level| &level.rows).filter_map(|row| row.effect);
-    let by_chance: Vec<_> = all.map(|effect| effect.p).collect();
-    let tests = by_chance.len();
-    let mut corrected = statistics::holm(&by_chance).into_iter();
-    let mut metric = |row: MetricRow| {
-        let effect = row.effect.map(|effect| SeriesEffect { p: corrected.next().unwrap_or(1.0), ..effect });
-        row.judged(effect, tests)
-    };
-    let whole = |LevelRows { level, target_rps, rows }| LevelComparison {
-        level,
-        target_rps,
-        metrics: rows.into_iter().map(&mut metric).collect(),
-    };
-    levels.into_iter().map(whole).collect()
-}
-
-impl MetricRow {
-    /// `effect` with its corrected probability, as one of so many looks.
-    fn judged(self, effect: Option<SeriesEffect>, tests: usize) -> MetricComparison {
-        let verdict = match (self.reason, &effect) {
-            (None, Some(effect)) => judge(self.kind, effect, self.floor),
-            _ => MetricChange::Inconclusive,
-        };
-        // The one that is looked at first is judged the most sternly, and which it is depends on chance.
-        let significance = SIGNIFICANCE / tests.max(1) as f64;
-        let precision = effect.filter(|_| self.reason.is_none()).and_then(|effect| effect.precision);
-        let times = precision.and_then(|it| it.lengthening(TENTH, significance, self.floor));
-        MetricComparison {
-            name: self.kind.name.to_owned(),
-            before: self.before,
-            after: self.after,
-            change: effect.map(|effect| effect.ratio - 1.0),
-            interval: effect.map(|effect| (effect.low - 1.0, effect.high - 1.0)),
-            p: effect.map(|effect| effect.p),
-            noise: self.floor,
-            detectable: precision.and_then(|it| it.detectable(significance, self.floor)),
-            tenth_needs_s: times.map(|times| times * self.seconds as f64),
-            verdict,
-            reason: self.reason.map(str::to_owned),
-        }
+impl Sides<'_> {
+    fn all(&self) -> impl Iterator<Item = &LevelResult> {
+        self.before.iter().chain(&self.after).copied()
     }
-}
 
-fn welch(kind: &MetricKind, before: &LevelResult, after: &LevelResult) -> Option<SeriesEffect> {
-    statistics::compare(&window(before, kind.series), &window(after, kind.series))
-}
+    fn rows(&self, method: ComparisonMethod) -> Vec<Row> {
+        let blocked = self.all().find_map(|level| match level.verdict {
+            Verdict::GeneratorLimited => Some("the load could not be offered"),
+            Verdict::Interrupted => Some("the level was interrupted"),
+            _ => None,
+        });
+        let by_slices = self.all().all(estimates::keeps_slices);
+        let mut rows: Vec<_> = KINDS
+            .iter()
+            .flat_map(|kind| match method {
+                ComparisonMethod::Welch => vec![self.single(kind, by_slices)],
+                ComparisonMethod::MannWhitney => sets::rows(self, kind, by_slices),
+            })
+            .collect();
+        for row in &mut rows {
+            row.obstacle = blocked.map(str::to_owned).or_else(|| row.obstacle.take());
+        }
+        rows
+    }
 
-fn ranks(kind: &MetricKind, before: &[LevelResult], after: &[LevelResult]) -> Option<SeriesEffect> {
-    let values = |levels: &[LevelResult]| levels.iter().map(kind.value).collect::<Option<Vec<f64>>>();
-    statistics::compare_runs(&values(before)?, &values(after)?)
-}
-
-fn judge(kind: &MetricKind, effect: &SeriesEffect, floor: f64) -> MetricChange {
-    let beyond_noise = (effect.ratio - 1.0).abs() >= floor;
-    if effect.p < SIGNIFICANCE && beyond_noise {
-        return if (effect.ratio > 1.0) == kind.more_is_better {
-            MetricChange::Improved
+    /// One run against one other.
+    fn single(&self, kind: &MetricKind, by_slices: bool) -> Row {
+        let [before, after] = [self.before[0], self.after[0]];
+        let estimate = |level| estimates::estimate(kind, level, by_slices);
+        let (one, two) = (estimate(before), estimate(after));
+        let shift = one.as_ref().zip(two.as_ref()).and_then(|(one, two)| statistics::shift(one, two));
+        let lacking = if one.is_none() || two.is_none() {
+            "not measured second by second"
         } else {
-            MetricChange::Regressed
+            "too few independent seconds"
         };
+        Row {
+            before: estimates::value(kind, before, by_slices),
+            after: estimates::value(kind, after, by_slices),
+            constant: shift.is_some_and(|shift| shift.precision.is_none() && shift.by == 0.0),
+            shift,
+            seconds: before.steady_s,
+            obstacle: self.too_old(kind).or_else(|| shift.is_none().then(|| lacking.to_owned())),
+            ..Row::of(kind, self.noise)
+        }
     }
-    // Two floors, so that what is within one floor can be told from noise at all.
-    let within = effect.low > 1.0 - 2.0 * floor && effect.high < 1.0 + 2.0 * floor;
-    if within { MetricChange::Unchanged } else { MetricChange::Inconclusive }
-}
 
-/// The seconds of the steady window.
-fn window(level: &LevelResult, of: fn(&Sample) -> Option<f64>) -> Vec<f64> {
-    let end = level.steady_from_s + level.steady_s as f64;
-    let inside = level.samples.iter().filter(|one| one.at_s >= level.steady_from_s && one.at_s <= end);
-    inside.filter_map(of).collect()
+    /// Why processes of other ages hide what is asked for.
+    fn too_old(&self, kind: &MetricKind) -> Option<String> {
+        let levels: Vec<_> = self.all().collect();
+        (kind.name == MEMORY).then(|| process_age::obstacle(&levels)).flatten()
+    }
 }
 
 #[cfg(test)]
-mod recorded;
+mod prescribed;
 #[cfg(test)]
 mod tests;

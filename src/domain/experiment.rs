@@ -3,21 +3,28 @@
 //! The second A tells a change from a machine that became faster or slower meanwhile: when the two
 //! differ, the change must beat each of them by itself.
 
-use super::statistics::{self, SeriesEffect};
+use super::compare::ClientValue;
+use super::compare::client::{self, Block};
+use super::run::Slice;
+use super::statistics::{self, Estimate, Shift};
 use serde::Serialize;
 
-/// A difference counts when chance makes it less often than this.
-const SIGNIFICANCE: f64 = 0.05;
+/// A difference counts when chance makes it less often than this, of each of the two metrics.
+const SIGNIFICANCE: f64 = 0.025;
 /// Differences below this share are noise, whatever chance says.
 const NOISE_FLOOR: f64 = 0.05;
 
-/// One measurement: a value for each second of its steady window.
+/// One measurement: what the client counted in each slice of each level.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Measured {
-    /// 95th percentile of the answer time, in ms.
-    pub p95_ms: Vec<f64>,
-    /// Requests per second.
-    pub rate_rps: Vec<f64>,
+    /// The slices by level.
+    pub levels: Vec<Vec<Slice>>,
+}
+
+impl Measured {
+    fn blocks(&self) -> Vec<Block> {
+        self.levels.iter().flat_map(|slices| client::blocks(slices)).collect()
+    }
 }
 
 /// What became of a change.
@@ -37,6 +44,10 @@ pub enum ExperimentVerdict {
 /// The gain of one metric.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct MetricGain {
+    /// Value without the change.
+    pub without: f64,
+    /// Value with it.
+    pub with: f64,
     /// Relative change; -0.2 is a fifth less.
     pub change: f64,
     /// Its 95 % interval.
@@ -61,8 +72,8 @@ pub struct ExperimentOutcome {
 /// Judges a change by the measurements before, with and after it.
 #[must_use]
 pub fn judge(before: &Measured, with: &Measured, after: &Measured) -> ExperimentOutcome {
-    let p95 = ExperimentMetric { values: |one| &one.p95_ms, more_is_better: false };
-    let rate = ExperimentMetric { values: |one| &one.rate_rps, more_is_better: true };
+    let p95 = ExperimentMetric { value: ClientValue::Percentile(0.95), more_is_better: false };
+    let rate = ExperimentMetric { value: ClientValue::Throughput, more_is_better: true };
     let drifted =
         [&p95, &rate].into_iter().any(|metric| metric.effect_of(before, after) != Some(MetricEffect::Same));
     let effects = [p95.verdict(before, with, after, drifted), rate.verdict(before, with, after, drifted)];
@@ -91,32 +102,48 @@ enum MetricEffect {
 }
 
 struct ExperimentMetric {
-    values: fn(&Measured) -> &Vec<f64>,
+    value: ClientValue,
     more_is_better: bool,
 }
 
 impl ExperimentMetric {
-    fn effect_of(&self, one: &Measured, other: &Measured) -> Option<MetricEffect> {
-        let effect = statistics::compare((self.values)(one), (self.values)(other))?;
-        Some(self.read(&effect))
+    fn estimate(&self, blocks: &[Block]) -> Option<Estimate> {
+        client::estimate(blocks, self.value)
     }
 
-    fn read(&self, effect: &SeriesEffect) -> MetricEffect {
-        if effect.p >= SIGNIFICANCE || (effect.ratio - 1.0).abs() < NOISE_FLOOR {
+    fn effect_of(&self, one: &Measured, other: &Measured) -> Option<MetricEffect> {
+        let shift = statistics::shift(&self.estimate(&one.blocks())?, &self.estimate(&other.blocks())?)?;
+        Some(self.read(&shift))
+    }
+
+    fn read(&self, shift: &Shift) -> MetricEffect {
+        if shift.p >= SIGNIFICANCE || shift.by.exp_m1().abs() < NOISE_FLOOR {
             return MetricEffect::Same;
         }
-        if (effect.ratio > 1.0) == self.more_is_better { MetricEffect::Better } else { MetricEffect::Worse }
+        if (shift.by > 0.0) == self.more_is_better { MetricEffect::Better } else { MetricEffect::Worse }
     }
 
-    fn effect(&self, before: &Measured, with: &Measured, after: &Measured) -> Option<SeriesEffect> {
-        let without: Vec<f64> = [(self.values)(before).as_slice(), (self.values)(after)].concat();
-        statistics::compare(&without, (self.values)(with))
+    /// The value without the change, before and after together, and with it.
+    fn both(&self, before: &Measured, with: &Measured, after: &Measured) -> Option<(Estimate, Estimate)> {
+        let without = [before.blocks(), after.blocks()].concat();
+        Some((self.estimate(&without)?, self.estimate(&with.blocks())?))
+    }
+
+    fn effect(&self, before: &Measured, with: &Measured, after: &Measured) -> Option<Shift> {
+        let (without, with) = self.both(before, with, after)?;
+        statistics::shift(&without, &with)
     }
 
     fn gain(&self, before: &Measured, with: &Measured, after: &Measured) -> Option<MetricGain> {
-        let effect = self.effect(before, with, after)?;
-        let interval = (effect.low - 1.0, effect.high - 1.0);
-        Some(MetricGain { change: effect.ratio - 1.0, interval, p: effect.p })
+        let (without, with) = self.both(before, with, after)?;
+        let shift = statistics::shift(&without, &with)?;
+        Some(MetricGain {
+            without: without.value.exp(),
+            with: with.value.exp(),
+            change: shift.by.exp_m1(),
+            interval: (shift.low.exp_m1(), shift.high.exp_m1()),
+            p: shift.p,
+        })
     }
 
     fn verdict(
@@ -140,10 +167,15 @@ mod tests {
 
     /// Forty seconds that waver by a tenth around these values.
     fn measured(p95_ms: f64, rate_rps: f64) -> Measured {
-        let waver = |base: f64| {
-            (0..40).map(|second| base * (1.0 + 0.1 * f64::from(second * 7 % 11 - 5) / 5.0)).collect()
+        let slice = |second: i32| {
+            let waver = 1.0 + 0.1 * f64::from(second * 7 % 11 - 5) / 5.0;
+            let mut slice = Slice { from_s: f64::from(second), seconds: 1, ..Slice::default() };
+            slice.counts.requests = (rate_rps * waver) as u64;
+            slice.counts.due.record_ms(p95_ms / 4.0 * waver, 90);
+            slice.counts.due.record_ms(p95_ms * waver, 10);
+            slice
         };
-        Measured { p95_ms: waver(p95_ms), rate_rps: waver(rate_rps) }
+        Measured { levels: vec![(0..40).map(slice).collect()] }
     }
 
     #[test]
@@ -152,6 +184,9 @@ mod tests {
         let helped = judge(&slow, &fast, &slow);
         assert_eq!((helped.verdict, helped.drifted), (ExperimentVerdict::Helped, false));
         assert!((helped.p95.unwrap().change + 0.5).abs() < 0.01, "{helped:?}");
+        // What is shown and what is judged are one number.
+        let gain = helped.p95.unwrap();
+        assert!((gain.with / gain.without - 1.0 - gain.change).abs() < 1e-9, "{gain:?}");
         assert_eq!(judge(&fast, &slow, &fast).verdict, ExperimentVerdict::Harmed);
     }
 

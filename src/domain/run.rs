@@ -10,11 +10,12 @@ mod schema;
 mod testing;
 
 pub use super::search::SearchResult;
+pub use super::slices::Slice;
 pub use super::spike::Spike;
 pub use super::trend::Trend;
 pub use level::{
-    CacheResult, Condition, Db, GeneratorResult, Kafka, Latency, LevelResult, PartUse, PartitionLoad,
-    Reconciliation, Service, StageResult, Statement,
+    CacheResult, Condition, Db, GeneratorResult, Kafka, Latency, LevelResult, Measuring, PartUse,
+    PartitionLoad, Reconciliation, Service, StageResult, Statement,
 };
 pub use sample::Sample;
 #[cfg(test)]

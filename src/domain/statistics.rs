@@ -1,4 +1,5 @@
-//! Whether two series differ: Welch's test on logarithms, with as many samples as are independent.
+//! Whether two series, or two values with their parts, differ: Welch's test with as many samples as are
+//! independent.
 //!
 //! Seconds of a load test depend on the seconds before them, so a series of n seconds holds fewer
 //! than n independent samples; the effective number follows from its autocorrelation (initial
@@ -8,7 +9,7 @@ mod onset;
 mod repeated;
 
 pub use onset::{ChangePoint, change_point, onset};
-pub use repeated::{FEWEST_RUNS, compare_runs};
+pub use repeated::{compare_runs, drift, runs_needed, smallest_p, spread_of_runs};
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
@@ -50,53 +51,71 @@ impl Precision {
     }
 }
 
-/// How the second series relates to the first.
+/// A value, and what tells how well it is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Estimate {
+    /// The value, on the scale on which it is compared: a logarithm where ratios are.
+    pub value: f64,
+    /// Values in order of time whose mean is about the value and whose scatter is that of its parts.
+    pub parts: Vec<f64>,
+}
+
+/// How far the second of two differs from the first, on the scale on which they were compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SeriesEffect {
-    /// Geometric mean of the second over that of the first.
-    pub ratio: f64,
-    /// Lower end of the 95 % interval of the ratio.
+pub struct Shift {
+    /// The difference.
+    pub by: f64,
+    /// Lower end of its 95 % interval.
     pub low: f64,
     /// Upper end.
     pub high: f64,
     /// Probability of such a difference by chance.
     pub p: f64,
-    /// How well the ratio is known, where series were compared.
+    /// How well the difference is known, where series were compared.
     pub precision: Option<Precision>,
 }
 
-/// Compares two series of positive values; zero counts as the smallest positive value of both.
-/// Absent when either side has too few independent samples.
+/// A value of a whole with what it is without each of its `count` parts, as an estimate (delete-one
+/// jackknife, Tukey 1958). Absent when one of them cannot be had.
 #[must_use]
-pub fn compare(before: &[f64], after: &[f64]) -> Option<SeriesEffect> {
+pub fn jackknife(count: usize, mut of: impl FnMut(Option<usize>) -> Option<f64>) -> Option<Estimate> {
+    let value = of(None).filter(|value| value.is_finite())?;
+    let all = count as f64;
+    let without = |part| Some(all * value - (all - 1.0) * of(Some(part)).filter(|it| it.is_finite())?);
+    Some(Estimate { value, parts: (0..count).map(without).collect::<Option<_>>()? })
+}
+
+/// Compares two series of positive values by their logarithms; zero counts as the smallest positive value
+/// of both. Absent when either side has too few independent samples.
+#[must_use]
+pub fn compare(before: &[f64], after: &[f64]) -> Option<Shift> {
     let least = before.iter().chain(after).copied().filter(|value| *value > 0.0).reduce(f64::min)?;
-    let logs = |values: &[f64]| values.iter().map(|value| value.max(least).ln()).collect::<Vec<_>>();
-    let (one, two) = (Moments::of(&logs(before))?, Moments::of(&logs(after))?);
-    let difference = two.mean - one.mean;
+    let estimate = |values: &[f64]| {
+        let parts: Vec<_> = values.iter().map(|value| value.max(least).ln()).collect();
+        let value = parts.iter().sum::<f64>() / parts.len().max(1) as f64;
+        Estimate { value, parts }
+    };
+    shift(&estimate(before), &estimate(after))
+}
+
+/// Compares two estimates (Welch). Absent when the parts of either hold too few independent ones.
+#[must_use]
+pub fn shift(before: &Estimate, after: &Estimate) -> Option<Shift> {
+    let (one, two) = (Moments::of(&before.parts)?, Moments::of(&after.parts)?);
+    let by = after.value - before.value;
     let (a, b) = (one.variance / one.samples, two.variance / two.samples);
     let error = (a + b).sqrt();
     if error <= f64::EPSILON {
-        let ratio = difference.exp();
-        return Some(SeriesEffect {
-            ratio,
-            low: ratio,
-            high: ratio,
-            p: if difference.abs() < 1e-12 { 1.0 } else { 0.0 },
-            precision: None,
-        });
+        let p = if by.abs() < 1e-12 { 1.0 } else { 0.0 };
+        return Some(Shift { by, low: by, high: by, p, precision: None });
     }
-    let freedom = (a + b).powi(2) / (a * a / (one.samples - 1.0) + b * b / (two.samples - 1.0));
-    let freedom = freedom.max(1.0);
+    // That of the smaller side: Welch's own is for normal parts, and those of a busy machine have long tails.
+    let freedom = (one.samples.min(two.samples) - 1.0).max(1.0);
     let student = StudentsT::new(0.0, 1.0, freedom).ok()?;
-    let p = 2.0 * student.sf((difference / error).abs());
+    let p = 2.0 * student.sf((by / error).abs());
     let margin = student.inverse_cdf(0.975) * error;
-    Some(SeriesEffect {
-        ratio: difference.exp(),
-        low: (difference - margin).exp(),
-        high: (difference + margin).exp(),
-        p,
-        precision: Some(Precision { error, freedom }),
-    })
+    let precision = Some(Precision { error, freedom });
+    Some(Shift { by, low: by - margin, high: by + margin, p, precision })
 }
 
 /// The middle value, or the mean of the two in the middle; absent when there is none.
@@ -124,7 +143,6 @@ pub fn holm(probabilities: &[f64]) -> Vec<f64> {
 }
 
 struct Moments {
-    mean: f64,
     variance: f64,
     /// Independent samples.
     samples: f64,
@@ -139,7 +157,7 @@ impl Moments {
         let mean = values.iter().sum::<f64>() / count;
         let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
         let samples = independent(values, mean);
-        (samples >= FEWEST).then_some(Self { mean, variance, samples })
+        (samples >= FEWEST).then_some(Self { variance, samples })
     }
 }
 
@@ -195,7 +213,7 @@ mod tests {
     fn equal_series_rarely_differ() {
         let differ = |seed| {
             compare(&series(seed, 60, 20.0), &series(seed + 1_000, 60, 20.0))
-                .is_some_and(|effect| effect.p < 0.05)
+                .is_some_and(|found| found.p < 0.05)
         };
         let wrong = share(differ);
         assert!(wrong <= 0.08, "{wrong}");
@@ -205,7 +223,7 @@ mod tests {
     fn a_shift_of_a_tenth_is_found() {
         let found = |seed| {
             compare(&series(seed, 120, 20.0), &series(seed + 1_000, 120, 22.0))
-                .is_some_and(|effect| effect.p < 0.05 && effect.ratio > 1.0)
+                .is_some_and(|found| found.p < 0.05 && found.by > 0.0)
         };
         let right = share(found);
         assert!(right >= 0.9, "{right}");
@@ -217,7 +235,7 @@ mod tests {
         let least = precision.detectable(0.05, 0.0).unwrap();
         let found = |seed| {
             compare(&series(seed, 120, 20.0), &series(seed + 1_000, 120, 20.0 * (1.0 + least)))
-                .is_some_and(|effect| effect.p < 0.05 && effect.ratio > 1.0)
+                .is_some_and(|found| found.p < 0.05 && found.by > 0.0)
         };
         let right = share(found);
         assert!((0.8..1.0).contains(&right), "{least}: {right}");

@@ -1,6 +1,7 @@
 //! What the generator is told: the same plan file that the k6 script reads.
 
 use crate::domain::level::{GRACE_S, Model, TIMEOUT_S, Window};
+use crate::domain::slices::Slicing;
 use crate::error::{Context, Error, Result};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,9 @@ pub(super) struct GeneratorPlan {
     pub(super) model: Model,
     pub(super) vus: u32,
     pub(super) windows: Vec<Window>,
+    /// How the measured time is cut; absent: it is not.
+    #[serde(default)]
+    pub(super) slices: Option<Slicing>,
     /// Correlation ids begin with this.
     pub(super) prefix: String,
     pub(super) seed_users: u32,

@@ -1,5 +1,6 @@
 //! What one thread has counted: by window for the results, by second for whoever watches.
 
+use crate::domain::slices::{SliceCounts, Slicing};
 use crate::error::{Context, Result};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,8 @@ pub(super) struct SecondCounts {
 #[derive(Clone, Debug)]
 pub(super) struct Counts {
     pub(super) windows: Vec<WindowCounts>,
+    /// By when requests were due.
+    pub(super) slices: Vec<SliceCounts>,
     pub(super) accepted: u64,
     pub(super) dropped: u64,
     pub(super) errors: BTreeMap<String, u64>,
@@ -56,6 +59,14 @@ pub struct Creations {
     pub sent: u64,
     /// The numbers of those without an answer 201: they may be stored or not.
     pub unacknowledged: Vec<u64>,
+}
+
+/// Where a request counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) window: usize,
+    /// None in the warm-up.
+    pub(super) slice: Option<usize>,
 }
 
 /// How a request ended.
@@ -88,13 +99,14 @@ impl SecondCounts {
 }
 
 impl Counts {
-    pub(super) fn new(windows: usize) -> Result<Self> {
+    pub(super) fn new(windows: usize, slices: Option<&Slicing>) -> Result<Self> {
         let window = || {
             let (answers, due) = (histogram()?, histogram()?);
             Ok(WindowCounts { requests: 0, failed: 0, busy_us: 0, answers, due })
         };
         Ok(Self {
             windows: (0..windows).map(|_| window()).collect::<Result<_>>()?,
+            slices: slices.map_or_else(Vec::new, |cut| vec![SliceCounts::default(); cut.count as usize]),
             accepted: 0,
             dropped: 0,
             errors: BTreeMap::new(),
@@ -104,8 +116,13 @@ impl Counts {
     }
 
     /// Counts one request that ended.
-    pub(super) fn ended(&mut self, window: usize, answer_us: u64, busy_us: u64, ending: &Ending) {
-        let Some(counts) = self.windows.get_mut(window) else { return };
+    pub(super) fn ended(&mut self, place: Place, answer_us: u64, busy_us: u64, ending: &Ending) {
+        let Some(counts) = self.windows.get_mut(place.window) else { return };
+        if let Some(slice) = place.slice.and_then(|index| self.slices.get_mut(index)) {
+            slice.requests += 1;
+            slice.failed += u64::from(matches!(ending, Ending::Failed(_)));
+            slice.due.record_us(answer_us);
+        }
         counts.requests += 1;
         counts.busy_us += busy_us;
         // Longer than the longest counts as the longest.
@@ -123,10 +140,13 @@ impl Counts {
     }
 
     /// Counts one request that waited for an idle user and was never made.
-    pub(super) fn dropped(&mut self, window: usize, waited_us: u64) {
+    pub(super) fn dropped(&mut self, place: Place, waited_us: u64) {
         self.dropped += 1;
-        if let Some(counts) = self.windows.get_mut(window) {
+        if let Some(counts) = self.windows.get_mut(place.window) {
             counts.due.saturating_record(waited_us);
+        }
+        if let Some(slice) = place.slice.and_then(|index| self.slices.get_mut(index)) {
+            slice.due.record_us(waited_us);
         }
     }
 
@@ -138,6 +158,9 @@ impl Counts {
             own.busy_us += more.busy_us;
             own.answers.add(&more.answers).context("cannot add histograms")?;
             own.due.add(&more.due).context("cannot add histograms")?;
+        }
+        for (own, more) in self.slices.iter_mut().zip(&other.slices) {
+            own.add(more);
         }
         self.accepted += other.accepted;
         self.dropped += other.dropped;
@@ -154,13 +177,22 @@ impl Counts {
 mod tests {
     use super::*;
 
+    const CUT: Slicing = Slicing { start_s: 0, length_s: 1, count: 2, seconds: 2 };
+
+    fn at(window: usize, slice: usize) -> Place {
+        Place { window, slice: Some(slice) }
+    }
+
     #[test]
     fn failures_have_waited_without_an_answer_and_creations_are_counted() {
-        let mut counts = Counts::new(2).unwrap();
-        counts.ended(1, 5_000, 4_000, &Ending::Created);
-        counts.ended(1, 7_000, 6_000, &Ending::Answered);
-        counts.ended(1, 1, 1, &Ending::Failed("refused".into()));
-        counts.ended(9, 1, 1, &Ending::Answered);
+        let mut counts = Counts::new(2, Some(&CUT)).unwrap();
+        counts.ended(at(1, 0), 5_000, 4_000, &Ending::Created);
+        counts.ended(at(1, 1), 7_000, 6_000, &Ending::Answered);
+        counts.ended(at(1, 1), 1, 1, &Ending::Failed("refused".into()));
+        counts.ended(at(9, 0), 1, 1, &Ending::Answered);
+        let [first, second] = &counts.slices[..] else { panic!("{:?}", counts.slices) };
+        assert_eq!((first.requests, first.failed, first.due.count()), (1, 0, 1));
+        assert_eq!((second.requests, second.failed, second.due.count()), (2, 1, 2));
         let window = &counts.windows[1];
         assert_eq!((window.requests, window.failed, window.answers.len()), (3, 1, 2));
         assert_eq!((window.due.len(), window.due.min()), (3, 1));
@@ -173,8 +205,9 @@ mod tests {
 
     #[test]
     fn a_dropped_request_has_waited_and_is_no_request_that_was_made() {
-        let mut counts = Counts::new(1).unwrap();
-        counts.dropped(0, 30_000_000);
+        let mut counts = Counts::new(1, Some(&CUT)).unwrap();
+        counts.dropped(at(0, 1), 30_000_000);
+        assert_eq!((counts.slices[1].requests, counts.slices[1].due.count()), (0, 1));
         let window = &counts.windows[0];
         assert_eq!((window.requests, window.failed, window.due.len(), counts.dropped), (0, 0, 1, 1));
     }

@@ -2,6 +2,7 @@
 
 use super::plan::GeneratorPlan;
 use super::record::{Counts, Creations, WindowCounts, histogram};
+use crate::domain::slices::SliceCounts;
 use crate::error::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,6 +19,9 @@ pub struct ProcessSummary {
     pub began_s: f64,
     /// Each window by its name.
     pub windows: BTreeMap<String, ProcessWindow>,
+    /// The measured time in slices, where it was to be cut.
+    #[serde(default)]
+    pub slices: Vec<SliceCounts>,
     /// Answers 201.
     pub accepted: u64,
     /// Requests that could not be started.
@@ -64,6 +68,7 @@ pub(super) fn write(path: &Path, plan: &GeneratorPlan, began_s: f64, counts: &Co
     let summary = ProcessSummary {
         began_s,
         windows,
+        slices: counts.slices.clone(),
         accepted: counts.accepted,
         dropped: counts.dropped,
         errors: counts.errors.clone(),

@@ -1,11 +1,12 @@
 //! One core: a runtime of its own with its share of the virtual users, each with one connection.
 
 use super::connection::Connection;
-use super::record::{Counts, Creations, Ending, SecondCounts};
+use super::record::{Counts, Creations, Ending, Place, SecondCounts};
 use super::schedule::Arrival;
 use super::traffic::Traffic;
 use super::{Shared, ThreadReport};
 use crate::domain::level::Model;
+use crate::domain::slices::Slicing;
 use crate::error::{Error, Result};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -85,7 +86,7 @@ fn offer(
 /// A request in progress.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
-    window: usize,
+    place: Place,
     /// From here its answer time counts.
     due: Instant,
     started: Instant,
@@ -97,6 +98,7 @@ struct Asked {
 struct Core {
     traffic: Traffic,
     windows: Vec<(f64, usize)>,
+    slices: Option<Slicing>,
     /// Requests that wait for an idle user.
     waiting: RefCell<VecDeque<(Arrival, bool)>>,
     /// Idle users, the last one first: its connection is warm.
@@ -117,13 +119,14 @@ impl Core {
         Ok(Self {
             traffic: Traffic::new(&shared.plan, index)?,
             windows: ends.map(|(index, one)| ((one.start_s + one.seconds) as f64, index)).collect(),
+            slices: shared.plan.slices,
             waiting: RefCell::new(VecDeque::new()),
             idle: RefCell::new(Vec::new()),
             closed: Cell::new(false),
             asked: RefCell::new(vec![None; users]),
             busy: Cell::new(0),
             unacknowledged: RefCell::new(Vec::new()),
-            counts: RefCell::new(Counts::new(shared.plan.windows.len())?),
+            counts: RefCell::new(Counts::new(shared.plan.windows.len(), shared.plan.slices.as_ref())?),
             second: RefCell::new(SecondCounts::new(0)?),
         })
     }
@@ -164,8 +167,13 @@ impl Core {
         self.windows.iter().find(|(end, _)| at_s < *end).map(|(_, index)| *index)
     }
 
-    fn drop_one(&self, window: usize, waited: Duration) {
-        self.counts.borrow_mut().dropped(window, us(waited));
+    /// Where a request counts, by when it was due.
+    fn place(&self, arrival: &Arrival) -> Place {
+        Place { window: arrival.window, slice: self.slices.and_then(|cut| cut.at(arrival.at_s)) }
+    }
+
+    fn drop_one(&self, place: Place, waited: Duration) {
+        self.counts.borrow_mut().dropped(place, us(waited));
         let mut second = self.second.borrow_mut();
         second.dropped += 1;
         second.times.saturating_record(us(waited));
@@ -175,7 +183,7 @@ impl Core {
         let now = Instant::now();
         let answer = us(now.saturating_duration_since(asked.due));
         let busy = us(now.saturating_duration_since(asked.started));
-        self.counts.borrow_mut().ended(asked.window, answer, busy, ending);
+        self.counts.borrow_mut().ended(asked.place, answer, busy, ending);
         if let Some(number) = asked.creates.filter(|_| *ending != Ending::Created) {
             self.unacknowledged.borrow_mut().push(number);
         }
@@ -211,7 +219,7 @@ impl Core {
         let waiting: Vec<_> = self.waiting.borrow_mut().drain(..).collect();
         for (arrival, _) in waiting {
             let waited = Instant::now().saturating_duration_since(arrival.due(begin));
-            self.drop_one(arrival.window, waited);
+            self.drop_one(self.place(&arrival), waited);
         }
         let asked = std::mem::take(&mut *self.asked.borrow_mut());
         for asked in asked.into_iter().flatten() {
@@ -271,7 +279,7 @@ async fn use_it(core: Rc<Core>, user: usize, mut connection: Connection, begin: 
         let (due, started) = (arrival.due(begin), Instant::now());
         let late = started.saturating_duration_since(due);
         if late.as_secs_f64() > LONGEST_WAIT_S {
-            core.drop_one(arrival.window, late);
+            core.drop_one(core.place(&arrival), late);
             continue;
         }
         if was_idle {
@@ -280,7 +288,7 @@ async fn use_it(core: Rc<Core>, user: usize, mut connection: Connection, begin: 
         // A request that cannot be made is a mistake of this program, and is seen as one that failed.
         let made = core.traffic.next();
         let creates = made.as_ref().ok().and_then(|made| made.creates);
-        let asked = Asked { window: arrival.window, due: due.min(started), started, creates };
+        let asked = Asked { place: core.place(&arrival), due: due.min(started), started, creates };
         core.asks(user, Some(asked));
         let ending = match made {
             Ok(made) => connection.send(made.request).await,

@@ -11,6 +11,7 @@ use crate::clients::program;
 use crate::clock::now_s;
 use crate::domain::level::{GRACE_S, Level, TIMEOUT_S};
 use crate::domain::run::{LevelResult, Run};
+use crate::domain::slices::Slicing;
 use crate::domain::stream::RunPhase;
 use crate::domain::verdict::{Verdict, judge};
 use crate::error::{Context as _, Error, Result};
@@ -63,6 +64,8 @@ pub(super) async fn run(
     if let Some(cpu_s) = engine::cpu_elsewhere_s(&offer) {
         result.generator.cpu_pct = (cpu_s / level.seconds.max(1) as f64 * 100.0).into();
     }
+    (result.service.youngest_s, result.service.oldest_s) =
+        result::ages(&stack.records().await.unwrap_or_default(), result.steady_from_s);
     result.kafka.partitions = collect::partitions(&begin, &offered.partitions, &offered.most_lag);
     match logs.errors() {
         Some(found) => logs::add(&mut result.log_errors, found),
@@ -164,7 +167,7 @@ async fn make_offer(
     let windows = level.windows(settings.warmup_share);
     let plan = json!({
         "base_url": target(context), "token": token, "model": context.plan.model,
-        "rate": level.rate, "vus": level.vus, "windows": windows, "prefix": context.prefix(number),
+        "rate": level.rate, "vus": level.vus, "windows": windows, "slices": Slicing::of(&windows), "prefix": context.prefix(number),
         "seed_users": settings.seed_users, "seed_notifications": settings.seed_notifications,
         "mix": {"create": settings.mix_create, "get": settings.mix_get,
                 "list": settings.mix_list, "correlation": settings.mix_correlation},

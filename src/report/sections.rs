@@ -2,8 +2,8 @@
 //! rest: one that is measured and shown nowhere does not compile.
 
 use crate::domain::run::{
-    CacheResult, Condition, Db, GeneratorResult, Kafka, Latency, LevelResult, PartUse, PartitionLoad,
-    Reconciliation, Service, Spike, StageResult, Statement, Trend,
+    CacheResult, Condition, Db, GeneratorResult, Kafka, Latency, LevelResult, Measuring, PartUse,
+    PartitionLoad, Reconciliation, Service, Spike, StageResult, Statement, Trend,
 };
 use crate::render::format::{self, measured, or_missing};
 use crate::render::table::Table;
@@ -44,6 +44,8 @@ fn sections(level: &LevelResult) -> Vec<Section> {
         // Charts.
         steady_from_s: _,
         samples: _,
+        // What is compared between runs; their sum is in the percentiles.
+        slices: _,
         // Remarks.
         problems: _,
         stopped_by: _,
@@ -65,6 +67,7 @@ fn sections(level: &LevelResult) -> Vec<Section> {
         spike,
         trends,
         stabilised,
+        measuring,
     } = level;
     let load = [
         ("requests".to_owned(), format::count(*requests)),
@@ -89,6 +92,7 @@ fn sections(level: &LevelResult) -> Vec<Section> {
         section("Parts", containers.iter().flat_map(part).collect()),
         section("CPU of the machine", shares(cpu_division)),
         section("Errors in logs", counts(log_errors)),
+        section("Measuring itself", measuring_rows(measuring)),
         section("After the load", stabilised.iter().map(condition).collect()),
     ];
     sections.retain(|one| !one.rows.is_empty());
@@ -259,6 +263,8 @@ fn service_rows(service: &Service) -> Vec<(String, String)> {
         delivery_p95_ms,
         failed_per_s,
         shed_per_s,
+        youngest_s,
+        oldest_s,
     } = service;
     named([
         ("CPU of all cores", pct(cpu_pct)),
@@ -270,6 +276,16 @@ fn service_rows(service: &Service) -> Vec<(String, String)> {
         ("acceptance to final state, p95", ms(delivery_p95_ms)),
         ("notifications failed", measured(failed_per_s, format::rate)),
         ("requests refused to protect it", measured(shed_per_s, format::rate)),
+        ("age of its youngest process", seconds(youngest_s)),
+        ("age of its oldest process", seconds(oldest_s)),
+    ])
+}
+
+fn measuring_rows(found: &Measuring) -> Vec<(String, String)> {
+    let Measuring { cpu_pct, queries_per_s } = found;
+    named([
+        ("CPU of nsys, of one core", measured(cpu_pct, |pct| format!("{pct:.1} %"))),
+        ("statements asked of PostgreSQL", measured(queries_per_s, format::rate)),
     ])
 }
 

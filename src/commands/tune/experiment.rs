@@ -4,7 +4,7 @@ use crate::change::make;
 use crate::cli::{ExperimentArgs, ExperimentStep, TuneCommand};
 use crate::domain::experiment::{ExperimentOutcome, ExperimentVerdict, Measured, MetricGain, judge as weigh};
 use crate::domain::request::LoadRequest;
-use crate::domain::run::{LevelResult, Run, Sample};
+use crate::domain::run::Run;
 use crate::domain::scenario::Scenario;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Entry, Journal};
@@ -44,7 +44,11 @@ impl Report for Experiment {
         let mut table =
             Table::new(["change", "p95", "95 % interval", "rate", "95 % interval", "verdict", "kept"])
                 .right(&[1, 2, 3, 4]);
-        let change = |gain: Option<MetricGain>| format::or_missing(gain, |gain| signed(gain.change));
+        let change = |gain: Option<MetricGain>, unit: fn(f64) -> String| {
+            format::or_missing(gain, |gain| {
+                format!("{} → {} ({})", unit(gain.without), unit(gain.with), signed(gain.change))
+            })
+        };
         let interval = |gain: Option<MetricGain>| {
             format::or_missing(gain, |gain| {
                 format!("{} to {}", signed(gain.interval.0), signed(gain.interval.1))
@@ -61,9 +65,9 @@ impl Report for Experiment {
             let outcome = &one.outcome;
             table.row([
                 one.change.clone(),
-                change(outcome.p95),
+                change(outcome.p95, format::millis),
                 interval(outcome.p95),
-                change(outcome.rate),
+                change(outcome.rate, format::rate),
                 interval(outcome.rate),
                 format!("{}{drift}", paint(tone, word)),
                 if one.kept { "yes" } else { "taken back" }.to_owned(),
@@ -71,8 +75,8 @@ impl Report for Experiment {
         }
         let left: String = self.left_out.iter().map(|why| format!("\nleft out: {why}")).collect();
         format!(
-            "{}{left}\nEach change: {}, without, with and without it again; Welch on the logarithms of the \
-             per-second series.",
+            "{}{left}\nEach change: {}, without, with and without it again; p95 and rate as the client counted them, \
+             by what they are without each part of the load (Welch on logarithms).",
             table.text(),
             self.load
         )
@@ -232,14 +236,7 @@ impl Lab {
     }
 }
 
-/// The seconds of the steady windows of a run.
+/// What the client counted in the steady windows of a run.
 fn measured(run: &Run) -> Measured {
-    let series =
-        |value: fn(&Sample) -> Option<f64>| run.levels.iter().flat_map(steady).filter_map(value).collect();
-    Measured { p95_ms: series(|one| one.p95_ms), rate_rps: series(|one| one.rate_rps) }
-}
-
-fn steady(level: &LevelResult) -> impl Iterator<Item = &Sample> {
-    let (from, to) = (level.steady_from_s, level.steady_from_s + level.steady_s as f64);
-    level.samples.iter().filter(move |one| one.at_s >= from && one.at_s <= to)
+    Measured { levels: run.levels.iter().map(|level| level.slices.clone()).collect() }
 }

@@ -1,13 +1,15 @@
 //! How much runs differ when nothing was changed: the floor below which a difference means nothing.
 
-use super::metrics::KINDS;
-use super::{differences, obstacles};
+use super::metrics::{KINDS, MetricKind};
+use super::{differences, estimates, obstacles};
 use crate::domain::run::Run;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Differences below this share are noise on any machine.
 const LEAST: f64 = 0.05;
+/// A share of failed requests that differs by less is noise on any machine.
+const LEAST_DIFFERENCE: f64 = 0.001;
 /// Share of the pairs of equal runs whose difference lies within the floor.
 const COVERED: f64 = 0.95;
 
@@ -33,6 +35,11 @@ impl NoiseFloor {
         self.shares.get(metric).copied().unwrap_or(LEAST).max(LEAST)
     }
 
+    /// The floor of a metric, on its own scale.
+    pub(super) fn floor_of(&self, kind: &MetricKind) -> f64 {
+        if kind.is_difference() { LEAST_DIFFERENCE } else { self.of(kind.name) }
+    }
+
     /// The floor that equal runs show: for each metric the difference that nineteen of twenty pairs
     /// stay within.
     ///
@@ -52,16 +59,19 @@ impl NoiseFloor {
                 return Err(format!("{} and {} are not equal: {why}", first.id, run.id));
             }
         }
-        let shares = KINDS.iter().filter_map(|kind| Some((kind.name.to_owned(), widest(runs, kind.value)?)));
+        let relative = KINDS.iter().filter(|kind| !kind.is_difference());
+        let shares = relative.filter_map(|kind| Some((kind.name.to_owned(), widest(runs, kind)?)));
         Ok(Self { shares: shares.collect(), origin: format!("measured by {} equal runs", runs.len()) })
     }
 }
 
-fn widest(runs: &[&Run], value: fn(&crate::domain::run::LevelResult) -> Option<f64>) -> Option<f64> {
+fn widest(runs: &[&Run], kind: &MetricKind) -> Option<f64> {
+    let by_slices = runs.iter().flat_map(|run| &run.levels).all(estimates::keeps_slices);
     let mut found = Vec::new();
     for (index, one) in runs.iter().enumerate() {
         for two in &runs[index + 1..] {
             for (before, after) in one.levels.iter().zip(&two.levels) {
+                let value = |level| estimates::value(kind, level, by_slices);
                 let (Some(before), Some(after)) = (value(before), value(after)) else { continue };
                 if before > 0.0 && after > 0.0 {
                     // The same however the two are ordered.

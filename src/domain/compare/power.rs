@@ -1,6 +1,8 @@
-//! How small a change runs can show, and how long they must be to show a tenth.
+//! How small a change runs can show, how long they must be to show a tenth, and how many it takes to prove one.
 
-use super::{Comparison, LevelComparison, TENTH};
+use super::metrics::{Family, KINDS, PRIMARY};
+use super::{Comparison, LevelComparison, SIGNIFICANCE, TENTH};
+use crate::domain::statistics;
 
 /// The metric that people look at first.
 const METRIC: &str = "p95_ms";
@@ -30,6 +32,61 @@ impl Comparison {
     }
 }
 
+/// How many runs of so many levels each side needs until a difference in what users feel can be proved.
+#[must_use]
+pub fn runs_needed(levels: usize) -> usize {
+    needed(Family::Primary, levels * PRIMARY)
+}
+
+fn needed(family: Family, looks: usize) -> usize {
+    let runs = statistics::runs_needed(SIGNIFICANCE * family.weight() / looks.max(1) as f64);
+    // Of an odd number the one in the middle does not scatter.
+    if family == Family::Spread { runs + runs % 2 } else { runs }
+}
+
+/// Whether the rarest order of so many runs is rare enough among so many looks.
+fn is_enough((before, after): (usize, usize), family: Family, looks: usize) -> bool {
+    let odd = if family == Family::Spread { (before % 2, after % 2) } else { (0, 0) };
+    let least = statistics::smallest_p(before - odd.0, after - odd.1);
+    least * looks as f64 / family.weight() < SIGNIFICANCE
+}
+
+/// Why nothing can be proved with so few runs; none where something can.
+pub(super) fn lacking(runs: (usize, usize), family: Family, looks: usize) -> Option<String> {
+    (!is_enough(runs, family, looks))
+        .then(|| format!("{} runs on each side are needed to prove anything", needed(family, looks)))
+}
+
+/// Whether so few runs were compared that nothing of what users feel could have been found.
+pub(super) fn of_sets_is_blind(runs: (usize, usize), levels: usize) -> bool {
+    // One metric at least scatters.
+    !is_enough(runs, Family::Primary, levels.max(1))
+}
+
+/// What sets of so many runs can show at all.
+pub(super) fn of_sets(runs: (usize, usize), levels: usize) -> Option<String> {
+    let families = [
+        (Family::Primary, levels * PRIMARY, "throughput, errors and p95"),
+        (Family::Rest, levels * (KINDS.len() - PRIMARY), "the other metrics"),
+        (Family::Spread, levels * (PRIMARY - 1), "how runs scatter"),
+    ];
+    let told: Vec<_> = families
+        .into_iter()
+        .filter(|(family, looks, _)| !is_enough(runs, *family, *looks))
+        .map(|(family, looks, what)| format!("{} for {what}", needed(family, looks)))
+        .collect();
+    let least = statistics::smallest_p(runs.0, runs.1);
+    (!told.is_empty()).then(|| {
+        format!(
+            "with {} and {} runs no order is rarer than {:.1} %; each side needs {}",
+            runs.0,
+            runs.1,
+            least * 100.0,
+            told.join(", ")
+        )
+    })
+}
+
 /// What one level shows of the metric.
 struct LevelPower {
     level: usize,
@@ -55,17 +112,34 @@ fn longer(rows: &[LevelPower]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::domain::compare::{NoiseFloor, compare};
+    use crate::domain::distribution::Distribution;
     use crate::domain::run::{Run, test_run};
 
-    /// A run whose p95 swings by a third from one five seconds to the next.
+    /// A run whose p95 swings up and down from one six seconds to the next.
     fn swinging(phase: usize) -> Run {
         let mut run = test_run(&[20.0]);
-        for (second, sample) in run.levels[0].samples.iter_mut().enumerate() {
-            let swing = [0.7, 1.0, 1.3][(second / 5 + phase) % 3];
-            sample.p95_ms = sample.p95_ms.map(|ms| ms * swing);
+        for (index, slice) in run.levels[0].slices.iter_mut().enumerate() {
+            let swing = [0.5, 1.6, 1.0, 0.7, 1.4, 0.6, 2.0, 0.9, 1.2, 0.8][(index / 3 + phase) % 10];
+            slice.counts.due = Distribution::default();
+            slice.counts.due.record_ms(5.0, 900);
+            slice.counts.due.record_ms(20.0 * swing, 100);
         }
         run
+    }
+
+    #[test]
+    fn how_many_runs_it_takes_is_said_before_they_are_made() {
+        assert_eq!((runs_needed(1), runs_needed(4)), (5, 6));
+        // As docs/ACCURACY.md shows it.
+        let rest = KINDS.len() - PRIMARY;
+        let needs = |levels: usize| (needed(Family::Rest, rest * levels), needed(Family::Spread, 2 * levels));
+        assert_eq!((needs(1), needs(4)), ((7, 6), (8, 8)));
+        let said = of_sets((4, 4), 1).unwrap();
+        assert!(said.contains("no order is rarer than 2.9 %") && said.contains("5 for throughput"), "{said}");
+        assert!(of_sets_is_blind((3, 3), 1) && !of_sets_is_blind((5, 5), 1));
+        assert_eq!(of_sets((9, 9), 1), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::{Sample, Spike, Trend};
 use crate::domain::check::{ObjectiveCheck, Verdict};
 use crate::domain::facts::Facts;
 use crate::domain::level::Stage;
+use crate::domain::slices::Slice;
 use crate::measured::Measured;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -103,6 +104,12 @@ pub struct LevelResult {
     /// Why the level was stopped before its end, when a stop rule said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_by: Option<String>,
+    /// What measuring cost itself.
+    #[serde(default)]
+    pub measuring: Measuring,
+    /// What the client counted in each slice of the steady window; empty in runs of older versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<Slice>,
     /// One sample a second.
     pub samples: Vec<Sample>,
     /// What it comes to.
@@ -186,6 +193,17 @@ pub struct GeneratorResult {
     pub exit: Option<i32>,
 }
 
+/// What nsys itself, not its generators, used of the machine while a level was measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measuring {
+    /// Mean CPU of nsys in the steady window, per cent of one core.
+    #[serde(default)]
+    pub cpu_pct: Measured<f64>,
+    /// Statements per second that it asked PostgreSQL in the steady window.
+    #[serde(default)]
+    pub queries_per_s: Measured<f64>,
+}
+
 /// The service's processes together.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Service {
@@ -209,6 +227,13 @@ pub struct Service {
     /// Notifications that reached a failed state per second.
     #[serde(default)]
     pub failed_per_s: Measured<f64>,
+    /// Age of the process that started last when the steady window began, in seconds; negative when it was
+    /// started afterwards.
+    #[serde(default)]
+    pub youngest_s: Measured<f64>,
+    /// Age of the process that started first.
+    #[serde(default)]
+    pub oldest_s: Measured<f64>,
     /// Requests refused to protect the service, per second.
     #[serde(default)]
     pub shed_per_s: Measured<f64>,

@@ -1,13 +1,24 @@
 //! A healthy run for the tests of whatever reads runs.
 
 use super::{
-    CacheResult, Db, Environment, GeneratorResult, Kafka, Latency, LevelResult, Reconciliation, Run, SCHEMA,
-    Sample, Service,
+    CacheResult, Db, Environment, GeneratorResult, Kafka, Latency, LevelResult, Measuring, Reconciliation,
+    Run, SCHEMA, Sample, Service, Slice,
 };
 use crate::domain::facts::Facts;
 use crate::domain::level::Model;
+use crate::domain::slices::SliceCounts;
 use crate::domain::verdict::Verdict;
 use std::collections::BTreeMap;
+
+/// Two seconds of a client at 500/s that wavers by a tenth.
+fn slice(p95_ms: f64, index: u32) -> Slice {
+    let waver = 1.0 + 0.1 * f64::from((index * 7919) % 13) / 13.0;
+    let mut counts = SliceCounts { requests: 1_000, ..SliceCounts::default() };
+    for (ms, count) in [(p95_ms / 4.0, 900), (p95_ms, 70), (p95_ms * 2.0, 30)] {
+        counts.due.record_ms(ms * waver, count);
+    }
+    Slice { from_s: 1_000.0 + f64::from(2 * index), seconds: 2, counts }
+}
 
 /// A healthy run for tests: one level of a minute for each 95th percentile (ms), with a series that
 /// wavers by a tenth.
@@ -19,6 +30,8 @@ pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
                 at_s: 1_000.0 + f64::from(second),
                 service_cpu_pct: Some(20.0 * waver),
                 rate_rps: Some(500.0 * waver),
+                service_rss_mb: Some(60.0 * waver),
+                lag: Some(3),
                 p50_ms: Some(p95 / 4.0 * waver),
                 p95_ms: Some(p95 * waver),
                 p99_ms: Some(p95 * 2.0 * waver),
@@ -50,7 +63,13 @@ pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
                 standstill_s: 0.0.into(),
                 ..GeneratorResult::default()
             },
-            service: Service { cpu_pct: 20.0.into(), rss_mb: 60.0.into(), ..Service::default() },
+            service: Service {
+                cpu_pct: 20.0.into(),
+                rss_mb: 60.0.into(),
+                youngest_s: 600.0.into(),
+                oldest_s: 600.0.into(),
+                ..Service::default()
+            },
             db: Db { connections_max: 8.into(), pool_size: 10, query_p95_ms: 2.0.into(), ..Db::default() },
             kafka: Kafka {
                 lag_end: 0.into(),
@@ -69,6 +88,8 @@ pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
             stabilised: Vec::new(),
             problems: Vec::new(),
             stopped_by: None,
+            measuring: Measuring::default(),
+            slices: (0..30).map(|index| slice(*p95, index)).collect(),
             samples: (0..60).map(sample).collect(),
             verdict: Verdict::Passed,
             checks: Vec::new(),

@@ -4,8 +4,10 @@ use super::live;
 use super::summary::{Bucket, GeneratorSummary, Histogram, TimeDistribution, WindowSummary};
 use super::{GeneratorProcesses, News, Offer, plan_file, summary_file};
 use crate::clients::program::{ChildEnvironment, Purpose, command};
+use crate::domain::distribution::Distribution;
 use crate::domain::run::Latency;
 use crate::domain::scenario::Scenario;
+use crate::domain::slices::{SliceCounts, Slicing};
 use crate::error::{Context, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -76,7 +78,7 @@ fn spawn(offer: &Offer, script: &Path, index: u32, dashboard: u16, log: &std::fs
     let (plan, summary) = (plan_file(&offer.work, index), summary_file(&offer.work, index));
     let _ = std::fs::remove_file(&summary);
     let mut content = offer.plan.clone();
-    (content["summary"], content["several"]) = (json!(summary), json!(offer.generators > 1));
+    content["summary"] = json!(summary);
     crate::stack::layout::write_private(&plan, &content.to_string())?;
     let mut command = environment(&scripts_dir(&offer.work), &plan, dashboard).command(&offer.program);
     command
@@ -137,7 +139,11 @@ pub(super) fn read_summary(offer: &Offer, index: u32) -> Result<GeneratorSummary
     let text = std::fs::read_to_string(summary_file(&offer.work, index)).context("k6 left no summary")?;
     let data: Value = serde_json::from_str(&text).context("k6's summary is damaged")?;
     let windows: Vec<_> = offer.windows.iter().map(|window| window.name.as_str()).collect();
-    Ok(summary_of(&data, &windows))
+    let mut summary = summary_of(&data, &windows);
+    let cut: Option<Slicing> = serde_json::from_value(offer.plan["slices"].clone()).ok();
+    summary.slices =
+        cut.map_or_else(Vec::new, |cut| (0..cut.count).map(|index| slice_of(&data, index)).collect());
+    Ok(summary)
 }
 
 /// The ids of creations without an answer 201 that the script named in the log of all k6 of a level. None
@@ -175,6 +181,7 @@ fn summary_of(data: &Value, windows: &[&str]) -> GeneratorSummary {
             .iter()
             .map(|name| ((*name).to_owned(), window_of(data, &format!("window:{name}"))))
             .collect(),
+        slices: Vec::new(),
         began_s: data["setup_data"]["began_ms"].as_f64().map(|ms| ms / 1_000.0),
         requests,
         failed: count(data, "failures") + cut,
@@ -199,6 +206,33 @@ fn window_of(data: &Value, tag: &str) -> WindowSummary {
         succeeded: times_of(data, &format!("request_time{{ok:yes,{tag}}}")),
         busy_ms: value(data, &all, "avg").filter(|_| requests > cut),
     }
+}
+
+fn slice_of(data: &Value, index: u64) -> SliceCounts {
+    let WindowSummary { requests, failed, due, .. } = window_of(data, &format!("slice:{index}"));
+    let ended = count(data, &format!("request_time{{slice:{index}}}"));
+    let due = due.histogram.map(|all| distribution(&all, ended)).unwrap_or_default();
+    SliceCounts { requests, failed, due }
+}
+
+/// So many times as k6's percentiles tell of them. k6 counts shares from the smallest, 0, to the largest, 1.
+fn distribution(content: &Histogram, count: u64) -> Distribution {
+    let mut made = Distribution::default();
+    let (mut buckets, mut below) = (content.buckets.iter(), 0.0);
+    let Some(mut at) = buckets.next() else { return made };
+    for rank in 0..count {
+        let rank = rank as f64 / (count - 1).max(1) as f64 * count as f64;
+        while rank > below + at.count {
+            below += at.count;
+            match buckets.next() {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        let share = if at.count > 0.0 { ((rank - below) / at.count).clamp(0.0, 1.0) } else { 1.0 };
+        made.record_ms(at.from_ms + (at.to_ms - at.from_ms) * share, 1);
+    }
+    made
 }
 
 /// A trend of the script. Where nothing was counted k6 shows zeros; then there is nothing.
@@ -306,6 +340,28 @@ mod tests {
         assert!((found.quantile(0.5).unwrap() - 100.0).abs() < 0.1);
         let few = json!({"metrics": {"t": {"values": {"count": 9, "p(95)": 1.0, "max": 2.0}}}});
         assert_eq!(times_of(&few, "t").histogram, None);
+    }
+
+    #[test]
+    fn a_slice_has_as_many_times_as_requests_ended_in_it_and_those_without_an_end_have_failed() {
+        let values: serde_json::Map<_, _> =
+            (1..200).map(|half| (format!("p({})", f64::from(half) / 2.0), json!(f64::from(half)))).collect();
+        let mut times = Value::Object(values);
+        (times["count"], times["min"], times["max"]) = (json!(1_000), json!(0.0), json!(200.0));
+        let slice = slice_of(
+            &json!({"metrics": {
+                "started{slice:3}": {"values": {"count": 1_003}},
+                "failures{slice:3}": {"values": {"count": 4}},
+                "request_time{slice:3}": {"values": times}
+            }}),
+            3,
+        );
+        assert_eq!((slice.requests, slice.failed, slice.due.count()), (1_003, 7, 1_000));
+        for share in [0.1, 0.5, 0.95] {
+            let (content, truth) = (slice.due.quantile_ms(share).unwrap(), share * 200.0);
+            assert!((content - truth).abs() <= truth * 0.02, "{share}: {content}, not {truth}");
+        }
+        assert_eq!(slice_of(&json!({}), 0), SliceCounts::default());
     }
 
     #[test]

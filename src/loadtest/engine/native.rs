@@ -69,6 +69,7 @@ fn summary_of(data: &generate::ProcessSummary) -> Result<GeneratorSummary> {
     let late_p99_ms = (!late.is_empty()).then(|| late.value_at_quantile(0.99) as f64 / 1_000.0);
     let mut summary = GeneratorSummary {
         began_s: Some(data.began_s),
+        slices: data.slices.clone(),
         accepted: data.accepted,
         dropped: data.dropped,
         errors: data.errors.clone(),

@@ -1,6 +1,7 @@
 //! What a generator counted, whichever it was, and how the counts of several become one.
 
 use crate::domain::run::Latency;
+use crate::domain::slices::SliceCounts;
 use crate::measured::Measured;
 use std::collections::BTreeMap;
 
@@ -16,6 +17,8 @@ pub struct GeneratorSummary {
     pub measured: WindowSummary,
     /// Each window by its name, the warm-up too.
     pub windows: BTreeMap<String, WindowSummary>,
+    /// The measured time in slices; empty where it was not cut.
+    pub slices: Vec<SliceCounts>,
     /// When the load began, seconds since the epoch.
     pub began_s: Option<f64>,
     /// Requests, warm-up included.
@@ -173,6 +176,15 @@ impl WindowSummary {
 }
 
 impl GeneratorSummary {
+    fn add_slices(&mut self, more: Vec<SliceCounts>) {
+        for (index, slice) in more.into_iter().enumerate() {
+            match self.slices.get_mut(index) {
+                Some(own) => own.add(&slice),
+                None => self.slices.push(slice),
+            }
+        }
+    }
+
     /// What several generators counted together; none of nothing.
     #[must_use]
     pub fn merge(parts: Vec<Self>) -> Option<Self> {
@@ -182,6 +194,7 @@ impl GeneratorSummary {
                 let merged = sum.windows.get(&name).map(|own| own.plus(&window)).unwrap_or(window);
                 sum.windows.insert(name, merged);
             }
+            sum.add_slices(part.slices);
             for (cause, count) in part.errors {
                 *sum.errors.entry(cause).or_default() += count;
             }

@@ -4,10 +4,11 @@ use super::Offered;
 use crate::domain::facts::Facts;
 use crate::domain::level::{Level, Stage};
 use crate::domain::run::{
-    CacheResult, Db, GeneratorResult, Kafka, LevelResult, Reconciliation, Sample, Service, StageResult,
-    Trend, sample,
+    CacheResult, Db, GeneratorResult, Kafka, LevelResult, Measuring, Reconciliation, Sample, Service,
+    StageResult, Trend, sample,
 };
 use crate::domain::scenario::{LoadEngine, Scenario};
+use crate::domain::slices::{Slice, SliceCounts, Slicing};
 use crate::domain::verdict::Verdict;
 use crate::domain::{guard, spike, standstill, trend};
 use crate::loadtest::context::RunContext;
@@ -15,6 +16,7 @@ use crate::loadtest::engine::{GeneratorSummary, Offer};
 use crate::loadtest::prometheus::PrometheusWindow;
 use crate::measured::Measured;
 use crate::render::format;
+use crate::stack::spec::Record;
 use std::collections::BTreeMap;
 
 /// Why a value that is made of samples is missing.
@@ -95,6 +97,8 @@ pub(super) fn assemble(
         stabilised: Vec::new(),
         problems: offered.blind.clone(),
         stopped_by: offered.stopped_by.clone(),
+        slices: slices(offer, summary, began_s),
+        measuring: Measuring::default(),
         samples,
         verdict: Verdict::Unknown,
         checks: Vec::new(),
@@ -150,6 +154,17 @@ fn dropped(offer: &Offer, summary: &GeneratorSummary) -> u64 {
         .map(|window| window.rate.map(|rate| u64::from(rate) * window.seconds))
         .sum();
     planned.map_or(0, |planned| planned.saturating_sub(summary.measured.requests).min(summary.dropped))
+}
+
+/// What was counted in each slice of the measured time.
+fn slices(offer: &Offer, summary: &GeneratorSummary, began_s: f64) -> Vec<Slice> {
+    let Some(cut) = Slicing::of(&offer.windows) else { return Vec::new() };
+    let slice = |(index, counts): (usize, &SliceCounts)| Slice {
+        from_s: began_s + (cut.start_s + index as u64 * cut.length_s) as f64,
+        seconds: cut.length_of(index),
+        counts: counts.clone(),
+    };
+    summary.slices.iter().enumerate().map(slice).collect()
 }
 
 fn stages(level: &Level, offer: &Offer, summary: &GeneratorSummary, began_s: f64) -> Vec<StageResult> {
@@ -233,6 +248,18 @@ fn trends(result: &LevelResult) -> Vec<Trend> {
         of("redis_memory_mb", 5.0, |one| one.redis_memory_mb),
         of("lag", waits, |one| one.lag.map(|lag| lag as f64)),
     ]
+}
+
+/// Ages of the service's youngest and oldest process at an instant; none where a start is not known.
+pub(super) fn ages(parts: &[Record], at_s: f64) -> (Measured<f64>, Measured<f64>) {
+    let service = parts.iter().filter(|part| part.role().is_some());
+    let ages: Option<Vec<_>> =
+        service.map(|part| (part.started_s > 0).then_some(at_s - part.started_s as f64)).collect();
+    let ages = ages.unwrap_or_default();
+    let of = |pick: fn(f64, f64) -> f64| {
+        Measured::or_missing(ages.iter().copied().reduce(pick), "the runtime does not tell when they started")
+    };
+    (of(f64::min), of(f64::max))
 }
 
 /// Keeps at most [`MOST_SAMPLES`], evenly.

@@ -71,6 +71,9 @@ pub(in crate::report) fn metric_name(metric: &str) -> &str {
         "p95_ms" => "P95 Latency",
         "p99_ms" => "P99 Latency",
         "error_rate" => "Error Rate",
+        "service_p50_ms" => "P50 by the Service's Histogram",
+        "service_p95_ms" => "P95 by the Service's Histogram",
+        "service_p99_ms" => "P99 by the Service's Histogram",
         "service_cpu_pct" => "CPU Usage",
         "service_memory_mb" => "Memory Usage",
         "db_connections" => "DB Connections",
@@ -86,7 +89,9 @@ pub(in crate::report) fn unit(metric: &str, value: f64) -> String {
     match metric {
         _ if metric.ends_with("_ms") => format::millis(value),
         _ if metric.ends_with("_rps") || metric.ends_with("_per_s") => format::rate(value),
-        _ if metric.ends_with("_rate") || metric.ends_with("_share") => format::percent(value),
+        _ if metric.ends_with("_rate") || metric.ends_with("_share") || metric.ends_with("_spread") => {
+            format::percent(value)
+        }
         _ if metric.ends_with("_pct") => format!("{value:.0} %"),
         _ if metric.ends_with("_mb") => format!("{value:.0} MiB"),
         _ if value.fract() == 0.0 && value >= 0.0 => format::count(value as u64),

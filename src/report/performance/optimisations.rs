@@ -53,13 +53,13 @@ fn effects(step: &Improvement) -> Vec<String> {
             ) = (one.verdict, one.before, one.after, one.change)
             {
                 lines.push(format!(
-                    "level {}: {} {}: {} → {} ({:+.1} %)",
+                    "level {}: {} {}: {} → {} ({})",
                     level.level,
                     metric_name(&one.name),
                     one.verdict.as_str(),
                     unit(&one.name, before),
                     unit(&one.name, after),
-                    change * 100.0
+                    one.change_text(change)
                 ));
             }
         }
@@ -95,7 +95,7 @@ pub(in crate::report) fn comparison_table(found: &Comparison) -> Table {
                 metric_name(&one.name).to_owned(),
                 value(one.before),
                 value(one.after),
-                one.change.map_or_else(|| "not measured".into(), |share| format!("{:+.1} %", share * 100.0)),
+                one.change.map_or_else(|| "not measured".into(), |change| one.change_text(change)),
                 verdict_mark(one),
             ]);
         }

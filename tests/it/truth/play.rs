@@ -5,6 +5,7 @@ use super::server::{End, Record, Server};
 use nsys::domain::level::{Model, Window};
 use nsys::domain::run::Latency;
 use nsys::domain::scenario::{LoadEngine, Place, Scenario as Kind};
+use nsys::domain::slices::{SliceCounts, Slicing};
 use nsys::domain::standstill;
 use nsys::domain::stream::Tick;
 use nsys::loadtest::engine::{self, Far, GeneratorSummary, News, Offer, Seconds};
@@ -80,7 +81,7 @@ fn offer(scenario: &Scenario, engine: LoadEngine, generators: u32, port: u16, wo
         "base_url": format!("http://127.0.0.1:{port}"), "token": "t", "model": model, "rate": rate,
         "vus": vus, "windows": windows, "prefix": "truth", "seed_users": 1, "seed_notifications": 1,
         "path": "/truth", "mix": {"create": 0.0, "get": 0.0, "list": 0.0, "correlation": 0.0},
-        "timeout_s": scenario.timeout_s, "grace_s": scenario.grace_s,
+        "timeout_s": scenario.timeout_s, "grace_s": scenario.grace_s, "slices": Slicing::of(&windows),
     });
     Offer {
         scenario: Kind::Baseline,
@@ -211,6 +212,22 @@ fn compare(
             rows.push(row(&format!("{number}{what}"), told, text, holds));
         }
     }
+    // All slices together are the measured time.
+    let mut all = SliceCounts::default();
+    told.slices.iter().for_each(|slice| all.add(slice));
+    let (restart_lines, truth_of) =
+        ((all.requests, all.failed), (told.measured.requests, told.measured.failed));
+    rows.push(row(
+        "slices",
+        format!("{restart_lines:?}"),
+        format!("{truth_of:?}"),
+        restart_lines == truth_of,
+    ));
+    for (number, share) in [("p50 of slices", 0.5), ("p95 of slices", 0.95)] {
+        let found = all.due.quantile_ms(share);
+        let (text, holds) = near(found, &truth.due_ms, share, tolerance);
+        rows.push(row(number, found.map_or_else(|| "–".into(), |ms| format!("{ms:.1}")), text, holds));
+    }
     // To whole seconds, of which the first and the last are cut; several may have begun at several times.
     let found = told.began_s.and_then(|began| standstill::longest(ticks, began, began + SECONDS as f64));
     let holds = found.is_some_and(|found| (found - truth.standstill_s).abs() <= 2.0);
@@ -220,12 +237,13 @@ fn compare(
 }
 
 type Percentile = (&'static str, fn(&Latency) -> Option<f64>, f64);
-const PERCENTILES: [Percentile; 6] = [
+const PERCENTILES: [Percentile; 7] = [
     ("min", |one| one.min, 0.0),
     ("p50", |one| one.p50, 0.5),
     ("p90", |one| one.p90, 0.9),
     ("p95", |one| one.p95, 0.95),
     ("p99", |one| one.p99, 0.99),
+    ("p99.9", |one| one.p999, 0.999),
     ("max", |one| one.max, 1.0),
 ];
 
