@@ -38,7 +38,6 @@ use clap::ValueEnum;
 use http::App;
 use nsys_contract::config::ServiceConfig;
 use parts::Parts;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::str::FromStr;
@@ -98,16 +97,22 @@ pub struct Options {
     pub drain_delay: std::time::Duration,
 }
 
-/// Runs the service until `stop` resolves, then drains: no request that was taken is dropped and no
-/// batch is left half done.
+/// Runs the service until a signal says stop, then drains: no request that was taken is dropped and no
+/// batch is left half done. It blocks: what is asynchronous below is compiled here, once, and not again
+/// in the program.
 ///
 /// # Errors
 /// When a part cannot be reached at start, the schema is too old, or an address is in use.
-pub async fn run(
+pub fn run(
+    runtime: &tokio::runtime::Runtime,
     config: ServiceConfig,
     options: Options,
-    stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
+    runtime.block_on(serve_until_stopped(config, options))
+}
+
+async fn serve_until_stopped(config: ServiceConfig, options: Options) -> anyhow::Result<()> {
+    let stop = stop_signal();
     let deadline = config.service.shutdown_timeout;
     let parts = Arc::new(Parts::connect(config).await?);
     let worker_state = Arc::new(WorkerState::default());
@@ -271,7 +276,7 @@ pub fn raise_open_files() {
 }
 
 /// Resolves at the first SIGTERM or SIGINT.
-pub async fn stop_signal() {
+async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {

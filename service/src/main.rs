@@ -86,5 +86,5 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
         metrics_listen: arguments.metrics_listen,
         drain_delay: std::time::Duration::from_secs(arguments.drain_delay),
     };
-    runtime.enable_all().build()?.block_on(run(config, options, notification_service::stop_signal()))
+    run(&runtime.enable_all().build()?, config, options)
 }

@@ -12,6 +12,7 @@ mod kubernetes;
 mod load;
 mod rules;
 mod safety;
+mod scripts;
 mod sink;
 mod stack;
 mod support;
