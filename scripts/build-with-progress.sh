@@ -3,8 +3,8 @@
 # is left, elsewhere a line every 30 seconds. How long a whole build took is kept for the next one, in
 # BUILD_RECORD (seconds, then how many of them were gone when each tenth of the units was built).
 set -eu
-# Measured: docs/CONTRIBUTING.md. Two cores; other machines in proportion.
-usual="510 0 11 21 31 41 61 90 121 160 245 510"
+# For two cores, docs/CONTRIBUTING.md; other machines in proportion, which shows after a while.
+usual="480 0 22 46 71 89 109 136 188 252 311 480"
 record=${BUILD_RECORD:-${XDG_STATE_HOME:-$HOME/.local/state}/nsys-demo/build}
 every=${BUILD_REPORT_EVERY:-30}
 

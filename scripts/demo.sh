@@ -6,7 +6,7 @@ target=${CARGO_TARGET_DIR:-target}
 kept=${XDG_STATE_HOME:-$HOME/.local/state}/nsys-demo
 record=$kept/build
 # Measured: the programs and what they are made of, then packages, sources of crates and the stack's data.
-build_mb=1500 rest_mb=1500
+build_mb=1700 rest_mb=1800
 
 # MB free where a directory is, or will be.
 free_mb() {
@@ -30,7 +30,7 @@ if [ -x "$target/demo/nsys" ]; then
 elif [ -s "$record" ]; then
   building="$(minutes "$(cut -d ' ' -f 1 "$record")") the last time here"
 else
-  building="about 9 min on two cores"
+  building="about 8 min where two cores have nothing else to do"
 fi
 if [ -s "$kept/rest" ]; then
   whole="$(minutes "$(cat "$kept/rest")") and the build the last time here"

@@ -253,6 +253,8 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print the manual page of nsys or of one command
     Man(ManArgs),
+    /// Say which version this is, and which commit it was built from
+    Version,
     /// Offer the load of one level (started by load tests)
     #[command(hide = true)]
     Generate(GenerateArgs),

@@ -25,6 +25,7 @@ mod stack;
 mod trace;
 mod tune;
 mod verify;
+mod version;
 mod watch;
 
 pub use completions::answer as answer_completion;
@@ -43,6 +44,7 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
     match &cli.command {
         Command::Completions(args) => return completions::script(args.shell, out),
         Command::Man(args) => return manual::manual(args, out),
+        Command::Version => return version::version(out),
         Command::Supervise(args) => return crate::stack::supervisor::run(&args.root).await,
         Command::Generate(args) => return generate::generate(args, out).await,
         _ => {}
@@ -123,6 +125,7 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
         // Answered above, before a configuration was needed.
         Command::Completions(_)
         | Command::Man(_)
+        | Command::Version
         | Command::Supervise(_)
         | Command::Generate(_)
         | Command::Config(_) => Ok(()),

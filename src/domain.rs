@@ -16,6 +16,7 @@ pub mod facts;
 pub mod group;
 pub mod guard;
 pub mod health;
+pub mod image;
 pub mod index;
 pub mod lag;
 pub mod level;

@@ -103,11 +103,7 @@ pub struct Options {
 ///
 /// # Errors
 /// When a part cannot be reached at start, the schema is too old, or an address is in use.
-pub fn run(
-    runtime: &tokio::runtime::Runtime,
-    config: ServiceConfig,
-    options: Options,
-) -> anyhow::Result<()> {
+pub fn run(runtime: &tokio::runtime::Runtime, config: ServiceConfig, options: Options) -> anyhow::Result<()> {
     runtime.block_on(serve_until_stopped(config, options))
 }
 

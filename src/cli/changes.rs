@@ -145,6 +145,7 @@ impl Command {
             | Self::Next
             | Self::Completions(_)
             | Self::Man(_)
+            | Self::Version
             // Started by nsys itself, with what a command was allowed.
             | Self::Generate(_)
             | Self::Supervise(_) => return None,

@@ -3,6 +3,7 @@
 use crate::change::schema;
 use crate::cli::{DownArgs, HealthArgs, LogsArgs, PlanFlags, RestartArgs, ScaleArgs, SetupArgs, UpArgs};
 use crate::domain::health::{HealthStatus, PartReport, overall};
+use crate::domain::image;
 use crate::domain::log::LogRequest;
 use crate::error::{Error, Result};
 use crate::permit::{ChangePermit, PermitRequest, Reach, RequiredConsent};
@@ -136,6 +137,26 @@ impl Report for DryRunIntent {
     }
 }
 
+/// Images of ours that are of another version than this program.
+fn other_images(stack: &Stack) -> Vec<String> {
+    let config = &stack.loaded.config;
+    let images = match stack.runtime {
+        Runtime::Docker => [
+            ("docker.nsys_image", &config.docker.nsys_image),
+            ("docker.service_image", &config.docker.service_image),
+        ],
+        Runtime::Kubernetes => [
+            ("kubernetes.nsys_image", &config.kubernetes.nsys_image),
+            ("kubernetes.service_image", &config.kubernetes.service_image),
+        ],
+        Runtime::Local | Runtime::External => return Vec::new(),
+    };
+    images
+        .iter()
+        .filter_map(|(key, image)| image::difference(key, image, env!("CARGO_PKG_VERSION")))
+        .collect()
+}
+
 pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
     let replicas = |part: &str, default: u32| {
         args.scale.iter().find(|scale| scale.part == part).map_or(default, |scale| scale.replicas)
@@ -173,6 +194,9 @@ pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
         let name = &stack.loaded.config.stack.name;
         return Err(Error::refused(format!("{name} runs on the {} runtime", other.as_str()))
             .hint("stop it first with nsys down, or give this one another stack.name and port_offset"));
+    }
+    for told in other_images(stack) {
+        out.warn(told);
     }
     stack.attach().await?;
     let restarts = stack.restarts(&wanted).await?;

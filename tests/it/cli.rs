@@ -78,6 +78,14 @@ fn a_level_that_cannot_be_read_is_a_usage_error() {
 }
 
 #[test]
+fn the_version_tells_its_commit_or_why_it_knows_none() {
+    let place = Place::new();
+    let told = place.json(&["version"]);
+    assert_eq!(told["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!((&told["commit"], &told["unknown"]), (&Value::Null, &"built for development".into()));
+}
+
+#[test]
 fn completions_and_manual_are_printed() {
     let place = Place::new();
     assert!(text(&place.run(&["completions", "bash"])).contains("_nsys"));

@@ -16,8 +16,12 @@ fn package(main: &str) -> tempfile::TempDir {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     };
-    let head = |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n");
-    write("Cargo.toml", &format!("{}[dependencies]\nlow = {{ path = \"low\" }}\n[workspace]\n", head("high")));
+    let head =
+        |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n");
+    write(
+        "Cargo.toml",
+        &format!("{}[dependencies]\nlow = {{ path = \"low\" }}\n[workspace]\n", head("high")),
+    );
     write("src/main.rs", main);
     write("low/Cargo.toml", &head("low"));
     write("low/src/lib.rs", "//! Low.\npub fn low() {}\n");

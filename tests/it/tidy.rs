@@ -72,6 +72,25 @@ fn each_driver_is_named_in_one_file() {
     only_in("service/src", "reqwest::", &["service/src/channels/http.rs"]);
 }
 
+/// An image of another version has other flags and migrations than the files beside it expect.
+#[test]
+fn images_are_tagged_with_the_version() {
+    let own = env!("CARGO_PKG_VERSION");
+    let files = [
+        ("config.toml", 4),
+        ("compose/compose.yaml", 2),
+        ("compose/Dockerfile", 2),
+        ("compose/k8s/base/app.yaml", 1),
+        ("compose/k8s/base/worker.yaml", 1),
+        ("compose/k8s/base/prepare.yaml", 1),
+    ];
+    for (file, tags) in files {
+        let text = &sources_of(file)[0].1;
+        let tagged = |name: &str| text.matches(&format!("{name}:{own}")).count();
+        assert_eq!(tagged("notification-service") + tagged("nsys"), tags, "{file}: images of {own}");
+    }
+}
+
 /// A second provider would build for minutes, and with two of them rustls would choose none.
 #[test]
 fn ring_does_all_cryptography() {
