@@ -14,7 +14,9 @@ fn main() {
     // Sources from an archive may lie inside somebody's repository: that one's commit says nothing of them.
     let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
     let top = git(&["rev-parse", "--show-toplevel"]);
-    if !top.is_some_and(|top| Path::new(&top).canonicalize().ok() == Path::new(&here).canonicalize().ok()) {
+    let place = |path: &str| Path::new(path).canonicalize().ok();
+    let ours = top.is_some_and(|top| place(&top) == place(&here));
+    if !ours {
         return;
     }
     let (Some(commit), Some(date)) =

@@ -96,7 +96,7 @@ mod tests {
             jsonwebtoken::crypto::verify(signature, text.as_bytes(), &public, Algorithm::EdDSA).unwrap()
         };
         assert!(verify(SIGNATURE, SIGNED));
-        assert!(!verify(SIGNATURE, &SIGNED.replace("RXho", "RXhp")), "another payload");
+        assert!(!verify(SIGNATURE, &SIGNED.replace("RXhh", "RXhi")), "another payload");
         for at in 0..64 {
             let mut changed = bytes(SIGNATURE);
             changed[at] ^= 1;
