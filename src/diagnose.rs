@@ -1,6 +1,7 @@
 //! Measures what the diagnosis needs beyond a level's own figures: counters before and after a
 //! window, and what Prometheus kept of it. Changes nothing.
 
+mod admission;
 mod database;
 mod kafka;
 mod live;
@@ -82,11 +83,12 @@ pub struct Before {
     redis: Measured<CacheStats>,
     processes: processes::ProcessCounters,
     locks: database::LockWatch,
+    admission: admission::AdmissionWatch,
 }
 
 impl Before {
     /// Sessions that waited for a lock, at each look since.
-    fn lock_waiters(&self) -> Vec<f64> {
+    fn lock_waiters(&self) -> Vec<(f64, f64)> {
         self.locks.seen()
     }
 }
@@ -102,7 +104,8 @@ pub async fn before(stack: &Stack) -> Before {
         Box::pin(processes::counters(stack)),
     );
     let locks = database::LockWatch::begin(stack);
-    Before { at_s: now_s(), database, kafka, redis, processes, locks }
+    let admission = admission::AdmissionWatch::begin(stack);
+    Before { at_s: now_s(), database, kafka, redis, processes, locks, admission }
 }
 
 /// How much of the past a window may hold.
@@ -119,6 +122,8 @@ pub async fn since(stack: &Stack, before: &Before, span: Span) -> Facts {
     let seconds = (now_s() - before.at_s).max(1.0);
     let mut locks = Facts::default();
     before.locks.fact(&mut locks);
+    before.admission.facts(&mut locks);
+    admission::machine_facts(stack, &mut locks).await;
     let (asked, database, kafka, redis, processes) = tokio::join!(
         Box::pin(prometheus::facts(stack, now_s(), seconds.round() as u64, span)),
         Box::pin(database::counters(stack)),

@@ -14,6 +14,7 @@ pub mod parts;
 pub mod prepare;
 pub mod ready;
 pub mod replica;
+pub mod reserve;
 pub mod restart;
 pub mod runtime;
 pub mod safety;
@@ -52,6 +53,8 @@ pub struct Stack {
     pub endpoints: Endpoints,
     /// Which series are its own, once that is known.
     scope: Arc<OnceCell<Scope>>,
+    /// Connections that are kept.
+    reserve: reserve::ConnectionReserve,
 }
 
 impl Stack {
@@ -69,7 +72,8 @@ impl Stack {
     pub fn on(runtime: Runtime, loaded: Loaded) -> Self {
         let layout = Layout::new(&loaded.state_dir, &loaded.config.stack.name);
         let endpoints = Endpoints::new(runtime, &loaded.config);
-        Self { loaded, runtime, layout, endpoints, scope: Arc::default() }
+        let reserve = reserve::ConnectionReserve::default();
+        Self { loaded, runtime, layout, endpoints, scope: Arc::default(), reserve }
     }
 
     /// Learns what it takes to talk to a stack that nsys did not start: the access to one that runs

@@ -50,6 +50,47 @@ fn read_cpu_time(text: &str) -> Option<(f64, f64)> {
     Some(((all - idle) / hertz, all / hertz))
 }
 
+/// Share of a directory's file system that is used, as one who is not root sees it, 0 to 1.
+#[must_use]
+pub fn disk_used_share(dir: &Path) -> Option<f64> {
+    let stat = rustix::fs::statvfs(dir).ok()?;
+    let (used, free) = ((stat.f_blocks - stat.f_bfree) as f64, stat.f_bavail as f64);
+    (used + free > 0.0).then(|| used / (used + free))
+}
+
+/// Open files of the machine, and the most that there may be.
+#[must_use]
+pub fn open_files() -> Option<(f64, f64)> {
+    read_open_files(&std::fs::read_to_string("/proc/sys/fs/file-nr").ok()?)
+}
+
+/// Handles that are allocated, those of them that are free, and the most.
+fn read_open_files(text: &str) -> Option<(f64, f64)> {
+    let fields: Vec<f64> = text.split_whitespace().filter_map(|field| field.parse().ok()).collect();
+    let [allocated, free, most] = fields[..] else { return None };
+    Some((allocated - free, most))
+}
+
+/// Processes and threads, and the most that kernel and control group allow.
+#[must_use]
+pub fn tasks() -> Option<(f64, f64)> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let number = |path: &str| read(path)?.trim().parse::<f64>().ok();
+    let running = read_tasks(&read("/proc/loadavg")?)?;
+    let kernel = [number("/proc/sys/kernel/threads-max"), number("/proc/sys/kernel/pid_max")];
+    let kernel = kernel.into_iter().flatten().reduce(f64::min).map(|most| (running, most));
+    let group = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"]
+        .iter()
+        .find_map(|dir| Some((number(&format!("{dir}/pids.current"))?, number(&format!("{dir}/pids.max"))?)));
+    let share = |one: &(f64, f64)| one.0 / one.1.max(1.0);
+    [kernel, group].into_iter().flatten().max_by(|one, two| share(one).total_cmp(&share(two)))
+}
+
+/// All tasks, of `0.20 0.18 0.12 1/80 11206`.
+fn read_tasks(text: &str) -> Option<f64> {
+    text.split_whitespace().nth(3)?.split_once('/')?.1.parse().ok()
+}
+
 /// The type of the file system with this device number.
 fn file_system(mounts: &str, device: &str) -> Option<String> {
     let line = mounts.lines().find(|line| line.split(' ').nth(2) == Some(device))?;
@@ -64,6 +105,14 @@ mod tests {
     fn idle_and_waiting_for_disks_is_not_busy() {
         let (busy, all) = read_cpu_time("cpu  100 0 100 700 100 0 0 0 0 0\ncpu0 1 1 1 1\n").unwrap();
         assert!((busy / all - 0.2).abs() < 1e-9);
+    }
+
+    #[test]
+    fn open_files_and_tasks_are_read() {
+        assert_eq!(read_open_files("1344\t0\t9223372036854775807\n").unwrap().0, 1_344.0);
+        assert_eq!(read_tasks("0.20 0.18 0.12 1/80 11206\n"), Some(80.0));
+        let (used, most) = tasks().unwrap();
+        assert!(used > 0.0 && used < most);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The only place that names sqlx: everything nsys asks of PostgreSQL.
 
 mod activity;
+mod admission;
 mod hypothetical;
 mod index;
 mod journey;
@@ -10,6 +11,7 @@ mod reconcile;
 mod schema;
 mod statistics;
 
+pub use admission::Connecting;
 pub use hypothetical::PlannedQuery;
 pub use index::{BuildProgress, Execution};
 pub use journey::NotificationState;
@@ -25,6 +27,11 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection, Row};
 use std::time::Duration;
 
+/// What nsys calls itself, so that nobody counts its looks as load.
+const APPLICATION: &str = "nsys";
+/// The SQLSTATE of a server that admits no more connections.
+const TOO_MANY_CONNECTIONS: &str = "53300";
+
 /// What the server counted, at one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ServerCounters {
@@ -36,10 +43,6 @@ pub struct ServerCounters {
     pub scans: (i64, i64),
     /// Notifications that are stored but not delivered, waiting ones for later left out.
     pub undelivered: i64,
-    /// Client connections now.
-    pub connections: i64,
-    /// Most connections there may be.
-    pub max_connections: i64,
 }
 
 /// A connection for one command.
@@ -54,13 +57,32 @@ impl Postgres {
     /// # Errors
     /// When the server does not take the connection in time; the message is the server's own.
     pub async fn connect(url: &str, timeout: Duration) -> Result<Self> {
+        match Self::try_connect(url, timeout).await? {
+            Connecting::Admitted(admitted) => Ok(admitted),
+            Connecting::Full(said) => {
+                Err(Error::unreachable(format!("PostgreSQL admits no more connections: {said}"))
+                    .hint("nsys db pool shows who holds them, once one is free"))
+            }
+        }
+    }
+
+    /// Connects, and tells a server that admits no more connections from one that cannot be reached.
+    ///
+    /// # Errors
+    /// When the server does not answer in time, or refuses for another reason; the message is its own.
+    pub async fn try_connect(url: &str, timeout: Duration) -> Result<Connecting> {
         // A statement that takes long is what we look for, not what we warn of.
         let options: PgConnectOptions = url
             .parse()
             .map_err(|cause| Error::usage(format!("db.url is not a PostgreSQL address: {cause}")))?;
-        let options = options.disable_statement_logging();
+        let options = options.application_name(APPLICATION).disable_statement_logging();
         match tokio::time::timeout(timeout, options.connect()).await {
-            Ok(Ok(connection)) => Ok(Self { connection }),
+            Ok(Ok(connection)) => Ok(Connecting::Admitted(Self { connection })),
+            Ok(Err(sqlx::Error::Database(cause)))
+                if cause.code().as_deref() == Some(TOO_MANY_CONNECTIONS) =>
+            {
+                Ok(Connecting::Full(cause.message().to_owned()))
+            }
             Ok(Err(cause)) => Err(Error::unreachable(format!("postgres: {cause}"))),
             Err(_) => Err(Error::unreachable(format!("postgres did not answer within {timeout:?}"))),
         }
@@ -180,7 +202,8 @@ impl Postgres {
     /// When the server refuses.
     pub async fn connections(&mut self) -> Result<u64> {
         let row = sqlx::query(
-            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
+             AND coalesce(application_name, '') <> 'nsys'",
         )
         .fetch_one(&mut self.connection)
         .await
@@ -309,7 +332,7 @@ impl Postgres {
         Ok((row.get(0), row.get(1)))
     }
 
-    /// Time in statements, and connections against their limit.
+    /// Time in statements, rows that wait, scans.
     ///
     /// # Errors
     /// When the server refuses, or pg_stat_statements is not there.
@@ -317,8 +340,6 @@ impl Postgres {
         let read_time = self.read_time_column().await?;
         let sql = format!(
             "SELECT coalesce(sum(total_exec_time), 0)::float8, coalesce(sum({read_time}), 0)::float8,
-                    (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
-                    (SELECT setting::int8 FROM pg_settings WHERE name = 'max_connections'),
                     (SELECT count(*) FROM notifications
                      WHERE next_attempt_at < now() + interval '5 minutes' AND status <> 'SCHEDULED'),
                     (SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'notifications'),
@@ -334,10 +355,8 @@ impl Postgres {
         Ok(ServerCounters {
             exec_ms: row.get(0),
             io_ms: row.get(1),
-            connections: row.get(2),
-            max_connections: row.get(3),
-            undelivered: row.get(4),
-            scans: (row.get(5), row.get(6)),
+            undelivered: row.get(2),
+            scans: (row.get(3), row.get(4)),
         })
     }
 

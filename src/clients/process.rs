@@ -167,6 +167,14 @@ pub fn open_files(pid: i32) -> Option<u64> {
     std::fs::read_dir(format!("/proc/{pid}/fd")).ok().map(|files| files.count() as u64)
 }
 
+/// Most files that a process may open.
+#[must_use]
+pub fn open_files_limit(pid: i32) -> Option<u64> {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// Busy and all time of the machine's processors so far, in clock ticks.
 #[must_use]
 pub fn machine() -> Option<(u64, u64)> {

@@ -140,17 +140,13 @@ impl Report for Diagnosis {
 }
 
 fn cause_lines(found: &Diagnosis, rank: usize, cause: &RuleFinding) -> Vec<String> {
-    let since = cause.onset.map_or_else(String::new, |onset| {
-        let second = onset.second.filter(|second| *second > 0);
-        let second = second.map_or_else(String::new, |second| format!(", second {second}"));
-        format!(" from level {}{second},", onset.level)
-    });
+    let since = cause.onset.map_or_else(String::new, |onset| format!(" from {},", onset.sentence()));
     let tone = if cause.role == FindingRole::Measurement { Tone::Warn } else { Tone::Bad };
     let mut lines = vec![format!(
-        "{rank}. {} [{}],{since} confidence {:.0} %",
-        paint(tone, cause.cause),
+        "{rank}. {} [{}],{since} evidence {}",
+        paint(tone, &cause.cause_in_full()),
         cause.rule,
-        cause.confidence * 100.0
+        cause.strength.as_str()
     )];
     lines.extend(evidence_lines(&cause.evidence));
     let symptoms: Vec<_> = found.symptoms_of(cause).map(|one| one.rule).collect();

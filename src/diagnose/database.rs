@@ -1,14 +1,15 @@
 //! What PostgreSQL counted in a window: time in statements, time in reading blocks, connections.
 
 use super::TIMEOUT;
-use crate::clients::postgres::{Postgres, ServerCounters};
+use crate::clients::postgres::ServerCounters;
 use crate::domain::facts::Facts;
 use crate::domain::snapshot::CountedStatement;
 use crate::error::Result;
 use crate::measured::Measured;
 use crate::stack::Stack;
+use crate::stack::reserve::ReservedConnection;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The server's counters at one instant, and its statements.
 #[derive(Debug)]
@@ -17,8 +18,8 @@ pub(super) struct DatabaseCounters {
     statements: Vec<CountedStatement>,
 }
 
-pub(super) async fn connect(stack: &Stack) -> Result<Postgres> {
-    Postgres::connect(&stack.database_url()?, TIMEOUT).await
+pub(super) async fn connect(stack: &Stack) -> Result<ReservedConnection> {
+    stack.kept_postgres(TIMEOUT).await
 }
 
 pub(super) async fn counters(stack: &Stack) -> Measured<DatabaseCounters> {
@@ -35,7 +36,7 @@ const STEP: Duration = Duration::from_millis(500);
 /// Looks at locks for as long as it lives.
 #[derive(Debug)]
 pub(super) struct LockWatch {
-    seen: Arc<Mutex<Vec<f64>>>,
+    seen: Arc<Mutex<Vec<(f64, f64)>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -46,15 +47,17 @@ impl LockWatch {
         Self { seen, task }
     }
 
-    /// Sessions that waited at each look, oldest first; looks that failed are left out.
-    pub(super) fn seen(&self) -> Vec<f64> {
+    /// Seconds since the first look and sessions that waited then, oldest first; looks that failed are left
+    /// out.
+    pub(super) fn seen(&self) -> Vec<(f64, f64)> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The mean of them as a fact.
     pub(super) fn fact(&self, into: &mut Facts) {
         let seen = self.seen();
-        let mean = (!seen.is_empty()).then(|| seen.iter().sum::<f64>() / seen.len() as f64);
+        let mean =
+            (!seen.is_empty()).then(|| seen.iter().map(|(_, waits)| waits).sum::<f64>() / seen.len() as f64);
         let mean = Measured::or_missing(mean, "PostgreSQL could not be asked");
         into.put("lock_waiters", mean, "PostgreSQL", "pg_blocking_pids, every half second");
     }
@@ -66,8 +69,8 @@ impl Drop for LockWatch {
     }
 }
 
-async fn watch_locks(stack: Stack, into: Arc<Mutex<Vec<f64>>>) {
-    let mut database = None;
+async fn watch_locks(stack: Stack, into: Arc<Mutex<Vec<(f64, f64)>>>) {
+    let (mut database, began) = (None, Instant::now());
     loop {
         if database.is_none() {
             database = connect(&stack).await.ok();
@@ -78,7 +81,8 @@ async fn watch_locks(stack: Stack, into: Arc<Mutex<Vec<f64>>>) {
         };
         match waits {
             Some(waits) => {
-                into.lock().unwrap_or_else(PoisonError::into_inner).push(waits.len() as f64);
+                let look = (began.elapsed().as_secs_f64(), waits.len() as f64);
+                into.lock().unwrap_or_else(PoisonError::into_inner).push(look);
             }
             None => database = None,
         }
@@ -153,11 +157,9 @@ pub(super) fn facts(
         format!("seq_tup_read over seq_scan of notifications, {span}"),
     );
     let rows = "notifications with next_attempt_at within five minutes, scheduled ones left out";
-    let waiting = after.clone().map(|one| one.undelivered as f64);
+    let waiting = after.map(|one| one.undelivered as f64);
     facts.put("undelivered", waiting.clone(), "PostgreSQL", rows);
     let late = waiting.zip(known.measured("written_per_s")).map(|(rows, rate)| rows / rate.max(1.0));
     facts.put("undelivered_s", late, "PostgreSQL", format!("{rows}, over the rate of new ones"));
-    let used = after.map(|one| one.connections as f64 / one.max_connections.max(1) as f64);
-    facts.put("connections_share", used, "PostgreSQL", "pg_stat_activity over max_connections");
     facts
 }

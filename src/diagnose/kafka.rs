@@ -9,6 +9,8 @@ use crate::measured::Measured;
 use crate::stack::Stack;
 use nsys_contract::topics;
 
+/// A broker that answers so is there.
+const NO_TOPIC: &str = "the topic is not there";
 /// Nobody reads for a group that is not there.
 const NO_GROUP: &str = "the consumer group does not exist";
 
@@ -19,7 +21,7 @@ pub(super) async fn ends(stack: &Stack) -> Measured<Ends> {
     let wanted = [topics::NOTIFICATIONS.to_owned()];
     let found = kafka::lag(&stack.endpoints.brokers(), topics::WORKER_GROUP, &wanted, TIMEOUT).await;
     // A topic that is not there has no lag, not one of 0.
-    Measured::from(found).filter(|all: &Ends| !all.is_empty(), "the topic is not there")
+    Measured::from(found).filter(|all: &Ends| !all.is_empty(), NO_TOPIC)
 }
 
 pub(super) async fn facts(stack: &Stack, before: &Measured<Ends>, seconds: f64) -> Facts {
@@ -31,6 +33,7 @@ pub(super) async fn facts(stack: &Stack, before: &Measured<Ends>, seconds: f64) 
 fn of(before: &Measured<Ends>, now: &Measured<Ends>, group: &Measured<Group>, seconds: f64) -> Facts {
     let mut facts = Facts::default();
     let offsets = "offsets of the topic notifications and of the group notification-workers";
+    unanswered(&mut facts, [before, now]);
     let (now, group) = (now.as_ref(), group.as_ref());
     let written = before.as_ref().zip(now.clone()).map(|(before, now)| written(before, now));
     let per_s = written.as_ref().map(|all| all.iter().sum::<f64>() / seconds);
@@ -65,6 +68,15 @@ fn of(before: &Measured<Ends>, now: &Measured<Ends>, group: &Measured<Group>, se
     facts.put("workers_per_partition", share, "Kafka", "members of the group over partitions");
     worst_worker(&mut facts, now, group, per_s);
     facts
+}
+
+/// At how many of both ends of the window the broker told nothing.
+fn unanswered(facts: &mut Facts, ends: [&Measured<Ends>; 2]) {
+    let silent = ends.iter().filter_map(|one| one.reason()).filter(|why| *why != NO_TOPIC);
+    let silent: Vec<_> = silent.collect();
+    let query = "offsets of the topic notifications, at the beginning and at the end of the window";
+    facts.put("kafka_unanswered_share", silent.len() as f64 / ends.len() as f64, "Kafka", query);
+    facts.explain("kafka_unanswered_share", silent.last().map(|why| why.to_string()));
 }
 
 /// Whether the group ever committed on any of them.
@@ -206,9 +218,9 @@ mod tests {
         let gone = || Measured::missing("the broker did not answer");
         let facts = of(&gone(), &gone(), &Measured::missing("nor the group"), 10.0);
         assert_eq!(facts.measured("behind_s"), Measured::missing("the broker did not answer"));
-        assert!(
-            facts.iter().all(|(_, fact)| fact.value.reason().is_some() && !fact.value.is_not_applicable()),
-            "{facts:?}"
-        );
+        assert_eq!(facts.value("kafka_unanswered_share"), Some(1.0));
+        for (name, fact) in facts.iter().filter(|(name, _)| *name != "kafka_unanswered_share") {
+            assert!(matches!(fact.value, Measured::Missing(_)), "{name}: {fact:?}");
+        }
     }
 }

@@ -21,6 +21,9 @@ pub struct CacheStats {
     pub max_memory_bytes: u64,
     /// Clients that are connected.
     pub clients: u64,
+    /// Most clients that it admits; 0 where it does not tell.
+    #[serde(default)]
+    pub max_clients: u64,
     /// Seconds since start.
     pub uptime_s: u64,
     /// Commands processed, since start.
@@ -70,6 +73,7 @@ impl CacheStats {
             memory_bytes: field("used_memory"),
             max_memory_bytes: field("maxmemory"),
             clients: field("connected_clients"),
+            max_clients: field("maxclients"),
             uptime_s: field("uptime_in_seconds"),
             commands: field("total_commands_processed"),
         }

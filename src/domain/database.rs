@@ -168,9 +168,46 @@ pub fn top_between(before: &[StatementCount], after: &[StatementCount], limit: u
     found
 }
 
+/// Who holds how many of the connections that a server admits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionUse {
+    /// Client connections now.
+    pub held: i64,
+    /// Most that it admits of the role that asked.
+    pub admitted: i64,
+    /// Connections by application, or by role where that gives no name; the largest first, a few of them.
+    pub holders: Vec<(String, i64)>,
+}
+
+impl ConnectionUse {
+    /// Held over admitted; 1 and more admits nobody else.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        self.held as f64 / self.admitted.max(1) as f64
+    }
+
+    /// In words: `97 of 97 held, it admits no more: 90 by job, 7 by nsys`.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let full = if self.held >= self.admitted { ", it admits no more" } else { "" };
+        let holders: Vec<_> = self.holders.iter().map(|(who, count)| format!("{count} by {who}")).collect();
+        format!("{} of {} held{full}: {}", self.held, self.admitted, holders.join(", "))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_holds_the_connections_is_said_and_whether_it_admits_more() {
+        let holders = vec![("job".to_owned(), 90), ("nsys".to_owned(), 7)];
+        let full = ConnectionUse { held: 97, admitted: 97, holders: holders.clone() };
+        assert_eq!(full.sentence(), "97 of 97 held, it admits no more: 90 by job, 7 by nsys");
+        let most = ConnectionUse { held: 97, admitted: 100, holders };
+        assert_eq!(most.sentence(), "97 of 100 held: 90 by job, 7 by nsys");
+        assert!(full.share() >= 1.0 && most.share() < 1.0);
+    }
 
     fn count(id: i64, calls: i64, total_ms: f64) -> StatementCount {
         StatementCount { id, query: format!("q{id}"), calls, total_ms }

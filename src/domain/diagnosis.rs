@@ -85,9 +85,18 @@ pub struct Rule {
     /// Conditions that must hold too.
     pub guards: &'static [Guard],
     /// The series by second in which the onset is looked for.
-    pub series: Option<&'static str>,
+    pub series: Option<RuleSeries>,
     /// Rules whose findings this one explains.
     pub explains: &'static [&'static str],
+}
+
+/// What a rule looks at second by second, with the bound in the unit of that series.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleSeries {
+    /// Its name.
+    pub name: &'static str,
+    /// Name of its bound.
+    pub bound: &'static str,
 }
 
 /// The bounds by name, apart from where they are configured.
@@ -125,8 +134,8 @@ pub struct Observation {
     pub level: usize,
     /// What was measured over it.
     pub facts: Facts,
-    /// What was measured each second of it, oldest first.
-    pub series: BTreeMap<&'static str, Vec<f64>>,
+    /// What was measured second by second, oldest first: seconds since the level began, and the value.
+    pub series: BTreeMap<&'static str, Vec<(f64, f64)>>,
 }
 
 /// A value with its bound.
@@ -144,6 +153,9 @@ pub struct Evidence {
     pub source: String,
     /// The question that was asked.
     pub query: String,
+    /// What the number alone does not say: who holds what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// When a bound was left.
@@ -151,8 +163,46 @@ pub struct Evidence {
 pub struct Onset {
     /// The first level, counted from 1.
     pub level: usize,
-    /// Second of that level, where a series shows it.
+    /// Seconds from the beginning of that level, where a series shows it; 0 when it was so from the
+    /// beginning of what was measured.
     pub second: Option<usize>,
+}
+
+impl Onset {
+    /// In words: `level 2, second 34`.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self.second {
+            Some(second) if second > 0 => format!("level {}, second {second}", self.level),
+            _ => format!("level {}", self.level),
+        }
+    }
+}
+
+/// How much stands behind a finding, by what was measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strength {
+    /// Less than a quarter beyond its bound, on fewer than half of the levels since it began, or one step
+    /// lower because the measurement is in doubt.
+    #[default]
+    Weak,
+    /// In between.
+    Moderate,
+    /// Twice its bound or more on every level since it began.
+    Strong,
+}
+
+impl Strength {
+    /// The word used in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Weak => "weak",
+            Self::Moderate => "moderate",
+            Self::Strong => "strong",
+        }
+    }
 }
 
 /// One rule's answer.
@@ -170,9 +220,11 @@ pub struct RuleFinding {
     pub status: RuleStatus,
     /// When the bound was first crossed.
     pub onset: Option<Onset>,
-    /// How sure it is that this is a cause, 0 to 1: how much it explains, how soon, how far and how
-    /// lastingly the bound was crossed.
-    pub confidence: f64,
+    /// How much stands behind it: how far and how lastingly the bound was crossed.
+    pub strength: Strength,
+    /// Its place among those of one level: weight, how far, how soon, how lastingly. No probability.
+    #[serde(skip)]
+    pub score: f64,
     /// The finding that explains this one.
     pub explained_by: Option<&'static str>,
     /// The crossings, and what the rule's conditions were.
@@ -192,6 +244,17 @@ pub struct Diagnosis {
     pub scalability: usl::FitOutcome,
     /// Causes first, most likely on top; then what is near its bound, unknown, and what held.
     pub findings: Vec<RuleFinding>,
+}
+
+impl RuleFinding {
+    /// What it means, with what its numbers alone do not say.
+    #[must_use]
+    pub fn cause_in_full(&self) -> String {
+        let mut details = self.evidence.iter().filter_map(|one| one.detail.as_deref());
+        details
+            .next_back()
+            .map_or_else(|| self.cause.to_owned(), |detail| format!("{}: {detail}", self.cause))
+    }
 }
 
 impl Diagnosis {

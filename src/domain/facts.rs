@@ -16,6 +16,9 @@ pub struct Fact {
     pub source: String,
     /// The question that was asked, word for word: PromQL with its window, SQL, a file, a formula.
     pub query: String,
+    /// What the number alone does not say: who holds what, what the server answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// Numbers by name; the unit stands last in the name.
@@ -33,7 +36,14 @@ impl Facts {
         query: impl Into<String>,
     ) {
         let value = value.into().filter(|value| value.is_finite(), format!("{source} gave no number"));
-        self.0.insert(name.into(), Fact { value, source: source.into(), query: query.into() });
+        self.0.insert(name.into(), Fact { value, source: source.into(), query: query.into(), detail: None });
+    }
+
+    /// Adds to a number that is noted what it alone does not say.
+    pub fn explain(&mut self, name: &str, detail: Option<String>) {
+        if let Some(fact) = self.0.get_mut(name) {
+            fact.detail = detail;
+        }
     }
 
     /// Notes that a number could not be had, and why.

@@ -17,6 +17,7 @@ fn series(scope: &Scope) -> Vec<(Promql, Put)> {
     let ask = Service { scope, window: scope.shortest() };
     let time = ask.of_load(metrics::HTTP_REQUEST_DURATION_SECONDS);
     let p95_ms = |name: &str| ask.percentile_ms(0.95, &scope.metric(name));
+    let mean_ms = |name: &str| ask.mean_ms(&scope.metric(name));
     vec![
         (ask.rate_of(&ask.of_load(metrics::HTTP_REQUESTS_TOTAL)), |one, value| one.rate_rps = Some(value)),
         (ask.percentile_ms(0.5, &time), |one, value| one.p50_ms = Some(value)),
@@ -40,6 +41,8 @@ fn series(scope: &Scope) -> Vec<(Promql, Put)> {
         (scope.metric(metrics::DB_POOL_SIZE).now().sum(), |one, value| one.pool_size = Some(value)),
         (p95_ms(metrics::DB_POOL_WAIT_SECONDS), |one, value| one.pool_wait_p95_ms = Some(value)),
         (ask.hit_rate(), |one, value| one.hit_rate = Some(value)),
+        (mean_ms(metrics::KAFKA_PUBLISH_DURATION_SECONDS), |one, value| one.publish_ms = Some(value)),
+        (mean_ms(metrics::CACHE_OPERATION_DURATION_SECONDS), |one, value| one.cache_ms = Some(value)),
     ]
 }
 

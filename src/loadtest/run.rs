@@ -151,6 +151,8 @@ async fn drive(
     let work = stack.layout.run();
     engine::claim(&work, &dir, &[])?;
     store::save(&dir, &run)?;
+    // Whoever takes all connections meanwhile must not blind who looks.
+    stack.fill_reserve(sampler::CONNECT).await;
     let stream = Stream::begin(stack, &run, &dir, &plan.levels);
     let outcome = steps((permit, stack), plan, &dir, &mut run, &stream, progress).await;
     engine::release(&work);

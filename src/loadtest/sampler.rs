@@ -1,7 +1,6 @@
 //! Looks at everything once a second while a level runs: processes, PostgreSQL, Kafka, Redis, and one
 //! request of its own.
 
-use crate::clients::postgres::Postgres;
 use crate::clients::redis::Redis;
 use crate::clients::{http, kafka, process};
 use crate::clock::now_s;
@@ -13,6 +12,7 @@ use crate::domain::usage::{self, Usage};
 use crate::error::Result;
 use crate::measured::Measured;
 use crate::stack::Stack;
+use crate::stack::reserve::ReservedConnection;
 use crate::stack::spec::Record;
 use nsys_contract::{api::paths, topics};
 use std::collections::BTreeMap;
@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 /// A part that does not answer within this time has no value in this second.
 const TIMEOUT: Duration = Duration::from_millis(900);
 
+/// Longest wait for a connection to the service's database.
+pub const CONNECT: Duration = Duration::from_secs(3);
+
 /// Takes one sample at a time; rates are differences to the sample before.
 #[derive(Debug)]
 pub struct Sampler {
@@ -28,7 +31,7 @@ pub struct Sampler {
     generators: Vec<i32>,
     /// The parts that run.
     parts: Vec<Record>,
-    database: Option<Postgres>,
+    database: Option<ReservedConnection>,
     redis: Option<Redis>,
     before: Option<SampleCounters>,
     partitions: Vec<PartitionLag>,
@@ -191,12 +194,12 @@ fn mib(bytes: u64) -> f64 {
 ///
 /// # Errors
 /// When it does not take one.
-pub async fn connect(stack: &Stack) -> Result<Postgres> {
-    Postgres::connect(&stack.database_url()?, Duration::from_secs(3)).await
+pub async fn connect(stack: &Stack) -> Result<ReservedConnection> {
+    stack.kept_postgres(CONNECT).await
 }
 
 /// Asks over a connection that is kept; after a failure it is made anew.
-async fn activity(kept: &mut Option<Postgres>, stack: &Stack) -> Option<Activity> {
+async fn activity(kept: &mut Option<ReservedConnection>, stack: &Stack) -> Option<Activity> {
     let ask = async {
         if kept.is_none() {
             *kept = connect(stack).await.ok();

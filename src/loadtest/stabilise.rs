@@ -5,13 +5,14 @@ use super::engine::GeneratorSummary;
 use super::logs::{self, LogPositions};
 use super::prometheus;
 use super::sampler::{self, Sampler};
-use crate::clients::postgres::{Postgres, StoredRows};
+use crate::clients::postgres::StoredRows;
 use crate::domain::run::{Condition, LevelResult, Sample};
 use crate::error::{Error, Result};
 use crate::measured::Measured;
 use crate::render::format;
 use crate::render::progress::ProgressLine;
 use crate::stack::Stack;
+use crate::stack::reserve::ReservedConnection;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -101,7 +102,7 @@ struct RowCounter<'a> {
     stack: &'a Stack,
     prefix: String,
     sent: &'a GeneratorSummary,
-    kept: Option<Postgres>,
+    kept: Option<ReservedConnection>,
     /// The newest count, or why the last try failed.
     stored: Measured<StoredRows>,
     counted: Option<Instant>,

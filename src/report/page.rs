@@ -38,12 +38,12 @@ struct PageChart {
 
 /// One cause as the page shows it.
 struct Cause {
-    name: &'static str,
+    name: String,
     rule: &'static str,
     /// Each with whether it is a command line.
     remedies: Vec<(String, bool)>,
     severity: &'static str,
-    confidence: String,
+    strength: &'static str,
     since: String,
     evidence: Vec<String>,
     symptoms: String,
@@ -152,15 +152,12 @@ fn cards(run: &Run) -> Vec<(&'static str, String)> {
 
 fn causes(run: &Run, found: &Diagnosis) -> Vec<Cause> {
     let of = |one: &crate::domain::diagnosis::RuleFinding| Cause {
-        name: one.cause,
+        name: one.cause_in_full(),
         rule: one.rule,
         remedies: one.remedies.iter().map(|remedy| (remedy.to_string(), remedy.is_command())).collect(),
         severity: severity(run, one),
-        confidence: format!("{:.0} %", one.confidence * 100.0),
-        since: one.onset.map_or_else(String::new, |onset| {
-            let second = onset.second.map_or_else(String::new, |second| format!(", second {second}"));
-            format!("from level {}{second}", onset.level)
-        }),
+        strength: one.strength.as_str(),
+        since: one.onset.map_or_else(String::new, |onset| format!("from {}", onset.sentence())),
         evidence: one
             .evidence
             .iter()

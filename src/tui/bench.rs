@@ -169,6 +169,7 @@ fn cache(at_s: f64) -> CacheSample {
             memory_bytes: 41 << 20,
             max_memory_bytes: 256 << 20,
             clients: 9,
+            max_clients: 10_000,
             uptime_s: 7_200,
             commands: ran * 1_010,
         },

@@ -44,6 +44,7 @@ fn load_tests_count_and_judge_what_really_happened() {
     offered::engines_are_calibrated(&place);
     at_once::is_refused_and_before_any_load_ctrl_c_works(&place);
     kept::when_the_database_and_the_next_level_fail(&place);
+    kept::and_who_holds_every_connection_is_named(&place);
     limits::a_run_whose_every_request_failed_says_so(&place);
     limits::a_slow_database_is_not_the_generator_s_fault(&place);
     limits::a_generator_without_processors_says_so(&place);

@@ -16,7 +16,7 @@ impl Postgres {
              FROM pg_stat_database d,
                   (SELECT count(*) AS connections, count(*) FILTER (WHERE state = 'active') AS active,
                           count(*) FILTER (WHERE wait_event_type = 'Lock') AS lock_waits
-                   FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()) a
+                   FROM pg_stat_activity WHERE backend_type = 'client backend' AND coalesce(application_name, '') <> 'nsys') a
              WHERE d.datname = current_database()",
         )
         .fetch_one(&mut self.connection)

@@ -20,8 +20,16 @@ pub struct DiagnoseSection {
     pub db_io_share: f64,
     /// CPU of PostgreSQL, in per cent of all cores.
     pub db_cpu_pct: f64,
-    /// Connections over the server's limit, 0 to 1.
+    /// Connections over those that PostgreSQL admits, clients over those that Redis admits, 0 to 1.
     pub connections_share: f64,
+    /// Share of the looks that a part left unanswered, 0 to 1.
+    pub unanswered_share: f64,
+    /// Used part of the file system under the data, 0 to 1.
+    pub disk_share: f64,
+    /// Open files over the most there may be, of the machine or of one process, 0 to 1.
+    pub files_share: f64,
+    /// Processes and threads over the most there may be, 0 to 1.
+    pub processes_share: f64,
     /// Share of a connection pool in use, 0 to 1.
     pub pool_share: f64,
     /// Wait for a connection over wait and query together, 0 to 1.

@@ -2,16 +2,21 @@
 
 use super::{
     DiagnosisBounds, Evidence, FindingRole, Observation, Onset, RULES, Rule, RuleFinding, RuleStatus,
+    Strength,
 };
 use crate::domain::facts::Facts;
 use crate::domain::remedy::CurrentSettings;
 use crate::domain::statistics;
 use crate::measured::Measured;
 
-/// What an explained finding keeps of its confidence.
+/// What an explained finding keeps of its score.
 const EXPLAINED: f64 = 0.4;
-/// What a finding keeps of its confidence while the measurement is in doubt.
+/// What a finding keeps of its score while the measurement is in doubt.
 const DOUBTED: f64 = 0.8;
+/// A crossing by less than this share of the bound is a slight one …
+const SLIGHTLY: f64 = 0.25;
+/// … and one on fewer than this share of the levels since the first of them does not last.
+const HALF: f64 = 0.5;
 
 /// Every rule's answer, ranked.
 pub(super) fn findings(
@@ -23,11 +28,36 @@ pub(super) fn findings(
     weigh(&mut findings, observations.len(), bounds);
     explain(&mut findings);
     doubt(&mut findings);
-    findings.sort_by(|one, two| {
-        let order = |finding: &RuleFinding| (finding.status, finding.explained_by.is_some());
-        order(one).cmp(&order(two)).then(two.confidence.total_cmp(&one.confidence))
-    });
+    order(&mut findings);
     findings
+}
+
+/// By outcome; then what puts the measurement in doubt, then what began on an earlier level, then what weighs
+/// more. Within one level those whose second is known stand in the order of their seconds.
+fn order(findings: &mut [RuleFinding]) {
+    let rank = |one: &RuleFinding| {
+        let doubt = one.role == FindingRole::Measurement && one.explained_by.is_none();
+        (one.status, one.explained_by.is_some(), !doubt, one.onset.map(|onset| onset.level))
+    };
+    findings.sort_by(|one, two| rank(one).cmp(&rank(two)).then(two.score.total_cmp(&one.score)));
+    let mut from = 0;
+    while from < findings.len() {
+        let same = rank(&findings[from]);
+        let alike = findings[from..].iter().take_while(|one| rank(one) == same).count();
+        by_second(&mut findings[from..from + alike]);
+        from += alike;
+    }
+}
+
+/// Those without a second keep their places: nobody knows whether they came before.
+fn by_second(findings: &mut [RuleFinding]) {
+    let second = |one: &RuleFinding| one.onset.and_then(|onset| onset.second);
+    let places: Vec<_> = (0..findings.len()).filter(|place| second(&findings[*place]).is_some()).collect();
+    let mut timed: Vec<_> = places.iter().map(|place| findings[*place].clone()).collect();
+    timed.sort_by_key(second);
+    for (place, one) in places.into_iter().zip(timed) {
+        findings[place] = one;
+    }
 }
 
 fn rule_of(finding: &RuleFinding) -> Option<&'static Rule> {
@@ -59,11 +89,9 @@ fn apply(
         match see(rule, observation, bounds) {
             RuleObservation::Beyond(found) => {
                 evidence.extend(found);
-                let second = || {
-                    let series = observation.series.get(rule.series?)?;
-                    statistics::onset(series, bounds.of(rule.bound), rule.at_least)
-                };
-                onset = onset.or_else(|| Some(Onset { level: observation.level, second: second() }));
+                onset = onset.or_else(|| {
+                    Some(Onset { level: observation.level, second: second(rule, observation, bounds) })
+                });
             }
             RuleObservation::Near => near = true,
             RuleObservation::Within => within = true,
@@ -91,11 +119,23 @@ fn apply(
         remedies: remedies(now),
         status,
         onset,
-        confidence: 0.0,
+        strength: Strength::Weak,
+        score: 0.0,
         explained_by: None,
         evidence,
         missing,
     }
+}
+
+/// When within a level its series left the bound for good.
+fn second(rule: &Rule, observation: &Observation, bounds: &DiagnosisBounds) -> Option<usize> {
+    let of = rule.series?;
+    let points = observation.series.get(of.name)?;
+    let bound = raised(bounds.of(of.bound), of.name.ends_with("_ms"), observation, bounds);
+    let values: Vec<_> = points.iter().map(|(_, value)| *value).collect();
+    let first = statistics::onset(&values, bound, rule.at_least)?;
+    // It was so when the measured time began: nobody knows since when.
+    if first == 0 { Some(0) } else { Some(points[first].0.round().max(0.0) as usize) }
 }
 
 fn see(rule: &Rule, observation: &Observation, bounds: &DiagnosisBounds) -> RuleObservation {
@@ -135,9 +175,10 @@ fn raised(bound: f64, timed: bool, observation: &Observation, bounds: &Diagnosis
     }
 }
 
-/// Where a value begins to be near its bound. What must not fall below a bound is a share of one.
+/// Where a value begins to be near its bound. A bound near one that must be kept is that of a share, which
+/// cannot exceed one.
 fn near(bound: f64, at_least: bool, share: f64) -> f64 {
-    if at_least { 1.0 - (1.0 - bound) * share } else { bound * share }
+    if at_least { (bound / share).min(1.0 - (1.0 - bound) * share) } else { bound * share }
 }
 
 fn input(facts: &Facts, name: &'static str) -> Result<f64, RuleObservation> {
@@ -157,11 +198,12 @@ fn evidence_of(metric: &'static str, value: f64, bound: f64, observation: &Obser
         bound,
         source: fact.map(|one| one.source.clone()).unwrap_or_default(),
         query: fact.map(|one| one.query.clone()).unwrap_or_default(),
+        detail: fact.and_then(|one| one.detail.clone()),
     }
 }
 
-/// Gives every crossing its confidence: weight, then how far, how soon among the crossings, and on
-/// how many of the levels from its first on.
+/// Gives every crossing its strength, and its score: weight, then how far, how soon among the crossings, and
+/// on how many of the levels from its first on.
 fn weigh(findings: &mut [RuleFinding], levels: usize, bounds: &DiagnosisBounds) {
     let mut onsets: Vec<_> = findings.iter().filter_map(|one| one.onset.map(|onset| onset.level)).collect();
     onsets.sort_unstable();
@@ -179,7 +221,14 @@ fn weigh(findings: &mut [RuleFinding], levels: usize, bounds: &DiagnosisBounds) 
         let before = onsets.iter().position(|level| *level == onset.level).unwrap_or(0);
         let early = 1.0 - before as f64 / onsets.len().max(1) as f64;
         let lasting = own().count() as f64 / (levels + 1 - onset.level.min(levels)).max(1) as f64;
-        finding.confidence = rule.weight * (0.3 + 0.25 * far + 0.25 * early + 0.2 * lasting.min(1.0));
+        finding.score = rule.weight * (0.3 + 0.25 * far + 0.25 * early + 0.2 * lasting.min(1.0));
+        finding.strength = if far >= 1.0 && lasting >= 1.0 {
+            Strength::Strong
+        } else if far < SLIGHTLY || lasting < HALF {
+            Strength::Weak
+        } else {
+            Strength::Moderate
+        };
     }
 }
 
@@ -188,22 +237,22 @@ fn explain(findings: &mut [RuleFinding]) {
     let failed: Vec<_> = findings
         .iter()
         .filter(|one| one.status == RuleStatus::Fail)
-        .filter_map(|one| Some((rule_of(one)?, one.onset?.level, one.confidence)))
+        .filter_map(|one| Some((rule_of(one)?, one.onset?.level, one.score)))
         .collect();
     for finding in findings.iter_mut() {
         let Some(onset) = finding.onset else { continue };
         let explains = |rule: &Rule| rule.explains.contains(&finding.rule);
         let causes = failed.iter().filter(|(rule, level, _)| explains(rule) && *level <= onset.level);
         // Two that explain each other would leave no cause at all: the surer one is it.
-        let (own, confidence) = (rule_of(finding), finding.confidence);
+        let (own, score) = (rule_of(finding), finding.score);
         let surer = causes.filter(|(rule, _, sure)| {
             let mutual = own.is_some_and(|own| own.explains.contains(&rule.id));
-            !mutual || *sure > confidence
+            !mutual || *sure > score
         });
         let best = surer.max_by(|one, two| one.2.total_cmp(&two.2));
         if let Some((rule, _, _)) = best {
             finding.explained_by = Some(rule.id);
-            finding.confidence *= EXPLAINED;
+            finding.score *= EXPLAINED;
         }
     }
 }
@@ -215,7 +264,11 @@ fn doubt(findings: &mut [RuleFinding]) {
     });
     if doubted {
         for finding in findings.iter_mut().filter(|one| one.role != FindingRole::Measurement) {
-            finding.confidence *= DOUBTED;
+            finding.score *= DOUBTED;
+            finding.strength = match finding.strength {
+                Strength::Strong => Strength::Moderate,
+                Strength::Moderate | Strength::Weak => Strength::Weak,
+            };
         }
     }
 }

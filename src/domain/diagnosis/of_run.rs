@@ -161,15 +161,37 @@ fn steady(level: &LevelResult) -> impl Iterator<Item = &Sample> {
     level.samples.iter().filter(move |one| one.at_s >= from && one.at_s <= to)
 }
 
-fn series(level: &LevelResult) -> std::collections::BTreeMap<&'static str, Vec<f64>> {
-    let of = |of: fn(&Sample) -> Option<f64>| steady(level).filter_map(of).collect::<Vec<_>>();
-    let all = [
-        ("lag", of(|one| one.lag.map(|lag| lag as f64))),
-        ("service_cpu_pct", of(|one| one.service_cpu_pct)),
-        ("service_memory_mb", of(|one| one.service_rss_mb)),
-        ("p95_ms", of(|one| one.p95_ms)),
-    ];
-    all.into_iter().filter(|(_, values)| !values.is_empty()).collect()
+type Read = fn(&Sample) -> Option<f64>;
+
+/// Every series that a rule looks at, with where a sample holds it.
+const SERIES: [(&str, Read); 15] = [
+    ("lag", |one| one.lag.map(|lag| lag as f64)),
+    ("behind_s", |one| one.lag.zip(one.published_per_s).map(|(lag, rate)| lag as f64 / rate.max(1.0))),
+    ("service_cpu_pct", |one| one.service_cpu_pct),
+    ("machine_cpu_pct", |one| one.machine_cpu_pct),
+    ("service_memory_mb", |one| one.service_rss_mb),
+    ("p95_ms", |one| one.client_p95_ms.or(one.p95_ms)),
+    ("error_rate", |one| {
+        one.client_errors_per_s.zip(one.client_rps).map(|(errors, all)| errors / all.max(1.0))
+    }),
+    ("lock_waiters", |one| one.db_lock_waits.map(|waits| waits as f64)),
+    ("query_p95_ms", |one| one.query_p95_ms),
+    ("pool_wait_ms", |one| one.pool_wait_p95_ms),
+    ("pool_used_share", |one| {
+        one.pool_active.zip(one.pool_size.filter(|all| *all > 0.0)).map(|(used, all)| used / all)
+    }),
+    ("publish_ms", |one| one.publish_ms),
+    ("cache_ms", |one| one.cache_ms),
+    ("hit_rate", |one| one.hit_rate),
+    ("evicted_per_s", |one| one.redis_evicted_per_s),
+];
+
+/// The series of the steady window, each value with the second of the level that it was seen in.
+pub(super) fn series(level: &LevelResult) -> std::collections::BTreeMap<&'static str, Vec<(f64, f64)>> {
+    let began_s = level.samples.first().map_or(level.steady_from_s, |one| one.at_s);
+    let of = |read: Read| steady(level).filter_map(|one| Some((one.at_s - began_s, read(one)?))).collect();
+    let all = SERIES.iter().map(|(name, read)| (*name, of(*read)));
+    all.filter(|(_, values): &(_, Vec<_>)| !values.is_empty()).collect()
 }
 
 /// Median slope over all pairs (Theil and Sen): a few outliers do not bend it.

@@ -1,6 +1,6 @@
 //! The rules as data. What a rule means stands here; what its input is made of in `facts`.
 
-use super::{FindingRole, Guard, Rule};
+use super::{FindingRole, Guard, Rule, RuleSeries};
 use crate::domain::remedy::CurrentSettings;
 use crate::domain::remedy::Operation::{
     CacheStats, DbConnections, DbLocks, DbSize, DbSlow, DeadLetters, Doctor, Health, Lag, LoadFindMax,
@@ -12,6 +12,10 @@ use crate::domain::remedy::Tuning;
 
 /// What takes effect only while workers fall behind.
 const BEHIND: Guard = Guard { input: "behind_s", bound: "behind_s", at_least: false };
+
+const fn series(name: &'static str, bound: &'static str) -> Option<RuleSeries> {
+    Some(RuleSeries { name, bound })
+}
 
 const fn rule(id: &'static str, role: FindingRole, weight: f64) -> Rule {
     Rule {
@@ -64,6 +68,43 @@ const SLOW_DATABASE: &[&str] = &[
     "service-queueing",
     "requests-shed",
     "throughput-flat",
+];
+
+/// Everything that a database which takes nobody in drags along.
+const CLOSED_DATABASE: &[&str] = &[
+    "db-query-time",
+    "db-pool-wait",
+    "db-pool-used",
+    "db-network",
+    "kafka-lag",
+    "kafka-consumption",
+    "worker-bound",
+    "worker-uneven",
+    "deliveries-late",
+    "http-latency",
+    "http-errors",
+    "service-queueing",
+    "requests-shed",
+    "throughput-flat",
+    "parts-restarted",
+];
+
+/// Everything that a full disk, or a machine without files or processes, drags along.
+const CLOSED_MACHINE: &[&str] = &[
+    "db-connections",
+    "db-unreachable",
+    "cache-unreachable",
+    "kafka-unreachable",
+    "kafka-publish-slow",
+    "kafka-lag",
+    "kafka-consumption",
+    "worker-bound",
+    "http-latency",
+    "http-errors",
+    "requests-shed",
+    "throughput-flat",
+    "parts-restarted",
+    "scrapes-missed",
 ];
 
 /// Everything that workers which fall behind drag along.
@@ -167,13 +208,91 @@ pub static RULES: &[Rule] = &[
         ..rule("service-throttled", FindingRole::Cause, 1.0)
     },
     Rule {
+        cause: "the disk under the data is full",
+        explanation: "What is used of the file system that holds the stack's data. Without a place to write, \
+            PostgreSQL and Kafka stop, and Redis keeps nothing.",
+        remedies: |_| vec![Run(DbSize), Advise("free disk space, or move the data")],
+        input: "disk_used_share",
+        bound: "disk_share",
+        explains: CLOSED_MACHINE,
+        ..rule("disk-full", FindingRole::Cause, 1.0)
+    },
+    Rule {
+        cause: "the machine has hardly an open file left",
+        explanation: "Open files of the whole machine over fs.file-max, or those of one process over its \
+            limit, the worse. A process without one accepts no connection.",
+        remedies: |_| vec![Run(Stats), Advise("raise the limit of open files (ulimit -n, LimitNOFILE)")],
+        input: "open_files_share",
+        bound: "files_share",
+        explains: CLOSED_MACHINE,
+        ..rule("files-exhausted", FindingRole::Cause, 1.0)
+    },
+    Rule {
+        cause: "the machine has hardly a process left",
+        explanation: "Processes and threads over what the kernel, or the control group, allows. PostgreSQL \
+            makes a process for each connection.",
+        remedies: |_| vec![Run(Stats), Advise("end what else runs, or raise pids.max and kernel.pid_max")],
+        input: "processes_share",
+        bound: "processes_share",
+        explains: CLOSED_MACHINE,
+        ..rule("processes-exhausted", FindingRole::Cause, 1.0)
+    },
+    Rule {
+        cause: "PostgreSQL does not answer",
+        explanation: "Share of the seconds in which it answered nsys neither over a kept connection nor over a \
+            new one.",
+        remedies: |_| vec![Run(Health), Run(Parts)],
+        input: "postgres_unanswered_share",
+        bound: "unanswered_share",
+        explains: CLOSED_DATABASE,
+        ..rule("db-unreachable", FindingRole::Cause, 0.95)
+    },
+    Rule {
+        cause: "Redis has hardly a client left to admit",
+        explanation: "Connected clients over maxclients. The one after the last is refused.",
+        remedies: |_| vec![Run(CacheStats), Advise("end idle clients, or raise maxclients of Redis")],
+        input: "redis_clients_share",
+        bound: "connections_share",
+        explains: &["cache-unreachable", "cache-slow", "cache-misses", "http-latency", "http-errors"],
+        ..rule("cache-clients", FindingRole::Cause, 0.95)
+    },
+    Rule {
+        cause: "Redis does not answer",
+        explanation: "Share of the seconds in which it answered nsys neither over a kept connection nor over a \
+            new one.",
+        remedies: |_| vec![Run(Health), Run(Parts)],
+        input: "redis_unanswered_share",
+        bound: "unanswered_share",
+        explains: &["cache-slow", "cache-misses", "http-latency", "http-errors", "db-query-time"],
+        ..rule("cache-unreachable", FindingRole::Cause, 0.95)
+    },
+    Rule {
+        cause: "the broker does not answer",
+        explanation: "Whether it told its offsets at the beginning and at the end of the window. One that \
+            admits no more connections, or whose disk is full, tells nothing.",
+        remedies: |_| vec![Run(Health), Run(Parts)],
+        input: "kafka_unanswered_share",
+        bound: "unanswered_share",
+        explains: &[
+            "kafka-publish-slow",
+            "kafka-lag",
+            "kafka-consumption",
+            "worker-bound",
+            "http-latency",
+            "http-errors",
+            "requests-shed",
+            "throughput-flat",
+        ],
+        ..rule("kafka-unreachable", FindingRole::Cause, 0.95)
+    },
+    Rule {
         cause: "sessions wait for locks that others hold",
         explanation: "A statement that waits for a lock does no work and keeps its connection. The holder is \
             often an open transaction of a person or a job, not the service.",
         remedies: |_| vec![Run(DbLocks), Advise("end the holder, or make its transactions short")],
         input: "lock_waiters",
         bound: "lock_waiters",
-        series: Some("lock_waiters"),
+        series: series("lock_waiters", "lock_waiters"),
         explains: &[
             "db-slow-statement",
             "db-query-time",
@@ -255,7 +374,7 @@ pub static RULES: &[Rule] = &[
         input: "pool_wait_share",
         bound: "pool_wait_share",
         guards: &[Guard { input: "pool_wait_mean_ms", bound: "pool_wait_ms", at_least: false }],
-        series: Some("pool_wait_ms"),
+        series: series("pool_wait_ms", "pool_wait_ms"),
         explains: &[
             "db-pool-used",
             "http-latency",
@@ -277,13 +396,14 @@ pub static RULES: &[Rule] = &[
         remedies: pool,
         input: "pool_used_share",
         bound: "pool_share",
-        series: Some("pool_used_share"),
+        series: series("pool_used_share", "pool_share"),
         ..rule("db-pool-used", FindingRole::Symptom, 0.3)
     },
     Rule {
         cause: "PostgreSQL has hardly a connection left",
-        explanation: "Connections of all clients together, over max_connections. The one after the last is \
-            refused.",
+        explanation: "Connections of all clients together, over those that it admits: max_connections, less \
+            what it reserves for superusers where the service is none. The one after the last is refused, and \
+            a refusal counts as all of them held.",
         remedies: |now| {
             with(
                 Tuning::smaller_pool(now),
@@ -292,7 +412,8 @@ pub static RULES: &[Rule] = &[
         },
         input: "connections_share",
         bound: "connections_share",
-        ..rule("db-connections", FindingRole::Cause, 0.7)
+        explains: CLOSED_DATABASE,
+        ..rule("db-connections", FindingRole::Cause, 0.95)
     },
     Rule {
         cause: "PostgreSQL waits for the disk",
@@ -319,6 +440,7 @@ pub static RULES: &[Rule] = &[
         remedies: |_| vec![Run(DbSlow), Run(DbLocks)],
         input: "query_p95_ms",
         bound: "query_p95_ms",
+        series: series("query_p95_ms", "query_p95_ms"),
         explains: &["http-latency", "kafka-lag", "kafka-consumption", "worker-bound", "throughput-flat"],
         timed: true,
         ..rule("db-query-time", FindingRole::Symptom, 0.6)
@@ -409,7 +531,7 @@ pub static RULES: &[Rule] = &[
         },
         input: "publish_mean_ms",
         bound: "publish_ms",
-        series: Some("publish_ms"),
+        series: series("publish_ms", "publish_ms"),
         explains: &["http-latency", "http-errors", "service-queueing", "requests-shed", "throughput-flat"],
         timed: true,
         ..rule("kafka-publish-slow", FindingRole::Cause, 0.9)
@@ -421,7 +543,7 @@ pub static RULES: &[Rule] = &[
         remedies: workers,
         input: "behind_s",
         bound: "behind_s",
-        series: Some("lag"),
+        series: series("behind_s", "behind_s"),
         explains: &["kafka-lag", "kafka-consumption"],
         ..rule("worker-bound", FindingRole::Cause, 0.7)
     },
@@ -431,7 +553,7 @@ pub static RULES: &[Rule] = &[
         remedies: workers,
         input: "lag_end",
         bound: "lag",
-        series: Some("lag"),
+        series: series("lag", "lag"),
         ..rule("kafka-lag", FindingRole::Symptom, 0.5)
     },
     Rule {
@@ -453,7 +575,7 @@ pub static RULES: &[Rule] = &[
         },
         input: "cache_mean_ms",
         bound: "cache_ms",
-        series: Some("cache_ms"),
+        series: series("cache_ms", "cache_ms"),
         explains: &[
             "http-latency",
             "http-errors",
@@ -477,7 +599,7 @@ pub static RULES: &[Rule] = &[
         },
         input: "evicted_per_s",
         bound: "evicted_per_s",
-        series: Some("evicted_per_s"),
+        series: series("evicted_per_s", "evicted_per_s"),
         explains: &["cache-misses", "db-query-time"],
         ..rule("cache-evictions", FindingRole::Cause, 0.9)
     },
@@ -503,6 +625,7 @@ pub static RULES: &[Rule] = &[
         remedies: |now| with(Tuning::longer_ttl(now), &[Remedy::Tune(Tuning::warm_cache())]),
         input: "hit_rate",
         bound: "cache_hit_rate",
+        series: series("hit_rate", "cache_hit_rate"),
         at_least: true,
         guards: &[Guard { input: "filling_share", bound: "filling_share", at_least: true }],
         ..rule("cache-misses", FindingRole::Symptom, 0.4)
@@ -514,7 +637,6 @@ pub static RULES: &[Rule] = &[
         remedies: |_| vec![Run(StatsWatch), Advise("raise the limit")],
         input: "memory_limit_share",
         bound: "memory_share",
-        series: Some("memory_limit_share"),
         explains: &["http-latency", "http-errors", "parts-restarted", "scrapes-missed", "service-memory"],
         ..rule("memory-limit", FindingRole::Cause, 0.9)
     },
@@ -533,7 +655,7 @@ pub static RULES: &[Rule] = &[
         remedies: |_| vec![Run(StatsWatch)],
         input: "service_memory_mb",
         bound: "memory_mb",
-        series: Some("service_memory_mb"),
+        series: series("service_memory_mb", "memory_mb"),
         ..rule("service-memory", FindingRole::Cause, 0.5)
     },
     Rule {
@@ -580,7 +702,7 @@ pub static RULES: &[Rule] = &[
         remedies: |now| with(Tuning::more_instances(now), &[Run(Profile)]),
         input: "service_cpu_pct",
         bound: "cpu_pct",
-        series: Some("service_cpu_pct"),
+        series: series("service_cpu_pct", "cpu_pct"),
         explains: &["machine-cpu", "http-latency", "throughput-flat", "service-queueing"],
         ..rule("service-cpu", FindingRole::Cause, 0.7)
     },
@@ -590,7 +712,7 @@ pub static RULES: &[Rule] = &[
         remedies: |_| vec![Run(Stats), Advise("more cores, or the generator on a machine of its own")],
         input: "own_cpu_pct",
         bound: "machine_cpu_pct",
-        series: Some("machine_cpu_pct"),
+        series: series("machine_cpu_pct", "machine_cpu_pct"),
         explains: &["http-latency", "throughput-flat", "service-queueing"],
         ..rule("machine-cpu", FindingRole::Cause, 0.55)
     },
@@ -642,6 +764,7 @@ pub static RULES: &[Rule] = &[
         remedies: |_| vec![Run(LogsOfErrors), Run(Health)],
         input: "error_rate",
         bound: "error_rate",
+        series: series("error_rate", "error_rate"),
         ..rule("http-errors", FindingRole::Symptom, 0.4)
     },
     Rule {
@@ -650,7 +773,7 @@ pub static RULES: &[Rule] = &[
         remedies: |_| vec![Advise("see the causes named here")],
         input: "p95_ms",
         bound: "p95_ms",
-        series: Some("p95_ms"),
+        series: series("p95_ms", "p95_ms"),
         timed: true,
         ..rule("http-latency", FindingRole::Symptom, 0.3)
     },

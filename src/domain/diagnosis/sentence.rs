@@ -37,7 +37,7 @@ fn cause(findings: &[RuleFinding], missed: bool) -> String {
         })
     };
     if let Some(first) = failed(&[FindingRole::Cause]) {
-        return format!("{}{}", first.cause, from(first));
+        return format!("{}{}", first.cause_in_full(), from(first));
     }
     if let Some(symptom) = failed(&[FindingRole::Symptom]) {
         return format!(
@@ -68,10 +68,7 @@ fn gaps(findings: &[RuleFinding]) -> String {
 
 fn from(finding: &RuleFinding) -> String {
     match finding.onset {
-        Some(onset) => match onset.second {
-            Some(second) if second > 0 => format!(" (from level {}, second {second})", onset.level),
-            _ => format!(" (from level {})", onset.level),
-        },
+        Some(onset) => format!(" (from {})", onset.sentence()),
         None => String::new(),
     }
 }

@@ -273,6 +273,7 @@ fn the_onset_within_a_level_is_the_second_it_began() {
         set(level, "behind_s", 20.0);
         for (second, sample) in level.samples.iter_mut().enumerate() {
             sample.lag = Some(if second < 30 { 3 } else { 20 * (second as i64 - 29) });
+            sample.published_per_s = Some(20.0);
         }
         level.kafka.lag_end = Measured::Value(5_000);
     }
@@ -280,4 +281,123 @@ fn the_onset_within_a_level_is_the_second_it_began() {
     let onset = found.causes().next().unwrap().onset.unwrap();
     assert_eq!(onset.level, 1);
     assert!(onset.second.is_some_and(|second| second >= 30), "{onset:?}");
+}
+
+/// A level whose samples hold everything.
+fn sampled() -> crate::domain::run::LevelResult {
+    let mut level = healthy().levels.remove(0);
+    for sample in &mut level.samples {
+        (sample.lag, sample.published_per_s, sample.machine_cpu_pct) = (Some(1), Some(50.0), Some(30.0));
+        (sample.client_rps, sample.client_errors_per_s, sample.client_p95_ms) =
+            (Some(100.0), Some(0.0), Some(10.0));
+        (sample.service_rss_mb, sample.db_lock_waits, sample.query_p95_ms) = (Some(50.0), Some(0), Some(2.0));
+        (sample.pool_active, sample.pool_size, sample.pool_wait_p95_ms) = (Some(1.0), Some(10.0), Some(0.1));
+        (sample.publish_ms, sample.cache_ms) = (Some(2.0), Some(1.0));
+        (sample.hit_rate, sample.redis_evicted_per_s) = (Some(0.9), Some(0.0));
+    }
+    level
+}
+
+#[test]
+fn every_series_that_a_rule_looks_at_is_told_by_a_run_in_the_unit_of_its_bound() {
+    let (filled, bounds) = (of_run::series(&sampled()), bounds());
+    for (rule, series) in RULES.iter().filter_map(|rule| Some((rule.id, rule.series?))) {
+        assert!(filled.contains_key(series.name), "{rule}: {} is never filled", series.name);
+        assert!(bounds.of(series.bound).is_finite(), "{rule}: there is no bound {}", series.bound);
+        // Nothing of a quiet level is beyond it.
+        let at_least = RULES.iter().any(|one| one.id == rule && one.at_least);
+        let beyond = |value: f64| (value < bounds.of(series.bound)) == at_least;
+        assert!(filled[series.name].iter().all(|(_, value)| !beyond(*value)), "{rule}: {}", series.name);
+    }
+}
+
+#[test]
+fn an_earlier_cause_comes_before_a_heavier_one() {
+    let mut run = healthy();
+    // Weight 0.5, slightly, on the first level; weight 1, far, on the second.
+    set(&mut run.levels[0], "service_memory_mb", 0.0);
+    for level in &mut run.levels {
+        level.service.rss_mb = Measured::Value(bounds().of("memory_mb") * 1.05);
+    }
+    set(&mut run.levels[1], "lock_waiters", 50.0);
+    let found = diagnose(&run, &bounds());
+    let named: Vec<_> = found.causes().map(|one| (one.rule, one.strength)).collect();
+    assert_eq!(named, [("service-memory", Strength::Weak), ("db-locks", Strength::Strong)]);
+    // What puts the measurement in doubt comes first whenever it began, and makes the rest less sure.
+    set(&mut run.levels[1], "cpu_wait_ms", 30.0);
+    let named: Vec<_> =
+        diagnose(&run, &bounds()).causes().map(|one| (one.rule, one.strength)).collect::<Vec<_>>();
+    assert_eq!(named[0].0, "cpu-queueing");
+    assert!(named.contains(&("db-locks", Strength::Moderate)), "{named:?}");
+}
+
+#[test]
+fn an_onset_is_told_in_seconds_of_the_level_whatever_samples_are_there() {
+    let mut run = healthy();
+    let level = &mut run.levels[0];
+    set(level, "lock_waiters", 5.0);
+    // Every fourth sample of a long level is kept, its warm-up took twenty seconds, and one look failed.
+    level.samples = (0..60)
+        .map(|index| crate::domain::run::Sample {
+            at_s: 1_000.0 + f64::from(index) * 4.0,
+            db_lock_waits: (index != 9).then_some(if index < 30 { 0 } else { 5 }),
+            ..Default::default()
+        })
+        .collect();
+    (level.steady_from_s, level.steady_s) = (1_020.0, 220);
+    let second = |run: &Run| {
+        let found = diagnose(run, &bounds());
+        let locks = found.findings.iter().find(|one| one.rule == "db-locks").unwrap();
+        locks.onset.and_then(|onset| onset.second)
+    };
+    assert_eq!(second(&run), Some(120));
+    for sample in &mut run.levels[0].samples {
+        sample.db_lock_waits = Some(5);
+    }
+    assert_eq!(second(&run), Some(0), "it was so from the beginning");
+}
+
+#[test]
+fn two_causes_of_one_level_stand_in_the_order_of_their_seconds() {
+    let mut run = healthy();
+    for level in &mut run.levels {
+        set(level, "lock_waiters", 5.0);
+        set(level, "cache_mean_ms", 100.0);
+        for (second, sample) in level.samples.iter_mut().enumerate() {
+            sample.db_lock_waits = Some(if second < 40 { 0 } else { 5 });
+            sample.cache_ms = Some(if second < 15 { 1.0 } else { 100.0 });
+        }
+    }
+    let found = diagnose(&run, &bounds());
+    let named: Vec<_> = found.causes().map(|one| one.rule).collect();
+    assert_eq!(named, ["cache-slow", "db-locks"], "the heavier one began later");
+}
+
+#[test]
+fn growth_far_above_its_bound_is_not_near_it() {
+    let mut run = healthy();
+    let status = |run: &Run| {
+        let found = diagnose(run, &bounds());
+        found.findings.into_iter().find(|one| one.rule == "throughput-flat").unwrap().status
+    };
+    // From the level before, twice as much was offered and in progress.
+    (run.levels[0].target_rps, run.levels[1].target_rps) = (Some(100), Some(500));
+    set(&mut run.levels[1], "request_mean_ms", 60.0);
+    run.levels[0].throughput_rps = run.levels[1].throughput_rps / 1.12;
+    assert_ne!(status(&run), RuleStatus::Warn, "a growth of 12 % is more than twice the bound");
+}
+
+#[test]
+fn a_database_that_admits_nobody_is_named_with_who_holds_it() {
+    let mut run = healthy();
+    let level = &mut run.levels[1];
+    set(level, "connections_share", 1.0);
+    level.facts.explain("connections_share", Some("97 of 97 held, it admits no more: 90 by job".into()));
+    set(level, "error_rate", 0.5);
+    level.error_rate = Measured::Value(0.5);
+    let found = diagnose(&run, &bounds());
+    assert_eq!(found.causes().next().unwrap().rule, "db-connections");
+    assert!(found.summary.contains("97 of 97 held, it admits no more: 90 by job"), "{}", found.summary);
+    let errors = found.findings.iter().find(|one| one.rule == "http-errors").unwrap();
+    assert_eq!(errors.explained_by, Some("db-connections"));
 }

@@ -102,6 +102,13 @@ pub struct Sample {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumed_per_s: Option<f64>,
 
+    /// Mean time until the broker has acknowledged a message, in ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publish_ms: Option<f64>,
+
+    /// Mean time of a cache call as the service measured it, in ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_ms: Option<f64>,
     /// Share of the service's cache reads that hit, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hit_rate: Option<f64>,

@@ -2,7 +2,7 @@
 
 use super::capital;
 use super::levels::{metric_name, unit};
-use crate::domain::diagnosis::{Diagnosis, FindingRole, RuleFinding, RuleStatus};
+use crate::domain::diagnosis::{Diagnosis, FindingRole, RuleFinding, RuleStatus, Strength};
 use crate::domain::run::Run;
 use crate::domain::usl;
 use crate::domain::verdict::{CheckStatus, Verdict};
@@ -11,11 +11,10 @@ use crate::domain::verdict::{CheckStatus, Verdict};
 pub(in crate::report) fn severity(run: &Run, finding: &RuleFinding) -> &'static str {
     let from = finding.onset.map_or(1, |onset| onset.level);
     let missed = run.levels.iter().any(|level| level.level >= from && level.verdict == Verdict::Failed);
-    match (missed, finding.confidence) {
-        (true, sure) if sure >= 0.5 => "High",
-        (true, _) => "Medium",
-        (false, sure) if sure >= 0.5 => "Medium",
-        (false, _) => "Low",
+    match (missed, finding.strength) {
+        (true, Strength::Strong | Strength::Moderate) => "High",
+        (true, Strength::Weak) | (false, Strength::Strong | Strength::Moderate) => "Medium",
+        (false, Strength::Weak) => "Low",
     }
 }
 
@@ -37,14 +36,14 @@ pub(super) fn bottlenecks(run: &Run, found: &Diagnosis) -> String {
         let symptom = if symptoms.is_empty() { one.cause.to_owned() } else { symptoms.join("; ") };
         parts.push(format!(
             "### {}. {}\n\n- **Severity**: {}\n- **Observed At**: {}\n- **Symptom**: {symptom}\n- **Root Cause**: {} \
-             (rule `{}`, confidence {:.0} %)\n- **Evidence**: {}\n- **Impact**: {}",
+             (rule `{}`, evidence {})\n- **Evidence**: {}\n- **Impact**: {}",
             rank + 1,
             capital(one.cause),
             severity(run, one),
             observed(run, one),
-            one.cause,
+            one.cause_in_full(),
             one.rule,
-            one.confidence * 100.0,
+            one.strength.as_str(),
             evidence.collect::<Vec<_>>().join("; "),
             impact(run, one)
         ));
@@ -70,7 +69,8 @@ fn observed(run: &Run, finding: &RuleFinding) -> String {
         let rate = level.target_rps.map_or_else(String::new, |rate| format!(", {rate}/s"));
         format!(" ({} VUs{rate})", level.vus)
     });
-    let second = onset.second.map_or_else(String::new, |second| format!(", from second {second}"));
+    let second = onset.second.filter(|second| *second > 0);
+    let second = second.map_or_else(String::new, |second| format!(", from second {second}"));
     format!("level {}{load}{second}", onset.level)
 }
 

@@ -24,6 +24,20 @@ impl Frozen {
         }
         frozen
     }
+
+    /// PostgreSQL to nsys: it lets nobody in, and the sessions that nsys keeps stand still.
+    fn database_of_nsys(place: &Place) -> Self {
+        let own = "SELECT pid FROM pg_stat_activity WHERE application_name = 'nsys'";
+        let own = crate::tune::sql(place, own);
+        let mut frozen = Self::new(place, &["postgres"]);
+        for pid in own.lines().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+            // A session may have ended by itself.
+            if kill_process(pid, Signal::STOP).is_ok() {
+                frozen.0.push(pid);
+            }
+        }
+        frozen
+    }
 }
 
 impl Drop for Frozen {
@@ -50,8 +64,8 @@ pub(super) fn when_the_database_and_the_next_level_fail(place: &Place) {
     let parts = place.json(&["ps"]);
     let apps = parts["parts"].as_array().unwrap().iter().filter_map(|one| one["name"].as_str());
     let apps: Vec<_> = apps.filter(|name| name.starts_with("app-")).collect();
-    // What is connected goes on; nobody else gets in, so that the rows cannot be counted.
-    let database = Frozen::new(place, &["postgres"]);
+    // The service goes on; nsys gets no answer, so that the rows cannot be counted.
+    let database = Frozen::database_of_nsys(place);
     while !phase(place, 1, "stabilise") {
         assert!(Instant::now() < deadline, "level 1 never ended");
         std::thread::sleep(Duration::from_millis(10));
@@ -78,4 +92,69 @@ pub(super) fn when_the_database_and_the_next_level_fail(place: &Place) {
     for wanted in ["PostgreSQL did not answer for ", "level 2 could not be measured"] {
         assert!(summary.contains(wanted), "{wanted} is not in {summary}");
     }
+}
+
+/// Sessions of a stranger on every connection that the server still admits, until they are dropped.
+struct Crowd(Vec<sqlx::PgConnection>, tokio::runtime::Runtime);
+
+impl Crowd {
+    fn new(place: &Place) -> Self {
+        use sqlx::ConnectOptions;
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let options = sqlx::postgres::PgConnectOptions::new()
+            .host("127.0.0.1")
+            .port(5_432 + place.offset)
+            .username("nsys")
+            .password(&place.secret("postgres"))
+            .database("notifications")
+            .application_name("crowd");
+        let mut held = Vec::new();
+        // What others give back is taken too.
+        for _ in 0..3 {
+            while let Ok(one) = runtime.block_on(options.connect()) {
+                held.push(one);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        assert!(held.len() > 20, "{} connections were left", held.len());
+        Self(held, runtime)
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        use sqlx::Connection;
+        for one in self.0.drain(..) {
+            let _ = self.1.block_on(one.close());
+        }
+    }
+}
+
+/// With every connection held by somebody else nsys still looks, counts the rows, and names who holds them.
+pub(super) fn and_who_holds_every_connection_is_named(place: &Place) {
+    let args = ["loadtest", "incremental", "-q", "--engine", "native", "--rates", "20/s:12s"];
+    let mut load = place.command(&args);
+    let load = load.args(["--stabilise", "8s"]).stdout(std::process::Stdio::piped());
+    let mut load = load.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !phase(place, 1, "warmup") {
+        assert!(load.try_wait().unwrap().is_none() && Instant::now() < deadline, "level 1 never began");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let crowd = Crowd::new(place);
+    let output = load.wait_with_output().unwrap();
+    let run = newest(place, &output);
+    let level = &run["levels"][0];
+    let found = place.json(&["diagnose"]);
+    let live = place.json(&["diagnose", "--live", "--seconds", "3s"]);
+    drop(crowd);
+    assert!(level["reconciliation"]["stored"].as_u64().is_some(), "{level}");
+    for (what, said) in [("run", &found), ("live", &live)] {
+        let findings = said["findings"].as_array().unwrap();
+        let first = findings.iter().find(|one| one["role"] == "cause" && one["status"] == "fail");
+        let first = first.unwrap_or_else(|| panic!("{what}: nothing is blamed: {}", said["summary"]));
+        assert_eq!(first["rule"], "db-connections", "{what}: {}", said["summary"]);
+    }
+    let summary = found["summary"].as_str().unwrap();
+    assert!(summary.contains("it admits no more: ") && summary.contains("by crowd"), "{summary}");
 }
