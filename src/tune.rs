@@ -225,7 +225,7 @@ async fn broker(stack: &Stack, args: &TuneKafkaArgs) -> Result<Plan> {
 
 async fn more_partitions(stack: &Stack, total: u32, force: bool) -> Result<Plan> {
     let (brokers, topic) = (stack.endpoints.brokers(), topics::NOTIFICATIONS);
-    let lag = kafka::lag(&brokers, topics::WORKER_GROUP, &[topic.to_owned()], TIMEOUT)
+    let lag = kafka::settled_lag(&brokers, topics::WORKER_GROUP, &[topic.to_owned()], TIMEOUT)
         .await
         .map_err(|error| error.hint("nsys health"))?;
     if lag.is_empty() {

@@ -6,13 +6,15 @@ mod monitor;
 mod offsets;
 mod read;
 mod retention;
+mod settle;
 mod wire;
 
 pub use admin::{Partition, create_partitions, describe, group, groups, topic_settings};
 pub use monitor::Monitor;
 pub use offsets::{group_offsets, lag};
-pub use read::{FoundRecord, find, first_times, recent_keys};
-pub use retention::{keep_by_time, retention};
+pub use read::{FirstRecord, FoundRecord, find, first_records, recent_keys};
+pub use retention::{keep_by_time, retention, retentions};
+pub use settle::{settle, settled_lag};
 
 use crate::error::{Error, Result};
 use crate::permit::ChangePermit;

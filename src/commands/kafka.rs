@@ -73,15 +73,16 @@ impl Report for Description {
         let mut table =
             Table::new(["partition", "leader", "replicas", "in sync", "begin", "end", "messages"])
                 .right(&[0, 1, 4, 5, 6]);
+        let number = |offset: Option<i64>| format::or_missing(offset, |offset| offset.to_string());
         for one in &self.partitions {
             table.row([
                 one.partition.to_string(),
                 one.leader.to_string(),
                 format!("{:?}", one.replicas),
                 format!("{:?}", one.in_sync),
-                one.begin.to_string(),
-                one.end.to_string(),
-                (one.end - one.begin).to_string(),
+                number(one.begin),
+                number(one.end),
+                number(one.begin.zip(one.end).map(|(begin, end)| end - begin)),
             ]);
         }
         let settings: String =

@@ -1,16 +1,17 @@
 //! `nsys lag`.
 
 use crate::cli::LagArgs;
-use crate::clients::kafka::{self, Brokers};
+use crate::clients::kafka::{self, Brokers, FirstRecord};
 use crate::domain::group::{Group, GroupType};
+use crate::domain::lag::retention::RetentionUse;
 use crate::domain::lag::{Backlog, GroupOffsets};
 use crate::error::{Error, Result};
 use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
 use crate::stack::Stack;
 use futures::future::try_join_all;
-use nsys_contract::topics;
+use nsys_contract::topics::{self, TopicRetention};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,6 +39,8 @@ struct Lag {
 #[derive(Serialize)]
 struct TopicLag {
     topic: String,
+    /// Then its lag is in offsets, not all of which hold a message; absent when the broker does not say.
+    is_compacted: Option<bool>,
     partitions: Vec<LagLine>,
 }
 
@@ -50,6 +53,8 @@ struct LagLine {
     lost: Option<i64>,
     beyond_end: Option<i64>,
     lag_seconds: Option<f64>,
+    /// How far retention is from deleting what waits; absent where nothing waits, or is kept for ever.
+    retention: Option<RetentionUse>,
     owner: Option<String>,
     status: Standing,
     /// Why the partition is unknown.
@@ -139,12 +144,24 @@ impl Lag {
                 );
                 said.push(paint(Tone::Bad, &text));
             }
+            if let Some(used) = one.retention.filter(RetentionUse::is_warned_of) {
+                let left = format::duration(Duration::from_secs_f64(used.left_s));
+                let share = format::percent(used.share);
+                let text = format!(
+                    "{name}: what waits has used {share} of its retention; it may be deleted in {left}, unread"
+                );
+                said.push(paint(Tone::Bad, &text));
+            }
             if let Some(lost) = one.lost.filter(|lost| *lost > 0) {
                 said.push(paint(
                     Tone::Warn,
                     &format!("{name}: {lost} messages behind the commit are lost to retention"),
                 ));
             }
+        }
+        for topic in self.topics.iter().filter(|topic| topic.is_compacted == Some(true)) {
+            let text = format!("{} is compacted: its lag is in offsets, fewer messages wait", topic.topic);
+            said.push(paint(Tone::Dim, &text));
         }
         if let Some(why) = &self.reason {
             said.push(paint(Tone::Warn, &format!("who owns what is not known: {why}")));
@@ -190,12 +207,17 @@ pub(super) async fn lag(stack: &Stack, args: &LagArgs, out: Out) -> Result<()> {
     }
     let times = waiting_since(&brokers, &offsets, name == topics::WORKER_GROUP).await?;
     let now_ms = jiff::Timestamp::now().as_millisecond();
-    out.report(&answer(name, &group, offsets, &times, now_ms))
+    let read: BTreeSet<_> = offsets.iter().map(|one| one.topic.as_str()).collect();
+    let read: Vec<_> = read.into_iter().collect();
+    // What the broker does not let one see is not told; the lag is.
+    let retentions = kafka::retentions(&brokers, &read, TIMEOUT).await.unwrap_or_default();
+    out.report(&answer(name, &group, offsets.clone(), &times, &retentions, now_ms))
 }
 
-type LagTimes = BTreeMap<(String, i32), i64>;
+type Retentions = BTreeMap<String, TopicRetention>;
+type LagTimes = BTreeMap<(String, i32), FirstRecord>;
 
-/// When the first message that waits on each partition was written, in ms since the epoch.
+/// The first message that waits on each partition, if there is one.
 async fn waiting_since(
     brokers: &Brokers,
     offsets: &[GroupOffsets],
@@ -208,31 +230,51 @@ async fn waiting_since(
         }
     }
     let reads = starts.into_iter().map(|(topic, starts)| async move {
-        let times = kafka::first_times(brokers, topic, starts, AGE_TIMEOUT).await?;
+        let times = kafka::first_records(brokers, topic, starts, AGE_TIMEOUT).await?;
         Ok::<_, Error>(times.into_iter().map(|(partition, at)| ((topic.to_owned(), partition), at)))
     });
     Ok(try_join_all(reads).await?.into_iter().flatten().collect())
 }
 
-fn answer(name: &str, group: &Group, offsets: Vec<GroupOffsets>, times: &LagTimes, now_ms: i64) -> Lag {
+fn answer(
+    name: &str,
+    group: &Group,
+    offsets: Vec<GroupOffsets>,
+    times: &LagTimes,
+    retentions: &Retentions,
+    now_ms: i64,
+) -> Lag {
     let begins_at_first = name == topics::WORKER_GROUP;
     let mut by_topic: BTreeMap<String, Vec<LagLine>> = BTreeMap::new();
     for one in offsets {
-        let backlog = one.backlog(begins_at_first);
-        let lag = backlog.as_ref().ok().and_then(|known| known.waiting);
         let since = times.get(&(one.topic.clone(), one.partition));
+        let backlog = match since {
+            Some(FirstRecord::Nothing) => one
+                .backlog(begins_at_first)
+                .map(|known| Backlog { waiting: known.waiting.map(|_| 0), ..known }),
+            _ => one.backlog(begins_at_first),
+        };
+        let lag = backlog.as_ref().ok().and_then(|known| known.waiting);
         let status = Standing::of(&one, backlog.as_ref().ok());
+        let lag_seconds = match (lag, since) {
+            (Some(0), _) if status != Standing::BeyondEnd => Some(0.0),
+            (_, Some(FirstRecord::At(at))) => Some((now_ms - at).max(0) as f64 / 1_000.0),
+            _ => None,
+        };
+        let kept = retentions.get(&one.topic);
+        let waits_s = lag_seconds.filter(|age| *age > 0.0);
         let line = LagLine {
+            retention: kept
+                .and_then(|kept| kept.time)
+                .zip(waits_s)
+                .map(|(kept, age)| RetentionUse::of(age, kept)),
             partition: one.partition,
             committed: one.committed.clone().ok().flatten(),
             end: one.end.clone().ok(),
             lag,
             lost: backlog.as_ref().ok().map(|known| known.lost),
             beyond_end: backlog.as_ref().ok().map(|known| known.beyond),
-            lag_seconds: match lag {
-                Some(0) if status != Standing::BeyondEnd => Some(0.0),
-                _ => since.map(|at| (now_ms - at).max(0) as f64 / 1_000.0),
-            },
+            lag_seconds,
             owner: owners(group, &one.topic, one.partition),
             status,
             reason: backlog.err(),
@@ -243,7 +285,12 @@ fn answer(name: &str, group: &Group, offsets: Vec<GroupOffsets>, times: &LagTime
     let (total_lag, total_lost) = (total(|line| line.lag), total(|line| line.lost));
     let unknown_partitions =
         by_topic.values().flatten().filter(|line| line.status == Standing::Unknown).count();
-    let topics = by_topic.into_iter().map(|(topic, partitions)| TopicLag { topic, partitions }).collect();
+    let told = |(topic, partitions): (String, Vec<LagLine>)| TopicLag {
+        is_compacted: retentions.get(&topic).map(|kept| kept.is_compacted),
+        topic,
+        partitions,
+    };
+    let topics = by_topic.into_iter().map(told).collect();
     Lag {
         group: name.to_owned(),
         kind: group.kind,
@@ -281,18 +328,19 @@ mod tests {
     #[test]
     fn only_what_is_known_to_wait_is_added_up() {
         let found = vec![offsets(0, Some(5), 0, 9), offsets(1, None, 0, 100)];
-        let lag = answer("g", &Group::default(), found.clone(), &LagTimes::new(), 0);
+        let lag = answer("g", &Group::default(), found.clone(), &LagTimes::new(), &Retentions::new(), 0);
         assert_eq!(lag.total_lag, 4);
         assert_eq!(lag.topics[0].partitions[1].lag, None);
-        let workers = answer(topics::WORKER_GROUP, &Group::default(), found, &LagTimes::new(), 0);
+        let workers =
+            answer(topics::WORKER_GROUP, &Group::default(), found, &LagTimes::new(), &Retentions::new(), 0);
         assert_eq!(workers.total_lag, 104, "workers begin at the first message");
     }
 
     #[test]
     fn seconds_behind_are_known_or_null_never_zero_by_absence() {
         let found = vec![offsets(0, Some(5), 0, 9), offsets(1, Some(9), 0, 9), offsets(2, Some(1), 0, 9)];
-        let times = LagTimes::from([(("a".to_owned(), 0), 1_000)]);
-        let lag = answer("g", &Group::default(), found, &times, 3_500);
+        let times = LagTimes::from([(("a".to_owned(), 0), FirstRecord::At(1_000))]);
+        let lag = answer("g", &Group::default(), found, &times, &Retentions::new(), 3_500);
         let seconds: Vec<_> = lag.topics[0].partitions.iter().map(|line| line.lag_seconds).collect();
         assert_eq!(seconds, [Some(2.5), Some(0.0), None]);
     }
@@ -302,7 +350,7 @@ mod tests {
         let mut dark = offsets(2, Some(5), 0, 9);
         dark.end = Err("no leader".into());
         let found = vec![offsets(0, Some(10), 95, 100), offsets(1, Some(81), 0, 12), dark];
-        let lag = answer("g", &Group::default(), found, &LagTimes::new(), 0);
+        let lag = answer("g", &Group::default(), found, &LagTimes::new(), &Retentions::new(), 0);
         assert_eq!((lag.total_lag, lag.total_lost, lag.unknown_partitions), (5, 85, 1));
         let lines = &lag.topics[0].partitions;
         let standing: Vec<_> = lines.iter().map(|line| line.status).collect();
@@ -315,5 +363,29 @@ mod tests {
         {
             assert!(said.contains(wanted), "{wanted}: {said}");
         }
+    }
+
+    #[test]
+    fn markers_do_not_wait_and_retention_is_warned_of_before_it_deletes() {
+        let found = vec![offsets(0, Some(5), 0, 9), offsets(1, Some(5), 0, 9), offsets(2, Some(3), 5, 9)];
+        let key = |partition| ("a".to_owned(), partition);
+        let times = LagTimes::from([
+            (key(0), FirstRecord::Nothing),
+            (key(1), FirstRecord::At(0)),
+            (key(2), FirstRecord::Nothing),
+        ]);
+        let kept = TopicRetention { time: Some(Duration::from_secs(100)), ..TopicRetention::default() };
+        let retentions = Retentions::from([("a".to_owned(), kept)]);
+        let lag = answer("g", &Group::default(), found, &times, &retentions, 60_000);
+        let lines = &lag.topics[0].partitions;
+        let told: Vec<_> = lines.iter().map(|line| (line.lag, line.lost, line.status)).collect();
+        let wanted = [
+            (Some(0), Some(0), Standing::CaughtUp),
+            (Some(4), Some(0), Standing::Waiting),
+            (Some(0), Some(2), Standing::Lost),
+        ];
+        assert_eq!(told, wanted);
+        assert_eq!((lag.total_lag, lines[0].lag_seconds, lines[0].retention), (4, Some(0.0), None));
+        assert!(lag.text().contains("a-1: what waits has used 60"), "{}", lag.text());
     }
 }

@@ -102,7 +102,11 @@ async fn place_in_log(stack: &Stack, user: &str) -> Result<(i32, i64)> {
     })?;
     let count = u32::try_from(partitions.len()).unwrap_or(1);
     let index = i32::try_from(partitioner::partition(user.as_bytes(), count)).unwrap_or(0);
-    let end = partitions.iter().find(|one| one.partition == index).map_or(0, |one| one.end);
+    let end = partitions.iter().find(|one| one.partition == index).and_then(|one| one.end);
+    let end = end.ok_or_else(|| {
+        Error::unreachable(format!("kafka: nobody answers for {}-{index}", topics::NOTIFICATIONS))
+            .hint(format!("nsys kafka describe {}", topics::NOTIFICATIONS))
+    })?;
     Ok((index, end))
 }
 

@@ -1,5 +1,6 @@
 //! Consumer lag: of one partition at one look, and over time in [`track`] and [`book`].
 
+pub mod retention;
 pub mod track;
 pub mod tracker;
 

@@ -35,6 +35,8 @@ pub struct Sampler {
     redis: Option<Redis>,
     before: Option<SampleCounters>,
     partitions: Vec<PartitionLag>,
+    /// The same as the broker counts it, with the control records of transactions.
+    unsettled: Vec<PartitionLag>,
     cpus: f64,
 }
 
@@ -67,6 +69,7 @@ impl Sampler {
             redis: None,
             before: None,
             partitions: Vec::new(),
+            unsettled: Vec::new(),
             cpus,
         })
     }
@@ -91,7 +94,14 @@ impl Sampler {
             control(&self.stack),
         );
         (now.activity, now.cache, sample.control_ms) = (activity, cache, control_ms);
-        if let Measured::Value(lag) = lag {
+        if let Measured::Value(mut lag) = lag {
+            // What stands still is read: the control records of transactions are no messages.
+            let stands = lag == self.unsettled && lag.iter().any(|one| one.lag > 0);
+            self.unsettled.clone_from(&lag);
+            if stands {
+                // Lag that cannot be read waits as far as is known.
+                let _ = kafka::settle(&self.stack.endpoints.brokers(), &mut lag).await;
+            }
             sample.lag = Some(lag.iter().map(|one| one.lag).sum());
             sample.lag_worst = lag.iter().map(|one| one.lag).max();
             self.partitions = lag;

@@ -3,6 +3,7 @@
 use super::Stack;
 use crate::clients::{kafka, postgres::Postgres};
 use crate::domain::health::{HealthStatus, PartReport};
+use crate::domain::lag::retention::RetentionUse;
 use crate::error::{ErrorKind, Result};
 use crate::permit::ChangePermit;
 use nsys_contract::topics;
@@ -65,6 +66,37 @@ async fn gone(stack: &Stack) -> Result<i64> {
     Ok(lags.iter().map(|one| one.lost).sum())
 }
 
+/// What retention will delete before a worker reads it, if it goes on so.
+async fn overtaken(stack: &Stack) -> Result<Option<String>> {
+    let (brokers, read) = (stack.endpoints.brokers(), [topics::NOTIFICATIONS, topics::RETRY]);
+    let lags = kafka::lag(&brokers, topics::WORKER_GROUP, &read.map(str::to_owned), TIMEOUT).await?;
+    if lags.iter().all(|one| one.lag == 0) {
+        return Ok(None);
+    }
+    let kept = kafka::retentions(&brokers, &read, TIMEOUT).await?;
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let mut worst: Option<(f64, String)> = None;
+    for topic in read {
+        let Some(time) = kept.get(topic).and_then(|kept| kept.time) else { continue };
+        let waits = lags.iter().filter(|one| one.topic == topic && one.lag > 0);
+        let starts = waits.map(|one| (one.partition, one.end - one.lag)).collect();
+        for (partition, first) in kafka::first_records(&brokers, topic, starts, TIMEOUT).await? {
+            let kafka::FirstRecord::At(at) = first else { continue };
+            let used = RetentionUse::of((now_ms - at).max(0) as f64 / 1_000.0, time);
+            if used.is_warned_of() && worst.as_ref().is_none_or(|(share, _)| used.share > *share) {
+                let left = Duration::from_secs(used.left_s as u64);
+                let text = format!(
+                    "{topic}-{partition}: what waits has used {:.0} % of its retention and may be deleted in {left:?}, \
+                     unread",
+                    used.share * 100.0
+                );
+                worst = Some((used.share, text));
+            }
+        }
+    }
+    Ok(worst.map(|(_, text)| text))
+}
+
 /// Messages of which the workers have recorded lately that they were gone.
 async fn recorded(stack: &Stack) -> Result<i64> {
     Postgres::connect(&stack.database_url()?, TIMEOUT).await?.lost_messages().await
@@ -72,8 +104,20 @@ async fn recorded(stack: &Stack) -> Result<i64> {
 
 /// The log as a component of the stack.
 pub async fn report(stack: &Stack) -> PartReport {
-    let (risks, gone, recorded) = tokio::join!(risks(stack), gone(stack), recorded(stack));
-    judge(risks, gone, recorded, remedy(stack))
+    let (risks, gone, recorded, overtaken) =
+        tokio::join!(risks(stack), gone(stack), recorded(stack), overtaken(stack));
+    warn(judge(risks, gone, recorded, remedy(stack)), overtaken)
+}
+
+/// What is well is so only as long as retention overtakes nobody.
+fn warn(report: PartReport, overtaken: Result<Option<String>>) -> PartReport {
+    match overtaken {
+        Ok(Some(detail)) if report.status == HealthStatus::Ok => {
+            PartReport { status: HealthStatus::Degraded, detail, hint: Some("nsys lag".to_owned()), ..report }
+        }
+        // A broker that does not answer is told of already.
+        _ => report,
+    }
 }
 
 fn judge(risks: Result<Vec<String>>, gone: Result<i64>, recorded: Result<i64>, remedy: &str) -> PartReport {
@@ -135,6 +179,19 @@ mod tests {
         let (status, detail) = judged(risks(), Ok(0), Ok(0));
         assert_eq!((status, detail.as_str()), (HealthStatus::Degraded, "notifications: retention.bytes = 1"));
         assert_eq!(judged(Ok(Vec::new()), Ok(0), Ok(0)).0, HealthStatus::Ok);
+    }
+
+    #[test]
+    fn retention_that_overtakes_the_workers_is_told_before_anything_is_lost() {
+        let well = || judge(Ok(Vec::new()), Ok(0), Ok(0), "nsys up");
+        let warned = warn(well(), Ok(Some("notifications-0: 60 %".into())));
+        assert_eq!(
+            (warned.status, warned.detail.as_str()),
+            (HealthStatus::Degraded, "notifications-0: 60 %")
+        );
+        assert_eq!(warn(well(), Ok(None)).status, HealthStatus::Ok);
+        let lost = warn(judge(Ok(Vec::new()), Ok(3), Ok(0), "nsys up"), Ok(Some("60 %".into())));
+        assert!(lost.detail.starts_with("3 accepted"), "a loss comes first: {}", lost.detail);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod prometheus;
 mod recorded;
 mod scenario;
 mod server;
+pub(crate) mod topologies;
 
 use nsys::domain::scenario::LoadEngine;
 use play::{Row, Tolerance, play};
@@ -71,4 +72,16 @@ fn what_is_told_of_a_server_is_what_it_did() {
     let wrong: Vec<_> = rows.iter().filter(|row| !row.holds).collect();
     assert!(rows.len() > 100, "only {} numbers were compared", rows.len());
     assert!(wrong.is_empty(), "{} of {} numbers are wrong:\n{}", wrong.len(), rows.len(), table(&wrong));
+}
+
+/// Lag of 200 topologies; a few are made with every test where a broker runs anyway.
+#[test]
+fn lag_is_that_of_what_was_written_and_committed() {
+    if std::env::var("NSYS_TRUTH").as_deref() != Ok("all") {
+        return;
+    }
+    let place = crate::support::Place::new();
+    place.ok(&["up"]);
+    let table = topologies::are_told_as_they_were_made(&place, 200, 20_261_130);
+    std::io::Write::write_all(&mut std::io::stderr(), table.as_bytes()).expect("somebody reads");
 }

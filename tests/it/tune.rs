@@ -167,6 +167,7 @@ fn partitions_grow_and_lag_is_that_of_the_brokers_own_tool() {
     partitions::survive_a_broker_that_dies_half_way(&place);
     lag::is_that_of_the_brokers_own_tool(&place);
     groups::of_every_type_are_told(&place);
+    crate::truth::topologies::are_told_as_they_were_made(&place, 8, u64::from(std::process::id()));
     partitions::of_a_topic_that_is_gone(&place);
 }
 

@@ -26,10 +26,10 @@ pub struct Partition {
     pub replicas: Vec<i32>,
     /// Brokers whose copy is whole.
     pub in_sync: Vec<i32>,
-    /// First offset that is kept.
-    pub begin: i64,
-    /// End of the log.
-    pub end: i64,
+    /// First offset that is kept; absent when nobody answered for the partition.
+    pub begin: Option<i64>,
+    /// End of the log; absent likewise.
+    pub end: Option<i64>,
 }
 
 pub(super) fn admin(brokers: &Brokers) -> Result<AdminClient<DefaultClientContext>> {
@@ -121,7 +121,8 @@ pub async fn describe(brokers: &Brokers, topic: &str, timeout: Duration) -> Resu
         };
         let (begins, ends) = (ask(Offset::Beginning)?, ask(Offset::End)?);
         let at = |list: &TopicPartitionList, partition| {
-            list.find_partition(&topic, partition).and_then(|one| one.offset().to_raw()).unwrap_or(0).max(0)
+            let one = list.find_partition(&topic, partition).filter(|one| one.error().is_ok())?;
+            one.offset().to_raw().filter(|offset| *offset >= 0)
         };
         let partition = |one: &rdkafka::metadata::MetadataPartition| Partition {
             partition: one.id(),

@@ -3,6 +3,7 @@
 
 use super::members::members;
 use super::offsets::read_group;
+use super::settle::Settled;
 use super::wire::{Wire, addresses};
 use super::{Brokers, blocking, config};
 use crate::domain::group::{Group, Member};
@@ -25,6 +26,7 @@ pub struct Monitor {
     own: String,
     clients: BTreeMap<String, BaseConsumer>,
     wire: Wire,
+    settled: Settled,
     others: Vec<GroupSample>,
     others_at: Option<Instant>,
 }
@@ -45,7 +47,15 @@ impl Monitor {
     pub fn new(brokers: Brokers, own: &str) -> Self {
         let own = own.to_owned();
         let wire = Wire::new(&brokers);
-        Self { brokers, own, clients: BTreeMap::new(), wire, others: Vec::new(), others_at: None }
+        Self {
+            brokers,
+            own,
+            clients: BTreeMap::new(),
+            wire,
+            others: Vec::new(),
+            others_at: None,
+            settled: Settled::default(),
+        }
     }
 
     /// Samples the groups, our own first. The monitor comes back unless the sampling ended abnormally.
@@ -72,6 +82,8 @@ impl Monitor {
         }
         let mut samples = vec![sample_of(&group, &offsets, true)];
         samples.extend(self.others.iter().cloned());
+        self.settled.keep(&samples);
+        samples.iter_mut().for_each(|one| self.settled.settle(&self.brokers, one));
         Ok(samples)
     }
 

@@ -3,7 +3,7 @@
 use super::{Brokers, blocking, config, describe};
 use crate::error::Result;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,34 +28,55 @@ enum ReadEvent<'a> {
     End(i32),
 }
 
-/// The time (ms since the epoch) of the first record at or behind each of these offsets of a topic.
-///
-/// A partition has none when nothing but markers of transactions, or nothing at all, lies behind its
-/// offset, or when it did not answer in time.
+/// What lies at or behind an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstRecord {
+    /// A record, written at this time (ms since the epoch).
+    At(i64),
+    /// No record: nothing, or the control records of transactions.
+    Nothing,
+}
+
+/// The first record at or behind each of these offsets of a topic, of transactions that were aborted too. A
+/// partition that did not answer in time is absent.
 ///
 /// # Errors
 /// When the broker does not answer.
-pub async fn first_times(
+pub async fn first_records(
     brokers: &Brokers,
     topic: &str,
     starts: Vec<(i32, i64)>,
     timeout: Duration,
-) -> Result<BTreeMap<i32, i64>> {
+) -> Result<BTreeMap<i32, FirstRecord>> {
+    let (brokers, topic) = (brokers.clone(), topic.to_owned());
+    blocking(move || first_records_now(&brokers, &topic, &starts, timeout)).await
+}
+
+/// As [`first_records`], where blocking is allowed.
+pub(super) fn first_records_now(
+    brokers: &Brokers,
+    topic: &str,
+    starts: &[(i32, i64)],
+    timeout: Duration,
+) -> KafkaResult<BTreeMap<i32, FirstRecord>> {
     let open: BTreeSet<i32> = starts.iter().map(|(partition, _)| *partition).collect();
-    let found = read_from(brokers, topic, starts, timeout, (open, BTreeMap::new()), |(open, times), seen| {
+    let found = read_now(brokers, topic, starts, timeout, (open, BTreeMap::new()), |(open, firsts), seen| {
         let partition = match seen {
             ReadEvent::Record(record) => {
-                if let Some(at) = record.timestamp().to_millis() {
-                    times.entry(record.partition()).or_insert(at);
-                }
+                // A record without a time is one all the same, and as old as can be.
+                let at = record.timestamp().to_millis().unwrap_or_default();
+                firsts.entry(record.partition()).or_insert(FirstRecord::At(at));
                 record.partition()
             }
-            ReadEvent::End(partition) => partition,
+            ReadEvent::End(partition) => {
+                firsts.entry(partition).or_insert(FirstRecord::Nothing);
+                partition
+            }
         };
         open.remove(&partition);
         open.is_empty()
     });
-    Ok(found.await?.1)
+    Ok(found?.1)
 }
 
 /// Distinct keys of the newest records of a topic, about `count` records of all its partitions.
@@ -70,8 +91,9 @@ pub async fn recent_keys(
 ) -> Result<Vec<Vec<u8>>> {
     let partitions = describe(brokers, topic, timeout).await?.unwrap_or_default();
     let each = (count / i64::try_from(partitions.len()).unwrap_or(1).max(1)).max(1);
-    let filled = partitions.iter().filter(|one| one.end > one.begin);
-    let starts: Vec<_> = filled.map(|one| (one.partition, (one.end - each).max(one.begin))).collect();
+    let known = partitions.iter().filter_map(|one| Some((one.partition, one.begin?, one.end?)));
+    let filled = known.filter(|(_, begin, end)| end > begin);
+    let starts: Vec<_> = filled.map(|(partition, begin, end)| (partition, (end - each).max(begin))).collect();
     let open: BTreeSet<i32> = starts.iter().map(|(partition, _)| *partition).collect();
     let found = read_from(brokers, topic, starts, timeout, (open, BTreeSet::new()), |(open, keys), seen| {
         match seen {
@@ -128,38 +150,45 @@ async fn read_from<T: Send + 'static>(
     topic: &str,
     starts: Vec<(i32, i64)>,
     timeout: Duration,
-    mut gathered: T,
-    mut look: impl FnMut(&mut T, ReadEvent<'_>) -> bool + Send + 'static,
+    gathered: T,
+    look: impl FnMut(&mut T, ReadEvent<'_>) -> bool + Send + 'static,
 ) -> Result<T> {
+    let (brokers, topic) = (brokers.clone(), topic.to_owned());
+    blocking(move || read_now(&brokers, &topic, &starts, timeout, gathered, look)).await
+}
+
+fn read_now<T>(
+    brokers: &Brokers,
+    topic: &str,
+    starts: &[(i32, i64)],
+    timeout: Duration,
+    mut gathered: T,
+    mut look: impl FnMut(&mut T, ReadEvent<'_>) -> bool,
+) -> KafkaResult<T> {
     if starts.is_empty() {
         return Ok(gathered);
     }
-    let (mut config, topic) = (config(brokers), topic.to_owned());
+    let mut config = config(brokers);
     config.set("group.id", "nsys-look").set("enable.auto.commit", "false").set("fetch.wait.max.ms", "50");
     config.set("enable.partition.eof", "true").set("isolation.level", "read_uncommitted");
     // An offset that retention has removed means the first one that is left.
     config.set("auto.offset.reset", "earliest").set("fetch.message.max.bytes", "65536");
-    blocking(move || {
-        let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet)?;
-        let mut list = TopicPartitionList::new();
-        for (partition, offset) in &starts {
-            list.add_partition_offset(&topic, *partition, Offset::Offset(*offset))?;
+    let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet)?;
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in starts {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+    }
+    consumer.assign(&list)?;
+    let deadline = Instant::now() + timeout;
+    while Instant::now() < deadline {
+        let enough = match consumer.poll(Duration::from_millis(50)) {
+            None => false,
+            Some(Err(KafkaError::PartitionEOF(partition))) => look(&mut gathered, ReadEvent::End(partition)),
+            Some(record) => look(&mut gathered, ReadEvent::Record(&record?)),
+        };
+        if enough {
+            break;
         }
-        consumer.assign(&list)?;
-        let deadline = Instant::now() + timeout;
-        while Instant::now() < deadline {
-            let enough = match consumer.poll(Duration::from_millis(50)) {
-                None => false,
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    look(&mut gathered, ReadEvent::End(partition))
-                }
-                Some(record) => look(&mut gathered, ReadEvent::Record(&record?)),
-            };
-            if enough {
-                break;
-            }
-        }
-        Ok(gathered)
-    })
-    .await
+    }
+    Ok(gathered)
 }

@@ -5,7 +5,11 @@ use super::{Brokers, reason};
 use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
 use nsys_contract::topics::{self, TopicRetention};
-use rdkafka::admin::{AdminOptions, AlterConfig, ConfigEntry, ConfigSource, ResourceSpecifier};
+use rdkafka::admin::{
+    AdminOptions, AlterConfig, ConfigEntry, ConfigResource, ConfigSource, OwnedResourceSpecifier,
+    ResourceSpecifier,
+};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The effective configuration of a topic.
@@ -30,6 +34,32 @@ pub async fn retention(brokers: &Brokers, topic: &str, timeout: Duration) -> Res
     let entries = entries(brokers, topic, timeout).await?;
     let known = entries.iter().filter_map(|one| Some((one.name.as_str(), one.value.as_deref()?)));
     Ok(TopicRetention::read(known))
+}
+
+/// What the log keeps of each of these topics, in one request; a topic that the broker does not describe is absent.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn retentions(
+    brokers: &Brokers,
+    topics: &[&str],
+    timeout: Duration,
+) -> Result<BTreeMap<String, TopicRetention>> {
+    if topics.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let options = AdminOptions::new().request_timeout(Some(timeout));
+    let asked: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let answers = admin(brokers)?
+        .describe_configs(&asked, &options)
+        .await
+        .map_err(|cause| Error::unreachable(format!("kafka: {}", reason(&cause))))?;
+    let read = |one: ConfigResource| {
+        let OwnedResourceSpecifier::Topic(topic) = one.specifier else { return None };
+        let known = one.entries.iter().filter_map(|one| Some((one.name.as_str(), one.value.as_deref()?)));
+        Some((topic, TopicRetention::read(known)))
+    };
+    Ok(answers.into_iter().filter_map(|one| read(one.ok()?)).collect())
 }
 
 /// Lets a topic be kept by time alone, for `time` where it says nothing of that itself. Everything else that it

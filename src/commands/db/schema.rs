@@ -88,7 +88,7 @@ pub(super) async fn reset(stack: &Stack, flags: &PlanFlags, out: Out) -> Result<
     plan.warnings.push("accounts go too; the load-test account is made again, others are not".into());
     let (brokers, read) =
         (stack.endpoints.brokers(), [topics::NOTIFICATIONS, topics::RETRY].map(str::to_owned));
-    let lag = kafka::lag(&brokers, topics::WORKER_GROUP, &read, TIMEOUT).await;
+    let lag = kafka::settled_lag(&brokers, topics::WORKER_GROUP, &read, TIMEOUT).await;
     match lag.map(|all| all.iter().map(|one| one.lag).sum::<i64>()) {
         Ok(0) => {}
         Ok(waits) => {

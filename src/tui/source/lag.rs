@@ -1,7 +1,7 @@
 //! Consumer groups, straight from the broker.
 
 use super::{TIMEOUT, UpdateSender, ticks};
-use crate::clients::kafka::{self, Brokers, Monitor};
+use crate::clients::kafka::{self, Brokers, FirstRecord, Monitor};
 use crate::domain::lag::tracker::GroupSample;
 use crate::stack::Stack;
 use crate::tui::update::Update;
@@ -53,11 +53,14 @@ async fn read_oldest(brokers: &Brokers, group: &mut GroupSample) {
     }
     for (topic, mut starts) in waiting {
         starts.truncate(OLDEST);
-        let Ok(times) = kafka::first_times(brokers, &topic, starts, Duration::from_secs(1)).await else {
+        let Ok(times) = kafka::first_records(brokers, &topic, starts, Duration::from_secs(1)).await else {
             continue;
         };
         for one in group.partitions.iter_mut().filter(|one| one.lag.topic == topic) {
-            one.oldest_s = times.get(&one.lag.partition).map(|at_ms| *at_ms as f64 / 1_000.0);
+            one.oldest_s = match times.get(&one.lag.partition) {
+                Some(FirstRecord::At(at_ms)) => Some(*at_ms as f64 / 1_000.0),
+                _ => None,
+            };
         }
     }
 }

@@ -48,12 +48,16 @@ fn ours(place: &Place, group: &str) -> BTreeMap<(String, i64), Row> {
     for topic in lag["topics"].as_array().unwrap() {
         for one in topic["partitions"].as_array().unwrap() {
             let name = topic["topic"].as_str().unwrap().to_owned();
-            // The tool takes for waiting what is no longer kept.
-            let (lag, lost) = (one["lag"].as_i64(), one["lost"].as_i64());
+            // The tool takes for waiting what is no longer kept, and the control records of transactions.
+            let (mut lag, lost) = (one["lag"].as_i64(), one["lost"].as_i64());
+            if topic["topic"] == MARKERS {
+                assert_eq!((&one["lag"], &one["status"]), (&0.into(), &"caught_up".into()), "{one}");
+                lag = one["end"].as_i64().zip(one["committed"].as_i64()).map(|(end, at)| end - at);
+            }
             let values =
                 (one["committed"].as_i64(), one["end"].as_i64(), lag.zip(lost).map(|(lag, lost)| lag + lost));
             rows.insert((name, one["partition"].as_i64().unwrap()), values);
-            if lag.is_some_and(|lag| lag > 0) && !may_hold_no_record(topic["topic"].as_str().unwrap()) {
+            if one["lag"].as_i64().is_some_and(|lag| lag > 0) {
                 assert!(one["lag_seconds"].as_f64().is_some_and(|age| age >= 0.0), "no age: {one}");
             }
         }
@@ -61,10 +65,8 @@ fn ours(place: &Place, group: &str) -> BTreeMap<(String, i64), Row> {
     rows
 }
 
-/// Behind the last commit lies nothing but the marker of a transaction.
-fn may_hold_no_record(topic: &str) -> bool {
-    topic == "random-markers"
-}
+/// Behind the last commit of this topic lies nothing but the marker of a transaction.
+const MARKERS: &str = "random-markers";
 
 pub(super) fn is_that_of_the_brokers_own_tool(place: &Place) {
     let seed = u64::from(std::process::id());
