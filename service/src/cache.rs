@@ -10,7 +10,7 @@ mod recipients;
 mod write_behind;
 
 pub(crate) use idempotency::Record;
-pub(crate) use notifications::Lookup;
+pub(crate) use notifications::LookupMiss;
 pub(crate) use recipients::{Recipients, recipient_key};
 
 use recent::Recent;

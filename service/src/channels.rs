@@ -196,7 +196,7 @@ mod tests {
         config.channels.sms = "smtp".into();
         let error = Providers::open(&config).err().unwrap().to_string();
         assert!(
-            error.contains("channels.sms = \"smtp\" is no provider; it is simulated, log or http"),
+            error.contains("channels.sms = \"smtp\" is not a provider; expected simulated, log or http"),
             "{error}"
         );
         config.channels.sms = "http".into();

@@ -41,10 +41,10 @@ impl Default for Attempts {
     }
 }
 
-type Limits = Vec<(Arc<Bucket>, Quota)>;
+type AttemptLimits = Vec<(Arc<Bucket>, Quota)>;
 
 impl Attempts {
-    fn limits<const N: usize>(&self, limits: [(String, (u32, Duration)); N]) -> Limits {
+    fn limits<const N: usize>(&self, limits: [(String, (u32, Duration)); N]) -> AttemptLimits {
         let limit = |(name, (burst, interval))| {
             (self.buckets.get_with(name, Arc::default), Quota::every(interval, burst))
         };
@@ -81,7 +81,7 @@ impl Attempts {
 }
 
 /// One attempt. It counts from its beginning, so that many at once are not more than one after the other.
-pub(crate) struct Attempt(Limits);
+pub(crate) struct Attempt(AttemptLimits);
 
 impl Attempt {
     /// Counts it, or says how long to wait.

@@ -19,7 +19,7 @@ const DROP_UNLESS_CHANGED: &str =
     "if redis.call('GET', KEYS[1]) ~= '' then return redis.call('UNLINK', KEYS[1]) end return 0";
 
 /// Why a read found nothing.
-pub(crate) enum Lookup<E> {
+pub(crate) enum LookupMiss<E> {
     /// There is no such row.
     Absent,
     /// The row could not be read.
@@ -97,7 +97,7 @@ impl Cache {
         &self,
         id: Uuid,
         load: impl Future<Output = Result<Option<NotificationView>, E>>,
-    ) -> Result<Option<Arc<NotificationView>>, Arc<Lookup<E>>> {
+    ) -> Result<Option<Arc<NotificationView>>, Arc<LookupMiss<E>>> {
         let found = self.local.try_get_with(id, async {
             let cached = self.read(id).await;
             let stale = cached.is_some();
@@ -109,9 +109,9 @@ impl Cache {
             }
             self.metrics.cache_miss(keys::NOTIFICATION);
             let started = Instant::now();
-            let row = load.await.map_err(Lookup::Failed)?;
+            let row = load.await.map_err(LookupMiss::Failed)?;
             self.observe_load(started.elapsed());
-            let row = row.ok_or(Lookup::Absent)?;
+            let row = row.ok_or(LookupMiss::Absent)?;
             let mut pipe = redis::pipe();
             if stale {
                 pipe.cmd("EVAL").arg(DROP_UNLESS_CHANGED).arg(1).arg(keys::notification(id)).ignore();
@@ -122,7 +122,7 @@ impl Cache {
         });
         match found.await {
             Ok(hit) => Ok(Some(hit)),
-            Err(miss) if matches!(*miss, Lookup::Absent) => Ok(None),
+            Err(miss) if matches!(*miss, LookupMiss::Absent) => Ok(None),
             Err(failure) => Err(failure),
         }
     }
@@ -196,6 +196,6 @@ mod tests {
         let found = cache().notification::<()>(Uuid::now_v7(), async { Ok(None) }).await;
         assert!(matches!(found, Ok(None)));
         let failed = cache().notification::<u8>(Uuid::now_v7(), async { Err(7) }).await;
-        assert!(matches!(failed.err().as_deref(), Some(Lookup::Failed(7))));
+        assert!(matches!(failed.err().as_deref(), Some(LookupMiss::Failed(7))));
     }
 }

@@ -23,7 +23,7 @@ const REMEMBERED: usize = 1_200;
 /// A replica and what is known of it.
 pub(crate) struct Replica {
     pool: PgPool,
-    state: Arc<State>,
+    state: Arc<ReplicaState>,
     watch: tokio::task::JoinHandle<()>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Standing {
     pub(crate) reason: Option<String>,
 }
 
-struct State {
+struct ReplicaState {
     used: AtomicBool,
     /// Microseconds; the largest number when unknown.
     lag_us: AtomicU64,
@@ -46,7 +46,7 @@ struct State {
     opening: AtomicBool,
 }
 
-impl State {
+impl ReplicaState {
     fn set(&self, lag: Option<Duration>, reason: Option<String>) {
         let lag_us = lag.and_then(|lag| u64::try_from(lag.as_micros()).ok()).unwrap_or(u64::MAX);
         self.lag_us.store(lag_us, Ordering::Relaxed);
@@ -82,7 +82,7 @@ impl Replica {
             .max_connections(settings.pool_size)
             .acquire_timeout(settings.pool_timeout)
             .connect_lazy_with(bounded);
-        let state = Arc::new(State {
+        let state = Arc::new(ReplicaState {
             used: AtomicBool::new(false),
             lag_us: AtomicU64::new(u64::MAX),
             reason: Mutex::new(Some("it was not checked yet".into())),
@@ -147,7 +147,7 @@ async fn watch_replica(
     primary: PgConnectOptions,
     replica: PgConnectOptions,
     most: Duration,
-    state: Arc<State>,
+    state: Arc<ReplicaState>,
 ) {
     let (mut primary, mut replica) = (Watched::new(primary), Watched::new(replica));
     let mut positions = Positions::default();

@@ -13,7 +13,7 @@ const SHARE: u32 = 2;
 
 /// What waits on one partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Waiting {
+pub(crate) struct PartitionBacklog {
     /// Messages that are not stored yet.
     pub(crate) messages: u64,
     /// Bytes that they take; `None` when nobody knows.
@@ -61,12 +61,17 @@ pub(crate) fn oldest(kept: &TopicRetention) -> Option<Duration> {
 }
 
 /// Whether too much waits on these partitions of a topic of which so much is kept.
-pub(crate) fn excess(partitions: &[Waiting], limits: &Limits, kept: &TopicRetention) -> Option<Excess> {
+pub(crate) fn excess(
+    partitions: &[PartitionBacklog],
+    limits: &Limits,
+    kept: &TopicRetention,
+) -> Option<Excess> {
     let messages: u64 = partitions.iter().map(|one| one.messages).sum();
     let bytes: u64 = partitions.iter().filter_map(|one| one.bytes).sum();
     let of_partition = kept.bytes.map(|bytes| bytes / u64::from(SHARE));
-    let is_near =
-        |one: &Waiting| one.messages > 0 && one.bytes.zip(of_partition).is_some_and(|(is, may)| is > may);
+    let is_near = |one: &PartitionBacklog| {
+        one.messages > 0 && one.bytes.zip(of_partition).is_some_and(|(is, may)| is > may)
+    };
     if partitions.iter().any(|one| one.is_old) {
         Some(Excess::Age)
     } else if bytes > limits.max_backlog_bytes || partitions.iter().any(is_near) {
@@ -82,8 +87,8 @@ pub(crate) fn excess(partitions: &[Waiting], limits: &Limits, kept: &TopicRetent
 mod tests {
     use super::*;
 
-    fn waiting(messages: u64, bytes: u64) -> Waiting {
-        Waiting { messages, bytes: Some(bytes), is_old: false }
+    fn waiting(messages: u64, bytes: u64) -> PartitionBacklog {
+        PartitionBacklog { messages, bytes: Some(bytes), is_old: false }
     }
 
     fn limits() -> Limits {
@@ -92,7 +97,8 @@ mod tests {
 
     #[test]
     fn count_and_bytes_of_all_partitions_are_bounded() {
-        let judge = |partitions: &[Waiting]| excess(partitions, &limits(), &TopicRetention::default());
+        let judge =
+            |partitions: &[PartitionBacklog]| excess(partitions, &limits(), &TopicRetention::default());
         assert_eq!(judge(&[waiting(500, 5_000), waiting(500, 5_000)]), None);
         assert_eq!(judge(&[waiting(500, 10), waiting(501, 10)]), Some(Excess::Messages));
         assert_eq!(judge(&[waiting(5, 5_000), waiting(5, 5_001)]), Some(Excess::Bytes));
@@ -109,9 +115,12 @@ mod tests {
     #[test]
     fn what_is_old_stops_more_and_an_unknown_size_does_not() {
         let kept = TopicRetention { bytes: Some(2_000), ..TopicRetention::default() };
-        let unknown = Waiting { messages: 9, ..Waiting::default() };
+        let unknown = PartitionBacklog { messages: 9, ..PartitionBacklog::default() };
         assert_eq!(excess(&[unknown], &limits(), &kept), None);
-        assert_eq!(excess(&[Waiting { is_old: true, ..unknown }], &limits(), &kept), Some(Excess::Age));
+        assert_eq!(
+            excess(&[PartitionBacklog { is_old: true, ..unknown }], &limits(), &kept),
+            Some(Excess::Age)
+        );
     }
 
     #[test]

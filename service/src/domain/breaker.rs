@@ -10,7 +10,7 @@ const MAX_DESTINATIONS: usize = 10_000;
 const FORGOTTEN: usize = MAX_DESTINATIONS / 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum CircuitState {
     /// It works, or failed this often in a row.
     Closed { failures: u32 },
     /// Nothing goes there before this instant.
@@ -19,7 +19,7 @@ enum State {
     Trying { until: Instant },
 }
 
-impl State {
+impl CircuitState {
     /// When the next attempt may be made; `None`: at any time.
     const fn until(self) -> Option<Instant> {
         match self {
@@ -43,7 +43,7 @@ pub(crate) enum Admission {
 pub(crate) struct Breakers {
     failures: u32,
     cooldown: Duration,
-    states: HashMap<String, State>,
+    states: HashMap<String, CircuitState>,
 }
 
 impl Breakers {
@@ -56,13 +56,13 @@ impl Breakers {
     pub(crate) fn admit(&mut self, destination: &str, now: Instant) -> Admission {
         let Some(state) = self.states.get_mut(destination) else { return Admission::Go };
         match *state {
-            State::Closed { .. } => Admission::Go,
+            CircuitState::Closed { .. } => Admission::Go,
             // An attempt whose end nobody recorded is over by then.
-            State::Open { until } | State::Trying { until } if until <= now => {
-                *state = State::Trying { until: now + self.cooldown };
+            CircuitState::Open { until } | CircuitState::Trying { until } if until <= now => {
+                *state = CircuitState::Trying { until: now + self.cooldown };
                 Admission::Go
             }
-            State::Open { until } | State::Trying { until } => Admission::Hold(until - now),
+            CircuitState::Open { until } | CircuitState::Trying { until } => Admission::Hold(until - now),
         }
     }
 
@@ -75,15 +75,15 @@ impl Breakers {
         if self.states.len() >= MAX_DESTINATIONS && !self.states.contains_key(destination) {
             self.forget(now);
         }
-        let open = State::Open { until: now + self.cooldown };
-        let state = self.states.entry(destination.to_owned()).or_insert(State::Closed { failures: 0 });
+        let open = CircuitState::Open { until: now + self.cooldown };
+        let state = self.states.entry(destination.to_owned()).or_insert(CircuitState::Closed { failures: 0 });
         *state = match *state {
-            State::Closed { failures } if failures + 1 < self.failures => {
-                State::Closed { failures: failures + 1 }
+            CircuitState::Closed { failures } if failures + 1 < self.failures => {
+                CircuitState::Closed { failures: failures + 1 }
             }
-            State::Closed { .. } | State::Trying { .. } => open,
+            CircuitState::Closed { .. } | CircuitState::Trying { .. } => open,
             // Attempts that began before it opened do not lengthen the cooldown.
-            still @ State::Open { .. } => still,
+            still @ CircuitState::Open { .. } => still,
         };
     }
 
@@ -107,7 +107,7 @@ impl Breakers {
 
     /// Destinations whose circuit is open now.
     pub(crate) fn open_circuits(&self, now: Instant) -> Vec<&str> {
-        let is_open = |state: &State| state.until().is_some_and(|until| until > now);
+        let is_open = |state: &CircuitState| state.until().is_some_and(|until| until > now);
         self.states
             .iter()
             .filter(|(_, state)| is_open(state))

@@ -9,7 +9,7 @@ use super::gate::{Access, Caller};
 use crate::auth::Principal;
 use crate::db::{Act, AuditFilter};
 use crate::domain::scope::Scope;
-use crate::http::App;
+use crate::http::app::App;
 use axum::Json;
 use axum::extract::State;
 use nsys_contract::api::{

@@ -8,7 +8,7 @@ use super::gate::{Access, Caller};
 use crate::auth::generate_api_key;
 use crate::domain::Violation;
 use crate::domain::draft::wrong_id;
-use crate::http::App;
+use crate::http::app::App;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -9,7 +9,7 @@ use crate::auth::{hash_password, password_fits};
 use crate::db::{NewUser, RegisterError};
 use crate::domain::Violation;
 use crate::domain::limit::Decision;
-use crate::http::App;
+use crate::http::app::App;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;

@@ -8,7 +8,7 @@ use super::gate::{Access, Caller};
 use crate::auth::Principal;
 use crate::db::{Read, parted};
 use crate::domain::scope::Scope;
-use crate::http::App;
+use crate::http::app::App;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -4,7 +4,7 @@
 //! that the other does not, and no route exists without a decision on who may use it.
 
 use super::gate::{Access, Gate, Gated};
-use crate::http::App;
+use crate::http::app::App;
 use crate::http::app::concurrency::RequestClass;
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};

@@ -1,11 +1,11 @@
 //! What every request passes before its handler: measuring, shedding, identity, role, rate.
 
 use super::error::Problem;
-use super::session::Guard;
+use super::session::StreamGuard;
 use super::timeout::within;
 use crate::auth::{Assurance, Limited, Principal, Refusal};
 use crate::domain::limit::Decision;
-use crate::http::App;
+use crate::http::app::App;
 use crate::http::app::concurrency::RequestClass;
 use crate::telemetry::{RouteMetrics, trace};
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
@@ -121,7 +121,12 @@ impl Gate {
             request.extensions_mut().insert(Caller(Arc::clone(caller)));
         }
         let guard = stream_permit.zip(caller.clone()).map(|(permit, caller)| {
-            Box::new(Guard::new(permit, caller, credential(request.headers()).unwrap_or_default(), &app))
+            Box::new(StreamGuard::new(
+                permit,
+                caller,
+                credential(request.headers()).unwrap_or_default(),
+                &app,
+            ))
         });
         if let Some(guard) = &guard {
             request.extensions_mut().insert(guard.session());

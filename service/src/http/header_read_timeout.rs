@@ -29,17 +29,17 @@ impl Timer for HeaderReadTimer {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Wait { alarm: Arc::clone(&self.0), deadline })
+        Box::pin(HeaderWait { alarm: Arc::clone(&self.0), deadline })
     }
 }
 
 /// One wait. It is over when the alarm has gone off after its deadline.
-struct Wait {
+struct HeaderWait {
     alarm: Alarm,
     deadline: Instant,
 }
 
-impl Future for Wait {
+impl Future for HeaderWait {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -55,7 +55,7 @@ impl Future for Wait {
     }
 }
 
-impl Sleep for Wait {}
+impl Sleep for HeaderWait {}
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use super::endpoint::{Endpoint, get};
 use super::gate::Access;
 use crate::domain::backlog::Excess;
-use crate::http::App;
+use crate::http::app::App;
 use crate::http::app::concurrency::RequestClass;
 use crate::worker::ChannelState;
 use axum::Json;

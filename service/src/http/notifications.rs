@@ -24,9 +24,9 @@ use nsys_contract::api::{
 };
 
 /// A notification with the tag of its state.
-type Tagged = ([(HeaderName, HeaderValue); 1], [(HeaderName, String); 1], Bytes);
+type TaggedView = ([(HeaderName, HeaderValue); 1], [(HeaderName, String); 1], Bytes);
 
-fn tagged(view: &NotificationView) -> Tagged {
+fn tagged(view: &NotificationView) -> TaggedView {
     let kind = [(CONTENT_TYPE, HeaderValue::from_static(JSON))];
     (kind, [(ETAG, etag(view.updated_at()))], view.text())
 }

@@ -7,7 +7,7 @@ use super::extract::{Body, Id, Query};
 use super::gate::{Access, Caller};
 use crate::domain::draft::wrong_id;
 use crate::domain::preferences::violations;
-use crate::http::App;
+use crate::http::app::App;
 use axum::Json;
 use axum::extract::State;
 use nsys_contract::api::{Preferences, PreferencesUpdate, TenantQuery, paths};

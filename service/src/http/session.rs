@@ -1,7 +1,7 @@
 //! A response that may stay open for hours: it holds its permit while it lasts, and ends with its credential.
 
 use crate::auth::{Assurance, Principal};
-use crate::http::App;
+use crate::http::app::App;
 use crate::http::app::concurrency::StreamPermit;
 use axum::body::{Body, Bytes};
 use axum::extract::FromRequestParts;
@@ -41,7 +41,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
 }
 
 /// What a stream is held to while it is open.
-pub(super) struct Guard {
+pub(super) struct StreamGuard {
     app: Arc<App>,
     permit: StreamPermit,
     caller: Arc<Principal>,
@@ -49,7 +49,7 @@ pub(super) struct Guard {
     session: Session,
 }
 
-impl Guard {
+impl StreamGuard {
     pub(super) fn new(
         permit: StreamPermit,
         caller: Arc<Principal>,
@@ -73,7 +73,7 @@ impl Guard {
             session.0.cancel();
             tokio::time::sleep(LAST_WORDS).await;
         };
-        answer.map(|body| Body::new(Guarded { body, end: Box::pin(end), _permit: permit }))
+        answer.map(|body| Body::new(GuardedBody { body, end: Box::pin(end), _permit: permit }))
     }
 }
 
@@ -97,13 +97,13 @@ fn left(caller: &Principal) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0)) + Duration::from_millis(50)
 }
 
-struct Guarded {
+struct GuardedBody {
     body: Body,
     end: Pin<Box<dyn Future<Output = ()> + Send>>,
     _permit: StreamPermit,
 }
 
-impl HttpBody for Guarded {
+impl HttpBody for GuardedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

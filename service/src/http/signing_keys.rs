@@ -6,7 +6,7 @@ use super::error::Problem;
 use super::extract::OptionalBody;
 use super::gate::{Access, Caller};
 use crate::auth::RotateError;
-use crate::http::App;
+use crate::http::app::App;
 use axum::Json;
 use axum::extract::State;
 use nsys_contract::api::{KeyRotation, SigningKeys, paths};

@@ -8,7 +8,7 @@ use super::gate::{Access, Caller};
 use crate::db::{DbError, Existing, parted};
 use crate::domain::Violation;
 use crate::domain::template::name_fits;
-use crate::http::App;
+use crate::http::app::App;
 use crate::http::app::template_cache::FillError;
 use axum::Json;
 use axum::extract::State;
@@ -20,7 +20,7 @@ use nsys_contract::api::{
 };
 use std::sync::Arc;
 
-type Tagged = ([(HeaderName, String); 1], Json<Template>);
+type TaggedTemplate = ([(HeaderName, String); 1], Json<Template>);
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -75,7 +75,7 @@ fn unreadable(id: &str, cause: DbError) -> Problem {
     cause.into()
 }
 
-fn tagged(template: Template) -> Tagged {
+fn tagged(template: Template) -> TaggedTemplate {
     ([(ETAG, format!("\"{}\"", template.version))], Json(template))
 }
 
@@ -101,7 +101,7 @@ async fn create(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
     Body(request): Body<NewTemplate>,
-) -> Result<(StatusCode, Tagged), Problem> {
+) -> Result<(StatusCode, TaggedTemplate), Problem> {
     let tenant = tenant_of(&caller, request.tenant_id)?;
     let mut wrong = app.templates.renderer.check(&request.payload, app.parts.config.limits.max_payload_bytes);
     if !name_fits(&request.id) {
@@ -131,7 +131,7 @@ async fn show(
     Caller(caller): Caller,
     Id(id): Id,
     Query(query): Query<TenantQuery>,
-) -> Result<Tagged, Problem> {
+) -> Result<TaggedTemplate, Problem> {
     let tenant = tenant_of(&caller, query.tenant_id)?;
     let found =
         app.parts.db.fetch_template(tenant.as_deref(), &id).await.map_err(|cause| unreadable(&id, cause))?;
@@ -145,7 +145,7 @@ async fn replace(
     Query(query): Query<TenantQuery>,
     headers: HeaderMap,
     Body(update): Body<TemplateUpdate>,
-) -> Result<Tagged, Problem> {
+) -> Result<TaggedTemplate, Problem> {
     let tenant = tenant_of(&caller, query.tenant_id)?;
     if !name_fits(&id) {
         return Err(absent(&id));

@@ -46,7 +46,7 @@ pub(super) type Report = oneshot::Receiver<Result<(), SendError>>;
 type Reporter = oneshot::Sender<Result<(), SendError>>;
 
 /// A message that waits.
-struct Waiting {
+struct QueuedMessage {
     message: Outgoing,
     reporter: Reporter,
     since: Instant,
@@ -56,7 +56,7 @@ struct Waiting {
 #[derive(Default)]
 struct SendQueue {
     in_flight: usize,
-    waiting: Vec<Waiting>,
+    waiting: Vec<QueuedMessage>,
     /// Bytes of those that wait.
     bytes: usize,
     /// A batch is on its way to the client library: who came later must not get there first.
@@ -70,7 +70,7 @@ impl SendQueue {
     }
 
     /// Everything that waits, once nothing is in flight.
-    fn next_batch(&mut self) -> Option<Vec<Waiting>> {
+    fn next_batch(&mut self) -> Option<Vec<QueuedMessage>> {
         if self.in_flight > 0 || self.waiting.is_empty() || self.handing_over {
             return None;
         }
@@ -122,10 +122,10 @@ impl DeliveryReports {
     }
 
     /// Gives a batch to the client library; how many of it were refused.
-    fn hand_over(&self, batch: Vec<Waiting>) -> usize {
+    fn hand_over(&self, batch: Vec<QueuedMessage>) -> usize {
         let producer = self.producer.get().and_then(Weak::upgrade);
         let mut refused = 0;
-        for Waiting { message, reporter, since } in batch {
+        for QueuedMessage { message, reporter, since } in batch {
             let outcome = match &producer {
                 _ if since.elapsed() > self.wait_limit => Err((SendError::late(), reporter)),
                 Some(producer) => produce(producer, message, reporter),
@@ -240,7 +240,7 @@ impl BatchingProducer {
                     return Err(SendError::Full);
                 }
                 queue.bytes += message.bytes();
-                queue.waiting.push(Waiting { message, reporter, since: Instant::now() });
+                queue.waiting.push(QueuedMessage { message, reporter, since: Instant::now() });
                 return Ok(report);
             }
             queue.in_flight += 1;

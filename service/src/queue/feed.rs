@@ -58,14 +58,14 @@ pub(crate) struct Feed {
     batch: usize,
     /// The offset that comes next, as far as nothing is missing.
     next: AtomicI64,
-    state: Mutex<State>,
+    state: Mutex<FeedState>,
     arrived: Notify,
     /// Signalled when there is capacity again and when the partition worker has ended.
     moved: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct FeedState {
     waiting: VecDeque<Message>,
     /// Bytes of those that wait.
     bytes: usize,
@@ -80,7 +80,7 @@ struct State {
     ended: bool,
 }
 
-impl State {
+impl FeedState {
     /// The oldest messages: so many at most, and so many bytes but for the first one.
     fn batch(&mut self, most: usize) -> Vec<Message> {
         let mut bytes = 0;
@@ -111,7 +111,7 @@ impl Feed {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, FeedState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -130,8 +130,9 @@ impl Feed {
     pub(super) fn push(&self, message: Message, timeout: Duration) -> Result<(), Message> {
         let mut since = None;
         let mut state = self.lock();
-        let is_full =
-            |state: &State| state.waiting.len() >= self.batch * BATCHES_AHEAD || state.bytes >= BYTES_AHEAD;
+        let is_full = |state: &FeedState| {
+            state.waiting.len() >= self.batch * BATCHES_AHEAD || state.bytes >= BYTES_AHEAD
+        };
         while is_full(&state) && !state.closed {
             let left = timeout.saturating_sub(since.get_or_insert_with(Instant::now).elapsed());
             if left.is_zero() {

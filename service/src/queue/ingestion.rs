@@ -4,7 +4,7 @@
 use super::position::{OffsetReader, PartitionPosition};
 use super::retention::TopicSettings;
 use super::sizes::Sizes;
-use crate::domain::backlog::{self, Excess, Waiting};
+use crate::domain::backlog::{self, Excess, PartitionBacklog};
 use crate::telemetry::Metrics;
 use nsys_contract::api::LagReport;
 use nsys_contract::config::{Kafka, Limits};
@@ -209,8 +209,8 @@ impl Ingestion {
 /// What to do about a topic that loses messages.
 const REMEDY: &str = "`nsys up` corrects the topics of its own stack; elsewhere: kafka-configs.sh --alter --entity-type topics --entity-name TOPIC --add-config cleanup.policy=delete,retention.bytes=-1";
 
-fn waiting(position: &PartitionPosition, sizes: &Sizes) -> Waiting {
+fn waiting(position: &PartitionPosition, sizes: &Sizes) -> PartitionBacklog {
     let messages = position.waiting();
     let bytes = sizes.mean(position.partition).map(|mean| mean.saturating_mul(messages));
-    Waiting { messages, bytes, is_old: position.is_old() }
+    PartitionBacklog { messages, bytes, is_old: position.is_old() }
 }

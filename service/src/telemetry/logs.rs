@@ -14,7 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 pub fn install(settings: &Telemetry) {
     let filter = tracing_subscriber::EnvFilter::try_new(&settings.log)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let format = Lines { json: settings.log_json };
+    let format = JsonLines { json: settings.log_json };
     // A second installation in one process (tests) keeps the first.
     // A line that a full disk does not take is lost; the fallback would be a panic.
     let log = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter);
@@ -22,11 +22,11 @@ pub fn install(settings: &Telemetry) {
 }
 
 /// One event a line.
-struct Lines {
+struct JsonLines {
     json: bool,
 }
 
-impl<S, N> FormatEvent<S, N> for Lines
+impl<S, N> FormatEvent<S, N> for JsonLines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 pub(super) type Taken<'a> = (&'a Message, Incoming<'a>);
 
 /// The messages of a batch, read.
-pub(super) struct Read<'a> {
+pub(super) struct ReadBatch<'a> {
     pub(super) fresh: Vec<Taken<'a>>,
     /// Those whose id came earlier in the batch: the first one counts.
     pub(super) again: Vec<Taken<'a>>,
@@ -17,7 +17,7 @@ pub(super) struct Read<'a> {
     pub(super) poison: Vec<Undecodable<'a>>,
 }
 
-impl<'a> Read<'a> {
+impl<'a> ReadBatch<'a> {
     pub(super) fn of(feed: &'a Feed, batch: &'a [Message]) -> Self {
         let mut seen = HashSet::with_capacity(batch.len());
         let (fresh, again, poison) = (Vec::with_capacity(batch.len()), Vec::new(), Vec::new());

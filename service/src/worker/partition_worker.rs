@@ -7,7 +7,7 @@
 //! others held by a lease or due at some time. From there on the database knows them, so a slow
 //! receiver never holds up the log.
 
-use super::batch::{Read, Taken, conflicting, undecodable};
+use super::batch::{ReadBatch, Taken, conflicting, undecodable};
 use super::decision::{self, First};
 use super::dispatcher::{Dispatcher, Job};
 use super::message::Incoming;
@@ -59,7 +59,7 @@ impl PartitionWorkers {
     async fn one_batch(&self, feed: &Feed, batch: &[Message], predecessor: Predecessor) -> bool {
         let state = &self.state;
         state.in_progress.fetch_add(batch.len() as u64, Ordering::Relaxed);
-        let read = Read::of(feed, batch);
+        let read = ReadBatch::of(feed, batch);
         // What fails here is tried again once the batch before is stored.
         let ready = self.prepare(&read.fresh).await.ok();
         let is_next = predecessor.finished().await;
@@ -81,7 +81,12 @@ impl PartitionWorkers {
 
     /// A batch that cannot be stored is tried again until it can; nothing is skipped because PostgreSQL is
     /// away. `false` when the partition was given away meanwhile.
-    async fn store_until_done(&self, feed: &Feed, read: &Read<'_>, mut ready: Option<Ready<'_>>) -> bool {
+    async fn store_until_done(
+        &self,
+        feed: &Feed,
+        read: &ReadBatch<'_>,
+        mut ready: Option<Ready<'_>>,
+    ) -> bool {
         let mut backoff = Duration::from_millis(50);
         loop {
             match self.handle(feed, read, ready.take()).await {
@@ -99,7 +104,12 @@ impl PartitionWorkers {
         }
     }
 
-    async fn handle(&self, feed: &Feed, read: &Read<'_>, ready: Option<Ready<'_>>) -> Result<(), DbError> {
+    async fn handle(
+        &self,
+        feed: &Feed,
+        read: &ReadBatch<'_>,
+        ready: Option<Ready<'_>>,
+    ) -> Result<(), DbError> {
         let (repeated, refused) = self.store(feed, &read.fresh, ready).await?;
         let again: Vec<_> = read.again.iter().chain(repeated).collect();
         let mut conflicts = Vec::new();

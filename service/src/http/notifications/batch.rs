@@ -6,7 +6,7 @@ use super::super::extract::{bytes, expect_type, read_json};
 use super::super::gate::Caller;
 use super::intake::{Intake, settled, write_result};
 use crate::domain::limit::Decision;
-use crate::http::App;
+use crate::http::app::App;
 use crate::telemetry::trace;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;

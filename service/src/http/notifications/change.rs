@@ -5,12 +5,12 @@ use super::super::error::Problem;
 use super::super::extract::{Body, Id};
 use super::super::gate::Caller;
 use super::read::owned;
-use super::{Tagged, etag, tagged};
+use super::{TaggedView, etag, tagged};
 use crate::auth::Principal;
 use crate::db::{Change, DbError};
 use crate::domain::view::NotificationView;
 use crate::domain::{Violation, payload};
-use crate::http::App;
+use crate::http::app::App;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::IF_MATCH;
@@ -23,7 +23,7 @@ pub(super) async fn cancel(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
     id: Id,
-) -> Result<Tagged, Problem> {
+) -> Result<TaggedView, Problem> {
     let view = owned(&app, &caller, &id).await?;
     let change = app.parts.db.cancel(view.id(), &by(&caller)).await;
     let changed = settle(&app, &view, "cancelled", change).await?;
@@ -37,7 +37,7 @@ pub(super) async fn reschedule(
     id: Id,
     headers: HeaderMap,
     Body(wanted): Body<Reschedule>,
-) -> Result<Tagged, Problem> {
+) -> Result<TaggedView, Problem> {
     let view = owned(&app, &caller, &id).await?;
     let before = view.notification().map_err(|cause| Problem::internal(cause.to_string()))?;
     let wrong = violations(&wanted, &before, app.parts.config.limits.max_payload_bytes, Timestamp::now());
@@ -54,7 +54,7 @@ pub(super) async fn retry(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
     id: Id,
-) -> Result<(StatusCode, Tagged), Problem> {
+) -> Result<(StatusCode, TaggedView), Problem> {
     let view = owned(&app, &caller, &id).await?;
     let change = app.parts.db.retry(view.id(), &by(&caller)).await;
     let changed = settle(&app, &view, "tried again", change).await?;

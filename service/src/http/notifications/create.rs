@@ -9,7 +9,7 @@ use super::lookup::{self, Found};
 use crate::domain::draft::{Accepted, Draft};
 use crate::domain::identity::Identity;
 use crate::domain::view::NotificationView;
-use crate::http::App;
+use crate::http::app::App;
 use crate::http::idempotency::{self, Claim, KeyVerdict, Known, Underway};
 use crate::queue::{Receipt, SendError, published};
 use crate::telemetry::trace;

@@ -6,7 +6,7 @@ use super::super::extract::Query;
 use super::super::gate::Caller;
 use super::super::session::Session;
 use crate::db::{EventFilter, Happened, StretchLimit};
-use crate::http::App;
+use crate::http::app::App;
 use crate::http::app::follower::Page;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName};

@@ -7,7 +7,7 @@ use super::super::extract::Query;
 use super::super::gate::Caller;
 use crate::db::{ExportFilter, Read};
 use crate::domain::csv;
-use crate::http::App;
+use crate::http::app::App;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};

@@ -8,7 +8,7 @@ use crate::domain::Violation;
 use crate::domain::draft::{Accepted, Draft};
 use crate::domain::identity::Identity;
 use crate::domain::template::name_fits;
-use crate::http::App;
+use crate::http::app::App;
 use crate::http::app::template_cache::FillError;
 use crate::http::idempotency::{self, KeyVerdict, Known, Underway};
 use crate::queue::{Receipt, SendError};

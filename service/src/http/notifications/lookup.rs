@@ -1,10 +1,10 @@
 //! Finds a notification that was acknowledged, wherever it is by now: in this process, in Redis, in
 //! PostgreSQL, or still on the log.
 
-use crate::cache::Lookup;
+use crate::cache::LookupMiss;
 use crate::db::DbError;
 use crate::domain::view::NotificationView;
-use crate::http::App;
+use crate::http::app::App;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -50,9 +50,9 @@ async fn read(app: &App, id: Uuid) -> Result<Option<Arc<NotificationView>>, DbEr
     match read {
         Ok(found) => Ok(found.or_else(recent)),
         Err(failure) => match &*failure {
-            Lookup::Absent => Ok(recent()),
+            LookupMiss::Absent => Ok(recent()),
             // The database is away, but we may know it all the same.
-            Lookup::Failed(cause) => recent().map(Some).ok_or_else(|| cause.clone()),
+            LookupMiss::Failed(cause) => recent().map(Some).ok_or_else(|| cause.clone()),
         },
     }
 }

@@ -5,11 +5,11 @@ use super::super::error::Problem;
 use super::super::extract::{Id, Query};
 use super::super::gate::Caller;
 use super::lookup::{self, Found};
-use super::{Tagged, tagged};
+use super::{TaggedView, tagged};
 use crate::auth::Principal;
 use crate::db::{ListFilter, Read, parted};
 use crate::domain::view::NotificationView;
-use crate::http::App;
+use crate::http::app::App;
 use axum::Json;
 use axum::extract::State;
 use nsys_contract::api::{ListQuery, Notification, NotificationPage};
@@ -20,7 +20,7 @@ pub(super) async fn show(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
     id: Id,
-) -> Result<Tagged, Problem> {
+) -> Result<TaggedView, Problem> {
     Ok(tagged(&*owned(&app, &caller, &id).await?))
 }
 

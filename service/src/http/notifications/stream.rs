@@ -12,7 +12,7 @@ use super::intake::{Intake, Pending, settled, too_large, write_result};
 use crate::auth::Principal;
 use crate::domain::limit::Decision;
 use crate::domain::lines::Lines;
-use crate::http::App;
+use crate::http::app::App;
 use crate::telemetry::trace;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
