@@ -144,11 +144,18 @@ impl ContainerEngine {
     }
 }
 
+/// What the CLI said of its context. It is asked once: each question is a process.
+static CONTEXT: tokio::sync::OnceCell<String> = tokio::sync::OnceCell::const_new();
+
 /// The engine's address: what the CLI would use.
 async fn address() -> String {
     if let Some(host) = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()) {
         return host;
     }
+    CONTEXT.get_or_init(context).await.clone()
+}
+
+async fn context() -> String {
     let mut ask = command(Purpose::Engine, "docker");
     ask.args(["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]);
     let said = ask.output().await.ok().filter(|output| output.status.success());

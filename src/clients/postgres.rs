@@ -25,6 +25,7 @@ use crate::permit::ChangePermit;
 use migrations::MIGRATIONS;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection, Row};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What nsys calls itself, so that nobody counts its looks as load.
@@ -51,7 +52,22 @@ pub struct Postgres {
     connection: PgConnection,
 }
 
+/// Statements that this process has asked, over all connections.
+static ASKED: AtomicU64 = AtomicU64::new(0);
+
+/// How many statements this process has asked so far: what measuring costs is measured too.
+#[must_use]
+pub fn statements_asked() -> u64 {
+    ASKED.load(Ordering::Relaxed)
+}
+
 impl Postgres {
+    /// The connection, for one more statement.
+    fn asked(&mut self) -> &mut PgConnection {
+        ASKED.fetch_add(1, Ordering::Relaxed);
+        &mut self.connection
+    }
+
     /// Connects.
     ///
     /// # Errors
@@ -95,15 +111,12 @@ impl Postgres {
     pub async fn ensure_database(&mut self, _permit: &ChangePermit, name: &str) -> Result<()> {
         let there = sqlx::query("SELECT 1 FROM pg_database WHERE datname = $1")
             .bind(name)
-            .fetch_optional(&mut self.connection)
+            .fetch_optional(self.asked())
             .await
             .context("cannot list databases")?;
         if there.is_none() {
             let statement = sqlx::AssertSqlSafe(format!("CREATE DATABASE \"{name}\""));
-            sqlx::raw_sql(statement)
-                .execute(&mut self.connection)
-                .await
-                .context("cannot create the database")?;
+            sqlx::raw_sql(statement).execute(self.asked()).await.context("cannot create the database")?;
         }
         Ok(())
     }
@@ -113,7 +126,7 @@ impl Postgres {
     /// # Errors
     /// When one fails, or one that was applied has changed since.
     pub async fn migrate(&mut self, _permit: &ChangePermit) -> Result<()> {
-        MIGRATIONS.run_direct(None, &mut self.connection, false).await.context("cannot migrate the database")
+        MIGRATIONS.run_direct(None, self.asked(), false).await.context("cannot migrate the database")
     }
 
     /// The newest applied migration; 0 when there is none.
@@ -122,7 +135,7 @@ impl Postgres {
     /// When the schema was never migrated.
     pub async fn schema_version(&mut self) -> Result<i64> {
         let row = sqlx::query("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
-            .fetch_one(&mut self.connection)
+            .fetch_one(self.asked())
             .await
             .context("the schema was never migrated")?;
         Ok(row.get(0))
@@ -136,7 +149,7 @@ impl Postgres {
         sqlx::query("UPDATE users SET role = 'ADMIN', email = $2 WHERE lower(email) = lower($1)")
             .bind(email)
             .bind(renamed)
-            .execute(&mut self.connection)
+            .execute(self.asked())
             .await
             .with_context(|| format!("cannot make {renamed} an administrator"))?;
         Ok(())
@@ -149,10 +162,7 @@ impl Postgres {
     /// When the server refuses.
     pub async fn seed(&mut self, permit: &ChangePermit, users: u32, rows: u32) -> Result<u64> {
         let added = self.seed_range(permit, users, 0, rows).await?;
-        sqlx::raw_sql("ANALYZE notifications")
-            .execute(&mut self.connection)
-            .await
-            .context("cannot analyze")?;
+        sqlx::raw_sql("ANALYZE notifications").execute(self.asked()).await.context("cannot analyze")?;
         Ok(added)
     }
 
@@ -177,7 +187,7 @@ impl Postgres {
         .bind(i64::from(users.max(1)))
         .bind(i64::from(from))
         .bind(i64::from(to))
-        .execute(&mut self.connection)
+        .execute(self.asked())
         .await
         .context("cannot seed the tables")?;
         Ok(done.rows_affected())
@@ -190,7 +200,7 @@ impl Postgres {
     pub async fn newest_ids(&mut self, limit: i64) -> Result<Vec<uuid::Uuid>> {
         let rows = sqlx::query("SELECT id FROM notifications ORDER BY created_at DESC LIMIT $1")
             .bind(limit)
-            .fetch_all(&mut self.connection)
+            .fetch_all(self.asked())
             .await
             .context("cannot list notifications")?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
@@ -205,7 +215,7 @@ impl Postgres {
             "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
              AND coalesce(application_name, '') <> 'nsys'",
         )
-        .fetch_one(&mut self.connection)
+        .fetch_one(self.asked())
         .await
         .context("cannot count connections")?;
         Ok(u64::try_from(row.get::<i64, _>(0)).unwrap_or(0))
@@ -217,7 +227,7 @@ impl Postgres {
     /// When the server refuses.
     pub async fn version(&mut self) -> Result<String> {
         let row = sqlx::query("SELECT current_setting('server_version')")
-            .fetch_one(&mut self.connection)
+            .fetch_one(self.asked())
             .await
             .context("cannot ask for the version")?;
         Ok(row.get(0))
@@ -229,7 +239,7 @@ impl Postgres {
     /// When the server refuses.
     pub async fn clock_s(&mut self) -> Result<f64> {
         let row = sqlx::query("SELECT extract(epoch FROM clock_timestamp())::float8")
-            .fetch_one(&mut self.connection)
+            .fetch_one(self.asked())
             .await
             .context("cannot ask for the time")?;
         Ok(row.get(0))
@@ -247,7 +257,7 @@ impl Postgres {
         )
         .bind(limit)
         .bind(min_mean_ms)
-        .fetch_all(&mut self.connection)
+        .fetch_all(self.asked())
         .await
         .context("cannot read pg_stat_statements")?;
         Ok(rows
@@ -270,11 +280,11 @@ impl Postgres {
             "SELECT coalesce(nullif(application_name, ''), '-'), coalesce(state, 'unknown'), count(*) FROM pg_stat_activity
              WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() GROUP BY 1, 2 ORDER BY 3 DESC",
         )
-        .fetch_all(&mut self.connection)
+        .fetch_all(self.asked())
         .await
         .context("cannot list connections")?;
         let limit = sqlx::query("SELECT setting::int8 FROM pg_settings WHERE name = 'max_connections'")
-            .fetch_one(&mut self.connection)
+            .fetch_one(self.asked())
             .await
             .context("cannot read max_connections")?;
         let of = |row: &sqlx::postgres::PgRow| Connections {
@@ -304,7 +314,7 @@ impl Postgres {
                  WHERE o LIKE 'fillfactor=%') fill ON true
              ORDER BY 2 DESC",
         )
-        .fetch_all(&mut self.connection)
+        .fetch_all(self.asked())
         .await
         .context("cannot list tables")?;
         let of = |row: &sqlx::postgres::PgRow| TableSize {
@@ -326,7 +336,7 @@ impl Postgres {
     pub async fn sequential_scans(&mut self, table: &str) -> Result<(i64, i64)> {
         let row = sqlx::query("SELECT seq_scan, seq_tup_read FROM pg_stat_user_tables WHERE relname = $1")
             .bind(table)
-            .fetch_one(&mut self.connection)
+            .fetch_one(self.asked())
             .await
             .with_context(|| format!("cannot read the scans of {table}"))?;
         Ok((row.get(0), row.get(1)))
@@ -349,7 +359,7 @@ impl Postgres {
                AND query !~ 'pg_stat_|pg_locks|starts_with\\('",
         );
         let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .fetch_one(&mut self.connection)
+            .fetch_one(self.asked())
             .await
             .context("cannot read the server's counters")?;
         Ok(ServerCounters {
@@ -367,7 +377,7 @@ impl Postgres {
             "SELECT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('pg_stat_statements')
                             AND attname = 'shared_blk_read_time' AND NOT attisdropped)",
         )
-        .fetch_one(&mut self.connection)
+        .fetch_one(self.asked())
         .await
         .context("cannot read the columns of pg_stat_statements")?;
         Ok(if row.get(0) { "shared_blk_read_time" } else { "blk_read_time" })
@@ -384,7 +394,7 @@ impl Postgres {
              FROM pg_stat_activity w CROSS JOIN LATERAL unnest(pg_blocking_pids(w.pid)) AS holder(pid)
              JOIN pg_stat_activity b ON b.pid = holder.pid ORDER BY 3 DESC",
         )
-        .fetch_all(&mut self.connection)
+        .fetch_all(self.asked())
         .await
         .context("cannot list locks")?;
         let of = |row: &sqlx::postgres::PgRow| LockWait {

@@ -1,5 +1,6 @@
 //! One level: prepare, offer, calm down, collect, judge.
 
+mod cost;
 mod offer;
 mod result;
 

@@ -1,6 +1,7 @@
 //! Looks at everything once a second while a level runs: processes, PostgreSQL, Kafka, Redis, and one
 //! request of its own.
 
+use crate::clients::kafka::LagProbe;
 use crate::clients::redis::Redis;
 use crate::clients::{http, kafka, process};
 use crate::clock::now_s;
@@ -13,13 +14,15 @@ use crate::error::Result;
 use crate::measured::Measured;
 use crate::stack::Stack;
 use crate::stack::reserve::ReservedConnection;
-use crate::stack::spec::Record;
+use crate::stack::spec::{PartState, Record};
 use nsys_contract::{api::paths, topics};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// A part that does not answer within this time has no value in this second.
 const TIMEOUT: Duration = Duration::from_millis(900);
+/// Brokers may take so long to tell the lag.
+const LAG_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Longest wait for a connection to the service's database.
 pub const CONNECT: Duration = Duration::from_secs(3);
@@ -33,6 +36,7 @@ pub struct Sampler {
     parts: Vec<Record>,
     database: Option<ReservedConnection>,
     redis: Option<Redis>,
+    lag: Option<LagProbe>,
     before: Option<SampleCounters>,
     partitions: Vec<PartitionLag>,
     /// The same as the broker counts it, with the control records of transactions.
@@ -58,7 +62,7 @@ impl Sampler {
     /// # Errors
     /// When the supervisor does not answer.
     pub async fn new(stack: &Stack, generators: Vec<i32>) -> Result<Self> {
-        let parts = stack.records().await?;
+        let parts = running(stack.records().await?);
         let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
         let stack = stack.clone();
         Ok(Self {
@@ -67,6 +71,7 @@ impl Sampler {
             parts,
             database: None,
             redis: None,
+            lag: None,
             before: None,
             partitions: Vec::new(),
             unsettled: Vec::new(),
@@ -90,7 +95,7 @@ impl Sampler {
         let (activity, cache, lag, control_ms) = tokio::join!(
             activity(&mut self.database, &self.stack),
             cache(&mut self.redis, &self.stack),
-            lag(&self.stack),
+            kept_lag(&mut self.lag, &self.stack),
             control(&self.stack),
         );
         (now.activity, now.cache, sample.control_ms) = (activity, cache, control_ms);
@@ -135,7 +140,7 @@ impl Sampler {
         let mut usages = self.stack.usage(&self.parts).await;
         if usages.iter().any(Option::is_none) {
             // A part was restarted. The CPU time of the new process begins anew.
-            self.parts = self.stack.records().await.unwrap_or_default();
+            self.parts = running(self.stack.records().await.unwrap_or_default());
             usages = self.stack.usage(&self.parts).await;
         }
         let (mut memory, mut files) = (0, Some(0));
@@ -234,13 +239,39 @@ async fn cache(kept: &mut Option<Redis>, stack: &Stack) -> Option<CacheStats> {
     answer
 }
 
+/// What has done its work and ended uses nothing, and is not asked for it again and again.
+fn running(mut parts: Vec<Record>) -> Vec<Record> {
+    parts.retain(|part| part.state != PartState::Done);
+    parts
+}
+
+fn read_topics() -> [String; 2] {
+    [topics::NOTIFICATIONS.to_owned(), topics::RETRY.to_owned()]
+}
+
+/// Topics that are not there have no lag, not one of 0.
+fn of_topics(found: Result<Vec<PartitionLag>>) -> Measured<Vec<PartitionLag>> {
+    Measured::from(found).filter(|all: &Vec<_>| !all.is_empty(), "the topics are not there")
+}
+
+/// As [`lag`], over a client that is kept; after a failure it is made anew.
+async fn kept_lag(kept: &mut Option<LagProbe>, stack: &Stack) -> Measured<Vec<PartitionLag>> {
+    let probe = match kept.take() {
+        Some(probe) => probe,
+        None => match LagProbe::new(&stack.endpoints.brokers(), topics::WORKER_GROUP, &read_topics()).await {
+            Ok(probe) => probe,
+            Err(error) => return Measured::missing(error.message),
+        },
+    };
+    let (probe, found) = probe.lag(LAG_TIMEOUT).await;
+    *kept = probe;
+    of_topics(found)
+}
+
 /// Lag of every partition of the topics that workers read.
 pub async fn lag(stack: &Stack) -> Measured<Vec<PartitionLag>> {
-    let wanted = [topics::NOTIFICATIONS.to_owned(), topics::RETRY.to_owned()];
     let brokers = stack.endpoints.brokers();
-    let found = kafka::lag(&brokers, topics::WORKER_GROUP, &wanted, Duration::from_secs(3)).await;
-    // Topics that are not there have no lag, not one of 0.
-    Measured::from(found).filter(|all: &Vec<_>| !all.is_empty(), "the topics are not there")
+    of_topics(kafka::lag(&brokers, topics::WORKER_GROUP, &read_topics(), LAG_TIMEOUT).await)
 }
 
 /// The answer time of one request beside the load, in ms.

@@ -42,7 +42,8 @@ pub(super) async fn stabilise(
     let (started, stack) = (Instant::now(), context.stack);
     let deadline = started + Duration::from_secs(context.plan.stabilise_s);
     let mut sampler: Option<Sampler> = None;
-    let mut rows = RowCounter::new(stack, context.prefix(result.level), sent);
+    let within_s = (result.duration_s + context.plan.stabilise_s) as f64;
+    let mut rows = RowCounter::new(stack, context.prefix(result.level), within_s, sent);
     let replicas = context.environment.app.max(1) as f64;
     result.kafka.drain_s = Measured::missing("it did not drain in the time that was watched");
     let settled = loop {
@@ -101,6 +102,8 @@ pub(super) async fn stabilise(
 struct RowCounter<'a> {
     stack: &'a Stack,
     prefix: String,
+    /// No row of the level is older, by one clock.
+    within_s: f64,
     sent: &'a GeneratorSummary,
     kept: Option<ReservedConnection>,
     /// The newest count, or why the last try failed.
@@ -146,10 +149,11 @@ impl Silence {
 }
 
 impl<'a> RowCounter<'a> {
-    fn new(stack: &'a Stack, prefix: String, sent: &'a GeneratorSummary) -> Self {
+    fn new(stack: &'a Stack, prefix: String, within_s: f64, sent: &'a GeneratorSummary) -> Self {
         Self {
             stack,
             prefix,
+            within_s,
             sent,
             kept: None,
             stored: Measured::default(),
@@ -190,7 +194,7 @@ impl<'a> RowCounter<'a> {
             Some(kept) => kept,
             None => sampler::connect(self.stack).await?,
         };
-        let counting = database.count_stored(&self.prefix, self.unacknowledged());
+        let counting = database.count_stored(&self.prefix, self.unacknowledged(), self.within_s);
         let stored = tokio::time::timeout(COUNT_TIMEOUT, counting).await;
         let stored = stored.map_err(|_| {
             Error::unreachable(format!("rows were not counted within {} s", COUNT_TIMEOUT.as_secs()))

@@ -55,6 +55,42 @@ pub async fn lag(
     .await
 }
 
+/// Asks for the lag of some topics of a group again and again, over one client.
+pub struct LagProbe {
+    consumer: BaseConsumer,
+    topics: Vec<String>,
+}
+
+impl std::fmt::Debug for LagProbe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LagProbe").field("topics", &self.topics).finish_non_exhaustive()
+    }
+}
+
+impl LagProbe {
+    /// Makes the client; nothing is asked yet.
+    ///
+    /// # Errors
+    /// When the configuration is none.
+    pub async fn new(brokers: &Brokers, group: &str, topics: &[String]) -> Result<Self> {
+        let (config, topics) = (of_group(brokers, group), topics.to_vec());
+        blocking(move || Ok(Self { consumer: config.create()?, topics })).await
+    }
+
+    /// Lag of every partition, as [`lag`]. The probe comes back unless it failed: its client may not be good
+    /// any more.
+    pub async fn lag(self, timeout: Duration) -> (Option<Self>, Result<Vec<PartitionLag>>) {
+        let asked = blocking(move || {
+            let found = until_nothing_vanishes(|| read_topics_once(&self.consumer, &self.topics, timeout))?;
+            Ok((self, found))
+        });
+        match asked.await {
+            Ok((probe, found)) => (Some(probe), Ok(found)),
+            Err(error) => (None, Err(error)),
+        }
+    }
+}
+
 /// Looks at a group without becoming a member.
 fn of_group(brokers: &Brokers, group: &str) -> ClientConfig {
     let mut config = config(brokers);

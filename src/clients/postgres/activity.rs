@@ -19,7 +19,7 @@ impl Postgres {
                    FROM pg_stat_activity WHERE backend_type = 'client backend' AND coalesce(application_name, '') <> 'nsys') a
              WHERE d.datname = current_database()",
         )
-        .fetch_one(&mut self.connection)
+        .fetch_one(self.asked())
         .await
         .context("cannot read the activity")?;
         let count = |index: usize| u64::try_from(row.get::<i64, _>(index)).unwrap_or(0);
@@ -46,7 +46,7 @@ impl Postgres {
              FROM pg_stat_statements
              WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND query NOT LIKE '%pg\\_stat%'",
         )
-        .fetch_all(&mut self.connection)
+        .fetch_all(self.asked())
         .await
         .context("cannot read pg_stat_statements")?;
         let of = |row: &sqlx::postgres::PgRow| StatementCount {

@@ -36,7 +36,7 @@ impl Postgres {
                                  WHERE name IN ('superuser_reserved_connections', 'reserved_connections')) END
              FROM pg_stat_activity WHERE backend_type = 'client backend' GROUP BY 1 ORDER BY 2 DESC LIMIT 4",
         )
-        .fetch_all(&mut self.connection)
+        .fetch_all(self.asked())
         .await
         .context("cannot count who holds connections")?;
         let first = rows.first();

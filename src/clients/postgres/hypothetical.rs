@@ -75,7 +75,7 @@ impl Postgres {
             count => format!("({})", vec!["NULL"; count].join(", ")),
         };
         let explain = format!("EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE nsys_suppose{arguments}");
-        let explained = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_one(&mut self.connection).await;
+        let explained = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_one(self.asked()).await;
         let Ok(row) = explained else {
             // The statement outlives the savepoint.
             let _ = self.execute("ROLLBACK TO plan; DEALLOCATE nsys_suppose").await;
@@ -96,7 +96,7 @@ impl Postgres {
         let sql = format!("CREATE INDEX ON {} ({})", candidate.table, candidate.columns.join(", "));
         let row = sqlx::query("SELECT hypopg_relation_size(indexrelid) FROM hypopg_create_index($1)")
             .bind(sql)
-            .fetch_one(&mut self.connection)
+            .fetch_one(self.asked())
             .await
             .context("cannot suppose an index")?;
         Ok(row.get(0))
@@ -111,6 +111,6 @@ impl Postgres {
     }
 
     async fn execute(&mut self, sql: &str) -> std::result::Result<(), sqlx::Error> {
-        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.connection).await.map(|_| ())
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(self.asked()).await.map(|_| ())
     }
 }

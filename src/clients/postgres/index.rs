@@ -46,7 +46,7 @@ impl Postgres {
              LEFT JOIN pg_stat_progress_create_index p ON p.index_relid = i.indexrelid AND p.datname = current_database()
              WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)' ORDER BY 2, 1",
         )
-        .fetch_all(&mut self.connection)
+        .fetch_all(self.asked())
         .await
         .context("cannot list indexes")?;
         let of = |row: &sqlx::postgres::PgRow| Index {
@@ -71,7 +71,7 @@ impl Postgres {
             "SELECT to_char(coalesce(stats_reset, pg_postmaster_start_time()), 'YYYY-MM-DD HH24:MI')
              FROM pg_stat_database WHERE datname = current_database()",
         )
-        .fetch_one(&mut self.connection)
+        .fetch_one(self.asked())
         .await
         .context("cannot read the statistics' age")?;
         Ok(row.get(0))
@@ -86,7 +86,7 @@ impl Postgres {
             "SELECT extract(epoch FROM now() - coalesce(stats_reset, pg_postmaster_start_time()))::float8
              FROM pg_stat_database WHERE datname = current_database()",
         )
-        .fetch_one(&mut self.connection)
+        .fetch_one(self.asked())
         .await
         .context("cannot read the statistics' age")?;
         Ok(Duration::from_secs_f64(row.get::<f64, _>(0).max(0.0)))
@@ -98,7 +98,7 @@ impl Postgres {
     /// When the server refuses.
     pub async fn backend(&mut self) -> Result<i32> {
         let row = sqlx::query("SELECT pg_backend_pid()")
-            .fetch_one(&mut self.connection)
+            .fetch_one(self.asked())
             .await
             .context("cannot ask for the backend")?;
         Ok(row.get(0))
@@ -119,8 +119,8 @@ impl Postgres {
             "BEGIN; SET LOCAL lock_timeout = '{}ms'; LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE",
             timeout.as_millis()
         );
-        let tried = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut self.connection).await;
-        let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;
+        let tried = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(self.asked()).await;
+        let _ = sqlx::raw_sql("ROLLBACK").execute(self.asked()).await;
         let Err(cause) = tried else { return Ok(()) };
         match cause.as_database_error().and_then(|error| error.code()).as_deref() {
             Some("55P03") => {
@@ -166,7 +166,7 @@ impl Postgres {
         )
         .bind(table)
         .bind(modes)
-        .fetch_all(&mut self.connection)
+        .fetch_all(self.asked())
         .await
         .context("cannot list the lock's holders")?;
         Ok(rows
@@ -189,11 +189,11 @@ impl Postgres {
             budget.as_millis()
         );
         sqlx::raw_sql(sqlx::AssertSqlSafe(limits))
-            .execute(&mut self.connection)
+            .execute(self.asked())
             .await
             .context("cannot prepare the session")?;
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
-            .execute(&mut self.connection)
+            .execute(self.asked())
             .await
             .map(|_| ())
             .map_err(|cause| failure(sql, &cause))
@@ -211,7 +211,7 @@ impl Postgres {
              WHERE p.pid = $1",
         )
         .bind(backend)
-        .fetch_optional(&mut self.connection)
+        .fetch_optional(self.asked())
         .await
         .context("cannot read the build's progress")?;
         Ok(row.map(|row| {
@@ -238,7 +238,7 @@ impl Postgres {
     pub async fn cancel(&mut self, _permit: &ChangePermit, backend: i32) -> Result<()> {
         sqlx::query("SELECT pg_cancel_backend($1)")
             .bind(backend)
-            .execute(&mut self.connection)
+            .execute(self.asked())
             .await
             .context("cannot cancel the statement")?;
         Ok(())
@@ -252,7 +252,7 @@ impl Postgres {
         let row = sqlx::query(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nsys-tune' AND datname = current_database() AND state = 'active' AND query LIKE 'CREATE INDEX%'",
         )
-        .fetch_one(&mut self.connection)
+        .fetch_one(self.asked())
         .await
         .context("cannot list builds")?;
         Ok(row.get(0))
@@ -266,7 +266,7 @@ impl Postgres {
         sqlx::query(
             "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'nsys-tune' AND datname = current_database() AND query LIKE 'CREATE INDEX%'",
         )
-        .execute(&mut self.connection)
+        .execute(self.asked())
         .await
         .context("cannot cancel builds")?;
         Ok(())
@@ -283,7 +283,7 @@ impl Postgres {
                     format('SELECT * FROM notifications WHERE correlation_id = %L ORDER BY created_at DESC, id DESC LIMIT 20', correlation_id)
              FROM notifications WHERE correlation_id IS NOT NULL LIMIT 1",
         )
-        .fetch_optional(&mut self.connection)
+        .fetch_optional(self.asked())
         .await
         .context("cannot choose representative reads")?;
         let scheduled = "SELECT id FROM notifications WHERE status = 'SCHEDULED' AND scheduled_for <= now() ORDER BY scheduled_for LIMIT 100";
@@ -304,8 +304,7 @@ impl Postgres {
         let (mut nodes, mut cost) = (String::new(), f64::NAN);
         for _ in 0..3 {
             let sql = sqlx::AssertSqlSafe(format!("EXPLAIN (ANALYZE, FORMAT JSON) {read}"));
-            let row =
-                sqlx::query(sql).fetch_one(&mut self.connection).await.context("cannot explain a read")?;
+            let row = sqlx::query(sql).fetch_one(self.asked()).await.context("cannot explain a read")?;
             let plan: serde_json::Value = row.get(0);
             times.push(plan[0]["Execution Time"].as_f64().unwrap_or(f64::NAN));
             nodes = chain(&plan[0]["Plan"]);

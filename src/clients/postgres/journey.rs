@@ -32,7 +32,7 @@ impl Postgres {
              WHERE n.id = $1",
         )
         .bind(id)
-        .fetch_optional(&mut self.connection)
+        .fetch_optional(self.asked())
         .await
         .context("cannot follow the notification")?;
         Ok(row.map(|row| NotificationState {

@@ -20,7 +20,7 @@ impl Postgres {
              AND queryid IS NOT NULL AND query !~ 'pg_(stat|settings|catalog|blocking)' ORDER BY total_exec_time DESC LIMIT $1",
         )
         .bind(limit)
-        .fetch_all(&mut self.connection)
+        .fetch_all(self.asked())
         .await
         .context("cannot read pg_stat_statements")?;
         let of = |row: &sqlx::postgres::PgRow| LiveStatement {
@@ -42,7 +42,7 @@ impl Postgres {
             "SELECT xact_commit, xact_rollback, blks_hit, blks_read, deadlocks
              FROM pg_stat_database WHERE datname = current_database()",
         )
-        .fetch_one(&mut self.connection)
+        .fetch_one(self.asked())
         .await
         .context("cannot read pg_stat_database")?;
         Ok(Totals {
@@ -65,7 +65,7 @@ impl Postgres {
              FROM pg_stat_user_tables ORDER BY 2 DESC LIMIT $1",
         )
         .bind(limit)
-        .fetch_all(&mut self.connection)
+        .fetch_all(self.asked())
         .await
         .context("cannot list tables")?;
         let of = |row: &sqlx::postgres::PgRow| TableUse {

@@ -17,21 +17,29 @@ pub struct StoredRows {
 
 impl Postgres {
     /// How many notifications with this prefix of the correlation id are stored. `unacknowledged` are the
-    /// ids without an answer 201, which may be stored or not and replace none that was acknowledged.
+    /// ids without an answer 201, which may be stored or not and replace none that was acknowledged. Rows that
+    /// are older than `within_s` and a day more, for clocks that differ, are not read.
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn count_stored(&mut self, prefix: &str, unacknowledged: &[String]) -> Result<StoredRows> {
+    pub async fn count_stored(
+        &mut self,
+        prefix: &str,
+        unacknowledged: &[String],
+        within_s: f64,
+    ) -> Result<StoredRows> {
         let row = sqlx::query(
             "SELECT count(*), count(*) FILTER (WHERE left_out.id IS NULL),
                     count(*) FILTER (WHERE left_out.id IS NULL
                         AND status IN ('DELIVERED', 'SENT', 'FAILED', 'CANCELLED', 'EXPIRED'))
              FROM notifications LEFT JOIN unnest($2::text[]) AS left_out(id) ON left_out.id = correlation_id
-             WHERE starts_with(correlation_id, $1)",
+             WHERE starts_with(correlation_id, $1)
+               AND created_at >= now() - make_interval(days => 1, secs => $3)",
         )
         .bind(prefix)
         .bind(unacknowledged)
-        .fetch_one(&mut self.connection)
+        .bind(within_s)
+        .fetch_one(self.asked())
         .await
         .context("cannot count the run's notifications")?;
         let count = |index: usize| u64::try_from(row.get::<i64, _>(index)).unwrap_or(0);
@@ -63,7 +71,7 @@ impl Postgres {
         .bind(counts)
         .bind(unacknowledged)
         .bind(limit)
-        .fetch_all(&mut self.connection)
+        .fetch_all(self.asked())
         .await
         .context("cannot look for lost notifications")?;
         Ok(rows.iter().map(|row| row.get(0)).collect())

@@ -32,7 +32,7 @@ impl Postgres {
     /// When the server refuses.
     pub async fn migrations(&mut self) -> Result<Vec<Migration>> {
         let migrated: bool = sqlx::query("SELECT to_regclass('public._sqlx_migrations') IS NOT NULL")
-            .fetch_one(&mut self.connection)
+            .fetch_one(self.asked())
             .await
             .context("cannot look for the schema")?
             .get(0);
@@ -41,7 +41,7 @@ impl Postgres {
             let rows = sqlx::query(
                 "SELECT version, description, success, checksum, to_char(installed_on, 'YYYY-MM-DD HH24:MI') FROM _sqlx_migrations",
             )
-            .fetch_all(&mut self.connection)
+            .fetch_all(self.asked())
             .await
             .context("cannot list migrations")?;
             applied.extend(rows.into_iter().map(|row| (row.get::<i64, _>(0), row)));
@@ -98,7 +98,7 @@ impl Postgres {
                AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
              GROUP BY 1",
         )
-        .fetch_all(&mut self.connection)
+        .fetch_all(self.asked())
         .await
         .context("cannot list the tables")?;
         Ok(rows.iter().map(|row| (row.get(0), row.get::<Vec<String>, _>(1).into_iter().collect())).collect())
@@ -110,7 +110,7 @@ impl Postgres {
     /// When the server refuses.
     pub async fn seeded(&mut self) -> Result<u32> {
         let row = sqlx::query("SELECT count(*) FROM notifications WHERE starts_with(user_id, 'seed-user-')")
-            .fetch_one(&mut self.connection)
+            .fetch_one(self.asked())
             .await
             .context("cannot count the seeded rows")?;
         Ok(u32::try_from(row.get::<i64, _>(0)).unwrap_or(u32::MAX))
@@ -127,7 +127,7 @@ impl Postgres {
         )
         .bind(i64::from(from))
         .bind(i64::from(to))
-        .execute(&mut self.connection)
+        .execute(self.asked())
         .await
         .context("cannot remove the seeded rows")?;
         Ok(done.rows_affected())
@@ -142,9 +142,9 @@ impl Postgres {
             "BEGIN; SET LOCAL lock_timeout = '{}ms'; DROP SCHEMA public CASCADE; CREATE SCHEMA public; COMMIT",
             timeout.as_millis()
         );
-        let dropped = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut self.connection).await;
+        let dropped = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(self.asked()).await;
         if let Err(cause) = dropped {
-            let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;
+            let _ = sqlx::raw_sql("ROLLBACK").execute(self.asked()).await;
             return Err(match cause.as_database_error().and_then(|error| error.code()).as_deref() {
                 Some("55P03") => {
                     let holders = self.any_holders("notifications").await?;

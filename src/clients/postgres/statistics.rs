@@ -17,7 +17,7 @@ impl Postgres {
             "SELECT coalesce(sum(next_offset - first_offset), 0)::int8 FROM log_gaps
              WHERE found_at > now() - interval '7 days'",
         )
-        .fetch_one(&mut self.connection)
+        .fetch_one(self.asked())
         .await
         .context("cannot read what the log has lost")?;
         Ok(row.get(0))
@@ -33,7 +33,7 @@ impl Postgres {
              FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
                AND queryid IS NOT NULL GROUP BY queryid",
         )
-        .fetch_all(&mut self.connection)
+        .fetch_all(self.asked())
         .await
         .context("cannot read pg_stat_statements")?;
         let of = |row: &sqlx::postgres::PgRow| CountedStatement {
@@ -51,7 +51,7 @@ impl Postgres {
     /// When the server does not count statements.
     pub async fn statements_since(&mut self) -> Result<String> {
         let row = sqlx::query("SELECT stats_reset::text FROM pg_stat_statements_info")
-            .fetch_one(&mut self.connection)
+            .fetch_one(self.asked())
             .await
             .context("cannot read pg_stat_statements_info")?;
         Ok(row.get(0))
@@ -63,7 +63,7 @@ impl Postgres {
     /// When the server refuses.
     pub async fn recovery(&mut self) -> Result<(bool, Option<String>)> {
         let row = sqlx::query("SELECT pg_is_in_recovery(), (SELECT status FROM pg_stat_wal_receiver)")
-            .fetch_one(&mut self.connection)
+            .fetch_one(self.asked())
             .await
             .context("cannot ask whether this is a replica")?;
         Ok((row.get(0), row.get(1)))
@@ -95,7 +95,7 @@ impl Postgres {
              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
              WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')",
         )
-        .fetch_all(&mut self.connection)
+        .fetch_all(self.asked())
         .await
         .context("cannot list tables")?;
         Ok(rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect())
@@ -115,7 +115,7 @@ impl Postgres {
              WHERE c.oid = to_regclass($1)",
         )
         .bind(table)
-        .fetch_all(&mut self.connection)
+        .fetch_all(self.asked())
         .await
         .context("cannot read the statistics of columns")?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())

@@ -1,6 +1,7 @@
 //! Offers the load of a level and looks at everything once a second until it ends, is stopped or
 //! interrupted.
 
+use super::cost::OwnCounters;
 use crate::clients::process;
 use crate::clients::prometheus;
 use crate::clock::now_s;
@@ -9,7 +10,7 @@ use crate::domain::facts::Facts;
 use crate::domain::lag::PartitionLag;
 use crate::domain::level::{Level, WARMUP, Window};
 use crate::domain::promql::Promql;
-use crate::domain::run::Sample;
+use crate::domain::run::{Measuring, Sample};
 use crate::domain::stop::{StopRule, Watcher};
 use crate::domain::stream::RunPhase;
 use crate::domain::stream::Tick;
@@ -55,6 +56,8 @@ pub(super) struct Offered {
     pub(super) ticks: Vec<Tick>,
     /// What was counted in the measured time.
     pub(super) counted: Option<Between>,
+    /// What measuring itself cost in the measured time.
+    pub(super) measuring: Measuring,
     /// Partitions when the load ended.
     pub(super) partitions: Measured<Vec<PartitionLag>>,
     /// Largest lag of each partition.
@@ -148,6 +151,8 @@ struct LevelWatch<'a> {
     rules: Watcher,
     phase: RunPhase,
     begun: Option<JoinHandle<(PartCounters, diagnose::Before)>>,
+    /// Counters of nsys itself when the measured time began.
+    own: Option<OwnCounters>,
     ended: Option<JoinHandle<Option<Between>>>,
     /// What the generators told.
     seconds: Seconds,
@@ -178,6 +183,7 @@ impl<'a> LevelWatch<'a> {
             rules,
             phase: RunPhase::Warmup,
             begun: None,
+            own: None,
             ended: None,
             seconds: Seconds::default(),
             offered: Offered { cpus, ..Offered::default() },
@@ -222,6 +228,7 @@ impl<'a> LevelWatch<'a> {
         let from = measured.clone().map(|window| window.start_s).min().unwrap_or(0) as f64;
         let to = measured.map(|window| window.start_s + window.seconds).max().unwrap_or(0) as f64;
         if self.phase == RunPhase::Warmup && elapsed >= from {
+            self.own = Some(OwnCounters::now());
             let stack = self.context.stack.clone();
             // Beside the sampling, which must not wait for it.
             self.begun = Some(tokio::spawn(async move {
@@ -239,6 +246,8 @@ impl<'a> LevelWatch<'a> {
     /// Counts the measured time that ends now; none when it has not begun.
     fn count_to_now(&mut self) -> Option<JoinHandle<Option<Between>>> {
         let (begun, stack) = (self.begun.take()?, self.context.stack.clone());
+        let end = OwnCounters::now();
+        self.offered.measuring = self.own.take().map(|begin| begin.until(&end)).unwrap_or_default();
         Some(tokio::spawn(async move {
             let (before, counters) = begun.await.ok()?;
             let since = Box::pin(diagnose::since(&stack, &counters, diagnose::Span::Exactly));

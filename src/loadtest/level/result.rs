@@ -4,8 +4,8 @@ use super::Offered;
 use crate::domain::facts::Facts;
 use crate::domain::level::{Level, Stage};
 use crate::domain::run::{
-    CacheResult, Db, GeneratorResult, Kafka, LevelResult, Measuring, Reconciliation, Sample, Service,
-    StageResult, Trend, sample,
+    CacheResult, Db, GeneratorResult, Kafka, LevelResult, Reconciliation, Sample, Service, StageResult,
+    Trend, sample,
 };
 use crate::domain::scenario::{LoadEngine, Scenario};
 use crate::domain::slices::{Slice, SliceCounts, Slicing};
@@ -98,7 +98,7 @@ pub(super) fn assemble(
         problems: offered.blind.clone(),
         stopped_by: offered.stopped_by.clone(),
         slices: slices(offer, summary, began_s),
-        measuring: Measuring::default(),
+        measuring: offered.measuring.clone(),
         samples,
         verdict: Verdict::Unknown,
         checks: Vec::new(),

@@ -62,7 +62,7 @@ fn a_loss_is_told_by_ids(place: &Place, prefix: &str, parts: &[Value; 2]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (stored, mut lost) = runtime.block_on(async {
         let mut database = Postgres::connect(&url, std::time::Duration::from_secs(5)).await.unwrap();
-        let stored = database.count_stored(prefix, unacknowledged).await.unwrap();
+        let stored = database.count_stored(prefix, unacknowledged, 600.0).await.unwrap();
         (stored, database.list_lost(&sent, unacknowledged, 20).await.unwrap())
     });
     let acknowledged = all - 2;
