@@ -34,7 +34,7 @@ impl ChangeLock {
         let path = stack.layout.run().join("change.lock");
         let file = std::fs::File::create(path).context("cannot create the change lock")?;
         file.try_lock().map_err(|_| {
-            Error::refused("another nsys is changing this stack").hint("wait for it, then try again")
+            Error::refused("another nsys process is changing this stack").hint("wait for it, then try again")
         })?;
         Journal::of(&stack.layout).settle()?;
         Ok(Self { _file: file })
@@ -80,8 +80,8 @@ pub async fn apply(
             made = make(permit, stack, step, &line, progress) => made,
             _ = tokio::signal::ctrl_c() => {
                 abandon(permit, stack, step).await;
-                Err(Error::interrupted(format!("stopped while it was to {}", step.what()))
-                    .hint("run the same command again to finish, or nsys undo to take back what was made"))
+                Err(Error::interrupted(format!("interrupted during: {}", step.what()))
+                    .hint("run the same command again to finish, or nsys undo to revert what was done"))
             }
         };
         let took_ms = started.elapsed().as_secs_f64() * 1_000.0;
@@ -100,7 +100,7 @@ pub async fn apply(
             };
             journal.write(&entry)?;
             let hint =
-                error.hint.clone().unwrap_or_else(|| format!("what was made: nsys history {}", entry.id));
+                error.hint.clone().unwrap_or_else(|| format!("what was done: nsys history {}", entry.id));
             return Err(error.hint(hint));
         }
         journal.write(&entry)?;

@@ -62,7 +62,7 @@ impl Report for PlanView<'_> {
             lines.push(paint(Tone::Dim, &format!("     {}", field("exact"))));
             let last = step["last_took_ms"].as_f64();
             let last =
-                last.map(|ms| format!(" (the last one took {})", format::millis(ms))).unwrap_or_default();
+                last.map(|ms| format!(" (the previous one took {})", format::millis(ms))).unwrap_or_default();
             let detail =
                 format!("     risk {}; {}{last}; undo: {}", field("risk"), field("cost"), field("undo"));
             lines.push(paint(Tone::Dim, &detail));
@@ -70,7 +70,7 @@ impl Report for PlanView<'_> {
         lines.extend(self.notes.iter().map(|note| format!("  - {note}")));
         lines.extend(self.warnings.iter().map(|text| paint(Tone::Warn, &format!("  ! {text}"))));
         if let Some(why) = &self.irreversible {
-            lines.push(paint(Tone::Warn, &format!("  ! this cannot be taken back: {why}")));
+            lines.push(paint(Tone::Warn, &format!("  ! this cannot be undone: {why}")));
         }
         lines.join("\n")
     }
@@ -120,7 +120,7 @@ pub async fn carry_out(
     let after = proof::explain_all(stack, &plan.reads).await?;
     out.report(&ChangeResult { entry: &entry, proof: &proof::pair(&plan.reads, before, after) })?;
     if plan_undo(&entry.id, &entry.made()).is_ok_and(|plan| !plan.is_empty()) {
-        out.say(paint(Tone::Dim, &format!("take it back with: nsys undo {}", entry.id)));
+        out.say(paint(Tone::Dim, &format!("undo with: nsys undo {}", entry.id)));
     }
     Ok(Some(entry))
 }

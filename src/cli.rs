@@ -72,10 +72,10 @@ pub struct Global {
     /// Where nsys keeps its state; default .nsys beside the configuration file
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     pub state_dir: Option<PathBuf>,
-    /// Say nothing but data and errors
+    /// Print only data and errors
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub quiet: bool,
-    /// Say more on stderr: -v what is started, -vv what drivers log
+    /// More detail on stderr: -v lists what is started, -vv adds driver logs
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
     pub verbose: u8,
     /// No colour, as with the NO_COLOR variable
@@ -84,7 +84,7 @@ pub struct Global {
     /// Refuse every change
     #[arg(long, global = true, help_heading = "Global options")]
     pub read_only: bool,
-    /// Form of the answer
+    /// Output format
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT", help_heading = "Global options")]
     pub output: Option<OutputChoice>,
 }
@@ -185,11 +185,11 @@ pub enum Command {
     Stats(WatchFlag),
     /// Check that the stack and the measurement can work
     Doctor(DoctorArgs),
-    /// Show the health of every component
+    /// Show the health of every part
     Health(HealthArgs),
     /// Show consumer lag by partition
     Lag(LagArgs),
-    /// Send one notification and follow it to its final status
+    /// Send a notification and follow it to its final status
     Trace(TraceArgs),
     /// List recorded traces, slowest first
     Traces(TracesArgs),
@@ -199,22 +199,22 @@ pub enum Command {
     Profile(ProfileArgs),
     /// Watch the stack in a terminal dashboard
     Watch(WatchArgs),
-    /// Look at topics and consumer groups
+    /// Inspect topics and consumer groups
     #[command(subcommand)]
     Kafka(KafkaCommand),
-    /// Look at the cache and flush it
+    /// Inspect and flush the cache
     #[command(subcommand)]
     Cache(CacheCommand),
     /// Remove cached entries, as `cache flush`
     Flush(FlushArgs),
-    /// Change what limits the stack: shown as a plan, proved, and taken back with `undo`
+    /// Tune what limits the stack: shown as a plan, verified, reverted with `undo`
     #[command(subcommand)]
     Tune(TuneCommand),
-    /// List what was changed, or show one change in full
+    /// List changes, or show one in full
     History(HistoryArgs),
-    /// Take a change back
+    /// Undo a change
     Undo(UndoArgs),
-    /// Look at dead letters, send them again, delete them
+    /// Inspect, redrive and delete dead letters
     #[command(subcommand)]
     Dlq(DlqCommand),
     /// Create accounts, list them, change their roles
@@ -230,7 +230,7 @@ pub enum Command {
     /// Query metrics by name or by PromQL, and export them
     #[command(subcommand)]
     Metrics(MetricsCommand),
-    /// Look at the database: statements, connections, sizes, locks, indexes; migrate, seed, reset
+    /// Inspect the database (statements, connections, sizes, locks, indexes); migrate, seed, reset
     #[command(subcommand)]
     Db(DbCommand),
     /// Show and check the configuration
@@ -239,15 +239,15 @@ pub enum Command {
     /// Run and manage load tests
     #[command(subcommand)]
     Loadtest(LoadtestCommand),
-    /// Write the report of a run again and show its summary
+    /// Regenerate the report of a run and show its summary
     Report(ReportArgs),
-    /// Name what gave way first in a run, with evidence and what helps
+    /// Name the first bottleneck of a run, with evidence and remedies
     Diagnose(DiagnoseArgs),
-    /// Compare two runs: did it help
+    /// Compare two runs
     Compare(CompareArgs),
-    /// Restart, wait, smoke-test, repeat a load test and compare: did the change help
+    /// Restart, wait, smoke-test, repeat a load test and compare
     Verify(VerifyArgs),
-    /// Say the one most useful next step
+    /// Suggest the most useful next step
     Next,
     /// Print a shell completion script
     Completions(CompletionsArgs),

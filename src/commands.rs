@@ -41,102 +41,130 @@ use crate::stack::{Stack, safety};
 /// # Errors
 /// Whatever the command fails with.
 pub async fn run(cli: Cli, out: Out) -> Result<()> {
-    match &cli.command {
-        Command::Completions(args) => return completions::script(args.shell, out),
-        Command::Man(args) => return manual::manual(args, out),
-        Command::Version => return version::version(out),
-        Command::Supervise(args) => return crate::stack::supervisor::run(&args.root).await,
-        Command::Generate(args) => return generate::generate(args, out).await,
-        _ => {}
+    if let Some(outcome) = without_configuration(&cli.command, out).await {
+        return outcome;
     }
-    let mut loaded =
-        Loaded::load(cli.global.config.as_deref(), cli.global.state_dir.as_deref(), std::env::vars())?;
-    for skipped in &loaded.skipped {
-        out.warn(skipped);
-    }
-    let read_only = cli.global.read_only;
-    loaded.read_only = read_only;
-    if let Some(change) = cli.command.changes().filter(|_| read_only) {
-        let what = change.what;
-        return Err(Error::refused(format!("{what} changes the stack, and --read-only is set")));
-    }
+    let loaded = load(&cli, out)?;
     if let Command::Config(command) = &cli.command {
         return config::run(&loaded, command, out);
     }
     let choice = chosen_output(&cli)?;
     let stack = Stack::new(loaded);
+    attach(&stack, &cli.command).await?;
+    let hints_itself = matches!(cli.command, Command::Next | Command::Watch(_));
+    let outcome = answer(cli.command, &stack, choice, out).await;
+    if outcome.is_ok() && !hints_itself {
+        next::hint(&stack, out).await;
+    }
+    outcome
+}
+
+/// What works without any configuration: what shells call, and what nsys starts of itself.
+async fn without_configuration(command: &Command, out: Out) -> Option<Result<()>> {
+    Some(match command {
+        Command::Completions(args) => completions::script(args.shell, out),
+        Command::Man(args) => manual::manual(args, out),
+        Command::Version => version::version(out),
+        Command::Supervise(args) => crate::stack::supervisor::run(&args.root).await,
+        Command::Generate(args) => generate::generate(args, out).await,
+        _ => return None,
+    })
+}
+
+/// Reads the configuration; a change under `--read-only` is refused before anything is asked of the stack.
+fn load(cli: &Cli, out: Out) -> Result<Loaded> {
+    let (config, state_dir) = (cli.global.config.as_deref(), cli.global.state_dir.as_deref());
+    let mut loaded = Loaded::load(config, state_dir, std::env::vars())?;
+    loaded.read_only = cli.global.read_only;
+    for skipped in &loaded.skipped {
+        out.warn(skipped);
+    }
+    match cli.command.changes().filter(|_| loaded.read_only) {
+        Some(change) => {
+            Err(Error::refused(format!("{} changes the stack, and --read-only is set", change.what)))
+        }
+        None => Ok(loaded),
+    }
+}
+
+/// Finds where the stack runs, and asks first where the command changes something.
+async fn attach(stack: &Stack, command: &Command) -> Result<()> {
     stack.attach().await?;
-    if !read_only {
+    if !stack.loaded.read_only {
         // A load test that runs is no hindrance here; one that was killed is cleared away.
-        let _ = crate::loadtest::run::settle_abandoned(&stack).await;
+        let _ = crate::loadtest::run::settle_abandoned(stack).await;
     }
-    if let Some(change) = cli.command.changes() {
-        // Before it looks around. That nothing is changed without the checks is held by the permits.
-        safety::check(&stack, change.what, change.reach).await?;
+    match command.changes() {
+        // Before the command reads anything. That nothing changes unchecked is held by the permits.
+        Some(change) => safety::check(stack, change.what, change.reach).await,
+        None => Ok(()),
     }
-    let says_itself = matches!(cli.command, Command::Next | Command::Watch(_));
-    let outcome = match cli.command {
+}
+
+async fn answer(command: Command, stack: &Stack, choice: OutputChoice, out: Out) -> Result<()> {
+    match command {
         Command::Setup(args) => stack::setup(args, out).await,
-        Command::Up(args) => stack::up(&stack, args, out).await,
-        Command::Down(args) => stack::down(&stack, args, out).await,
-        Command::Ps => stack::ps(&stack, out).await,
-        Command::Logs(args) => stack::logs(&stack, args, out).await,
-        Command::Restart(args) => stack::restart(&stack, args, out).await,
-        Command::Scale(args) => stack::scale(&stack, args, out).await,
-        Command::Metrics(command) => metrics::metrics(&stack, command, choice, out).await,
-        Command::Db(command) => db::db(&stack, command, out).await,
-        Command::Stats(args) => repeat(args.watch, out, async || observe::stats(&stack, out).await).await,
-        Command::Doctor(args) => observe::doctor(&stack, &args, out).await,
+        Command::Up(args) => stack::up(stack, args, out).await,
+        Command::Down(args) => stack::down(stack, args, out).await,
+        Command::Ps => stack::ps(stack, out).await,
+        Command::Logs(args) => stack::logs(stack, args, out).await,
+        Command::Restart(args) => stack::restart(stack, args, out).await,
+        Command::Scale(args) => stack::scale(stack, args, out).await,
+        Command::Metrics(command) => metrics::metrics(stack, command, choice, out).await,
+        Command::Db(command) => db::db(stack, command, out).await,
+        Command::Stats(args) => repeat(args.watch, out, async || observe::stats(stack, out).await).await,
+        Command::Doctor(args) => observe::doctor(stack, &args, out).await,
         Command::Health(args) => {
-            repeat(args.watch, out, async || stack::health(&stack, args, out).await).await
+            repeat(args.watch, out, async || stack::health(stack, args, out).await).await
         }
-        Command::Lag(args) => repeat(args.watch, out, async || lag::lag(&stack, &args, out).await).await,
-        Command::Dlq(command) => dlq::dlq(&stack, command, out).await,
-        Command::User(command) => account::user(&stack, command, out).await,
-        Command::Token(args) => account::token(&stack, &args, out).await,
-        Command::Send(args) => send::send(&stack, &args, out).await,
-        Command::Export(ExportCommand::Notifications(args)) => send::export(&stack, &args, choice, out).await,
-        Command::Trace(args) => trace::trace(&stack, args, out).await,
-        Command::Traces(args) => trace::traces(&stack, args, out).await,
-        Command::Open(args) => open::open(&stack, args, out).await,
-        Command::Profile(args) => profile::profile(&stack, args, out).await,
-        Command::Watch(args) => watch::watch(&stack, args, read_only, out).await,
-        Command::Kafka(command) => kafka::kafka(&stack, command, out).await,
-        Command::Cache(command) => cache::cache(&stack, command, out).await,
-        Command::Flush(args) => cache::cache(&stack, CacheCommand::Flush(args), out).await,
-        Command::Tune(command) => tune::tune(&stack, command, out).await,
-        Command::History(args) => history::history(&stack, &args, out),
-        Command::Undo(args) => history::undo(&stack, &args, out).await,
-        Command::Loadtest(command) => loadtest::loadtest(&stack, command, out).await,
-        Command::Diagnose(args) => diagnose::diagnose(&stack, &args, out).await,
-        Command::Verify(args) => verify::verify(&stack, args, out).await,
-        Command::Next => next::next(&stack, out).await,
-        Command::Compare(args) => compare::compare(&stack, &args, out),
+        Command::Lag(args) => repeat(args.watch, out, async || lag::lag(stack, &args, out).await).await,
+        Command::Dlq(command) => dlq::dlq(stack, command, out).await,
+        Command::User(command) => account::user(stack, command, out).await,
+        Command::Token(args) => account::token(stack, &args, out).await,
+        Command::Send(args) => send::send(stack, &args, out).await,
+        Command::Export(ExportCommand::Notifications(args)) => send::export(stack, &args, choice, out).await,
+        Command::Trace(args) => trace::trace(stack, args, out).await,
+        Command::Traces(args) => trace::traces(stack, args, out).await,
+        Command::Open(args) => open::open(stack, args, out).await,
+        Command::Profile(args) => profile::profile(stack, args, out).await,
+        Command::Watch(args) => watch::watch(stack, args, stack.loaded.read_only, out).await,
+        Command::Kafka(command) => kafka::kafka(stack, command, out).await,
+        Command::Cache(command) => cache::cache(stack, command, out).await,
+        Command::Flush(args) => cache::cache(stack, CacheCommand::Flush(args), out).await,
+        Command::Tune(command) => tune::tune(stack, command, out).await,
+        Command::History(args) => history::history(stack, &args, out),
+        Command::Undo(args) => history::undo(stack, &args, out).await,
+        Command::Loadtest(command) => loadtest::loadtest(stack, command, out).await,
+        Command::Diagnose(args) => diagnose::diagnose(stack, &args, out).await,
+        Command::Verify(args) => verify::verify(stack, args, out).await,
+        Command::Next => next::next(stack, out).await,
+        Command::Compare(args) => compare::compare(stack, &args, out),
         Command::Report(mut args) => {
-            args.print = args.print.or(match choice {
-                OutputChoice::Md => Some(ReportForm::Md),
-                OutputChoice::Html => Some(ReportForm::Html),
-                OutputChoice::Junit => Some(ReportForm::Junit),
-                OutputChoice::Csv => Some(ReportForm::Csv),
-                OutputChoice::Text | OutputChoice::Json | OutputChoice::Ndjson => None,
-            });
-            report::report(&stack, &args, out)
+            args.print = args.print.or(report_form(choice));
+            report::report(stack, &args, out)
         }
-        // Answered above, before a configuration was needed.
+        // Answered by `run`, before there was a stack.
         Command::Completions(_)
         | Command::Man(_)
         | Command::Version
         | Command::Supervise(_)
         | Command::Generate(_)
         | Command::Config(_) => Ok(()),
-    };
-    if outcome.is_ok() && !says_itself {
-        next::hint(&stack, out).await;
     }
-    outcome
 }
 
-/// The answer's form, where this command knows it.
+/// The form of a report that `-o` asks for.
+const fn report_form(choice: OutputChoice) -> Option<ReportForm> {
+    match choice {
+        OutputChoice::Md => Some(ReportForm::Md),
+        OutputChoice::Html => Some(ReportForm::Html),
+        OutputChoice::Junit => Some(ReportForm::Junit),
+        OutputChoice::Csv => Some(ReportForm::Csv),
+        OutputChoice::Text | OutputChoice::Json | OutputChoice::Ndjson => None,
+    }
+}
+
+/// The output format, where this command knows it.
 fn chosen_output(cli: &Cli) -> Result<OutputChoice> {
     use OutputChoice::{Csv, Html, Json, Junit, Md, Ndjson, Text};
     let choice = cli.global.output.unwrap_or_default();
@@ -150,19 +178,19 @@ fn chosen_output(cli: &Cli) -> Result<OutputChoice> {
         return Ok(choice);
     }
     let words: Vec<_> = known.iter().map(|one| format!("{one:?}").to_lowercase()).collect();
-    Err(Error::usage(format!("this command does not answer as {}", format!("{choice:?}").to_lowercase()))
-        .hint(format!("it knows: {}", words.join(", "))))
+    Err(Error::usage(format!("this command has no {} output", format!("{choice:?}").to_lowercase()))
+        .hint(format!("it has: {}", words.join(", "))))
 }
 
 /// Once, or every second until Ctrl-C. Why there is no answer this time is the answer of this time: it goes where
 /// the others go, so that whoever reads them sees it, and a reader who has gone ends it.
-async fn repeat(watch: bool, out: Out, look: impl AsyncFn() -> Result<()>) -> Result<()> {
+async fn repeat(watch: bool, out: Out, sample: impl AsyncFn() -> Result<()>) -> Result<()> {
     if !watch {
-        return look().await;
+        return sample().await;
     }
     loop {
         out.clear();
-        if let Err(error) = look().await {
+        if let Err(error) = sample().await {
             out.failure(&error)?;
         }
         out.must_be_read()?;

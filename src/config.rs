@@ -3,6 +3,7 @@
 //! The embedded `config.toml` is the list of keys and their defaults; whatever is not in it is a mistake.
 
 mod check;
+mod former;
 mod layers;
 mod metrics;
 pub mod overlay;
@@ -88,6 +89,7 @@ impl Loaded {
         let mut settings = layers::defaults()?;
         if let Some(path) = &file {
             layers::add_file(&mut settings, path, false)?;
+            skipped.extend(former::in_file(path));
         }
         // The overlay belongs to one stack, and file and environment say which one.
         let environment: Vec<_> = environment.collect();
@@ -100,6 +102,7 @@ impl Loaded {
             }
         }
         skipped.extend(variables::unknown(&settings, environment.iter().map(|(name, _)| name.as_str())));
+        skipped.extend(former::in_environment(environment.iter().map(|(name, _)| name.as_str())));
         layers::add_environment(&mut settings, environment.into_iter())?;
         let config = layers::build(&settings)?;
         check::values(&settings, &base_dir)?;

@@ -135,10 +135,10 @@ impl ChangePermit {
             Some(answer) if answer == wanted => Ok(Self { _checked: () }),
             Some(_) => Err(Error::refused("not confirmed; nothing was changed")),
             None if policy.protected => Err(Error::refused(format!(
-                "{what} is not confirmed: the stack {stack} is protected, and there is no terminal to ask"
+                "{what} is not confirmed: the stack {stack} is protected, and there is no terminal to confirm at"
             ))
             .hint(format!("add --confirm {stack}"))),
-            None => Err(Error::refused(format!("{what} is not confirmed, and there is no terminal to ask"))
+            None => Err(Error::refused(format!("{what} is not confirmed, and there is no terminal to confirm at"))
                 .hint("add --yes, or look first with --dry-run")),
         }
     }

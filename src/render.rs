@@ -248,7 +248,7 @@ impl Out {
     /// [`Kind::OutputClosed`] when a write met a closed pipe.
     pub fn must_be_read(&self) -> Result<()> {
         if PIPE_CLOSED.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::OutputClosed, "nobody reads the output any more"));
+            return Err(Error::new(ErrorKind::OutputClosed, "the reader of the output is gone"));
         }
         Ok(())
     }

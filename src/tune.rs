@@ -64,11 +64,11 @@ async fn evidence(stack: &Stack, args: &TunePlanArgs) -> Result<Plan> {
             }
             seen.push(tuning.clone());
             if tuning.is_in_place(&now) {
-                notes.push(format!("{tuning} has nothing left to do"));
+                notes.push(format!("{tuning}: nothing left to do"));
                 continue;
             }
             match planned(stack, &TuneCommand::from(tuning)).await {
-                Ok(plan) if plan.is_empty() => notes.push(format!("{tuning} has nothing left to do")),
+                Ok(plan) if plan.is_empty() => notes.push(format!("{tuning}: nothing left to do")),
                 Ok(plan) => {
                     notes.push(format!("{} asks for: {tuning}", finding.cause));
                     plans.push(plan);
@@ -82,7 +82,7 @@ async fn evidence(stack: &Stack, args: &TunePlanArgs) -> Result<Plan> {
     plan.warnings.extend(foreign);
     plan.warnings.extend(warnings);
     if found.causes().next().is_none() {
-        plan.notes.push(format!("nothing gave way in {}", run.id));
+        plan.notes.push(format!("nothing saturated in {}", run.id));
     }
     Ok(plan)
 }

@@ -25,7 +25,7 @@ pub struct Envelope {
     /// Hex SHA-256 of the request's meaning, to find a key used twice for different requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_hash: Option<String>,
-    /// Whom it is for.
+    /// Recipient's user id.
     pub user_id: String,
     /// The tenant it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,7 +47,7 @@ pub struct Envelope {
     pub expires_at: Option<i64>,
     /// Channel-specific content.
     pub payload: serde_json::Value,
-    /// Ties together what one act caused.
+    /// Correlation id of related notifications.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
     /// The message that caused this one.

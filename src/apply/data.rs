@@ -96,7 +96,7 @@ async fn set_disabled(
     let update = AccountUpdate { disabled: Some(disabled), ..AccountUpdate::default() };
     let after = api.update_account(permit, before.id, &update).await?;
     if after.disabled_at.is_some() != disabled {
-        return Err(Error::failed(format!("{email} is as it was")));
+        return Err(Error::failed(format!("{email} was not changed")));
     }
     Ok(both(before, after))
 }

@@ -77,7 +77,7 @@ pub(super) async fn make(
                     .hint("wait until that build has ended: nsys db indexes"));
             }
             if before.as_ref().is_some_and(|index| index.valid) {
-                return Err(Error::refused(format!("{name} is valid by now")).hint("run the command again"));
+                return Err(Error::refused(format!("{name} is valid now")).hint("run the command again"));
             }
             drop_index(permit, &mut database, name, stack.loaded.config.tune.build_timeout).await?;
             Ok(both(before, Value::Null))
@@ -148,7 +148,7 @@ async fn build_index(
         let left = drop_invalid_index(permit, stack, name).await;
         let hint = error.hint.clone().unwrap_or_else(|| match left {
             Ok(()) => "nothing is left of it; run the same command again".into(),
-            Err(_) => "run the same command again: it finds the leftover and rebuilds it".into(),
+            Err(_) => "run the same command again: it finds the invalid index and rebuilds it".into(),
         });
         return Err(error.hint(hint));
     }

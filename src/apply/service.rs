@@ -96,7 +96,7 @@ pub(super) async fn roll(
         let answer = http::get_as(&url, &token, Duration::from_secs(5)).await?;
         if answer.status != 200 {
             return Err(Error::failed(format!(
-                "{} does not tell its configuration: {}",
+                "{} does not report its configuration: {}",
                 record.name, answer.status
             )));
         }

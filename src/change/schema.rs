@@ -64,10 +64,10 @@ pub async fn plan_migration(stack: &Stack) -> Result<Plan> {
     let of = |state: MigrationState| migrations.iter().filter(move |one| one.state == state);
     if let Some(changed) = of(MigrationState::Changed).next() {
         return Err(Error::refused(format!(
-            "migration {:04}_{} was applied with another content than this nsys knows",
+            "migration {:04}_{} was applied with different content than this nsys ships",
             changed.version, changed.name
         ))
-        .hint("use the nsys that belongs to this database, or start anew with: nsys db reset"));
+        .hint("use the nsys that belongs to this database, or start over with: nsys db reset"));
     }
     let mut plan = Plan::new("migrate");
     let pending: Vec<_> = of(MigrationState::Pending).chain(of(MigrationState::Failed)).collect();

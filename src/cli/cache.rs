@@ -9,7 +9,7 @@ use std::time::Duration;
 pub enum CacheCommand {
     /// Show hit rate, memory, evictions and keys
     Stats {
-        /// Over which time reads are counted
+        /// Window over which reads are counted
         #[arg(long, default_value = "2s", value_parser = super::parse_duration)]
         window: Duration,
     },
@@ -19,7 +19,7 @@ pub enum CacheCommand {
         #[arg(long, default_value = "")]
         prefix: String,
     },
-    /// Remove cached entries; idempotency, rate limits, leases and sessions stay unless named
+    /// Remove cached entries; idempotency, rate-limit, lease and session keys stay unless named
     Flush(FlushArgs),
 }
 
@@ -29,10 +29,10 @@ pub struct FlushArgs {
     /// Remove the keys that begin with this
     #[arg(long, conflicts_with = "all")]
     pub prefix: Option<String>,
-    /// Remove every key, protected ones too
+    /// Remove every key, including protected ones
     #[arg(long)]
     pub all: bool,
-    /// Cache the newest 1,000 notifications again
+    /// Warm the cache with the newest 1,000 notifications
     #[arg(long)]
     pub warm: bool,
     /// Flags of changes by plan.

@@ -10,19 +10,19 @@ use std::time::Duration;
 /// Which dead letters are meant: all conditions hold.
 #[derive(Clone, Debug, Default, Args)]
 pub struct DeadLetterFlags {
-    /// Only given up for this reason: undecodable, key_conflict, exhausted or permanent
+    /// Only with this reason: undecodable, key_conflict, exhausted or permanent
     #[arg(long)]
     pub reason: Option<String>,
-    /// Only by this channel
+    /// Only for this channel
     #[arg(long, value_parser = member::<Channel>)]
     pub channel: Option<Channel>,
     /// Only of this tenant
     #[arg(long)]
     pub tenant: Option<String>,
-    /// Only given up since: an instant as 2026-01-31T12:00:00Z, or how long ago as 15m
+    /// Only dead-lettered since: a timestamp (2026-01-31T12:00:00Z) or an age (15m)
     #[arg(long, value_name = "WHEN", value_parser = parse_instant)]
     pub from: Option<Timestamp>,
-    /// Only given up before: an instant, or how long ago
+    /// Only dead-lettered before: a timestamp or an age
     #[arg(long, value_name = "WHEN", value_parser = parse_instant)]
     pub to: Option<Timestamp>,
 }
@@ -35,10 +35,10 @@ pub enum DlqCommand {
         /// Which ones.
         #[command(flatten)]
         which: DeadLetterFlags,
-        /// Those that were sent again too
+        /// Include those that were redriven
         #[arg(long)]
         redriven: bool,
-        /// Most to show
+        /// Maximum number to show
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
@@ -47,21 +47,21 @@ pub enum DlqCommand {
         /// Its id
         id: i64,
     },
-    /// Send dead letters again
+    /// Redrive dead letters
     Redrive {
-        /// Only these; default all that the other flags mean
+        /// Ids to redrive; default all that match the other flags
         ids: Vec<i64>,
         /// Which ones.
         #[command(flatten)]
         which: DeadLetterFlags,
-        /// Most a second
+        /// Maximum rate per second
         #[arg(long, value_name = "N/s", default_value = "100/s", value_parser = rate)]
         rate: u32,
         /// Flags of changes by plan.
         #[command(flatten)]
         flags: PlanFlags,
     },
-    /// Delete dead letters for good
+    /// Delete dead letters permanently
     Purge {
         /// Which ones.
         #[command(flatten)]
@@ -77,15 +77,15 @@ pub enum DlqCommand {
 pub enum UserCommand {
     /// Create an account; its generated password stays in the state directory
     Add {
-        /// The address it signs in with
+        /// Email address it signs in with
         email: String,
-        /// The person's name; default what stands before the @
+        /// Display name; default the part before the @
         #[arg(long)]
         name: Option<String>,
-        /// What it may do: USER, OPERATOR or ADMIN
+        /// Role: USER, OPERATOR or ADMIN
         #[arg(long, default_value = "USER", value_parser = member::<Role>)]
         role: Role,
-        /// The tenant it belongs to; default one of its own
+        /// Tenant it belongs to; default a new one
         #[arg(long)]
         tenant: Option<String>,
         /// Read the password from standard input instead of generating one
@@ -122,7 +122,7 @@ pub enum UserCommand {
 /// Arguments of `nsys token`.
 #[derive(Clone, Debug, Args)]
 pub struct TokenArgs {
-    /// Whose; default the load-test account
+    /// Account to issue the token for; default the load-test account
     #[arg(long, value_name = "EMAIL")]
     pub user: Option<String>,
     /// Read the password from standard input, for an account that nsys did not create
@@ -136,34 +136,34 @@ pub struct SendArgs {
     /// The stack's name, for a protected stack
     #[arg(long, value_name = "NAME")]
     pub confirm: Option<String>,
-    /// How to deliver it: EMAIL, SMS, PUSH, WEBHOOK or IN_APP
+    /// Channel: EMAIL, SMS, PUSH, WEBHOOK or IN_APP
     #[arg(long, default_value = "IN_APP", value_parser = member::<Channel>)]
     pub channel: Channel,
-    /// What it is about: TRANSACTIONAL, MARKETING, SYSTEM or ALERT
+    /// Type: TRANSACTIONAL, MARKETING, SYSTEM or ALERT
     #[arg(long = "type", value_name = "TYPE", default_value = "SYSTEM", value_parser = member::<NotificationType>)]
     pub kind: NotificationType,
-    /// Order of work: LOW, MEDIUM, HIGH or URGENT
+    /// Priority: LOW, MEDIUM, HIGH or URGENT
     #[arg(long, value_parser = member::<Priority>)]
     pub priority: Option<Priority>,
-    /// Whom it is for
+    /// Recipient's user id
     #[arg(long, default_value = "nsys-send", value_name = "USER")]
     pub user_id: String,
-    /// The tenant; default the caller's own
+    /// Tenant; default the caller's own
     #[arg(long)]
     pub tenant: Option<String>,
-    /// Content as a JSON object; default something that fits the channel
+    /// Payload as a JSON object; default a sample for the channel
     #[arg(long, value_name = "JSON", value_parser = object)]
     pub payload: Option<serde_json::Map<String, serde_json::Value>>,
-    /// Not before: an instant, or in so long, as 10m
+    /// Earliest delivery: a timestamp or a delay, for example 10m
     #[arg(long = "at", value_name = "WHEN", value_parser = coming)]
     pub scheduled_for: Option<Timestamp>,
-    /// Not after: an instant, or in so long
+    /// Latest delivery: a timestamp or a delay
     #[arg(long, value_name = "WHEN", value_parser = coming)]
     pub expires_at: Option<Timestamp>,
-    /// Makes a repeat harmless
+    /// Idempotency key: a repeated request has no further effect
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
-    /// Ties together what one act caused
+    /// Correlation id of related notifications
     #[arg(long, value_name = "ID")]
     pub correlation_id: Option<String>,
     /// A stored template to render the payload from
@@ -175,7 +175,7 @@ pub struct SendArgs {
     /// Send as this account; default the load-test account
     #[arg(long = "as", value_name = "EMAIL")]
     pub sender: Option<String>,
-    /// Wait for its final status, at most so long
+    /// Wait for the final status, at most this long
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, num_args = 0..=1, default_missing_value = "30s")]
     pub wait: Option<Duration>,
     /// Show the request and stop
@@ -193,10 +193,10 @@ pub enum ExportCommand {
 /// Arguments of `nsys export notifications`.
 #[derive(Clone, Debug, Args)]
 pub struct ExportNotificationsArgs {
-    /// Only accepted since: an instant as 2026-01-31T12:00:00Z, or how long ago as 15m
+    /// Only accepted since: a timestamp (2026-01-31T12:00:00Z) or an age (15m)
     #[arg(long, value_name = "WHEN", value_parser = parse_instant)]
     pub from: Option<Timestamp>,
-    /// Only accepted before: an instant, or how long ago
+    /// Only accepted before: a timestamp or an age
     #[arg(long, value_name = "WHEN", value_parser = parse_instant)]
     pub to: Option<Timestamp>,
     /// Only this user's
@@ -208,7 +208,7 @@ pub struct ExportNotificationsArgs {
     /// Only in this status
     #[arg(long, value_parser = member::<Status>)]
     pub status: Option<Status>,
-    /// Only by this channel
+    /// Only for this channel
     #[arg(long, value_parser = member::<Channel>)]
     pub channel: Option<Channel>,
     /// Write into this file instead of standard output

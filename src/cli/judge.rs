@@ -5,9 +5,9 @@ use clap::Args;
 /// Arguments of `nsys compare`.
 #[derive(Clone, Debug, Args)]
 pub struct CompareArgs {
-    /// A directory, its name, latest or latest~1; five and more with commas are compared by ranks
+    /// Run: a directory, its name, latest or latest~1; five and more with commas are compared by ranks
     pub before: String,
-    /// A directory, its name, latest or latest~1; five and more with commas are compared by ranks
+    /// Run: a directory, its name, latest or latest~1; five and more with commas are compared by ranks
     #[arg(default_value = "latest")]
     pub after: String,
     /// End with 20 when a metric became worse
@@ -24,13 +24,13 @@ pub struct CompareArgs {
 /// Arguments of `nsys diagnose`.
 #[derive(Clone, Debug, Args)]
 pub struct DiagnoseArgs {
-    /// A directory, its name, latest or latest~1
+    /// Run: a directory, its name, latest or latest~1
     #[arg(default_value = "latest")]
     pub run: String,
-    /// Look at the running stack instead of a run
+    /// Diagnose the running stack instead of a run
     #[arg(long, conflicts_with = "run")]
     pub live: bool,
-    /// How long to look at the running stack
+    /// How long to observe the running stack
     #[arg(long, value_parser = super::parse_duration, default_value = "15s", requires = "live")]
     pub seconds: std::time::Duration,
     /// Explain one rule; `list` explains them all
@@ -41,13 +41,13 @@ pub struct DiagnoseArgs {
 /// Arguments of `nsys verify`.
 #[derive(Clone, Debug, Args)]
 pub struct VerifyArgs {
-    /// The run before the change, or several with commas, for example a baseline and a stress test
+    /// Run before the change, or several separated by commas
     #[arg(long, value_delimiter = ',', required = true, value_name = "RUN")]
     pub against: Vec<String>,
-    /// Do not restart the service first
+    /// Skip the restart of the service
     #[arg(long)]
     pub no_restart: bool,
-    /// Longest wait until every part is ready
+    /// Maximum wait until every part is ready
     #[arg(long, value_parser = super::parse_duration, default_value = "60s")]
     pub timeout: std::time::Duration,
     /// Whether load may be offered there.

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Whether load may be offered there.
 #[derive(Clone, Debug, Default, Args)]
 pub struct OfferFlags {
-    /// Do not ask, on a stack that nsys did not start
+    /// Skip the confirmation on a stack that nsys did not start
     #[arg(short, long)]
     pub yes: bool,
     /// The stack's name, for a protected stack
@@ -38,40 +38,40 @@ pub struct RunFlags {
     /// Levels by rate, for example 1000/s:5m,5000/s:10m (open model)
     #[arg(long, value_delimiter = ',', value_name = "RATE/s:DURATION", conflicts_with = "levels")]
     pub rates: Vec<String>,
-    /// Open (rates) or closed (virtual users); the levels decide when they are given
+    /// Open (rates) or closed (virtual users); explicit levels decide
     #[arg(long, value_enum, value_name = "MODEL")]
     pub model: Option<Model>,
-    /// A ladder sized for a laptop, about two minutes
+    /// Levels sized for a laptop, about two minutes
     #[arg(long, conflicts_with_all = ["levels", "rates"])]
     pub quick: bool,
-    /// What makes the requests; default from the configuration
+    /// Load engine; default from the configuration
     #[arg(long, value_enum, value_name = "ENGINE")]
     pub engine: Option<LoadEngine>,
-    /// Generator processes that share the load of each level
+    /// Number of generator processes that share the load of each level
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub generators: u32,
-    /// Generators on the hosts of loadtest.hosts, by SSH, each with its share of the load
+    /// Run generators on the hosts of loadtest.hosts over SSH, each with its share of the load
     #[arg(long, conflicts_with = "generators")]
     pub distributed: bool,
-    /// Longest wait after each level for the backlog to drain; default from the configuration
+    /// Maximum wait after each level for the backlog to drain; default from the configuration
     #[arg(long, value_parser = parse_duration)]
     pub stabilise: Option<Duration>,
-    /// Stop early, for example "p99_ms > 2000 for 10s"; given once or more, instead of those configured
+    /// Stop rule, for example "p99_ms > 2000 for 10s"; repeatable, replaces those configured
     #[arg(long, value_name = "RULE")]
     pub stop: Vec<String>,
-    /// Fail a level when the service counted other successes than the generator
+    /// Fail a level when the success counts of service and generator differ
     #[arg(long)]
     pub reconcile: bool,
-    /// A shell command to run before each level
+    /// Shell command to run before each level
     #[arg(long, value_name = "CMD")]
     pub before_level: Option<String>,
-    /// A label kept with the run; given once or more
+    /// Label stored with the run; repeatable
     #[arg(long, value_name = "K=V")]
     pub tag: Vec<String>,
-    /// A remark kept with the run
+    /// Remark stored with the run
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
-    /// Who runs it, for the report
+    /// Test engineer named in the report
     #[arg(long, value_name = "NAME")]
     pub engineer: Option<String>,
     /// Whether load may be offered there.
@@ -105,24 +105,24 @@ impl RunFlags {
 /// `nsys loadtest …`
 #[derive(Clone, Debug, Subcommand)]
 pub enum LoadtestCommand {
-    /// A few requests: does it work at all
+    /// A few requests: does it work
     Smoke(RunFlags),
-    /// Moderate load, to compare with
+    /// Moderate load, for comparison
     #[command(alias = "load")]
     Baseline(RunFlags),
-    /// Level by level up to the breaking point
+    /// Increase level by level up to the breaking point
     Incremental(RunFlags),
-    /// Beyond the breaking point
+    /// Load beyond the breaking point
     Stress(RunFlags),
-    /// A sudden rise, and the recovery from it
+    /// A sudden burst, and the recovery from it
     Spike(RunFlags),
-    /// The same load for long: what grows?
+    /// Constant load over a long time, to find leaks
     Soak(RunFlags),
-    /// The highest rate that keeps the objectives; --rates gives the first rate to try
+    /// Search the highest rate that meets the objectives; --rates sets the first rate to try
     FindMax(RunFlags),
-    /// Smoke, baseline, incremental, stress and spike in turn, until one is not good enough
+    /// Run smoke, baseline, incremental, stress and spike in turn, until one fails
     All(AllArgs),
-    /// Show what would run and whether it can, without running it
+    /// Show the plan and the preflight checks, without running anything
     Plan {
         /// Which scenario
         #[arg(value_enum)]
@@ -133,34 +133,34 @@ pub enum LoadtestCommand {
     },
     /// List the runs of this stack
     List {
-        /// Those of other stacks too, each with its stack
+        /// Include runs of other stacks
         #[arg(long)]
         all: bool,
     },
     /// Show one run
     Show {
-        /// A directory, its name, latest or latest~1
+        /// Run: a directory, its name, latest or latest~1
         #[arg(default_value = "latest")]
         run: String,
     },
-    /// Go on with a run that was interrupted, at the level where it stopped
+    /// Resume an interrupted run at the level where it stopped
     Resume {
-        /// A directory, its name, latest or latest~1
+        /// Run: a directory, its name, latest or latest~1
         #[arg(default_value = "latest")]
         run: String,
-        /// Go on although the stack or the configuration is different now
+        /// Resume even if the stack or the configuration has changed
         #[arg(long)]
         force: bool,
         /// Whether load may be offered there.
         #[command(flatten)]
         offer: OfferFlags,
     },
-    /// Compare the engines on one endpoint with each other and with oha, and equal runs with each other
+    /// Compare the load engines with each other and with oha, and identical runs with each other
     /// for the noise floor
     Calibrate(CalibrateArgs),
     /// Delete a run
     Rm {
-        /// A directory, its name, latest or latest~1
+        /// Run: a directory, its name, latest or latest~1
         run: String,
         /// Flags of every change.
         #[command(flatten)]
@@ -179,10 +179,10 @@ pub struct GenerateArgs {
 /// Arguments of `nsys loadtest calibrate`.
 #[derive(Clone, Debug, Args)]
 pub struct CalibrateArgs {
-    /// Requests per second of each turn and of each equal run
+    /// Requests per second of each turn and of each identical run
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: u32,
-    /// Length of each, warm-up included
+    /// Duration of each, warm-up included
     #[arg(long, value_parser = parse_duration, default_value = "20s")]
     pub duration: Duration,
     /// Turns of each client: the native engine, k6 (up to 500/s, or where nothing else is there), and oha
@@ -192,13 +192,13 @@ pub struct CalibrateArgs {
     /// The endpoint; default: the liveness probe, which asks no other part
     #[arg(long, value_name = "PATH")]
     pub path: Option<String>,
-    /// Equal runs of the load test's mix, whose differences are the noise floor; 0 leaves them out
+    /// Number of identical runs whose differences give the noise floor; 0 skips them
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=20))]
     pub runs: u32,
-    /// What makes the requests of the equal runs; default from the configuration
+    /// Load engine of the identical runs; default from the configuration
     #[arg(long, value_enum, value_name = "ENGINE")]
     pub engine: Option<LoadEngine>,
-    /// Also measure how many requests each generator makes of a second of CPU time: k6, the native
+    /// Also measure each generator's requests per CPU-second: k6, the native
     /// engine, and oha and wrk where they are installed
     #[arg(long)]
     pub ceiling: bool,
@@ -213,10 +213,10 @@ pub struct AllArgs {
     /// Common flags of load tests.
     #[command(flatten)]
     pub run: RunFlags,
-    /// A soak test of this length at the end
+    /// Add a soak test of this length at the end
     #[arg(long, value_parser = parse_duration)]
     pub soak: Option<Duration>,
-    /// Go on although a scenario was not good enough
+    /// Continue after a scenario failed
     #[arg(long)]
     pub keep_going: bool,
 }
@@ -254,13 +254,13 @@ pub enum ReportForm {
 /// Arguments of `nsys report`.
 #[derive(Clone, Debug, Args)]
 pub struct ReportArgs {
-    /// A directory, its name, latest or latest~1
+    /// Run: a directory, its name, latest or latest~1
     #[arg(default_value = "latest")]
     pub run: String,
-    /// Compute every number again from the raw data, and fail on a difference
+    /// Recompute every figure from the raw data, and fail on a difference
     #[arg(long, conflicts_with = "print")]
     pub verify: bool,
-    /// Print this form instead of the summary
+    /// Print this format instead of the summary
     #[arg(long, value_enum, value_name = "FORM", conflicts_with = "output")]
     pub print: Option<ReportForm>,
 }

@@ -12,12 +12,12 @@ impl ValueEnum for Scenario {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         let name = PossibleValue::new(self.as_str()).help(match self {
-            Self::Smoke => "A few requests: does it work at all",
-            Self::Baseline => "Moderate load, to compare with",
-            Self::Incremental => "Level by level up to the breaking point",
-            Self::Stress => "Beyond the breaking point",
-            Self::Spike => "A sudden rise, and the recovery from it",
-            Self::Soak => "The same load for long: what grows?",
+            Self::Smoke => "A few requests: does it work",
+            Self::Baseline => "Moderate load, for comparison",
+            Self::Incremental => "Increase level by level up to the breaking point",
+            Self::Stress => "Load beyond the breaking point",
+            Self::Spike => "A sudden burst, and the recovery from it",
+            Self::Soak => "Constant load over a long time, to find leaks",
             Self::FindMax => "The highest rate that keeps the objectives",
         });
         Some(if *self == Self::Baseline { name.alias("load") } else { name })

@@ -29,13 +29,13 @@ pub struct MetricsExportArgs {
     /// This PromQL expression instead of named queries
     #[arg(long, value_name = "PROMQL", conflicts_with = "names")]
     pub query: Option<String>,
-    /// Begin: an instant as 2026-01-31T12:00:00Z, or how long ago as 15m
+    /// Start: a timestamp (2026-01-31T12:00:00Z) or an age (15m)
     #[arg(long, value_name = "WHEN", default_value = "1h", value_parser = super::parse_instant)]
     pub start: jiff::Timestamp,
-    /// End: an instant, or how long ago
+    /// End: a timestamp or an age
     #[arg(long, value_name = "WHEN", default_value = "0s", value_parser = super::parse_instant)]
     pub end: jiff::Timestamp,
-    /// Distance of two points; default: as close as 1,000 points of each series allow
+    /// Step between points; default: as fine as 1,000 points per series allow
     #[arg(long, value_name = "DURATION", value_parser = super::parse_duration)]
     pub step: Option<std::time::Duration>,
     /// Write into this file instead of standard output

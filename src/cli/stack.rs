@@ -33,10 +33,10 @@ impl FromStr for Scale {
 /// Arguments of `nsys setup`.
 #[derive(Clone, Debug, Args)]
 pub struct SetupArgs {
-    /// Also get what this optional part needs: jaeger
+    /// Also install what this optional part needs: jaeger
     #[arg(long, value_delimiter = ',', value_name = "PART", value_parser = ["jaeger"])]
     pub with: Vec<String>,
-    /// Only report what is there and what is missing
+    /// Only report what is installed and what is missing
     #[arg(long)]
     pub check: bool,
     /// Common flags of changes.
@@ -60,14 +60,14 @@ pub struct UpArgs {
     /// Start these optional parts too: jaeger, replica
     #[arg(long, value_delimiter = ',', value_name = "PARTS")]
     pub with: Vec<String>,
-    /// Leave these parts out
+    /// Exclude these parts
     #[arg(long, value_delimiter = ',', value_name = "PARTS")]
     pub without: Vec<String>,
     /// Where nsys did not start the database: plan to make schema and topics as far as they are missing, and
     /// ask
     #[arg(long)]
     pub migrate: bool,
-    /// Longest wait until everything is ready
+    /// Maximum wait until everything is ready
     #[arg(long, value_parser = super::parse_duration, default_value = "180s")]
     pub timeout: std::time::Duration,
     /// Flags of changes by plan.
@@ -78,7 +78,7 @@ pub struct UpArgs {
 /// Arguments of `nsys down`.
 #[derive(Clone, Debug, Args)]
 pub struct DownArgs {
-    /// Forget the data too (asks first)
+    /// Delete the data too (asks first)
     #[arg(long)]
     pub volumes: bool,
     /// Flags of changes by plan.
@@ -91,16 +91,16 @@ pub struct DownArgs {
 pub struct LogsArgs {
     /// Parts or replicas, for example app, worker-2, kafka; default all
     pub parts: Vec<String>,
-    /// Keep following
+    /// Follow the logs
     #[arg(short, long)]
     pub follow: bool,
     /// Only lines that match this regular expression
     #[arg(long, value_name = "RE")]
     pub grep: Option<String>,
-    /// Only lines since then: 5m for five minutes ago, or a time stamp
+    /// Only lines since: a timestamp or an age (5m)
     #[arg(long, value_name = "WHEN", value_parser = parse_instant)]
     pub since: Option<jiff::Timestamp>,
-    /// Last lines of each part to begin with; default 100, with --since all
+    /// Number of recent lines per part; default 100, with --since all
     #[arg(short = 'n', long)]
     pub lines: Option<usize>,
 }
@@ -129,7 +129,7 @@ pub struct ScaleArgs {
 /// Arguments of `nsys health`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct HealthArgs {
-    /// Wait this long for everything to be ok
+    /// Wait up to this long for everything to be ok
     #[arg(long, value_parser = super::parse_duration)]
     pub wait: Option<std::time::Duration>,
     /// Refresh every second until interrupted
@@ -150,14 +150,14 @@ pub struct DoctorArgs {
 pub enum ConfigCommand {
     /// Show every effective value and where it came from
     Show {
-        /// Print this one value alone, unmasked, for example db.url
+        /// Print this one value unmasked, for example db.url
         #[arg(long, value_name = "KEY")]
         reveal: Option<String>,
         /// Only keys that begin with this
         #[arg(value_name = "PREFIX")]
         prefix: Option<String>,
     },
-    /// Check the configuration and say what is wrong
+    /// Validate the configuration
     Check,
     /// Print the path of the configuration file in use
     Path,

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Arguments of `nsys trace`.
 #[derive(Clone, Debug, Args)]
 pub struct TraceArgs {
-    /// Longest wait for the final status
+    /// Maximum wait for the final status
     #[arg(long, value_parser = super::parse_duration, default_value = "30s")]
     pub timeout: Duration,
     /// The stack's name, for a protected stack
@@ -17,7 +17,7 @@ pub struct TraceArgs {
 /// Arguments of `nsys traces`.
 #[derive(Clone, Debug, Args)]
 pub struct TracesArgs {
-    /// Only traces slower than the objective for the 95th percentile
+    /// Only traces slower than the p95 objective
     #[arg(long)]
     pub slow: bool,
     /// Only traces at least this long
@@ -29,10 +29,10 @@ pub struct TracesArgs {
     /// Only this operation, for example "POST /notifications"
     #[arg(long, value_name = "OP")]
     pub operation: Option<String>,
-    /// How far to look back
+    /// How far back to search
     #[arg(long, value_parser = super::parse_duration, default_value = "1h")]
     pub since: Duration,
-    /// Most traces to show
+    /// Maximum number of traces to show
     #[arg(long, default_value_t = 20)]
     pub limit: u32,
 }
@@ -58,7 +58,7 @@ pub struct OpenArgs {
     /// Which page
     #[arg(value_enum)]
     pub page: BrowserPage,
-    /// Print the address, do not open it
+    /// Print the URL instead of opening it
     #[arg(long)]
     pub print: bool,
 }
@@ -69,10 +69,10 @@ pub struct ProfileArgs {
     /// Which replica: app, worker, app-2, …
     #[arg(value_name = "PART")]
     pub part: String,
-    /// How long to sample
+    /// Sampling duration
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=600))]
     pub seconds: u32,
-    /// Where to write the flame graph; default <part>-<time>.svg in the current directory
+    /// Output file; default <part>-<time>.svg in the current directory
     #[arg(long, value_name = "FILE")]
     pub file: Option<std::path::PathBuf>,
 }

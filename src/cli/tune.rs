@@ -12,13 +12,13 @@ pub enum TuneCommand {
     Db(TuneDbArgs),
     /// Add partitions, set compression and batching of the producer
     Kafka(TuneKafkaArgs),
-    /// Set how long entries live, cache entries ahead
+    /// Set TTLs, warm the cache
     Cache(TuneCacheArgs),
     /// Set replicas and threads
     Service(TuneServiceArgs),
-    /// Put everything that a diagnosed run asks for into one plan, most valuable first
+    /// Plan every remedy of a diagnosed run, most valuable first
     Plan(TunePlanArgs),
-    /// Try changes one at a time with short load tests, and keep what helped
+    /// Try changes one at a time with short load tests, and keep those that help
     Experiment(ExperimentArgs),
     /// Print what the tuned overlay would add to config.toml
     Export,
@@ -42,10 +42,10 @@ impl TuneCommand {
 /// Arguments of `nsys tune plan`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct TunePlanArgs {
-    /// A directory, its name, latest or latest~1
+    /// Run: a directory, its name, latest or latest~1
     #[arg(long, default_value = "latest")]
     pub run: String,
-    /// Plan although the run is of another stack
+    /// Accept a run of another stack
     #[arg(long, requires = "run")]
     pub foreign: bool,
     /// Flags of changes by plan.
@@ -59,7 +59,7 @@ pub struct ExperimentArgs {
     /// The changes, for example "db --indexes; kafka --compression lz4"; default what the newest run asks for
     #[arg(long, value_name = "STEPS", value_delimiter = ';', value_parser = experiment_step)]
     pub steps: Vec<ExperimentStep>,
-    /// The load of each measurement
+    /// Load of each measurement
     #[arg(long, value_name = "RATE/s:DURATION", default_value = "200/s:40s")]
     pub rates: String,
     /// Flags of changes by plan.
@@ -141,13 +141,13 @@ const DEFAULT_UNUSED_FOR: Duration = Duration::from_secs(168 * 3_600);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["indexes", "suggest", "drop_unused", "pool_size", "pool_timeout", "read_replica"])))]
 pub struct TuneDbArgs {
-    /// Build the indexes that the service's reads need, without blocking writers
+    /// Build the indexes that the service's reads need (CONCURRENTLY)
     #[arg(long)]
     pub indexes: bool,
-    /// Only this index
+    /// Build only this index
     #[arg(long, value_name = "NAME", requires = "indexes")]
     pub only: Option<String>,
-    /// Renew the planner's statistics although no index is missing
+    /// Run ANALYZE even if no index is missing
     #[arg(long, requires = "indexes")]
     pub analyze: bool,
     /// Build the indexes that the executed statements ask for, as the planner itself judges them
@@ -156,16 +156,16 @@ pub struct TuneDbArgs {
     /// Only statements executed since this snapshot; `latest` means the newest
     #[arg(long, value_name = "SNAPSHOT", requires = "suggest")]
     pub since: Option<String>,
-    /// Drop indexes that nobody used for long enough; the schema keeps its own
+    /// Drop unused indexes other than the schema's own
     #[arg(long, conflicts_with_all = ["indexes", "suggest"])]
     pub drop_unused: bool,
     /// How long an index must have been unused, by the primary and by a replica that serves reads
     #[arg(long, value_name = "DURATION", value_parser = super::parse_duration, default_value = "168h", requires = "drop_unused")]
     pub unused_for: Duration,
-    /// Most connections each process of the service opens
+    /// Maximum connections of each process of the service
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub pool_size: Option<u32>,
-    /// Longest wait for a free connection
+    /// Maximum wait for a free connection
     #[arg(long, value_name = "DURATION", value_parser = duration_text)]
     pub pool_timeout: Option<String>,
     /// Where reads go: a PostgreSQL address, `local` for the stack's own replica, `none` for the primary
@@ -183,16 +183,16 @@ pub struct TuneKafkaArgs {
     /// Partitions of the notifications topic in total; never fewer than there are
     #[arg(long, value_name = "N", conflicts_with_all = ["compression", "linger", "batch_size"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub partitions: Option<u32>,
-    /// Add partitions although messages wait; the order of one user's messages is then not kept
+    /// Add partitions despite pending messages; their per-user order is lost
     #[arg(long, requires = "partitions")]
     pub force: bool,
-    /// Codec of produced batches
+    /// Compression codec of the producer
     #[arg(long, value_parser = ["none", "gzip", "lz4", "zstd"])]
     pub compression: Option<String>,
-    /// How long the producer waits to fill a batch; every accept waits that long too
+    /// Producer linger; every accept waits that long too
     #[arg(long, value_name = "DURATION", value_parser = duration_text)]
     pub linger: Option<String>,
-    /// Largest produced batch, in bytes
+    /// Maximum producer batch size, in bytes
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1_024..))]
     pub batch_size: Option<u32>,
     /// Flags of changes by plan.
@@ -204,10 +204,10 @@ pub struct TuneKafkaArgs {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["ttl", "warm"])))]
 pub struct TuneCacheArgs {
-    /// How long entries live, for example user=15m,notification=5m
+    /// TTLs, for example user=15m,notification=5m
     #[arg(long, value_name = "WHAT=DURATION", value_delimiter = ',', value_parser = ttl)]
     pub ttl: Vec<(String, String)>,
-    /// Cache the newest N notifications now
+    /// Warm the cache with the newest N notifications
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub warm: Option<u32>,
     /// Flags of changes by plan.

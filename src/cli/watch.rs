@@ -10,16 +10,16 @@ pub struct WatchArgs {
     /// The pane to open
     #[arg(value_enum, default_value_t)]
     pub pane: Pane,
-    /// Colours; t goes through them
+    /// Colour theme; t cycles through them
     #[arg(long, value_enum)]
     pub theme: Option<ThemeName>,
-    /// Draw with ASCII alone
+    /// Draw with ASCII only
     #[arg(long)]
     pub ascii: bool,
-    /// Write every value to a file, for --replay
+    /// Record every value to a file, for --replay
     #[arg(long, value_name = "FILE", conflicts_with = "replay")]
     pub record: Option<PathBuf>,
-    /// Show a recording instead of a stack
+    /// Replay a recording instead of watching a stack
     #[arg(long, value_name = "FILE")]
     pub replay: Option<PathBuf>,
 }

@@ -192,7 +192,7 @@ pub async fn download(
 
 /// Server-sent events, as they come.
 #[derive(Debug)]
-pub struct Events {
+pub struct EventStream {
     response: reqwest::Response,
     buffer: Vec<u8>,
 }
@@ -206,7 +206,7 @@ pub struct ServerEvent {
     pub data: String,
 }
 
-impl Events {
+impl EventStream {
     /// Begins to listen. The connection lasts until it is dropped.
     ///
     /// # Errors

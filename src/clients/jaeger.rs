@@ -17,7 +17,7 @@ pub struct TraceSearch {
     pub errors: bool,
     /// Only those at least this long.
     pub min: Option<Duration>,
-    /// How far to look back.
+    /// How far back to search.
     pub since: Duration,
     /// Most of them.
     pub limit: u32,

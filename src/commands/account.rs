@@ -41,7 +41,7 @@ fn read_password() -> Result<String> {
     std::io::stdin().read_line(&mut line).context("cannot read the password")?;
     let password = line.trim_end_matches(['\r', '\n']).to_owned();
     if password.is_empty() {
-        return Err(Error::usage("there is no password on standard input"));
+        return Err(Error::usage("standard input holds no password"));
     }
     Ok(password)
 }

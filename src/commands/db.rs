@@ -34,7 +34,7 @@ async fn slow(stack: &Stack, min_ms: f64, limit: u32, since: Option<&str>, out: 
             let earlier = snapshots::kept(stack, name)?;
             if earlier.statements_since != counted_since {
                 out.warn(format!(
-                    "statements are counted anew since {counted_since}, after the snapshot; what came before is lost"
+                    "statement counters were reset at {counted_since}, after the snapshot; earlier counts are lost"
                 ));
             }
             (snapshot::executed(&earlier, &counted_since, now), earlier.at.to_string())

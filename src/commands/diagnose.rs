@@ -74,7 +74,7 @@ async fn explain(stack: &Stack, wanted: &str, out: Out) -> Result<()> {
     let now = crate::diagnose::current_settings(stack).await.unwrap_or_default();
     let condition = |input: &str, bound: &str, at_least: bool| {
         let relation = if at_least { "below" } else { "above" };
-        let section = if toml_has(stack, bound) { "diagnose" } else { "targets" };
+        let section = if toml_has(stack, bound) { "diagnose" } else { "objectives" };
         format!("{input} is {relation} {} ({section}.{bound})", number(bounds.of(bound)))
     };
     let explained = |rule: &&Rule| Explained {

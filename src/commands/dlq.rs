@@ -105,7 +105,7 @@ async fn redrive(
             format::duration(std::time::Duration::from_secs(seconds))
         ));
     } else {
-        plan.notes.push("no dead letter fits".into());
+        plan.notes.push("no dead letter matches".into());
     }
     carry_out(stack, &plan, flags, None, out).await.map(|_| ())
 }
@@ -117,7 +117,7 @@ async fn purge(stack: &Stack, which: &DeadLetterFlags, flags: &PlanFlags, out: O
     if matched > 0 {
         plan.steps.push(Step::Data(DataStep::Purge { query, matched }));
     } else {
-        plan.notes.push("no dead letter fits".into());
+        plan.notes.push("no dead letter matches".into());
     }
     carry_out(stack, &plan, flags, None, out).await.map(|_| ())
 }

@@ -29,7 +29,7 @@ struct HistoryReport {
 impl Report for HistoryReport {
     fn text(&self) -> String {
         if self.changes.is_empty() {
-            return "nothing was changed yet".into();
+            return "no changes yet".into();
         }
         let mut table = Table::new(["id", "when", "by", "outcome", "steps", "what"]).right(&[4]);
         for entry in &self.changes {
@@ -83,10 +83,10 @@ pub(super) fn history(stack: &Stack, args: &HistoryArgs, out: Out) -> Result<()>
 pub(super) async fn undo(stack: &Stack, args: &UndoArgs, out: Out) -> Result<()> {
     let entry = Journal::of(&stack.layout).entry(args.id.as_deref())?;
     if entry.outcome == ChangeOutcome::Undone {
-        return Err(Error::refused(format!("{} was taken back already", entry.id)));
+        return Err(Error::refused(format!("{} was undone already", entry.id)));
     }
     let mut plan = plan_undo(&entry.id, &entry.made())
-        .map_err(|why| Error::refused(format!("{} cannot be taken back: {why}", entry.id)))?;
+        .map_err(|why| Error::refused(format!("{} cannot be undone: {why}", entry.id)))?;
     let configures = plan.steps.iter().any(|step| matches!(step, Step::Config(_)));
     let rolls = plan.steps.iter().any(|step| matches!(step, Step::Service(_)));
     let now = apply::running(stack).await?;

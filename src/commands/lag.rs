@@ -140,7 +140,7 @@ impl Lag {
             }
             if let Some(beyond) = one.beyond_end.filter(|beyond| *beyond > 0) {
                 let text = format!(
-                    "{name}: the commit is {beyond} beyond the end of the log: the topic was made anew, or truncated"
+                    "{name}: the commit is {beyond} beyond the end of the log: the topic was recreated or truncated"
                 );
                 said.push(paint(Tone::Bad, &text));
             }
@@ -155,7 +155,7 @@ impl Lag {
             if let Some(lost) = one.lost.filter(|lost| *lost > 0) {
                 said.push(paint(
                     Tone::Warn,
-                    &format!("{name}: {lost} messages behind the commit are lost to retention"),
+                    &format!("{name}: {lost} uncommitted messages were deleted by retention"),
                 ));
             }
         }
@@ -172,7 +172,10 @@ impl Lag {
             said.push(paint(Tone::Dim, text));
         }
         if self.total_lost > 0 {
-            said.push(format!("{} in all are lost to retention; they do not wait any more", self.total_lost));
+            said.push(format!(
+                "{} in total were deleted by retention and are no longer pending",
+                self.total_lost
+            ));
         }
         if self.unknown_partitions > 0 {
             said.push(format!("{} partitions are unknown and not in the total", self.unknown_partitions));

@@ -18,7 +18,7 @@ pub(super) async fn open(stack: &Stack, args: OpenArgs, out: Out) -> Result<()> 
         return Ok(());
     }
     let Some(opener) = ["xdg-open", "open"].into_iter().find_map(setup::on_path) else {
-        out.say("there is no browser to open it with; the address is above");
+        out.say("no browser found; open the URL above");
         return Ok(());
     };
     let mut command = blocking(Purpose::User, &opener);

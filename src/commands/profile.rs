@@ -30,7 +30,7 @@ pub(super) async fn profile(stack: &Stack, args: ProfileArgs, out: Out) -> Resul
     let address = record
         .address
         .as_ref()
-        .ok_or_else(|| Error::unreachable(format!("{} has no address yet", record.name)))?;
+        .ok_or_else(|| Error::unreachable(format!("{} has no metrics address yet", record.name)))?;
     let token = account::loadtest_user(stack).await?;
     let url = format!("http://{address}{}?seconds={}", paths::ADMIN_PROFILE, args.seconds);
     let line = ProgressView::new(out).line(&record.name);
@@ -41,7 +41,7 @@ pub(super) async fn profile(stack: &Stack, args: ProfileArgs, out: Out) -> Resul
         let why = answer.body["detail"].as_str().map_or_else(|| answer.body.to_string(), str::to_owned);
         return Err(Error::failed(format!("{}: {why}", record.name)));
     }
-    let graph = answer.body.as_str().ok_or_else(|| Error::failed("the profile is no picture"))?;
+    let graph = answer.body.as_str().ok_or_else(|| Error::failed("the profile is not an SVG"))?;
     let stamp = jiff::Zoned::now().strftime("%Y%m%d_%H%M%S");
     let file = args.file.unwrap_or_else(|| PathBuf::from(format!("{}-{stamp}.svg", record.name)));
     std::fs::write(&file, graph).with_context(|| format!("cannot write {}", file.display()))?;

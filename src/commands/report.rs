@@ -67,7 +67,7 @@ fn verify(stack: &Stack, dir: &Path, run: &Run, out: Out) -> Result<()> {
             "{} keeps no raw data, so nothing of it can be computed again",
             run.id
         ))
-        .hint("it was written by an older nsys, or no level of it came to its end"));
+        .hint("it was written by an older nsys, or none of its levels finished"));
     }
     let mut differences = provenance::altered(dir)?;
     let (mut from_summaries, mut computed) = (0, 0);
@@ -115,7 +115,7 @@ fn verify(stack: &Stack, dir: &Path, run: &Run, out: Out) -> Result<()> {
     if wrong == 0 {
         return Ok(());
     }
-    Err(Error::failed(format!("{wrong} values of {} are not what was measured", run.id))
+    Err(Error::failed(format!("{wrong} values of {} differ from what was measured", run.id))
         .hint("nsys report writes the reports again; raw data that was changed cannot be restored"))
 }
 

@@ -231,7 +231,7 @@ pub(super) async fn up(stack: &Stack, args: UpArgs, out: Out) -> Result<()> {
 /// The restarts, one a line, each behind a line break.
 fn restart_lines(restarts: &[Restart]) -> String {
     let one = |restart: &Restart| {
-        let effect = if restart.holds_data { "the stack is out meanwhile; " } else { "" };
+        let effect = if restart.holds_data { "the stack is unavailable meanwhile; " } else { "" };
         format!("\n  restarts {}: {effect}{}", restart.part, restart.why)
     };
     restarts.iter().map(one).collect()
@@ -249,7 +249,7 @@ fn allowed(restarts: &[Restart], flags: &PlanFlags, out: Out) -> Result<Vec<Stri
     }
     if !out.can_ask() {
         return Err(Error::refused(format!(
-            "this restarts {}, and there is no terminal to ask\n{plan}",
+            "this restarts {}, and there is no terminal to confirm at\n{plan}",
             names.join(", ")
         ))
         .hint("nsys up --yes restarts them; what was changed may be changed back instead"));
@@ -274,7 +274,7 @@ async fn agree_to_job(stack: &Stack, flags: &PlanFlags, out: Out) -> Result<()> 
         return Ok(());
     }
     out.say("plan: the job prepare migrates the database of db.url and creates the topics that are missing");
-    out.say("  ! this cannot be taken back: migrations only go forward");
+    out.say("  ! this cannot be undone: migrations only go forward");
     let change = PermitRequest { what: "the plan", reach: Reach::Parts, agreement: RequiredConsent::ForGood };
     safety::permit(stack, change, flags.consent(), out).await.map(|_| ())
 }

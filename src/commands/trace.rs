@@ -143,7 +143,12 @@ async fn follow(
         }
         if Instant::now() > deadline {
             let (state, hint) = progress.map_or_else(
-                || ("in the log, but no worker stored it".to_owned(), "nsys lag, then nsys logs worker"),
+                || {
+                    (
+                        "published, but not yet stored by a worker".to_owned(),
+                        "nsys lag, then nsys logs worker",
+                    )
+                },
                 |progress| (format!("{} after {attempts} attempts", progress.status), "nsys logs worker"),
             );
             return Err(Error::failed(format!("notification {id} is not final after {timeout:?}: {state}"))
@@ -155,7 +160,7 @@ async fn follow(
 
 /// Recorded traces, slowest first.
 pub(super) async fn traces(stack: &Stack, args: TracesArgs, out: Out) -> Result<()> {
-    let objective = Duration::from_secs_f64(stack.loaded.config.targets.p95_ms.max(0.0) / 1_000.0);
+    let objective = Duration::from_secs_f64(stack.loaded.config.objectives.p95_ms.max(0.0) / 1_000.0);
     let search = jaeger::TraceSearch {
         service: stack.loaded.config.telemetry.service_name.clone(),
         operation: args.operation,
@@ -172,7 +177,7 @@ pub(super) async fn traces(stack: &Stack, args: TracesArgs, out: Out) -> Result<
         return out.json(&found);
     }
     if found.is_empty() {
-        return out.line("no trace fits; traces are sampled: telemetry.trace_sample");
+        return out.line("no matching trace; traces are sampled: telemetry.trace_sample");
     }
     out.line(&table(&found, &base).text())
 }

@@ -70,9 +70,9 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
     out.report(&RunVerification { comparisons })?;
     if regressed {
         return Err(Error::new(ErrorKind::Regression, "a metric became worse")
-            .hint("nsys undo takes the last change back"));
+            .hint("nsys undo reverts the last change"));
     }
-    out.say(if helped { "it helped" } else { "nothing became worse, nothing became better" });
+    out.say(if helped { "it helped" } else { "nothing got worse, nothing got better" });
     Ok(())
 }
 
@@ -80,7 +80,7 @@ async fn once(permit: &ChangePermit, stack: &Stack, plan: &LoadPlan, out: Out) -
     let (dir, run) = Box::pin(offer::execute(permit, stack, plan, &ProgressView::new(out))).await?;
     publish::write(stack, &dir)?;
     if run.state == "interrupted" {
-        return Err(Error::interrupted("the verification was interrupted; what was measured is kept")
+        return Err(Error::interrupted("the verification was interrupted; results so far are kept")
             .hint(format!("nsys report {}", run.id)));
     }
     Ok(run)
@@ -105,7 +105,7 @@ async fn same_place(stack: &Stack, before: &[(LoadPlan, Run)]) -> Result<()> {
                 run.id,
                 obstacles.join("\n  ")
             ))
-            .hint("run the load test before and after the change at the same place"));
+            .hint("run both load tests on the same stack and machine"));
         }
     }
     Ok(())

@@ -34,8 +34,8 @@ const SHARES: [&str; 7] = [
     "channels.simulated_failure_rate",
     "channels.simulated_jitter",
     "loadtest.min_offered_share",
-    "targets.cache_hit_rate",
-    "targets.error_rate",
+    "objectives.cache_hit_rate",
+    "objectives.error_rate",
     "telemetry.trace_sample",
 ];
 /// Times in which nothing could be done if they were nothing.
@@ -132,7 +132,7 @@ fn wrong(key: &str, value: &Value) -> Option<String> {
         Value::Float(number) => (!number.is_finite() || *number < 0.0).then(|| "a number from 0".to_owned()),
         Value::String(text) if SOME_TIME.contains(&key) => {
             let span: Option<jiff::SignedDuration> = text.parse().ok();
-            span.is_some_and(|span| span.is_zero()).then(|| "a time longer than nothing".to_owned())
+            span.is_some_and(|span| span.is_zero()).then(|| "a duration greater than zero".to_owned())
         }
         Value::String(text) if key == "kafka.brokers" && !text.is_empty() => {
             let fits = text.split(',').all(|one| is_authority(one.trim(), true));
@@ -214,10 +214,10 @@ mod tests {
     fn a_value_that_cannot_work_is_named_with_its_variable() {
         for (name, value) in [
             ("NSYS_DB__POOL_SIZE", "0"),
-            ("NSYS_TARGETS__P95_MS", "nan"),
-            ("NSYS_TARGETS__P95_MS", "inf"),
-            ("NSYS_TARGETS__P99_MS", "-1"),
-            ("NSYS_TARGETS__ERROR_RATE", "50"),
+            ("NSYS_OBJECTIVES__P95_MS", "nan"),
+            ("NSYS_OBJECTIVES__P95_MS", "inf"),
+            ("NSYS_OBJECTIVES__P99_MS", "-1"),
+            ("NSYS_OBJECTIVES__ERROR_RATE", "50"),
             ("NSYS_STACK__KAFKA_HEAP_MB", "1"),
             ("NSYS_DB__URL", "hello"),
             ("NSYS_DB__URL", "postgres://u@host:99999/d"),

@@ -1,7 +1,7 @@
 //! Layering by flat keys (`section.key`), each value with its origin. Reads files, decides nothing else.
 
 use super::variables::variable;
-use super::{Config, DEFAULTS};
+use super::{Config, DEFAULTS, former};
 use crate::error::{Context, Error, Result};
 use crate::secret::Guarded;
 use serde::Serialize;
@@ -86,7 +86,8 @@ pub(super) fn not_ours(path: &Path) -> Option<&'static str> {
     // What cannot be read as TOML may be ours with a mistake, which is said with its line.
     let table: Table = std::fs::read_to_string(path).ok()?.parse().ok()?;
     let ours: Table = DEFAULTS.parse().ok()?;
-    let is_near = |name: &String| ours.keys().any(|known| strsim::jaro_winkler(known, name) > 0.8);
+    let is_near =
+        |name: &String| ours.keys().any(|known| strsim::jaro_winkler(known, former::current(name)) > 0.8);
     (!table.is_empty() && !table.keys().any(is_near)).then_some("it has no section of nsys")
 }
 
@@ -96,7 +97,7 @@ pub(super) fn add_file(settings: &mut Settings, path: &Path, tuned: bool) -> Res
     let text = String::from_utf8(bytes).map_err(|cause| {
         let before = &cause.as_bytes()[..cause.utf8_error().valid_up_to()];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        Error::usage(format!("{}:{line}: what stands there is not UTF-8", path.display()))
+        Error::usage(format!("{}:{line}: not valid UTF-8", path.display()))
     })?;
     let line_of = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
     let at = |offset: usize| format!("{}:{}", path.display(), line_of(offset));
@@ -106,17 +107,24 @@ pub(super) fn add_file(settings: &mut Settings, path: &Path, tuned: bool) -> Res
         let twice = cause.span().filter(|_| cause.message().contains("duplicate key")).and_then(|span| {
             let line = text.get(span.start..)?.lines().next()?;
             let name = line.split(['=', ']']).next()?.trim_matches(['[', ' ', '"', '\'']);
-            Some(format!("{place}: {name} stands there twice"))
+            Some(format!("{place}: {name} is defined twice"))
         });
-        Error::usage(twice.unwrap_or_else(|| format!("{place}: what stands there is no value of TOML")))
+        Error::usage(twice.unwrap_or_else(|| format!("{place}: not valid TOML")))
     })?;
     // What this error says repeats what stands there, which may be a secret.
     let whole: Table = text.parse().map_err(|cause: toml::de::Error| {
         let place = cause.span().map_or_else(|| path.display().to_string(), |span| at(span.start));
-        Error::usage(format!("{place}: what stands there is no value of TOML"))
+        Error::usage(format!("{place}: not valid TOML"))
     })?;
     for (section, values) in table.get_ref() {
-        let name = section.get_ref().as_ref();
+        let written = section.get_ref().as_ref();
+        let name = former::current(written);
+        if name != written && table.get_ref().contains_key(name) {
+            let place = at(section.span().start);
+            return Err(Error::usage(format!(
+                "{place}: [{written}] and [{name}] are one section; keep the second"
+            )));
+        }
         let DeValue::Table(values) = values.get_ref() else {
             return Err(without_section(settings, name, &at(section.span().start)));
         };
@@ -129,7 +137,7 @@ pub(super) fn add_file(settings: &mut Settings, path: &Path, tuned: bool) -> Res
             let Some(current) = settings.get(&full).cloned() else {
                 return Err(unknown(settings, &full, &place));
             };
-            let value = whole[name][key.get_ref().as_ref()].clone();
+            let value = whole[written][key.get_ref().as_ref()].clone();
             let line = line_of(key.span().start);
             let path = path.to_owned();
             let origin = if tuned { Origin::Tuned { path, line } } else { Origin::File { path, line } };
@@ -151,12 +159,13 @@ pub(super) fn add_environment(
             let meant =
                 settings.keys().map(|key| variable(key)).find(|known| known.replace("__", "_") == name);
             if let Some(meant) = meant {
-                let why = format!("{name} sets nothing: two underscores stand between section and key");
+                let why = format!("{name} sets nothing: section and key are separated by two underscores");
                 return Err(Error::usage(why).hint(format!("did you mean {meant}?")));
             }
             continue;
         };
-        let full = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
+        let section = section.to_lowercase();
+        let full = format!("{}.{}", former::current(&section), key.to_lowercase());
         let Some(current) = settings.get(&full) else {
             return Err(unknown(settings, &full, &name));
         };
@@ -286,13 +295,11 @@ const fn kind(value: &Value) -> &'static str {
 fn without_section(settings: &Settings, key: &str, place: &str) -> Error {
     let fits = |full: &&String| full.split_once('.').is_some_and(|(_, rest)| rest == key);
     let known: Vec<_> = settings.keys().filter(fits).filter_map(|full| full.split_once('.')).collect();
-    let error = Error::usage(format!("{place}: {key} stands in no section"));
+    let error = Error::usage(format!("{place}: {key} is outside any section"));
     let sections: Vec<_> = known.iter().map(|(section, _)| format!("[{section}]")).collect();
     match sections.as_slice() {
-        [] => {
-            error.hint("every key stands below its section, such as [stack]; nsys config show lists the keys")
-        }
-        sections => error.hint(format!("write it below {}", sections.join(" or "))),
+        [] => error.hint("every key belongs to a section, such as [stack]; nsys config show lists the keys"),
+        sections => error.hint(format!("move it below {}", sections.join(" or "))),
     }
 }
 

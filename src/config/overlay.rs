@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-const HEAD: &str = "# Written by `nsys tune`; taken back by `nsys undo`. Show it with: nsys tune export\n";
+const HEAD: &str = "# Written by `nsys tune`; reverted by `nsys undo`. Show it with: nsys tune export\n";
 
 /// What a planner must know of every key.
 #[must_use]

@@ -42,7 +42,7 @@ pub struct Config {
     /// Load tests.
     pub loadtest: LoadtestSection,
     /// The objectives a level is judged by.
-    pub targets: Objectives,
+    pub objectives: Objectives,
     /// Changes.
     pub tune: TuneSection,
     /// The dashboard.
@@ -156,10 +156,10 @@ impl Config {
         }
     }
 
-    /// The bounds of the diagnosis by name: the keys of `[diagnose]` and `[targets]`.
+    /// The bounds of the diagnosis by name: the keys of `[diagnose]` and `[objectives]`.
     #[must_use]
     pub fn bounds(&self) -> DiagnosisBounds {
-        let tables = [toml::Table::try_from(&self.diagnose), toml::Table::try_from(self.targets)];
+        let tables = [toml::Table::try_from(&self.diagnose), toml::Table::try_from(self.objectives)];
         let values = tables.into_iter().flatten().flatten();
         DiagnosisBounds::new(
             values.filter_map(|(key, value)| Some((key, value.as_float()?))).collect(),

@@ -55,7 +55,7 @@ fn of(before: &Measured<Ends>, now: &Measured<Ends>, group: &Measured<Group>, se
         if sum > 0.0 {
             Measured::Value(most * all.len() as f64 / sum)
         } else {
-            Measured::not_applicable("nothing was written in this time")
+            Measured::not_applicable("nothing was written in this window")
         }
     });
     let query = format!("{offsets}: most written to one partition, over the mean");

@@ -32,7 +32,7 @@ pub async fn observe(stack: &Stack, span: Duration, mut tick: impl FnMut(Duratio
         facts.skip(name, "a load test", "there is no load test");
     }
     // Whoever makes the load is not known here, so the rest of the machine cannot be told from it.
-    facts.skip("other_cpu_pct", "machine_cpu_pct", "what makes the load is not known");
+    facts.skip("other_cpu_pct", "machine_cpu_pct", "the load generator is not known");
     let busy = facts.measured("machine_cpu_pct");
     facts.put("own_cpu_pct", busy, "/proc/stat", "busy over all time, whoever it was");
     derive(&mut facts);

@@ -39,7 +39,7 @@ pub async fn facts(stack: &Stack, end_s: f64, seconds: u64, span: Span) -> Facts
                 facts.miss(*name, "Prometheus", promql, UNSEEN);
             }
             (Ok(None), Some(of), _) if prometheus::value(&base, of, end_s).await == Ok(Some(0.0)) => {
-                facts.skip(*name, promql, "there was none of it in this time");
+                facts.skip(*name, promql, "no such request in this window");
             }
             (Ok(value), _, _) => {
                 let value = Measured::or_missing(value, "Prometheus has no series of it");

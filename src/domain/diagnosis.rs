@@ -75,7 +75,7 @@ pub struct Rule {
     pub remedies: fn(&CurrentSettings) -> Vec<Remedy>,
     /// Name of the fact that is looked at.
     pub input: &'static str,
-    /// Name of its bound: a key of `[diagnose]` or `[targets]`.
+    /// Name of its bound: a key of `[diagnose]` or `[objectives]`.
     pub bound: &'static str,
     /// Whether the value must not fall below the bound, instead of not exceed it.
     pub at_least: bool,
@@ -103,7 +103,7 @@ pub struct RuleSeries {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DiagnosisBounds {
     values: BTreeMap<String, f64>,
-    /// Share of a bound from which on a value is near it.
+    /// Share of a bound above which a value is near it.
     pub warn_share: f64,
 }
 

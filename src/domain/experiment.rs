@@ -16,12 +16,12 @@ const NOISE_FLOOR: f64 = 0.05;
 
 /// One measurement: what the client counted in each slice of each level.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Measured {
+pub struct MeasuredSeries {
     /// The slices by level.
     pub levels: Vec<Vec<Slice>>,
 }
 
-impl Measured {
+impl MeasuredSeries {
     fn blocks(&self) -> Vec<Block> {
         self.levels.iter().flat_map(|slices| client::blocks(slices)).collect()
     }
@@ -71,7 +71,7 @@ pub struct ExperimentOutcome {
 
 /// Judges a change by the measurements before, with and after it.
 #[must_use]
-pub fn judge(before: &Measured, with: &Measured, after: &Measured) -> ExperimentOutcome {
+pub fn judge(before: &MeasuredSeries, with: &MeasuredSeries, after: &MeasuredSeries) -> ExperimentOutcome {
     let p95 = ExperimentMetric { value: ClientValue::Percentile(0.95), more_is_better: false };
     let rate = ExperimentMetric { value: ClientValue::Throughput, more_is_better: true };
     let drifted =
@@ -111,7 +111,7 @@ impl ExperimentMetric {
         client::estimate(blocks, self.value)
     }
 
-    fn effect_of(&self, one: &Measured, other: &Measured) -> Option<MetricEffect> {
+    fn effect_of(&self, one: &MeasuredSeries, other: &MeasuredSeries) -> Option<MetricEffect> {
         let shift = statistics::shift(&self.estimate(&one.blocks())?, &self.estimate(&other.blocks())?)?;
         Some(self.read(&shift))
     }
@@ -124,17 +124,32 @@ impl ExperimentMetric {
     }
 
     /// The value without the change, before and after together, and with it.
-    fn both(&self, before: &Measured, with: &Measured, after: &Measured) -> Option<(Estimate, Estimate)> {
+    fn both(
+        &self,
+        before: &MeasuredSeries,
+        with: &MeasuredSeries,
+        after: &MeasuredSeries,
+    ) -> Option<(Estimate, Estimate)> {
         let without = [before.blocks(), after.blocks()].concat();
         Some((self.estimate(&without)?, self.estimate(&with.blocks())?))
     }
 
-    fn effect(&self, before: &Measured, with: &Measured, after: &Measured) -> Option<Shift> {
+    fn effect(
+        &self,
+        before: &MeasuredSeries,
+        with: &MeasuredSeries,
+        after: &MeasuredSeries,
+    ) -> Option<Shift> {
         let (without, with) = self.both(before, with, after)?;
         statistics::shift(&without, &with)
     }
 
-    fn gain(&self, before: &Measured, with: &Measured, after: &Measured) -> Option<MetricGain> {
+    fn gain(
+        &self,
+        before: &MeasuredSeries,
+        with: &MeasuredSeries,
+        after: &MeasuredSeries,
+    ) -> Option<MetricGain> {
         let (without, with) = self.both(before, with, after)?;
         let shift = statistics::shift(&without, &with)?;
         Some(MetricGain {
@@ -148,9 +163,9 @@ impl ExperimentMetric {
 
     fn verdict(
         &self,
-        before: &Measured,
-        with: &Measured,
-        after: &Measured,
+        before: &MeasuredSeries,
+        with: &MeasuredSeries,
+        after: &MeasuredSeries,
         drifted: bool,
     ) -> Option<MetricEffect> {
         if !drifted {
@@ -166,7 +181,7 @@ mod tests {
     use super::*;
 
     /// Forty seconds that waver by a tenth around these values.
-    fn measured(p95_ms: f64, rate_rps: f64) -> Measured {
+    fn measured(p95_ms: f64, rate_rps: f64) -> MeasuredSeries {
         let slice = |second: i32| {
             let waver = 1.0 + 0.1 * f64::from(second * 7 % 11 - 5) / 5.0;
             let mut slice = Slice { from_s: f64::from(second), seconds: 1, ..Slice::default() };
@@ -175,7 +190,7 @@ mod tests {
             slice.counts.due.record_ms(p95_ms * waver, 10);
             slice
         };
-        Measured { levels: vec![(0..40).map(slice).collect()] }
+        MeasuredSeries { levels: vec![(0..40).map(slice).collect()] }
     }
 
     #[test]
@@ -194,7 +209,7 @@ mod tests {
     fn the_same_is_nothing_and_nothing_measured_is_unknown() {
         let same = measured(20.0, 100.0);
         assert_eq!(judge(&same, &same, &same).verdict, ExperimentVerdict::Nothing);
-        assert_eq!(judge(&same, &Measured::default(), &same).verdict, ExperimentVerdict::Unknown);
+        assert_eq!(judge(&same, &MeasuredSeries::default(), &same).verdict, ExperimentVerdict::Unknown);
     }
 
     #[test]

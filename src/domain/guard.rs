@@ -89,7 +89,7 @@ pub fn reasons(level: &LevelResult, bounds: GeneratorBounds) -> Vec<String> {
             && (wait > STARVED_PCT || !seen_by_service(level))
         {
             reasons.push(format!(
-                "only {:.0}/s of {planned:.0}/s were offered, and {engine} waited {wait:.0} % of its time for a processor",
+                "only {:.0}/s of {planned:.0}/s were offered, and {engine} waited {wait:.0} % of its time for a CPU",
                 level.throughput_rps
             ));
         } else if let (Some(own), Some((whose, seen))) = (level.latency_ms.p95, seen_elsewhere(level))

@@ -57,7 +57,7 @@ pub fn next(now: &Situation) -> NextStep {
         return step("nsys setup", format!("{} is not installed", now.missing.join(", ")));
     }
     if !now.runs {
-        return step("nsys up", "nothing of the stack runs".into());
+        return step("nsys up", "the stack is not running".into());
     }
     if !now.broken.is_empty() {
         return step("nsys health", format!("{} does not run as it should", now.broken.join(", ")));
@@ -66,7 +66,7 @@ pub fn next(now: &Situation) -> NextStep {
         return step("nsys loadtest incremental --quick", "nothing was measured yet".into());
     };
     if !last.finished {
-        return step("nsys loadtest resume", format!("{} did not come to its end", last.id));
+        return step("nsys loadtest resume", format!("{} did not finish", last.id));
     }
     if now.changed_since > 0 {
         let changes = if now.changed_since == 1 { "a change was" } else { "changes were" };
@@ -99,14 +99,14 @@ fn judged(last: &Last) -> NextStep {
             step(format!("nsys diagnose {}", last.id), format!("{} missed objectives", last.id))
         }
         (Verdict::Unknown, ..) => {
-            step("nsys doctor".into(), "something that is needed to judge could not be measured".into())
+            step("nsys doctor".into(), "something needed for the verdict could not be measured".into())
         }
         _ if last.kind == "smoke" => {
-            step("nsys loadtest incremental --quick".into(), "it works at all; how much can it take?".into())
+            step("nsys loadtest incremental --quick".into(), "it works; how much load can it take?".into())
         }
         _ => step(
             "nsys loadtest find-max".into(),
-            format!("{} passed: find the rate at which it gives way", last.id),
+            format!("{} passed: find the rate at which it saturates", last.id),
         ),
     }
 }

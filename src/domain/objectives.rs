@@ -3,7 +3,7 @@
 use super::guard;
 use serde::{Deserialize, Serialize};
 
-/// The objectives, as `[targets]` of the configuration sets them.
+/// The objectives, as `[objectives]` of the configuration sets them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Objectives {

@@ -52,7 +52,7 @@ impl Workload {
             return Some(complaint.clone());
         }
         if !self.seen {
-            return Some("the cluster has not looked at it yet".into());
+            return Some("the cluster has not observed it yet".into());
         }
         if self.updated < self.wanted {
             return Some(format!("{} of {} replicas are new", self.updated, self.wanted));
@@ -81,7 +81,7 @@ mod tests {
         };
         assert_eq!(done.pending(), None);
         let pending = |workload: Workload| workload.pending().unwrap();
-        assert_eq!(pending(Workload { seen: false, ..done.clone() }), "the cluster has not looked at it yet");
+        assert_eq!(pending(Workload { seen: false, ..done.clone() }), "the cluster has not observed it yet");
         assert_eq!(pending(Workload { updated: 1, ..done.clone() }), "1 of 3 replicas are new");
         assert_eq!(pending(Workload { total: 5, ..done.clone() }), "2 old replicas are ending");
         assert_eq!(pending(Workload { ready: 2, ..done }), "2 of 3 replicas are ready");

@@ -32,7 +32,7 @@ pub struct PreflightFacts {
     pub disk_mb: Option<f64>,
     /// How long a token lives, in seconds.
     pub token_s: u64,
-    /// Memory of one virtual user of k6, in MiB.
+    /// Memory of one k6 virtual user, in MiB.
     pub k6_user_mb: f64,
     /// Requests per second and core that k6 reaches at most.
     pub k6_rate_per_cpu: f64,
@@ -215,7 +215,7 @@ fn files(plan: &LoadPlan, facts: &PreflightFacts) -> PreflightFinding {
         None => PreflightFinding::new(
             "open files",
             PreflightStatus::Ok,
-            format!("{need} are needed, there is no limit"),
+            format!("{need} are needed; there is no limit"),
         ),
         Some(limit) if need > limit => PreflightFinding::new(
             "open files",

@@ -174,10 +174,10 @@ fn limited(recent: &[Sample]) -> Option<String> {
     let machine = mean(recent, |one| one.machine_cpu_pct);
     match (wait, machine) {
         (Some(wait), _) if wait > WAIT_PCT => {
-            Some(format!("the generator waits {wait:.0} % of its time for a processor"))
+            Some(format!("the generator waits {wait:.0} % of its time for a CPU"))
         }
         (None, Some(machine)) if machine >= MACHINE_PCT => {
-            Some(format!("the machine's processors are {machine:.0} % busy"))
+            Some(format!("the machine's CPUs are {machine:.0} % busy"))
         }
         _ => None,
     }

@@ -28,11 +28,11 @@ pub struct LoadRequest {
     pub stop: Vec<String>,
     /// Whether successful requests must equal what the service counted.
     pub reconcile: bool,
-    /// A shell command to run before each level.
+    /// Shell command to run before each level.
     pub before_level: Option<String>,
     /// Labels as `KEY=VALUE`.
     pub tags: Vec<String>,
-    /// A remark kept with the run.
+    /// Remark stored with the run.
     pub note: Option<String>,
     /// Who runs it.
     pub engineer: Option<String>,

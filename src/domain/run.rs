@@ -95,7 +95,8 @@ pub struct Run {
     /// Where it was measured.
     pub environment: Environment,
     /// What it was judged by.
-    pub targets: serde_json::Value,
+    #[serde(alias = "targets")]
+    pub objectives: serde_json::Value,
     /// The levels, in order.
     pub levels: Vec<LevelResult>,
     /// The worst of the levels.
@@ -109,12 +110,12 @@ impl Run {
     /// Why there is none, to follow the run's name in a sentence.
     pub fn plan_to_repeat(&self) -> Result<&LoadPlan, &'static str> {
         if self.state != "finished" || self.levels.is_empty() {
-            return Err("did not come to its end");
+            return Err("did not finish");
         }
         match &self.plan {
-            None => Err("keeps no plan: it is of an older nsys"),
+            None => Err("has no plan: an older nsys made it"),
             Some(plan) if plan.scenario == Scenario::FindMax => {
-                Err("is a search, which takes another way each time")
+                Err("is a search, which takes a different path each time")
             }
             Some(plan) => Ok(plan),
         }

@@ -8,17 +8,17 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scenario {
-    /// A few requests: does it work at all.
+    /// A few requests: does it work.
     Smoke,
-    /// Moderate load, to compare with.
+    /// Moderate load, for comparison.
     Baseline,
-    /// Level by level up to the breaking point.
+    /// Increase level by level up to the breaking point.
     Incremental,
-    /// Beyond the breaking point.
+    /// Load beyond the breaking point.
     Stress,
-    /// A sudden rise, and the recovery from it.
+    /// A sudden burst, and the recovery from it.
     Spike,
-    /// The same load for long: what grows?
+    /// Constant load over a long time, to find leaks
     Soak,
     /// The highest rate that keeps the objectives.
     FindMax,
@@ -117,7 +117,7 @@ pub struct LoadPlan {
     /// Stop rules as they were written.
     #[serde(default)]
     pub stop: Vec<String>,
-    /// A shell command to run before each level.
+    /// Shell command to run before each level.
     #[serde(default)]
     pub before_level: Option<String>,
     /// Whether successful requests must equal what the service counted.

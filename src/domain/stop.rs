@@ -108,12 +108,12 @@ impl StopRule {
         };
         let hold = match words.next() {
             None => Hold::Now,
-            Some("for") => Hold::Every(span(words.next()).ok_or_else(|| wrong("for wants a time"))?),
-            Some("over") => Hold::Mean(span(words.next()).ok_or_else(|| wrong("over wants a time"))?),
+            Some("for") => Hold::Every(span(words.next()).ok_or_else(|| wrong("for needs a duration"))?),
+            Some("over") => Hold::Mean(span(words.next()).ok_or_else(|| wrong("over needs a duration"))?),
             Some(_) => return Err(wrong("for or over is expected")),
         };
         if words.next().is_some() {
-            return Err(wrong("there is something behind its end"));
+            return Err(wrong("there is text after its end"));
         }
         Ok(Self { text: text.trim().to_owned(), input, above, bound, hold })
     }
@@ -190,7 +190,7 @@ impl Watched {
         }
         self.reported = true;
         Some(format!(
-            "{}: its value could not be had for {missing_s:.0} s, so it stops nothing",
+            "{}: its value was not available for {missing_s:.0} s, so it stops nothing",
             self.rule.text
         ))
     }
@@ -362,7 +362,7 @@ mod tests {
             ("p99 > 1", "there is no p99"),
             ("p99_ms = 1", "> or <"),
             ("p99_ms > x", "a number"),
-            ("p99_ms > 1 for", "for wants a time"),
+            ("p99_ms > 1 for", "for needs a duration"),
             ("p99_ms > 1 for 10s now", "behind its end"),
             ("promql(up > 1", "not closed"),
         ] {

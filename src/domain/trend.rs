@@ -8,7 +8,7 @@ use crate::measured::Measured;
 use serde::{Deserialize, Serialize};
 
 /// Why a series says nothing of growth.
-const UNTOLD: &str = "its samples are too few, or too uneven, to tell";
+const TOO_FEW: &str = "its samples are too few, or too uneven, to tell";
 
 /// The metric that shows a leak.
 pub const SERVICE_MEMORY: &str = "service_memory_mb";
@@ -74,9 +74,9 @@ impl Trend {
     #[must_use]
     pub fn check(&self, steady_s: u64) -> Option<ObjectiveCheck> {
         let value = match self.direction {
-            Direction::Stable | Direction::Growing => Measured::or_missing(self.per_hour, UNTOLD),
+            Direction::Stable | Direction::Growing => Measured::or_missing(self.per_hour, TOO_FEW),
             Direction::Unknown if steady_s >= LONG_S && self.metric == SERVICE_MEMORY => {
-                Measured::missing(UNTOLD)
+                Measured::missing(TOO_FEW)
             }
             Direction::Unknown => return None,
         };

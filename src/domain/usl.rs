@@ -77,11 +77,11 @@ impl Fit {
         let best =
             self.best_concurrency.map_or_else(String::new, |best| format!(" at {best:.0} in progress"));
         let kind = if self.coherency > 0.0 && self.best_concurrency.is_some() {
-            "coherency bounds it: more concurrency lowers throughput"
+            "coherency limits it: more concurrency lowers throughput"
         } else if self.contention > 0.0 {
-            "contention bounds it"
+            "contention limits it"
         } else {
-            "it scales linearly as far as it was loaded"
+            "it scales linearly up to the load offered"
         };
         format!("{ceiling}{best}; contention {:.3}, coherency {:.5}; {kind}", self.contention, self.coherency)
     }

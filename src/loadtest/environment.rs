@@ -149,7 +149,7 @@ pub(super) fn differences(before: &Environment, now: &Environment) -> Vec<String
 pub(super) fn criteria(stack: &Stack, plan: &LoadPlan) -> LevelCriteria {
     let load = &stack.loaded.config.loadtest;
     LevelCriteria {
-        objectives: stack.loaded.config.targets,
+        objectives: stack.loaded.config.objectives,
         warms_caches: plan.scenario.warms_caches(),
         generator: guard::GeneratorBounds {
             cpu_pct: load.generator_cpu_pct,

@@ -33,7 +33,7 @@ impl Interrupt {
                         _ = terminate.recv() => {}
                     }
                     if !first {
-                        tracing::warn!("ended at once; the next nsys ends generators that are left");
+                        tracing::warn!("ended at once; the next nsys command stops leftover generators");
                         std::process::exit(INTERRUPTED);
                     }
                     // Whoever begins to wait later sees it too.

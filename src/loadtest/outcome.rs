@@ -8,15 +8,16 @@ use std::path::Path;
 /// Ok when every objective was met.
 ///
 /// # Errors
-/// When they were not, the generator was the limit, or the run did not come to its end: each of its own kind.
+/// When they were not, the generator was the limit, or the run did not finish: each of its own kind.
 pub fn outcome(run: &Run, dir: &Path) -> Result<()> {
     let hint = format!("nsys report {}", dir.file_name().unwrap_or_default().to_string_lossy());
     if let Some(rule) = &run.stopped_by {
         return Err(Error::new(ErrorKind::ThresholdsNotMet, format!("stopped by a rule: {rule}")).hint(hint));
     }
     if let Some(why) = &run.broken_off {
-        return Err(Error::unreachable(format!("{why}; what was measured before is kept"))
-            .hint("nsys loadtest resume"));
+        return Err(
+            Error::unreachable(format!("{why}; results so far are kept")).hint("nsys loadtest resume")
+        );
     }
     match run.verdict {
         Verdict::Passed => Ok(()),
@@ -27,11 +28,11 @@ pub fn outcome(run: &Run, dir: &Path) -> Result<()> {
         )
         .hint(hint)),
         Verdict::Interrupted => {
-            Err(Error::interrupted("the load test was interrupted; what was measured is kept")
+            Err(Error::interrupted("the load test was interrupted; results so far are kept")
                 .hint("nsys loadtest resume"))
         }
         Verdict::Unknown => {
-            Err(Error::failed("something that is needed to judge could not be measured").hint(hint))
+            Err(Error::failed("something needed for the verdict could not be measured").hint(hint))
         }
     }
 }

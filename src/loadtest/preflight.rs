@@ -41,7 +41,7 @@ pub async fn check(stack: &Stack, plan: &LoadPlan) -> Result<Vec<PreflightFindin
             findings.push(generator(stack, plan).await);
         }
         Place::Hosts(names) => {
-            let (machines, found) = hosts::look(stack, names).await;
+            let (machines, found) = hosts::probe_all(stack, names).await;
             findings.extend(arithmetic(plan, &hosts::facts(facts(stack), &machines)));
             findings.extend(found);
         }
@@ -115,7 +115,7 @@ fn facts(stack: &Stack) -> PreflightFacts {
         native_rate_per_cpu: load.native_rate_per_cpu,
         create_share: load.mix_create,
         bytes_per_notification: load.notification_bytes,
-        p95_ms: config.targets.p95_ms,
+        p95_ms: config.objectives.p95_ms,
     }
 }
 
@@ -169,11 +169,7 @@ async fn healthy(stack: &Stack) -> Result<PreflightFinding> {
         .map(|one| format!("{} ({})", one.name, one.detail))
         .collect();
     if down.is_empty() {
-        return Ok(PreflightFinding::new(
-            "stack",
-            PreflightStatus::Ok,
-            format!("{} components ok", parts.len()),
-        ));
+        return Ok(PreflightFinding::new("stack", PreflightStatus::Ok, format!("{} parts ok", parts.len())));
     }
     let detail = format!("down: {}", down.join(", "));
     Ok(PreflightFinding::new("stack", PreflightStatus::Refuse, detail).remedy("nsys health, then nsys up"))
@@ -239,7 +235,9 @@ async fn data(stack: &Stack) -> Vec<PreflightFinding> {
     let here = now_s();
     let apart = database.clock_s().await.ok().map(|theirs| (theirs - here).abs());
     let clock = match apart {
-        None => PreflightFinding::new("clock", PreflightStatus::Unknown, "PostgreSQL does not tell its time"),
+        None => {
+            PreflightFinding::new("clock", PreflightStatus::Unknown, "PostgreSQL does not report its time")
+        }
         Some(apart) if apart < 1.0 => {
             PreflightFinding::new("clock", PreflightStatus::Ok, format!("{apart:.3} s apart"))
         }

@@ -54,7 +54,8 @@ pub async fn execute(
         broken_off: None,
         search: None,
         environment: interrupt.or(environment::describe(stack, plan), BEFORE_LOAD).await?,
-        targets: serde_json::to_value(stack.loaded.config.targets).context("cannot write the targets")?,
+        objectives: serde_json::to_value(stack.loaded.config.objectives)
+            .context("cannot write the objectives")?,
         levels: Vec::new(),
         verdict: Verdict::Unknown,
     };
@@ -83,7 +84,7 @@ pub async fn resume(
             .hint(format!("nsys report {}", run.id)));
     }
     if plan.scenario == crate::domain::scenario::Scenario::FindMax {
-        return Err(Error::refused(format!("{} is a search, which begins anew", run.id))
+        return Err(Error::refused(format!("{} is a search, which starts over", run.id))
             .hint("nsys loadtest find-max"));
     }
     let interrupt = Interrupt::listen();
@@ -104,7 +105,7 @@ pub async fn resume(
             run.id,
             differences.join("; ")
         ))
-        .hint("put it back, or accept the difference with --force"));
+        .hint("restore it, or accept the difference with --force"));
     }
     let resumed_at = jiff::Timestamp::now().to_string();
     run.resume_points.push(ResumePoint { level: run.levels.len() + 1, resumed_at, differences });
@@ -299,10 +300,10 @@ pub fn describe(plan: &LoadPlan) -> String {
     let name = plan.scenario.as_str();
     let tail = if plan.scenario == crate::domain::scenario::Scenario::FindMax {
         format!(
-            "each rate is tried for {length}; it doubles until an objective is missed, then the gap is halved"
+            "each rate is tried for {length}; the rate doubles until an objective is missed, then bisects"
         )
     } else {
-        format!("{length}, and the time each backlog takes to drain")
+        format!("{length}, plus the time each backlog takes to drain")
     };
     format!("{name} ({model})\n{}\n{tail}", table.text())
 }

@@ -31,7 +31,7 @@ impl FoundRun {
     pub fn foreign(&self) -> Option<String> {
         let whose = match &self.run.stack {
             Some(stack) => format!("is of another stack, {}", stack.label()),
-            None => "does not tell its stack: it was made by an older nsys".into(),
+            None => "does not name its stack: an older nsys made it".into(),
         };
         (!self.is_own).then(|| format!("{} {whose}", self.run.id))
     }

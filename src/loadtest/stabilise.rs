@@ -236,7 +236,7 @@ fn checklist(conditions: &[Condition]) -> String {
     let open: Vec<_> = open.collect();
     let met = conditions.len() - open.len();
     if open.is_empty() {
-        format!("calm: {met} of {met} conditions hold")
+        format!("settled: {met} of {met} conditions hold")
     } else {
         format!("waits for {}; {met} of {} conditions hold", open.join(", "), conditions.len())
     }

@@ -89,7 +89,7 @@ pub fn new_dir(results: &Path, kind: &str, started: jiff::Timestamp) -> Result<(
             Err(cause) => return Err(Error::failed(format!("cannot create {}: {cause}", dir.display()))),
         }
     }
-    Err(Error::failed(format!("{} is full of runs of this minute", results.display())))
+    Err(Error::failed(format!("{} holds too many runs of this minute", results.display())))
 }
 
 /// Deletes a run. Returns how many bytes that freed.

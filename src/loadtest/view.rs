@@ -45,7 +45,7 @@ pub(super) fn lines(progress: &LevelProgress<'_>) -> [String; 3] {
         pct(one.machine_cpu_pct),
     );
     let generator = format!(
-        "CPU {} of a core, {}, not started {}, own request {}",
+        "CPU {} of a core, {}, not started {}, probe {}",
         pct(one.generator_cpu_pct),
         format::or_missing(one.generator_rss_mb, |mb| format!("{mb:.0} MiB")),
         format::or_missing(one.dropped_per_s, format::rate),

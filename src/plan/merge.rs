@@ -36,7 +36,7 @@ fn add(whole: &mut Plan, step: Step) {
         let decided =
             whole.steps.iter().any(|one| matches!(one, Step::Config(known) if known.key == change.key));
         if decided {
-            whole.warnings.push(format!("{} is set above already; {} is left out", change.key, step.what()));
+            whole.warnings.push(format!("{} is already set above; {} is skipped", change.key, step.what()));
             return;
         }
     }

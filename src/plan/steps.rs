@@ -258,7 +258,7 @@ impl Step {
             Self::Db(DbStep::DropInvalid { name }) => {
                 format!("drop {name}, which an interrupted build left invalid")
             }
-            Self::Db(DbStep::Analyze { table }) => format!("renew the statistics of {table}"),
+            Self::Db(DbStep::Analyze { table }) => format!("analyze {table}"),
             Self::Db(DbStep::Migrate { from, to, names }) => {
                 format!("migrate the schema from {from} to {to}: {}", names.join(", "))
             }
@@ -269,7 +269,7 @@ impl Step {
                 format!("remove {} seeded notifications, {to} stay", from - to)
             }
             Self::Db(DbStep::Reset { rows }) => {
-                format!("drop every table with about {rows} rows and make the schema anew")
+                format!("drop every table with about {rows} rows and recreate the schema")
             }
             Self::Kafka(KafkaStep::Partitions { topic, from, to }) => {
                 format!("raise {topic} from {from} to {to} partitions in total")
@@ -285,15 +285,15 @@ impl Step {
                 format!("remove the keys {prefix}*, {keys} now")
             }
             Self::Cache(CacheStep::Warm { entries }) => {
-                format!("read the newest {entries} notifications, so that they are cached")
+                format!("warm the cache with the newest {entries} notifications")
             }
             Self::Config(ConfigStep { key, after: Some(value), .. }) => {
                 format!("set {key} to {value}")
             }
             Self::Config(ConfigStep { key, before: Some(value), .. }) => {
-                format!("take {key} = {value} out of the tuned overlay")
+                format!("remove {key} = {value} from the tuned overlay")
             }
-            Self::Config(change) => format!("leave {} as it is", change.key),
+            Self::Config(change) => format!("leave {} unchanged", change.key),
             Self::Data(change) => change.what(),
             Self::Service(ServiceStep::Roll { from, to }) if from == to => format!(
                 "restart {} app and {} worker with the new configuration, one after the other",
@@ -446,7 +446,7 @@ impl Step {
             Self::Db(DbStep::Migrate { .. }) => {
                 Undo::Impossible("migrations only go forward; a newer one would have to fix it".into())
             }
-            Self::Db(DbStep::Reset { .. }) => Undo::Impossible("dropped rows cannot be brought back".into()),
+            Self::Db(DbStep::Reset { .. }) => Undo::Impossible("dropped rows cannot be restored".into()),
             Self::Db(DbStep::DropInvalid { .. } | DbStep::Analyze { .. })
             | Self::Cache(CacheStep::Warm { .. }) => Undo::NotNeeded,
             Self::Kafka(KafkaStep::Partitions { topic, .. }) => {
@@ -456,10 +456,10 @@ impl Step {
                 Undo::Impossible("deleting a topic would delete its messages".into())
             }
             Self::Cache(CacheStep::Flush { .. }) => {
-                Undo::Impossible("removed keys cannot be brought back; reads cache them again".into())
+                Undo::Impossible("removed keys cannot be restored; reads cache them again".into())
             }
             Self::Config(change) if change.before.as_ref().is_some_and(Guarded::is_lost) => {
-                Undo::Impossible(format!("the secret that {} was before is kept nowhere", change.key))
+                Undo::Impossible(format!("the previous secret of {} is stored nowhere", change.key))
             }
             Self::Config(change) => Undo::By(Box::new(Self::Config(ConfigStep {
                 key: change.key.clone(),

@@ -56,6 +56,6 @@ pub struct ReportContext {
     /// When the run ended that this was made for; one that was gone on with since has another context.
     #[serde(default)]
     pub finished_at: Option<String>,
-    /// Share of a bound from which on a value is near it.
+    /// Share of a bound above which a value is near it.
     pub warn_share: f64,
 }

@@ -188,9 +188,9 @@ fn response(spike: &Spike) -> Vec<(String, String)> {
     } = spike;
     let back = |seconds: &Option<f64>, measured: bool| recovery(*seconds, measured);
     named([
-        ("served at nine tenths of its rate after", back(served_after_s, true)),
-        ("largest p95 of a second", ms(*p95_max_ms)),
-        ("largest share of failures of a second", or_missing(*error_share_max, format::percent)),
+        ("back to 90 % of the rate after", back(served_after_s, true)),
+        ("highest p95 of any second", ms(*p95_max_ms)),
+        ("highest error share of any second", or_missing(*error_share_max, format::percent)),
         ("largest lag", whole(*lag_max)),
         ("p95 back after", back(latency_recovered_s, p95_max_ms.is_some())),
         ("errors back after", back(errors_recovered_s, error_share_max.is_some())),
@@ -201,7 +201,7 @@ fn response(spike: &Spike) -> Vec<(String, String)> {
 fn recovery(after_s: Option<f64>, measured: bool) -> String {
     match after_s {
         Some(_) => seconds(after_s),
-        None if measured => "not while it was watched".into(),
+        None if measured => "not within the observed time".into(),
         None => "not measured".into(),
     }
 }
@@ -246,7 +246,7 @@ fn generator_rows(generator: &GeneratorResult) -> Vec<(String, String)> {
         ("late although a user was idle, p99", ms(late_p99_ms)),
         ("requests beside the load, p95", ms(control_p95_ms)),
         ("users busy on average", number(busy_vus)),
-        ("seconds below nine tenths of the plan", whole(short_seconds.value())),
+        ("seconds below 90 % of the planned rate", whole(short_seconds.value())),
         ("longest standstill", seconds(standstill_s)),
         ("exit code", whole(*exit)),
     ])
@@ -272,10 +272,10 @@ fn service_rows(service: &Service) -> Vec<(String, String)> {
         ("p50 by its own clock", ms(p50_ms)),
         ("p95 by its own clock", ms(p95_ms)),
         ("p99 by its own clock", ms(p99_ms)),
-        ("most requests in progress", number(in_flight_max)),
+        ("peak requests in progress", number(in_flight_max)),
         ("acceptance to final state, p95", ms(delivery_p95_ms)),
         ("notifications failed", measured(failed_per_s, format::rate)),
-        ("requests refused to protect it", measured(shed_per_s, format::rate)),
+        ("requests shed", measured(shed_per_s, format::rate)),
         ("age of its youngest process", seconds(youngest_s)),
         ("age of its oldest process", seconds(oldest_s)),
     ])
@@ -336,12 +336,12 @@ fn db_rows(db: &Db) -> Vec<(String, String)> {
     let mut rows = named([
         ("most connections", whole(connections_max.value())),
         ("pool of each process", pool_size.to_string()),
-        ("most connections in use of all pools", number(pool_active_max)),
+        ("peak connections in use of all pools", number(pool_active_max)),
         ("connections of all pools", number(pool_limit)),
         ("wait for a connection, p95", ms(pool_wait_p95_ms)),
         ("query time, p95", ms(query_p95_ms)),
-        ("most statements at once", whole(active_max.value())),
-        ("most sessions waiting for a lock", whole(lock_waits_max.value())),
+        ("peak concurrent statements", whole(active_max.value())),
+        ("peak sessions waiting for a lock", whole(lock_waits_max.value())),
         ("commits", measured(commits_per_s, format::rate)),
         ("block hit rate", measured(block_hit_rate, format::percent)),
         ("sequential scans of notifications", whole(seq_scans.value())),
@@ -384,7 +384,7 @@ fn cache_rows(cache: &CacheResult) -> Vec<(String, String)> {
         ("hit rate of the service's reads", measured(hit_rate, format::percent)),
         ("hit rate of Redis", measured(redis_hit_rate, format::percent)),
         ("memory", mib(memory_mb)),
-        ("memory at most", mib(*memory_limit_mb)),
+        ("peak memory", mib(*memory_limit_mb)),
         ("keys", whole(keys.value())),
         ("evicted", whole(evicted.value())),
         ("commands", measured(ops_per_s, format::rate)),
@@ -463,7 +463,7 @@ mod tests {
         let said = findings(&level).join("\n");
         for wanted in [
             "p95 back after 8.0 s",
-            "lag back after not while it was watched",
+            "lag back after not within the observed time",
             "errors back after not measured",
             "service_memory_mb growing: +504.00 an hour",
         ] {

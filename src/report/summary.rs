@@ -70,7 +70,7 @@ pub(super) fn resume_points(run: &Run) -> Vec<String> {
 pub(super) fn broken_off(run: &Run) -> Option<String> {
     run.broken_off
         .as_ref()
-        .map(|why| format!("it could not go on: {why}; `nsys loadtest resume` goes on there"))
+        .map(|why| format!("it could not continue: {why}; `nsys loadtest resume` continues there"))
 }
 
 /// What is to be said about a level beside its numbers.
@@ -130,17 +130,17 @@ pub(super) fn reconciliation(run: &Run) -> Option<(u64, u64)> {
 pub(super) fn search_sentence(search: &SearchResult) -> String {
     let SearchResult { rate_rps, broke_at_rps, gave_way, confirmed, ended_by } = search;
     let kept = match (rate_rps, confirmed) {
-        (Some(rate), true) => format!("{rate}/s kept every objective, confirmed by a longer level"),
+        (Some(rate), true) => format!("{rate}/s met every objective, confirmed by a longer level"),
         (Some(rate), false) => {
-            format!("{rate}/s kept every objective and was not confirmed by a longer level")
+            format!("{rate}/s met every objective but was not confirmed by a longer level")
         }
-        (None, _) => "no rate that was tried kept every objective".into(),
+        (None, _) => "no rate tried met every objective".into(),
     };
     let broke = broke_at_rps.map_or_else(
-        || "; none that was tried broke one".to_owned(),
+        || "; none tried missed one".to_owned(),
         |rate| {
             let what = if gave_way.is_empty() { "not measured".into() } else { gave_way.join(", ") };
-            format!("; {rate}/s is the lowest that broke one ({what})")
+            format!("; {rate}/s is the lowest that missed one ({what})")
         },
     );
     let ended = ended_by.as_ref().map_or_else(String::new, |why| format!("; the search ended early: {why}"));
@@ -201,7 +201,7 @@ pub fn summary(run: &Run, markdown: bool) -> String {
         text += &format!("{} {remark}\n", if markdown { "-" } else { " " });
     }
     text + &format!(
-        "\nStack {}; {}, {} CPUs, {} MiB; {} app, {} worker; {}; {}.\nPercentiles are {}, of all requests that were due in the steady window of each level (warm-up left out); one that had no answer has waited.",
+        "\nStack {}; {}, {} CPUs, {} MiB; {} app, {} worker; {}; {}.\nPercentiles are {}, of all requests that were due in the steady window of each level (warm-up left out); unanswered requests count with the time they waited.",
         run.stack.as_ref().map_or_else(|| format::MISSING.to_owned(), StackIdentity::label),
         environment.os,
         environment.cpus,

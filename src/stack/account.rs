@@ -35,7 +35,7 @@ const PASSWORD: &str = "loadtest-user";
 /// load-test account's. Makes and promotes no account.
 ///
 /// # Errors
-/// Refused when there is no such account here, or it is no administrator; when the API does not answer.
+/// Refused when there is no such account here, or it is not an administrator; when the API does not answer.
 pub async fn loadtest_user(stack: &Stack) -> Result<String> {
     let given = &stack.loaded.config.external.api_token;
     if stack.runtime.is_elsewhere() && !given.is_empty() {
@@ -50,11 +50,11 @@ pub async fn loadtest_user(stack: &Stack) -> Result<String> {
         Err(Error::refused(format!("{LOADTEST_USER} {why}")).hint(hint))
     };
     let Some(password) = stack.layout.known_secret(PASSWORD)? else {
-        return missing("has no password here: nsys made no such account on this stack");
+        return missing("has no password here: nsys did not create it on this stack");
     };
     match sign_in_for_load(stack, &password).await? {
         Some(grant) if grant.user.role == Role::Admin => Ok(grant.access_token),
-        Some(_) => missing("is no administrator"),
+        Some(_) => missing("is not an administrator"),
         None => missing("is not known to the API"),
     }
 }
@@ -66,7 +66,7 @@ pub async fn loadtest_user(stack: &Stack) -> Result<String> {
 pub async fn make_loadtest_user(permit: &ChangePermit, stack: &Stack) -> Result<String> {
     let password = stack.layout.secret(PASSWORD)?;
     let known = sign_in_for_load(stack, &password).await?;
-    // An account whose making was cut short is there, but is no administrator yet.
+    // An account whose making was cut short is there, but is not an administrator yet.
     if known.as_ref().is_none_or(|grant| grant.user.role != Role::Admin) {
         let mut registered = LOADTEST_USER.to_owned();
         if known.is_none() {

@@ -77,15 +77,15 @@ async fn exchange(layout: &Layout, request: &Request) -> Result<Option<Reply>> {
     let Some(mut stream) = reach(&layout.run()).await? else { return Ok(None) };
     let mut line = serde_json::to_string(request).context("cannot write the request")?;
     line.push('\n');
-    stream.write_all(line.as_bytes()).await.context("the supervisor went away")?;
+    stream.write_all(line.as_bytes()).await.context("the supervisor closed the connection")?;
     let mut answer = String::new();
     let mut reader = BufReader::new(stream);
     let read = reader.read_line(&mut answer);
     tokio::time::timeout(Duration::from_secs(90), read)
         .await
         .map_err(|_| Error::failed("the supervisor did not answer within 90 s"))?
-        .context("the supervisor went away")?;
-    let reply: Reply = serde_json::from_str(&answer).context("the supervisor answered nonsense")?;
+        .context("the supervisor closed the connection")?;
+    let reply: Reply = serde_json::from_str(&answer).context("the supervisor sent an invalid answer")?;
     match reply.error {
         Some(error) => Err(Error::failed(error)),
         None => Ok(Some(reply)),

@@ -91,7 +91,7 @@ pub async fn run(stack: &Stack) -> Vec<DoctorCheck> {
         name: "stack",
         ok: bad.is_empty() && !parts.is_empty(),
         detail: if bad.is_empty() {
-            format!("{} components ok", parts.len())
+            format!("{} parts ok", parts.len())
         } else {
             format!("down: {}", bad.join(", "))
         },

@@ -108,7 +108,7 @@ async fn follows(stack: &Stack) -> Result<String> {
             "does not follow the primary: {}",
             status.unwrap_or_else(|| "it is not connected".into())
         ))),
-        (false, _) => Err(Error::failed("is no replica any more")),
+        (false, _) => Err(Error::failed("is no longer a replica")),
     }
 }
 
@@ -145,11 +145,11 @@ pub async fn probe_parts(stack: &Stack) -> Result<Vec<PartReport>> {
 /// What does not work while a part is away.
 fn consequence(part: &str) -> Option<&'static str> {
     Some(match part {
-        "postgres" => "accepted notifications wait in Kafka, reads that are not cached fail",
+        "postgres" => "accepted notifications wait in Kafka; uncached reads fail",
         replica::PART => "reads go to the primary",
         "redis" => "reads go to PostgreSQL, idempotency is decided there",
         "kafka" => "no notification is accepted",
-        "prometheus" => "metrics are not recorded, load tests cannot be judged",
+        "prometheus" => "metrics are not recorded; load tests cannot be judged",
         "schema" | "topics" => "the service does not start",
         "api" => "no request is answered",
         _ if part.starts_with("worker") => "accepted notifications wait in Kafka",
@@ -189,7 +189,7 @@ async fn report(stack: &Stack, name: &str, records: &[Record]) -> PartReport {
             };
             let ended = record
                 .and_then(|record| record.last_exit.as_ref())
-                .map(|how| format!("; it ended with {how}"));
+                .map(|how| format!("; it exited with {how}"));
             let breaks = consequence(&name).map(|what| format!("; {what}")).unwrap_or_default();
             let detail = error.message + &ended.unwrap_or_default() + &breaks;
             PartReport { name, status: HealthStatus::Down, latency_ms: None, detail, hint: Some(hint) }

@@ -79,17 +79,17 @@ impl Layout {
     /// Usage, naming the character.
     pub fn check(&self) -> Result<()> {
         let odd = match self.root.to_str() {
-            None => Some("bytes that are no UTF-8".to_owned()),
+            None => Some("bytes that are not UTF-8".to_owned()),
             Some(text) => {
                 text.chars().find(|sign| sign.is_control()).map(|sign| format!("the character {sign:?}"))
             }
         };
         match odd {
             Some(odd) => Err(Error::usage(format!(
-                "the state directory {:?} holds {odd}, which parts cannot take",
+                "the state directory {:?} contains {odd}, which parts cannot handle",
                 self.root
             ))
-            .hint("give another one: --state-dir DIR")),
+            .hint("choose another one: --state-dir DIR")),
             None => Ok(()),
         }
     }

@@ -124,7 +124,7 @@ fn kafka(stack: &Stack, known: StartedParts<'_>) -> Result<Spec> {
     let jars = setup::need(Some(jars).filter(|jars| jars.is_dir()), "Kafka")?;
     if text(&jars).contains(':') {
         let why = format!("{} holds ':', at which Java splits its class path", jars.display());
-        return Err(Error::usage(why).hint("give tools another place: XDG_DATA_HOME"));
+        return Err(Error::usage(why).hint("move the tools elsewhere: XDG_DATA_HOME"));
     }
     let mut args = prepare::kafka_jvm(&jars, stack.loaded.config.stack.kafka_heap_mb);
     args.extend(["kafka.Kafka".into(), prepare::KAFKA_SETTINGS.into()]);

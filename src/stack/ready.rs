@@ -27,12 +27,12 @@ pub async fn wait_ready(stack: &Stack, part: &str, deadline: Instant, progress: 
             // It was just started by this supervisor.
             line.finish("stopped");
             return Err(
-                Error::refused(format!("{part} was stopped meanwhile, by another nsys")).hint("nsys up")
+                Error::refused(format!("{part} was stopped by another nsys meanwhile")).hint("nsys up")
             );
         }
         let failed = record.as_ref().is_some_and(|record| record.state == PartState::Failed);
         if failed || Instant::now() > deadline {
-            let how = record.and_then(|record| record.last_exit).map(|how| format!("; it ended with {how}"));
+            let how = record.and_then(|record| record.last_exit).map(|how| format!("; it exited with {how}"));
             let tail: String =
                 stack.log_tail(part, 5).await.iter().map(|line| format!("\n  {line}")).collect();
             line.finish("not ready");

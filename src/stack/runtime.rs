@@ -181,7 +181,7 @@ impl Runtime {
         match self {
             Self::External => {
                 Err(Error::refused(format!("this stack runs elsewhere; nsys cannot {what} there"))
-                    .hint("do it where the stack is run; nsys tune export prints settings to put there"))
+                    .hint("do it where the stack is operated; nsys tune export prints the settings for it"))
             }
             Self::Local | Self::Docker | Self::Kubernetes => Ok(()),
         }
@@ -257,12 +257,12 @@ impl Stack {
         let lock = std::fs::File::create(self.layout.run().join("up.lock"))
             .map_err(|cause| Error::failed(format!("cannot create the lock: {cause}")))?;
         lock.try_lock().map_err(|_| {
-            Error::refused("another nsys is bringing this stack up").hint("nsys ps shows how far it is")
+            Error::refused("another nsys is starting this stack").hint("nsys ps shows how far it is")
         })?;
         let deployed = tokio::select! {
             deployed = self.deploy(permit, &wanted, deadline, progress) => deployed,
-            _ = tokio::signal::ctrl_c() => Err(Error::interrupted("interrupted; what was started goes on running")
-                .hint("nsys up goes on with it, nsys down stops it")),
+            _ = tokio::signal::ctrl_c() => Err(Error::interrupted("interrupted; what was started keeps running")
+                .hint("nsys up continues, nsys down stops it")),
         };
         if deployed.is_err() && self.runtime == Runtime::Local {
             local::end_idle_supervisor(permit, self).await;

@@ -121,7 +121,7 @@ async fn take_lock(dir: &Path) -> Result<std::fs::File> {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    Err(Error::refused("another supervisor keeps this stack"))
+    Err(Error::refused("another supervisor runs this stack"))
 }
 
 async fn serve(listener: UnixListener, events: mpsc::Sender<SupervisorEvent>) {

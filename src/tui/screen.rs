@@ -82,7 +82,7 @@ impl Feed {
 
 /// The state before anything is known.
 pub(super) fn state_of(stack: &Stack, options: &Options) -> State {
-    let targets = &stack.loaded.config.targets;
+    let objectives = &stack.loaded.config.objectives;
     State::new(Setup {
         stack: stack.loaded.config.stack.name.clone(),
         pane: options.pane,
@@ -91,11 +91,11 @@ pub(super) fn state_of(stack: &Stack, options: &Options) -> State {
         no_colour: !options.colour,
         ascii: options.ascii,
         bounds: DashboardObjectives {
-            p95_ms: targets.p95_ms,
-            p99_ms: targets.p99_ms,
-            lag: targets.lag,
-            connections: targets.db_connections,
-            hit_rate: targets.cache_hit_rate,
+            p95_ms: objectives.p95_ms,
+            p99_ms: objectives.p99_ms,
+            lag: objectives.lag,
+            connections: objectives.db_connections,
+            hit_rate: objectives.cache_hit_rate,
         },
         commands: options.commands.clone(),
         judge: options.judge,

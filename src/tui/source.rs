@@ -55,7 +55,7 @@ fn keep<T: 'static, Running: Future<Output = ()> + Send + 'static>(
             if ended.is_ok() || sender.to.is_closed() {
                 return;
             }
-            sender.send(failed(Err(format!("{name}: its source broke; it begins anew")))).await;
+            sender.send(failed(Err(format!("{name}: its source crashed and restarts")))).await;
             tokio::time::sleep(AGAIN).await;
         }
     });

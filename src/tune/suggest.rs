@@ -54,7 +54,7 @@ pub(super) async fn plan(stack: &Stack, since: Option<&str>) -> Result<Plan> {
         generic: true,
     }));
     plan.notes.push(format!(
-        "{} statements looked at, those that took the most time since {counted_since}",
+        "{} statements examined, those that took the most time since {counted_since}",
         statements.len()
     ));
     if !tried {

@@ -2,6 +2,7 @@
 
 mod imports;
 mod service;
+mod words;
 
 use imports::{are_related, imports, in_rings, top};
 use std::collections::BTreeSet;

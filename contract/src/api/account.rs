@@ -50,7 +50,7 @@ pub struct TokenGrant {
 pub struct User {
     /// The id.
     pub id: Uuid,
-    /// The address it signs in with.
+    /// Email address it signs in with.
     pub email: String,
     /// The person's name.
     pub name: String,

@@ -120,7 +120,7 @@ pub struct AuditQuery {
 #[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub struct ProfileQuery {
-    /// How long to sample, in seconds, 1 to 600; 30 when left out.
+    /// Sampling duration, in seconds, 1 to 600; 30 when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u32>,
 }

@@ -49,7 +49,7 @@ pub struct DeadLetterFilter {
     /// Only for this reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Only by this channel.
+    /// Only for this channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<Channel>,
     /// Only of this tenant.
@@ -72,7 +72,7 @@ pub struct DeadLetterQuery {
     /// Only for this reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Only by this channel.
+    /// Only for this channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<Channel>,
     /// Only of this tenant.
@@ -84,7 +84,7 @@ pub struct DeadLetterQuery {
     /// Only given up before this instant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Timestamp>,
-    /// Those that were sent again too.
+    /// Include those that were redriven.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redriven: Option<bool>,
     /// The `next_cursor` of the page before.
@@ -122,7 +122,7 @@ pub struct Redrive {
     pub filter: DeadLetterFilter,
     /// Only count them.
     pub dry_run: bool,
-    /// Most a second; 100 when left out.
+    /// Maximum rate per second; 100 when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<u32>,
     /// Most in this call; the answer says how many remain.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateNotification {
-    /// Whom it is for.
+    /// Recipient's user id.
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 256))]
     pub user_id: String,
     /// The tenant; the token's own when left out.
@@ -43,7 +43,7 @@ pub struct CreateNotification {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 256))]
     pub idempotency_key: Option<String>,
-    /// Ties together what one act caused.
+    /// Correlation id of related notifications.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 256))]
     pub correlation_id: Option<String>,
@@ -66,7 +66,7 @@ pub struct CreateNotification {
 pub struct Notification {
     /// The id.
     pub id: Uuid,
-    /// Whom it is for.
+    /// Recipient's user id.
     pub user_id: String,
     /// The tenant it belongs to.
     pub tenant_id: Option<String>,
@@ -85,7 +85,7 @@ pub struct Notification {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
-    /// Ties together what one act caused.
+    /// Correlation id of related notifications.
     pub correlation_id: Option<String>,
     /// The caller's idempotency key.
     pub idempotency_key: Option<String>,
@@ -112,7 +112,7 @@ pub struct ListQuery {
     /// Only in this status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
-    /// Only by this channel.
+    /// Only for this channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<Channel>,
     /// Only of this type.
@@ -231,7 +231,7 @@ pub struct StatusEvent {
     pub id: i64,
     /// Which notification.
     pub notification_id: Uuid,
-    /// Whom it is for.
+    /// Recipient's user id.
     pub user_id: String,
     /// The tenant it belongs to.
     pub tenant_id: Option<String>,
@@ -263,7 +263,7 @@ pub struct EventQuery {
     /// Only this tenant's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<String>,
-    /// Only by this channel.
+    /// Only for this channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<Channel>,
 }
@@ -297,7 +297,7 @@ pub struct ExportQuery {
     /// Only in this status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
-    /// Only by this channel.
+    /// Only for this channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<Channel>,
     /// Only accepted at this instant or later.

@@ -12,14 +12,14 @@ pub struct Auth {
     pub issuer: String,
     /// `aud` of the tokens issued and accepted.
     pub audience: String,
-    /// How long a token lives.
+    /// Lifetime of a token.
     #[serde(with = "span")]
     pub token_ttl: Duration,
     /// File with the Ed25519 signing key (PKCS#8 PEM). Empty: a key for this process alone.
     pub signing_key_file: String,
-    /// Most verified tokens remembered, so that the signature check stays off the hot path.
+    /// Maximum verified tokens cached, which keeps signature checks off the hot path.
     pub verified_token_cache: u64,
-    /// Whether anybody may create an account with `POST /auth/register`.
+    /// Whether anyone may register with `POST /auth/register`.
     pub open_registration: bool,
 }
 

@@ -18,7 +18,7 @@ pub struct Db {
     pub read_max_lag: Duration,
     /// Most connections each process opens.
     pub pool_size: u32,
-    /// Longest wait for a free connection.
+    /// Maximum wait for a free connection.
     #[serde(with = "span")]
     pub pool_timeout: Duration,
     /// Longest time one statement may run.

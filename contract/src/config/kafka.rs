@@ -17,12 +17,12 @@ pub struct Kafka {
     /// How long the topics keep messages when nsys creates them; there is no limit in bytes.
     #[serde(with = "span")]
     pub retention: Duration,
-    /// Codec of produced batches.
+    /// Compression codec of the producer.
     pub compression: Compression,
-    /// How long the producer waits to fill a batch; every accept waits that long too.
+    /// Producer linger; every accept waits that long too.
     #[serde(with = "span")]
     pub linger: Duration,
-    /// Largest produced batch, in bytes.
+    /// Maximum producer batch size, in bytes.
     pub batch_size: u32,
     /// Longest wait for a delivery report; then the request is answered 503.
     #[serde(with = "span")]
@@ -62,7 +62,7 @@ impl Default for Kafka {
     }
 }
 
-/// Codec of produced batches.
+/// Compression codec of the producer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {

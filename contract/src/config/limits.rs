@@ -23,7 +23,7 @@ pub struct Limits {
     pub max_wait: Duration,
     /// Most streams (ingest line by line, exports, followed events) open per process.
     pub max_streams: usize,
-    /// Accepting stops when this many messages wait for the workers.
+    /// Accepting stops when this many messages are pending for the workers.
     pub max_backlog: u64,
     /// Accepting stops when the messages that wait take this many bytes on the log.
     pub max_backlog_bytes: u64,

@@ -10,12 +10,12 @@ use std::time::Duration;
 pub struct Service {
     /// Async threads per process; 0 means one per core.
     pub threads: usize,
-    /// Largest request body, in bytes.
+    /// Maximum request body, in bytes.
     pub max_body_bytes: usize,
-    /// Longest time one request may take.
+    /// Maximum duration of one request.
     #[serde(with = "span")]
     pub request_timeout: Duration,
-    /// Longest time a graceful stop may take before the process ends anyway.
+    /// Maximum duration of a graceful stop before the process exits anyway.
     #[serde(with = "span")]
     pub shutdown_timeout: Duration,
 }

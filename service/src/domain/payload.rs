@@ -69,15 +69,15 @@ pub(crate) fn violation(channel: Channel, raw: &str, max_bytes: usize) -> Option
     if let Some(wrong) = stored::violation("/payload", raw, max_bytes) {
         return Some(wrong);
     }
-    let look = Look { need: Some(&need), found: Cell::new(0), zero: Cell::new(false) };
-    let read = Top(&look).deserialize(&mut serde_json::Deserializer::from_str(raw));
+    let scan = Scan { need: Some(&need), found: Cell::new(0), zero: Cell::new(false) };
+    let read = Top(&scan).deserialize(&mut serde_json::Deserializer::from_str(raw));
     match read {
         Err(cause) => {
             // What is no object has no place within.
             let whole = || Violation::new("/payload", pointer::without_place(&cause.to_string()));
             Some(stored::locate("/payload", raw).unwrap_or_else(whole))
         }
-        Ok(()) if look.found.get() == 0 => Some(Violation::new(need.pointer, need.detail)),
+        Ok(()) if scan.found.get() == 0 => Some(Violation::new(need.pointer, need.detail)),
         Ok(()) => None,
     }
 }
@@ -91,12 +91,12 @@ pub(crate) fn unstorable(raw: &str, measure: Measure) -> Option<&'static str> {
     if !raw.contains("\\u0000") {
         return None;
     }
-    let look = Look { need: None, found: Cell::new(0), zero: Cell::new(false) };
-    let read = Any(&look).deserialize(&mut serde_json::Deserializer::from_str(raw));
-    (read.is_err() || look.zero.get()).then_some("it contains a zero byte")
+    let scan = Scan { need: None, found: Cell::new(0), zero: Cell::new(false) };
+    let read = Any(&scan).deserialize(&mut serde_json::Deserializer::from_str(raw));
+    (read.is_err() || scan.zero.get()).then_some("it contains a zero byte")
 }
 
-struct Look<'n> {
+struct Scan<'n> {
     need: Option<&'n Need>,
     /// One bit for each name of what is needed: whether it is filled. Of a key that comes twice PostgreSQL
     /// keeps the last.
@@ -104,7 +104,7 @@ struct Look<'n> {
     zero: Cell<bool>,
 }
 
-impl Look<'_> {
+impl Scan<'_> {
     fn text(&self, text: &str) {
         if text.as_bytes().contains(&0) {
             self.zero.set(true);
@@ -113,7 +113,7 @@ impl Look<'_> {
 }
 
 /// The payload itself, which must be an object.
-struct Top<'l>(&'l Look<'l>);
+struct Top<'l>(&'l Scan<'l>);
 
 impl<'de> DeserializeSeed<'de> for Top<'_> {
     type Value = ();
@@ -163,7 +163,7 @@ impl Held {
 }
 
 /// A key: which of the wanted names it is.
-struct Key<'l>(&'l Look<'l>);
+struct Key<'l>(&'l Scan<'l>);
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
     type Value = Option<usize>;
@@ -187,7 +187,7 @@ impl Visitor<'_> for Key<'_> {
 }
 
 /// Any value: what it holds.
-struct Any<'l>(&'l Look<'l>);
+struct Any<'l>(&'l Scan<'l>);
 
 impl<'de> DeserializeSeed<'de> for Any<'_> {
     type Value = Held;

@@ -90,8 +90,8 @@ impl Renderer {
         }
         is_shallow(source)?;
         let parsed = minijinja::machinery::parse(source, "field", minijinja::syntax::SyntaxConfig::default());
-        allowed(&parsed.map_err(|cause| told(&cause))?)?;
-        self.environment.template_from_str(source).map(drop).map_err(|cause| told(&cause))
+        allowed(&parsed.map_err(|cause| reason(&cause))?)?;
+        self.environment.template_from_str(source).map(drop).map_err(|cause| reason(&cause))
     }
 
     /// Fills every text of the payload with the data. Together they give at most `max_bytes`.
@@ -145,7 +145,7 @@ impl Budget {
     }
 
     fn render(&mut self, source: &str, context: &Value) -> Result<String, Unfilled> {
-        let wrong = |cause: minijinja::Error| Unfilled::Wrong(told(&cause));
+        let wrong = |cause: minijinja::Error| Unfilled::Wrong(reason(&cause));
         // What was stored before there was a bound is not parsed either.
         is_shallow(source).map_err(Unfilled::Wrong)?;
         self.environment.set_fuel(Some(self.fuel));
@@ -207,7 +207,7 @@ fn each_text(
 }
 
 /// The message without the name and the excerpt that the engine adds.
-fn told(cause: &minijinja::Error) -> String {
+fn reason(cause: &minijinja::Error) -> String {
     let what = cause.detail().map_or_else(|| cause.kind().to_string(), str::to_owned);
     match cause.kind() {
         ErrorKind::OutOfFuel => "the template takes too many steps".to_owned(),

@@ -107,14 +107,14 @@ pub(super) fn read_group(
     group: &str,
     timeout: Duration,
 ) -> KafkaResult<(Group, Vec<GroupOffsets>)> {
-    until_nothing_vanishes(|| look(consumer, wire, group, timeout))
+    until_nothing_vanishes(|| read_group_once(consumer, wire, group, timeout))
 }
 
 /// Looks again when a topic vanished, or a partition came, between two requests.
-fn until_nothing_vanishes<T>(mut look: impl FnMut() -> KafkaResult<T>) -> KafkaResult<T> {
+fn until_nothing_vanishes<T>(mut read: impl FnMut() -> KafkaResult<T>) -> KafkaResult<T> {
     let mut tries = 1;
     loop {
-        match look() {
+        match read() {
             Err(cause) if tries < TRIES && is_gone(&cause) => tries += 1,
             done => return done,
         }
@@ -128,7 +128,7 @@ fn is_gone(cause: &KafkaError) -> bool {
     )
 }
 
-fn look(
+fn read_group_once(
     consumer: &BaseConsumer,
     wire: &mut Wire,
     name: &str,

@@ -72,7 +72,7 @@ pub(super) async fn seed(stack: &Stack, args: &SeedArgs, out: Out) -> Result<()>
         plan.steps.push(Step::Db(DbStep::Seed { users, from: there, to: wanted }));
         plan.steps.push(Step::Db(DbStep::Analyze { table: schema::NOTIFICATIONS.into() }));
     } else {
-        plan.notes.push(format!("there are {there} seeded notifications; fewer are had by: nsys undo"));
+        plan.notes.push(format!("there are {there} seeded notifications already; to remove some: nsys undo"));
     }
     carry_out(stack, &plan, &args.flags, None, out).await.map(|_| ())
 }
@@ -85,7 +85,7 @@ pub(super) async fn reset(stack: &Stack, flags: &PlanFlags, out: Out) -> Result<
     // Idempotency records of dropped rows would answer for notifications that are no more.
     let keys = Redis::connect(&stack.endpoints.redis_url(), TIMEOUT).await?.keys_by_prefix("").await?;
     plan.steps.push(Step::Cache(CacheStep::Flush { prefix: String::new(), keys: keys.values().sum() }));
-    plan.warnings.push("accounts go too; the load-test account is made again, others are not".into());
+    plan.warnings.push("accounts are dropped too; only the load-test account is recreated".into());
     let (brokers, read) =
         (stack.endpoints.brokers(), [topics::NOTIFICATIONS, topics::RETRY].map(str::to_owned));
     let lag = kafka::settled_lag(&brokers, topics::WORKER_GROUP, &read, TIMEOUT).await;

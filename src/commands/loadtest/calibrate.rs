@@ -35,7 +35,7 @@ pub(super) async fn calibrate(stack: &Stack, args: &CalibrateArgs, out: Out) -> 
     let (progress, seconds) = (ProgressView::new(out), args.duration.as_secs().max(2));
     let path = args.path.clone().unwrap_or_else(|| paths::LIVENESS.to_owned());
     if !path.starts_with('/') {
-        return Err(Error::usage(format!("--path {path:?} does not begin with /")));
+        return Err(Error::usage(format!("--path {path:?} does not start with /")));
     }
     let ask = Ask { path: path.clone(), level: calibrate::level(args.rate, seconds), rounds: args.rounds };
     let permit = permit(stack, args.offer.consent(), out).await?;
@@ -66,7 +66,7 @@ pub(super) async fn calibrate(stack: &Stack, args: &CalibrateArgs, out: Out) -> 
         ErrorKind::ThresholdsNotMet,
         format!("the native engine and what it was held against do not agree on {}", names.join(", ")),
     )
-    .hint("try again when the machine is quiet, or with a lower --rate"))
+    .hint("try again on an idle machine, or with a lower --rate"))
 }
 
 /// Runs of the same load with nothing changed between them; what they differ by is kept as the noise
@@ -94,7 +94,7 @@ async fn equal_runs(
         let (dir, run) = run::execute(permit, stack, &plan, progress).await?;
         publish::write(stack, &dir)?;
         if run.state != "finished" {
-            return Err(Error::interrupted("the calibration was interrupted; no noise floor was kept"));
+            return Err(Error::interrupted("the calibration was interrupted; no noise floor was saved"));
         }
         runs.push(run);
     }

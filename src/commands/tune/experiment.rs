@@ -2,7 +2,9 @@
 
 use crate::change::make;
 use crate::cli::{ExperimentArgs, ExperimentStep, TuneCommand};
-use crate::domain::experiment::{ExperimentOutcome, ExperimentVerdict, Measured, MetricGain, judge as weigh};
+use crate::domain::experiment::{
+    ExperimentOutcome, ExperimentVerdict, MeasuredSeries, MetricGain, judge as weigh,
+};
 use crate::domain::request::LoadRequest;
 use crate::domain::run::Run;
 use crate::domain::scenario::Scenario;
@@ -92,8 +94,8 @@ pub(super) async fn run(stack: &Stack, args: &ExperimentArgs, out: Out) -> Resul
     for ExperimentStep { text: line, command } in steps(stack, args).await? {
         let plan = tune::planned(stack, &command).await?;
         match plan.irreversible() {
-            Some(why) => left_out.push(format!("{line} could not be taken back: {why}")),
-            None if plan.is_empty() => left_out.push(format!("{line} has nothing to do")),
+            Some(why) => left_out.push(format!("{line} could not be reverted: {why}")),
+            None if plan.is_empty() => left_out.push(format!("{line}: nothing to do")),
             None => found.push((line, command, plan)),
         }
     }
@@ -166,7 +168,7 @@ struct Lab {
 #[derive(Clone)]
 struct Measurement {
     run: String,
-    values: Measured,
+    values: MeasuredSeries,
 }
 
 impl Lab {
@@ -237,6 +239,6 @@ impl Lab {
 }
 
 /// What the client counted in the steady windows of a run.
-fn measured(run: &Run) -> Measured {
-    Measured { levels: run.levels.iter().map(|level| level.slices.clone()).collect() }
+fn measured(run: &Run) -> MeasuredSeries {
+    MeasuredSeries { levels: run.levels.iter().map(|level| level.slices.clone()).collect() }
 }

@@ -40,7 +40,7 @@ pub struct DiagnoseSection {
     pub scan_rows: f64,
     /// Share of published messages that is consumed in the same window, 0 to 1.
     pub consumed_share: f64,
-    /// Messages that wait, in seconds of writing.
+    /// Pending messages, in seconds of incoming ones.
     pub behind_s: f64,
     /// Members of the worker group for each partition.
     pub workers_per_partition: f64,
@@ -56,7 +56,7 @@ pub struct DiagnoseSection {
     pub broker_throttle_ms: f64,
     /// Mean time of a cache call, in ms.
     pub cache_ms: f64,
-    /// Keys per second that Redis removes to make room.
+    /// Keys per second that Redis evicts.
     pub evicted_per_s: f64,
     /// Keys that expired for each read that missed.
     pub expired_per_miss: f64,
@@ -70,11 +70,11 @@ pub struct DiagnoseSection {
     pub throttled_share: f64,
     /// CPU of stack and generator together, in per cent of all cores.
     pub machine_cpu_pct: f64,
-    /// Time that a thread of the service waits for a processor, on average, in ms.
+    /// Mean run-queue wait of a thread of the service, in ms.
     pub cpu_wait_ms: f64,
-    /// Turns of a processor that one call takes on its way; a bound of a time is no lower than their waits.
+    /// Scheduler time slices per call; latency bounds are raised by their run-queue wait.
     pub scheduling_turns: f64,
-    /// CPU of everything else on the machine, in per cent of all cores.
+    /// CPU used by other programs, in per cent of all cores.
     pub other_cpu_pct: f64,
     /// Memory of a replica over its limit, 0 to 1.
     pub memory_share: f64,
@@ -100,10 +100,10 @@ pub struct DiagnoseSection {
     pub flat_growth: f64,
     /// Difference between requests in progress and rate times answer time, as a share.
     pub little_error: f64,
-    /// Share of scrapes that Prometheus got, 0 to 1.
+    /// Share of successful scrapes, 0 to 1.
     pub scraped_share: f64,
-    /// Whether the generator was the limit: 1 when it was.
+    /// 1 when the generator was the limit.
     pub generator_limited: f64,
-    /// Share of a bound from which on a value is near it.
+    /// Share of a bound above which a value is near it.
     pub warn_share: f64,
 }

@@ -21,7 +21,7 @@ pub struct StackSection {
     pub app: u32,
     /// Replicas of the worker.
     pub worker: u32,
-    /// Restarts of a failing part before it is left down.
+    /// Restarts of a failing part before it stays down.
     pub restart_limit: u32,
     /// Largest heap of the broker, in MiB.
     pub kafka_heap_mb: u32,

@@ -114,8 +114,7 @@ const BACKLOG: &[&str] = &["kafka-lag", "kafka-consumption", "worker-uneven", "w
 pub static RULES: &[Rule] = &[
     Rule {
         cause: "the load generator, not the service, was the limit",
-        explanation: "A generator that does not get the CPU it needs offers less than planned and measures \
-            its own delay as the service's. Nothing that a level says about the service counts then.",
+        explanation: "A generator that does not get the CPU it needs offers less than planned and measures its own delay as the service's. Such a level says nothing about the service.",
         remedies: |_| vec![Run(LoadPlan), Advise("give the generator more CPU, or offer less")],
         input: "generator_limited",
         bound: "generator_limited",
@@ -123,9 +122,8 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         cause: "other programs used the machine's CPU",
-        explanation: "What neither the stack nor the generator used, but was used, was taken away from both. \
-            Answer times then tell of the machine, not of the service.",
-        remedies: |_| vec![Advise("end what else runs, or run the load test on a quiet machine")],
+        explanation: "CPU used by neither the stack nor the generator was taken away from both. Latencies then describe the machine, not the service.",
+        remedies: |_| vec![Advise("stop other programs, or run the load test on an idle machine")],
         input: "other_cpu_pct",
         bound: "other_cpu_pct",
         explains: &[
@@ -139,10 +137,9 @@ pub static RULES: &[Rule] = &[
         ..rule("machine-shared", FindingRole::Measurement, 0.8)
     },
     Rule {
-        cause: "the service waits for a free processor",
-        explanation: "Time that its threads spend on the run queue before each turn. Everything it does is late \
-            by that, whatever it waits for otherwise; bounds of times are raised accordingly.",
-        remedies: |_| vec![Run(Stats), Advise("more cores, or fewer programs on them")],
+        cause: "the service waits for a free CPU",
+        explanation: "Time that its threads spend on the run queue before each time slice. Everything it does is delayed by that; latency bounds are raised accordingly.",
+        remedies: |_| vec![Run(Stats), Advise("add cores, or run fewer programs on them")],
         input: "cpu_wait_ms",
         bound: "cpu_wait_ms",
         explains: &[
@@ -286,10 +283,9 @@ pub static RULES: &[Rule] = &[
         ..rule("kafka-unreachable", FindingRole::Cause, 0.95)
     },
     Rule {
-        cause: "sessions wait for locks that others hold",
-        explanation: "A statement that waits for a lock does no work and keeps its connection. The holder is \
-            often an open transaction of a person or a job, not the service.",
-        remedies: |_| vec![Run(DbLocks), Advise("end the holder, or make its transactions short")],
+        cause: "sessions wait for locks held by others",
+        explanation: "A statement that waits for a lock does no work and keeps its connection. The holder is often an open transaction of a person or a job, not of the service.",
+        remedies: |_| vec![Run(DbLocks), Advise("terminate the holder, or keep its transactions short")],
         input: "lock_waiters",
         bound: "lock_waiters",
         series: series("lock_waiters", "lock_waiters"),
@@ -315,8 +311,7 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         cause: "reads scan the whole notifications table: an index is missing",
-        explanation: "A scan reads every row whatever it returns, so each read gets slower as the table grows, \
-            and CPU goes to rows nobody asked for.",
+        explanation: "A scan reads every row whatever it returns, so each read gets slower as the table grows, and CPU is spent on rows nobody asked for.",
         remedies: |_| vec![Remedy::Tune(Tuning::BuildIndexes)],
         input: "rows_per_sequential_scan",
         bound: "scan_rows",
@@ -356,9 +351,7 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         cause: "the network between the service and PostgreSQL is slow",
-        explanation: "The service waits for an answer much longer than PostgreSQL needs to make it. The \
-            difference is spent on the way: latency, a proxy, TLS, or a service that does not get CPU to read \
-            the answer.",
+        explanation: "The service waits for an answer much longer than PostgreSQL takes. The difference is spent in between: network latency, a proxy, TLS, or a service that lacks the CPU to read the answer.",
         remedies: |_| vec![Run(Health), Advise("move the service and PostgreSQL closer together")],
         input: "db_network_ms",
         bound: "db_network_ms",
@@ -367,7 +360,7 @@ pub static RULES: &[Rule] = &[
         ..rule("db-network", FindingRole::Cause, 0.9)
     },
     Rule {
-        cause: "requests wait for a connection of the pool",
+        cause: "requests wait for a pooled connection",
         explanation: "When all connections are in use, requests queue for one although the database may be \
             idle. The wait for a connection is compared with the time of the queries themselves.",
         remedies: pool,
@@ -390,7 +383,7 @@ pub static RULES: &[Rule] = &[
         ..rule("db-pool-wait", FindingRole::Cause, 0.9)
     },
     Rule {
-        cause: "the pool of connections is nearly used up",
+        cause: "the connection pool is nearly exhausted",
         explanation: "Most connections in use at once in any process, over the size of its pool. Near one, the \
             next burst waits.",
         remedies: pool,
@@ -400,7 +393,7 @@ pub static RULES: &[Rule] = &[
         ..rule("db-pool-used", FindingRole::Symptom, 0.3)
     },
     Rule {
-        cause: "PostgreSQL has hardly a connection left",
+        cause: "PostgreSQL is nearly out of connections",
         explanation: "Connections of all clients together, over those that it admits: max_connections, less \
             what it reserves for superusers where the service is none. The one after the last is refused, and \
             a refusal counts as all of them held.",
@@ -426,7 +419,7 @@ pub static RULES: &[Rule] = &[
         ..rule("db-io", FindingRole::Cause, 0.75)
     },
     Rule {
-        cause: "PostgreSQL uses the machine's CPU up",
+        cause: "PostgreSQL saturates the machine's CPU",
         explanation: "CPU of the server and its backends, of all cores.",
         remedies: |_| indexes(Run(DbSlow)),
         input: "db_cpu_pct",
@@ -446,9 +439,8 @@ pub static RULES: &[Rule] = &[
         ..rule("db-query-time", FindingRole::Symptom, 0.6)
     },
     Rule {
-        cause: "there are fewer partitions than workers: some workers have nothing to do",
-        explanation: "A partition is read by one member of the group at a time. Workers beyond the number of \
-            partitions stand idle while the others fall behind.",
+        cause: "there are fewer partitions than workers: some workers are idle",
+        explanation: "A partition is read by one member of the group at a time. Workers beyond the number of partitions are idle while the others fall behind.",
         remedies: |now| with(Tuning::more_partitions(now), &[Run(Lag)]),
         input: "workers_per_partition",
         bound: "workers_per_partition",
@@ -458,8 +450,7 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         cause: "most messages go to one partition: the keys are skewed",
-        explanation: "The partition is chosen by the key (the user). A few very busy users fill one partition, \
-            and one worker does the work of all. More partitions do not help; another key does.",
+        explanation: "The partition is chosen by the key (the user). A few very busy users fill one partition, and one worker does all the work. More partitions do not help; a different key does.",
         remedies: |_| vec![Run(Lag), Advise("spread the busy user's notifications over more keys")],
         input: "publish_skew",
         bound: "publish_skew",
@@ -480,12 +471,11 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         cause: "the provider is slow: deliveries wait for it",
-        explanation: "A delivery holds its place until the provider answers. At most worker.channel_concurrency \
-            of one channel are under way, so a slow provider bounds what workers can finish.",
+        explanation: "A delivery holds its permit until the provider answers. At most worker.channel_concurrency of one channel are in flight, so a slow provider limits throughput.",
         remedies: |now| {
             with(
                 Tuning::faster_consumption(now),
-                &[Advise("raise worker.channel_concurrency, or ask the provider")],
+                &[Advise("raise worker.channel_concurrency, or talk to the provider")],
             )
         },
         input: "delivery_mean_ms",
@@ -496,16 +486,15 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         cause: "deliveries are late",
-        explanation: "Notifications that are stored but not yet delivered, in seconds of new ones.",
+        explanation: "Notifications that are stored but not yet delivered, in seconds of incoming ones.",
         remedies: |now| with(Tuning::faster_consumption(now), &[Run(DeadLetters), Run(LogsOfWorkers)]),
         input: "undelivered_s",
         bound: "behind_s",
         ..rule("deliveries-late", FindingRole::Symptom, 0.5)
     },
     Rule {
-        cause: "the broker slows the service down by a quota",
-        explanation: "A client that sends more bytes than its quota allows is answered later and later \
-            (producer_byte_rate). The broker itself is idle.",
+        cause: "the broker throttles the service by a quota",
+        explanation: "A client that exceeds its byte quota (producer_byte_rate) is answered with growing delays. The broker itself is idle.",
         remedies: |now| {
             with(Tuning::compression(now), &[Advise("raise the quota of the service's Kafka user")])
         },
@@ -522,9 +511,8 @@ pub static RULES: &[Rule] = &[
         ..rule("kafka-quota", FindingRole::Cause, 1.0)
     },
     Rule {
-        cause: "the broker takes messages slowly",
-        explanation: "Each accepted notification waits for the broker's acknowledgement. Slow means a busy or \
-            throttled broker, a slow disk, or a long way to it.",
+        cause: "the broker acknowledges slowly",
+        explanation: "Each accepted notification waits for the broker's acknowledgement. Slow means a busy or throttled broker, a slow disk, or a long network path.",
         remedies: |now| {
             let linger = Tuning::longer_linger(now).map(Remedy::Tune);
             linger.into_iter().chain(with(Tuning::compression(now), &[Run(Stats)])).collect()
@@ -548,7 +536,7 @@ pub static RULES: &[Rule] = &[
         ..rule("worker-bound", FindingRole::Cause, 0.7)
     },
     Rule {
-        cause: "many messages wait",
+        cause: "many messages are pending",
         explanation: "Messages in the log that no worker has finished when the load ends.",
         remedies: workers,
         input: "lag_end",
@@ -568,10 +556,9 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         cause: "Redis answers slowly",
-        explanation: "Mean time of a cache call as the service sees it. Redis does one thing at a time: one slow \
-            command, or a host without CPU, delays all.",
+        explanation: "Mean time of a cache call as the service sees it. Redis is single-threaded: one slow command, or a starved host, delays everything.",
         remedies: |_| {
-            vec![Run(Stats), Run(CacheStats), Advise("look for slow commands with redis-cli slowlog get")]
+            vec![Run(Stats), Run(CacheStats), Advise("find slow commands with redis-cli slowlog get")]
         },
         input: "cache_mean_ms",
         bound: "cache_ms",
@@ -591,9 +578,8 @@ pub static RULES: &[Rule] = &[
         ..rule("cache-slow", FindingRole::Cause, 0.9)
     },
     Rule {
-        cause: "Redis is full and throws entries away",
-        explanation: "Above maxmemory each new entry removes an older one before its time, so reads miss what \
-            was there a moment ago.",
+        cause: "Redis is full and evicts entries",
+        explanation: "Above maxmemory each new entry evicts an older one, so reads miss what was cached a moment ago.",
         remedies: |now| {
             with(Tuning::shorter_ttl(now), &[Advise("raise stack.redis_max_memory_mb"), Run(CacheStats)])
         },
@@ -605,8 +591,7 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         cause: "entries expire before they are read again: the TTL is too short",
-        explanation: "Most reads that miss look for an entry whose time was over, not for one that was never \
-            there.",
+        explanation: "Most misses are for entries that had expired, not for entries that were never cached.",
         remedies: |now| with(Tuning::longer_ttl(now), &[Run(CacheStats)]),
         input: "expired_per_miss",
         bound: "expired_per_miss",
@@ -619,9 +604,8 @@ pub static RULES: &[Rule] = &[
         ..rule("cache-ttl", FindingRole::Cause, 0.9)
     },
     Rule {
-        cause: "the cache answers too few reads",
-        explanation: "Reads that miss go to the database. While most misses still fill the cache (a cold start), \
-            it is no limit and not counted.",
+        cause: "the cache hit rate is too low",
+        explanation: "Misses go to the database. While most misses still fill the cache (a cold start), it is not counted.",
         remedies: |now| with(Tuning::longer_ttl(now), &[Remedy::Tune(Tuning::warm_cache())]),
         input: "hit_rate",
         bound: "cache_hit_rate",
@@ -632,8 +616,7 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         cause: "the service's memory is at its limit",
-        explanation: "What its control group uses over the group's limit, or resident memory over the machine's. Near it the kernel \
-            takes pages away that are needed at once again, and then ends the process.",
+        explanation: "What its control group uses over the group's limit, or resident memory over the machine's. Near it the kernel reclaims pages that are needed again at once, and finally kills the process.",
         remedies: |_| vec![Run(StatsWatch), Advise("raise the limit")],
         input: "memory_limit_share",
         bound: "memory_share",
@@ -641,7 +624,7 @@ pub static RULES: &[Rule] = &[
         ..rule("memory-limit", FindingRole::Cause, 0.9)
     },
     Rule {
-        cause: "memory runs out: processes stall on it",
+        cause: "memory runs out: processes stall",
         explanation: "Share of time in which some process waited for memory (pressure stall information).",
         remedies: |_| vec![Run(Stats), Advise("free memory, or use less of it")],
         input: "memory_stall_share",
@@ -650,7 +633,7 @@ pub static RULES: &[Rule] = &[
         ..rule("memory-stalls", FindingRole::Cause, 0.85)
     },
     Rule {
-        cause: "the service uses much memory",
+        cause: "the service uses too much memory",
         explanation: "Resident memory of all replicas together, at its largest.",
         remedies: |_| vec![Run(StatsWatch)],
         input: "service_memory_mb",
@@ -659,16 +642,15 @@ pub static RULES: &[Rule] = &[
         ..rule("service-memory", FindingRole::Cause, 0.5)
     },
     Rule {
-        cause: "the service's memory grows and grows",
-        explanation: "Slope of its resident memory over the steady window (Theil and Sen). At one rate it should \
-            be level: a growing one is a leak, or an allocator that gives nothing back.",
+        cause: "the service's memory keeps growing",
+        explanation: "Slope of its resident memory over the steady window (Theil and Sen). At a constant rate it should be flat: growth means a leak, or an allocator that returns nothing.",
         remedies: |_| vec![Run(LoadSoak)],
         input: "memory_growth_mb_per_min",
         bound: "memory_growth_mb_per_min",
         ..rule("memory-growth", FindingRole::Cause, 0.6)
     },
     Rule {
-        cause: "the service writes a flood of log lines",
+        cause: "the service logs excessively",
         explanation: "Bytes of its log for each request. Formatting and writing them costs CPU on every request.",
         remedies: |_| vec![Advise("set telemetry.log = \"info\""), Run(Restart)],
         input: "log_bytes_per_request",
@@ -688,8 +670,8 @@ pub static RULES: &[Rule] = &[
         ..rule("log-flood", FindingRole::Cause, 0.9)
     },
     Rule {
-        cause: "parts ended and were started again",
-        explanation: "A part that ends drops what was in progress. Its log says why.",
+        cause: "parts exited and were restarted",
+        explanation: "A part that exits drops what was in progress. Its log says why.",
         remedies: |_| vec![Run(Parts), Run(Logs)],
         input: "restarts",
         bound: "restarts",
@@ -697,7 +679,7 @@ pub static RULES: &[Rule] = &[
         ..rule("parts-restarted", FindingRole::Cause, 0.85)
     },
     Rule {
-        cause: "the service uses the machine's CPU up",
+        cause: "the service saturates the machine's CPU",
         explanation: "CPU of all its replicas together, of all cores.",
         remedies: |now| with(Tuning::more_instances(now), &[Run(Profile)]),
         input: "service_cpu_pct",
@@ -707,9 +689,9 @@ pub static RULES: &[Rule] = &[
         ..rule("service-cpu", FindingRole::Cause, 0.7)
     },
     Rule {
-        cause: "every core of the machine is busy with the stack and the generator",
+        cause: "stack and generator saturate every core of the machine",
         explanation: "Together they use all there is. What each part takes: nsys stats.",
-        remedies: |_| vec![Run(Stats), Advise("more cores, or the generator on a machine of its own")],
+        remedies: |_| vec![Run(Stats), Advise("add cores, or move the generator to its own machine")],
         input: "own_cpu_pct",
         bound: "machine_cpu_pct",
         series: series("machine_cpu_pct", "machine_cpu_pct"),
@@ -718,8 +700,7 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         cause: "time is lost between the generator and the service",
-        explanation: "The generator waits much longer for an answer than the service takes to make it, although \
-            the generator had CPU. What lies between them is slow: network, proxy, or the accept queue.",
+        explanation: "The generator waits much longer for an answer than the service takes, although the generator had CPU. Something in between is slow: network, proxy, or the accept queue.",
         remedies: |_| vec![Run(Trace), Advise("measure next to the service")],
         input: "outside_ms",
         bound: "outside_ms",
@@ -730,8 +711,8 @@ pub static RULES: &[Rule] = &[
     Rule {
         cause: "the service sheds requests",
         explanation: "More requests were in progress than limits.max_in_flight, or the backlog was over \
-            limits.max_backlog: it answers 503 at once instead of queueing without end.",
-        remedies: |_| vec![Run(ShedReasons), Advise("find what holds the requests up")],
+            limits.max_backlog: it answers 503 at once instead of queueing.",
+        remedies: |_| vec![Run(ShedReasons), Advise("find what holds requests up")],
         input: "shed_per_s",
         bound: "shed_per_s",
         explains: &["http-errors"],
@@ -739,8 +720,7 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         cause: "requests spend their time in the service itself",
-        explanation: "What is left of the answer time after database, pool, cache and broker: computing, or \
-            waiting for a free core or thread.",
+        explanation: "Latency not spent in database, pool, cache or broker: computing, or waiting for a core or thread.",
         remedies: |now| with(Tuning::more_threads(now), &[Run(Profile)]),
         input: "elsewhere_share",
         bound: "elsewhere_share",
@@ -750,9 +730,8 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         cause: "throughput stopped growing while requests piled up",
-        explanation: "From the level before, more was offered and more were in progress, but no more was \
-            answered: the system is saturated.",
-        remedies: |_| vec![Run(LoadFindMax), Advise("see the causes named here")],
+        explanation: "Compared with the level before, more was offered and in progress, but no more was answered: the system is saturated.",
+        remedies: |_| vec![Run(LoadFindMax), Advise("see the other causes listed")],
         input: "flat_growth",
         bound: "flat_growth",
         at_least: true,
@@ -760,7 +739,7 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         cause: "requests fail",
-        explanation: "A symptom of something else that is named here, or of a part that was away.",
+        explanation: "A symptom of another cause listed here, or of an unavailable part.",
         remedies: |_| vec![Run(LogsOfErrors), Run(Health)],
         input: "error_rate",
         bound: "error_rate",
@@ -768,9 +747,9 @@ pub static RULES: &[Rule] = &[
         ..rule("http-errors", FindingRole::Symptom, 0.4)
     },
     Rule {
-        cause: "answers take long",
+        cause: "latency is high",
         explanation: "95th percentile of the answer time as the generator measured it.",
-        remedies: |_| vec![Advise("see the causes named here")],
+        remedies: |_| vec![Advise("see the other causes listed")],
         input: "p95_ms",
         bound: "p95_ms",
         series: series("p95_ms", "p95_ms"),

@@ -7,7 +7,7 @@ use crate::domain::verdict::Verdict;
 /// Of a run.
 pub(super) fn of_run(run: &Run, observations: &[Observation], findings: &[RuleFinding]) -> String {
     if observations.is_empty() {
-        return "nothing was measured to its end".into();
+        return "no level was measured completely".into();
     }
     let limited: Vec<_> = run
         .levels

@@ -129,7 +129,7 @@ pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
             rows: None,
             settings: BTreeMap::new(),
         },
-        targets: serde_json::Value::Null,
+        objectives: serde_json::Value::Null,
         levels: p95_ms.iter().enumerate().map(level).collect(),
         verdict: Verdict::Passed,
     }

@@ -49,8 +49,8 @@ fn running(work: &Path) -> Error {
     let text = std::fs::read_to_string(claim_file(work)).ok();
     let claim = text.and_then(|text| serde_json::from_str::<Claim>(&text).ok());
     let who = claim.map(|claim| format!(" (pid {}): {}", claim.owner.pid, claim.run.display()));
-    Error::refused(format!("a load test runs on this stack already{}", who.unwrap_or_default()))
-        .hint("wait for it, look at it with nsys watch load, or stop it with Ctrl-C")
+    Error::refused(format!("a load test is already running on this stack{}", who.unwrap_or_default()))
+        .hint("wait for it, follow it with nsys watch load, or stop it with Ctrl-C")
 }
 
 fn claim_file(work: &Path) -> PathBuf {

@@ -1,7 +1,7 @@
 //! What generators tell while they run, second by second: k6 through the events of its dashboard.
 
 use super::News;
-use crate::clients::http::{Events, ServerEvent};
+use crate::clients::http::{EventStream, ServerEvent};
 use crate::domain::stream::Tick;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ pub(super) fn listen(ports: Vec<u16>) -> Receiver<News> {
 async fn follow(generator: usize, url: String, to: Sender<News>) {
     let deadline = tokio::time::Instant::now() + TIMEOUT;
     let mut events = loop {
-        match Events::listen(&url, Duration::from_secs(5)).await {
+        match EventStream::listen(&url, Duration::from_secs(5)).await {
             Ok(events) => break events,
             Err(_) if to.is_closed() || tokio::time::Instant::now() > deadline => return,
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,

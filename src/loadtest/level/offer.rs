@@ -121,13 +121,13 @@ async fn watch(
                 watch.offered.exit = exit;
                 break;
             }
-            Some(News::Second(generator, second)) = news.recv() => watch.told(generator, second),
+            Some(News::Second(generator, second)) = news.recv() => watch.record(generator, second),
             () = context.interrupt.wait() => {
                 watch.offered.interrupted = true;
                 break;
             }
             _ = tick.tick() => {
-                watch.look(line, &detail).await;
+                watch.observe(line, &detail).await;
                 watch.offered.overdue = Instant::now() > deadline;
                 if watch.offered.overdue || watch.offered.stopped_by.is_some() {
                     break;
@@ -191,7 +191,7 @@ impl<'a> LevelWatch<'a> {
     }
 
     /// Takes a second that a generator tells of.
-    fn told(&mut self, generator: usize, tick: Tick) {
+    fn record(&mut self, generator: usize, tick: Tick) {
         if tick.rate > 0.0 {
             self.offered.began_s.get_or_insert(tick.at_s - 1.0);
         }
@@ -203,7 +203,7 @@ impl<'a> LevelWatch<'a> {
         self.offered.began_s.map(|began| at_s - began)
     }
 
-    async fn look(&mut self, line: &ProgressLine, detail: &[ProgressLine; 2]) {
+    async fn observe(&mut self, line: &ProgressLine, detail: &[ProgressLine; 2]) {
         let mut sample = self.sampler.sample().await;
         for one in self.sampler.partitions() {
             let most = self.offered.most_lag.entry((one.topic.clone(), one.partition)).or_insert(0);

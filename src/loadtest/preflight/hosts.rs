@@ -10,7 +10,7 @@ use crate::stack::Stack;
 const APART_S: f64 = 1.0;
 
 /// Asks every host at once.
-pub(super) async fn look(stack: &Stack, names: &[String]) -> (Vec<RemoteHost>, Vec<PreflightFinding>) {
+pub(super) async fn probe_all(stack: &Stack, names: &[String]) -> (Vec<RemoteHost>, Vec<PreflightFinding>) {
     let far = Far::of(&stack.loaded.config);
     let answers = futures::future::join_all(names.iter().map(|name| engine::probe(&far, name))).await;
     let (mut machines, mut findings) = (Vec::new(), vec![reached(stack)]);

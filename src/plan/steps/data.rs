@@ -15,7 +15,7 @@ pub enum DataStep {
         filter: DeadLetterFilter,
         /// How many there were when the plan was made.
         matched: u64,
-        /// Most a second.
+        /// Maximum rate per second.
         rate: u32,
     },
     /// Deletes dead letters.
@@ -27,7 +27,7 @@ pub enum DataStep {
     },
     /// Creates an account with a password from the state directory.
     AddUser {
-        /// The address it signs in with.
+        /// Email address it signs in with.
         email: String,
         /// The person's name.
         name: String,
@@ -66,16 +66,16 @@ impl DataStep {
     pub(super) fn what(&self) -> String {
         match self {
             Self::Redrive { matched, rate, .. } => {
-                format!("send {matched} dead letters again, at most {rate} a second")
+                format!("redrive {matched} dead letters, at most {rate} per second")
             }
-            Self::Purge { matched, .. } => format!("delete {matched} dead letters for good"),
+            Self::Purge { matched, .. } => format!("delete {matched} dead letters permanently"),
             Self::AddUser { email, role, .. } => format!("create the account {email} as {role}"),
             Self::Bootstrap { email } => {
                 format!("make {email} an administrator, registering it where it is not known")
             }
             Self::Disable { email } => format!("disable the account {email}"),
-            Self::Enable { email } => format!("let the account {email} in again"),
-            Self::Role { email, from, to } => format!("make {email} {to} instead of {from}"),
+            Self::Enable { email } => format!("enable the account {email}"),
+            Self::Role { email, from, to } => format!("change {email} from {from} to {to}"),
         }
     }
 
@@ -96,8 +96,8 @@ impl DataStep {
     pub(super) fn undo(&self) -> Undo {
         let by = |step| Undo::By(Box::new(Step::Data(step)));
         match self {
-            Self::Redrive { .. } => Undo::Impossible("what was sent again cannot be called back".into()),
-            Self::Purge { .. } => Undo::Impossible("deleted dead letters cannot be brought back".into()),
+            Self::Redrive { .. } => Undo::Impossible("redriven messages cannot be recalled".into()),
+            Self::Purge { .. } => Undo::Impossible("deleted dead letters cannot be restored".into()),
             Self::Bootstrap { email } => Undo::Impossible(format!(
                 "it cannot take its own rights away; another administrator can: nsys user role {email} USER"
             )),

@@ -77,7 +77,7 @@ fn observed(run: &Run, finding: &RuleFinding) -> String {
 /// What the level on which it began, or the worst after it, came to.
 fn impact(run: &Run, finding: &RuleFinding) -> String {
     if finding.role == FindingRole::Measurement {
-        return "what was measured from there on says nothing certain about the service".into();
+        return "later measurements say nothing certain about the service".into();
     }
     let from = finding.onset.map_or(1, |onset| onset.level);
     let failed = run.levels.iter().filter(|level| level.level >= from);

@@ -1,4 +1,4 @@
-//! What follows from it: targets, recommendations, conclusion.
+//! What follows from it: objectives, recommendations, conclusion.
 
 use super::bottlenecks::severity;
 use super::{capital, list};
@@ -16,7 +16,8 @@ pub(super) fn achievement(run: &Run) -> String {
     let target = run.levels.iter().filter_map(|level| level.target_rps).max();
     let passed = run.levels.iter().filter(|level| level.verdict == Verdict::Passed);
     let best = passed.map(|level| level.throughput_rps).reduce(f64::max);
-    let mark = if run.verdict == Verdict::Passed { "✅ **Target Met**" } else { "❌ **Target Not Met**" };
+    let mark =
+        if run.verdict == Verdict::Passed { "✅ **Target Met**" } else { "❌ **Objectives Not Met**" };
     let mark = match run.verdict {
         Verdict::Passed | Verdict::Failed => mark,
         _ => "⚠️ **Not Decided**",
@@ -44,7 +45,7 @@ pub(super) fn recommendations(run: &Run, found: &Diagnosis) -> String {
     let near = found.findings.iter().filter(|one| one.status == RuleStatus::Warn);
     soon.extend(near.map(|one| format!("Near its bound: {}: {}", one.cause, helps(one))));
     if found.findings.iter().any(|one| one.status == RuleStatus::Unknown) {
-        soon.push("Make what could not be measured measurable: `nsys doctor`".into());
+        soon.push("Fix what could not be measured: `nsys doctor`".into());
     }
     let mut later = Vec::new();
     if run.environment.shared_machine {
@@ -53,21 +54,20 @@ pub(super) fn recommendations(run: &Run, found: &Diagnosis) -> String {
     match &found.scalability {
         usl::FitOutcome::Fitted(fit) => later.extend(fit.ceiling_rps.map(|ceiling| {
             format!(
-                "Beyond {} this design does not scale; more needs less contention, not more load",
+                "Beyond {} this design does not scale; more throughput needs less contention",
                 format::rate(ceiling)
             )
         })),
         usl::FitOutcome::Missing { .. } => {
             later.push(
-                "Measure five levels or more, so that the ceiling can be told: `nsys loadtest incremental`"
-                    .into(),
+                "Measure five levels or more to estimate the ceiling: `nsys loadtest incremental`".into(),
             );
         }
     }
     let causes_or = if run.verdict == Verdict::Passed {
         "Offer more load: this run asks for no change."
     } else {
-        "None: no rule names a cause."
+        "None: no rule found a cause."
     };
     format!(
         "### Immediate\n\n{}\n\n### Short-term\n\n{}\n\n### Long-term\n\n{}",

@@ -78,7 +78,7 @@ impl Player {
             if header.is_none() {
                 let first: Option<RecordingHeader> = serde_json::from_slice(&line).ok();
                 let known = first.filter(|first| [SCHEMA, SCHEMA_1].contains(&first.schema.as_str()));
-                header = Some(known.ok_or_else(|| no_recording(path, "no recording of nsys watch"))?);
+                header = Some(known.ok_or_else(|| no_recording(path, "not a recording of nsys watch"))?);
             } else if let Ok(outline) = serde_json::from_slice::<Outline>(&line)
                 && (outline.update.is_some() || outline.changed.is_some())
             {
@@ -122,12 +122,12 @@ impl Player {
         let Odd { count, first, cut } = self.odd;
         let lines = match count {
             0 => None,
-            1 => Some(format!("line {first} of the recording tells nothing and is left out")),
+            1 => Some(format!("line {first} of the recording is unreadable and skipped")),
             _ => Some(format!(
-                "{count} lines of the recording tell nothing and are left out, the first is {first}"
+                "{count} lines of the recording are unreadable and skipped, the first is {first}"
             )),
         };
-        let cut = cut.then(|| "its last line is cut".to_owned());
+        let cut = cut.then(|| "its last line is truncated".to_owned());
         let said: Vec<_> = lines.into_iter().chain(cut).collect();
         (!said.is_empty()).then(|| said.join("; "))
     }
@@ -297,7 +297,10 @@ mod tests {
         assert_eq!(Player::open(&path).unwrap().odd(), None);
         std::fs::write(&path, &bytes[..bytes.len() - 20]).unwrap();
         let player = Player::open(&path).unwrap();
-        assert_eq!((player.shown().to_s, player.odd().as_deref()), (1_008.0, Some("its last line is cut")));
+        assert_eq!(
+            (player.shown().to_s, player.odd().as_deref()),
+            (1_008.0, Some("its last line is truncated"))
+        );
         // Garbage within does not end it, and is told.
         let mut lines: Vec<_> = bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
         lines.insert(4, b"\xff\xfe no line\n".to_vec());

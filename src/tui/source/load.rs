@@ -101,7 +101,7 @@ fn follow(path: &Path, kept: &mut LoadSource) {
     kept.offset += whole as u64;
 }
 
-/// The levels that are done, read anew when the results were written since.
+/// The finished levels, read anew when the results were written since.
 fn levels(dir: &Path, kept: &mut Option<(PathBuf, SystemTime, Vec<LevelDone>)>) -> Vec<LevelDone> {
     let written = std::fs::metadata(dir.join("results.json")).and_then(|meta| meta.modified());
     let Ok(written) = written else { return Vec::new() };

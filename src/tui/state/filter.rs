@@ -23,7 +23,7 @@ impl Filter {
         }
         let case = if wanted.chars().any(char::is_uppercase) { "" } else { "(?i)" };
         let pattern = Regex::new(&format!("{case}{wanted}"))
-            .map_err(|_| format!("{wanted:?} is no regular expression"))?;
+            .map_err(|_| format!("{wanted:?} is not a regular expression"))?;
         Ok(Some(Self { text: text.to_owned(), inverse, pattern }))
     }
 

@@ -203,7 +203,7 @@ mod tests {
             ("cache stats", "Hit rate and memory"),
             ("flush", "Remove cached entries, as `cache flush`"),
             ("scale", "Set how many replicas run"),
-            ("undo", "Take a change back"),
+            ("undo", "Undo a change"),
         ];
         all.map(known).into()
     }

@@ -177,7 +177,7 @@ impl State {
 
     fn next_theme(&mut self, now_s: f64) {
         if self.no_colour {
-            self.notify(now_s, Tone::Warn, "there is no colour: NO_COLOR or --no-color is set");
+            self.notify(now_s, Tone::Warn, "colour is off: NO_COLOR or --no-color is set");
             return;
         }
         self.theme = ThemeName::ALL[(self.theme as usize + 1) % ThemeName::ALL.len()];

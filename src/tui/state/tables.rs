@@ -139,7 +139,7 @@ pub fn calls(state: &State) -> Grid {
             Column::text("call"),
         ],
         rows: state.data.calls.iter().map(row).collect(),
-        empty: "no call was made yet".into(),
+        empty: "no calls yet".into(),
     }
 }
 

@@ -88,7 +88,7 @@ fn broken(state: &State, at_s: f64) -> Option<DashboardVerdict> {
     if let Some(part) =
         parts(state, at_s).iter().find(|part| is(part, PartHealth::Broken) || is(part, PartHealth::Changing))
     {
-        let how = part.last_exit.as_ref().map(|how| format!("; it ended with {how}")).unwrap_or_default();
+        let how = part.last_exit.as_ref().map(|how| format!("; it exited with {how}")).unwrap_or_default();
         let hint = format!("nsys logs {}", part.name);
         return Some(verdict(
             part::health(state, part, at_s).tone(),
@@ -130,7 +130,7 @@ fn failing(state: &State, at_s: f64) -> Option<DashboardVerdict> {
         LagStatus::Stopped => Some(verdict(
             Tone::Bad,
             Pane::Lag,
-            format!("{waiting} messages of {} wait and nobody consumes them", topic.topic),
+            format!("{waiting} messages of {} are pending and nobody consumes them", topic.topic),
             // Workers that are there and left the group have a reason; one more would have it too.
             Some(match replicas(state, "worker", at_s) {
                 0 => "nsys scale worker=1",
@@ -146,7 +146,7 @@ fn failing(state: &State, at_s: f64) -> Option<DashboardVerdict> {
         LagStatus::Beyond => Some(verdict(
             Tone::Bad,
             Pane::Lag,
-            format!("the commit of {} is beyond the end: topic made anew, or truncated", topic.topic),
+            format!("the commit of {} is beyond the end: topic recreated or truncated", topic.topic),
             Some("nsys lag"),
         )),
         _ => None,
@@ -192,7 +192,7 @@ fn limited(state: &State, at_s: f64) -> Option<DashboardVerdict> {
 
 fn growing(state: &State, group: &GroupView, at_s: f64) -> Option<DashboardVerdict> {
     if group.unknown > 0 {
-        let text = format!("lag of {} partitions is unknown: nobody answered for them", group.unknown);
+        let text = format!("lag of {} partitions is unknown: the broker did not answer", group.unknown);
         return Some(verdict(Tone::Warn, Pane::Lag, text, Some("nsys lag")));
     }
     let topic =

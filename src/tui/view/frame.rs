@@ -133,7 +133,7 @@ pub(super) fn footer(view: &View<'_>, row: Rect, buffer: &mut Buffer) {
         Overlay::Palette(palette) => Line::from(typed(":", &palette.line, view)),
         Overlay::Session(session) => {
             let text = match (&session.question, &session.ended) {
-                (Some(_), _) => " nothing is done before y; Esc leaves it",
+                (Some(_), _) => " nothing is changed before y; Esc cancels",
                 (None, Some(_)) => " it has ended; Esc closes it",
                 (None, None) => " keys go to the command; Ctrl-C interrupts it, Ctrl-\\ ends it",
             };

@@ -90,7 +90,7 @@ fn palette(view: &View<'_>, palette: &Palette, area: Rect, buffer: &mut Buffer) 
             inside.x + 1,
             inside.y,
             inside.width,
-            "no command is called so; Enter runs it all the same",
+            "no such command; Enter runs it anyway",
             view.theme.dim,
         );
     }
@@ -139,7 +139,7 @@ fn session(view: &View<'_>, session: &Session, area: Rect, buffer: &mut Buffer) 
 
 /// What it would do and to which stack, in words; the rows that this took.
 fn question(view: &View<'_>, question: &ConfirmQuestion, area: Rect, buffer: &mut Buffer) -> u16 {
-    let text = format!("Stack {}: this {}. Nothing is done yet.", view.state.stack, question.does);
+    let text = format!("Stack {}: this {}. Nothing is changed yet.", view.state.stack, question.does);
     let lines = wrapped(&text, usize::from(area.width.saturating_sub(2)));
     let used = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2).min(area.height);
     for (row, line) in (area.y + 1..area.y + used).zip(&lines) {
@@ -157,9 +157,9 @@ fn outcome(session: &Session) -> Option<(Tone, String)> {
         return Some((tone, format!("{how}; Esc closes")));
     }
     Some(match ended {
-        _ if session.can_be_confirmed() => (Tone::Warn, "y does it; Esc leaves it".to_owned()),
-        Some((_, how)) => (Tone::Bad, format!("it cannot be done ({how}); Esc closes")),
-        None => (Tone::Dim, "looking what it would do; Esc leaves it".to_owned()),
+        _ if session.can_be_confirmed() => (Tone::Warn, "y confirms; Esc cancels".to_owned()),
+        Some((_, how)) => (Tone::Bad, format!("it cannot run ({how}); Esc closes")),
+        None => (Tone::Dim, "checking what it would do; Esc cancels".to_owned()),
     })
 }
 

@@ -98,7 +98,7 @@ fn log(view: &mut View<'_>, part: &str, area: Rect, buffer: &mut Buffer) {
     let available = usize::from(area.height - 1);
     let lines: Vec<_> = state.data.logs.of(part, state.filter()).rev().skip(back).take(available).collect();
     if lines.is_empty() {
-        let text = if state.filter().is_some() { "no line fits the filter" } else { "no line yet" };
+        let text = if state.filter().is_some() { "no line matches the filter" } else { "no line yet" };
         put(buffer, area.x + 1, area.y + 1, area.width - 1, text, view.theme.dim);
     }
     for (row, line) in (area.y + 1..).zip(lines.into_iter().rev()) {

@@ -24,7 +24,7 @@ fn busy() -> State {
     let commands = [
         ("cache flush", "Remove cached entries"),
         ("scale", "Set how many replicas run"),
-        ("undo", "Take a change back"),
+        ("undo", "Undo a change"),
     ];
     let mut state =
         State::new(Setup { stack: "shop".into(), commands: commands.map(known).into(), ..Setup::default() });

@@ -32,7 +32,7 @@ pub(super) async fn every_mistake_is_told_as_a_problem(api: &Api) {
     is_problem("text that is no JSON", &post("application/json", b"{\"userId\":".to_vec()).await, 400);
     is_problem("no body", &post("application/json", Vec::new()).await, 400);
     is_problem(
-        "bytes that are no UTF-8",
+        "bytes that are not UTF-8",
         &post("application/json", b"{\"userId\": \"\xff\xfe\"}".to_vec()).await,
         400,
     );

@@ -69,7 +69,9 @@ fn dead_letters(place: &Place) {
     wait(|| list().as_array().is_some_and(|all| all.len() == 1), "the message is no dead letter");
     let id = list()[0]["id"].as_i64().unwrap().to_string();
     assert!(place.ok(&["dlq", "show", &id]).contains("undecodable"));
-    assert!(place.ok(&["dlq", "redrive", "--reason", "exhausted", "--yes"]).contains("no dead letter fits"));
+    assert!(
+        place.ok(&["dlq", "redrive", "--reason", "exhausted", "--yes"]).contains("no dead letter matches")
+    );
     assert!(place.ok(&["dlq", "purge", "--dry-run"]).contains("cannot be taken back"));
     assert_eq!(list().as_array().unwrap().len(), 1);
     place.ok(&["dlq", "purge", "--reason", "undecodable", "--yes"]);

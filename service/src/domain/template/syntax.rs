@@ -1,7 +1,7 @@
 //! The part of the template language that may be used: how deep a text may nest, judged by its tokens
 //! alone, and which statements and expressions there are, judged by its syntax tree.
 
-use super::told;
+use super::reason;
 use minijinja::machinery::Token;
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Stmt};
 
@@ -35,7 +35,7 @@ pub(super) fn is_shallow(source: &str) -> Result<(), String> {
     let mut blocks: Vec<usize> = Vec::new();
     let (mut tokens, mut is_keyword) = (0, false);
     for token in minijinja::machinery::tokenize(source, false, minijinja::syntax::SyntaxConfig::default()) {
-        let (token, _) = token.map_err(|cause| told(&cause))?;
+        let (token, _) = token.map_err(|cause| reason(&cause))?;
         tokens += 1;
         match token {
             Token::TemplateData(_) | Token::VariableStart | Token::VariableEnd | Token::BlockEnd => {

@@ -275,7 +275,7 @@ async fn roll(
         wait_ready(stack, &record(replica).name, deadline, progress).await?;
     }
     for replica in old {
-        line.update(&format!("{} finishes what it has", record(replica).name));
+        line.update(&format!("{} finishes its requests", record(replica).name));
         engine.retire_container(permit, &replica.id, GRACE_S).await?;
     }
     line.finish("runs with the new configuration");

@@ -47,7 +47,7 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
         rows,
         empty: match groups.is_empty() {
             true => "no consumer group yet".into(),
-            false => format!("no partition fits the filter; groups known: {}", groups.len()),
+            false => format!("no partition matches the filter; groups known: {}", groups.len()),
         },
     }
 }

@@ -1,4 +1,4 @@
-//! The load test that runs, or the one that ran last: where it is, and the levels that are done.
+//! The load test that runs, or the one that ran last: where it is, and the finished levels.
 
 use super::super::State;
 use super::super::grid::{Cell, Column, Grid, GridRow};
@@ -21,7 +21,7 @@ pub(crate) fn tone(verdict: &str) -> Tone {
     }
 }
 
-/// The levels that are done.
+/// The finished levels.
 pub(super) fn grid(state: &State, at_s: f64) -> Grid {
     let load = state.data.load.at(at_s).and_then(|(_, load)| load.as_ref());
     let row = |(place, level): (usize, &LevelDone)| {
@@ -48,7 +48,7 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
             Some(load) if !load.runs() => {
                 format!("levels of {}, the last run; Enter: report, diagnosis", load.run)
             }
-            _ => "levels that are done".into(),
+            _ => "finished levels".into(),
         },
         columns: vec![
             Column::number("level", 0),
@@ -65,7 +65,7 @@ pub(super) fn grid(state: &State, at_s: f64) -> Grid {
         rows: load.map(|load| load.done.iter().enumerate().map(row).collect()).unwrap_or_default(),
         empty: match load {
             Some(load) if load.runs() => "the first level runs".into(),
-            Some(_) => "no level came to its end".into(),
+            Some(_) => "no level finished".into(),
             None => {
                 "no load test ran on this stack yet; start one with  : loadtest incremental --quick".into()
             }
