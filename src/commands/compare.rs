@@ -71,8 +71,8 @@ fn table(found: &Comparison, painted: bool) -> Table {
             table.row([
                 load.clone(),
                 one.name.clone(),
-                format::or_missing(one.before, |value| told(one, value)),
-                format::or_missing(one.after, |value| told(one, value)),
+                format::or_missing(one.before, |value| shown_value(one, value)),
+                format::or_missing(one.after, |value| shown_value(one, value)),
                 format::or_missing(one.change, |change| one.change_text(change)),
                 format::or_missing(one.interval, |(low, high)| {
                     format!("{} to {}", one.change_text(low), one.change_text(high))
@@ -85,7 +85,7 @@ fn table(found: &Comparison, painted: bool) -> Table {
     table
 }
 
-fn told(metric: &MetricComparison, value: f64) -> String {
+fn shown_value(metric: &MetricComparison, value: f64) -> String {
     if metric.is_share() { format!("{:.2} %", value * 100.0) } else { format!("{value:.1}") }
 }
 

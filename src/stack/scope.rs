@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// How far back is looked for the distance between scrapes, in seconds: intervals of up to two minutes
 /// are found.
-const LOOK_BACK_S: u64 = 600;
+const LOOKBACK_S: u64 = 600;
 /// What is taken for the distance between scrapes where neither the configuration nor the samples tell.
 const ASSUMED_INTERVAL: Duration = Duration::from_secs(15);
 /// What the targets of the service carry, on every runtime.
@@ -53,7 +53,7 @@ impl Stack {
         if !self.runtime.is_elsewhere() {
             return Some(config.stack.scrape_interval);
         }
-        let up = Scope::new(self.selector(), ASSUMED_INTERVAL).metric("up").samples(LOOK_BACK_S);
+        let up = Scope::new(self.selector(), ASSUMED_INTERVAL).metric("up").samples(LOOKBACK_S);
         let seen = prometheus::samples(&self.endpoints.prometheus_url(), &up).await.ok()?;
         interval_of(seen.iter().map(|one| one.points.as_slice()))
     }

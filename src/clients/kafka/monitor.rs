@@ -75,7 +75,7 @@ impl Monitor {
 
     fn samples(&mut self, timeout: Duration) -> KafkaResult<Vec<GroupSample>> {
         let own = self.own.clone();
-        let (group, offsets) = self.look_at(&own, timeout)?;
+        let (group, offsets) = self.read_group_of(&own, timeout)?;
         if self.others_at.is_none_or(|at| at.elapsed() >= OTHERS_EVERY) {
             self.others = self.sample_others(timeout)?;
             self.others_at = Some(Instant::now());
@@ -100,13 +100,13 @@ impl Monitor {
         others.truncate(OTHERS);
         self.clients.retain(|name, _| *name == own || others.contains(name));
         let sample = |name: &String| {
-            let (group, offsets) = self.look_at(name, timeout)?;
+            let (group, offsets) = self.read_group_of(name, timeout)?;
             Ok(sample_of(&group, &offsets, false))
         };
         others.iter().map(sample).collect()
     }
 
-    fn look_at(&mut self, group: &str, timeout: Duration) -> KafkaResult<(Group, Vec<GroupOffsets>)> {
+    fn read_group_of(&mut self, group: &str, timeout: Duration) -> KafkaResult<(Group, Vec<GroupOffsets>)> {
         self.make_client(group)?;
         read_group(&self.clients[group], &mut self.wire, group, timeout)
     }

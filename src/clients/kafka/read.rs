@@ -143,7 +143,7 @@ pub async fn find(
     .await
 }
 
-/// Reads a topic from these offsets until `look` says that it has seen enough or the time is over,
+/// Reads a topic from these offsets until `visit` says that it has seen enough or the time is over,
 /// and gives back what it gathered.
 async fn read_from<T: Send + 'static>(
     brokers: &Brokers,
@@ -151,10 +151,10 @@ async fn read_from<T: Send + 'static>(
     starts: Vec<(i32, i64)>,
     timeout: Duration,
     gathered: T,
-    look: impl FnMut(&mut T, ReadEvent<'_>) -> bool + Send + 'static,
+    visit: impl FnMut(&mut T, ReadEvent<'_>) -> bool + Send + 'static,
 ) -> Result<T> {
     let (brokers, topic) = (brokers.clone(), topic.to_owned());
-    blocking(move || read_now(&brokers, &topic, &starts, timeout, gathered, look)).await
+    blocking(move || read_now(&brokers, &topic, &starts, timeout, gathered, visit)).await
 }
 
 fn read_now<T>(
@@ -163,7 +163,7 @@ fn read_now<T>(
     starts: &[(i32, i64)],
     timeout: Duration,
     mut gathered: T,
-    mut look: impl FnMut(&mut T, ReadEvent<'_>) -> bool,
+    mut visit: impl FnMut(&mut T, ReadEvent<'_>) -> bool,
 ) -> KafkaResult<T> {
     if starts.is_empty() {
         return Ok(gathered);
@@ -183,8 +183,8 @@ fn read_now<T>(
     while Instant::now() < deadline {
         let enough = match consumer.poll(Duration::from_millis(50)) {
             None => false,
-            Some(Err(KafkaError::PartitionEOF(partition))) => look(&mut gathered, ReadEvent::End(partition)),
-            Some(record) => look(&mut gathered, ReadEvent::Record(&record?)),
+            Some(Err(KafkaError::PartitionEOF(partition))) => visit(&mut gathered, ReadEvent::End(partition)),
+            Some(record) => visit(&mut gathered, ReadEvent::Record(&record?)),
         };
         if enough {
             break;

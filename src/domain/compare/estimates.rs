@@ -36,7 +36,7 @@ pub(super) fn value(kind: &MetricKind, level: &LevelResult, by_slices: bool) -> 
         Source::Mean(_) | Source::Buckets(_) => None,
     };
     let exact = own.filter(|_| by_slices);
-    let found = || estimate(kind, level, by_slices).map(|found| kind.told(found.value));
+    let found = || estimate(kind, level, by_slices).map(|found| kind.displayed(found.value));
     exact.or_else(found).or(own)
 }
 

@@ -103,7 +103,7 @@ impl MetricKind {
     }
 
     /// A value as it is told, of one on the scale on which it is compared.
-    pub(super) fn told(&self, scaled: f64) -> f64 {
+    pub(super) fn displayed(&self, scaled: f64) -> f64 {
         if self.is_difference() { scaled } else { scaled.exp() }
     }
 }

@@ -129,7 +129,7 @@ fn run_of(seconds: &[Second], change: &Truth) -> Run {
 
 /// What a comparison told in many draws.
 #[derive(Default)]
-struct Told {
+struct DrawnComparisons {
     draws: usize,
     /// Draws with any finding.
     any: usize,
@@ -139,7 +139,7 @@ struct Told {
     metrics: BTreeMap<String, usize>,
 }
 
-impl Told {
+impl DrawnComparisons {
     fn take(&mut self, found: &Comparison) {
         self.draws += 1;
         let findings = [MetricChange::Improved, MetricChange::Regressed];
@@ -195,9 +195,9 @@ fn per_cent(share: f64) -> String {
 }
 
 /// Pairs of runs of so many seconds.
-fn pairs(count: u64, seconds: usize, before: &Truth, after: &Truth) -> Told {
+fn pairs(count: u64, seconds: usize, before: &Truth, after: &Truth) -> DrawnComparisons {
     let pool = recorded();
-    let mut told = Told::default();
+    let mut told = DrawnComparisons::default();
     for seed in 1..=count {
         let mut draws = StdRng::seed_from_u64(seed);
         let one = run_of(&drawn(&pool, seconds, &mut draws), before);
@@ -220,9 +220,9 @@ struct Plan {
     scatter: (f64, f64),
 }
 
-fn sets(count: u64, plan: Plan, after: &Truth) -> Told {
+fn sets(count: u64, plan: Plan, after: &Truth) -> DrawnComparisons {
     let pool = recorded();
-    let mut told = Told::default();
+    let mut told = DrawnComparisons::default();
     for seed in 1..=count {
         let mut draws = StdRng::seed_from_u64(seed);
         let (mut one, mut two) = (Vec::new(), Vec::new());
@@ -251,7 +251,7 @@ fn sets(count: u64, plan: Plan, after: &Truth) -> Told {
 }
 
 /// Equal runs: nothing is to be found, in the whole comparison and in each of its rows.
-fn nothing_is_found(scenario: &str, told: &Told) {
+fn nothing_is_found(scenario: &str, told: &DrawnComparisons) {
     let (metric, worst) = told.worst();
     let text = format!("{} of comparisons, {} of {metric}", per_cent(told.any()), per_cent(worst));
     tell(scenario, &text, "no difference");
