@@ -9,13 +9,14 @@ use crate::error::Result;
 use crate::journal::{Entry, Journal};
 use crate::permit::{ChangePermit, PermitRequest, Reach, RequiredConsent};
 use crate::plan::{DataStep, DbStep, Plan, Step, Undo, undo::plan_undo};
+use crate::render::schema::{AnswerSchema, Either};
 use crate::render::{Out, OutputFormat, Report, Tone, format, progress::ProgressView, style::paint};
 use crate::stack::{Stack, safety};
 use proof::Proof;
 use serde::Serialize;
 use serde_json::json;
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct PlanView<'a> {
     title: &'a str,
     steps: Vec<serde_json::Value>,
@@ -77,7 +78,7 @@ impl Report for PlanView<'_> {
 }
 
 /// What a change did, with its proof where there is one.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct ChangeResult<'a> {
     entry: &'a Entry,
     proof: &'a [Proof],
@@ -89,6 +90,30 @@ impl Report for ChangeResult<'_> {
         let text = format!("{} done in {}: {}", self.entry.id, format::millis(took), self.entry.title);
         if self.proof.is_empty() { text } else { format!("{}\n{text}", proof::table(self.proof).text()) }
     }
+}
+
+/// The shape of what every change answers: its plan, and what it did.
+#[must_use]
+pub fn schemas() -> Vec<AnswerSchema> {
+    const CHANGES: [&str; 16] = [
+        "cache flush",
+        "db migrate",
+        "db reset",
+        "db seed",
+        "dlq purge",
+        "dlq redrive",
+        "flush",
+        "tune cache",
+        "tune db",
+        "tune kafka",
+        "tune plan",
+        "tune service",
+        "undo",
+        "user add",
+        "user bootstrap",
+        "user role",
+    ];
+    CHANGES.iter().map(|name| AnswerSchema::of::<Either<PlanView<'_>, ChangeResult<'_>>>(name, 1)).collect()
 }
 
 /// Carries a plan out as the flags say and tells what was done. `None` when there was nothing to do

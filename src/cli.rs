@@ -255,6 +255,8 @@ pub enum Command {
     Man(ManArgs),
     /// Say which version this is, and which commit it was built from
     Version,
+    /// Print the JSON Schema of what a command answers with -o json
+    Schema(SchemaArgs),
     /// Offer the load of one level (started by load tests)
     #[command(hide = true)]
     Generate(GenerateArgs),

@@ -20,6 +20,7 @@ mod observe;
 mod open;
 mod profile;
 mod report;
+mod schema;
 mod send;
 mod stack;
 mod trace;
@@ -34,6 +35,7 @@ use crate::cli::{CacheCommand, Cli, Command, ExportCommand, MetricsCommand, Outp
 use crate::config::Loaded;
 use crate::error::{Error, Result};
 use crate::render::Out;
+use crate::render::schema::AnswerSchema;
 use crate::stack::{Stack, safety};
 
 /// Runs the command.
@@ -65,6 +67,7 @@ async fn without_configuration(command: &Command, out: Out) -> Option<Result<()>
         Command::Completions(args) => completions::script(args.shell, out),
         Command::Man(args) => manual::manual(args, out),
         Command::Version => version::version(out),
+        Command::Schema(args) => schema::schema(&schemas(), args, out),
         Command::Supervise(args) => crate::stack::supervisor::run(&args.root).await,
         Command::Generate(args) => generate::generate(args, out).await,
         _ => return None,
@@ -147,6 +150,7 @@ async fn answer(command: Command, stack: &Stack, choice: OutputChoice, out: Out)
         Command::Completions(_)
         | Command::Man(_)
         | Command::Version
+        | Command::Schema(_)
         | Command::Supervise(_)
         | Command::Generate(_)
         | Command::Config(_) => Ok(()),
@@ -196,6 +200,42 @@ async fn repeat(watch: bool, out: Out, sample: impl AsyncFn() -> Result<()>) -> 
         out.must_be_read()?;
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
+}
+
+/// The shape of what each command answers with `-o json`, in order of the commands' names.
+fn schemas() -> Vec<AnswerSchema> {
+    let mut all = [
+        account::schemas(),
+        cache::schemas(),
+        crate::change::schemas(),
+        compare::schemas(),
+        completions::schemas(),
+        config::schemas(),
+        db::schemas(),
+        diagnose::schemas(),
+        dlq::schemas(),
+        history::schemas(),
+        kafka::schemas(),
+        lag::schemas(),
+        loadtest::schemas(),
+        manual::schemas(),
+        metrics::schemas(),
+        next::schemas(),
+        observe::schemas(),
+        open::schemas(),
+        profile::schemas(),
+        report::schemas(),
+        schema::schemas(),
+        send::schemas(),
+        stack::schemas(),
+        trace::schemas(),
+        tune::schemas(),
+        verify::schemas(),
+        version::schemas(),
+    ]
+    .concat();
+    all.sort_by_key(|one| one.command);
+    all
 }
 
 /// The output that the global flags ask for.

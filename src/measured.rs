@@ -142,6 +142,20 @@ impl<T> From<Result<T, Error>> for Measured<T> {
     }
 }
 
+impl<T: schemars::JsonSchema> schemars::JsonSchema for Measured<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        Option::<T>::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        Option::<T>::json_schema(generator)
+    }
+}
+
 impl<T: Serialize> Serialize for Measured<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.as_ref().into_value().serialize(serializer)

@@ -129,6 +129,12 @@ pub fn show(run: &Run, out: Out) -> Result<()> {
     }
 }
 
+/// The shape of a run as JSON: the published schema of results.json.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    serde_json::from_str(include_str!("../docs/results.schema.json")).unwrap_or_default()
+}
+
 /// Writes the reports of a run.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ pub mod clean;
 pub mod format;
 pub mod progress;
 pub mod rows;
+pub mod schema;
 pub mod sink;
 pub mod style;
 pub mod table;

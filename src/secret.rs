@@ -39,6 +39,16 @@ pub struct Guarded {
     value: Value,
 }
 
+impl schemars::JsonSchema for Guarded {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SettingValue".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"description": "A value of the configuration; a secret is masked."})
+    }
+}
+
 impl Guarded {
     /// The value of a key.
     #[must_use]
@@ -111,7 +121,7 @@ impl Serialize for Guarded {
 }
 
 /// A command line without the program, secrets masked. It cannot hold another one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct CommandLine(String);
 
 impl CommandLine {

@@ -8,7 +8,7 @@ use crate::stack::Stack;
 use serde::Serialize;
 
 /// One read before and after.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub(super) struct Proof {
     read: String,
     before: Execution,

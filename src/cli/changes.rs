@@ -146,6 +146,7 @@ impl Command {
             | Self::Completions(_)
             | Self::Man(_)
             | Self::Version
+            | Self::Schema(_)
             // Started by nsys itself, with what a command was allowed.
             | Self::Generate(_)
             | Self::Supervise(_) => return None,

@@ -171,6 +171,14 @@ pub struct CompletionsArgs {
     pub shell: clap_complete::Shell,
 }
 
+/// Arguments of `nsys schema`.
+#[derive(Clone, Debug, Args)]
+pub struct SchemaArgs {
+    /// The command, for example: db slow; default the list of all
+    #[arg(value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
 /// Arguments of `nsys man`.
 #[derive(Clone, Debug, Args)]
 pub struct ManArgs {

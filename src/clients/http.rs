@@ -175,7 +175,7 @@ pub async fn download(
     mut take: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
     const SILENCE: Duration = Duration::from_secs(30);
-    let away = |cause: reqwest::Error| Error::unreachable(format!("{url}: {cause}"));
+    let away = |cause: reqwest::Error| Error::unreachable(format!("{url}: {}", reason(&cause)));
     // A stream may take as long as it needs; only silence ends it.
     let client = build(builder().read_timeout(SILENCE))?;
     let mut response = client.get(url).bearer_auth(token).query(query).send().await.map_err(away)?;
@@ -217,7 +217,7 @@ impl EventStream {
         let response = answer
             .map_err(|_| away("no answer in time".into()))?
             .and_then(reqwest::Response::error_for_status)
-            .map_err(|cause| away(cause.to_string()))?;
+            .map_err(|cause| away(reason(&cause)))?;
         Ok(Self { response, buffer: Vec::new() })
     }
 
@@ -233,7 +233,9 @@ impl EventStream {
                 return Ok(Some(ServerEvent::read(&String::from_utf8_lossy(&block))));
             }
             let chunk = self.response.chunk().await;
-            match chunk.map_err(|cause| Error::unreachable(format!("the events broke off: {cause}")))? {
+            match chunk
+                .map_err(|cause| Error::unreachable(format!("the events broke off: {}", reason(&cause))))?
+            {
                 Some(bytes) => self.buffer.extend_from_slice(&bytes),
                 None => return Ok(None),
             }

@@ -163,7 +163,7 @@ pub async fn ensure_topics(
     let results = admin
         .create_topics(&new, &options)
         .await
-        .map_err(|cause| Error::unreachable(format!("kafka: cannot create topics: {cause}")))?;
+        .map_err(|cause| Error::unreachable(format!("kafka: cannot create topics: {}", reason(&cause))))?;
     for result in results {
         if let Err((topic, code)) = result
             && code != RDKafkaErrorCode::TopicAlreadyExists

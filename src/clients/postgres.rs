@@ -46,6 +46,16 @@ pub struct ServerCounters {
     pub undelivered: i64,
 }
 
+/// Why the driver failed, in words that do not need its source.
+fn reason(cause: &sqlx::Error) -> String {
+    match cause {
+        sqlx::Error::Io(cause) => super::network_reason(cause),
+        // The server's own words, without where in its source it says so.
+        sqlx::Error::Database(said) => said.message().to_owned(),
+        _ => cause.to_string(),
+    }
+}
+
 /// A connection for one command.
 #[derive(Debug)]
 pub struct Postgres {
@@ -99,7 +109,7 @@ impl Postgres {
             {
                 Ok(Connecting::Full(cause.message().to_owned()))
             }
-            Ok(Err(cause)) => Err(Error::unreachable(format!("postgres: {cause}"))),
+            Ok(Err(cause)) => Err(Error::unreachable(format!("postgres: {}", reason(&cause))).cause(&cause)),
             Err(_) => Err(Error::unreachable(format!("postgres did not answer within {timeout:?}"))),
         }
     }

@@ -17,7 +17,7 @@ const MOST_POINTS: f64 = 10_000.0;
 const LONGEST_ADDRESS: usize = 2_000;
 
 /// One series: its labels and its points (seconds since the epoch, value).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LabelledSeries {
     /// Labels as JSON text, in the order of their names.
     pub labels: String,

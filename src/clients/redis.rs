@@ -26,6 +26,19 @@ pub async fn ping(url: &str, timeout: Duration) -> Result<()> {
     Redis::connect(url, timeout).await?.ask::<String>(&redis::cmd("PING")).await.map(|_| ())
 }
 
+/// Why the driver failed, in words that do not need its source.
+fn reason(cause: &redis::RedisError) -> String {
+    if cause.is_connection_refusal() {
+        "nothing listens there".to_owned()
+    } else if cause.is_timeout() {
+        "no answer in time".to_owned()
+    } else if cause.is_connection_dropped() {
+        "the connection broke".to_owned()
+    } else {
+        cause.to_string()
+    }
+}
+
 impl Redis {
     /// Connects.
     ///
@@ -49,7 +62,7 @@ impl Redis {
         };
         match tokio::time::timeout(timeout, connect).await {
             Ok(Ok(connection)) => Ok(Self { connection, timeout }),
-            Ok(Err(cause)) => Err(Error::unreachable(format!("redis: {cause}"))),
+            Ok(Err(cause)) => Err(Error::unreachable(format!("redis: {}", reason(&cause))).cause(&cause)),
             Err(_) => Err(Error::unreachable(format!("redis did not answer within {timeout:?}"))),
         }
     }
@@ -61,7 +74,7 @@ impl Redis {
                 Err(Error::refused(format!("redis: {cause}"))
                     .hint("point cache.url at a primary where this user may write"))
             }
-            Ok(Err(cause)) => Err(Error::unreachable(format!("redis: {cause}"))),
+            Ok(Err(cause)) => Err(Error::unreachable(format!("redis: {}", reason(&cause))).cause(&cause)),
             Err(_) => Err(Error::unreachable(format!("redis did not answer within {:?}", self.timeout))),
         }
     }

@@ -4,6 +4,7 @@ use crate::change::carry_out;
 use crate::cli::{PlanFlags, TokenArgs, UserCommand};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::plan::{DataStep, Plan, Step};
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, Report, format, rows::show, table::Table};
 use crate::stack::Stack;
 use crate::stack::account::{LOADTEST_USER, account_secret, loadtest_user, operator_api, or_health, sign_in};
@@ -14,7 +15,7 @@ use serde::Serialize;
 /// Most accounts that a list shows.
 const MOST: usize = 10_000;
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Grant(TokenGrant);
 
 impl Report for Grant {
@@ -137,4 +138,12 @@ async fn set_role(stack: &Stack, email: &str, to: Role, flags: &PlanFlags, out: 
         plan.notes.push("tokens issued before are no longer accepted".into());
     }
     carry_out(stack, &plan, flags, None, out).await.map(|_| ())
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![
+        AnswerSchema::of::<Vec<nsys_contract::api::User>>("user list", 1),
+        AnswerSchema::of::<Grant>("token", 1),
+    ]
 }

@@ -6,6 +6,7 @@ use crate::clients::redis::Redis;
 use crate::domain::cache::CacheStats;
 use crate::error::{Error, Result};
 use crate::plan::{CacheStep, Plan, Step};
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, Report, format, table::Table};
 use crate::stack::Stack;
 use nsys_contract::keys;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct CacheReport {
     window_s: f64,
     window: CacheStats,
@@ -48,7 +49,7 @@ impl Report for CacheReport {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Keys {
     prefixes: BTreeMap<String, u64>,
 }
@@ -121,4 +122,9 @@ async fn flush(stack: &Stack, mut redis: Redis, args: FlushArgs, out: Out) -> Re
         plan.steps.push(Step::Cache(CacheStep::Warm { entries: 1_000 }));
     }
     carry_out(stack, &plan, &args.flags, None, out).await.map(|_| ())
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![AnswerSchema::of::<CacheReport>("cache stats", 1), AnswerSchema::of::<Keys>("cache keys", 1)]
 }

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::loadtest::comparison::compared;
 use crate::loadtest::noise;
 use crate::loadtest::runs::Runs;
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, OutputFormat, Report, Tone, format, style::paint, table::Table};
 use crate::stack::Stack;
 
@@ -159,4 +160,9 @@ impl Report for Comparison {
     fn text(&self) -> String {
         format!("{}\n\n{}\n\n{}", head(self).join("\n"), table(self, true).text(), foot(self))
     }
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![AnswerSchema::of::<Comparison>("compare", 1)]
 }

@@ -3,6 +3,7 @@
 use crate::cli::visible_commands;
 use crate::config::Loaded;
 use crate::error::{Context, Error, Result};
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, OutputFormat};
 use crate::stack::{Stack, doctor};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
@@ -22,7 +23,7 @@ const MOST_RUNS: usize = 50;
 type Names = fn() -> Vec<String>;
 
 /// Arguments that take a name of this stack: the command, or `*` for any, the argument's id, and what knows names.
-const NAMES: [(&str, &str, Names); 22] = [
+const NAMES: [(&str, &str, Names); 23] = [
     ("*", "run", runs),
     ("compare", "before", runs),
     ("compare", "after", runs),
@@ -45,6 +46,7 @@ const NAMES: [(&str, &str, Names); 22] = [
     ("doctor", "explain", checks),
     ("slow", "since", snapshots),
     ("man", "command", commands),
+    ("schema", "command", commands),
 ];
 
 /// Answers a shell that asks for completions, if one does.
@@ -62,6 +64,13 @@ pub fn answer() -> Result<bool> {
         .map_err(|cause| Error::failed(format!("cannot complete: {cause}")))
 }
 
+/// What a shell loads.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct ScriptAnswer {
+    shell: String,
+    script: String,
+}
+
 /// Prints what a shell loads.
 pub(super) fn script(shell: clap_complete::Shell, out: Out) -> Result<()> {
     let shell = shell.to_string();
@@ -74,7 +83,7 @@ pub(super) fn script(shell: clap_complete::Shell, out: Out) -> Result<()> {
     match out.format() {
         OutputFormat::Text => out.bytes(&text),
         OutputFormat::Json => {
-            out.json(&serde_json::json!({"shell": shell, "script": String::from_utf8_lossy(&text)}))
+            out.json(&ScriptAnswer { shell, script: String::from_utf8_lossy(&text).into_owned() })
         }
     }
 }
@@ -212,6 +221,11 @@ fn snapshots() -> Vec<String> {
 
 fn commands() -> Vec<String> {
     visible_commands().get_subcommands().map(|one| one.get_name().to_owned()).collect()
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![AnswerSchema::of::<ScriptAnswer>("completions", 1)]
 }
 
 #[cfg(test)]

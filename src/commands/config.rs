@@ -3,18 +3,19 @@
 use crate::cli::ConfigCommand;
 use crate::config::Loaded;
 use crate::error::{Error, Result};
+use crate::render::schema::{AnswerSchema, Either};
 use crate::render::{Out, OutputFormat, Report, table::Table};
 use crate::secret::Guarded;
 use serde::Serialize;
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct SettingLine {
     key: String,
     value: Guarded,
     origin: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct ConfigView {
     file: Option<String>,
     settings: Vec<SettingLine>,
@@ -30,18 +31,39 @@ impl Report for ConfigView {
     }
 }
 
+/// That the configuration is right.
+#[derive(Serialize, schemars::JsonSchema)]
+struct Checked {
+    file: Option<String>,
+    keys: usize,
+    ok: bool,
+}
+
+/// The file in use.
+#[derive(Serialize, schemars::JsonSchema)]
+struct PathAnswer<'a> {
+    file: &'a str,
+}
+
+/// One value, unmasked.
+#[derive(Serialize, schemars::JsonSchema)]
+struct Revealed<'a> {
+    key: &'a str,
+    #[schemars(with = "serde_json::Value")]
+    value: &'a toml::Value,
+}
+
 pub(super) fn run(loaded: &Loaded, command: &ConfigCommand, out: Out) -> Result<()> {
     let file = loaded.file.as_ref().map(|path| path.display().to_string());
     match command {
         ConfigCommand::Path => match file {
-            Some(file) if out.format() == OutputFormat::Json => out.json(&serde_json::json!({"file": file})),
+            Some(file) if out.format() == OutputFormat::Json => out.json(&PathAnswer { file: &file }),
             Some(file) => out.line(&file),
             None => Err(Error::failed("no configuration file is in use; every value is its default")),
         },
         ConfigCommand::Check => {
             if out.format() == OutputFormat::Json {
-                return out
-                    .json(&serde_json::json!({"file": file, "keys": loaded.settings.len(), "ok": true}));
+                return out.json(&Checked { file, keys: loaded.settings.len(), ok: true });
             }
             out.say(format!(
                 "{}: {} keys, all right",
@@ -54,7 +76,7 @@ pub(super) fn run(loaded: &Loaded, command: &ConfigCommand, out: Out) -> Result<
             Some(setting) => {
                 let value = setting.value.reveal();
                 if out.format() == OutputFormat::Json {
-                    return out.json(&serde_json::json!({"key": key, "value": value}));
+                    return out.json(&Revealed { key, value });
                 }
                 out.line(value.as_str().unwrap_or(&value.to_string()))
             }
@@ -79,4 +101,13 @@ pub(super) fn run(loaded: &Loaded, command: &ConfigCommand, out: Out) -> Result<
             out.report(&ConfigView { settings: settings.collect(), file })
         }
     }
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![
+        AnswerSchema::of::<Either<ConfigView, Revealed<'_>>>("config show", 1),
+        AnswerSchema::of::<Checked>("config check", 1),
+        AnswerSchema::of::<PathAnswer<'_>>("config path", 1),
+    ]
 }

@@ -3,12 +3,15 @@
 mod schema;
 
 use crate::cli::DbCommand;
+use crate::domain::database::{Connections, LockWait, TableSize};
 use crate::domain::index::{self, IndexFinding};
 use crate::domain::snapshot;
 use crate::error::Result;
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, format, rows::show, table::Table};
 use crate::stack::{Stack, index_ages};
 use crate::tune::snapshots;
+use serde::Serialize;
 use serde_json::json;
 
 pub(super) async fn db(stack: &Stack, command: DbCommand, out: Out) -> Result<()> {
@@ -24,6 +27,31 @@ pub(super) async fn db(stack: &Stack, command: DbCommand, out: Out) -> Result<()
         DbCommand::Seed(args) => schema::seed(stack, &args, out).await,
         DbCommand::Reset(flags) => schema::reset(stack, &flags, out).await,
     }
+}
+
+/// A statement and what it cost.
+#[derive(Serialize, schemars::JsonSchema)]
+struct StatementRow {
+    query: String,
+    calls: i64,
+    total_ms: f64,
+    mean_ms: f64,
+}
+
+/// A table and how much it has grown since a snapshot.
+#[derive(Serialize, schemars::JsonSchema)]
+struct TableRow<'a> {
+    #[serde(flatten)]
+    size: &'a TableSize,
+    grown_bytes: Option<i64>,
+}
+
+/// An index and what is said about it.
+#[derive(Serialize, schemars::JsonSchema)]
+struct IndexRow<'a> {
+    index: &'a index::Index,
+    findings: Vec<IndexFinding>,
+    scans_since: Option<i64>,
 }
 
 async fn slow(stack: &Stack, min_ms: f64, limit: u32, since: Option<&str>, out: Out) -> Result<()> {
@@ -53,9 +81,8 @@ async fn slow(stack: &Stack, min_ms: f64, limit: u32, since: Option<&str>, out: 
             format::millis(one.total_ms),
             short,
         ]);
-        rows.push(
-            json!({"query": query, "calls": one.calls, "total_ms": one.total_ms, "mean_ms": one.mean_ms()}),
-        );
+        let (calls, total_ms) = (one.calls, one.total_ms);
+        rows.push(StatementRow { query, calls, total_ms, mean_ms: one.mean_ms() });
     }
     show(out, &rows, &table, "no such statement since the statistics began")?;
     out.say(format!("counted since {from}"));
@@ -101,9 +128,7 @@ async fn size(stack: &Stack, since: Option<&str>, out: Out) -> Result<()> {
             cells.push(format::or_missing(grown, format::signed_bytes));
         }
         table.row(cells);
-        let mut row = json!(one);
-        row["grown_bytes"] = json!(grown);
-        rows.push(row);
+        rows.push(TableRow { size: one, grown_bytes: grown });
     }
     show(out, &rows, &table, "no table")
 }
@@ -155,7 +180,7 @@ async fn indexes(stack: &Stack, since: Option<&str>, out: Out) -> Result<()> {
         cells.extend(since.map(|count| format::or_missing(count, |count| count.to_string())));
         cells.push(remarks.join("; "));
         table.row(cells);
-        rows.push(json!({"index": one, "findings": found, "scans_since": since.flatten()}));
+        rows.push(IndexRow { index: one, findings: found, scans_since: since.flatten() });
     }
     show(out, &rows, &table, "no index")?;
     out.say(format!("use is counted since {use_since}"));
@@ -173,4 +198,16 @@ async fn take(stack: &Stack, name: Option<String>, out: Out) -> Result<()> {
     )?;
     out.say(format!("compare with it later: nsys db slow --since {name}"));
     Ok(())
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![
+        AnswerSchema::of::<Vec<StatementRow>>("db slow", 1),
+        AnswerSchema::of::<Vec<Connections>>("db pool", 1),
+        AnswerSchema::of::<Vec<TableRow<'_>>>("db size", 1),
+        AnswerSchema::of::<Vec<LockWait>>("db locks", 1),
+        AnswerSchema::of::<Vec<IndexRow<'_>>>("db indexes", 1),
+        schema::schema_of_status(),
+    ]
 }

@@ -7,6 +7,7 @@ use crate::domain::usl;
 use crate::error::{Error, Result};
 use crate::loadtest::runs::Runs;
 use crate::render::progress::ProgressView;
+use crate::render::schema::{AnswerSchema, Either};
 use crate::render::{Out, Report, Tone, format, style::paint};
 use crate::stack::Stack;
 use serde::Serialize;
@@ -28,7 +29,7 @@ pub(super) async fn diagnose(stack: &Stack, args: &DiagnoseArgs, out: Out) -> Re
     out.report(&crate::diagnose::of_run(stack, &Runs::of(stack).named(&args.run, out)?.run))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Explained {
     rule: &'static str,
     role: FindingRole,
@@ -40,7 +41,7 @@ struct Explained {
     remedies: Vec<Remedy>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
 struct Explanations(Vec<Explained>);
 
@@ -188,4 +189,9 @@ fn evidence_lines(evidence: &[Evidence]) -> Vec<String> {
         ))
     };
     metrics.iter().filter_map(|metric| line(metric)).collect()
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![AnswerSchema::of::<Either<Diagnosis, Explanations>>("diagnose", 1)]
 }

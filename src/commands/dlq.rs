@@ -4,13 +4,14 @@ use crate::change::carry_out;
 use crate::cli::{DeadLetterFlags, DlqCommand, PlanFlags};
 use crate::error::Result;
 use crate::plan::{DataStep, Plan, Step};
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, Report, format, rows::show, table::Table};
 use crate::stack::Stack;
 use crate::stack::account::operator_api;
 use nsys_contract::api::{DeadLetter, DeadLetterFilter, DeadLetterQuery};
 use serde::Serialize;
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct OneDeadLetter(DeadLetter);
 
 impl Report for OneDeadLetter {
@@ -120,4 +121,9 @@ async fn purge(stack: &Stack, which: &DeadLetterFlags, flags: &PlanFlags, out: O
         plan.notes.push("no dead letter matches".into());
     }
     carry_out(stack, &plan, flags, None, out).await.map(|_| ())
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![AnswerSchema::of::<Vec<DeadLetter>>("dlq list", 1), AnswerSchema::of::<OneDeadLetter>("dlq show", 1)]
 }

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::journal::{ChangeOutcome, Entry, Journal};
 use crate::plan::undo::plan_undo;
 use crate::plan::{ServiceStep, Step};
+use crate::render::schema::{AnswerSchema, Either};
 use crate::render::{Out, Report, format, table::Table};
 use crate::stack::Stack;
 use serde::Serialize;
@@ -21,7 +22,7 @@ const fn word(outcome: ChangeOutcome) -> &'static str {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct HistoryReport {
     changes: Vec<Entry>,
 }
@@ -46,7 +47,7 @@ impl Report for HistoryReport {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct OneChange(Entry);
 
 impl Report for OneChange {
@@ -95,4 +96,9 @@ pub(super) async fn undo(stack: &Stack, args: &UndoArgs, out: Out) -> Result<()>
         plan.steps.push(Step::Service(ServiceStep::Roll { from: now, to: now }));
     }
     carry_out(stack, &plan, &args.flags, Some(&entry), out).await.map(|_| ())
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![AnswerSchema::of::<Either<HistoryReport, OneChange>>("history", 1)]
 }

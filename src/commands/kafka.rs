@@ -4,6 +4,7 @@ use crate::cli::KafkaCommand;
 use crate::clients::kafka;
 use crate::domain::group::Group;
 use crate::error::{Error, Result};
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
 use crate::stack::Stack;
 use serde::Serialize;
@@ -12,12 +13,12 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Topics {
     topics: Vec<TopicRow>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct TopicRow {
     name: String,
     partitions: usize,
@@ -34,7 +35,7 @@ impl Report for Topics {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Groups {
     groups: Vec<Group>,
 }
@@ -61,7 +62,7 @@ impl Report for Groups {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Description {
     topic: String,
     settings: BTreeMap<String, String>,
@@ -103,9 +104,14 @@ pub(super) async fn kafka(stack: &Stack, command: KafkaCommand, out: Out) -> Res
             topics.sort_by(|one, other| one.name.cmp(&other.name));
             out.report(&Topics { topics })
         }
-        KafkaCommand::Groups => out.report(&Groups { groups: kafka::groups(&brokers, TIMEOUT).await? }),
+        KafkaCommand::Groups => out.report(&Groups {
+            groups: kafka::groups(&brokers, TIMEOUT).await.map_err(|error| error.hint("nsys health"))?,
+        }),
         KafkaCommand::Describe { topic } => {
-            let Some(partitions) = kafka::describe(&brokers, &topic, TIMEOUT).await? else {
+            let Some(partitions) = kafka::describe(&brokers, &topic, TIMEOUT)
+                .await
+                .map_err(|error| error.hint("nsys health"))?
+            else {
                 let known = kafka::topics(&brokers, TIMEOUT).await.unwrap_or_default();
                 let known = known.iter().map(|(name, _)| name.as_str());
                 return Err(Error::no_such("topic", &topic, known, "nsys kafka topics lists them"));
@@ -114,4 +120,13 @@ pub(super) async fn kafka(stack: &Stack, command: KafkaCommand, out: Out) -> Res
             out.report(&Description { topic, settings, partitions })
         }
     }
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![
+        AnswerSchema::of::<Topics>("kafka topics", 1),
+        AnswerSchema::of::<Groups>("kafka groups", 1),
+        AnswerSchema::of::<Description>("kafka describe", 1),
+    ]
 }

@@ -6,6 +6,7 @@ use crate::domain::group::{Group, GroupType};
 use crate::domain::lag::retention::RetentionUse;
 use crate::domain::lag::{Backlog, GroupOffsets};
 use crate::error::{Error, Result};
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
 use crate::stack::Stack;
 use futures::future::try_join_all;
@@ -18,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for the first waiting record of a topic; then its age is not told.
 const AGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Lag {
     group: String,
     #[serde(rename = "type")]
@@ -36,7 +37,7 @@ struct Lag {
     topics: Vec<TopicLag>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct TopicLag {
     topic: String,
     /// Then its lag is in offsets, not all of which hold a message; absent when the broker does not say.
@@ -44,7 +45,7 @@ struct TopicLag {
     partitions: Vec<LagLine>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct LagLine {
     partition: i32,
     committed: Option<i64>,
@@ -62,7 +63,7 @@ struct LagLine {
 }
 
 /// How a commit stands to its log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Standing {
     CaughtUp,
@@ -311,6 +312,11 @@ fn answer(
 fn owners(group: &Group, topic: &str, partition: i32) -> Option<String> {
     let names: Vec<_> = group.owners(topic, partition).map(|member| member.client.as_str()).collect();
     (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![AnswerSchema::of::<Lag>("lag", 1)]
 }
 
 #[cfg(test)]

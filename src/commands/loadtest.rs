@@ -5,7 +5,7 @@ mod calibrate;
 use crate::cli::{AllArgs, ChangeFlags, LoadtestCommand, RunFlags};
 use crate::domain::level::Level;
 use crate::domain::preflight::{PreflightFinding, PreflightStatus};
-use crate::domain::run::Run;
+use crate::domain::run::{Run, StackIdentity};
 use crate::domain::scenario::{LoadPlan, Scenario};
 use crate::error::{Error, ErrorKind, Result};
 use crate::loadtest::runs::{Listed, Runs};
@@ -13,6 +13,7 @@ use crate::loadtest::{outcome::outcome, permission::permit, plan::plan, prefligh
 use crate::permit::ChangePermit;
 use crate::publish;
 use crate::render::format::or_missing;
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, OutputFormat, Tone, format, progress::ProgressView, style, table::Table};
 use crate::stack::Stack;
 use std::path::{Path, PathBuf};
@@ -111,12 +112,65 @@ async fn all(stack: &Stack, args: &AllArgs, out: Out) -> Result<()> {
     worst
 }
 
+/// What a load test would do, and whether it can.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct PlanAnswer<'a> {
+    plan: &'a LoadPlan,
+    seconds: u64,
+    checks: &'a [PreflightFinding],
+    can_run: bool,
+}
+
+/// A run in a list; of one that cannot be read, why.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct RunRow<'a> {
+    id: &'a str,
+    stack: Option<&'a StackIdentity>,
+    kind: Option<&'a str>,
+    state: &'a str,
+    started_at: Option<&'a str>,
+    levels: Option<usize>,
+    verdict: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+/// What `rm --dry-run` would delete.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct RemovalPlan {
+    plan: String,
+}
+
+/// The shapes of what these commands answer. A run is published as docs/results.schema.json.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    const RUNS: [&str; 9] = [
+        "loadtest baseline",
+        "loadtest find-max",
+        "loadtest incremental",
+        "loadtest resume",
+        "loadtest show",
+        "loadtest smoke",
+        "loadtest soak",
+        "loadtest spike",
+        "loadtest stress",
+    ];
+    let mut all = calibrate::schemas();
+    all.push(AnswerSchema::of::<PlanAnswer<'_>>("loadtest plan", 1));
+    all.push(AnswerSchema::of::<Vec<RunRow<'_>>>("loadtest list", 1));
+    all.push(AnswerSchema::of::<RemovalPlan>("loadtest rm", 1));
+    let run = publish::schema();
+    all.extend(RUNS.iter().map(|name| AnswerSchema::written(name, 1, run.clone())));
+    all
+}
+
 fn show_plan(plan: &LoadPlan, findings: &[PreflightFinding], out: Out) -> Result<()> {
     if out.format() == OutputFormat::Json {
-        return out.json(&serde_json::json!({
-            "plan": plan, "seconds": plan.seconds(), "checks": findings,
-            "can_run": findings.iter().all(|one| one.status != PreflightStatus::Refuse),
-        }));
+        return out.json(&PlanAnswer {
+            plan,
+            seconds: plan.seconds(),
+            checks: findings,
+            can_run: findings.iter().all(|one| one.status != PreflightStatus::Refuse),
+        });
     }
     out.line(&run::describe(plan))?;
     let mut table = Table::new(["check", "status", "detail"]);
@@ -147,7 +201,7 @@ fn remove(stack: &Stack, name: &str, change: ChangeFlags, out: Out) -> Result<()
     if change.dry_run {
         return match out.format() {
             OutputFormat::Text => out.line(&format!("would delete {what}")),
-            OutputFormat::Json => out.json(&serde_json::json!({"plan": format!("would delete {what}")})),
+            OutputFormat::Json => out.json(&RemovalPlan { plan: format!("would delete {what}") }),
         };
     }
     if !change.yes {
@@ -204,13 +258,16 @@ fn list(stack: &Stack, all: bool, out: Out) -> Result<()> {
 }
 
 /// A run of the list in a few fields.
-fn short(one: &Listed) -> serde_json::Value {
-    match &one.run {
-        Ok(run) => {
-            serde_json::json!({"id": one.name, "stack": run.stack, "kind": run.kind, "state": run.state,
-            "started_at": run.started_at, "levels": run.levels.len(), "verdict": run.verdict})
-        }
-        Err(error) => serde_json::json!({"id": one.name, "stack": null, "kind": null, "state": "unreadable",
-            "started_at": null, "levels": null, "verdict": null, "error": error.message}),
+fn short(one: &Listed) -> RunRow<'_> {
+    let run = one.run.as_ref().ok();
+    RunRow {
+        id: &one.name,
+        stack: run.and_then(|run| run.stack.as_ref()),
+        kind: run.map(|run| run.kind.as_str()),
+        state: run.map_or("unreadable", |run| run.state.as_str()),
+        started_at: run.map(|run| run.started_at.as_str()),
+        levels: run.map(|run| run.levels.len()),
+        verdict: run.and_then(|run| serde_json::to_value(run.verdict).ok()),
+        error: one.run.as_ref().err().map(|error| error.message.as_str()),
     }
 }

@@ -2,8 +2,22 @@
 
 use crate::cli::{ManArgs, visible_commands};
 use crate::error::{Context, Error, Result};
+use crate::render::schema::{AnswerSchema, Either};
 use crate::render::{Out, OutputFormat};
 use std::path::{Path, PathBuf};
+
+/// Pages that were written.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct Pages {
+    files: Vec<PathBuf>,
+}
+
+/// One page, as roff.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct ManualPage {
+    command: String,
+    page: String,
+}
 
 pub(super) fn manual(args: &ManArgs, out: Out) -> Result<()> {
     let mut whole = visible_commands();
@@ -18,7 +32,7 @@ pub(super) fn manual(args: &ManArgs, out: Out) -> Result<()> {
 fn write_all(whole: clap::Command, dir: &Path, out: Out) -> Result<()> {
     let files = written(whole, dir)?;
     match out.format() {
-        OutputFormat::Json => out.json(&serde_json::json!({"files": files})),
+        OutputFormat::Json => out.json(&Pages { files }),
         OutputFormat::Text => files.iter().try_for_each(|file| out.line(&file.display().to_string())),
     }
 }
@@ -42,7 +56,7 @@ fn print(command: clap::Command, out: Out) -> Result<()> {
     let page = String::from_utf8_lossy(&page).replace("(1)", "");
     match out.format() {
         OutputFormat::Text => out.bytes(page.as_bytes()),
-        OutputFormat::Json => out.json(&serde_json::json!({"command": name, "page": page})),
+        OutputFormat::Json => out.json(&ManualPage { command: name, page }),
     }
 }
 
@@ -58,6 +72,11 @@ fn written(whole: clap::Command, dir: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![AnswerSchema::of::<Either<ManualPage, Pages>>("man", 1)]
 }
 
 #[cfg(test)]

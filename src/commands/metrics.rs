@@ -7,8 +7,17 @@ use crate::clients::prometheus;
 use crate::domain::catalogue;
 use crate::domain::promql::Promql;
 use crate::error::{Error, Result};
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, format, rows::show, table::Table};
 use crate::stack::Stack;
+
+/// A query that has a name.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct QueryRow<'a> {
+    name: &'a str,
+    about: &'a str,
+    promql: &'a str,
+}
 
 pub(super) async fn metrics(
     stack: &Stack,
@@ -25,7 +34,7 @@ pub(super) async fn metrics(
             }
             let rows: Vec<_> = all
                 .iter()
-                .map(|one| serde_json::json!({"name": one.name, "about": one.about, "promql": one.promql.as_str()}))
+                .map(|one| QueryRow { name: one.name, about: one.about, promql: one.promql.as_str() })
                 .collect();
             return show(out, &rows, &table, "");
         }
@@ -50,4 +59,13 @@ pub(super) async fn metrics(
     let selector = stack.selector().to_string();
     let nothing = format!("no series: nothing was measured in the window (metrics.selector {selector})");
     show(out, &series, &table, &nothing)
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![
+        AnswerSchema::of::<Vec<QueryRow<'_>>>("metrics list", 1),
+        AnswerSchema::of::<Vec<prometheus::LabelledSeries>>("metrics get", 1),
+        AnswerSchema::of::<Vec<prometheus::LabelledSeries>>("metrics query", 1),
+    ]
 }

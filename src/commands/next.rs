@@ -6,6 +6,7 @@ use crate::domain::run::Run;
 use crate::error::Result;
 use crate::loadtest::changes;
 use crate::loadtest::runs::Runs;
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, Report, Tone, style::paint};
 use crate::stack::runtime::Runtime;
 use crate::stack::spec::PartState;
@@ -80,4 +81,9 @@ fn before(stack: &Stack, run: &Run) -> Option<String> {
         .find(|other| other.started_at < run.started_at && compare::obstacles(other, run).is_empty())?;
     let made = changes::between(stack, &earlier, run).ok()?;
     (!made.is_empty()).then_some(earlier.id)
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![AnswerSchema::of::<NextStep>("next", 1)]
 }

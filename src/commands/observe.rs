@@ -3,12 +3,13 @@
 use crate::cli::DoctorArgs;
 use crate::domain::usage::cpu_pct;
 use crate::error::{Error, Result};
+use crate::render::schema::{AnswerSchema, Either};
 use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
 use crate::stack::{Stack, doctor};
 use serde::Serialize;
 use std::time::Duration;
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Used {
     name: String,
     /// Per cent of one core over half a second; a rate needs two looks.
@@ -20,7 +21,7 @@ struct Used {
     network_out_bytes: Option<u64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct StackStats {
     parts: Vec<Used>,
 }
@@ -64,7 +65,7 @@ pub(super) async fn stats(stack: &Stack, out: Out) -> Result<()> {
     out.report(&StackStats { parts: parts.collect() })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Checks {
     checks: Vec<doctor::DoctorCheck>,
 }
@@ -84,7 +85,7 @@ impl Report for Checks {
 }
 
 /// What a check looks at and why.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Explanation {
     id: &'static str,
     explanation: &'static str,
@@ -111,4 +112,12 @@ pub(super) async fn doctor(stack: &Stack, args: &DoctorArgs, out: Out) -> Result
         if failed.is_empty() { Ok(()) } else { Err(Error::failed(format!("failed: {}", failed.join(", ")))) };
     out.report(&Checks { checks })?;
     result
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![
+        AnswerSchema::of::<StackStats>("stats", 1),
+        AnswerSchema::of::<Either<Checks, Explanation>>("doctor", 1),
+    ]
 }

@@ -3,16 +3,23 @@
 use crate::cli::{BrowserPage, OpenArgs};
 use crate::clients::program::{Purpose, blocking};
 use crate::error::{Error, Result};
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, OutputFormat};
 use crate::stack::{Stack, setup};
 use std::process::Stdio;
+
+/// An address.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct OpenAnswer<'a> {
+    url: &'a str,
+}
 
 /// Prints the address, and opens it where there is something to open it with.
 pub(super) async fn open(stack: &Stack, args: OpenArgs, out: Out) -> Result<()> {
     let url = address(stack, args.page).await?;
     match out.format() {
         OutputFormat::Text => out.line(&url)?,
-        OutputFormat::Json => out.json(&serde_json::json!({"url": url}))?,
+        OutputFormat::Json => out.json(&OpenAnswer { url: &url })?,
     }
     if args.print {
         return Ok(());
@@ -44,4 +51,9 @@ async fn address(stack: &Stack, page: BrowserPage) -> Result<String> {
         BrowserPage::Grafana => missing("Grafana", "nsys watch shows the same figures"),
         BrowserPage::KafkaUi => missing("Kafka UI", "nsys watch lag, nsys kafka topics"),
     }
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![AnswerSchema::of::<OpenAnswer<'_>>("open", 1)]
 }

@@ -3,11 +3,19 @@
 use crate::cli::ProfileArgs;
 use crate::clients::http;
 use crate::error::{Context, Error, Result};
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, OutputFormat, progress::ProgressView};
 use crate::stack::{Stack, account};
 use nsys_contract::api::paths;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Where the graph was written.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct ProfileAnswer<'a> {
+    part: &'a str,
+    file: &'a std::path::Path,
+}
 
 /// Longest wait for the graph to be drawn after the sampling.
 const DRAWING: Duration = Duration::from_secs(60);
@@ -48,6 +56,11 @@ pub(super) async fn profile(stack: &Stack, args: ProfileArgs, out: Out) -> Resul
     line.finish("done");
     match out.format() {
         OutputFormat::Text => out.line(&file.display().to_string()),
-        OutputFormat::Json => out.json(&serde_json::json!({"part": record.name, "file": file})),
+        OutputFormat::Json => out.json(&ProfileAnswer { part: &record.name, file: &file }),
     }
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![AnswerSchema::of::<ProfileAnswer<'_>>("profile", 1)]
 }

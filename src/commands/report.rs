@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::loadtest::provenance;
 use crate::loadtest::runs::{FoundRun, Runs};
 use crate::publish;
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, Report};
 use crate::report;
 use crate::stack::Stack;
@@ -33,7 +34,7 @@ pub(super) fn report(stack: &Stack, args: &ReportArgs, out: Out) -> Result<()> {
 }
 
 /// What a verification found.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct ReportVerification {
     run: String,
     levels: usize,
@@ -142,4 +143,23 @@ fn rewritten(dir: &Path, name: &str, wanted: &str) -> Option<Difference> {
         .next()
         .unwrap_or((there.lines().count() + 1, "nothing more".into(), "more lines".into()));
     Some(Difference { place: format!("{name}, line {line}"), said, found })
+}
+
+/// The shapes of what `report` answers: the run, or with `--verify` what was found.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    let mut found = AnswerSchema::of::<ReportVerification>("report", 1).schema;
+    let mut run = publish::schema();
+    let mut definitions = run["$defs"].take();
+    let more = found["$defs"].take();
+    if let (Some(all), Some(more)) = (definitions.as_object_mut(), more.as_object()) {
+        all.extend(more.clone());
+    }
+    definitions["PublishedRun"] = run;
+    definitions["ReportVerification"] = found;
+    let either = serde_json::json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "anyOf": [{"$ref": "#/$defs/PublishedRun"}, {"$ref": "#/$defs/ReportVerification"}],
+        "$defs": definitions,
+    });
+    vec![AnswerSchema::written("report", 1, either)]
 }

@@ -4,6 +4,7 @@ use crate::cli::{ExportNotificationsArgs, OutputChoice, SendArgs};
 use crate::clients::api::Api;
 use crate::error::{Error, Result};
 use crate::permit::{Consent, PermitRequest, Reach, RequiredConsent};
+use crate::render::schema::{AnswerSchema, Either};
 use crate::render::{Out, Report, Tone, format, sink::Sink, style::paint};
 use crate::stack::account::{api_as, operator_api};
 use crate::stack::{Stack, safety};
@@ -14,7 +15,7 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Sent(Notification);
 
 impl Report for Sent {
@@ -146,6 +147,11 @@ pub(super) async fn export(
     let rows = if query.format == ExportFormat::Csv { lines.saturating_sub(1) } else { lines };
     out.say(format!("{rows} notifications"));
     Ok(())
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![AnswerSchema::of::<Either<Sent, CreateNotification>>("send", 1)]
 }
 
 #[cfg(test)]

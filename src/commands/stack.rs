@@ -7,6 +7,7 @@ use crate::domain::image;
 use crate::domain::log::LogRequest;
 use crate::error::{Error, Result};
 use crate::permit::{ChangePermit, PermitRequest, Reach, RequiredConsent};
+use crate::render::schema::{AnswerSchema, Either};
 use crate::render::{
     Out, OutputFormat, Report, Tone, format, progress::ProgressView, style::paint, table::Table,
 };
@@ -18,7 +19,7 @@ use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Tools {
     tools: Vec<tools::Tool>,
 }
@@ -57,7 +58,7 @@ pub(super) async fn setup(args: SetupArgs, out: Out) -> Result<()> {
     out.report(&Tools { tools: found })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct PartRow {
     name: String,
     state: PartState,
@@ -68,7 +69,7 @@ struct PartRow {
     restarts: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Parts {
     runtime: &'static str,
     parts: Vec<PartRow>,
@@ -122,7 +123,7 @@ impl Report for Parts {
 }
 
 /// What a dry run would do.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct DryRunIntent {
     /// As people read it.
     #[serde(rename = "plan")]
@@ -340,7 +341,7 @@ pub(super) async fn scale(stack: &Stack, args: ScaleArgs, out: Out) -> Result<()
     out.report(&Parts::new(stack.runtime, records))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct HealthReport {
     status: HealthStatus,
     parts: Vec<PartReport>,
@@ -392,6 +393,13 @@ pub(super) async fn health(stack: &Stack, args: HealthArgs, out: Out) -> Result<
     }
 }
 
+/// One line of a log.
+#[derive(Serialize, schemars::JsonSchema)]
+struct LogAnswer<'a> {
+    part: &'a str,
+    line: &'a str,
+}
+
 /// Lines of each log to begin with.
 const LOG_LINES: usize = 100;
 
@@ -403,9 +411,24 @@ pub(super) async fn logs(stack: &Stack, args: LogsArgs, out: Out) -> Result<()> 
     let mut show = |name: &str, line: &str| match &pattern {
         Some(pattern) if !pattern.is_match(line) => Ok(()),
         _ if out.format() == OutputFormat::Json => {
-            out.stream(&serde_json::json!({"part": name, "line": line}).to_string())
+            out.json_line(&LogAnswer { part: name, line })?;
+            out.must_be_read()
         }
         _ => out.stream(&format!("{} {line}", paint(Tone::Dim, &format!("{name:<12}")))),
     };
     stack.logs(&request, &mut show).await
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![
+        AnswerSchema::of::<Tools>("setup", 1),
+        AnswerSchema::of::<Either<Parts, DryRunIntent>>("up", 1),
+        AnswerSchema::of::<DryRunIntent>("down", 1),
+        AnswerSchema::of::<Parts>("ps", 1),
+        AnswerSchema::of::<Either<Parts, DryRunIntent>>("restart", 1),
+        AnswerSchema::of::<Either<Parts, DryRunIntent>>("scale", 1),
+        AnswerSchema::of::<HealthReport>("health", 1),
+        AnswerSchema::of::<LogAnswer<'_>>("logs", 1),
+    ]
 }

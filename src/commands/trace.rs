@@ -6,6 +6,7 @@ use crate::domain::partitioner;
 use crate::domain::trace::{Station, TraceSummary, traceparent};
 use crate::error::{Error, Result};
 use crate::permit::{Consent, PermitRequest, Reach, RequiredConsent};
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, OutputFormat, Report, Tone, format, style::paint, table::Table};
 use crate::stack::{Stack, account, safety};
 use nsys_contract::api::paths;
@@ -18,7 +19,7 @@ use uuid::Uuid;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Journey {
     trace_id: String,
     notification_id: Uuid,
@@ -198,4 +199,9 @@ fn table(found: &[TraceSummary], base: &str) -> Table {
         ]);
     }
     table
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![AnswerSchema::of::<Journey>("trace", 1), AnswerSchema::of::<Vec<TraceSummary>>("traces", 1)]
 }

@@ -6,6 +6,7 @@ use crate::change::carry_out;
 use crate::cli::TuneCommand;
 use crate::config::overlay;
 use crate::error::Result;
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, OutputFormat};
 use crate::stack::Stack;
 use crate::tune::planned;
@@ -18,6 +19,14 @@ pub(super) async fn tune(stack: &Stack, command: TuneCommand, out: Out) -> Resul
     let Some(flags) = command.flags() else { return export(stack, out) };
     let plan = planned(stack, &command).await?;
     carry_out(stack, &plan, flags, None, out).await.map(|_| ())
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    type Overlay = std::collections::BTreeMap<String, std::collections::BTreeMap<String, serde_json::Value>>;
+    let mut all = experiment::schemas();
+    all.push(AnswerSchema::of::<Overlay>("tune export", 1));
+    all
 }
 
 /// The tuned overlay, secrets left out.

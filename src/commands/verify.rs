@@ -16,6 +16,7 @@ use crate::loadtest::run as offer;
 use crate::loadtest::runs::Runs;
 use crate::permit::ChangePermit;
 use crate::publish;
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, Report, progress::ProgressView};
 use crate::stack::Stack;
 use crate::stack::ready::wait_until_ready;
@@ -23,7 +24,7 @@ use crate::stack::restart::restart_service;
 use serde::Serialize;
 
 /// What a verification came to.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct RunVerification {
     /// Each run of before with its repetition.
     comparisons: Vec<Comparison>,
@@ -109,4 +110,9 @@ async fn same_place(stack: &Stack, before: &[(LoadPlan, Run)]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![AnswerSchema::of::<RunVerification>("verify", 1)]
 }

@@ -1,11 +1,12 @@
 //! `nsys version`: which program this is.
 
 use crate::error::Result;
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, Report};
 use serde::Serialize;
 
 /// Which program this is.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 struct Version {
     /// Its version.
     version: &'static str,
@@ -51,6 +52,11 @@ impl Report for Version {
 
 pub(super) fn version(out: Out) -> Result<()> {
     out.report(&Version::own())
+}
+
+/// The shape of what this command answers.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![AnswerSchema::of::<Version>("version", 1)]
 }
 
 #[cfg(test)]

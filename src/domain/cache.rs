@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Counters and sizes at one instant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CacheStats {
     /// Reads that found their key, since start.
     pub hits: u64,

@@ -20,7 +20,9 @@ type Percentile = (&'static str, fn(&Latency) -> Option<f64>);
 const PERCENTILES: [Percentile; 3] = [("p50", |one| one.p50), ("p95", |one| one.p95), ("p99", |one| one.p99)];
 
 /// What measures the endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Client {
     /// k6, the reference of load tests.
@@ -58,7 +60,7 @@ impl Client {
 }
 
 /// One client's turn at the endpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Turn {
     /// Which client.
     pub client: Client,
@@ -75,7 +77,7 @@ pub struct Turn {
 }
 
 /// One percentile as the clients saw it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PercentileAgreement {
     /// `p50`, `p95` or `p99`.
     pub percentile: String,
@@ -141,7 +143,7 @@ fn range(values: &[f64]) -> Option<f64> {
 }
 
 /// What a generator makes of a processor: requests for each second of CPU time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Ceiling {
     /// `k6`, `native`, `oha` or `wrk`.
     pub generator: String,

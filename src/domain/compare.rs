@@ -37,7 +37,7 @@ const SIGNIFICANCE: f64 = 0.05;
 const TENTH: f64 = 0.1;
 
 /// What became of a metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricChange {
     /// Better, beyond chance and noise.
@@ -64,7 +64,7 @@ impl MetricChange {
 }
 
 /// How values were compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ComparisonMethod {
     /// Welch on the parts of one run each.
@@ -74,7 +74,7 @@ pub enum ComparisonMethod {
 }
 
 /// How a difference is told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scale {
     /// As a share of the value before.
@@ -85,7 +85,7 @@ pub enum Scale {
 }
 
 /// One metric of one level.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct MetricComparison {
     /// Its name with the unit last.
     pub name: String,
@@ -135,7 +135,7 @@ impl MetricComparison {
 }
 
 /// One level of both sides.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LevelComparison {
     /// Counted from 1.
     pub level: usize,
@@ -146,7 +146,7 @@ pub struct LevelComparison {
 }
 
 /// Two sides.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Comparison {
     /// The first run, or all of them with commas.
     pub before: String,

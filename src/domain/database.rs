@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Connections of one application in one state.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Connections {
     /// `application_name`.
     pub application: String,
@@ -16,7 +16,7 @@ pub struct Connections {
 }
 
 /// Size of one table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TableSize {
     /// Its name as SQL spells it: quoted where it must be, with its schema unless that is `public`.
     pub table: String,
@@ -38,7 +38,7 @@ pub struct TableSize {
 }
 
 /// One migration of the schema.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Migration {
     /// Its number.
     pub version: i64,
@@ -51,7 +51,7 @@ pub struct Migration {
 }
 
 /// Where a migration stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MigrationState {
     /// It is in the database.
@@ -67,7 +67,7 @@ pub enum MigrationState {
 }
 
 /// One session that waits for another.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LockWait {
     /// Who waits.
     pub pid: i32,

@@ -20,7 +20,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Outcome of one rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RuleStatus {
     /// Beyond its bound somewhere.
@@ -36,7 +36,7 @@ pub enum RuleStatus {
 }
 
 /// What a finding of a rule means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FindingRole {
     /// The measurement itself is in doubt.
@@ -139,7 +139,7 @@ pub struct Observation {
 }
 
 /// A value with its bound.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Evidence {
     /// The level, counted from 1.
     pub level: usize,
@@ -159,7 +159,7 @@ pub struct Evidence {
 }
 
 /// When a bound was left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 pub struct Onset {
     /// The first level, counted from 1.
     pub level: usize,
@@ -180,7 +180,7 @@ impl Onset {
 }
 
 /// How much stands behind a finding, by what was measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Strength {
     /// Less than a quarter beyond its bound, on fewer than half of the levels since it began, or one step
@@ -206,7 +206,7 @@ impl Strength {
 }
 
 /// One rule's answer.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct RuleFinding {
     /// The rule.
     pub rule: &'static str,
@@ -234,7 +234,7 @@ pub struct RuleFinding {
 }
 
 /// What a run comes to.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct Diagnosis {
     /// The run, or `live`.
     pub run: String,

@@ -28,7 +28,7 @@ impl MeasuredSeries {
 }
 
 /// What became of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ExperimentVerdict {
     /// Faster answers or more of them, and neither got worse.
@@ -42,7 +42,7 @@ pub enum ExperimentVerdict {
 }
 
 /// The gain of one metric.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct MetricGain {
     /// Value without the change.
     pub without: f64,
@@ -57,7 +57,7 @@ pub struct MetricGain {
 }
 
 /// What one change came to.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct ExperimentOutcome {
     /// Of the 95th percentile; less is better.
     pub p95: Option<MetricGain>,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// How a component is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HealthStatus {
     /// As it should be.
@@ -19,7 +19,7 @@ pub enum HealthStatus {
 }
 
 /// One component.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct PartReport {
     /// Its name.
     pub name: String,

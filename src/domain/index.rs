@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use shape::Shape;
 
 /// One index as the catalogue has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Index {
     /// Its name as SQL spells it: quoted where it must be, with its schema unless that is `public`.
     pub name: String,
@@ -28,7 +28,7 @@ pub struct Index {
 }
 
 /// What is said about an index in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum IndexFinding {
     /// An interrupted build left it.

@@ -41,7 +41,7 @@ pub struct Last {
 }
 
 /// A step and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct NextStep {
     /// The command line.
     pub command: String,

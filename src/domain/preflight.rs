@@ -47,7 +47,9 @@ pub struct PreflightFacts {
 }
 
 /// Outcome of one check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum PreflightStatus {
     /// Nothing stands in the way.
@@ -74,7 +76,7 @@ impl PreflightStatus {
 }
 
 /// One check with its numbers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PreflightFinding {
     /// What it looks at.
     pub name: String,

@@ -15,7 +15,7 @@ const SURELY: f64 = 5.0;
 const EXACT: f64 = 1e-9;
 
 /// A number that is not what the raw data make of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Difference {
     /// Where it stands: a file, and the path of the value in it.
     pub place: String,

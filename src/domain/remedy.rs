@@ -63,6 +63,20 @@ impl fmt::Display for Remedy {
 }
 
 /// As `{"kind": "tune", "text": "nsys tune db --indexes", "change": {…}}`; only a change has a `change`.
+impl schemars::JsonSchema for Remedy {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Remedy".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "object",
+            "properties": {"kind": {"type": "string"}, "text": {"type": "string"}, "change": {}},
+            "required": ["kind", "text"],
+        })
+    }
+}
+
 impl Serialize for Remedy {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Remedy", 3)?;

@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 pub const SCHEMA: &str = "nsys.run/1";
 
 /// The stack that a run measured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct StackIdentity {
     /// Its name; two stacks may have the same.
     pub name: String,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// One station on the way.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Station {
     /// `answered`, `logged`, `stored`, `attempted` or `final`.
     pub name: &'static str,
@@ -14,7 +14,7 @@ pub struct Station {
 }
 
 /// A recorded trace in one line.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct TraceSummary {
     /// Its id, 32 hexadecimal digits.
     pub trace_id: String,

@@ -15,7 +15,7 @@ pub const FEWEST_LEVELS: usize = 5;
 const RESAMPLES: u64 = 400;
 
 /// One level.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Point {
     /// Requests in progress on average.
     pub concurrency: f64,
@@ -24,7 +24,7 @@ pub struct Point {
 }
 
 /// The fitted law.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Fit {
     /// Requests per second of a single request at a time, λ.
     pub unit_rps: f64,
@@ -45,7 +45,7 @@ pub struct Fit {
 }
 
 /// A fit, or why there is none.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub enum FitOutcome {
     /// The fit.

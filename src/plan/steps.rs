@@ -10,7 +10,7 @@ use std::fmt;
 use toml::Value;
 
 /// One change to one thing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "noun", content = "change", rename_all = "lowercase")]
 pub enum Step {
     /// In PostgreSQL.
@@ -28,7 +28,7 @@ pub enum Step {
 }
 
 /// A change in PostgreSQL.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum DbStep {
     /// Builds an index without blocking writers.
@@ -97,7 +97,7 @@ pub enum DbStep {
 }
 
 /// A change in Kafka.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum KafkaStep {
     /// Raises the number of partitions.
@@ -119,7 +119,7 @@ pub enum KafkaStep {
 }
 
 /// A change in Redis.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum CacheStep {
     /// Removes the keys with a prefix.
@@ -137,7 +137,7 @@ pub enum CacheStep {
 }
 
 /// A change of one key of the tuned overlay. Written down, its secrets are masked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(from = "WrittenConfigStep")]
 pub struct ConfigStep {
     /// `section.key`.
@@ -151,11 +151,14 @@ pub struct ConfigStep {
 }
 
 /// A [`ConfigStep`] as it was written.
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 struct WrittenConfigStep {
     key: String,
+    #[schemars(with = "Option<serde_json::Value>")]
     before: Option<Value>,
+    #[schemars(with = "Option<serde_json::Value>")]
     after: Option<Value>,
+    #[schemars(with = "serde_json::Value")]
     effective: Value,
 }
 
@@ -202,7 +205,7 @@ impl ConfigStep {
 }
 
 /// A change to the service's replicas.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum ServiceStep {
     /// Starts every replica again with the configuration of now, one after the other. Where `from`

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const DISCOVERY: Duration = Duration::from_secs(12);
 
 /// One check.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct DoctorCheck {
     /// Its id, stable.
     pub id: &'static str,

@@ -21,7 +21,7 @@ const JAVA: u32 = 17;
 const POM: &str = include_str!("kafka-pom.xml");
 
 /// One thing the stack needs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct Tool {
     /// What it is.
     pub name: &'static str,

@@ -1,6 +1,7 @@
 //! Runs nsys in a state directory and on ports of its own.
 
 mod disk;
+mod schema;
 
 pub(crate) use disk::Disk;
 
@@ -88,8 +89,10 @@ impl Place {
 
     pub(crate) fn json(&self, args: &[&str]) -> Value {
         let output = self.run(&[args, &["-o", "json"]].concat());
-        serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|cause| panic!("{args:?}: {cause}: {}", text(&output)))
+        let answer = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|cause| panic!("{args:?}: {cause}: {}", text(&output)));
+        schema::hold(args, &answer);
+        answer
     }
 
     /// Where nsys keeps what it knows of this stack.

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A topic's partition as the broker describes it.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct Partition {
     /// Its number.
     pub partition: i32,
@@ -56,7 +56,7 @@ pub async fn create_partitions(
     let results = admin(brokers)?
         .create_partitions([&new], &options)
         .await
-        .map_err(|cause| Error::unreachable(format!("kafka: {cause}")))?;
+        .map_err(|cause| Error::unreachable(format!("kafka: {}", reason(&cause))))?;
     for result in results {
         if let Err((topic, code)) = result {
             let kind = match code {
@@ -150,7 +150,7 @@ pub async fn topic_settings(
     let answers = admin(brokers)?
         .describe_configs([&ResourceSpecifier::Topic(topic)], &options)
         .await
-        .map_err(|cause| Error::unreachable(format!("kafka: {cause}")))?;
+        .map_err(|cause| Error::unreachable(format!("kafka: {}", reason(&cause))))?;
     let mut settings = BTreeMap::new();
     for answer in answers {
         let resource =

@@ -19,7 +19,7 @@ pub struct BuildProgress {
 }
 
 /// How a query runs, and the plan's nodes from the top.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct Execution {
     /// Median execution time of three, in ms; absent when it was only planned.
     pub ms: Option<f64>,

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct SchemaStatus {
     version: i64,
     needed: i64,
@@ -99,4 +99,9 @@ pub(super) async fn reset(stack: &Stack, flags: &PlanFlags, out: Out) -> Result<
         }
     }
     carry_out(stack, &plan, flags, None, out).await.map(|_| ())
+}
+
+/// The shape of what `db status` answers.
+pub(super) fn schema_of_status() -> crate::render::schema::AnswerSchema {
+    crate::render::schema::AnswerSchema::of::<SchemaStatus>("db status", 1)
 }

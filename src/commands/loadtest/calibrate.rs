@@ -10,13 +10,14 @@ use crate::loadtest::calibrate::{self, Ask};
 use crate::loadtest::{noise, permission::permit, plan::plan, run};
 use crate::permit::ChangePermit;
 use crate::publish;
+use crate::render::schema::AnswerSchema;
 use crate::render::{Out, Report, Tone, format, progress::ProgressView, style::paint, table::Table};
 use crate::stack::Stack;
 use nsys_contract::api::paths;
 use serde::Serialize;
 
 /// What a calibration found.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Calibration {
     endpoint: String,
     rate_rps: u32,
@@ -170,4 +171,9 @@ fn noise_table(noise: &NoiseFloor) -> Table {
         table.row([name.clone(), format::percent(noise.of(name))]);
     }
     table
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![AnswerSchema::of::<Calibration>("loadtest calibrate", 1)]
 }

@@ -15,6 +15,7 @@ use crate::loadtest::{outcome::outcome, plan::plan, run as offer};
 use crate::permit::{ChangePermit, PermitRequest, Reach, RequiredConsent};
 use crate::plan::{Plan, undo::plan_undo};
 use crate::publish;
+use crate::render::schema::AnswerSchema;
 use crate::render::{
     Out, OutputFormat, Report, Tone, format, progress::ProgressView, style::paint, table::Table,
 };
@@ -23,7 +24,7 @@ use crate::tune;
 use serde::Serialize;
 
 /// What one change came to.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Tried {
     change: String,
     #[serde(flatten)]
@@ -33,7 +34,7 @@ struct Tried {
     runs: [String; 3],
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Experiment {
     load: String,
     changes: Vec<Tried>,
@@ -241,4 +242,9 @@ impl Lab {
 /// What the client counted in the steady windows of a run.
 fn measured(run: &Run) -> MeasuredSeries {
     MeasuredSeries { levels: run.levels.iter().map(|level| level.slices.clone()).collect() }
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![AnswerSchema::of::<Experiment>("tune experiment", 1)]
 }

@@ -14,7 +14,7 @@ const LEAST_DIFFERENCE: f64 = 0.001;
 const COVERED: f64 = 0.95;
 
 /// The floor by metric.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct NoiseFloor {
     /// Share by metric; a metric that is not named has the least one.
     pub shares: BTreeMap<String, f64>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub const WARN_SHARE: f64 = 0.5;
 
 /// How far the oldest message that waits is on its way to be deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct RetentionUse {
     /// Its age over the time that the log keeps messages.
     pub share: f64,

@@ -6,7 +6,7 @@ use nsys_contract::status::Role;
 use serde::{Deserialize, Serialize};
 
 /// A change in the service's own data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum DataStep {
     /// Sends dead letters again.
