@@ -1,5 +1,5 @@
 # Developer commands; each body is one plain command.
-.PHONY: help demo diagnose-accuracy truth test test-docker test-kubernetes chaos bench bench-tui lint build release
+.PHONY: help demo diagnose-accuracy truth test test-docker test-kubernetes test-matrix chaos bench bench-tui lint build release
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -18,6 +18,9 @@ test-kubernetes: ## What nsys asks of a cluster, asked of a real API server with
 
 chaos: ## Kill, stop and starve parts under load, round after round (CHAOS_ROUNDS, CHAOS_SEED)
 	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-5} cargo test --locked --test it -- --nocapture chaos:: delivery::
+
+test-matrix: ## What nsys asks of PostgreSQL, Kafka, Redis and PgBouncer, asked of every version that can be had (root)
+	sh scripts/test-matrix.sh
 
 bench: ## Measure the service against a bare route and a prototype, in one run (docs/PERFORMANCE.md)
 	sh scripts/bench.sh

@@ -13,6 +13,7 @@ pub use live::observe;
 pub use surroundings::{Surroundings, surroundings};
 
 use crate::clients::kafka as kafka_client;
+use crate::clients::machine;
 use crate::clients::redis::Redis;
 use crate::clock::now_s;
 use crate::domain::cache::CacheStats;
@@ -57,7 +58,9 @@ pub fn tunings(stack: &Stack, run: &Run) -> Vec<Tuning> {
 pub async fn current_settings(stack: &Stack) -> Result<CurrentSettings> {
     let (config, (app, worker)) = (&stack.loaded.config, replicas(&stack.records().await?));
     let running = |replicas: u32| (replicas > 0).then_some(replicas);
-    let cores = std::thread::available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok());
+    // Of another machine than this one it is not known.
+    let cores = stack.runtime.is_here().then(machine::processors).flatten();
+    let cores = cores.and_then(|cores| u32::try_from(cores).ok());
     let brokers = stack.endpoints.brokers();
     let topic = [topics::NOTIFICATIONS.to_owned()];
     let lag = kafka_client::lag(&brokers, topics::WORKER_GROUP, &topic, TIMEOUT).await.ok();

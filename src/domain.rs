@@ -8,6 +8,7 @@ pub mod catalogue;
 pub mod check;
 pub mod compare;
 pub mod container;
+pub mod cores;
 pub mod database;
 pub mod diagnosis;
 pub mod distribution;

@@ -23,6 +23,7 @@ pub mod setup;
 pub mod spec;
 pub mod supervisor;
 pub mod up;
+pub mod whereabouts;
 
 pub use endpoints::Endpoints;
 pub use layout::Layout;

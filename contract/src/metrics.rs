@@ -81,6 +81,9 @@ pub const CACHE_OPERATION_DURATION_SECONDS: &str = "cache_operation_duration_sec
 pub const IDEMPOTENCY_TOTAL: &str = "idempotency_total";
 /// Counter of refused requests {reason}.
 pub const SHED_TOTAL: &str = "shed_total";
+/// Gauge of processors {machine, of}: those that the process may use (`of="process"`), and those of its
+/// machine (`of="machine"`). `machine` is the id of the machine's boot, equal in all its containers.
+pub const CPU_CORES: &str = "cpu_cores";
 /// Gauge, 1, with the version as label.
 pub const BUILD_INFO: &str = "build_info";
 

@@ -28,6 +28,7 @@ mod jobs;
 mod lifecycle;
 mod log_gaps;
 mod notifications;
+mod pooler;
 mod preferences;
 mod repeats;
 mod replica;
@@ -138,6 +139,16 @@ const IDENTITY_CONNECTIONS: u32 = 4;
 /// Longest wait for such a connection, and for its statement: a table that is locked must not hold them all.
 const IDENTITY_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Why there is no connection.
+fn explained(cause: sqlx::Error) -> anyhow::Error {
+    let is_pooler = cause.to_string().contains("unsupported startup parameter");
+    anyhow::Error::new(cause).context(if is_pooler {
+        "a pooler answers at db.url; PgBouncer wants ignore_startup_parameters = extra_float_digits, options"
+    } else {
+        "it does not answer"
+    })
+}
+
 /// The pools of one process.
 pub(crate) struct Db {
     pool: PgPool,
@@ -172,7 +183,8 @@ impl Db {
             .acquire_timeout(settings.pool_timeout)
             .connect_with(options)
             .await
-            .context("it does not answer")?;
+            .map_err(explained)?;
+        Box::pin(pooler::check(&pool, &vital)).await?;
         let replica = Replica::watch(settings)?;
         Ok(Self {
             pool,

@@ -29,6 +29,22 @@ fn read_throttling(text: &str) -> Throttling {
     Throttling { periods: field("nr_periods"), throttled: field("nr_throttled") }
 }
 
+/// Processors that a process' group may use; absent when it has no limit of its own.
+#[must_use]
+pub fn quota(pid: i32) -> Option<f64> {
+    let read = |file| std::fs::read_to_string(group_file(pid, "cpu", file)?).ok();
+    let text = read("cpu.max").or_else(|| {
+        Some(format!("{} {}", read("cpu.cfs_quota_us")?.trim(), read("cpu.cfs_period_us")?.trim()))
+    })?;
+    read_quota(&text)
+}
+
+fn read_quota(text: &str) -> Option<f64> {
+    let mut fields = text.split_whitespace().map_while(|field| field.parse::<f64>().ok());
+    let (quota, period) = (fields.next()?, fields.next()?);
+    (quota > 0.0 && period > 0.0).then(|| quota / period)
+}
+
 /// Most memory that a process' group may use, in bytes; absent when it has no limit of its own.
 #[must_use]
 pub fn memory_limit(pid: i32) -> Option<u64> {
@@ -105,6 +121,12 @@ mod tests {
         assert_eq!(used("inactive_file 7\ntotal_inactive_file 9\n"), 91);
         assert_eq!(used("anon 1\ninactive_file 7\n"), 93);
         assert_eq!(used(""), 100);
+    }
+
+    #[test]
+    fn a_quota_is_processors() {
+        assert_eq!(read_quota("150000 100000\n"), Some(1.5));
+        assert_eq!((read_quota("max 100000\n"), read_quota("-1 100000")), (None, None));
     }
 
     #[test]

@@ -9,6 +9,38 @@ pub fn host() -> Option<String> {
     sysinfo::System::host_name().ok()
 }
 
+/// Which machine this is, until it is started anew: equal in all its containers.
+#[must_use]
+pub fn id() -> Option<u128> {
+    read_id(&std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?)
+}
+
+/// The number of a boot, as a service tells it.
+#[must_use]
+pub fn read_id(text: &str) -> Option<u128> {
+    u128::from_str_radix(&text.trim().replace('-', ""), 16).ok()
+}
+
+/// Addresses of its interfaces.
+#[must_use]
+pub fn addresses() -> Vec<core::net::IpAddr> {
+    let Ok(networks) = sysinfo::Networks::new_with_refreshed_list() else { return Vec::new() };
+    networks.values().flat_map(|one| one.ip_networks().iter().map(|network| network.addr)).collect()
+}
+
+/// Processors that are there, whatever this process may use of them.
+#[must_use]
+pub fn processors() -> Option<usize> {
+    count_processors(&std::fs::read_to_string("/proc/stat").ok()?)
+}
+
+fn count_processors(text: &str) -> Option<usize> {
+    let is_one = |line: &&str| {
+        line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|letter: char| letter.is_ascii_digit()))
+    };
+    Some(text.lines().filter(is_one).count()).filter(|count| *count > 0)
+}
+
 /// The kind of disk under a directory: `SSD (nvme0n1, ext4)`, `rotating disk (sda, xfs)`, `tmpfs`.
 #[must_use]
 pub fn disk_of(dir: &Path) -> Option<String> {
@@ -113,6 +145,14 @@ mod tests {
         assert_eq!(read_tasks("0.20 0.18 0.12 1/80 11206\n"), Some(80.0));
         let (used, most) = tasks().unwrap();
         assert!(used > 0.0 && used < most);
+    }
+
+    #[test]
+    fn processors_and_the_boot_are_read() {
+        assert_eq!(count_processors("cpu  9 9\ncpu0 1 1\ncpu11 1 1\nintr 5\n"), Some(2));
+        assert_eq!(count_processors("intr 5\n"), None);
+        assert_eq!(read_id("00000000-0000-0000-0000-0000000000ff\n"), Some(255));
+        assert_eq!(read_id("?"), None);
     }
 
     #[test]

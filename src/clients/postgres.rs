@@ -7,6 +7,7 @@ mod index;
 mod journey;
 mod live;
 mod migrations;
+mod pooler;
 mod reconcile;
 mod schema;
 mod statistics;
@@ -32,6 +33,9 @@ use std::time::Duration;
 const APPLICATION: &str = "nsys";
 /// The SQLSTATE of a server that admits no more connections.
 const TOO_MANY_CONNECTIONS: &str = "53300";
+
+/// The first version that has what the migrations ask for: unique indexes in which nulls are equal.
+const OLDEST_SERVER: u32 = 15;
 
 /// What the server counted, at one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -81,7 +85,8 @@ impl Postgres {
     /// Connects.
     ///
     /// # Errors
-    /// When the server does not take the connection in time; the message is the server's own.
+    /// When the server does not take the connection in time; the message is the server's own. Refused when
+    /// it is a pooler in transaction mode.
     pub async fn connect(url: &str, timeout: Duration) -> Result<Self> {
         match Self::try_connect(url, timeout).await? {
             Connecting::Admitted(admitted) => Ok(admitted),
@@ -103,13 +108,18 @@ impl Postgres {
             .map_err(|cause| Error::usage(format!("db.url is not a PostgreSQL address: {cause}")))?;
         let options = options.application_name(APPLICATION).disable_statement_logging();
         match tokio::time::timeout(timeout, options.connect()).await {
-            Ok(Ok(connection)) => Ok(Connecting::Admitted(Self { connection })),
+            Ok(Ok(mut connection)) => {
+                Box::pin(pooler::check(&mut connection, &options)).await?;
+                Ok(Connecting::Admitted(Self { connection }))
+            }
             Ok(Err(sqlx::Error::Database(cause)))
                 if cause.code().as_deref() == Some(TOO_MANY_CONNECTIONS) =>
             {
                 Ok(Connecting::Full(cause.message().to_owned()))
             }
-            Ok(Err(cause)) => Err(Error::unreachable(format!("postgres: {}", reason(&cause))).cause(&cause)),
+            Ok(Err(cause)) => Err(pooler::refusal(&cause).unwrap_or_else(|| {
+                Error::unreachable(format!("postgres: {}", reason(&cause))).cause(&cause)
+            })),
             Err(_) => Err(Error::unreachable(format!("postgres did not answer within {timeout:?}"))),
         }
     }
@@ -134,8 +144,13 @@ impl Postgres {
     /// Applies the migrations that are missing, under an advisory lock.
     ///
     /// # Errors
-    /// When one fails, or one that was applied has changed since.
+    /// When one fails, or one that was applied has changed since. Refused by a server that is too old for them.
     pub async fn migrate(&mut self, _permit: &ChangePermit) -> Result<()> {
+        let version = self.connection.server_version_num();
+        if let Some(major) = version.map(|version| version / 10_000).filter(|major| *major < OLDEST_SERVER) {
+            let why = format!("this is PostgreSQL {major}, and the schema needs {OLDEST_SERVER} or later");
+            return Err(Error::refused(why).hint("docs/SUPPORT.md lists the versions that were tried"));
+        }
         MIGRATIONS.run_direct(None, self.asked(), false).await.context("cannot migrate the database")
     }
 

@@ -1,9 +1,12 @@
 //! Processes of this machine: identity that survives pid reuse, signals, use of CPU and memory,
 //! and who holds a port. Reads /proc; Linux only.
 
+use super::{cgroup, machine};
+use crate::domain::cores::Cores;
 use crate::domain::usage::Usage;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
 use serde::{Deserialize, Serialize};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -130,6 +133,7 @@ pub fn usage_of(pid: i32) -> Option<Usage> {
         disk_write_bytes: disk.map(|one| one.1),
         network_in_bytes: None,
         network_out_bytes: None,
+        cores: cores(pid),
     })
 }
 
@@ -149,16 +153,74 @@ pub fn scheduling(pid: i32) -> Option<(f64, f64)> {
     Some((ran as f64 / 1e9, waited as f64 / 1e9))
 }
 
+/// The processors of this machine as a process has them.
+#[must_use]
+pub fn cores(pid: i32) -> Option<Cores> {
+    let list = allowed_list(pid)?;
+    let mut set = DefaultHasher::new();
+    list.hash(&mut set);
+    let of_machine = machine::processors()? as f64;
+    Some(Cores {
+        machine: machine::id()?,
+        of_machine,
+        set: set.finish(),
+        // It may be allowed some that are not there.
+        in_set: (count_list(&list)? as f64).min(of_machine),
+        quota: cgroup::quota(pid),
+    })
+}
+
+/// Who listens on a port of this machine: pid and name. Absent when nobody does, or that may not be seen.
+#[must_use]
+pub fn listener(port: u16) -> Option<(i32, String)> {
+    let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|file| std::fs::read_to_string(file).ok())
+        .flat_map(|text| listening(&text, port))
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect();
+    let holds = |pid: &i32| {
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        files
+            .filter_map(|file| std::fs::read_link(file.path()).ok())
+            .any(|link| link.to_str().is_some_and(|link| sockets.iter().any(|socket| socket == link)))
+    };
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    let pid = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(holds)?;
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some((pid, name.trim().to_owned()))
+}
+
+/// Sockets that listen on a port, by inode.
+fn listening(text: &str, port: u16) -> Vec<String> {
+    let socket = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let own = u16::from_str_radix(fields.get(1)?.rsplit(':').next()?, 16).ok()? == port;
+        // 0A: it listens.
+        (own && *fields.get(3)? == "0A").then(|| fields.get(9).map(|inode| (*inode).to_owned())).flatten()
+    };
+    text.lines().skip(1).filter_map(socket).collect()
+}
+
 /// How many processors a process may run on.
 #[must_use]
 pub fn allowed_cpus(pid: i32) -> Option<usize> {
+    count_list(&allowed_list(pid)?)
+}
+
+fn allowed_list(pid: i32) -> Option<String> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let list = text.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    Some(list.trim().to_owned())
+}
+
+/// `0-3,8` are five.
+fn count_list(list: &str) -> Option<usize> {
     let count = |range: &str| match range.split_once('-') {
         Some((first, last)) => Some(last.parse::<usize>().ok()? - first.parse::<usize>().ok()? + 1),
         None => range.parse::<usize>().ok().map(|_| 1),
     };
-    list.trim().split(',').map(count).sum()
+    list.split(',').map(count).sum()
 }
 
 /// How many files a process holds open; absent where we may not look.

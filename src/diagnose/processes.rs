@@ -1,12 +1,15 @@
 //! What the machine shows of a window: who used its CPU, whom a limit stopped, memory, logs.
 
 use crate::clients::{cgroup, machine, process};
+use crate::domain::cores::{Cores, usable};
 use crate::domain::facts::Facts;
 use crate::measured::Measured;
 use crate::stack::Stack;
 use crate::stack::layout::log_aside;
 use std::collections::BTreeMap;
 
+/// Why there is no share of processors.
+const UNKNOWN_CORES: &str = "how many processors it may use is not known";
 /// The facts that need processes to look at.
 const OF_PROCESSES: [&str; 12] = [
     "service_throttled_share",
@@ -27,6 +30,7 @@ const OF_PROCESSES: [&str; 12] = [
 #[derive(Clone, Debug, Default)]
 struct Use {
     cpu_s: f64,
+    cores: Option<Cores>,
     rss_bytes: u64,
     /// Limit of its control group, and what counts against it.
     memory_limit: Option<(u64, u64)>,
@@ -45,6 +49,8 @@ pub(super) struct ProcessCounters {
     memory_stalled_s: Option<f64>,
     machine_memory: Option<u64>,
     machine_cpu: Option<(f64, f64)>,
+    /// Processors of this machine, where all parts of the stack run on it.
+    processors: Option<f64>,
 }
 
 pub(super) async fn counters(stack: &Stack) -> ProcessCounters {
@@ -56,6 +62,7 @@ pub(super) async fn counters(stack: &Stack) -> ProcessCounters {
         let log = stack.layout.log(&record.name);
         let one = Use {
             cpu_s: usage.cpu_s,
+            cores: usage.cores,
             rss_bytes: usage.memory_bytes,
             memory_limit: pid.and_then(|pid| Some((cgroup::memory_limit(pid)?, cgroup::memory_used(pid)?))),
             throttling: pid.and_then(cgroup::throttling),
@@ -73,6 +80,7 @@ pub(super) async fn counters(stack: &Stack) -> ProcessCounters {
         memory_stalled_s: cgroup::memory_stalled_s(),
         machine_memory: process::machine_memory(),
         machine_cpu: machine::cpu_time_s(),
+        processors: stack.runtime.is_here().then(machine::processors).flatten().map(|count| count as f64),
     }
 }
 
@@ -85,16 +93,15 @@ pub(super) fn facts(before: &ProcessCounters, after: &ProcessCounters, known: &F
         }
         return facts;
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
     let db = pair(before, after, |name| name == "postgres").next();
     facts.put(
         "db_cpu_pct",
-        Measured::or_missing(
-            db.map(|(_, one, two)| (two.cpu_s - one.cpu_s) / seconds / cores * 100.0),
-            "no process of PostgreSQL was seen here",
-        ),
+        Measured::or_missing(db, "no process of PostgreSQL was seen here").and_then(|(_, one, two)| {
+            let share = |cores| (two.cpu_s - one.cpu_s) / seconds / cores * 100.0;
+            Measured::or_missing(usable([two.cores]).map(share), UNKNOWN_CORES)
+        }),
         "/proc",
-        "CPU time of postgres and its backends, of all cores",
+        "CPU time of postgres and its backends, of all cores that it may use",
     );
     facts.put(
         "service_throttled_share",
@@ -108,22 +115,21 @@ pub(super) fn facts(before: &ProcessCounters, after: &ProcessCounters, known: &F
         "/proc/PID/task/TID/schedstat",
         "time on the run queue for each time slice of the service's threads",
     );
-    let busy = before.machine_cpu.zip(after.machine_cpu).map(|(one, two)| {
-        let (busy, all) = (two.0 - one.0, two.1 - one.1);
-        if all > 0.0 { busy / all * 100.0 } else { 0.0 }
-    });
-    let busy = Measured::or_missing(busy, "/proc/stat could not be read");
-    facts.put("machine_cpu_pct", busy, "/proc/stat", "busy over all time, difference over the window");
-    let own: f64 = pair(before, after, |_| true).map(|(_, one, two)| (two.cpu_s - one.cpu_s).max(0.0)).sum();
-    let own = own / seconds / cores * 100.0;
-    facts.put("parts_cpu_pct", own, "/proc", "CPU time of all parts of the stack, of all cores");
+    shared(&mut facts, before, after, seconds);
     // Where no replica was seen, the sum of none is no 0 that was measured.
     let seen = pair(before, after, is_service).next().is_some();
     let service: f64 =
         pair(before, after, is_service).map(|(_, one, two)| (two.cpu_s - one.cpu_s).max(0.0)).sum();
-    let service = service / seconds / cores * 100.0;
+    let cores = usable(after.parts.iter().filter(|(name, _)| is_service(name)).map(|(_, one)| one.cores));
     let seen = |value: f64| Measured::or_missing(seen.then_some(value), "no replica was seen here");
-    facts.put("service_cpu_pct", seen(service), "/proc", "CPU time of all replicas, of all cores");
+    facts.put(
+        "service_cpu_pct",
+        seen(service).and_then(|used| {
+            Measured::or_missing(cores.map(|cores| used / seconds / cores * 100.0), UNKNOWN_CORES)
+        }),
+        "/proc",
+        "CPU time of all replicas, of all cores that they may use",
+    );
     let memory: u64 =
         after.parts.iter().filter(|(name, _)| is_service(name)).map(|(_, one)| one.rss_bytes).sum();
     facts.put(
@@ -157,6 +163,30 @@ pub(super) fn facts(before: &ProcessCounters, after: &ProcessCounters, known: &F
     facts.put("restarts", f64::from(restarts), "supervisor", "restarts of all parts");
     logs(&mut facts, before, after, known, seconds);
     facts
+}
+
+/// How this machine's processors were used. Where parts run elsewhere, they say nothing of the stack.
+fn shared(facts: &mut Facts, before: &ProcessCounters, after: &ProcessCounters, seconds: f64) {
+    let Some(cores) = after.processors else {
+        for name in ["machine_cpu_pct", "parts_cpu_pct"] {
+            facts.miss(
+                name,
+                "/proc",
+                "processors of this machine",
+                "the stack does not run on this machine alone",
+            );
+        }
+        return;
+    };
+    let busy = before.machine_cpu.zip(after.machine_cpu).map(|(one, two)| {
+        let (busy, all) = (two.0 - one.0, two.1 - one.1);
+        if all > 0.0 { busy / all * 100.0 } else { 0.0 }
+    });
+    let busy = Measured::or_missing(busy, "/proc/stat could not be read");
+    facts.put("machine_cpu_pct", busy, "/proc/stat", "busy over all time, difference over the window");
+    let own: f64 = pair(before, after, |_| true).map(|(_, one, two)| (two.cpu_s - one.cpu_s).max(0.0)).sum();
+    let own = own / seconds / cores * 100.0;
+    facts.put("parts_cpu_pct", own, "/proc", "CPU time of all parts of the stack, of all cores");
 }
 
 /// How often a limit stopped a whole role. One of several replicas that is held back is not the
@@ -234,6 +264,23 @@ fn pair<'a>(
 mod tests {
     use super::*;
 
+    const CORES: Option<Cores> =
+        Some(Cores { machine: 1, of_machine: 4.0, set: 0, in_set: 4.0, quota: None });
+
+    #[test]
+    fn a_part_elsewhere_is_measured_by_its_own_processors_and_not_by_this_machine() {
+        let at = |cpu_s: f64, cores| ProcessCounters {
+            parts: [("app-1".to_owned(), Use { cpu_s, cores, ..Use::default() })].into(),
+            machine_cpu: Some((cpu_s, cpu_s * 2.0)),
+            ..ProcessCounters::default()
+        };
+        let found = facts(&at(0.0, CORES), &at(20.0, CORES), &Facts::default(), 10.0);
+        assert_eq!(found.value("service_cpu_pct"), Some(50.0));
+        assert_eq!((found.value("machine_cpu_pct"), found.value("parts_cpu_pct")), (None, None));
+        let found = facts(&at(0.0, None), &at(20.0, None), &Facts::default(), 10.0);
+        assert_eq!(found.value("service_cpu_pct"), None);
+    }
+
     fn counters(of: impl Fn(&mut Use)) -> ProcessCounters {
         let mut one = Use {
             memory_limit: Some((100, 50)),
@@ -246,6 +293,7 @@ mod tests {
             memory_stalled_s: Some(0.0),
             machine_memory: Some(1_000),
             machine_cpu: Some((0.0, 1.0)),
+            processors: Some(2.0),
         }
     }
 
@@ -295,7 +343,7 @@ mod tests {
     #[test]
     fn of_no_replica_there_is_no_cpu_and_no_memory() {
         let of = |name: &str| ProcessCounters {
-            parts: [(name.to_owned(), Use { rss_bytes: 1 << 20, ..Use::default() })].into(),
+            parts: [(name.to_owned(), Use { rss_bytes: 1 << 20, cores: CORES, ..Use::default() })].into(),
             ..ProcessCounters::default()
         };
         for (name, is_measured) in [("postgres", false), ("app-1", true)] {

@@ -4,7 +4,7 @@
 //! creates what can be a numerator together with its denominator; another one may count requests and
 //! no errors, and would look healthy.
 
-use super::promql::{Promql, Scope, Selector, Service};
+use super::promql::{Promql, Scope, Selector, ServiceQueries};
 use nsys_contract::metrics as m;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ const MINUTE: u64 = 60;
 /// Every named query. Rates are over a minute, or longer where scrapes are too far apart for that.
 #[must_use]
 pub fn all(scope: &Scope) -> Vec<Query> {
-    let ask = Service { scope, window: scope.at_least(MINUTE) };
+    let ask = ServiceQueries { scope, window: scope.at_least(MINUTE) };
     let query = |name, about, promql| Query { name, about, promql };
     let quantile = |q: f64, name: &str| ask.percentile_s(q, &scope.metric(name));
     let (requests, errors) = (ask.rate(m::HTTP_REQUESTS_TOTAL), ask.rate(m::HTTP_REQUEST_ERRORS_TOTAL));

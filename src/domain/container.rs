@@ -1,6 +1,7 @@
 //! Containers as an engine describes them, and the arithmetic of their figures: the same as that of
 //! `docker stats`, for both versions of control groups.
 
+use super::cores::Cores;
 use super::usage::Usage;
 use std::collections::HashMap;
 
@@ -109,7 +110,7 @@ impl ContainerCounters {
     /// The look at the part. CPU counts against the machine's own clock, as `docker stats` does:
     /// the machine's CPU time divided by its cores is time that passed.
     #[must_use]
-    pub fn usage(&self) -> Usage {
+    pub fn usage(&self, machine: u128) -> Usage {
         let clock = |system: u64| system as f64 / 1e9 / f64::from(self.cpus.max(1));
         Usage {
             cpu_s: self.cpu_ns as f64 / 1e9,
@@ -119,6 +120,14 @@ impl ContainerCounters {
             disk_write_bytes: self.disk.map(|one| one.1),
             network_in_bytes: self.network.map(|one| one.0),
             network_out_bytes: self.network.map(|one| one.1),
+            // The engine of a stack is one machine, which it does not name: this one.
+            cores: Some(Cores {
+                machine,
+                of_machine: f64::from(self.cpus.max(1)),
+                set: 0,
+                in_set: f64::from(self.cpus.max(1)),
+                quota: None,
+            }),
         }
     }
 }
@@ -152,7 +161,7 @@ mod tests {
         // (delta of the container / delta of the machine) * cores * 100.
         let (before, after) =
             (counters(1_000_000_000, 400_000_000_000), counters(1_500_000_000, 404_000_000_000));
-        let pct = cpu_pct(&before.usage(), &after.usage()).unwrap();
+        let pct = cpu_pct(&before.usage(1), &after.usage(1)).unwrap();
         assert!((pct - 0.5 / 4.0 * 4.0 * 100.0).abs() < 1e-6, "{pct}");
     }
 
@@ -160,7 +169,7 @@ mod tests {
     fn memory_leaves_droppable_pages_out_in_both_versions() {
         let with = |details: &[(&str, u64)]| {
             let memory = details.iter().map(|(name, bytes)| ((*name).to_owned(), *bytes)).collect();
-            ContainerCounters { memory, ..counters(0, 0) }.usage().memory_bytes
+            ContainerCounters { memory, ..counters(0, 0) }.usage(1).memory_bytes
         };
         assert_eq!(with(&[("total_inactive_file", 300), ("inactive_file", 1)]), 700);
         assert_eq!(with(&[("inactive_file", 400)]), 600);

@@ -5,7 +5,7 @@ mod selector;
 mod service;
 
 pub use selector::Selector;
-pub use service::Service;
+pub use service::ServiceQueries;
 
 use std::fmt;
 use std::ops::{Add, Div, Mul, Sub};
@@ -23,9 +23,9 @@ pub struct Scope {
 
 /// Seconds that a rate, a mean or a percentile is about, up to the instant it is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window(u64);
+pub struct RangeWindow(u64);
 
-impl Window {
+impl RangeWindow {
     /// Its length in seconds.
     #[must_use]
     pub const fn seconds(self) -> u64 {
@@ -60,24 +60,24 @@ impl Scope {
 
     /// The shortest window that is true.
     #[must_use]
-    pub fn shortest(&self) -> Window {
+    pub fn shortest(&self) -> RangeWindow {
         let millis = u64::try_from(self.interval.as_millis()).unwrap_or(u64::MAX);
-        Window(millis.saturating_mul(FEWEST_SCRAPES).div_ceil(1_000).max(FEWEST_SCRAPES))
+        RangeWindow(millis.saturating_mul(FEWEST_SCRAPES).div_ceil(1_000).max(FEWEST_SCRAPES))
     }
 
     /// A window of so many seconds, or longer where scrapes are too far apart for that.
     #[must_use]
-    pub fn at_least(&self, seconds: u64) -> Window {
-        self.shortest().max(Window(seconds))
+    pub fn at_least(&self, seconds: u64) -> RangeWindow {
+        self.shortest().max(RangeWindow(seconds))
     }
 
     /// A window of exactly so many seconds.
     ///
     /// # Errors
     /// When too few scrapes lie in it to say anything; the text says so.
-    pub fn exactly(&self, seconds: u64) -> Result<Window, String> {
-        if Window(seconds) >= self.shortest() {
-            return Ok(Window(seconds));
+    pub fn exactly(&self, seconds: u64) -> Result<RangeWindow, String> {
+        if RangeWindow(seconds) >= self.shortest() {
+            return Ok(RangeWindow(seconds));
         }
         Err(format!(
             "{FEWEST_SCRAPES} scrapes are needed, one each {} s, and the window has {seconds} s",
@@ -88,7 +88,7 @@ impl Scope {
     /// Of how many scrapes of its targets, of those that were due, Prometheus got an answer: the answers of
     /// the worst target, times the share of scrapes that Prometheus made at all.
     #[must_use]
-    pub fn scraped_share(&self, window: Window) -> Promql {
+    pub fn scraped_share(&self, window: RangeWindow) -> Promql {
         let due = (window.0 as f64 / self.interval.as_secs_f64()).max(1.0);
         let up = self.metric("up");
         // One scrape may lie just outside of the window, and a target may be scraped less often than others.
@@ -102,7 +102,7 @@ impl Scope {
     /// Prometheus takes a counter to have gone on as before for a tenth more than the distance of its
     /// samples, and for half of it beyond. So a rate is off by one scrape at most, or by 2 per cent.
     #[must_use]
-    pub fn seen_at_both_ends(&self, window: Window) -> Promql {
+    pub fn seen_at_both_ends(&self, window: RangeWindow) -> Promql {
         let interval = self.interval.as_millis() as f64;
         let edge = (window.0 as f64 * 20.0).min(interval * FEWEST_SCRAPES as f64).max(interval * 1.5).round();
         let (up, before) = (self.metric("up"), (window.0 as f64 * 1_000.0 - edge).max(0.0));
@@ -112,13 +112,13 @@ impl Scope {
     }
 }
 
-impl PartialOrd for Window {
+impl PartialOrd for RangeWindow {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Window {
+impl Ord for RangeWindow {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.0.cmp(&other.0)
     }
@@ -129,7 +129,7 @@ impl Ord for Window {
 pub struct Metric {
     name: String,
     selector: Selector,
-    fresh: Window,
+    fresh: RangeWindow,
 }
 
 impl Metric {
@@ -184,31 +184,31 @@ impl Metric {
 
     /// Growth of a counter per second. Where it begins anew with a restart is seen.
     #[must_use]
-    pub fn rate(&self, window: Window) -> Promql {
+    pub fn rate(&self, window: RangeWindow) -> Promql {
         self.over("rate", window)
     }
 
     /// Mean of a gauge.
     #[must_use]
-    pub fn mean_over(&self, window: Window) -> Promql {
+    pub fn mean_over(&self, window: RangeWindow) -> Promql {
         self.over("avg_over_time", window)
     }
 
     /// Highest value of a gauge.
     #[must_use]
-    pub fn max_over(&self, window: Window) -> Promql {
+    pub fn max_over(&self, window: RangeWindow) -> Promql {
         self.over("max_over_time", window)
     }
 
     /// Number of samples.
     #[must_use]
-    pub fn count_over(&self, window: Window) -> Promql {
+    pub fn count_over(&self, window: RangeWindow) -> Promql {
         self.over("count_over_time", window)
     }
 
     /// How often a counter began anew.
     #[must_use]
-    pub fn resets(&self, window: Window) -> Promql {
+    pub fn resets(&self, window: RangeWindow) -> Promql {
         self.over("resets", window)
     }
 
@@ -218,7 +218,7 @@ impl Metric {
         Promql::term(format!("{self}[{seconds}s]"))
     }
 
-    fn over(&self, function: &str, window: Window) -> Promql {
+    fn over(&self, function: &str, window: RangeWindow) -> Promql {
         Promql::term(format!("{function}({self}[{}s])", window.0))
     }
 }

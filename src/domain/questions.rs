@@ -1,6 +1,6 @@
 //! What Prometheus is asked for a diagnosis, as PromQL.
 
-use super::promql::{Promql, Scope, Service, Window};
+use super::promql::{Promql, RangeWindow, Scope, ServiceQueries};
 use nsys_contract::metrics as m;
 
 /// One question.
@@ -17,8 +17,8 @@ pub struct FactQuery {
 
 /// Every question about a window.
 #[must_use]
-pub fn questions(scope: &Scope, window: Window) -> Vec<FactQuery> {
-    let ask = Service { scope, window };
+pub fn questions(scope: &Scope, window: RangeWindow) -> Vec<FactQuery> {
+    let ask = ServiceQueries { scope, window };
     let question = |name, promql| FactQuery { name, promql, of: None };
     let mut all = requests(&ask);
     all.extend(database(&ask));
@@ -35,7 +35,7 @@ pub fn questions(scope: &Scope, window: Window) -> Vec<FactQuery> {
 }
 
 /// Requests of callers: what the stack asks itself is nobody's load.
-fn requests(ask: &Service<'_>) -> Vec<FactQuery> {
+fn requests(ask: &ServiceQueries<'_>) -> Vec<FactQuery> {
     let question = |name, promql| FactQuery { name, promql, of: None };
     let time = ask.of_callers(m::HTTP_REQUEST_DURATION_SECONDS);
     let rate = ask.rate_of(&ask.of_callers(m::HTTP_REQUESTS_TOTAL));
@@ -61,7 +61,7 @@ fn requests(ask: &Service<'_>) -> Vec<FactQuery> {
     ]
 }
 
-fn database(ask: &Service<'_>) -> Vec<FactQuery> {
+fn database(ask: &ServiceQueries<'_>) -> Vec<FactQuery> {
     let question = |name, promql| FactQuery { name, promql, of: None };
     let query = ask.scope.metric(m::DB_QUERY_DURATION_SECONDS);
     let wait = ask.scope.metric(m::DB_POOL_WAIT_SECONDS);
@@ -79,7 +79,7 @@ fn database(ask: &Service<'_>) -> Vec<FactQuery> {
     ]
 }
 
-fn messages(ask: &Service<'_>) -> Vec<FactQuery> {
+fn messages(ask: &ServiceQueries<'_>) -> Vec<FactQuery> {
     let question = |name, promql| FactQuery { name, promql, of: None };
     let published = ask.of_topic(m::KAFKA_MESSAGES_PUBLISHED_TOTAL);
     let consumed = ask.of_topic(m::KAFKA_MESSAGES_CONSUMED_TOTAL);
@@ -96,7 +96,7 @@ fn messages(ask: &Service<'_>) -> Vec<FactQuery> {
     ]
 }
 
-fn mean(ask: &Service<'_>, name: &'static str, histogram: &str) -> FactQuery {
+fn mean(ask: &ServiceQueries<'_>, name: &'static str, histogram: &str) -> FactQuery {
     let promql = ask.mean_ms(&ask.scope.metric(histogram));
     FactQuery { name, promql, of: Some(ask.observations(histogram)) }
 }

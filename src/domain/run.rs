@@ -133,6 +133,21 @@ pub struct ResumePoint {
     pub differences: Vec<String>,
 }
 
+impl Environment {
+    /// Where the generator ran beside the stack.
+    #[must_use]
+    pub fn generator_place(&self) -> &'static str {
+        let is_elsewhere = matches!(self.runtime.as_deref(), Some("external" | "kubernetes"));
+        match self.shared_machine {
+            true => "generator and stack shared the machine",
+            false if is_elsewhere && self.stack_here.is_none() => {
+                "whether generator and stack shared a machine is not known"
+            }
+            false => "the generator had a machine of its own",
+        }
+    }
+}
+
 /// Where it was measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Environment {
@@ -152,6 +167,9 @@ pub struct Environment {
     pub worker: usize,
     /// Whether generator and stack share the machine.
     pub shared_machine: bool,
+    /// Whether the stack runs on the machine that nsys runs on; absent when that is not known.
+    #[serde(default)]
+    pub stack_here: Option<bool>,
     /// The machine's name.
     #[serde(default)]
     pub host: Option<String>,

@@ -1,5 +1,6 @@
 //! What a part uses: counters that only grow, and the rates between two looks at them.
 
+use super::cores::Cores;
 use serde::Serialize;
 
 /// One look at a part. Counters run since the part started; a rate needs two looks.
@@ -20,6 +21,9 @@ pub struct Usage {
     pub network_in_bytes: Option<u64>,
     /// Sent, in bytes.
     pub network_out_bytes: Option<u64>,
+    /// Processors that it may use; absent where nobody tells.
+    #[serde(skip)]
+    pub cores: Option<Cores>,
 }
 
 /// CPU between two looks, in per cent of one core; absent when the part was started anew between
@@ -42,6 +46,8 @@ pub fn total<'a>(usages: impl IntoIterator<Item = &'a Usage>) -> Option<Usage> {
         disk_write_bytes: add(sum.disk_write_bytes, one.disk_write_bytes),
         network_in_bytes: add(sum.network_in_bytes, one.network_in_bytes),
         network_out_bytes: add(sum.network_out_bytes, one.network_out_bytes),
+        // Of several parts `cores::usable` tells.
+        cores: None,
     })
 }
 

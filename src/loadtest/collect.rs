@@ -1,6 +1,7 @@
 //! What the parts have counted at one instant, and what lies between two instants.
 
 use super::sampler;
+use crate::clients::machine;
 use crate::clients::redis::Redis;
 use crate::domain::cache::CacheStats;
 use crate::domain::database::{self, Activity, StatementCount};
@@ -122,14 +123,22 @@ fn fill_parts(level: &mut LevelResult, before: &PartCounters, after: &PartCounte
         }
     };
     let parts: Vec<_> = names.into_iter().map(use_of).collect();
-    level.cpu_division = division(level, &parts);
+    level.cpu_division = division(level, &parts, &after.used);
     level.containers = parts;
 }
 
 /// How the machine's processors were divided, per cent of all cores.
-fn division(level: &LevelResult, parts: &[PartUse]) -> BTreeMap<String, f64> {
+/// Parts on other machines take none of it.
+fn division(level: &LevelResult, parts: &[PartUse], used: &BTreeMap<String, Usage>) -> BTreeMap<String, f64> {
     let window = steady(level);
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    let (Some(cpus), own) = (machine::processors(), machine::id()) else { return BTreeMap::new() };
+    let cpus = cpus as f64;
+    let is_here = |part: &&PartUse| {
+        used.get(&part.name).and_then(|usage| usage.cores).is_some_and(|cores| Some(cores.machine) == own)
+    };
+    if parts.iter().filter(is_here).count() == 0 {
+        return BTreeMap::new();
+    }
     let mut shares = BTreeMap::new();
     let mut add = |name: &str, pct: &Measured<f64>| {
         if let Measured::Value(pct) = pct {
@@ -137,7 +146,7 @@ fn division(level: &LevelResult, parts: &[PartUse]) -> BTreeMap<String, f64> {
         }
     };
     add("generator", &level.generator.cpu_pct);
-    for part in parts {
+    for part in parts.iter().filter(is_here) {
         add(if sampler::is_service(&part.name) { "service" } else { &part.name }, &part.cpu_pct);
     }
     let known: f64 = shares.values().sum();
@@ -184,6 +193,7 @@ pub fn partitions(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::cores::Cores;
 
     #[test]
     fn a_partition_counts_what_was_written_meanwhile() {
@@ -202,8 +212,18 @@ mod tests {
             one.rss_mb = [("app-1".to_owned(), 50.0), ("kafka".to_owned(), 400.0)].into();
             one.cpu_pct = [("app-1".to_owned(), 60.0), ("kafka".to_owned(), 20.0)].into();
         }
-        fill_parts(&mut level, &PartCounters::default(), &PartCounters::default());
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+        let here =
+            Cores { machine: machine::id().unwrap(), of_machine: 2.0, set: 0, in_set: 2.0, quota: None };
+        let usage = |cores| Usage { cores: Some(cores), ..Usage::default() };
+        let used = |cores| PartCounters {
+            used: [("app-1".to_owned(), usage(cores)), ("kafka".to_owned(), usage(here))].into(),
+            ..PartCounters::default()
+        };
+        // A replica on another machine takes nothing of this one.
+        fill_parts(&mut level, &PartCounters::default(), &used(Cores { machine: 7, ..here }));
+        assert!(!level.cpu_division.contains_key("service") && level.cpu_division.contains_key("kafka"));
+        fill_parts(&mut level, &PartCounters::default(), &used(here));
+        let cpus = machine::processors().unwrap() as f64;
         assert_eq!(level.cpu_division["service"], 60.0 / cpus);
         assert_eq!(level.cpu_division["idle"], 10.0);
         let sum: f64 = level.cpu_division.values().sum();

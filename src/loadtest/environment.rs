@@ -1,6 +1,7 @@
 //! Where a run is measured: program versions, machine, replicas, settings.
 
 use super::{engine, sampler};
+use crate::clients::machine;
 use crate::config::Loaded;
 use crate::diagnose;
 use crate::domain::guard;
@@ -9,9 +10,8 @@ use crate::domain::run::Environment;
 use crate::domain::scenario::{LoadEngine, LoadPlan, Place};
 use crate::error::{Context, Result};
 use crate::secret::is_secret;
-use crate::stack::runtime::Runtime;
 use crate::stack::spec::replicas;
-use crate::stack::{Stack, setup};
+use crate::stack::{Stack, setup, whereabouts};
 use nsys_contract::schema;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -94,19 +94,19 @@ pub(super) async fn describe(stack: &Stack, plan: &LoadPlan) -> Result<Environme
     let tables = sampler::connect(stack).await?.table_sizes().await?;
     let rows = tables.iter().find(|one| one.table == schema::NOTIFICATIONS).map(|one| one.live_rows);
     let around = Box::pin(diagnose::surroundings(stack)).await;
+    let stack_here = Box::pin(whereabouts::is_here(stack)).await;
     let mut system = sysinfo::System::new().context("cannot read the system's state")?;
     system.refresh_memory();
     Ok(Environment {
         nsys: env!("CARGO_PKG_VERSION").into(),
         k6: version(stack, plan).await?,
         os: sysinfo::System::long_os_version().unwrap_or_else(|_| "unknown".into()),
-        cpus: std::thread::available_parallelism().map_or(0, usize::from),
+        cpus: machine::processors().unwrap_or_default(),
         memory_mb: system.total_memory() >> 20,
         app: app as usize,
         worker: worker as usize,
-        // Kubernetes at the loopback is a tunnel; somebody else's stack there runs here.
-        shared_machine: plan.place.is_here()
-            && (stack.runtime.is_here() || stack.runtime == Runtime::External && stack.endpoints.are_local()),
+        shared_machine: plan.place.is_here() && stack_here == Some(true),
+        stack_here,
         host: around.host,
         runtime: Some(stack.runtime.as_str().to_owned()),
         disk: around.disk,

@@ -2,7 +2,7 @@
 
 use crate::clients::prometheus;
 use crate::clock::now_s;
-use crate::domain::promql::{self, Promql, Scope, Service};
+use crate::domain::promql::{self, Promql, Scope, ServiceQueries};
 use crate::domain::run::Sample;
 use crate::error::Result;
 use crate::measured::Measured;
@@ -14,7 +14,7 @@ type Put = fn(&mut Sample, f64);
 /// Each series with the place its values go to.
 fn series(scope: &Scope) -> Vec<(Promql, Put)> {
     // A rate over one scrape is not to be had, so each value covers some before it.
-    let ask = Service { scope, window: scope.shortest() };
+    let ask = ServiceQueries { scope, window: scope.shortest() };
     let time = ask.of_load(metrics::HTTP_REQUEST_DURATION_SECONDS);
     let p95_ms = |name: &str| ask.percentile_ms(0.95, &scope.metric(name));
     let mean_ms = |name: &str| ask.mean_ms(&scope.metric(name));
@@ -115,7 +115,7 @@ pub async fn window(stack: &Stack, end_s: f64, seconds: u64) -> PrometheusWindow
         Ok(window) => window,
         Err(why) => return PrometheusWindow::missing(&why),
     };
-    let ask = Service { scope: &scope, window };
+    let ask = ServiceQueries { scope: &scope, window };
     let time = ask.of_load(metrics::HTTP_REQUEST_DURATION_SECONDS);
     let p95_ms = |name: &str| ask.percentile_ms(0.95, &scope.metric(name));
     let questions = [
@@ -176,7 +176,12 @@ impl PrometheusWindow {
 }
 
 /// The window, once it is known that Prometheus has seen it as a whole.
-async fn seen_whole(base: &str, scope: &Scope, end_s: f64, seconds: u64) -> Result<promql::Window, String> {
+async fn seen_whole(
+    base: &str,
+    scope: &Scope,
+    end_s: f64,
+    seconds: u64,
+) -> Result<promql::RangeWindow, String> {
     let window = scope.exactly(seconds)?;
     match prometheus::value(base, &scope.seen_at_both_ends(window), end_s).await {
         Err(cause) => Err(cause.message),
@@ -194,7 +199,7 @@ async fn seen_whole(base: &str, scope: &Scope, end_s: f64, seconds: u64) -> Resu
 /// When Prometheus does not answer.
 pub async fn served(stack: &Stack) -> Result<Option<f64>> {
     let scope = stack.scope().await;
-    let ask = Service { scope: &scope, window: scope.shortest() };
+    let ask = ServiceQueries { scope: &scope, window: scope.shortest() };
     let sum = |name: &str| ask.of_load(name).now().sum();
     let count = sum(metrics::HTTP_REQUESTS_TOTAL) - sum(metrics::HTTP_REQUEST_ERRORS_TOTAL);
     prometheus::value(&stack.endpoints.prometheus_url(), &count, now_s()).await
@@ -203,7 +208,7 @@ pub async fn served(stack: &Stack) -> Result<Option<f64>> {
 /// Whether a replica has begun to count anew in the `seconds` until now, as Prometheus saw it.
 pub async fn counted_anew(stack: &Stack, seconds: u64) -> bool {
     let scope = stack.scope().await;
-    let ask = Service { scope: &scope, window: scope.at_least(seconds) };
+    let ask = ServiceQueries { scope: &scope, window: scope.at_least(seconds) };
     let resets = ask.of_load(metrics::HTTP_REQUESTS_TOTAL).resets(ask.window).sum().positive();
     let found = prometheus::value(&stack.endpoints.prometheus_url(), &resets, now_s()).await;
     found.is_ok_and(|resets| resets.is_some())
@@ -212,7 +217,7 @@ pub async fn counted_anew(stack: &Stack, seconds: u64) -> bool {
 /// Requests in progress in the service.
 pub async fn in_flight(stack: &Stack) -> Measured<f64> {
     let scope = stack.scope().await;
-    let now = Service { scope: &scope, window: scope.shortest() }.in_progress().now().sum();
+    let now = ServiceQueries { scope: &scope, window: scope.shortest() }.in_progress().now().sum();
     let asked = prometheus::value(&stack.endpoints.prometheus_url(), &now, now_s()).await;
     Measured::from(asked).and_then(|value| Measured::or_missing(value, "Prometheus has no series of it"))
 }

@@ -6,6 +6,7 @@ use crate::clients::redis::Redis;
 use crate::clients::{http, kafka, process};
 use crate::clock::now_s;
 use crate::domain::cache::CacheStats;
+use crate::domain::cores;
 use crate::domain::database::Activity;
 use crate::domain::lag::PartitionLag;
 use crate::domain::run::Sample;
@@ -41,7 +42,6 @@ pub struct Sampler {
     partitions: Vec<PartitionLag>,
     /// The same as the broker counts it, with the control records of transactions.
     unsettled: Vec<PartitionLag>,
-    cpus: f64,
 }
 
 /// What is counted since some start.
@@ -63,7 +63,6 @@ impl Sampler {
     /// When the supervisor does not answer.
     pub async fn new(stack: &Stack, generators: Vec<i32>) -> Result<Self> {
         let parts = running(stack.records().await?);
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
         let stack = stack.clone();
         Ok(Self {
             stack,
@@ -75,7 +74,6 @@ impl Sampler {
             before: None,
             partitions: Vec::new(),
             unsettled: Vec::new(),
-            cpus,
         })
     }
 
@@ -118,7 +116,7 @@ impl Sampler {
         }
         sample.redis_memory_mb = now.cache.map(|stats| mib(stats.memory_bytes));
         if let Some(before) = &self.before {
-            rates(&mut sample, before, &now, self.cpus);
+            rates(&mut sample, before, &now);
         }
         self.before = Some(now);
         sample
@@ -161,7 +159,7 @@ impl Sampler {
 }
 
 /// Fills in what is a difference to the sample before.
-fn rates(sample: &mut Sample, before: &SampleCounters, now: &SampleCounters, cpus: f64) {
+fn rates(sample: &mut Sample, before: &SampleCounters, now: &SampleCounters) {
     let elapsed = (now.at_s - before.at_s).max(1e-3);
     let pct = |now: f64, before: f64| (now - before) / elapsed * 100.0;
     sample.generator_cpu_pct =
@@ -181,10 +179,11 @@ fn rates(sample: &mut Sample, before: &SampleCounters, now: &SampleCounters, cpu
             sample.cpu_pct.insert(name.clone(), pct);
         }
     }
-    let service: Vec<_> = now.used.keys().filter(|name| is_service(name)).collect();
-    let known: Option<Vec<_>> = service.iter().map(|name| sample.cpu_pct.get(*name)).collect();
-    sample.service_cpu_pct =
-        known.filter(|known| !known.is_empty()).map(|known| known.into_iter().sum::<f64>() / cpus);
+    let service: Vec<_> = now.used.iter().filter(|(name, _)| is_service(name)).collect();
+    let known: Option<Vec<_>> = service.iter().map(|(name, _)| sample.cpu_pct.get(*name)).collect();
+    // Of all that they may use, wherever they run; where nobody tells how much that is, there is no share.
+    let usable = cores::usable(service.iter().map(|(_, usage)| usage.cores));
+    sample.service_cpu_pct = known.zip(usable).map(|(known, cores)| known.into_iter().sum::<f64>() / cores);
     if let Some((now, before)) = now.activity.zip(before.activity) {
         sample.db_commits_per_s = Some(now.since(&before).commits as f64 / elapsed);
     }
@@ -289,7 +288,8 @@ mod tests {
     #[test]
     fn a_restarted_part_has_no_rate_in_that_second_and_hides_the_sum() {
         let counters = |at_s: f64, app: f64, worker: f64| {
-            let used = |cpu_s: f64| Usage { cpu_s, clock_s: at_s, ..Usage::default() };
+            let cores = Some(cores::Cores { machine: 1, of_machine: 2.0, set: 0, in_set: 2.0, quota: None });
+            let used = |cpu_s: f64| Usage { cpu_s, clock_s: at_s, cores, ..Usage::default() };
             SampleCounters {
                 at_s,
                 used: [("app-1".to_owned(), used(app)), ("worker-1".to_owned(), used(worker))].into(),
@@ -297,11 +297,17 @@ mod tests {
             }
         };
         let mut sample = Sample::default();
-        rates(&mut sample, &counters(1.0, 5.0, 9.0), &counters(2.0, 5.5, 0.1), 2.0);
+        rates(&mut sample, &counters(1.0, 5.0, 9.0), &counters(2.0, 5.5, 0.1));
         assert_eq!(sample.cpu_pct.get("app-1"), Some(&50.0));
         assert_eq!((sample.cpu_pct.get("worker-1"), sample.service_cpu_pct), (None, None));
         let mut sample = Sample::default();
-        rates(&mut sample, &counters(1.0, 5.0, 9.0), &counters(2.0, 5.5, 9.5), 2.0);
+        rates(&mut sample, &counters(1.0, 5.0, 9.0), &counters(2.0, 5.5, 9.5));
         assert_eq!(sample.service_cpu_pct, Some(50.0));
+        // Somewhere else, on nobody knows how many processors.
+        let mut elsewhere = counters(2.0, 5.5, 9.5);
+        elsewhere.used.values_mut().for_each(|usage| usage.cores = None);
+        let mut sample = Sample::default();
+        rates(&mut sample, &counters(1.0, 5.0, 9.0), &elsewhere);
+        assert_eq!((sample.service_cpu_pct, sample.cpu_pct.get("app-1")), (None, Some(&50.0)));
     }
 }

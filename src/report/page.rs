@@ -243,13 +243,13 @@ fn timeline(run: &Run, context: &ReportContext) -> Vec<PageChart> {
         chart(
             "Throughput",
             "requests/s",
-            "Prometheus, http_requests_total, three seconds each",
+            "Prometheus, http_requests_total, four scrapes each",
             &[planned, line("answered", "--c1", |one| one.rate_rps)],
         ),
         chart(
             "Answer time",
             "ms",
-            "Prometheus, http_request_duration_seconds, three seconds each",
+            "Prometheus, http_request_duration_seconds, four scrapes each",
             &[
                 line("p50", "--c2", |one| one.p50_ms),
                 line("p95", "--c3", |one| one.p95_ms),

@@ -97,7 +97,6 @@ fn executive(run: &Run, found: &Diagnosis, context: &ReportContext) -> String {
 
 fn environment(run: &Run) -> String {
     let here = &run.environment;
-    let shared = if here.shared_machine { "the same machine as the stack" } else { "another machine" };
     let version = |part: &str| here.versions.get(part).cloned().unwrap_or_else(|| "not measured".into());
     let rows = here.rows.map_or_else(
         || "not measured".to_owned(),
@@ -110,7 +109,7 @@ fn environment(run: &Run) -> String {
             format!("**Database**: {}", version("postgres")),
             format!("**Cache**: {}", version("redis")),
             format!("**Message Queue**: {}", version("kafka")),
-            format!("**Load Generator**: {}, on {shared}", here.k6),
+            format!("**Load Generator**: {}; {}", here.k6, here.generator_place()),
             format!("**Runtime**: {}", here.runtime.as_deref().unwrap_or("local")),
             format!("**Operating System**: {}", here.os),
             format!(

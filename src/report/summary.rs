@@ -209,11 +209,7 @@ pub fn summary(run: &Run, markdown: bool) -> String {
         environment.app,
         environment.worker,
         environment.k6,
-        if environment.shared_machine {
-            "generator and stack shared the machine"
-        } else {
-            "the generator had a machine of its own"
-        },
+        environment.generator_place(),
         if is_k6(run) { "k6's" } else { "the native engine's" }
     )
 }

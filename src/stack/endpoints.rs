@@ -4,7 +4,6 @@
 use super::runtime::Runtime;
 use crate::clients::kafka::Brokers;
 use crate::config::Config;
-use crate::domain::address::is_loopback;
 
 /// Where the parts listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,15 +175,6 @@ impl Endpoints {
     #[must_use]
     pub fn replica_url(&self, password: &str) -> String {
         format!("postgres://nsys:{password}@127.0.0.1:{}/notifications", self.replica())
-    }
-
-    /// Whether any part is reached by this machine's loopback, and so takes of its CPU.
-    #[must_use]
-    pub fn are_local(&self) -> bool {
-        self.elsewhere.as_ref().is_none_or(|one| {
-            [&one.api, &one.postgres, &one.redis].into_iter().any(|part| is_loopback(part))
-                || is_loopback(&one.brokers.to_string())
-        })
     }
 
     fn configured(&self, address: impl Fn(&Elsewhere) -> &String) -> Option<String> {

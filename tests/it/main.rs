@@ -10,6 +10,7 @@ mod delivery;
 mod docker;
 mod kubernetes;
 mod load;
+mod matrix;
 mod rules;
 mod safety;
 mod scripts;

@@ -1,6 +1,6 @@
 //! What is asked of the service over one window: the expressions that several readers share.
 
-use super::{Metric, Promql, Scope, Window};
+use super::{Metric, Promql, RangeWindow, Scope};
 use nsys_contract::{metrics as m, topics};
 
 /// Routes that the stack asks itself.
@@ -10,14 +10,14 @@ const LOAD: &str = "/notifications.*";
 
 /// The service's series over a window.
 #[derive(Clone, Copy, Debug)]
-pub struct Service<'a> {
+pub struct ServiceQueries<'a> {
     /// Which series.
     pub scope: &'a Scope,
     /// Over which time.
-    pub window: Window,
+    pub window: RangeWindow,
 }
 
-impl Service<'_> {
+impl ServiceQueries<'_> {
     /// Growth per second of a counter, over all its series.
     #[must_use]
     pub fn rate(&self, name: &str) -> Promql {

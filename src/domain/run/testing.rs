@@ -121,6 +121,7 @@ pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
             app: 1,
             worker: 1,
             shared_machine: true,
+            stack_here: Some(true),
             host: None,
             runtime: None,
             disk: None,

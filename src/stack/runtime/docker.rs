@@ -11,6 +11,7 @@ pub(crate) use files::service_environment;
 use super::EachLine;
 use crate::clients::compose::Compose;
 use crate::clients::docker::ContainerEngine;
+use crate::clients::machine;
 use crate::domain::container::{Container, ContainerPhase, ContainerVerdict};
 use crate::domain::log::LogRequest;
 use crate::domain::usage::Usage;
@@ -85,7 +86,7 @@ pub(super) async fn usage(records: &[Record]) -> Vec<Option<Usage>> {
     let Ok(engine) = ContainerEngine::connect().await else { return vec![None; records.len()] };
     let usage_of = async |record: &Record| {
         let id = record.container.as_ref().filter(|_| record.state != PartState::Done)?;
-        Some(engine.counters(id).await?.usage())
+        Some(engine.counters(id).await?.usage(machine::id().unwrap_or_default()))
     };
     join_all(records.iter().map(usage_of)).await
 }

@@ -2,7 +2,8 @@
 //! Which replicas there are and what they use is what Prometheus scrapes of them.
 
 use super::{Choice, Runtime};
-use crate::clients::prometheus;
+use crate::clients::{machine, prometheus};
+use crate::domain::cores::Cores;
 use crate::domain::promql::{Metric, Promql, Scope};
 use crate::domain::usage::Usage;
 use crate::error::{Error, Result};
@@ -11,6 +12,7 @@ use crate::render::progress::ProgressView;
 use crate::stack::ready::wait_ready;
 use crate::stack::spec::{PartState, Record};
 use crate::stack::{Stack, health, safety};
+use nsys_contract::metrics;
 use tokio::time::Instant;
 
 /// What `up` waits for, and the ground it looks for: the schema and the topics.
@@ -23,6 +25,7 @@ const CPU: &str = "process_cpu_seconds_total";
 struct InstantSample {
     role: String,
     instance: String,
+    machine: Option<String>,
     value: f64,
 }
 
@@ -57,10 +60,12 @@ fn record(name: String, state: PartState, address: Option<String>) -> Record {
 }
 
 pub(super) async fn usage(stack: &Stack, records: &[Record]) -> Vec<Option<Usage>> {
-    let (cpu, clock, memory) = tokio::join!(
+    let (cpu, clock, memory, own, whole) = tokio::join!(
         scraped(stack, |scope| replicas(scope, CPU).now()),
         scraped(stack, |scope| replicas(scope, CPU).timestamp()),
         scraped(stack, |scope| replicas(scope, "process_resident_memory_bytes").now()),
+        scraped(stack, |scope| replicas(scope, metrics::CPU_CORES).is("of", "process").now()),
+        scraped(stack, |scope| replicas(scope, metrics::CPU_CORES).is("of", "machine").now()),
     );
     let of = |samples: &[InstantSample], instance: &str| {
         samples.iter().find(|sample| sample.instance == instance).map(|sample| sample.value)
@@ -71,10 +76,22 @@ pub(super) async fn usage(stack: &Stack, records: &[Record]) -> Vec<Option<Usage
             cpu_s: of(&cpu, instance)?,
             clock_s: of(&clock, instance)?,
             memory_bytes: of(&memory, instance)? as u64,
+            cores: cores(&own, &whole, instance),
             ..Usage::default()
         })
     };
     records.iter().map(usage_of).collect()
+}
+
+/// The processors of a replica, as it tells them itself.
+fn cores(own: &[InstantSample], whole: &[InstantSample], instance: &str) -> Option<Cores> {
+    let find = |all: &[InstantSample]| {
+        let one = all.iter().find(|one| one.instance == instance)?;
+        Some((one.value, machine::read_id(one.machine.as_deref()?)?))
+    };
+    let ((own, machine), (of_machine, _)) = (find(own)?, find(whole)?);
+    let quota = (own < of_machine).then_some(own);
+    Some(Cores { machine, of_machine, set: 0, in_set: of_machine, quota })
 }
 
 /// The series of a metric that replicas of the service have.
@@ -95,6 +112,7 @@ async fn scraped(stack: &Stack, promql: impl Fn(&Scope) -> Promql) -> Vec<Instan
         Some(InstantSample {
             role: one.label("role")?,
             instance: one.label("instance")?,
+            machine: one.label("machine"),
             value: one.value()?,
         })
     };

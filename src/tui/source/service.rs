@@ -2,7 +2,7 @@
 
 use super::{TIMEOUT, UpdateSender, ticks};
 use crate::clients::prometheus;
-use crate::domain::promql::{Promql, Scope, Service};
+use crate::domain::promql::{Promql, Scope, ServiceQueries};
 use crate::error::Result;
 use crate::stack::Stack;
 use crate::tui::update::{ServiceSample, Update};
@@ -33,7 +33,7 @@ pub(super) async fn run(stack: Arc<Stack>, sender: UpdateSender) {
 
 /// All values as one expression; a label tells which is which.
 fn query(scope: &Scope) -> Promql {
-    let ask = Service { scope, window: scope.at_least(SHORTEST_S) };
+    let ask = ServiceQueries { scope, window: scope.at_least(SHORTEST_S) };
     let http_time = ask.of_callers(metrics::HTTP_REQUEST_DURATION_SECONDS);
     let p95_ms = |name: &str| ask.percentile_ms(0.95, &scope.metric(name));
     let named = [
