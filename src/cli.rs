@@ -52,7 +52,7 @@ use std::path::PathBuf;
     nsys up                            start it and wait until it is ready\n  \
     nsys loadtest incremental --quick  measure it\n\n\
     Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 unreachable, 4 refused,\n\
-    10 thresholds not met, 11 load could not be offered, 20 regression, 130 interrupted."
+    10 objectives not met, 11 load could not be offered, 20 regression, 130 interrupted."
 )]
 pub struct Cli {
     /// Flags that every command takes.

@@ -368,7 +368,7 @@ mod tests {
         assert_eq!((lines[2].lag, lines[2].lost), (None, None));
         let said = lag.text();
         for wanted in
-            ["lost to retention", "69 beyond the end", "a-2 is unknown: no leader", "1 partitions are"]
+            ["deleted by retention", "69 beyond the end", "a-2 is unknown: no leader", "1 partitions are"]
         {
             assert!(said.contains(wanted), "{wanted}: {said}");
         }

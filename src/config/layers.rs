@@ -366,12 +366,12 @@ mod tests {
     #[test]
     fn a_key_that_comes_twice_or_in_no_section_is_named() {
         let twice = with_file("[db]\npool_size = 1\npool_size = 2\n").unwrap_err();
-        assert!(twice.message.ends_with("config.toml:3: pool_size stands there twice"), "{twice}");
+        assert!(twice.message.ends_with("config.toml:3: pool_size is defined twice"), "{twice}");
         let section = with_file("[db]\n[cache]\n[db]\n").unwrap_err();
-        assert!(section.message.ends_with("config.toml:3: db stands there twice"), "{section}");
+        assert!(section.message.ends_with("config.toml:3: db is defined twice"), "{section}");
         let bare = with_file("name = \"a\"\n").unwrap_err();
-        assert!(bare.message.ends_with("config.toml:1: name stands in no section"), "{bare}");
-        assert_eq!(bare.hint.as_deref(), Some("write it below [stack]"));
+        assert!(bare.message.ends_with("config.toml:1: name is outside any section"), "{bare}");
+        assert_eq!(bare.hint.as_deref(), Some("move it below [stack]"));
     }
 
     #[test]

@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(stopped, None);
         assert_eq!(blind.len(), 1);
         assert!(
-            blind[0].starts_with("p99_ms > 2000 for 5s: its value could not be had for 10 s"),
+            blind[0].starts_with("p99_ms > 2000 for 5s: its value was not available for 10 s"),
             "{blind:?}"
         );
     }
@@ -363,7 +363,7 @@ mod tests {
             ("p99_ms = 1", "> or <"),
             ("p99_ms > x", "a number"),
             ("p99_ms > 1 for", "for needs a duration"),
-            ("p99_ms > 1 for 10s now", "behind its end"),
+            ("p99_ms > 1 for 10s now", "after its end"),
             ("promql(up > 1", "not closed"),
         ] {
             let said = StopRule::parse(text).unwrap_err();

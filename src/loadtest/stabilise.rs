@@ -273,6 +273,6 @@ mod tests {
             "waits for lag 12 (at most 0), in_flight not measured: Prometheus is away (at most 1); 0 of 2 conditions hold"
         );
         let settled = [Condition::at_most("lag", 0.0.into(), 0.0)];
-        assert_eq!(checklist(&settled), "calm: 1 of 1 conditions hold");
+        assert_eq!(checklist(&settled), "settled: 1 of 1 conditions hold");
     }
 }

@@ -140,7 +140,7 @@ mod tests {
         run.search =
             Some(SearchResult { rate_rps: Some(300), broke_at_rps: Some(330), ..SearchResult::default() });
         let text = junit(&run);
-        assert!(text.contains("largest lag 5000") && text.contains("300/s kept every objective"), "{text}");
+        assert!(text.contains("largest lag 5000") && text.contains("300/s met every objective"), "{text}");
         assert!(text.contains("<testsuite name=\"search\" tests=\"1\" failures=\"1\">"), "{text}");
         run.search = run.search.map(|search| SearchResult { confirmed: true, ..search });
         assert!(junit(&run).contains("<testsuite name=\"search\" tests=\"1\" failures=\"0\">"));

@@ -259,7 +259,7 @@ mod tests {
             "**Observed At**: level 2 (50 VUs, 500/s)",
             "**Impact**: on level 2: P95 Latency 300 ms",
             "pg_blocking_pids",
-            "`nsys db locks`; end the holder",
+            "`nsys db locks`; terminate the holder",
         ] {
             assert!(text.contains(wanted), "{wanted} is missing in {text}");
         }

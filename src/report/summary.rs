@@ -234,7 +234,7 @@ mod tests {
             confirmed: true,
             ended_by: None,
         });
-        for wanted in ["800/s kept every objective, confirmed", "860/s is the lowest", "p95_ms is 120.00"] {
+        for wanted in ["800/s met every objective, confirmed", "860/s is the lowest", "p95_ms is 120.00"] {
             assert!(text.contains(wanted), "{wanted} is missing in {text}");
         }
         let text = found(SearchResult {

@@ -187,6 +187,6 @@ mod tests {
             line.kind == crate::error::ErrorKind::Usage && line.message.contains(r"the character '\n'"),
             "{line}"
         );
-        assert!(check(b"/latin \xfc").unwrap_err().message.contains("no UTF-8"));
+        assert!(check(b"/latin \xfc").unwrap_err().message.contains("not UTF-8"));
     }
 }

@@ -158,10 +158,10 @@ fn a_recording_is_steered_and_the_terminal_is_given_back() {
     terminal.until_shown("shorter window");
     terminal.press("\x1b");
     terminal.press("/worker-9");
-    terminal.until_shown("no partition fits");
+    terminal.until_shown("no partition matches");
     terminal.press("\x1b");
     // What comes with an Esc in one piece would be a key pressed with Alt.
-    terminal.until("all partitions again", |shown| !shown.contains("no partition fits"));
+    terminal.until("all partitions again", |shown| !shown.contains("no partition matches"));
     for (rows, cols) in [(5, 20), (50, 200), (1, 1), (16, 60), (24, 80), (40, 120), (3, 300)] {
         terminal.resize(rows, cols);
     }
@@ -266,7 +266,7 @@ fn the_dashboard_follows_the_real_stack_through_its_deaths_and_changes() {
     terminal.until("the change is marked", |shown| shown.contains("▲c1"));
     // What would go ahead at once is shown and asked for first, and no habit confirms it.
     terminal.press(":undo --yes\r");
-    terminal.until_shown("y does it");
+    terminal.until_shown("y confirms");
     terminal.press("y");
     terminal.until_shown("done; Esc closes");
     terminal.press("\x1b");
@@ -274,11 +274,11 @@ fn the_dashboard_follows_the_real_stack_through_its_deaths_and_changes() {
     let before = place.pid("postgres");
     for command in [":down\r", ":restart postgres\r", ":up --scale app=2\r"] {
         terminal.press(command);
-        terminal.until_shown("Nothing is done yet");
-        terminal.until_shown("y does it");
+        terminal.until_shown("Nothing is changed yet");
+        terminal.until_shown("y confirms");
         terminal.press("\r\r ");
         terminal.press("\x1b");
-        terminal.until("the question is gone", |shown| !shown.contains("Nothing is done yet"));
+        terminal.until("the question is gone", |shown| !shown.contains("Nothing is changed yet"));
     }
     assert_eq!(place.pid("postgres"), before);
     assert!(!place.json(&["ps"]).to_string().contains("app-2"));
@@ -290,7 +290,7 @@ fn the_dashboard_follows_the_real_stack_through_its_deaths_and_changes() {
     terminal.press("\r");
     terminal.until("the detail is closed", |shown| !shown.contains("commands about it"));
     terminal.press(":scale worker=2\r");
-    terminal.until_shown("y does it");
+    terminal.until_shown("y confirms");
     terminal.press("y");
     terminal.until_shown("done; Esc closes");
     terminal.press("\x1b");

@@ -57,7 +57,7 @@ pub(super) fn is_refused_and_before_any_load_ctrl_c_works(place: &Place) {
     let mut said = String::new();
     refused.get_mut().stderr.take().unwrap().read_to_string(&mut said).unwrap();
     let code = refused.get_mut().wait().unwrap().code();
-    assert!(code == Some(4) && said.contains("runs on this stack already"), "{code:?}: {said}");
+    assert!(code == Some(4) && said.contains("already running on this stack"), "{code:?}: {said}");
     wait(|| seeds(place, "smoke"), "the other does not seed");
     assert_eq!(interrupt(runs.into_inner()), Some(130));
 

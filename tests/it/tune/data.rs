@@ -72,9 +72,9 @@ fn dead_letters(place: &Place) {
     assert!(
         place.ok(&["dlq", "redrive", "--reason", "exhausted", "--yes"]).contains("no dead letter matches")
     );
-    assert!(place.ok(&["dlq", "purge", "--dry-run"]).contains("cannot be taken back"));
+    assert!(place.ok(&["dlq", "purge", "--dry-run"]).contains("cannot be undone"));
     assert_eq!(list().as_array().unwrap().len(), 1);
     place.ok(&["dlq", "purge", "--reason", "undecodable", "--yes"]);
     assert_eq!(list().as_array().unwrap().len(), 0);
-    assert!(refused(place, &["undo", "--yes"], 4).contains("cannot be brought back"));
+    assert!(refused(place, &["undo", "--yes"], 4).contains("cannot be restored"));
 }

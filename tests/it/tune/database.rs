@@ -97,5 +97,5 @@ pub(super) fn resets(place: &Place) {
     place.ok(&["db", "reset", "--yes"]);
     assert_eq!(sql(place, "SELECT count(*) FROM notifications"), "0");
     place.ok(&["send", "--wait"]);
-    assert!(refused(place, &["undo", "--yes"], 4).contains("cannot be brought back"));
+    assert!(refused(place, &["undo", "--yes"], 4).contains("cannot be restored"));
 }
