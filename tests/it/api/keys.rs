@@ -74,10 +74,16 @@ pub(super) async fn callers_are_held_to_their_rate(api: &Api) {
     let statuses: Vec<_> =
         futures::future::join_all(guesses).await.into_iter().map(|answer| answer.status).collect();
     assert!(statuses.contains(&429) && !statuses.contains(&200), "{statuses:?}");
-    // Another spelling of the same address has no guesses of its own.
+    // Another spelling of the same address has no guesses of its own: what passes now was given back by
+    // guesses that were shed before their password was looked at.
+    let shed = statuses.iter().filter(|status| **status == 503).count();
     let guess =
         json!({"email": email.replace("example", "EXAMPLE").replace(".com", ".COM"), "password": "guess"});
-    assert_eq!(api.call(Method::POST, "/auth/login", None, Some(&guess)).await.status, 429);
+    let mut respelled = Vec::new();
+    while respelled.last() != Some(&429) {
+        assert!(respelled.len() <= shed, "{statuses:?}, then {respelled:?}");
+        respelled.push(api.call(Method::POST, "/auth/login", None, Some(&guess)).await.status);
+    }
     let taken = json!({"email": "LoadTest@example.com", "password": "correct horse", "name": "Somebody"});
     let taken = api.call(Method::POST, "/auth/register", None, Some(&taken)).await;
     assert_eq!(taken.status, 403, "{}", taken.body);
