@@ -28,7 +28,8 @@ bench: ## Measure the service against a bare route and a prototype, in one run (
 bench-tui: ## Measure what the dashboard costs
 	cargo bench -p nsys --bench dashboard --locked
 
-lint: ## Format and lint checks
+lint: ## Format, spelling (where typos is installed) and lint checks
+	if command -v typos >/dev/null; then typos; fi
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
