@@ -107,6 +107,7 @@ pub async fn apply(
     }
     entry.outcome = ChangeOutcome::Applied;
     journal.write(&entry)?;
+    // Only now that every step is taken back: until then it can be undone again.
     if let Some(undone) = undoes {
         let mut undone = undone.clone();
         undone.outcome = ChangeOutcome::Undone;

@@ -123,6 +123,7 @@ pub enum Span {
 /// What happened since: facts of the window that ends now.
 pub async fn since(stack: &Stack, before: &Before, span: Span) -> Facts {
     let seconds = (now_s() - before.at_s).max(1.0);
+    // What the watchers have seen first: the rest takes seconds, in which they look on beyond the window.
     let mut locks = Facts::default();
     before.locks.fact(&mut locks);
     before.admission.facts(&mut locks);
@@ -137,6 +138,7 @@ pub async fn since(stack: &Stack, before: &Before, span: Span) -> Facts {
     let mut facts = asked;
     facts.extend(locks);
     facts.extend(kafka);
+    // After those that they take rates from.
     facts.extend(processes::facts(&before.processes, &processes, &facts, seconds));
     facts.extend(database::facts(&before.database, &database, &facts, seconds));
     facts.extend(redis_facts(&before.redis, &redis, &facts, seconds));

@@ -90,6 +90,7 @@ pub fn run(plan: &Path, stop: Arc<AtomicBool>, mut send: impl FnMut(&Tick)) -> R
         let body = move || worker::run(&shared, index, threads, work, &to);
         handles.push(thread.spawn(body).map_err(|cause| Error::failed(format!("no thread: {cause}")))?);
     }
+    // `collect` ends when the last sender has gone, so this one must not stay.
     drop(to);
     let pacer = std::thread::Builder::new().name("pace".into());
     let paced = Arc::clone(&shared);

@@ -24,6 +24,7 @@ pub(super) async fn make(
             let mut redis = Redis::connect(&stack.endpoints.redis_url(), TIMEOUT).await?;
             let report = |done| line.update(&format!("{done} of {keys} removed"));
             let removed = redis.unlink(permit, prefix, report).await?;
+            // After the keys are gone: a replica that forgot earlier would read them from Redis again.
             redis.publish(permit, keys::INVALIDATION_CHANNEL, prefix).await?;
             Ok(both(keys, removed))
         }

@@ -58,6 +58,7 @@ pub(super) async fn make(
                     done as f64 / (*matched).max(1) as f64,
                     &format!("{done} of {matched} sent again"),
                 );
+                // Where some remain and none was done, none ever will be.
                 if answer.done == 0 || answer.remaining == 0 {
                     return Ok(both(matched, done));
                 }

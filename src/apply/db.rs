@@ -160,6 +160,7 @@ async fn build_index(
 }
 
 async fn drop_invalid_index(permit: &ChangePermit, stack: &Stack, name: &str) -> Result<()> {
+    // Not over the connection of the build, which may be what broke.
     let mut database = connect(stack).await?;
     match find(&mut database, name).await? {
         Some(index) if !index.valid => drop_index(permit, &mut database, name, TIMEOUT).await,
@@ -214,6 +215,7 @@ async fn build(
         }
         if Instant::now() > deadline {
             watcher.cancel(permit, backend).await?;
+            // That it was cancelled is known; but it must have ended before what it left can be dropped.
             let _ = (&mut build).await;
             return Err(Error::failed(format!(
                 "the build took longer than {budget:?}{}",
@@ -229,6 +231,7 @@ pub(super) async fn abandon(permit: &ChangePermit, stack: &Stack, change: &DbSte
     let DbStep::BuildIndex { name, .. } = change else { return Ok(()) };
     let mut database = connect(stack).await?;
     database.cancel_builds(permit).await?;
+    // A cancellation is only asked for, and an index that is still being built cannot be dropped.
     let deadline = Instant::now() + TIMEOUT;
     while database.builds().await? > 0 && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(100)).await;

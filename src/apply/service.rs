@@ -82,6 +82,7 @@ pub(super) async fn roll(
         return Ok(both(now, now));
     }
     let (app, worker) = if from == to { now } else { *to };
+    // Earlier steps of the same plan may have written the overlay since it was loaded.
     let stack = Stack::new(stack.loaded.reload()?);
     let timeout = Duration::from_secs(180);
     let choice = Choice::as_running(&stack.records().await?);

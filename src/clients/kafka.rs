@@ -166,11 +166,13 @@ pub async fn ensure_topics(
         .map_err(|cause| Error::unreachable(format!("kafka: cannot create topics: {}", reason(&cause))))?;
     for result in results {
         if let Err((topic, code)) = result
+            // Somebody else may have made it since the topics were listed.
             && code != RDKafkaErrorCode::TopicAlreadyExists
         {
             return Err(Error::failed(format!("kafka: cannot create topic {topic}: {code}")));
         }
     }
+    // A topic is created before its partitions have leaders; a question to each of them shows when they do.
     let deadline = tokio::time::Instant::now() + timeout;
     loop {
         let names: Vec<String> = missing.iter().map(|(name, _)| (*name).to_owned()).collect();

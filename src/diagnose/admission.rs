@@ -111,6 +111,7 @@ async fn connections(kept: &mut Option<ReservedConnection>, stack: &Stack) -> Re
         match stack.kept_postgres(TIMEOUT).await {
             Ok(connection) => *kept = Some(connection),
             Err(error) => {
+                // To the reserve every refusal is an error; only this tells a full server from a silent one.
                 let again = Postgres::try_connect(&stack.database_url()?, TIMEOUT).await;
                 return match again {
                     Ok(Connecting::Full(said)) => Ok(Some((1.0, format!("it admits no more: {said}")))),

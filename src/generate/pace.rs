@@ -29,6 +29,7 @@ pub(super) fn pace(shared: &Shared, feeds: &[Sender<Arrival>]) -> u64 {
                 break;
             }
             together = due + grain(shared.rate_of(arrival.window));
+            // One core for all of a grain: a single thread is woken for them.
             core = (core + 1) % feeds.len();
         }
         // A core that is full may have a neighbour that is not.

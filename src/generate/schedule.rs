@@ -49,6 +49,7 @@ impl Schedule {
                 (self.window, self.in_window) = (self.window + 1, 0);
                 continue;
             }
+            // From the number and not by adding up steps, whose rounding would drift over a long window.
             let at_s = window.start_s as f64 + self.in_window as f64 / rate;
             let arrival = Arrival { number: self.number, window: self.window, at_s };
             self.in_window += 1;

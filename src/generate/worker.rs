@@ -75,6 +75,7 @@ fn offer(
         }
         core.close();
         core.wait_for_answers(shared).await;
+        // Nothing is awaited from here on: a user that ended meanwhile would count its request a second time.
         core.give_up(begin);
         clock.abort();
         core.report(to)
@@ -149,6 +150,7 @@ impl Core {
             if self.closed.get() {
                 return Poll::Ready(None);
             }
+            // Also after it was woken: a user that became free in between may have taken the request.
             self.idle.borrow_mut().push(context.waker().clone());
             Poll::Pending
         })
@@ -282,12 +284,14 @@ async fn use_it(core: Rc<Core>, user: usize, mut connection: Connection, begin: 
             core.drop_one(core.place(&arrival), late);
             continue;
         }
+        // Only then is it the generator's own delay; otherwise every user was busy.
         if was_idle {
             core.counts.borrow_mut().late.saturating_record(us(late));
         }
         // A request that cannot be made is a mistake of this program, and is seen as one that failed.
         let made = core.traffic.next();
         let creates = made.as_ref().ok().and_then(|made| made.creates);
+        // Dealt up to a grain early, it counts from its start: from the plan it would seem faster.
         let asked = Asked { place: core.place(&arrival), due: due.min(started), started, creates };
         core.asks(user, Some(asked));
         let ending = match made {

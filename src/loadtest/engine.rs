@@ -171,6 +171,7 @@ impl GeneratorProcesses {
     /// Asks them to end, waits, and insists. Whoever listens to their news must have stopped: k6 waits
     /// for its listeners.
     pub async fn stop(&mut self) {
+        // First of all: the end of its input interrupts k6 elsewhere, whatever becomes of the connection.
         self.leashes.clear();
         for pid in &self.pids {
             if let Some(process) = Identity::of(*pid) {

@@ -48,6 +48,7 @@ pub(super) async fn run(
     let (line, number) = (context.progress.line(name), run.levels.len() + 1);
     prepare(context, number, &line).await?;
     let (stack, offer) = (context.stack, make_offer(context, number, level, &line).await?);
+    // Only now: the token may have been waited for, and the lag must be that right before the load.
     let begin = sampler::lag(stack).await;
     // Before the first request there is no series of them.
     let served_before = Measured::from(prometheus::served(stack).await).map(Option::unwrap_or_default);
@@ -65,6 +66,7 @@ pub(super) async fn run(
     if let Some(cpu_s) = engine::cpu_elsewhere_s(&offer) {
         result.generator.cpu_pct = (cpu_s / level.seconds.max(1) as f64 * 100.0).into();
     }
+    // Listed anew: a replica that was restarted under the load is younger than the one that it began with.
     (result.service.youngest_s, result.service.oldest_s) =
         result::ages(&stack.records().await.unwrap_or_default(), result.steady_from_s);
     result.kafka.partitions = collect::partitions(&begin, &offered.partitions, &offered.most_lag);
@@ -88,6 +90,7 @@ pub(super) async fn run(
     } else {
         line.finish("interrupted");
     }
+    // Only after it was judged: the verdict goes by every sample.
     result::thin(&mut result.samples);
     if whole {
         provenance::keep(context.dir, &result)?;
@@ -130,6 +133,7 @@ async fn prepare(context: &RunContext<'_>, number: usize, line: &ProgressLine) -
     line.update(&format!("runs: {command}"));
     let mut shell = program::command(program::Purpose::User, "sh");
     shell.args(["-c", command]).env("NSYS_LEVEL", number.to_string()).stdin(std::process::Stdio::null());
+    // Ctrl-C only drops the wait: without this the command would go on beside whatever comes next.
     shell.kill_on_drop(true);
     let run = async { shell.output().await.context("cannot start sh") };
     let output = context.interrupt.or(run, "while --before-level ran").await?;
@@ -230,6 +234,8 @@ async fn served_since(
             return Measured::missing("the service was restarted meanwhile");
         }
         let reached = served.zip(succeeded.value()).is_none_or(|(served, said)| served as u64 >= said);
+        // Having reached what the generator saw is not enough: another replica's scrape may still add to it,
+        // so the count must have come to rest too.
         if reached && served.is_some() && last == now || Instant::now() > deadline {
             // A replica that began anew in between has lost what it counted.
             let seconds = (now_s() - since_s).max(1.0) as u64;

@@ -150,6 +150,7 @@ async fn drive(
     progress: &ProgressView,
 ) -> Result<(PathBuf, Run)> {
     let work = stack.layout.run();
+    // Before its file says `running`: after a kill in between the next nsys finds the claim.
     engine::claim(&work, &dir, &[])?;
     store::save(&dir, &run)?;
     // Whoever takes all connections meanwhile must not blind who looks.
@@ -231,6 +232,7 @@ async fn steps(
         let result = match Box::pin(level::run(&context, run, level, &name)).await {
             Ok(result) => result,
             Err(error) if error.kind == ErrorKind::Interrupted => return Ok(false),
+            // Nothing was measured that a report could show: the error is the whole answer.
             Err(error) if index == 0 => return Err(error),
             Err(error) => {
                 // What was measured before is a result, and is reported as one.

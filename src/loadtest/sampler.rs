@@ -100,6 +100,7 @@ impl Sampler {
         if let Measured::Value(mut lag) = lag {
             // What stands still is read: the control records of transactions are no messages.
             let stands = lag == self.unsettled && lag.iter().any(|one| one.lag > 0);
+            // Kept as the broker counts it: a settled value would never equal the next answer.
             self.unsettled.clone_from(&lag);
             if stands {
                 // Lag that cannot be read waits as far as is known.
@@ -123,6 +124,7 @@ impl Sampler {
     }
 
     fn sample_generator(&self, sample: &mut Sample, now: &mut SampleCounters) {
+        // One that has ended makes the sum unknown: without its share it would look like less work.
         let used: Option<Vec<_>> = self.generators.iter().map(|pid| process::usage(*pid)).collect();
         if let Some(used) = used.filter(|used| !used.is_empty()) {
             now.generator_cpu_s = Some(used.iter().map(|one| one.0).sum());

@@ -47,6 +47,7 @@ pub(super) async fn stabilise(
     let replicas = context.environment.app.max(1) as f64;
     result.kafka.drain_s = Measured::missing("it did not drain in the time that was watched");
     let settled = loop {
+        // Tried again in every turn: what does not answer right after the load may do so a moment later.
         if sampler.is_none() {
             sampler = Sampler::new(stack, Vec::new()).await.ok();
         }
@@ -190,6 +191,7 @@ impl<'a> RowCounter<'a> {
     }
 
     async fn ask(&mut self) -> Result<StoredRows> {
+        // Taken out while it is asked: after an error or a timeout it is not there to be asked again.
         let mut database = match self.kept.take() {
             Some(kept) => kept,
             None => sampler::connect(self.stack).await?,

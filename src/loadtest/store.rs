@@ -23,6 +23,7 @@ fn text_of(run: &Run) -> Result<String> {
         for sample in samples {
             round(sample);
             let line = serde_json::to_string(sample).context("cannot write a sample")?;
+            // A marker in its place: the pretty printer cannot leave one object on one line.
             *sample = Value::String(format!("@sample {}@", lines.len()));
             lines.push(line);
         }
@@ -83,6 +84,7 @@ pub fn new_dir(results: &Path, kind: &str, started: jiff::Timestamp) -> Result<(
         let stamp = at.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y%m%d_%H%M%S").to_string();
         let id = format!("{kind}-{stamp}");
         let dir = results.join(&id);
+        // Not `create_dir_all`, which is content with a directory that is there: two runs would share it.
         match std::fs::create_dir(&dir) {
             Ok(()) => return Ok((id, dir)),
             Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => {}

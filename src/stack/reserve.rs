@@ -70,6 +70,8 @@ impl Stack {
     /// # Errors
     /// When PostgreSQL does not answer in time, or admits no more connections.
     pub async fn kept_postgres(&self, timeout: Duration) -> Result<ReservedConnection> {
+        // Whoever gave it back may have given up on a statement that still runs in the server: the ping waits
+        // for its end, and a connection that takes too long is dropped.
         while let Some(mut kept) = self.reserve.take() {
             if kept.is_alive(ANSWER).await {
                 return Ok(self.reserved(kept));
@@ -80,6 +82,7 @@ impl Stack {
 
     /// Makes as many connections as are kept, as far as the server admits them.
     pub async fn fill_reserve(&self, timeout: Duration) {
+        // Held until all are made: given back at once, the next turn would take the same one again.
         let mut held = Vec::new();
         for _ in 0..KEPT {
             match self.kept_postgres(timeout).await {

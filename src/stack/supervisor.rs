@@ -83,6 +83,7 @@ pub async fn run(root: &Path) -> Result<()> {
             event = inbox.recv() => match event {
                 Some(SupervisorEvent::Asked { request: Request::Shutdown, reply }) => {
                     supervisor.shutdown().await;
+                    // One that stays is removed by the next supervisor.
                     let _ = std::fs::remove_file(&socket);
                     // Whoever is told may start the next one at once: it finds ports and lock free.
                     drop(lock);
@@ -145,6 +146,7 @@ async fn serve(listener: UnixListener, events: mpsc::Sender<SupervisorEvent>) {
             let reply = match serde_json::from_str(&line) {
                 Ok(request) => {
                     let (reply, answer) = oneshot::channel();
+                    // Where the supervisor has ended, `answer` fails.
                     let _ = events.send(SupervisorEvent::Asked { request, reply }).await;
                     answer.await.ok()
                 }
@@ -211,6 +213,7 @@ impl Supervisor {
                 Ok(())
             }
             Request::Restart { names } => {
+                // Before the stop, which forgets them.
                 let specs: Vec<_> = names
                     .iter()
                     .filter_map(|name| self.parts.get(name))
@@ -241,6 +244,7 @@ impl Supervisor {
         };
         self.parts.insert(
             spec.name.clone(),
+            // Runs are counted from 1: a restart that was put off for the part before this one fits none.
             SupervisedPart { spec, record, run: 0, since: Instant::now(), stop: None },
         );
     }
@@ -297,6 +301,7 @@ impl Supervisor {
         let path = self.root.join("logs").join(format!("{}.log", spec.name));
         let log = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
         let input = match spec.listen.and_then(|address| self.listeners.get(&address)) {
+            // The socket stays open here while replicas restart: callers wait in its queue, unrefused.
             Some(listener) => Stdio::from(OwnedFd::from(listener.try_clone()?)),
             None => Stdio::null(),
         };
@@ -304,6 +309,7 @@ impl Supervisor {
         // Below its own directory a part's configuration names no path of the user's, whatever the
         // characters in that.
         command.args(&spec.args).current_dir(&self.root);
+        // A group of its own: a stop reaches what the part has started too, Ctrl-C in a terminal does not.
         command.stdin(input).stdout(log.try_clone()?).stderr(log).process_group(0);
         if let Some((user, group)) = spec.user {
             command.uid(user).gid(group).current_dir("/");
@@ -384,6 +390,7 @@ impl Supervisor {
             let log = self.root.join("logs").join(format!("{name}.log"));
             if std::fs::metadata(&log).is_ok_and(|file| file.len() > LOG_LIMIT_BYTES) {
                 // Writers append, so after the truncation they go on at the new end.
+                // Not renamed: parts hold the file open and would go on in the one that was set aside.
                 let moved = std::fs::copy(&log, log_aside(&log))
                     .and_then(|_| std::fs::OpenOptions::new().write(true).open(&log)?.set_len(0));
                 if let Err(cause) = moved {

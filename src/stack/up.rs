@@ -16,9 +16,11 @@ pub async fn ensure_schema_and_topics(permit: &ChangePermit, stack: &Stack, dead
     let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(5));
     let database = async {
         let timeout = Duration::from_secs(5);
+        // By way of the database that every server has: the service's own may not be there to connect to.
         let server = stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "postgres");
         Postgres::connect(&server, timeout).await?.ensure_database(permit, "notifications").await?;
         let mut ours = Postgres::connect(&stack.database_url()?, timeout).await?;
+        // A database that was never migrated is an error here; any other one shows itself in `migrate`.
         if ours.schema_version().await.unwrap_or(0) < schema::REQUIRED_SCHEMA_VERSION {
             ours.migrate(permit).await?;
         }

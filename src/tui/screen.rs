@@ -173,6 +173,7 @@ impl Screen<'_> {
                     Some(Err(_)) | None => Woken::Leave,
                 },
                 () = shown(&mut self.running) => Woken::Shown,
+                // Before data as well, or the screen would stand still in a flood.
                 () = tokio::time::sleep_until(due) => Woken::Frame,
                 stamped = next(&mut self.feed) => match stamped {
                     Some(stamped) => Woken::Update(Box::new(stamped)),
@@ -214,6 +215,7 @@ impl Screen<'_> {
 
     /// A frame is due, but not more often than is worth it.
     fn soon(&mut self) {
+        // The first update sets the time: put off by each one, the frame would never come in a flood.
         self.due.get_or_insert((self.drawn + FRAME).max(Instant::now()));
     }
 

@@ -115,6 +115,7 @@ fn until_nothing_vanishes<T>(mut read: impl FnMut() -> KafkaResult<T>) -> KafkaR
     let mut tries = 1;
     loop {
         match read() {
+            // At once: every try begins with new metadata.
             Err(cause) if tries < TRIES && is_gone(&cause) => tries += 1,
             done => return done,
         }
@@ -262,6 +263,7 @@ pub(super) fn offsets(
     }
     let deadline = Instant::now() + timeout;
     loop {
+        // Not `fetch_watermarks`, which would ask for one partition at a time.
         let found = consumer.offsets_for_times(list.clone(), timeout)?;
         let is_settled = found.elements().iter().all(|one| !one.error().is_err_and(is_for_a_moment));
         if is_settled || Instant::now() > deadline {

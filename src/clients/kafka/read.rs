@@ -169,6 +169,7 @@ fn read_now<T>(
         return Ok(gathered);
     }
     let mut config = config(brokers);
+    // By default a broker keeps an answer without records back for half a second.
     config.set("group.id", "nsys-look").set("enable.auto.commit", "false").set("fetch.wait.max.ms", "50");
     config.set("enable.partition.eof", "true").set("isolation.level", "read_uncommitted");
     // An offset that retention has removed means the first one that is left.

@@ -123,6 +123,7 @@ impl Wire {
             answer => answer,
         };
         answer.map_err(|cause| {
+            // An answer that was given up on may still come, and would be taken for that of the next request.
             self.links.remove(at);
             format!("{}:{} does not answer: {cause}", at.0, at.1)
         })
@@ -145,6 +146,7 @@ impl Wire {
 }
 
 fn left(deadline: Instant) -> Duration {
+    // A socket refuses a timeout of 0.
     deadline.saturating_duration_since(Instant::now()).max(SHORTEST)
 }
 
@@ -252,6 +254,7 @@ impl Link {
 
     /// As much as is wanted, whatever the pieces it comes in, until the time is over.
     fn fill(&mut self, into: &mut [u8], deadline: Instant) -> std::io::Result<()> {
+        // Not `read_exact`, whose timeout begins anew with every piece.
         let mut filled = 0;
         while filled < into.len() {
             if Instant::now() > deadline {

@@ -120,6 +120,7 @@ impl Postgres {
             timeout.as_millis()
         );
         let tried = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(self.asked()).await;
+        // It gives the lock back; a connection that broke has lost it anyway.
         let _ = sqlx::raw_sql("ROLLBACK").execute(self.asked()).await;
         let Err(cause) = tried else { return Ok(()) };
         match cause.as_database_error().and_then(|error| error.code()).as_deref() {
@@ -184,6 +185,8 @@ impl Postgres {
     /// # Errors
     /// The server's own message.
     pub async fn run_within(&mut self, _permit: &ChangePermit, sql: &str, budget: Duration) -> Result<()> {
+        // A build waits for several locks, and one budget bounds them all. By the name `builds` and
+        // `cancel_builds` find it from another connection.
         let limits = format!(
             "SET lock_timeout = 0; SET statement_timeout = {}; SET application_name = 'nsys-tune'",
             budget.as_millis()
@@ -192,6 +195,7 @@ impl Postgres {
             .execute(self.asked())
             .await
             .context("cannot prepare the session")?;
+        // By itself: statements that are sent together are one transaction, in which CONCURRENTLY is refused.
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
             .execute(self.asked())
             .await

@@ -28,6 +28,8 @@ impl Postgres {
         unacknowledged: &[String],
         within_s: f64,
     ) -> Result<StoredRows> {
+        // Not LIKE, to which the `_` of a run's id is any character; and by `starts_with` `counters` knows
+        // that the statement is one of nsys.
         let row = sqlx::query(
             "SELECT count(*), count(*) FILTER (WHERE left_out.id IS NULL),
                     count(*) FILTER (WHERE left_out.id IS NULL

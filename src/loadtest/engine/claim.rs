@@ -65,6 +65,7 @@ pub async fn recover(work: &Path) -> Result<Option<PathBuf>> {
     let Ok(text) = std::fs::read_to_string(claim_file(work)) else { return Ok(None) };
     let Ok(claim) = serde_json::from_str::<Claim>(&text) else { return Ok(None) };
     let own = i32::try_from(std::process::id()).unwrap_or_default();
+    // One of our own is left from an earlier load of this process, and is settled like that of a dead one.
     if claim.owner.runs() && claim.owner.pid != own {
         return Err(running(work));
     }

@@ -102,12 +102,14 @@ pub async fn drive(mut plan: Value, stop: impl Future<Output = ()>) -> Result<()
         finished(&cluster, &objects.run, job.seconds).await?;
         fetch(&cluster, &job).await
     };
+    // `work` may be dropped anywhere: whatever it has made is deleted below.
     let ended = tokio::select! {
         ended = work => ended,
         () = stop => Err(Error::interrupted("the load was ended")),
     };
     // One that cannot be deleted keeps neither the others nor what happened.
     let mut left = Ok(());
+    // In reverse order, so that nothing that is still there needs what has gone.
     for object in objects.all().into_iter().rev() {
         left = left.and(cluster.delete(permit, object).await);
     }

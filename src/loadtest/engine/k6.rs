@@ -76,6 +76,7 @@ pub(super) fn start(offer: &Offer) -> Result<(GeneratorProcesses, Receiver<News>
 
 fn spawn(offer: &Offer, script: &Path, index: u32, dashboard: u16, log: &std::fs::File) -> Result<Child> {
     let (plan, summary) = (plan_file(&offer.work, index), summary_file(&offer.work, index));
+    // One that is left from the level before must not be taken for this one's.
     let _ = std::fs::remove_file(&summary);
     let mut content = offer.plan.clone();
     content["summary"] = json!(summary);
@@ -83,9 +84,11 @@ fn spawn(offer: &Offer, script: &Path, index: u32, dashboard: u16, log: &std::fs
     let mut command = environment(&scripts_dir(&offer.work), &plan, dashboard).command(&offer.program);
     command
         .args(arguments(index, offer.generators))
+        // By default the API of every k6 would listen on the same port.
         .args(["--address", &format!("127.0.0.1:{}", free_port()?)]);
     command.arg(script);
     let share = |log: &std::fs::File| log.try_clone().context("cannot share the log");
+    // A group of its own: Ctrl-C in the terminal reaches nsys alone, which then ends the generators in order.
     command.stdin(Stdio::null()).stdout(share(log)?).stderr(share(log)?).process_group(0);
     command.spawn().with_context(|| format!("cannot start {}", offer.program.display()))
 }
@@ -113,6 +116,7 @@ fn scripts_dir(work: &Path) -> PathBuf {
 pub(super) fn arguments(index: u32, of: u32) -> Vec<String> {
     let mut arguments = ["run", "--quiet", "--no-color"].map(str::to_owned).to_vec();
     if of > 1 {
+        // All get the same sequence: else each k6 rounds its share by itself, and the sum may differ.
         let sequence: Vec<_> = (0..=of).map(|edge| fraction(edge, of)).collect();
         arguments.push("--execution-segment".into());
         arguments.push(format!("{}:{}", fraction(index, of), fraction(index + 1, of)));
@@ -130,6 +134,7 @@ fn fraction(part: u32, of: u32) -> String {
 }
 
 pub(super) fn free_port() -> Result<u16> {
+    // Given back at once, as k6 can be told a port but handed no socket: somebody may take it in between.
     let free = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr());
     Ok(free.context("no free port")?.port())
 }

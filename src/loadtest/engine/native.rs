@@ -33,6 +33,7 @@ pub(super) fn start(offer: &Offer) -> Result<(GeneratorProcesses, Receiver<News>
 
 fn spawn(offer: &Offer, index: u32, log: &std::fs::File) -> Result<Child> {
     let (plan, summary) = (plan_file(&offer.work, index), summary_file(&offer.work, index));
+    // One that is left from the level before must not be taken for this one's.
     let _ = std::fs::remove_file(&summary);
     let mut content = offer.plan.clone();
     (content["summary"], content["share"], content["of"]) =

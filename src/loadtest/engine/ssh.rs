@@ -79,6 +79,7 @@ pub async fn probe(far: &Far, host: &str) -> Result<RemoteHost> {
         quoted(&far.k6)
     );
     let mut command = far.command(&[], host, &script)?;
+    // The timeout only drops the wait: without this ssh would go on.
     command.stdin(Stdio::null()).kill_on_drop(true);
     let asked = crate::clock::now_s();
     let output = tokio::time::timeout(TIMEOUT, command.output()).await;
@@ -169,6 +170,8 @@ fn quoted(word: &str) -> String {
 
 /// What runs on the host: k6 as long as somebody holds the other end of standard input.
 fn held_script(k6: &str, arguments: &[String], dashboard: u16) -> String {
+    // A shell gives its background jobs /dev/null to read, so the leash reads a copy of the input, 3.
+    // `env -i`: variables of that host would be stronger than the script.
     let arguments: Vec<_> = arguments.iter().map(|one| quoted(one)).collect();
     format!(
         r#"umask 077

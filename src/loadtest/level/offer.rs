@@ -93,6 +93,8 @@ pub(super) async fn offer(
     line.update("starting the load generator");
     let (mut generator, news) = engine::begin(context.permit, offer)?;
     let ended = watch(context, number, level, offer, &mut generator, news, line).await;
+    // Also when watching failed: a generator that nobody watches must not go on. The receiver of its news
+    // is gone by now, which k6 waits for before it ends.
     if !matches!(&ended, Ok(offered) if !offered.cut_short()) {
         line.update("stopping the load generator");
         generator.stop().await;
@@ -109,18 +111,22 @@ async fn watch(
     mut news: Receiver<News>,
     line: &ProgressLine,
 ) -> Result<Offered> {
+    // Before anything that takes time: if nsys is killed from here on, the next one finds the generators.
     engine::claim(&offer.work, context.dir, generator.pids())?;
     let mut watch = LevelWatch::new(context, number, level, offer, generator.pids()).await?;
     let detail = [context.progress.line("  stack"), context.progress.line("  generator")];
     let mut tick = tokio::time::interval(Duration::from_secs(1));
+    // A late sample is not made up for: two at once would be rates over no time.
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let deadline = Instant::now() + Duration::from_secs(level.seconds) + OVERHEAD;
     loop {
         tokio::select! {
+            // Begun anew in every turn, which loses nothing: a child that has ended keeps its status.
             exit = generator.wait() => {
                 watch.offered.exit = exit;
                 break;
             }
+            // Where generators tell nothing (in a cluster) the channel is closed, and this branch is off.
             Some(News::Second(generator, second)) = news.recv() => watch.record(generator, second),
             () = context.interrupt.wait() => {
                 watch.offered.interrupted = true;
@@ -193,6 +199,7 @@ impl<'a> LevelWatch<'a> {
     /// Takes a second that a generator tells of.
     fn record(&mut self, generator: usize, tick: Tick) {
         if tick.rate > 0.0 {
+            // A tick is stamped with the end of its second.
             self.offered.began_s.get_or_insert(tick.at_s - 1.0);
         }
         self.seconds.take(generator, tick);
@@ -211,6 +218,7 @@ impl<'a> LevelWatch<'a> {
         }
         let elapsed = self.elapsed(sample.at_s);
         if let Some(last) = self.seconds.last().filter(|tick| sample.at_s - tick.at_s < FRESH_S) {
+            // For the screen and the stop rules, which cannot wait; `assign` puts in the right one later.
             put(&mut sample, last);
         }
         sample.planned_rps = elapsed.and_then(|at| planned(self.windows, at));
@@ -296,6 +304,7 @@ impl<'a> LevelWatch<'a> {
             }
             now @ Measured::Value(_) => now,
         };
+        // The measured time of a level that was cut short never reached its end: it ends now.
         if let Some(ended) = self.ended.take().or_else(|| self.count_to_now()) {
             self.offered.counted = ended.await.ok().flatten();
         }

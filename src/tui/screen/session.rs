@@ -52,6 +52,7 @@ pub(super) fn start(stack: &Stack, read_only: bool, words: &[String], size: PtyS
     }
     command.env("TERM", "xterm-256color");
     let mut child = pair.slave.spawn_command(command).map_err(|cause| broken(cause.to_string()))?;
+    // As long as it is open here too, the reader would never see the end.
     drop(pair.slave);
     let reader = pair.master.try_clone_reader().map_err(|cause| broken(cause.to_string()))?;
     let writer = pair.master.take_writer().map_err(|cause| broken(cause.to_string()))?;
@@ -61,6 +62,7 @@ pub(super) fn start(stack: &Stack, read_only: bool, words: &[String], size: PtyS
     let sender = Arc::new(sender);
     read_into(reader, Arc::clone(&parser), Arc::clone(&sender));
     std::thread::spawn(move || {
+        // Not at the end of what it writes: what it has started may hold its terminal open for longer.
         let ended = match child.wait() {
             Ok(status) if status.success() => (true, "done".to_owned()),
             Ok(status) => (false, format!("exit code {}", status.exit_code())),
@@ -136,6 +138,7 @@ impl Running {
 
     /// What it shows now, and how it ended.
     pub(super) fn take(&mut self) -> (SessionView, Ended) {
+        // Marked as seen before the screen is read: what is written in between wakes the loop again.
         let ended = self.news.borrow_and_update().clone();
         (shown(self.parser.lock().expect("no holder of the lock panics").parser.screen()), ended)
     }

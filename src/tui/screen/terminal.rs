@@ -36,6 +36,7 @@ impl Terminal {
     }
 
     fn enter(&mut self) -> Result<()> {
+        // Before anything is entered: until then `give_back` does nothing, whatever fails.
         render::take_screen(true);
         enable_raw_mode().context("cannot take the terminal")?;
         let backend = self.inner.backend_mut();

@@ -24,6 +24,7 @@ pub(super) async fn run(stack: Arc<Stack>, sender: UpdateSender) {
     let mut ticks = ticks();
     loop {
         ticks.tick().await;
+        // It is gone when a sample was given up: it is still with the call that hangs.
         let now = monitor.take().unwrap_or_else(|| Monitor::new(brokers.clone(), topics::WORKER_GROUP));
         let answered = sender.ask(&command, async {
             let (kept, samples) = now.sample(TIMEOUT).await;

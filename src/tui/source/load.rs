@@ -85,6 +85,7 @@ fn follow(path: &Path, kept: &mut LoadSource) {
     if length < kept.offset || !head.starts_with(&kept.head) {
         *kept = LoadSource::default();
     }
+    // It may be longer than before: the file was shorter than a head then.
     kept.head = head;
     let mut added = Vec::new();
     let sought = file.seek(SeekFrom::Start(kept.offset)).is_ok();

@@ -32,6 +32,7 @@ pub(super) async fn run(stack: Arc<Stack>, sender: UpdateSender) {
             follow(&stack, &lines, &mut following).await;
         }
         turn = turn.wrapping_add(1);
+        // Taken out at once, so that the lock is not held while the channel is full.
         let lines = std::mem::take(&mut *lines.lock().expect("no holder of the lock panics"));
         for (part, lines) in lines {
             sender.send(Update::Log { part, lines }).await;
