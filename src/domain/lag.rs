@@ -1,4 +1,4 @@
-//! Consumer lag: of one partition at one look, and over time in [`track`] and [`book`].
+//! Consumer lag: of one partition at one look, and over time in [`track`] and [`tracker`].
 
 pub mod retention;
 pub mod track;
