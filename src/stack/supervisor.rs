@@ -301,7 +301,7 @@ impl Supervisor {
         let path = self.root.join("logs").join(format!("{}.log", spec.name));
         let log = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
         let input = match spec.listen.and_then(|address| self.listeners.get(&address)) {
-            // The socket stays open here while replicas restart: callers wait in its queue, unrefused.
+            // The socket stays open here while replicas restart: callers queue instead of being refused.
             Some(listener) => Stdio::from(OwnedFd::from(listener.try_clone()?)),
             None => Stdio::null(),
         };
