@@ -59,7 +59,12 @@ fn read_from(path: &Path, offset: &mut u64) -> String {
         file.seek(SeekFrom::Start(*offset))?;
         let mut bytes = Vec::new();
         file.take(MOST_BYTES).read_to_end(&mut bytes)?;
-        *offset = length;
+        // A line that is not whole yet is counted the next time, unless it alone is more than is read at once.
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if whole > 0 || (bytes.len() as u64) < MOST_BYTES {
+            bytes.truncate(whole);
+        }
+        *offset += bytes.len() as u64;
         Ok(bytes)
     };
     String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
@@ -101,6 +106,19 @@ mod tests {
         assert_eq!(logs.errors().unwrap().get("part"), Some(&1));
         std::fs::write(&path, "ERROR x\n").unwrap();
         assert_eq!(logs.errors().unwrap().get("part"), Some(&1));
+    }
+
+    #[test]
+    fn a_line_that_is_still_being_written_is_counted_once_it_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("part.log");
+        std::fs::write(&path, "ERROR first\nERR").unwrap();
+        let mut logs = LogPositions { files: Some([("part".to_owned(), (path.clone(), 0))].into()) };
+        assert_eq!(logs.errors().unwrap().get("part"), Some(&1));
+        assert_eq!(logs.errors(), Some(BTreeMap::new()));
+        std::fs::write(&path, "ERROR first\nERROR second\n").unwrap();
+        assert_eq!(logs.errors().unwrap().get("part"), Some(&1));
+        assert_eq!(logs.errors(), Some(BTreeMap::new()));
     }
 
     #[test]

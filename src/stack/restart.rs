@@ -61,6 +61,16 @@ pub async fn restart_service(permit: &ChangePermit, stack: &Stack, out: Out) -> 
     if records.is_empty() {
         return Err(Error::unreachable("nothing runs").hint("nsys up"));
     }
-    let names = chosen(&records, &["app".to_owned(), "worker".to_owned()])?;
+    let names = of_the_service(&records);
+    if names.is_empty() {
+        return Err(Error::unreachable("no replica of the service runs").hint("nsys scale app=1 worker=1"));
+    }
     one_after_the_other(permit, stack, &records, &names, out).await
+}
+
+/// The replicas that there are of either role: one may have been scaled to none.
+fn of_the_service(records: &[Record]) -> Vec<String> {
+    let role_of = |name: &str| name.rsplit_once('-').map_or(name, |(role, _)| role).to_owned();
+    let of_it = records.iter().filter(|record| ["app", "worker"].contains(&role_of(&record.name).as_str()));
+    of_it.map(|record| record.name.clone()).collect()
 }

@@ -301,7 +301,7 @@ impl Screen<'_> {
         match effect {
             ScreenEffect::Seek(to_s) => player.seek(*to_s, &mut self.state),
             ScreenEffect::Speed(speed) => player.set_speed(*speed),
-            ScreenEffect::Play(playing) => player.set_playing(*playing),
+            ScreenEffect::Play(playing) => player.set_playing(*playing, &mut self.state),
             _ => {}
         }
         self.state.time.replay = Some(player.shown());

@@ -76,15 +76,17 @@ impl Postgres {
         };
         let explain = format!("EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE nsys_suppose{arguments}");
         let explained = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_one(self.asked()).await;
-        let Ok(row) = explained else {
+        let planned = explained.ok().and_then(|row| {
+            let plan: Value = row.try_get(0).ok()?;
+            let plan = plan[0]["Plan"].clone();
+            let cost = plan["Total Cost"].as_f64()?;
+            Some(PlannedQuery { plan, cost })
+        });
+        if planned.is_none() {
             // The statement outlives the savepoint.
             let _ = self.execute("ROLLBACK TO plan; DEALLOCATE nsys_suppose").await;
-            return None;
-        };
-        let plan: Value = row.try_get(0).ok()?;
-        let plan = plan[0]["Plan"].clone();
-        let cost = plan["Total Cost"].as_f64()?;
-        Some(PlannedQuery { plan, cost })
+        }
+        planned
     }
 
     /// Supposes an index; the only one until the next. Tells its estimated size in bytes.

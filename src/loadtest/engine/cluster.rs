@@ -18,6 +18,8 @@ use tokio::time::Instant;
 
 /// How often the operator is asked how far it is.
 const PERIOD: Duration = Duration::from_secs(2);
+/// Questions in a row that may stay without an answer: half a minute.
+const MOST_UNANSWERED: u32 = 15;
 /// Pods must be scheduled and images pulled beside the level itself.
 const OVERHEAD: Duration = Duration::from_secs(600);
 const NO_OPERATOR: &str = "is the k6 operator installed? https://github.com/grafana/k6-operator";
@@ -119,8 +121,21 @@ pub async fn drive(mut plan: Value, stop: impl Future<Output = ()>) -> Result<()
 /// Waits until the operator says that every runner has ended.
 async fn finished(cluster: &Cluster, run: &Value, seconds: u64) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(seconds) + OVERHEAD;
+    let mut unanswered = 0;
     loop {
-        let now = cluster.get(run).await?.unwrap_or_default();
+        let now = match cluster.get(run).await {
+            Ok(now) => {
+                unanswered = 0;
+                now.unwrap_or_default()
+            }
+            // The level goes on without the API server: a few answers that fail do not end it.
+            Err(_) if unanswered < MOST_UNANSWERED => {
+                unanswered += 1;
+                tokio::time::sleep(PERIOD).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let stage = now["status"]["stage"].as_str().unwrap_or("not seen by the k6 operator").to_owned();
         match stage.as_str() {
             "finished" | "stopped" => return Ok(()),

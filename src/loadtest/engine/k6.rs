@@ -2,7 +2,7 @@
 
 use super::live;
 use super::summary::{Bucket, GeneratorSummary, Histogram, TimeDistribution, WindowSummary};
-use super::{GeneratorProcesses, News, Offer, plan_file, summary_file};
+use super::{GeneratorProcesses, News, Offer, plan_file, start_each, summary_file};
 use crate::clients::program::{ChildEnvironment, Purpose, command};
 use crate::domain::distribution::Distribution;
 use crate::domain::run::Latency;
@@ -64,12 +64,12 @@ pub(super) fn start(offer: &Offer) -> Result<(GeneratorProcesses, Receiver<News>
     crate::stack::layout::write_private(&scripts.join("lib/level.js"), LEVEL)?;
     let log = std::fs::File::create(&offer.log)
         .with_context(|| format!("cannot create {}", offer.log.display()))?;
-    let (mut children, mut dashboards) = (Vec::new(), Vec::new());
-    for index in 0..offer.generators {
+    let mut dashboards = Vec::new();
+    let children = start_each(offer.generators, |index| {
         let dashboard = free_port()?;
-        children.push(spawn(offer, &file, index, dashboard, &log)?);
         dashboards.push(dashboard);
-    }
+        spawn(offer, &file, index, dashboard, &log)
+    })?;
     let news = live::listen(dashboards);
     Ok((GeneratorProcesses::new(children)?, news))
 }

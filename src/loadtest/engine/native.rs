@@ -1,7 +1,7 @@
 //! nsys itself as the generator, as a process of its own: `nsys generate`.
 
 use super::summary::{Bucket, GeneratorSummary, Histogram, TimeDistribution, WindowSummary};
-use super::{GeneratorProcesses, News, Offer, plan_file, summary_file};
+use super::{GeneratorProcesses, News, Offer, plan_file, start_each, summary_file};
 use crate::clients::program::{Purpose, command};
 use crate::domain::run::Latency;
 use crate::error::{Context, Result};
@@ -20,14 +20,13 @@ pub(super) fn start(offer: &Offer) -> Result<(GeneratorProcesses, Receiver<News>
     let log = std::fs::File::create(&offer.log)
         .with_context(|| format!("cannot create {}", offer.log.display()))?;
     let (to, news) = channel(WAITING);
-    let mut children = Vec::new();
-    for index in 0..offer.generators {
+    let children = start_each(offer.generators, |index| {
         let mut child = spawn(offer, index, &log)?;
         if let Some(said) = child.stdout.take() {
             tokio::spawn(follow(index as usize, said, to.clone()));
         }
-        children.push(child);
-    }
+        Ok(child)
+    })?;
     Ok((GeneratorProcesses::new(children)?, news))
 }
 

@@ -141,6 +141,10 @@ async fn watch(
             }
         }
     }
+    // What generators sent before they ended may still wait here.
+    while let Ok(News::Second(generator, second)) = news.try_recv() {
+        watch.record(generator, second);
+    }
     for one in &detail {
         one.remove();
     }

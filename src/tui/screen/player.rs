@@ -152,12 +152,14 @@ impl Player {
         self.speed = speed;
     }
 
-    pub(super) fn set_playing(&mut self, playing: bool) {
+    pub(super) fn set_playing(&mut self, playing: bool, state: &mut State) {
         // From its end it begins anew.
         if playing && self.next >= self.lines.len() {
             self.clock_s = self.lines[0].0;
             self.next = 0;
             self.known.clear();
+            // Charts hold an hour back from their newest value: what comes before that would not be shown.
+            state.forget();
         }
         self.playing = playing;
         self.moved = Instant::now();
