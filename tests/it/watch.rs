@@ -155,6 +155,8 @@ fn a_recording_is_steered_and_the_terminal_is_given_back() {
     terminal.press(">");
     terminal.until_shown("×2");
     terminal.press("?");
+    terminal.until_shown("share of the fullest one");
+    terminal.press("?");
     terminal.until_shown("shorter window");
     terminal.press("\x1b");
     terminal.press("/worker-9");

@@ -211,22 +211,52 @@ fn mark(view: &View<'_>, at_s: f64, plot: Rect, buffer: &mut Buffer) {
     }
 }
 
+/// Marks with no column between them, which share a text.
+struct MarkGroup {
+    first: u16,
+    last: u16,
+    texts: Vec<String>,
+}
+
+fn grouped(view: &View<'_>, marks: &Marks, row: Rect) -> Vec<MarkGroup> {
+    let mut groups: Vec<MarkGroup> = Vec::new();
+    for (at_s, text) in marks {
+        let column = column_at(view, *at_s, row);
+        match groups.last_mut() {
+            Some(group) if column <= group.last + 1 => {
+                group.last = column;
+                group.texts.push(text.clone());
+            }
+            _ => groups.push(MarkGroup { first: column, last: column, texts: vec![text.clone()] }),
+        }
+    }
+    for group in &mut groups {
+        // What is cut is the end: the name of a change is short, and says more than the restarts that it caused.
+        group.texts.sort_by_key(|text| super::width_of(text));
+    }
+    groups
+}
+
 /// A triangle below each mark, and its text where it fits.
 fn mark_names(view: &View<'_>, marks: &Marks, row: Rect, buffer: &mut Buffer) {
     let end = row.x + row.width;
     let mut free = row.x;
-    for (place, (at_s, text)) in marks.iter().enumerate() {
-        let column = column_at(view, *at_s, row);
-        let next = marks.get(place + 1).map_or(end, |(at_s, _)| column_at(view, *at_s, row));
-        let right = usize::from(next.saturating_sub(column + 1));
-        let left = usize::from(column.saturating_sub(free));
+    let groups = grouped(view, marks, row);
+    for (place, group) in groups.iter().enumerate() {
+        for column in group.first..=group.last {
+            put(buffer, column, row.y, 1, "▲", view.theme.mark);
+        }
+        let text = group.texts.join(", ");
+        let next = groups.get(place + 1).map_or(end, |next| next.first);
+        let right = usize::from(next.saturating_sub(group.last + 1));
+        let left = usize::from(group.first.saturating_sub(free));
         // Where there is more room before it, its text stands there.
-        let is_right = right >= (super::width_of(text) + 1).min(left);
+        let is_right = right >= (super::width_of(&text) + 1).min(left);
         let (x, text) = if is_right {
-            (column, format!("▲{}", if right < 4 { "".into() } else { super::cut(text, right - 1) }))
+            (group.last, format!("▲{}", if right < 4 { "".into() } else { super::cut(&text, right - 1) }))
         } else {
-            let text = super::cut(text, left.saturating_sub(1));
-            (column - u16::try_from(super::width_of(&text)).unwrap_or(0), format!("{text}▲"))
+            let text = super::cut(&text, left.saturating_sub(1));
+            (group.first - u16::try_from(super::width_of(&text)).unwrap_or(0), format!("{text}▲"))
         };
         put(buffer, x, row.y, end - x, &text, view.theme.mark);
         free = x + u16::try_from(super::width_of(&text)).unwrap_or(0) + 1;

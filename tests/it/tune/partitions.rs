@@ -73,7 +73,7 @@ pub(super) fn of_a_topic_that_is_gone(place: &Place) {
     wait(|| partitions_of(place, "notifications") == 0, "the topic is still there");
     typed.answer(&place.name);
     let (code, said) = typed.end();
-    assert_eq!(code, 1, "{said}");
+    assert_eq!(code, 2, "{said}");
     assert!(said.contains("there is no topic notifications"), "{said}");
     place.ok(&["up"]);
     assert_eq!(partitions_of(place, "notifications"), 6, "the tuned number of partitions is kept");
