@@ -217,12 +217,14 @@ impl Data {
         (self.changes.iter(), self.marks.iter())
     }
 
-    /// Marks, changes and what happened to parts between two times, oldest first.
+    /// Marks, changes and what happened to parts between two times, oldest first; with each, whether
+    /// somebody made it (a change, the operator's mark) or it happened.
     #[must_use]
-    pub fn marks(&self, from_s: f64, to_s: f64) -> Vec<&Mark> {
-        let all = self.changes.iter().chain(&self.marks).chain(self.events.marks());
-        let mut marks: Vec<_> = all.filter(|mark| mark.at_s >= from_s && mark.at_s <= to_s).collect();
-        marks.sort_by(|one, other| one.at_s.total_cmp(&other.at_s));
+    pub fn marks(&self, from_s: f64, to_s: f64) -> Vec<(&Mark, bool)> {
+        let made = self.changes.iter().chain(&self.marks).map(|mark| (mark, true));
+        let all = made.chain(self.events.marks().map(|mark| (mark, false)));
+        let mut marks: Vec<_> = all.filter(|(mark, _)| mark.at_s >= from_s && mark.at_s <= to_s).collect();
+        marks.sort_by(|(one, _), (other, _)| one.at_s.total_cmp(&other.at_s));
         marks
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn draw(view: &mut View<'_>, area: Rect, buffer: &mut Buffer) -> u16 
         top += height;
     }
     let strips = Rect { y: area.y, height: top - area.y, ..plot };
-    for (at_s, _) in &marks {
+    for (at_s, ..) in &marks {
         mark(view, *at_s, strips, buffer);
     }
     troubles(view, &charts, &heights, strips, buffer);
@@ -185,12 +185,13 @@ fn trouble(view: &View<'_>, chart: &PaneChart, plot: Rect, buffer: &mut Buffer) 
     put(buffer, plot.x + available - width, plot.y, width, &text, view.theme.tone(Some(tone)));
 }
 
-type Marks = Vec<(f64, String)>;
+/// When, what, and whether somebody made it.
+type Marks = Vec<(f64, String, bool)>;
 
 fn marks_in(view: &View<'_>) -> Marks {
     let (from_s, to_s) = view.window();
     let marks = view.state.data.marks(from_s, to_s);
-    marks.into_iter().map(|mark| (mark.at_s, mark.text.clone())).collect()
+    marks.into_iter().map(|(mark, is_made)| (mark.at_s, mark.text.clone(), is_made)).collect()
 }
 
 fn column_at(view: &View<'_>, at_s: f64, plot: Rect) -> u16 {
@@ -215,24 +216,25 @@ fn mark(view: &View<'_>, at_s: f64, plot: Rect, buffer: &mut Buffer) {
 struct MarkGroup {
     first: u16,
     last: u16,
-    texts: Vec<String>,
+    /// Each with whether somebody made it.
+    texts: Vec<(bool, String)>,
 }
 
 fn grouped(view: &View<'_>, marks: &Marks, row: Rect) -> Vec<MarkGroup> {
     let mut groups: Vec<MarkGroup> = Vec::new();
-    for (at_s, text) in marks {
-        let column = column_at(view, *at_s, row);
+    for (at_s, text, is_made) in marks {
+        let (column, text) = (column_at(view, *at_s, row), (*is_made, text.clone()));
         match groups.last_mut() {
             Some(group) if column <= group.last + 1 => {
                 group.last = column;
-                group.texts.push(text.clone());
+                group.texts.push(text);
             }
-            _ => groups.push(MarkGroup { first: column, last: column, texts: vec![text.clone()] }),
+            _ => groups.push(MarkGroup { first: column, last: column, texts: vec![text] }),
         }
     }
     for group in &mut groups {
-        // What is cut is the end: the name of a change is short, and says more than the restarts that it caused.
-        group.texts.sort_by_key(|text| super::width_of(text));
+        // What is cut is the end: a change says more than the restarts that it caused.
+        group.texts.sort_by_key(|(is_made, _)| !is_made);
     }
     groups
 }
@@ -246,7 +248,7 @@ fn mark_names(view: &View<'_>, marks: &Marks, row: Rect, buffer: &mut Buffer) {
         for column in group.first..=group.last {
             put(buffer, column, row.y, 1, "▲", view.theme.mark);
         }
-        let text = group.texts.join(", ");
+        let text = group.texts.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(", ");
         let next = groups.get(place + 1).map_or(end, |next| next.first);
         let right = usize::from(next.saturating_sub(group.last + 1));
         let left = usize::from(group.first.saturating_sub(free));
