@@ -276,7 +276,7 @@ fn the_dashboard_follows_the_real_stack_through_its_deaths_and_changes() {
     let before = place.pid("postgres");
     for command in [":down\r", ":restart postgres\r", ":up --scale app=2\r"] {
         terminal.press(command);
-        terminal.until_shown("Nothing is changed yet");
+        terminal.until_shown("Nothing is changed");
         terminal.until_shown("y confirms");
         terminal.press("\r\r ");
         terminal.press("\x1b");
