@@ -280,7 +280,7 @@ fn the_dashboard_follows_the_real_stack_through_its_deaths_and_changes() {
         terminal.until_shown("y confirms");
         terminal.press("\r\r ");
         terminal.press("\x1b");
-        terminal.until("the question is gone", |shown| !shown.contains("Nothing is changed yet"));
+        terminal.until("the question is gone", |shown| !shown.contains("Nothing is changed"));
     }
     assert_eq!(place.pid("postgres"), before);
     assert!(!place.json(&["ps"]).to_string().contains("app-2"));
