@@ -81,6 +81,17 @@ impl Capacity {
     }
 }
 
+/// Whether a port of this machine is free for a part.
+///
+/// # Errors
+/// When somebody holds it: who, as far as we may see.
+pub fn free_port(port: u16, part: &str) -> Result<()> {
+    let Err(cause) = std::net::TcpListener::bind(("127.0.0.1", port)) else { return Ok(()) };
+    let holder = process::holder_of_port(port).unwrap_or_else(|| cause.to_string());
+    Err(Error::failed(format!("port {port} for {part} is taken: {holder}"))
+        .hint("free it, or move the stack: NSYS_STACK__PORT_OFFSET=1000 nsys up"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ use crate::error::{Context, Error, Result};
 use crate::permit::ChangePermit;
 use crate::render::progress::ProgressView;
 use crate::stack::account::make_loadtest_user;
-use crate::stack::capacity::Capacity;
+use crate::stack::capacity::{self, Capacity};
 use crate::stack::parts::StartedParts;
 use crate::stack::ready::wait_ready;
 use crate::stack::spec::{Record, Request};
@@ -246,11 +246,7 @@ fn check_ports(
         if running.iter().any(|record| record.name == part) {
             continue;
         }
-        if let Err(cause) = std::net::TcpListener::bind(("127.0.0.1", port)) {
-            let holder = process::holder_of_port(port).unwrap_or_else(|| cause.to_string());
-            return Err(Error::failed(format!("port {port} for {part} is taken: {holder}"))
-                .hint("free it, or move the stack: NSYS_STACK__PORT_OFFSET=1000 nsys up"));
-        }
+        capacity::free_port(port, &part)?;
     }
     Ok(())
 }

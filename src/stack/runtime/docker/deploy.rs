@@ -3,13 +3,13 @@
 use super::{compose, files, project, record, records, recreate};
 use crate::clients::compose::Compose;
 use crate::clients::docker::ContainerEngine;
-use crate::clients::process;
 use crate::domain::container::{Container, ContainerPhase};
 use crate::error::{Error, ErrorKind, Result};
 use crate::permit::ChangePermit;
 use crate::render::progress::{ProgressLine, ProgressView};
 use crate::stack::Stack;
 use crate::stack::account::make_loadtest_user;
+use crate::stack::capacity;
 use crate::stack::layout::write_private;
 use crate::stack::log;
 use crate::stack::ready::wait_ready;
@@ -185,11 +185,7 @@ fn check_ports(stack: &Stack, services: &[String], there: &[Container]) -> Resul
         if ours || !services.iter().any(|one| one == service) {
             continue;
         }
-        if let Err(cause) = std::net::TcpListener::bind(("127.0.0.1", port)) {
-            let holder = process::holder_of_port(port).unwrap_or_else(|| cause.to_string());
-            return Err(Error::failed(format!("port {port} for {service} is taken: {holder}"))
-                .hint("free it, or move the stack: NSYS_STACK__PORT_OFFSET=1000 nsys up"));
-        }
+        capacity::free_port(port, service)?;
     }
     Ok(())
 }
