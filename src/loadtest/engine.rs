@@ -93,24 +93,6 @@ pub fn start(offer: &Offer) -> Result<(GeneratorProcesses, Receiver<News>)> {
     }
 }
 
-/// Starts so many generators, or none: those that run already end when a later one cannot be started.
-fn start_each(count: u32, mut start: impl FnMut(u32) -> Result<Child>) -> Result<Vec<Child>> {
-    let mut children = Vec::new();
-    for index in 0..count {
-        match start(index) {
-            Ok(child) => children.push(child),
-            Err(error) => {
-                for mut child in children {
-                    // One that has ended by itself needs nothing.
-                    let _ = child.start_kill();
-                }
-                return Err(error);
-            }
-        }
-    }
-    Ok(children)
-}
-
 /// Reads what the generators left.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use super::live;
 use super::summary::{Bucket, GeneratorSummary, Histogram, TimeDistribution, WindowSummary};
-use super::{GeneratorProcesses, News, Offer, plan_file, start_each, summary_file};
+use super::{GeneratorProcesses, News, Offer, plan_file, summary_file};
 use crate::clients::program::{ChildEnvironment, Purpose, command};
 use crate::domain::distribution::Distribution;
 use crate::domain::run::Latency;
@@ -64,12 +64,12 @@ pub(super) fn start(offer: &Offer) -> Result<(GeneratorProcesses, Receiver<News>
     crate::stack::layout::write_private(&scripts.join("lib/level.js"), LEVEL)?;
     let log = std::fs::File::create(&offer.log)
         .with_context(|| format!("cannot create {}", offer.log.display()))?;
-    let mut dashboards = Vec::new();
-    let children = start_each(offer.generators, |index| {
+    let (mut children, mut dashboards) = (Vec::new(), Vec::new());
+    for index in 0..offer.generators {
         let dashboard = free_port()?;
+        children.push(spawn(offer, &file, index, dashboard, &log)?);
         dashboards.push(dashboard);
-        spawn(offer, &file, index, dashboard, &log)
-    })?;
+    }
     let news = live::listen(dashboards);
     Ok((GeneratorProcesses::new(children)?, news))
 }
@@ -90,6 +90,8 @@ fn spawn(offer: &Offer, script: &Path, index: u32, dashboard: u16, log: &std::fs
     let share = |log: &std::fs::File| log.try_clone().context("cannot share the log");
     // A group of its own: Ctrl-C in the terminal reaches nsys alone, which then ends the generators in order.
     command.stdin(Stdio::null()).stdout(share(log)?).stderr(share(log)?).process_group(0);
+    // One that nobody holds any more, whatever failed, must not go on offering load.
+    command.kill_on_drop(true);
     command.spawn().with_context(|| format!("cannot start {}", offer.program.display()))
 }
 

@@ -1,7 +1,7 @@
 //! nsys itself as the generator, as a process of its own: `nsys generate`.
 
 use super::summary::{Bucket, GeneratorSummary, Histogram, TimeDistribution, WindowSummary};
-use super::{GeneratorProcesses, News, Offer, plan_file, start_each, summary_file};
+use super::{GeneratorProcesses, News, Offer, plan_file, summary_file};
 use crate::clients::program::{Purpose, command};
 use crate::domain::run::Latency;
 use crate::error::{Context, Result};
@@ -20,13 +20,14 @@ pub(super) fn start(offer: &Offer) -> Result<(GeneratorProcesses, Receiver<News>
     let log = std::fs::File::create(&offer.log)
         .with_context(|| format!("cannot create {}", offer.log.display()))?;
     let (to, news) = channel(WAITING);
-    let children = start_each(offer.generators, |index| {
+    let mut children = Vec::new();
+    for index in 0..offer.generators {
         let mut child = spawn(offer, index, &log)?;
         if let Some(said) = child.stdout.take() {
             tokio::spawn(follow(index as usize, said, to.clone()));
         }
-        Ok(child)
-    })?;
+        children.push(child);
+    }
     Ok((GeneratorProcesses::new(children)?, news))
 }
 
@@ -42,6 +43,8 @@ fn spawn(offer: &Offer, index: u32, log: &std::fs::File) -> Result<Child> {
     command.arg("generate").arg("--plan").arg(&plan);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
     command.stderr(log.try_clone().context("cannot share the log")?);
+    // One that nobody holds any more, whatever failed, must not go on offering load.
+    command.kill_on_drop(true);
     command.spawn().with_context(|| format!("cannot start {}", offer.program.display()))
 }
 
