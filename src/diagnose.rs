@@ -19,7 +19,7 @@ use crate::clock::now_s;
 use crate::domain::cache::CacheStats;
 use crate::domain::diagnosis::{self, Diagnosis};
 use crate::domain::facts::Facts;
-use crate::domain::remedy::{Codec, CurrentSettings, Remedy, Tuning};
+use crate::domain::remedy::{CurrentSettings, Remedy, Tuning};
 use crate::domain::run::Run;
 use crate::error::Result;
 use crate::measured::Measured;
@@ -71,7 +71,7 @@ pub async fn current_settings(stack: &Stack) -> Result<CurrentSettings> {
         threads: u32::try_from(config.service.threads).ok(),
         cores: cores.filter(|_| stack.runtime.is_here()),
         partitions: lag.and_then(|all| u32::try_from(all.len()).ok()).filter(|all| *all > 0),
-        compression: Codec::named(config.kafka.compression.as_str()),
+        compression: Some(config.kafka.compression),
         linger: Some(config.kafka.linger),
         notification_ttl: Some(config.cache.ttl_notification),
     })

@@ -88,4 +88,10 @@ impl Compression {
             Self::Zstd => "zstd",
         }
     }
+
+    /// The one with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::None, Self::Gzip, Self::Lz4, Self::Zstd].into_iter().find(|one| one.as_str() == name)
+    }
 }

@@ -1,7 +1,7 @@
 //! What is set now, as far as remedies go by it.
 
-use super::Codec;
 use crate::domain::run::Run;
+use nsys_contract::config::Compression;
 use nsys_contract::{topics, ttl};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct CurrentSettings {
     /// Partitions of the notifications topic.
     pub partitions: Option<u32>,
     /// How the producer's batches are compressed.
-    pub compression: Option<Codec>,
+    pub compression: Option<Compression>,
     /// How long the producer waits to fill a batch.
     pub linger: Option<Duration>,
     /// How long a cached notification lives.
@@ -46,7 +46,7 @@ impl CurrentSettings {
             threads: number("service.threads"),
             cores: count(around.cpus).filter(|cores| *cores > 0),
             partitions: partitions.filter(|all| *all > 0).and_then(count).or(number("kafka.partitions")),
-            compression: text("kafka.compression").and_then(Codec::named),
+            compression: text("kafka.compression").and_then(Compression::named),
             linger: text("kafka.linger").and_then(duration),
             notification_ttl: text("cache.ttl_notification").and_then(duration),
         }
@@ -79,7 +79,7 @@ mod tests {
         .into();
         let set = CurrentSettings::of_run(&run);
         assert_eq!((set.pool_size, set.threads, set.partitions), (Some(40), Some(0), Some(6)));
-        assert_eq!(set.compression, Some(Codec::Lz4));
+        assert_eq!(set.compression, Some(Compression::Lz4));
         assert_eq!(set.linger, Some(Duration::from_millis(5)));
         assert_eq!(set.notification_ttl, Some(Duration::from_secs(3_600)));
         run.environment.settings.clear();

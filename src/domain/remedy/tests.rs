@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::diagnosis::RULES;
+use nsys_contract::config::Compression;
 use std::time::Duration;
 
 /// Nothing known, what is shipped, and stacks that were tuned already, up to every limit.
@@ -13,7 +14,7 @@ pub(crate) fn configurations() -> Vec<CurrentSettings> {
         threads: Some(0),
         cores: Some(2),
         partitions: Some(3),
-        compression: Some(Codec::None),
+        compression: Some(Compression::None),
         linger: Some(Duration::ZERO),
         notification_ttl: Some(Duration::from_secs(300)),
     };
@@ -24,7 +25,7 @@ pub(crate) fn configurations() -> Vec<CurrentSettings> {
         threads: Some(4),
         cores: Some(16),
         partitions: Some(6),
-        compression: Some(Codec::Zstd),
+        compression: Some(Compression::Zstd),
         linger: Some(Duration::from_millis(20)),
         notification_ttl: Some(Duration::from_secs(3_600)),
     };

@@ -1,6 +1,7 @@
 //! The changes that a diagnosis can ask for: from what is set to what helps, never the other way.
 
 use super::CurrentSettings;
+use nsys_contract::config::Compression;
 use serde::Serialize;
 use std::fmt;
 use std::time::Duration;
@@ -19,39 +20,6 @@ const SHORTEST_TTL: Duration = Duration::from_secs(60);
 const LONGEST_LINGER: Duration = Duration::from_millis(5);
 /// Entries that are cached ahead.
 const WARMED: u32 = 1_000;
-
-/// How the producer's batches are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Codec {
-    /// Not at all.
-    None,
-    /// Small, slow.
-    Gzip,
-    /// Fast.
-    Lz4,
-    /// Smaller, still fast.
-    Zstd,
-}
-
-impl Codec {
-    /// As the configuration spells it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Gzip => "gzip",
-            Self::Lz4 => "lz4",
-            Self::Zstd => "zstd",
-        }
-    }
-
-    /// The one with this name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::None, Self::Gzip, Self::Lz4, Self::Zstd].into_iter().find(|one| one.as_str() == name)
-    }
-}
 
 /// From what is set to what helps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -108,7 +76,7 @@ pub enum Tuning {
     /// More partitions of the notifications topic.
     Partitions(Shift<u32>),
     /// Another codec of the producer's batches.
-    Compression(Shift<Codec>),
+    Compression(Shift<Compression>),
     /// A longer wait to fill a batch.
     Linger(Shift<TimeSpan>),
     /// Another life of cached notifications.
@@ -186,7 +154,7 @@ impl Tuning {
     #[must_use]
     pub fn compression(now: &CurrentSettings) -> Option<Self> {
         let from = now.compression?;
-        (from == Codec::None).then_some(Self::Compression(Shift { from, to: Codec::Lz4 }))
+        (from == Compression::None).then_some(Self::Compression(Shift { from, to: Compression::Lz4 }))
     }
 
     /// Fuller batches.
@@ -234,7 +202,7 @@ impl Tuning {
             Self::Threads(shift) => now.threads == Some(0) || shift.is_reached(now.threads),
             Self::Linger(shift) => shift.is_reached(now.linger.map(TimeSpan)),
             Self::NotificationTtl(shift) => shift.is_reached(now.notification_ttl.map(TimeSpan)),
-            Self::Compression(_) => now.compression.is_some_and(|codec| codec != Codec::None),
+            Self::Compression(_) => now.compression.is_some_and(|codec| codec != Compression::None),
         }
     }
 }
