@@ -2,7 +2,7 @@
 
 use super::{UpdateSender, now_s, ticks};
 use crate::clients::process::{self, Identity};
-use crate::domain::check::CheckStatus;
+use crate::domain::check::{CheckStatus, Verdict};
 use crate::domain::progress::Follower;
 use crate::domain::run::LevelResult;
 use crate::domain::usage::{Usage, cpu_pct};
@@ -62,7 +62,7 @@ fn fetch(stack: &Stack, kept: &mut LoadSource) -> Option<Load> {
     let pid = pid.and_then(|pid| i32::try_from(pid).ok());
     Some(Load {
         run: progress.run.clone(),
-        done: levels(Path::new(&progress.dir), &mut kept.levels),
+        done: judged(levels(Path::new(&progress.dir), &mut kept.levels), progress.runs()),
         target: number("rate"),
         vus: number("vus"),
         generator_cpu_pct: pid.and_then(|pid| generator_cpu(pid, &mut kept.generator)),
@@ -118,6 +118,16 @@ fn levels(dir: &Path, kept: &mut Option<(PathBuf, SystemTime, Vec<LevelDone>)>) 
     done
 }
 
+/// The levels that have a verdict. One that was offered is stored as interrupted before it is judged, so that
+/// nothing of it is lost: while the run goes on, the last one may be just that.
+fn judged(mut levels: Vec<LevelDone>, is_running: bool) -> Vec<LevelDone> {
+    let interrupted = Verdict::Interrupted.as_str();
+    if is_running && levels.last().is_some_and(|last| last.verdict == interrupted) {
+        levels.pop();
+    }
+    levels
+}
+
 fn done(level: &LevelResult) -> LevelDone {
     let mut reasons = level.generator.reasons.clone();
     reasons.extend(level.stopped_by.clone());
@@ -153,6 +163,25 @@ mod tests {
 
     fn pending(kept: &LoadSource) -> Option<&RunProgress> {
         kept.follower.as_ref().map(|follower| &follower.progress)
+    }
+
+    #[test]
+    fn a_level_that_is_not_judged_yet_is_not_told_as_interrupted() {
+        let level = |verdict: &str| LevelDone {
+            target: Some(100),
+            achieved: 100.0,
+            p95_ms: None,
+            verdict: verdict.into(),
+            p50_ms: None,
+            p99_ms: None,
+            error_rate: None,
+            not_started: None,
+            reasons: Vec::new(),
+        };
+        let levels = vec![level("passed"), level("interrupted")];
+        assert_eq!(judged(levels.clone(), true).len(), 1);
+        assert_eq!(judged(levels.clone(), false), levels);
+        assert_eq!(judged(levels[..1].to_vec(), true).len(), 1);
     }
 
     #[test]
