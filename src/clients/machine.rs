@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::LazyLock;
 
 /// The machine's name.
 #[must_use]
@@ -12,7 +13,9 @@ pub fn host() -> Option<String> {
 /// Which machine this is, until it is started anew: equal in all its containers.
 #[must_use]
 pub fn id() -> Option<u128> {
-    read_id(&std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?)
+    static ID: LazyLock<Option<u128>> =
+        LazyLock::new(|| read_id(&std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?));
+    *ID
 }
 
 /// The number of a boot, as a service tells it.
@@ -31,7 +34,10 @@ pub fn addresses() -> Vec<core::net::IpAddr> {
 /// Processors that are there, whatever this process may use of them.
 #[must_use]
 pub fn processors() -> Option<usize> {
-    count_processors(&std::fs::read_to_string("/proc/stat").ok()?)
+    // Asked for every part in every second.
+    static PROCESSORS: LazyLock<Option<usize>> =
+        LazyLock::new(|| count_processors(&std::fs::read_to_string("/proc/stat").ok()?));
+    *PROCESSORS
 }
 
 fn count_processors(text: &str) -> Option<usize> {

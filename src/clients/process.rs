@@ -179,6 +179,9 @@ pub fn listener(port: u16) -> Option<(i32, String)> {
         .flat_map(|text| listening(&text, port))
         .map(|inode| format!("socket:[{inode}]"))
         .collect();
+    if sockets.is_empty() {
+        return None;
+    }
     let holds = |pid: &i32| {
         let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         files
@@ -322,27 +325,8 @@ pub fn file_limit() -> Option<u64> {
 /// The process that listens on this TCP port, as "name (pid 123)", as far as we may see.
 #[must_use]
 pub fn holder_of_port(port: u16) -> Option<String> {
-    let wanted = format!(":{port:04X}");
-    let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|file| {
-        let text = std::fs::read_to_string(file).ok()?;
-        text.lines().skip(1).find_map(|line| {
-            let fields: Vec<_> = line.split_whitespace().collect();
-            (fields.get(1)?.ends_with(&wanted) && *fields.get(3)? == "0A").then(|| fields[9].to_owned())
-        })
-    })?;
-    let socket = format!("socket:[{inode}]");
-    let holds = |process: &Path| {
-        std::fs::read_dir(process.join("fd")).ok().is_some_and(|files| {
-            files
-                .flatten()
-                .any(|file| std::fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == socket.as_str()))
-        })
-    };
-    let process = std::fs::read_dir("/proc").ok()?.flatten().map(|entry| entry.path()).find(|path| {
-        path.file_name().is_some_and(|name| name.as_encoded_bytes()[0].is_ascii_digit()) && holds(path)
-    })?;
-    let name = std::fs::read_to_string(process.join("comm")).ok()?;
-    Some(format!("{} (pid {})", name.trim(), process.file_name()?.to_string_lossy()))
+    let (pid, name) = listener(port)?;
+    Some(format!("{name} (pid {pid})"))
 }
 
 #[cfg(test)]
