@@ -11,10 +11,9 @@ mod wire;
 
 pub use admin::{Partition, create_partitions, describe, group, groups, topic_settings};
 pub use monitor::Monitor;
-pub use offsets::{LagProbe, group_offsets, lag};
+pub use offsets::{LagProbe, group_offsets, lag, settled_lag};
 pub use read::{FirstRecord, FoundRecord, find, first_records, recent_keys};
 pub use retention::{keep_by_time, retention, retentions};
-pub use settle::{settle, settled_lag};
 
 use crate::error::{Error, Result};
 use crate::permit::ChangePermit;

@@ -40,8 +40,6 @@ pub struct Sampler {
     lag: Option<LagProbe>,
     before: Option<SampleCounters>,
     partitions: Vec<PartitionLag>,
-    /// The same as the broker counts it, with the control records of transactions.
-    unsettled: Vec<PartitionLag>,
 }
 
 /// What is counted since some start.
@@ -73,7 +71,6 @@ impl Sampler {
             lag: None,
             before: None,
             partitions: Vec::new(),
-            unsettled: Vec::new(),
         })
     }
 
@@ -93,19 +90,11 @@ impl Sampler {
         let (activity, cache, lag, control_ms) = tokio::join!(
             activity(&mut self.database, &self.stack),
             cache(&mut self.redis, &self.stack),
-            kept_lag(&mut self.lag, &self.stack),
+            Box::pin(kept_lag(&mut self.lag, &self.stack)),
             control(&self.stack),
         );
         (now.activity, now.cache, sample.control_ms) = (activity, cache, control_ms);
-        if let Measured::Value(mut lag) = lag {
-            // What stands still is read: the control records of transactions are no messages.
-            let stands = lag == self.unsettled && lag.iter().any(|one| one.lag > 0);
-            // Kept as the broker counts it: a settled value would never equal the next answer.
-            self.unsettled.clone_from(&lag);
-            if stands {
-                // Lag that cannot be read waits as far as is known.
-                let _ = kafka::settle(&self.stack.endpoints.brokers(), &mut lag).await;
-            }
+        if let Measured::Value(lag) = lag {
             sample.lag = Some(lag.iter().map(|one| one.lag).sum());
             sample.lag_worst = lag.iter().map(|one| one.lag).max();
             self.partitions = lag;

@@ -6,6 +6,7 @@
 //! included, as the broker's own tool counts them.
 
 use super::members::members;
+use super::settle::{Settled, settle};
 use super::wire::{Share, Wire, addresses};
 use super::{Brokers, blocking, config};
 use crate::domain::group::{Group, GroupType};
@@ -55,10 +56,28 @@ pub async fn lag(
     .await
 }
 
+/// As [`lag`], with 0 where no record lies behind the commit.
+///
+/// # Errors
+/// As [`lag`].
+pub async fn settled_lag(
+    brokers: &Brokers,
+    group: &str,
+    topics: &[String],
+    timeout: Duration,
+) -> Result<Vec<PartitionLag>> {
+    let mut lags = lag(brokers, group, topics, timeout).await?;
+    settle(brokers, &mut lags).await?;
+    Ok(lags)
+}
+
 /// Asks for the lag of some topics of a group again and again, over one client.
 pub struct LagProbe {
     consumer: BaseConsumer,
+    brokers: Brokers,
+    group: String,
     topics: Vec<String>,
+    settled: Settled,
 }
 
 impl std::fmt::Debug for LagProbe {
@@ -74,14 +93,19 @@ impl LagProbe {
     /// When the configuration is none.
     pub async fn new(brokers: &Brokers, group: &str, topics: &[String]) -> Result<Self> {
         let (config, topics) = (of_group(brokers, group), topics.to_vec());
-        blocking(move || Ok(Self { consumer: config.create()?, topics })).await
+        let (brokers, group) = (brokers.clone(), group.to_owned());
+        let settled = Settled::default();
+        blocking(move || Ok(Self { consumer: config.create()?, brokers, group, topics, settled })).await
     }
 
-    /// Lag of every partition, as [`lag`]. The probe comes back unless it failed: its client may not be good
-    /// any more.
-    pub async fn lag(self, timeout: Duration) -> (Option<Self>, Result<Vec<PartitionLag>>) {
+    /// Lag of every partition, as [`lag`], with 0 where a group stands still before nothing but the control
+    /// records of transactions: those are no messages. The probe comes back unless it failed: its client may
+    /// not be good any more.
+    pub async fn lag(mut self, timeout: Duration) -> (Option<Self>, Result<Vec<PartitionLag>>) {
         let asked = blocking(move || {
-            let found = until_nothing_vanishes(|| read_topics_once(&self.consumer, &self.topics, timeout))?;
+            let mut found =
+                until_nothing_vanishes(|| read_topics_once(&self.consumer, &self.topics, timeout))?;
+            self.settled.settle_lags(&self.brokers, &self.group, &mut found.iter_mut().collect::<Vec<_>>());
             Ok((self, found))
         });
         match asked.await {

@@ -1,8 +1,8 @@
 //! Whether messages wait at all: behind a commit there may be nothing but the control records of transactions,
 //! which nobody can consume.
 
+use super::Brokers;
 use super::read::{FirstRecord, first_records, first_records_now};
-use super::{Brokers, lag};
 use crate::domain::group::GroupType;
 use crate::domain::lag::PartitionLag;
 use crate::domain::lag::tracker::GroupSample;
@@ -15,26 +15,11 @@ const AT_ONCE: usize = 64;
 /// Longest wait for their first records; those that do not answer wait as far as is known.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// As [`lag`], with 0 where no record lies behind the commit.
-///
-/// # Errors
-/// As [`lag`].
-pub async fn settled_lag(
-    brokers: &Brokers,
-    group: &str,
-    topics: &[String],
-    timeout: Duration,
-) -> Result<Vec<PartitionLag>> {
-    let mut lags = lag(brokers, group, topics, timeout).await?;
-    settle(brokers, &mut lags).await?;
-    Ok(lags)
-}
-
 /// Sets lag to 0 where no record lies behind the commit.
 ///
 /// # Errors
 /// When the broker does not answer.
-pub async fn settle(brokers: &Brokers, lags: &mut [PartitionLag]) -> Result<()> {
+pub(super) async fn settle(brokers: &Brokers, lags: &mut [PartitionLag]) -> Result<()> {
     for (topic, starts) in starts(lags.iter()) {
         let found = first_records(brokers, &topic, starts, TIMEOUT).await?;
         for one in lags.iter_mut().filter(|one| one.topic == topic) {
@@ -78,18 +63,22 @@ impl Settled {
         if sample.kind == GroupType::Share {
             return;
         }
-        let group = sample.group.clone();
-        let key = |one: &PartitionLag| (group.clone(), one.topic.clone(), one.partition);
-        let waiting: BTreeSet<_> =
-            sample.partitions.iter().filter(|one| one.lag.lag > 0).map(|one| key(&one.lag)).collect();
+        let mut lags: Vec<_> = sample.partitions.iter_mut().map(|one| &mut one.lag).collect();
+        self.settle_lags(brokers, &sample.group, &mut lags);
+    }
+
+    /// The same for the partitions of one group.
+    pub(super) fn settle_lags(&mut self, brokers: &Brokers, group: &str, lags: &mut [&mut PartitionLag]) {
+        let key = |one: &PartitionLag| (group.to_owned(), one.topic.clone(), one.partition);
+        let waiting: BTreeSet<_> = lags.iter().filter(|one| one.lag > 0).map(|one| key(one)).collect();
         self.still.retain(|known, _| known.0 != group || waiting.contains(known));
         let mut unread = Vec::new();
-        for one in sample.partitions.iter().map(|one| &one.lag).filter(|one| one.lag > 0) {
+        for one in lags.iter().filter(|one| one.lag > 0) {
             let (from, end) = (one.end - one.lag, one.end);
             match self.still.get(&key(one)) {
                 Some(known) if (known.from, known.end) == (from, end) => {
                     if known.is_exhausted.is_none() {
-                        unread.push(one.clone());
+                        unread.push((**one).clone());
                     }
                 }
                 _ => {
@@ -101,15 +90,15 @@ impl Settled {
             // What cannot be read waits as far as is known.
             let found = first_records_now(brokers, &topic, &starts, TIMEOUT).unwrap_or_default();
             for (partition, first) in found {
-                if let Some(known) = self.still.get_mut(&(group.clone(), topic.clone(), partition)) {
+                if let Some(known) = self.still.get_mut(&(group.to_owned(), topic.clone(), partition)) {
                     known.is_exhausted = Some(first == FirstRecord::Nothing);
                 }
             }
         }
-        for one in &mut sample.partitions {
-            let known = self.still.get(&key(&one.lag));
-            if one.lag.lag > 0 && known.is_some_and(|known| known.is_exhausted == Some(true)) {
-                one.lag.lag = 0;
+        for one in lags {
+            let known = self.still.get(&key(one));
+            if one.lag > 0 && known.is_some_and(|known| known.is_exhausted == Some(true)) {
+                one.lag = 0;
             }
         }
     }
