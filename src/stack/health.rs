@@ -112,11 +112,23 @@ async fn follows(stack: &Stack) -> Result<String> {
     }
 }
 
-/// Every component of the stack, probed side by side.
+/// Every part of the stack, and the log, probed side by side.
 ///
 /// # Errors
 /// When the supervisor answers nonsense.
 pub async fn probe_parts(stack: &Stack) -> Result<Vec<PartReport>> {
+    let (reports, log) = tokio::join!(Box::pin(probe_running(stack)), Box::pin(log::report(stack)));
+    let mut reports = reports?;
+    let after_topics = reports.iter().position(|one| one.name == "topics").map_or(0, |at| at + 1);
+    reports.insert(after_topics, log);
+    Ok(reports)
+}
+
+/// Every part of the stack, without what its log has lost or may lose.
+///
+/// # Errors
+/// When the supervisor answers nonsense.
+pub async fn probe_running(stack: &Stack) -> Result<Vec<PartReport>> {
     let records = stack.records().await?;
     let known = ["postgres", "schema", "redis", "kafka", "topics", "prometheus", "api"];
     let mut names: Vec<String> = known.map(str::to_owned).into();
@@ -133,9 +145,7 @@ pub async fn probe_parts(stack: &Stack) -> Result<Vec<PartReport>> {
     }
     let probes =
         names.iter().map(|name| -> BoxFuture<'_, PartReport> { report(stack, name, &records).boxed() });
-    let (mut reports, log) = tokio::join!(join_all(probes), log::report(stack));
-    let after_topics = reports.iter().position(|one| one.name == "topics").map_or(0, |at| at + 1);
-    reports.insert(after_topics, log);
+    let mut reports = join_all(probes).await;
     if !names.iter().any(|name| name == "jaeger") && !stack.runtime.is_elsewhere() {
         reports.push(PartReport::absent("jaeger"));
     }

@@ -3,14 +3,15 @@
 use super::Stack;
 use crate::clients::{kafka, postgres::Postgres};
 use crate::domain::health::{HealthStatus, PartReport};
+use crate::domain::lag::PartitionLag;
 use crate::domain::lag::retention::RetentionUse;
 use crate::error::{ErrorKind, Result};
 use crate::permit::ChangePermit;
 use nsys_contract::topics;
 use std::time::Duration;
 
-/// Its name among the components.
-pub const NAME: &str = "log";
+/// Its name among the parts.
+const NAME: &str = "log";
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -58,25 +59,29 @@ pub fn remedy(stack: &Stack) -> &'static str {
     }
 }
 
-/// Messages that are gone although the workers have not read them, as the log stands now.
-async fn gone(stack: &Stack) -> Result<i64> {
+/// What workers read.
+const READ: [&str; 2] = [topics::NOTIFICATIONS, topics::RETRY];
+
+/// Messages that are gone although the workers have not read them, as the log stands now; and what retention
+/// will delete before a worker reads it, if it goes on so.
+async fn unread(stack: &Stack) -> (Result<i64>, Result<Option<String>>) {
     let brokers = stack.endpoints.brokers();
-    let read = [topics::NOTIFICATIONS, topics::RETRY].map(str::to_owned);
-    let lags = kafka::lag(&brokers, topics::WORKER_GROUP, &read, TIMEOUT).await?;
-    Ok(lags.iter().map(|one| one.lost).sum())
+    match kafka::lag(&brokers, topics::WORKER_GROUP, &READ.map(str::to_owned), TIMEOUT).await {
+        Ok(lags) => (Ok(lags.iter().map(|one| one.lost).sum()), overtaken(stack, &lags).await),
+        // Why nobody knows is told once.
+        Err(error) => (Err(error), Ok(None)),
+    }
 }
 
-/// What retention will delete before a worker reads it, if it goes on so.
-async fn overtaken(stack: &Stack) -> Result<Option<String>> {
-    let (brokers, read) = (stack.endpoints.brokers(), [topics::NOTIFICATIONS, topics::RETRY]);
-    let lags = kafka::lag(&brokers, topics::WORKER_GROUP, &read.map(str::to_owned), TIMEOUT).await?;
+async fn overtaken(stack: &Stack, lags: &[PartitionLag]) -> Result<Option<String>> {
+    let brokers = stack.endpoints.brokers();
     if lags.iter().all(|one| one.lag == 0) {
         return Ok(None);
     }
-    let kept = kafka::retentions(&brokers, &read, TIMEOUT).await?;
+    let kept = kafka::retentions(&brokers, &READ, TIMEOUT).await?;
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let mut worst: Option<(f64, String)> = None;
-    for topic in read {
+    for topic in READ {
         let Some(time) = kept.get(topic).and_then(|kept| kept.time) else { continue };
         let waits = lags.iter().filter(|one| one.topic == topic && one.lag > 0);
         let starts = waits.map(|one| (one.partition, one.end - one.lag)).collect();
@@ -104,8 +109,7 @@ async fn recorded(stack: &Stack) -> Result<i64> {
 
 /// The log as a component of the stack.
 pub async fn report(stack: &Stack) -> PartReport {
-    let (risks, gone, recorded, overtaken) =
-        tokio::join!(risks(stack), gone(stack), recorded(stack), overtaken(stack));
+    let (risks, recorded, (gone, overtaken)) = tokio::join!(risks(stack), recorded(stack), unread(stack));
     warn(judge(risks, gone, recorded, remedy(stack)), overtaken)
 }
 

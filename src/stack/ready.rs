@@ -1,7 +1,7 @@
 //! Waits for a condition, not for a time: until a part can do its work, until every component is ok.
 
 use super::spec::PartState;
-use super::{Runtime, Stack, health, log};
+use super::{Runtime, Stack, health};
 use crate::domain::health::{HealthStatus, overall};
 use crate::error::{Error, Result};
 use crate::render::progress::ProgressView;
@@ -57,9 +57,8 @@ pub async fn wait_ready(stack: &Stack, part: &str, deadline: Instant, progress: 
 pub async fn wait_until_ready(stack: &Stack, timeout: Duration) -> Result<()> {
     let deadline = Instant::now() + timeout;
     loop {
-        let mut reports = health::probe_parts(stack).await?;
-        // What the log has lost stays lost: that is told, and not waited for.
-        reports.retain(|one| one.name != log::NAME);
+        // What the log has lost stays lost: that is told by `health`, and not waited for.
+        let reports = Box::pin(health::probe_running(stack)).await?;
         if overall(&reports) == HealthStatus::Ok {
             return Ok(());
         }
