@@ -208,18 +208,14 @@ pub fn compare_all(before: &[&Run], after: &[&Run], noise: &NoiseFloor, changes:
     let count = before.iter().chain(after).map(|run| run.levels.len()).min().unwrap_or(0);
     let (order_before, order_after) = sets::order(before, after);
     let levels = (0..count).map(|index| {
-        let of = |runs: &[&Run]| -> Vec<LevelResult> {
-            runs.iter().map(|run| run.levels[index].clone()).collect()
-        };
-        let (before, after) = (of(before), of(after));
         let sides = Sides {
-            before: before.iter().collect(),
-            after: after.iter().collect(),
+            before: levels_of(before, index),
+            after: levels_of(after, index),
             order_before: &order_before,
             order_after: &order_after,
             noise,
         };
-        let (level, target_rps) = before.first().map_or((0, None), |one| (one.level, one.target_rps));
+        let (level, target_rps) = sides.before.first().map_or((0, None), |one| (one.level, one.target_rps));
         judge::Rows { level, target_rps, rows: sides.rows(method) }
     });
     let levels = judged(levels.collect(), (before.len(), after.len()), method);
@@ -257,6 +253,11 @@ fn older(before: &[&Run], after: &[&Run]) -> Option<String> {
 }
 
 /// One level of every run.
+/// The level with this index, of each run.
+fn levels_of<'a>(runs: &[&'a Run], index: usize) -> Vec<&'a LevelResult> {
+    runs.iter().map(|run| &run.levels[index]).collect()
+}
+
 struct Sides<'a> {
     before: Vec<&'a LevelResult>,
     after: Vec<&'a LevelResult>,

@@ -237,8 +237,6 @@ fn sets(count: u64, plan: Plan, after: &Truth) -> DrawnComparisons {
             run.started_at = format!("2026-01-01T00:{place:02}:00Z");
             if second { two.push(run) } else { one.push(run) }
         }
-        let refs = |runs: &[Run]| -> Vec<Run> { runs.to_vec() };
-        let (one, two) = (refs(&one), refs(&two));
         let found = compare_all(
             &one.iter().collect::<Vec<_>>(),
             &two.iter().collect::<Vec<_>>(),
