@@ -69,7 +69,7 @@ pub async fn current_settings(stack: &Stack) -> Result<CurrentSettings> {
         instances: running(app),
         workers: running(worker),
         threads: u32::try_from(config.service.threads).ok(),
-        cores: cores.filter(|_| stack.runtime.is_here()),
+        cores,
         partitions: lag.and_then(|all| u32::try_from(all.len()).ok()).filter(|all| *all > 0),
         compression: Some(config.kafka.compression),
         linger: Some(config.kafka.linger),
@@ -127,16 +127,22 @@ pub async fn since(stack: &Stack, before: &Before, span: Span) -> Facts {
     let mut locks = Facts::default();
     before.locks.fact(&mut locks);
     before.admission.facts(&mut locks);
-    admission::machine_facts(stack, &mut locks).await;
-    let (asked, database, kafka, redis, processes) = tokio::join!(
+    let machine = async {
+        let mut facts = Facts::default();
+        admission::machine_facts(stack, &mut facts).await;
+        facts
+    };
+    let (asked, database, kafka, redis, processes, machine) = tokio::join!(
         Box::pin(prometheus::facts(stack, now_s(), seconds.round() as u64, span)),
         Box::pin(database::counters(stack)),
         Box::pin(kafka::facts(stack, &before.kafka, seconds)),
         Box::pin(redis_stats(stack)),
         Box::pin(processes::counters(stack)),
+        Box::pin(machine),
     );
     let mut facts = asked;
     facts.extend(locks);
+    facts.extend(machine);
     facts.extend(kafka);
     // After those that they take rates from.
     facts.extend(processes::facts(&before.processes, &processes, &facts, seconds));
