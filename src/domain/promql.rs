@@ -21,8 +21,11 @@ pub struct Scope {
     interval: Duration,
 }
 
+/// What the targets of the service carry, on every runtime.
+pub const ROLES: &str = "app|worker";
+
 /// Seconds that a rate, a mean or a percentile is about, up to the instant it is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RangeWindow(u64);
 
 impl RangeWindow {
@@ -56,6 +59,12 @@ impl Scope {
     #[must_use]
     pub fn metric(&self, name: &str) -> Metric {
         Metric { name: name.to_owned(), selector: self.selector.clone(), fresh: self.shortest() }
+    }
+
+    /// The same, of the replicas of the service alone.
+    #[must_use]
+    pub fn replicas(&self, name: &str) -> Metric {
+        self.metric(name).like("role", ROLES)
     }
 
     /// The shortest window that is true.
@@ -109,18 +118,6 @@ impl Scope {
         let begin = Promql::term(format!("count_over_time({up}[{edge}ms] offset {before}ms)"));
         let end = Promql::term(format!("count_over_time({up}[{edge}ms])"));
         begin.join("and", &end).count()
-    }
-}
-
-impl PartialOrd for RangeWindow {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for RangeWindow {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.cmp(&other.0)
     }
 }
 

@@ -213,7 +213,7 @@ async fn measurable(stack: &Stack) -> PreflightFinding {
 
 /// The stacks whose series fit the selector, when there is more than one.
 async fn mixed(stack: &Stack, scope: &Scope) -> Option<String> {
-    let apart = scope.metric("up").like("role", "app|worker").now().count_by(&STACKS);
+    let apart = scope.replicas("up").now().count_by(&STACKS);
     let base = stack.endpoints.prometheus_url();
     let found = prometheus::instant(&base, &apart, None, prometheus::TIMEOUT).await.ok()?;
     (found.len() > 1).then(|| found.iter().map(|one| one.labels.as_str()).collect::<Vec<_>>().join(" and "))

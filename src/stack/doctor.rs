@@ -209,7 +209,7 @@ async fn targets(stack: &Stack, replicas: usize) -> DoctorCheck {
 /// How many replicas Prometheus reaches; absent when it does not answer.
 async fn scraped(stack: &Stack) -> Option<usize> {
     // Others may be scraped too: the balancer is.
-    let up = stack.scope().await.metric("up").like("role", "app|worker").now();
+    let up = stack.scope().await.replicas("up").now();
     let base = stack.endpoints.prometheus_url();
     let found = prometheus::instant(&base, &up, None, Duration::from_secs(3)).await.ok()?;
     Some(found.iter().filter(|one| one.value() == Some(1.0)).count())

@@ -61,16 +61,11 @@ pub async fn restart_service(permit: &ChangePermit, stack: &Stack, out: Out) -> 
     if records.is_empty() {
         return Err(Error::unreachable("nothing runs").hint("nsys up"));
     }
-    let names = of_the_service(&records);
+    // One of the roles may have been scaled to none.
+    let replicas = records.iter().filter(|record| record.role().is_some());
+    let names: Vec<_> = replicas.map(|record| record.name.clone()).collect();
     if names.is_empty() {
         return Err(Error::unreachable("no replica of the service runs").hint("nsys scale app=1 worker=1"));
     }
     one_after_the_other(permit, stack, &records, &names, out).await
-}
-
-/// The replicas that there are of either role: one may have been scaled to none.
-fn of_the_service(records: &[Record]) -> Vec<String> {
-    let role_of = |name: &str| name.rsplit_once('-').map_or(name, |(role, _)| role).to_owned();
-    let of_it = records.iter().filter(|record| ["app", "worker"].contains(&role_of(&record.name).as_str()));
-    of_it.map(|record| record.name.clone()).collect()
 }

@@ -373,6 +373,20 @@ impl Stack {
     }
 }
 
+/// The parts whose log is asked for.
+fn asked_for<'a>(records: &'a [Record], request: &LogRequest) -> Result<Vec<&'a Record>> {
+    let names: Vec<_> = records.iter().map(|record| record.name.clone()).collect();
+    if let Some(missing) = request.missing(&names) {
+        let known = names.iter().map(String::as_str);
+        return Err(Error::no_such("part", missing, known, "nsys ps lists them"));
+    }
+    let wanted: Vec<_> = records.iter().filter(|record| request.wants(&record.name)).collect();
+    if wanted.is_empty() {
+        return Err(Error::unreachable("nothing runs").hint("nsys up"));
+    }
+    Ok(wanted)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

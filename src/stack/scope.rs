@@ -2,7 +2,7 @@
 
 use super::{Runtime, Stack};
 use crate::clients::prometheus;
-use crate::domain::promql::{Scope, Selector, interval_of};
+use crate::domain::promql::{ROLES, Scope, Selector, interval_of};
 use std::time::Duration;
 
 /// How far back is looked for the distance between scrapes, in seconds: intervals of up to two minutes
@@ -10,8 +10,6 @@ use std::time::Duration;
 const LOOKBACK_S: u64 = 600;
 /// What is taken for the distance between scrapes where neither the configuration nor the samples tell.
 const ASSUMED_INTERVAL: Duration = Duration::from_secs(15);
-/// What the targets of the service carry, on every runtime.
-const ROLES: &str = "app|worker";
 
 impl Stack {
     /// Which series are the stack's: the configured ones, else those that carry the name that nsys gives

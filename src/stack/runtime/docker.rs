@@ -94,15 +94,7 @@ pub(super) async fn usage(records: &[Record]) -> Vec<Option<Usage>> {
 pub(super) async fn logs(stack: &Stack, request: &LogRequest, each: &mut EachLine<'_>) -> Result<()> {
     let engine = ContainerEngine::connect().await?;
     let records = records(stack).await?;
-    let names: Vec<_> = records.iter().map(|record| record.name.clone()).collect();
-    if let Some(missing) = request.missing(&names) {
-        let known = names.iter().map(String::as_str);
-        return Err(Error::no_such("part", missing, known, "nsys ps lists them"));
-    }
-    let wanted: Vec<_> = records.iter().filter(|record| request.wants(&record.name)).collect();
-    if wanted.is_empty() {
-        return Err(Error::unreachable("nothing runs").hint("nsys up"));
-    }
+    let wanted = super::asked_for(&records, request)?;
     let streams = wanted.into_iter().filter_map(|record| {
         let name = record.name.clone();
         let lines = engine.logs(record.container.as_ref()?, request);

@@ -4,7 +4,7 @@
 use super::{Choice, Runtime};
 use crate::clients::{machine, prometheus};
 use crate::domain::cores::Cores;
-use crate::domain::promql::{Metric, Promql, Scope};
+use crate::domain::promql::{Promql, Scope};
 use crate::domain::usage::Usage;
 use crate::error::{Error, Result};
 use crate::permit::Reach;
@@ -31,7 +31,7 @@ struct InstantSample {
 
 /// The replicas that Prometheus scrapes; when it knows none, the API alone if it answers.
 pub(super) async fn records(stack: &Stack) -> Result<Vec<Record>> {
-    let mut samples = scraped(stack, |scope| replicas(scope, "up").now()).await;
+    let mut samples = scraped(stack, |scope| scope.replicas("up").now()).await;
     samples.sort_by(|one, other| (&one.role, &one.instance).cmp(&(&other.role, &other.instance)));
     let mut records: Vec<Record> = Vec::new();
     for sample in samples {
@@ -61,11 +61,11 @@ fn record(name: String, state: PartState, address: Option<String>) -> Record {
 
 pub(super) async fn usage(stack: &Stack, records: &[Record]) -> Vec<Option<Usage>> {
     let (cpu, clock, memory, own, whole) = tokio::join!(
-        scraped(stack, |scope| replicas(scope, CPU).now()),
-        scraped(stack, |scope| replicas(scope, CPU).timestamp()),
-        scraped(stack, |scope| replicas(scope, "process_resident_memory_bytes").now()),
-        scraped(stack, |scope| replicas(scope, metrics::CPU_CORES).is("of", "process").now()),
-        scraped(stack, |scope| replicas(scope, metrics::CPU_CORES).is("of", "machine").now()),
+        scraped(stack, |scope| scope.replicas(CPU).now()),
+        scraped(stack, |scope| scope.replicas(CPU).timestamp()),
+        scraped(stack, |scope| scope.replicas("process_resident_memory_bytes").now()),
+        scraped(stack, |scope| scope.replicas(metrics::CPU_CORES).is("of", "process").now()),
+        scraped(stack, |scope| scope.replicas(metrics::CPU_CORES).is("of", "machine").now()),
     );
     let of = |samples: &[InstantSample], instance: &str| {
         samples.iter().find(|sample| sample.instance == instance).map(|sample| sample.value)
@@ -92,11 +92,6 @@ fn cores(own: &[InstantSample], whole: &[InstantSample], instance: &str) -> Opti
     let ((own, machine), (of_machine, _)) = (find(own)?, find(whole)?);
     let quota = (own < of_machine).then_some(own);
     Some(Cores { machine, of_machine, set: 0, in_set: of_machine, quota })
-}
-
-/// The series of a metric that replicas of the service have.
-fn replicas(scope: &Scope, name: &str) -> Metric {
-    scope.metric(name).like("role", "app|worker")
 }
 
 /// What Prometheus knows now; nothing when it does not answer or is not configured.

@@ -72,15 +72,7 @@ fn state(pod: &Pod) -> PartState {
 pub(super) async fn logs(stack: &Stack, request: &LogRequest, each: &mut EachLine<'_>) -> Result<()> {
     let cluster = cluster(stack).await?;
     let records = records(stack).await?;
-    let names: Vec<_> = records.iter().map(|record| record.name.clone()).collect();
-    if let Some(missing) = request.missing(&names) {
-        let known = names.iter().map(String::as_str);
-        return Err(Error::no_such("part", missing, known, "nsys ps lists them"));
-    }
-    let wanted: Vec<_> = records.iter().filter(|record| request.wants(&record.name)).collect();
-    if wanted.is_empty() {
-        return Err(Error::unreachable("nothing runs").hint("nsys up"));
-    }
+    let wanted = super::asked_for(&records, request)?;
     if request.follow && wanted.len() > 1 {
         return Err(Error::usage("one pod can be followed at a time")
             .hint("name one, for example: nsys logs -f app-1; or follow all with kubectl logs -f -l app.kubernetes.io/name=app"));
