@@ -136,41 +136,31 @@ pub async fn window(stack: &Stack, end_s: f64, seconds: u64) -> PrometheusWindow
     let mut answers = answers.map(|answer| {
         Measured::from(answer).and_then(|value| Measured::or_missing(value, "Prometheus has no series of it"))
     });
-    let mut next = || answers.next().unwrap_or_default();
-    // In the order of the questions.
-    PrometheusWindow {
-        problem: None,
-        p50_ms: next(),
-        p95_ms: next(),
-        p99_ms: next(),
-        delivery_p95_ms: next(),
-        failed_per_s: next(),
-        shed_per_s: next(),
-        query_p95_ms: next(),
-        pool_wait_p95_ms: next(),
-        published_per_s: next(),
-        consumed_per_s: next(),
-        hit_rate: next(),
-    }
+    PrometheusWindow::of(None, || answers.next().unwrap_or_default())
 }
 
 impl PrometheusWindow {
     /// Nothing can be told of it.
     fn missing(why: &str) -> Self {
-        let missing = || Measured::missing(why.to_owned());
+        let problem = format!("what the service counted is not measured: {why}");
+        Self::of(Some(problem), || Measured::missing(why.to_owned()))
+    }
+
+    /// Its figures in the order of the questions.
+    fn of(problem: Option<String>, mut next: impl FnMut() -> Measured<f64>) -> Self {
         Self {
-            problem: Some(format!("what the service counted is not measured: {why}")),
-            p50_ms: missing(),
-            p95_ms: missing(),
-            p99_ms: missing(),
-            delivery_p95_ms: missing(),
-            failed_per_s: missing(),
-            shed_per_s: missing(),
-            query_p95_ms: missing(),
-            pool_wait_p95_ms: missing(),
-            published_per_s: missing(),
-            consumed_per_s: missing(),
-            hit_rate: missing(),
+            problem,
+            p50_ms: next(),
+            p95_ms: next(),
+            p99_ms: next(),
+            delivery_p95_ms: next(),
+            failed_per_s: next(),
+            shed_per_s: next(),
+            query_p95_ms: next(),
+            pool_wait_p95_ms: next(),
+            published_per_s: next(),
+            consumed_per_s: next(),
+            hit_rate: next(),
         }
     }
 }
