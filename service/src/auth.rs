@@ -210,14 +210,9 @@ impl Authenticator {
         self.exempt.contains(folded_email)
     }
 
-    /// An account or API key was changed: what was known of it, and of the keys it issued, ends.
+    /// An account was changed or an API key revoked: what was known of it, and of the keys it issued, ends.
     pub(crate) fn changed(&self, id: &str) {
         self.memories.changed(id);
-    }
-
-    /// An API key was revoked: it ends, and the keys that it issued with it.
-    pub(crate) fn key_revoked(&self, id: &str) {
-        self.memories.key_revoked(id);
     }
 
     /// Forgets who was verified, so that every credential is verified again.

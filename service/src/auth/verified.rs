@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
+use uuid::Uuid;
 
 /// How long a look-up is believed where rights beyond a user's are needed.
 const PRIVILEGED_RECHECK: Duration = Duration::from_secs(5);
@@ -155,16 +156,16 @@ impl Memories {
         self.verified.invalidate(fingerprint);
     }
 
-    /// An account or key was changed: whatever was looked up before does not count any more.
+    /// An account was changed or a key revoked, here or on another replica: whatever was looked up of it before
+    /// does not count any more. An account has a UUID. With a key, every key is looked up again; tokens of
+    /// accounts stay remembered.
     pub(super) fn changed(&self, id: &str) {
-        self.changed.insert(id.to_owned(), uptime_ms());
+        let now = uptime_ms();
+        if id.parse::<Uuid>().is_err() {
+            self.keys_revoked_ms.store(now, Ordering::Release);
+        }
+        self.changed.insert(id.to_owned(), now);
         self.changes.fetch_add(1, Ordering::Release);
-    }
-
-    /// A key was revoked: every key is looked up again, tokens of accounts stay remembered.
-    pub(super) fn key_revoked(&self, id: &str) {
-        self.keys_revoked_ms.store(uptime_ms(), Ordering::Release);
-        self.changed(id);
     }
 
     pub(super) fn forget_all(&self) {
@@ -175,8 +176,8 @@ impl Memories {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::generate_api_key;
     use nsys_contract::status::Role;
-    use uuid::Uuid;
 
     const CREDENTIAL: [u8; 32] = [7; 32];
 
@@ -215,9 +216,20 @@ mod tests {
         let account = Some(Uuid::nil());
         let (token, key) = (with(&principal(account, account), 0), with(&principal(account, None), 0));
         for memories in [&token, &key] {
-            memories.key_revoked("another");
+            memories.changed("another");
         }
         assert_eq!((is(&token, Assurance::Lately), is(&key, Assurance::Lately)), ("fresh", "nothing"));
+    }
+
+    #[test]
+    fn a_key_that_another_replica_announces_ends_the_keys_it_issued() {
+        let (account, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let issued = with(&principal(Some(account), None), 0);
+        issued.changed(&other.to_string());
+        assert_eq!(is(&issued, Assurance::Lately), "fresh", "an account is announced in the same way");
+        // All that is announced is an id.
+        issued.changed(&generate_api_key().unwrap().id);
+        assert_eq!(is(&issued, Assurance::Lately), "nothing");
     }
 
     #[test]

@@ -91,7 +91,7 @@ async fn revoke(State(app): State<Arc<App>>, Caller(caller): Caller, id: Id) -> 
     if !app.parts.db.revoke_api_key(&id.0, &caller.scope()).await? {
         return Err(Problem::not_found(format!("there is no API key {} to revoke", id.0)));
     }
-    app.auth.key_revoked(&id.0);
+    app.auth.changed(&id.0);
     app.parts.cache.announce_change(&id.0).await;
     audit(&app, &caller, "api_key.revoke", &id.0, serde_json::json!({})).await;
     Ok(StatusCode::NO_CONTENT)
