@@ -99,9 +99,7 @@ impl Ingestion {
         let partitions: Vec<_> = positions
             .into_iter()
             .map(|one| {
-                // Commits are read after the ends: one that lies beyond has got further meanwhile.
-                let end = one.committed.map_or(one.end, |committed| one.end.max(committed));
-                PartitionLag::new(topics::NOTIFICATIONS, one.partition, one.committed, one.begin, end)
+                PartitionLag::new(topics::NOTIFICATIONS, one.partition, one.committed, one.begin, one.end)
             })
             .collect();
         let total = partitions.iter().map(|partition| partition.lag).sum();

@@ -114,12 +114,16 @@ impl OffsetReader {
             Some(at) => self.young_now(&ends, at)?,
             None => Offsets::new(),
         };
-        let position = |(partition, end): (i32, i64)| PartitionPosition {
-            partition,
-            committed: committed.get(&partition).copied(),
-            begin: begins.get(&partition).copied().unwrap_or(0),
-            end,
-            young: young.get(&partition).copied(),
+        let position = |(partition, end): (i32, i64)| {
+            let committed = committed.get(&partition).copied();
+            PartitionPosition {
+                partition,
+                committed,
+                begin: begins.get(&partition).copied().unwrap_or(0),
+                // Commits are read after the ends: one that lies beyond has got further meanwhile.
+                end: committed.map_or(end, |committed| end.max(committed)),
+                young: young.get(&partition).copied(),
+            }
         };
         let mut positions: Vec<_> = ends.into_iter().map(position).collect();
         positions.sort_by_key(|position| position.partition);
