@@ -1,6 +1,6 @@
 //! How often somebody may try to sign in or to register. Each replica counts for itself.
 
-use super::principal::now_ns;
+use super::principal::Limited;
 use crate::domain::limit::{Bucket, Decision, Quota};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -41,12 +41,10 @@ impl Default for Attempts {
     }
 }
 
-type AttemptLimits = Vec<(Arc<Bucket>, Quota)>;
-
 impl Attempts {
-    fn limits<const N: usize>(&self, limits: [(String, (u32, Duration)); N]) -> AttemptLimits {
+    fn limits<const N: usize>(&self, limits: [(String, (u32, Duration)); N]) -> Vec<Limited> {
         let limit = |(name, (burst, interval))| {
-            (self.buckets.get_with(name, Arc::default), Quota::every(interval, burst))
+            Limited::new(self.buckets.get_with(name, Arc::default), Quota::every(interval, burst))
         };
         limits.into_iter().map(limit).collect()
     }
@@ -81,17 +79,16 @@ impl Attempts {
 }
 
 /// One attempt. It counts from its beginning, so that many at once are not more than one after the other.
-pub(crate) struct Attempt(AttemptLimits);
+pub(crate) struct Attempt(Vec<Limited>);
 
 impl Attempt {
     /// Counts it, or says how long to wait.
     pub(crate) fn begin(&self) -> Decision {
-        let now_ns = now_ns();
         let mut last = Decision::Pass { remaining: u32::MAX, reset_s: 0 };
-        for (index, (bucket, quota)) in self.0.iter().enumerate() {
-            last = bucket.take(1, *quota, now_ns);
+        for (index, limit) in self.0.iter().enumerate() {
+            last = limit.take(1);
             if let Decision::Wait(_) = last {
-                self.0.iter().take(index).for_each(|(bucket, quota)| bucket.refund(1, *quota));
+                self.0.iter().take(index).for_each(|limit| limit.refund(1));
                 break;
             }
         }
@@ -100,7 +97,7 @@ impl Attempt {
 
     /// It did not fail, or was not made: it does not count.
     pub(crate) fn forgive(&self) {
-        self.0.iter().for_each(|(bucket, quota)| bucket.refund(1, *quota));
+        self.0.iter().for_each(|limit| limit.refund(1));
     }
 }
 

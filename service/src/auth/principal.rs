@@ -11,7 +11,7 @@ use uuid::Uuid;
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Nanoseconds since that moment.
-pub(super) fn now_ns() -> u64 {
+fn now_ns() -> u64 {
     u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -46,7 +46,7 @@ impl Principal {
     }
 }
 
-/// The bucket of a caller and its size.
+/// A bucket and its size: of a caller, or of attempts to sign in.
 #[derive(Debug)]
 pub(crate) struct Limited {
     bucket: Arc<Bucket>,
