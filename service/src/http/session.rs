@@ -2,7 +2,7 @@
 
 use crate::auth::{Assurance, Principal};
 use crate::http::app::App;
-use crate::http::app::concurrency::StreamPermit;
+use crate::http::app::concurrency::OwnedPermit;
 use axum::body::{Body, Bytes};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -43,19 +43,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
 /// What a stream is held to while it is open.
 pub(super) struct StreamGuard {
     app: Arc<App>,
-    permit: StreamPermit,
+    permit: OwnedPermit,
     caller: Arc<Principal>,
     credential: String,
     session: Session,
 }
 
 impl StreamGuard {
-    pub(super) fn new(
-        permit: StreamPermit,
-        caller: Arc<Principal>,
-        credential: &str,
-        app: &Arc<App>,
-    ) -> Self {
+    pub(super) fn new(permit: OwnedPermit, caller: Arc<Principal>, credential: &str, app: &Arc<App>) -> Self {
         let (app, credential) = (Arc::clone(app), credential.to_owned());
         Self { app, permit, caller, credential, session: Session::default() }
     }
@@ -100,7 +95,7 @@ fn left(caller: &Principal) -> Duration {
 struct GuardedBody {
     body: Body,
     end: Pin<Box<dyn Future<Output = ()> + Send>>,
-    _permit: StreamPermit,
+    _permit: OwnedPermit,
 }
 
 impl HttpBody for GuardedBody {

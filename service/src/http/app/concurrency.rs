@@ -62,13 +62,8 @@ pub(crate) struct RequestPermit<'a> {
     _permit: Option<SemaphorePermit<'a>>,
 }
 
-/// A permit of a stream; dropping it releases it.
-pub(crate) struct StreamPermit {
-    _permit: OwnedSemaphorePermit,
-}
-
-/// A permit to hash a password; dropping it releases it.
-pub(crate) struct HashPermit {
+/// A permit that may outlive the request: of a stream, or to hash a password; dropping it releases it.
+pub(crate) struct OwnedPermit {
     _permit: OwnedSemaphorePermit,
 }
 
@@ -102,22 +97,22 @@ impl ConcurrencyLimits {
 
     /// A permit for a stream, for as long as its body lasts. What is open for hours frees none that is worth
     /// waiting for, so nobody waits.
-    pub(crate) fn acquire_stream(&self) -> Option<StreamPermit> {
+    pub(crate) fn acquire_stream(&self) -> Option<OwnedPermit> {
         let permit = Arc::clone(&self.streams.free).try_acquire_owned().ok()?;
-        Some(StreamPermit { _permit: permit })
+        Some(OwnedPermit { _permit: permit })
     }
 
     /// A permit to hash one password, at once or after a short wait: each hash takes 19 MiB and tens of
     /// milliseconds of a core. Owned, because the work goes on when its caller is gone.
-    pub(crate) async fn acquire_for_password(&self) -> Option<HashPermit> {
+    pub(crate) async fn acquire_for_password(&self) -> Option<OwnedPermit> {
         let ConcurrencyLimit { permits, queue, timeout } = &self.passwords;
         if let Ok(permit) = Arc::clone(&permits.free).try_acquire_owned() {
-            return Some(HashPermit { _permit: permit });
+            return Some(OwnedPermit { _permit: permit });
         }
         let _in_queue = queue.free.try_acquire().ok()?;
         let free = Arc::clone(&permits.free).acquire_owned();
         let permit = Box::pin(tokio::time::timeout(*timeout, free)).await.ok()?.ok()?;
-        Some(HashPermit { _permit: permit })
+        Some(OwnedPermit { _permit: permit })
     }
 
     /// Requests that have begun and are not answered yet; those in the queue have not begun. Streams are not
