@@ -15,6 +15,7 @@ use nsys_contract::topics::{self, headers};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -144,7 +145,12 @@ fn committed(consumer: &BaseConsumer<Context>, topic: &str, partition: i32) -> O
     let mut asked = TopicPartitionList::new();
     asked.add_partition(topic, partition);
     let found = consumer.committed_offsets(asked, ANSWER).ok()?;
-    found.find_partition(topic, partition)?.offset().to_raw().filter(|offset| *offset >= 0)
+    known_offset(&found.find_partition(topic, partition)?)
+}
+
+/// The offset that the broker told of a partition; `None` where it told none.
+fn known_offset(one: &TopicPartitionListElem<'_>) -> Option<i64> {
+    one.offset().to_raw().filter(|offset| *offset >= 0)
 }
 
 /// Lets the partition workers finish their batches, then commits what they stored.
@@ -262,10 +268,10 @@ impl Consumer {
             let elements = ends.elements();
             let lags = elements.iter().filter_map(|end| {
                 let (topic, partition) = (end.topic(), end.partition());
-                let known = |offset: Offset| offset.to_raw().filter(|offset| *offset >= 0);
-                let at = |list: &TopicPartitionList| Some(list.find_partition(topic, partition)?.offset());
-                let (committed, begin) = (known(at(&committed)?), at(&begins).and_then(known).unwrap_or(0));
-                let lag = PartitionLag::new(topic, partition, committed, begin, known(end.offset())?);
+                let committed = known_offset(&committed.find_partition(topic, partition)?);
+                let begin = begins.find_partition(topic, partition).and_then(|begin| known_offset(&begin));
+                let (begin, end) = (begin.unwrap_or(0), known_offset(end)?);
+                let lag = PartitionLag::new(topic, partition, committed, begin, end);
                 let oldest = feeds.get(&(topic.into(), partition)).and_then(|feed| feed.oldest_ms());
                 let oldest_s = oldest.map_or(0.0, |oldest| (now_ms - oldest).max(0) as f64 / 1_000.0);
                 Some(AssignedLag { lag, oldest_s })
@@ -291,8 +297,8 @@ impl Consumer {
         for one in committed.elements() {
             let (topic, partition) = (one.topic(), one.partition());
             let at = |list: &TopicPartitionList| {
-                let found = list.find_partition(topic, partition)?;
-                found.offset().to_raw().filter(|offset| *offset >= 0 && found.error().is_ok())
+                let found = list.find_partition(topic, partition).filter(|one| one.error().is_ok())?;
+                known_offset(&found)
             };
             let (Some(first), Some(begin), Some(end)) = (at(committed), at(begins), at(ends)) else {
                 continue;
