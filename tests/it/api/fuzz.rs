@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Tries before "not now" is taken for an answer: nothing is broken here, so it has to pass.
-const TIMEOUT: usize = 8;
+const TRIES: usize = 8;
 
 /// One operation of the document.
 struct Operation<'d> {
@@ -114,7 +114,7 @@ async fn ask(api: &Api, operation: &Operation<'_>, request: &Request) -> Answer 
         };
         tries += 1;
         let not_now = answer.status == 503 && !answer.header("retry-after").is_empty();
-        if !not_now || tries == TIMEOUT {
+        if !not_now || tries == TRIES {
             return answer;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
