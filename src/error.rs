@@ -177,7 +177,7 @@ impl Error {
 
 /// Puts what was being done before a foreign error.
 pub trait Context<T> {
-    /// Turns any error into a [`Kind::Failed`] one that reads "`what`: cause".
+    /// Turns any error into an [`ErrorKind::Failed`] one that reads "`what`: cause".
     ///
     /// # Errors
     /// The error it was called on, with `what` before it.

@@ -237,7 +237,7 @@ impl Out {
     /// Writes one line of a stream that goes on until somebody ends it.
     ///
     /// # Errors
-    /// As [`Out::line`], and [`Kind::OutputClosed`] when whoever read has gone.
+    /// As [`Out::line`], and [`ErrorKind::OutputClosed`] when whoever read has gone.
     pub fn stream(&self, text: &str) -> Result<()> {
         self.line(text)?;
         self.must_be_read()
@@ -246,7 +246,7 @@ impl Out {
     /// Whether somebody may still read, as far as earlier writes have shown.
     ///
     /// # Errors
-    /// [`Kind::OutputClosed`] when a write met a closed pipe.
+    /// [`ErrorKind::OutputClosed`] when a write met a closed pipe.
     pub fn must_be_read(&self) -> Result<()> {
         if PIPE_CLOSED.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::OutputClosed, "the reader of the output is gone"));

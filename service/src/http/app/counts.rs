@@ -1,4 +1,4 @@
-//! CachedCounts over whole tables, taken at most once in a while however often they are asked for.
+//! Counts over whole tables, taken at most once in a while however often they are asked for.
 
 use crate::db::{Db, DbError};
 use jiff::Timestamp;
