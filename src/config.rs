@@ -88,8 +88,7 @@ impl Loaded {
         };
         let mut settings = layers::defaults()?;
         if let Some(path) = &file {
-            layers::add_file(&mut settings, path, false)?;
-            skipped.extend(former::in_file(path));
+            skipped.extend(layers::add_file(&mut settings, path, false)?);
         }
         // The overlay belongs to one stack, and file and environment say which one.
         let environment: Vec<_> = environment.collect();

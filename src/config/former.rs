@@ -1,23 +1,11 @@
 //! Sections that older versions called otherwise: they are still read, and pointed out.
 
-use std::path::Path;
-use toml::Table;
-
 /// What a section was called, and what it is called.
 const FORMER: [(&str, &str); 1] = [("targets", "objectives")];
 
 /// What this section is called today.
 pub(super) fn current(section: &str) -> &str {
     FORMER.iter().find(|(was, _)| *was == section).map_or(section, |(_, is)| is)
-}
-
-/// What to say of the former names in this file. One that cannot be read is refused elsewhere.
-pub(super) fn in_file(path: &Path) -> Vec<String> {
-    let table: Table =
-        std::fs::read_to_string(path).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
-    let used = FORMER.iter().filter(|(was, _)| table.contains_key(*was));
-    used.map(|(was, is)| format!("{}: [{was}] is called [{is}] now; it is still read", path.display()))
-        .collect()
 }
 
 /// What to say of the former names among these variables.
@@ -45,10 +33,10 @@ mod tests {
         let file = dir.path().join("config.toml");
         std::fs::write(&file, "[targets]\np95_ms = 70.0\n").unwrap();
         let mut settings = layers::defaults().unwrap();
-        layers::add_file(&mut settings, &file, false).unwrap();
+        let said = layers::add_file(&mut settings, &file, false).unwrap();
         assert_eq!(layers::build(&settings).unwrap().objectives.p95_ms, 70.0);
         assert!(layers::not_ours(&file).is_none());
-        assert!(in_file(&file)[0].ends_with("[targets] is called [objectives] now; it is still read"));
+        assert!(said[0].ends_with("[targets] is called [objectives] now; it is still read"));
         let variable = ("NSYS_TARGETS__P95_MS".to_owned(), "80.0".to_owned());
         layers::add_environment(&mut settings, std::iter::once(variable)).unwrap();
         assert_eq!(layers::build(&settings).unwrap().objectives.p95_ms, 80.0);

@@ -91,8 +91,8 @@ pub(super) fn not_ours(path: &Path) -> Option<&'static str> {
     (!table.is_empty() && !table.keys().any(is_near)).then_some("it has no section of nsys")
 }
 
-/// Lays a file over what is there.
-pub(super) fn add_file(settings: &mut Settings, path: &Path, tuned: bool) -> Result<()> {
+/// Lays a file over what is there. Returns what to say of the former names in it.
+pub(super) fn add_file(settings: &mut Settings, path: &Path, tuned: bool) -> Result<Vec<String>> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let text = String::from_utf8(bytes).map_err(|cause| {
         let before = &cause.as_bytes()[..cause.utf8_error().valid_up_to()];
@@ -116,6 +116,7 @@ pub(super) fn add_file(settings: &mut Settings, path: &Path, tuned: bool) -> Res
         let place = cause.span().map_or_else(|| path.display().to_string(), |span| at(span.start));
         Error::usage(format!("{place}: not valid TOML"))
     })?;
+    let mut outdated = Vec::new();
     for (section, values) in table.get_ref() {
         let written = section.get_ref().as_ref();
         let name = former::current(written);
@@ -124,6 +125,10 @@ pub(super) fn add_file(settings: &mut Settings, path: &Path, tuned: bool) -> Res
             return Err(Error::usage(format!(
                 "{place}: [{written}] and [{name}] are one section; keep the second"
             )));
+        }
+        if name != written {
+            outdated
+                .push(format!("{}: [{written}] is called [{name}] now; it is still read", path.display()));
         }
         let DeValue::Table(values) = values.get_ref() else {
             return Err(without_section(settings, name, &at(section.span().start)));
@@ -146,7 +151,7 @@ pub(super) fn add_file(settings: &mut Settings, path: &Path, tuned: bool) -> Res
                 .map_err(|cause| Error::usage(format!("{place}: {full}: {cause}")))?;
         }
     }
-    Ok(())
+    Ok(outdated)
 }
 
 /// Lays the `NSYS_SECTION__KEY` variables over what is there.
@@ -155,7 +160,8 @@ pub(super) fn add_environment(
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<()> {
     for (name, text) in environment {
-        let Some((section, key)) = name.strip_prefix("NSYS_").and_then(|rest| rest.split_once("__")) else {
+        let Some(rest) = name.strip_prefix("NSYS_") else { continue };
+        let Some((section, key)) = rest.split_once("__") else {
             let meant =
                 settings.keys().map(|key| variable(key)).find(|known| known.replace("__", "_") == name);
             if let Some(meant) = meant {
