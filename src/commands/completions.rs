@@ -3,9 +3,11 @@
 use crate::cli::visible_commands;
 use crate::config::Loaded;
 use crate::error::{Context, Error, Result};
+use crate::loadtest::store;
 use crate::render::schema::AnswerSchema;
 use crate::render::{Out, OutputFormat};
-use crate::stack::{Stack, doctor};
+use crate::stack::{Stack, doctor, parts, replica};
+use crate::tune::snapshots;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
 use nsys_contract::topics;
@@ -29,11 +31,11 @@ const NAMES: [(&str, &str, Names); 23] = [
     ("compare", "after", runs),
     ("compare", "noise_from", runs),
     ("verify", "against", runs),
-    ("logs", "parts", parts),
-    ("restart", "parts", parts),
-    ("profile", "part", parts),
-    ("up", "only", parts),
-    ("up", "without", parts),
+    ("logs", "parts", known_parts),
+    ("restart", "parts", known_parts),
+    ("profile", "part", known_parts),
+    ("up", "only", known_parts),
+    ("up", "without", known_parts),
     ("up", "with", optional_parts),
     ("lag", "group", groups),
     ("describe", "topic", topics_there),
@@ -44,7 +46,7 @@ const NAMES: [(&str, &str, Names); 23] = [
     ("undo", "id", changes),
     ("diagnose", "explain", rules),
     ("doctor", "explain", checks),
-    ("slow", "since", snapshots),
+    ("slow", "since", kept_snapshots),
     ("man", "command", commands),
     ("schema", "command", commands),
 ];
@@ -121,39 +123,27 @@ fn loaded() -> Option<Loaded> {
     Loaded::load(path("--config").as_deref(), path("--state-dir").as_deref(), std::env::vars()).ok()
 }
 
-/// Files of a directory of the stack with this ending, without it.
-fn files(dir: impl FnOnce(&Stack) -> PathBuf, ending: &str) -> Vec<String> {
-    let Some(loaded) = loaded() else { return Vec::new() };
-    let entries = std::fs::read_dir(dir(&Stack::new(loaded))).into_iter().flatten().flatten();
-    let mut names: Vec<_> =
-        entries.filter_map(|one| Some(one.file_name().to_str()?.strip_suffix(ending)?.to_owned())).collect();
-    names.sort();
-    names
-}
-
 fn runs() -> Vec<String> {
     let Some(loaded) = loaded() else { return Vec::new() };
-    let entries = std::fs::read_dir(loaded.results_dir()).into_iter().flatten().flatten();
-    let kept = entries.filter(|one| one.path().join("results.json").is_file());
-    let mut found: Vec<_> = kept
-        .filter_map(|one| Some((one.metadata().ok()?.modified().ok()?, one.file_name().into_string().ok()?)))
-        .collect();
-    found.sort_by(|one, other| other.cmp(one));
-    let newest = found.into_iter().take(MOST_RUNS).map(|(_, name)| name);
+    let newest_first = store::list(&loaded.results_dir()).into_iter().rev();
+    let newest = newest_first.filter_map(|dir| Some(dir.file_name()?.to_str()?.to_owned())).take(MOST_RUNS);
     std::iter::once("latest".to_owned()).chain(newest).collect()
 }
 
 /// Roles, and the parts that have written a log on this stack.
-fn parts() -> Vec<String> {
-    let mut names = files(|stack| stack.layout.path("logs"), ".log");
-    names.extend(["app", "worker", "kafka", "postgres", "redis", "prometheus"].map(str::to_owned));
+fn known_parts() -> Vec<String> {
+    let logs = loaded().map(|loaded| Stack::new(loaded).layout.path("logs"));
+    let entries = logs.and_then(|dir| std::fs::read_dir(dir).ok()).into_iter().flatten().flatten();
+    let logged = |one: std::fs::DirEntry| Some(one.file_name().to_str()?.strip_suffix(".log")?.to_owned());
+    let mut names: Vec<_> = entries.filter_map(logged).collect();
+    names.extend(["app", "worker"].into_iter().chain(parts::INFRASTRUCTURE).map(str::to_owned));
     names.sort();
     names.dedup();
     names
 }
 
 fn optional_parts() -> Vec<String> {
-    ["jaeger", "replica"].map(str::to_owned).to_vec()
+    parts::OPTIONAL.into_iter().chain([replica::PART]).map(str::to_owned).collect()
 }
 
 /// What a broker answers in a moment; what the service uses in any case.
@@ -214,8 +204,9 @@ fn checks() -> Vec<String> {
     doctor::EXPLANATIONS.iter().map(|(id, _)| (*id).to_owned()).collect()
 }
 
-fn snapshots() -> Vec<String> {
-    let names = files(|stack| stack.layout.path("snapshots"), ".json");
+fn kept_snapshots() -> Vec<String> {
+    let mut names = loaded().map(|loaded| snapshots::names(&Stack::new(loaded))).unwrap_or_default();
+    names.sort();
     std::iter::once("latest".to_owned()).chain(names).collect()
 }
 

@@ -31,11 +31,9 @@ pub async fn take(stack: &Stack, name: &str) -> Result<Snapshot> {
     Ok(snapshot)
 }
 
-/// The snapshot of that name, or the newest for `latest`.
-///
-/// # Errors
-/// When there is none, or it cannot be read.
-pub fn kept(stack: &Stack, name: &str) -> Result<Snapshot> {
+/// The names of the snapshots, oldest first.
+#[must_use]
+pub fn names(stack: &Stack) -> Vec<String> {
     let entries = std::fs::read_dir(directory(stack)).into_iter().flatten().flatten();
     let mut names: Vec<(std::time::SystemTime, String)> = entries
         .filter_map(|entry| {
@@ -44,12 +42,21 @@ pub fn kept(stack: &Stack, name: &str) -> Result<Snapshot> {
         })
         .collect();
     names.sort();
+    names.into_iter().map(|(_, name)| name).collect()
+}
+
+/// The snapshot of that name, or the newest for `latest`.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub fn kept(stack: &Stack, name: &str) -> Result<Snapshot> {
+    let names = names(stack);
     let found = match name {
         "latest" => names.last(),
-        name => names.iter().find(|(_, known)| known == name),
+        name => names.iter().find(|known| *known == name),
     };
-    let Some((_, found)) = found else {
-        let known = names.iter().map(|(_, name)| name.as_str());
+    let Some(found) = found else {
+        let known = names.iter().map(String::as_str);
         return Err(Error::no_such("snapshot", name, known, "nsys db snapshot takes one"));
     };
     let path = directory(stack).join(format!("{found}.json"));
