@@ -82,6 +82,15 @@ pub enum Overlay {
     Session(Session),
 }
 
+impl Overlay {
+    /// Whether rows of its own lie over those of the pane: keys go through them, and neither log nor detail of the
+    /// pane is there.
+    #[must_use]
+    pub const fn has_own_rows(&self) -> bool {
+        matches!(self, Self::Calls | Self::Events)
+    }
+}
+
 /// Everything that is shown.
 #[derive(Debug, Default)]
 pub struct State {

@@ -1,7 +1,7 @@
 //! One row in full: every value uncut, and the commands that are about it. It runs nothing by itself.
 
 use super::grid::{Cell, GridRow};
-use super::{Overlay, Pane, State, tables, verdict};
+use super::{Pane, State, tables, verdict};
 use nsys_contract::topics;
 
 /// Commands that a detail offers at most: one for each digit.
@@ -21,7 +21,7 @@ pub struct RowDetail {
 /// The chosen row of the open pane in full; none where there is no row.
 #[must_use]
 pub fn of_chosen(state: &State, at_s: f64) -> Option<RowDetail> {
-    if matches!(state.overlay, Overlay::Calls | Overlay::Events) {
+    if state.overlay.has_own_rows() {
         return None;
     }
     let grid = tables::of_pane(state, at_s);

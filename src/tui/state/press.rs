@@ -91,7 +91,7 @@ impl State {
 
     /// Shows the chosen row in full; where calls are shown they are whole already.
     fn open_detail(&mut self, now_s: f64) {
-        if matches!(self.overlay, Overlay::Calls | Overlay::Events) {
+        if self.overlay.has_own_rows() {
             return;
         }
         match detail::of_chosen(self, self.time.at(now_s)) {
@@ -132,7 +132,7 @@ impl State {
     }
 
     fn page(&mut self, pages: i32, now_s: f64) {
-        if self.pane == Pane::Stack && !matches!(self.overlay, Overlay::Calls | Overlay::Events) {
+        if self.pane == Pane::Stack && !self.overlay.has_own_rows() {
             self.scroll_log(-pages * PAGE, now_s);
         } else {
             self.step(pages * PAGE, now_s);

@@ -22,7 +22,7 @@ pub(super) fn draw(view: &mut View<'_>, grid: &Grid, area: Rect, buffer: &mut Bu
     if area.height == 0 {
         return None;
     }
-    let sorted = view.state.sorted_by().filter(|_| !is_over(view));
+    let sorted = view.state.sorted_by().filter(|_| !view.state.overlay.has_own_rows());
     let columns = layout(grid, usize::from(area.width.saturating_sub(1)), sorted.map(|order| order.column));
     headings(view, grid, &columns, area, buffer);
     let body = Rect { y: area.y + 1, height: area.height - 1, ..area };
@@ -112,12 +112,12 @@ fn layout(grid: &Grid, available: usize, sorted: Option<usize>) -> Vec<(usize, u
 }
 
 fn headings(view: &View<'_>, grid: &Grid, columns: &[(usize, usize)], area: Rect, buffer: &mut Buffer) {
+    let sorted = view.state.sorted_by().filter(|_| !view.state.overlay.has_own_rows());
     let mut x = area.x + 1;
     for (place, width) in columns {
         let column = grid.columns[*place];
-        let sorted = view.state.sorted_by().filter(|order| order.column == *place && !is_over(view));
         let name = column.name.to_uppercase();
-        match sorted {
+        match sorted.filter(|order| order.column == *place) {
             Some(order) => {
                 let name = format!("{name} {}", order.symbol(&column));
                 text(&name, column, x, area, *width, view.theme.accent, buffer);
@@ -126,12 +126,6 @@ fn headings(view: &View<'_>, grid: &Grid, columns: &[(usize, usize)], area: Rect
         }
         x = x.saturating_add(u16::try_from(width + 2).unwrap_or(u16::MAX));
     }
-}
-
-/// Whether other rows lie over those of the pane.
-fn is_over(view: &View<'_>) -> bool {
-    use super::super::state::Overlay;
-    matches!(view.state.overlay, Overlay::Calls | Overlay::Events)
 }
 
 fn cells(

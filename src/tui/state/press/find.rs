@@ -43,7 +43,8 @@ impl State {
         };
         let grid = self.rows(now_s);
         let here = grid.place(self.chosen());
-        let (fits, at) = if self.pane == Pane::Stack {
+        let in_log = self.pane == Pane::Stack && !self.overlay.has_own_rows();
+        let (fits, at) = if in_log {
             let part = here.map(|place| grid.rows[place].key.as_str()).unwrap_or_default();
             let lines = self.data.logs.of(part, self.filter()).rev();
             (lines.map(|line| search.lets(&line.text)).collect::<Vec<_>>(), self.log_back)
@@ -51,14 +52,14 @@ impl State {
             let fits = |row: &super::super::grid::GridRow| row.heading.is_none() && search.lets(&row.text());
             (grid.rows.iter().map(fits).collect(), here.unwrap_or(0))
         };
-        let what = if self.pane == Pane::Stack { "line" } else { "row" };
+        let what = if in_log { "line" } else { "row" };
         let places: Vec<usize> = (0..fits.len()).filter(|place| fits[*place]).collect();
         let Some(found) = turn(&places, at, next, first) else {
             self.notify(now_s, Tone::Warn, format!("no {what} has {}", search.text));
             return;
         };
         let to = places[found];
-        if self.pane == Pane::Stack {
+        if in_log {
             self.log_back = to;
         } else {
             self.choose(grid.rows[to].key.clone());
@@ -85,8 +86,9 @@ fn turn(places: &[usize], at: usize, next: bool, first: bool) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::tables;
     use super::*;
-    use crate::tui::update::{PartSample, Stamped, Update};
+    use crate::tui::update::{Mark, PartSample, Stamped, Update};
 
     #[test]
     fn the_next_one_comes_round_again() {
@@ -120,5 +122,25 @@ mod tests {
         state.pane = Pane::Overview;
         state.press(Press::Char('n'), 1.0);
         assert!(state.notice(1.0).is_some_and(|(_, text)| text.contains("nothing is searched for")));
+    }
+
+    #[test]
+    fn rows_that_lie_over_a_log_are_searched_instead_of_it() {
+        let mut state = State { pane: Pane::Stack, ..State::default() };
+        for (at_s, text) in [(1.0, "boom"), (2.0, "calm")] {
+            let mark = Mark { at_s, text: text.into() };
+            state.update(Stamped { at_s, update: Update::Mark(mark) });
+        }
+        "fboom".chars().for_each(|one| {
+            state.press(Press::Char(one), 2.0);
+        });
+        state.press(Press::Enter, 2.0);
+        state.toggle(Overlay::Events);
+        state.press(Press::Char('n'), 2.0);
+        assert!(state.notice(2.0).is_some_and(|(_, text)| text == "row 1 of 1 with boom"));
+        let events = tables::events(&state);
+        let chosen = events.place(state.chosen()).map(|place| events.rows[place].text());
+        assert!(chosen.is_some_and(|text| text.contains("boom")));
+        assert_eq!(state.log_back, 0);
     }
 }
