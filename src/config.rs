@@ -16,6 +16,7 @@ pub use sections::{
     Config, DiagnoseSection, DockerSection, ExternalSection, KubernetesSection, LoadtestSection, RUNTIMES,
     StackSection, TuneSection,
 };
+pub(crate) use variables::variable;
 
 use crate::error::{Context, Error, Result};
 use std::collections::BTreeMap;

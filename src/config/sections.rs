@@ -19,6 +19,7 @@ pub use tune::TuneSection;
 use watch::WatchSection;
 
 use super::metrics::Metrics;
+use super::variables::variable;
 use crate::domain::diagnosis::DiagnosisBounds;
 use crate::domain::objectives::Objectives;
 use crate::error::{Error, Result};
@@ -148,10 +149,10 @@ impl Config {
 
     fn must_be_given(addresses: &[(&str, &String)]) -> Result<()> {
         match addresses.iter().find(|(_, address)| address.is_empty()) {
-            Some((key, _)) => Err(Error::usage(format!(
-                "{key} is empty; a stack that runs elsewhere needs it"
-            ))
-            .hint(format!("set it in config.toml or as NSYS_{}", key.to_uppercase().replace('.', "__")))),
+            Some((key, _)) => {
+                Err(Error::usage(format!("{key} is empty; a stack that runs elsewhere needs it"))
+                    .hint(format!("set it in config.toml or as {}", variable(key))))
+            }
             None => Ok(()),
         }
     }

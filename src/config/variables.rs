@@ -18,7 +18,7 @@ const OTHERS: [&str; 9] = [
 ];
 
 /// The variable that sets this key.
-pub(super) fn variable(key: &str) -> String {
+pub(crate) fn variable(key: &str) -> String {
     format!("NSYS_{}", key.replace('.', "__").to_uppercase())
 }
 

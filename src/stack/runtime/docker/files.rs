@@ -1,6 +1,7 @@
 //! The files Compose works on: shipped in nsys, unpacked into the state directory, with the
 //! variables that make them this stack's.
 
+use crate::config::variable;
 use crate::error::{Context, Result};
 use crate::stack::Stack;
 use crate::stack::layout::write_private;
@@ -138,9 +139,8 @@ pub(crate) fn service_environment(config: &ServiceConfig) -> Vec<(String, String
 /// The same as lines of an environment file.
 fn environment_file(config: &ServiceConfig) -> String {
     // In single quotes everything stands for itself; Compose knows \' in them.
-    let line = |(key, value): (String, String)| {
-        format!("NSYS_{}='{}'\n", key.to_uppercase().replace('.', "__"), value.replace('\'', "\\'"))
-    };
+    let line =
+        |(key, value): (String, String)| format!("{}='{}'\n", variable(&key), value.replace('\'', "\\'"));
     service_environment(config).into_iter().map(line).collect()
 }
 

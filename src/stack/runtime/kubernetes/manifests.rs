@@ -1,5 +1,6 @@
 //! The objects of the stack: those under `compose/k8s/base`, made this stack's. No I/O.
 
+use crate::config::variable;
 use crate::error::{Context, Error, Result};
 use crate::stack::Stack;
 use crate::stack::runtime::docker::service_environment;
@@ -89,10 +90,6 @@ fn settings(stack: &Stack) -> Vec<(String, String)> {
         .filter(|(key, _)| !crate::secret::is_secret(key))
         .map(|(key, value)| (variable(&key), value))
         .collect()
-}
-
-fn variable(key: &str) -> String {
-    format!("NSYS_{}", key.to_uppercase().replace('.', "__"))
 }
 
 fn digest(settings: &[(String, String)]) -> String {
