@@ -14,7 +14,7 @@ use crate::permit::ChangePermit;
 use crate::publish;
 use crate::render::format::or_missing;
 use crate::render::schema::AnswerSchema;
-use crate::render::{Out, OutputFormat, Tone, format, progress::ProgressView, style, table::Table};
+use crate::render::{Out, OutputFormat, Report, Tone, format, progress::ProgressView, style, table::Table};
 use crate::stack::Stack;
 use std::path::{Path, PathBuf};
 
@@ -141,6 +141,12 @@ struct RemovalPlan {
     plan: String,
 }
 
+impl Report for RemovalPlan {
+    fn text(&self) -> String {
+        self.plan.clone()
+    }
+}
+
 /// The shapes of what these commands answer. A run is published as docs/results.schema.json.
 pub(super) fn schemas() -> Vec<AnswerSchema> {
     const RUNS: [&str; 9] = [
@@ -199,10 +205,7 @@ fn remove(stack: &Stack, name: &str, change: ChangeFlags, out: Out) -> Result<()
     }
     let what = format!("{} ({})", dir.display(), format::bytes(store::size(&dir)));
     if change.dry_run {
-        return match out.format() {
-            OutputFormat::Text => out.line(&format!("would delete {what}")),
-            OutputFormat::Json => out.json(&RemovalPlan { plan: format!("would delete {what}") }),
-        };
+        return out.report(&RemovalPlan { plan: format!("would delete {what}") });
     }
     if !change.yes {
         if !out.can_ask() {

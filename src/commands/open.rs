@@ -4,7 +4,7 @@ use crate::cli::{BrowserPage, OpenArgs};
 use crate::clients::program::{Purpose, blocking};
 use crate::error::{Error, Result};
 use crate::render::schema::AnswerSchema;
-use crate::render::{Out, OutputFormat};
+use crate::render::{Out, Report};
 use crate::stack::{Stack, setup};
 use std::process::Stdio;
 
@@ -14,13 +14,16 @@ struct OpenAnswer<'a> {
     url: &'a str,
 }
 
+impl Report for OpenAnswer<'_> {
+    fn text(&self) -> String {
+        self.url.to_owned()
+    }
+}
+
 /// Prints the address, and opens it where there is something to open it with.
 pub(super) async fn open(stack: &Stack, args: OpenArgs, out: Out) -> Result<()> {
     let url = address(stack, args.page).await?;
-    match out.format() {
-        OutputFormat::Text => out.line(&url)?,
-        OutputFormat::Json => out.json(&OpenAnswer { url: &url })?,
-    }
+    out.report(&OpenAnswer { url: &url })?;
     if args.print {
         return Ok(());
     }

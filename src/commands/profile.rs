@@ -4,7 +4,7 @@ use crate::cli::ProfileArgs;
 use crate::clients::http;
 use crate::error::{Context, Error, Result};
 use crate::render::schema::AnswerSchema;
-use crate::render::{Out, OutputFormat, progress::ProgressView};
+use crate::render::{Out, Report, progress::ProgressView};
 use crate::stack::{Stack, account};
 use nsys_contract::api::paths;
 use std::path::PathBuf;
@@ -15,6 +15,12 @@ use std::time::Duration;
 struct ProfileAnswer<'a> {
     part: &'a str,
     file: &'a std::path::Path,
+}
+
+impl Report for ProfileAnswer<'_> {
+    fn text(&self) -> String {
+        self.file.display().to_string()
+    }
 }
 
 /// Longest wait for the graph to be drawn after the sampling.
@@ -54,10 +60,7 @@ pub(super) async fn profile(stack: &Stack, args: ProfileArgs, out: Out) -> Resul
     let file = args.file.unwrap_or_else(|| PathBuf::from(format!("{}-{stamp}.svg", record.name)));
     std::fs::write(&file, graph).with_context(|| format!("cannot write {}", file.display()))?;
     line.finish("done");
-    match out.format() {
-        OutputFormat::Text => out.line(&file.display().to_string()),
-        OutputFormat::Json => out.json(&ProfileAnswer { part: &record.name, file: &file }),
-    }
+    out.report(&ProfileAnswer { part: &record.name, file: &file })
 }
 
 /// The shapes of what these commands answer.

@@ -3,7 +3,7 @@
 use crate::cli::SchemaArgs;
 use crate::error::{Error, Result};
 use crate::render::schema::AnswerSchema;
-use crate::render::{Out, OutputFormat, table::Table};
+use crate::render::{Out, rows, table::Table};
 use serde::Serialize;
 
 /// A command whose answers have a schema.
@@ -18,14 +18,11 @@ pub(super) fn schema(all: &[AnswerSchema], args: &SchemaArgs, out: Out) -> Resul
     if args.command.is_empty() {
         let rows: Vec<_> =
             all.iter().map(|one| SchemaRow { command: one.command, version: one.version }).collect();
-        if out.format() == OutputFormat::Json {
-            return out.json(&rows);
-        }
         let mut table = Table::new(["command", "version"]).right(&[1]);
         for row in &rows {
             table.row([row.command.to_owned(), row.version.to_string()]);
         }
-        return out.line(&table.text());
+        return rows::show(out, &rows, &table, "no command has one");
     }
     let name = args.command.join(" ");
     let found = all.iter().find(|one| one.command == name).ok_or_else(|| {
