@@ -1,6 +1,7 @@
 //! The open pane as CSV, JSON or Markdown: the same series and rows that are shown.
 
 use super::grid::{self, Cell, Column, Grid, GridRow};
+use super::sort::choices;
 use super::{Pane, State, charts, tables};
 use crate::render::table::Table;
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ pub fn csv(state: &State, at_s: f64) -> String {
         return csv_of_series(&series);
     }
     let grid = tables::of_pane(state, at_s);
-    let exported = exported(&grid);
+    let exported = choices(&grid.columns);
     let mut text = line_of(exported.iter().map(|place| grid.columns[*place].key()));
     for row in rows(&grid) {
         text += &line_of(exported.iter().map(|place| match row.cells[*place].value {
@@ -27,12 +28,6 @@ pub fn csv(state: &State, at_s: f64) -> String {
         }));
     }
     text
-}
-
-/// The columns that say something to a program.
-fn exported(grid: &Grid) -> Vec<usize> {
-    let exports = |place: &usize| !grid.columns[*place].name.is_empty() && !grid.columns[*place].picture;
-    (0..grid.columns.len()).filter(exports).collect()
 }
 
 fn rows(grid: &Grid) -> impl Iterator<Item = &GridRow> {
@@ -81,7 +76,7 @@ fn line_of(cells: impl Iterator<Item = String>) -> String {
 #[must_use]
 pub fn json(state: &State, at_s: f64) -> Value {
     let grid = tables::of_pane(state, at_s);
-    let exported = exported(&grid);
+    let exported = choices(&grid.columns);
     let value = |cell: &Cell| match cell.value {
         // A count stays a count.
         grid::Value::Number(number) if number.fract() == 0.0 && number.abs() < WHOLE => json!(number as i64),
@@ -111,7 +106,7 @@ pub fn json(state: &State, at_s: f64) -> Value {
 #[must_use]
 pub fn markdown(state: &State, at_s: f64) -> String {
     let grid = tables::of_pane(state, at_s);
-    let shown = exported(&grid);
+    let shown = choices(&grid.columns);
     let right: Vec<usize> = (0..shown.len()).filter(|place| grid.columns[shown[*place]].number).collect();
     let heading = |place: &usize| -> &str {
         let column: &Column = &grid.columns[*place];

@@ -43,7 +43,7 @@ impl SortOrder {
     }
 }
 
-/// The columns that rows can be sorted by: those with values.
+/// The columns that rows can be sorted by, and that are exported: those with values.
 #[must_use]
 pub fn choices(columns: &[Column]) -> Vec<usize> {
     let fits = |column: &Column| !column.picture && !column.name.is_empty();

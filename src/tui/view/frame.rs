@@ -1,5 +1,6 @@
 //! What stands around every pane: tabs and time, health, the worst thing in words, what can be done.
 
+use super::super::state::line::InputLine;
 use super::super::state::{Overlay, Pane, verdict};
 use super::theme::symbol;
 use super::{Hit, View, cut, put, put_line, width_of};
@@ -110,21 +111,12 @@ pub(super) fn footer(view: &View<'_>, row: Rect, buffer: &mut Buffer) {
     let (state, theme) = (view.state, view.theme);
     let line = match &state.overlay {
         Overlay::Filter(line, wrong) => {
-            let mut spans = typed("/", line, view);
-            let note = wrong
-                .clone()
-                .unwrap_or_else(|| "text or regex, ! before it inverts; Enter keeps, Esc clears".into());
-            let tone = if wrong.is_some() { Tone::Bad } else { Tone::Dim };
-            spans.push(Span::styled(format!("   {note}"), theme.tone(Some(tone))));
-            Line::from(spans)
+            let usage = "text or regex, ! before it inverts; Enter keeps, Esc clears";
+            typed_with_note("/", line, wrong.as_deref(), usage, view)
         }
         Overlay::Search(line, wrong) => {
-            let mut spans = typed("find ", line, view);
-            let note =
-                wrong.clone().unwrap_or_else(|| "text or regex; Enter finds, n N go on, Esc leaves".into());
-            let tone = if wrong.is_some() { Tone::Bad } else { Tone::Dim };
-            spans.push(Span::styled(format!("   {note}"), theme.tone(Some(tone))));
-            Line::from(spans)
+            let usage = "text or regex; Enter finds, n N go on, Esc leaves";
+            typed_with_note("find ", line, wrong.as_deref(), usage, view)
         }
         Overlay::Sort(_) => {
             Line::styled(" ↑ ↓ choose   Enter sorts   S the other way round   Esc leaves", theme.dim)
@@ -171,7 +163,21 @@ fn at_rest(view: &View<'_>, row: Rect, buffer: &mut Buffer) {
 }
 
 /// A line that is typed, with its cursor.
-fn typed(before: &str, line: &super::super::state::line::InputLine, view: &View<'_>) -> Vec<Span<'static>> {
+/// What is typed, and beside it what is wrong with it, or what can be typed.
+fn typed_with_note(
+    before: &str,
+    line: &InputLine,
+    wrong: Option<&str>,
+    usage: &str,
+    view: &View<'_>,
+) -> Line<'static> {
+    let mut spans = typed(before, line, view);
+    let tone = if wrong.is_some() { Tone::Bad } else { Tone::Dim };
+    spans.push(Span::styled(format!("   {}", wrong.unwrap_or(usage)), view.theme.tone(Some(tone))));
+    Line::from(spans)
+}
+
+fn typed(before: &str, line: &InputLine, view: &View<'_>) -> Vec<Span<'static>> {
     let (left, right) = line.parts();
     let mut rest = right.chars();
     let under = rest.next().unwrap_or(' ');
