@@ -136,13 +136,8 @@ fn foot(found: &Comparison) -> String {
         found.count(MetricChange::Inconclusive),
         found.power().map(|line| line + "\n").unwrap_or_default(),
         found.noise,
-        capital(method)
+        format::capital(method)
     )
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// For a pull request: the verdict first, what was changed, then the numbers.

@@ -96,6 +96,13 @@ fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
     }
 }
 
+/// A text with a capital at its start, as a sentence begins.
+#[must_use]
+pub fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// A measured value, or [`MISSING`].
 #[must_use]
 pub fn measured<T: Copy>(value: &Measured<T>, show: impl FnOnce(T) -> String) -> String {

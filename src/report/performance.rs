@@ -154,13 +154,6 @@ fn list(items: &[String], nothing: &str) -> String {
     items.iter().map(|item| format!("- {item}")).collect::<Vec<_>>().join("\n")
 }
 
-fn capital(text: &str) -> String {
-    let mut characters = text.chars();
-    characters
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + characters.as_str())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

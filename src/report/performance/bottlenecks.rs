@@ -1,11 +1,11 @@
 //! What gave way: severity, where it was observed, symptom, cause, impact.
 
-use super::capital;
 use super::levels::{metric_name, unit};
 use crate::domain::diagnosis::{Diagnosis, FindingRole, RuleFinding, RuleStatus, Strength};
 use crate::domain::run::Run;
 use crate::domain::usl;
 use crate::domain::verdict::{CheckStatus, Verdict};
+use crate::render::format::capital;
 
 /// High when objectives were missed from its onset on, low when nothing was.
 pub(in crate::report) fn severity(run: &Run, finding: &RuleFinding) -> &'static str {

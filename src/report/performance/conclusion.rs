@@ -1,14 +1,14 @@
 //! What follows from it: objectives, recommendations, conclusion.
 
 use super::bottlenecks::severity;
-use super::{capital, list};
+use super::list;
 use crate::domain::compare::MetricChange;
 use crate::domain::diagnosis::{Diagnosis, RuleFinding, RuleStatus};
 use crate::domain::remedy;
 use crate::domain::run::Run;
 use crate::domain::usl;
 use crate::domain::verdict::Verdict;
-use crate::render::format;
+use crate::render::format::{self, capital};
 use crate::report::context::ReportContext;
 use crate::report::summary::verdict_sentence;
 

@@ -2,8 +2,8 @@
 
 use crate::domain::run::{LevelResult, Run};
 use crate::domain::verdict::{CheckStatus, ObjectiveCheck};
-use crate::render::{format, table::Table};
-use crate::report::performance::capital;
+use crate::render::format::{self, capital};
+use crate::render::table::Table;
 use crate::report::sections::{details_table, findings};
 use crate::report::summary::{levels_table, search_sentence};
 
