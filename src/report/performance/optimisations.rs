@@ -11,9 +11,9 @@ pub(super) fn optimisations(context: &ReportContext) -> String {
         return "None is in the journal.".into();
     }
     let mut parts = Vec::new();
-    let mut lines = Vec::new();
+    let mut measured_ids = Vec::new();
     for (rank, step) in context.improvements.iter().enumerate() {
-        lines.extend(step.changes.iter().map(|change| &change.id));
+        measured_ids.extend(step.changes.iter().map(|change| &change.id));
         let changes: Vec<_> = step.changes.iter().map(context::JournalChange::line).collect();
         parts.push(format!(
             "### {}. {}\n\n**Changes**:\n\n{}\n\n**Results** ({} against {}):\n\n{}",
@@ -28,7 +28,7 @@ pub(super) fn optimisations(context: &ReportContext) -> String {
     let other: Vec<_> = context
         .changes
         .iter()
-        .filter(|one| !lines.contains(&&one.id))
+        .filter(|one| !measured_ids.contains(&&one.id))
         .map(context::JournalChange::line)
         .collect();
     if !other.is_empty() {
