@@ -3,6 +3,7 @@
 
 mod parts;
 
+use crate::support::text;
 use parts::{Part, command};
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -25,9 +26,7 @@ fn versions(cache: &Path, part: &str) -> Vec<(String, PathBuf)> {
 }
 
 fn judged(version: &str, question: &str, output: &Output) -> Row {
-    let said =
-        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    let failure = (!output.status.success()).then(|| said.trim().to_owned());
+    let failure = (!output.status.success()).then(|| text(output).trim().to_owned());
     Row { version: version.to_owned(), question: question.to_owned(), failure }
 }
 

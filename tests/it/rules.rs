@@ -1,5 +1,6 @@
 //! Prometheus' rules, checked by its own tool.
 
+use crate::support::text;
 use nsys::domain::promql::{Scope, Selector};
 use nsys::domain::questions::questions;
 use std::path::Path;
@@ -12,12 +13,7 @@ fn the_rules_hold_on_series_made_for_them() {
     let promtool = |args: &[&str]| {
         let output =
             Command::new("promtool").args(args).current_dir(&rules).output().expect("promtool starts");
-        assert!(
-            output.status.success(),
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{}", text(&output));
     };
     promtool(&["check", "rules", "recording.rules.yml", "alerts.rules.yml"]);
     promtool(&["test", "rules", "rules_test.yml"]);

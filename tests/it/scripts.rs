@@ -1,6 +1,6 @@
 //! The scripts that build: how far they are, what they tell of an error, and when they do not begin.
 
-use crate::support::Disk;
+use crate::support::{Disk, text};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -39,15 +39,11 @@ fn build(dir: &Path) -> Output {
         .unwrap()
 }
 
-fn all(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
 #[test]
 fn a_build_tells_its_units_and_the_time_left() {
     let dir = package("fn main() { low::low() }");
     let output = build(dir.path());
-    let said = all(&output);
+    let said = text(&output);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("of 2 units after") && said.contains("left\n"), "{said}");
     assert!(said.contains("built in"), "{said}");
@@ -59,7 +55,7 @@ fn a_build_tells_its_units_and_the_time_left() {
 fn a_build_that_fails_shows_the_compilers_words_and_ends_as_cargo_does() {
     let dir = package("fn main() { missing() }");
     let output = build(dir.path());
-    let said = all(&output);
+    let said = text(&output);
     assert_eq!(output.status.code(), Some(101), "{said}");
     assert!(said.contains("cannot find function `missing`") && !said.contains("built in"), "{said}");
 }
@@ -74,7 +70,7 @@ fn a_demo_that_lacks_disk_says_so_before_it_begins() {
         .env("XDG_STATE_HOME", dir.path())
         .output()
         .unwrap();
-    let said = all(&output);
+    let said = text(&output);
     assert_eq!(output.status.code(), Some(4), "{said}");
     assert!(said.contains("1 MB are free") && said.contains("set CARGO_TARGET_DIR"), "{said}");
 }

@@ -8,6 +8,7 @@ pub(crate) use disk::Disk;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A place to run nsys in; whatever runs there is stopped when it goes.
@@ -174,11 +175,11 @@ impl Terminal {
     }
 
     pub(crate) fn wait_for(&mut self, words: &str) {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !self.said().contains(words) {
             let ended = self.child.try_wait().expect("a child").is_some();
-            assert!(!ended && std::time::Instant::now() < deadline, "{words:?} never came: {}", self.said());
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert!(!ended && Instant::now() < deadline, "{words:?} never came: {}", self.said());
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
@@ -210,6 +211,21 @@ pub(crate) fn this_machine() -> &'static str {
 pub(crate) fn listen() -> std::net::TcpListener {
     let address = if in_containers() { "0.0.0.0" } else { "127.0.0.1" };
     std::net::TcpListener::bind((address, 0)).expect("a free port")
+}
+
+/// A port of this machine that nobody listens on now.
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// Waits until something is done, so long at most; `otherwise` says what is wrong when it never is.
+pub(crate) fn wait(timeout: Duration, done: impl Fn() -> bool, otherwise: &str) {
+    let deadline = Instant::now() + timeout;
+    while !done() {
+        assert!(Instant::now() < deadline, "{otherwise}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// The process of the program in a container on this machine.

@@ -14,7 +14,7 @@ mod stacks;
 
 use crate::support::{Disk, Place, in_containers, kill_9, text};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const INDEX: &str = "idx_notifications_correlation";
 
@@ -49,11 +49,7 @@ pub(crate) fn release(place: &Place, mut child: Child) {
 }
 
 fn wait(done: impl Fn() -> bool, otherwise: &str) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !done() {
-        assert!(Instant::now() < deadline, "{otherwise}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    crate::support::wait(Duration::from_secs(120), done, otherwise);
 }
 
 fn refused(place: &Place, args: &[&str], code: i32) -> String {

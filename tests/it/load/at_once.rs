@@ -16,11 +16,7 @@ fn begin(place: &Place, args: &[&str], seeded: &str) -> Child {
 }
 
 fn wait(done: impl Fn() -> bool, otherwise: &str) {
-    let deadline = Instant::now() + Duration::from_secs(90);
-    while !done() {
-        assert!(Instant::now() < deadline, "{otherwise}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    crate::support::wait(Duration::from_secs(90), done, otherwise);
 }
 
 fn seeds(place: &Place, kind: &str) -> bool {

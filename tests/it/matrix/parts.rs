@@ -1,9 +1,10 @@
 //! One part of some version, started for a test as its own vendor's documents say, and nsys beside it.
 
+use crate::support::{free_port, text, wait};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A server that ends with the test.
@@ -37,21 +38,9 @@ pub(super) fn command(part: &Part, args: &[&str]) -> Command {
     command
 }
 
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
-}
-
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
-fn answers(port: u16) -> bool {
-    std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+fn wait_for(part: &str, port: u16) {
+    let answers = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+    wait(Duration::from_secs(60), answers, &format!("{part} does not listen"));
 }
 
 /// The user that PostgreSQL runs as where the test is root: it refuses root.
@@ -107,7 +96,7 @@ impl Part {
             .args(["-c", "listen_addresses=127.0.0.1", "-c", "shared_preload_libraries=pg_stat_statements"])
             .spawn()
             .unwrap();
-        until("PostgreSQL listens", || answers(port));
+        wait_for("PostgreSQL", port);
         let url = format!("postgres://nsys@127.0.0.1:{port}/notifications");
         Self { variable: "NSYS_DB__URL", url, beside: None, port, dir: place, child }
     }
@@ -141,7 +130,7 @@ impl Part {
             .status();
         assert!(format.unwrap().success(), "the storage of {}", dir.display());
         let child = java("kafka.Kafka", "-Xmx512m").arg(&file).spawn().unwrap();
-        until("the broker listens", || answers(port));
+        wait_for("the broker", port);
         let url = format!("127.0.0.1:{port}");
         Self {
             variable: "NSYS_KAFKA__BROKERS",
@@ -166,7 +155,7 @@ impl Part {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        until("Redis listens", || answers(port));
+        wait_for("Redis", port);
         let url = format!("redis://127.0.0.1:{port}/0");
         Self { variable: "NSYS_CACHE__URL", url, beside: None, port, dir: place, child }
     }
@@ -184,8 +173,7 @@ impl Part {
             .args(["--reset-offsets", "--to-earliest", "--execute"])
             .output()
             .expect("java starts");
-        let said =
-            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let said = text(&output);
         if output.status.success() && !said.contains("Error:") { Ok(()) } else { Err(said) }
     }
 }
@@ -235,13 +223,12 @@ pub(super) fn poolers(postgres: &Part) -> Vec<(String, Option<String>)> {
         );
         std::fs::write(&file, settings).unwrap();
         let mut child = as_plain(program, place.path()).arg(&file).spawn().unwrap();
-        until("PgBouncer listens", || answers(port));
+        wait_for("PgBouncer", port);
         let url = format!("postgres://nsys@127.0.0.1:{port}/notifications");
         // As many as it takes to meet a session that somebody else had before.
         for turn in 1..=3 {
             let output = command(postgres, &["db", "status"]).env("NSYS_DB__URL", &url).output().unwrap();
-            let said = String::from_utf8_lossy(&output.stdout).into_owned()
-                + &String::from_utf8_lossy(&output.stderr);
+            let said = text(&output);
             let holds = output.status.code() == Some(wanted) && said.contains(word);
             found.push((
                 format!(
@@ -277,8 +264,7 @@ fn service(mode: &str, is_ready: bool, url: &str, dir: &Path) -> Option<(String,
         .arg(&file)
         .output()
         .unwrap();
-    let said =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said = text(&output);
     let holds = !output.status.success() && said.contains("pooler in transaction mode");
     Some(("the service, transaction mode".to_owned(), (!holds).then_some(said)))
 }

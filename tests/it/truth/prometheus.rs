@@ -1,7 +1,8 @@
 //! What nsys tells of a real Prometheus whose samples are prescribed: resets, gaps, NaN, targets that are
 //! gone, strangers with the same names, several stacks and intervals in one server.
 
-use super::recorded::{Oddity, Prometheus, Recorded, free_port, lines};
+use super::recorded::{Oddity, Prometheus, Recorded, lines};
+use crate::support::free_port;
 use nsys::clients::prometheus as client;
 use nsys::config::Loaded;
 use nsys::diagnose::{Span, prometheus as diagnose};

@@ -1,6 +1,7 @@
 //! What a prescribed service counted, as Prometheus keeps it: written by hand, sample for sample, and read
 //! by a real Prometheus.
 
+use crate::support::free_port;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -290,9 +291,4 @@ impl Drop for Prometheus {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-pub(super) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
 }

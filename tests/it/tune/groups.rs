@@ -6,6 +6,7 @@ use nsys::clients::kafka::{Brokers, Monitor};
 use nsys::domain::group::GroupType;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use serde_json::Value;
+use std::time::Instant;
 
 const TOPIC: &str = "group-types";
 
