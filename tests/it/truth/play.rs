@@ -215,14 +215,9 @@ fn compare(
     // All slices together are the measured time.
     let mut all = SliceCounts::default();
     told.slices.iter().for_each(|slice| all.add(slice));
-    let (restart_lines, truth_of) =
-        ((all.requests, all.failed), (told.measured.requests, told.measured.failed));
-    rows.push(row(
-        "slices",
-        format!("{restart_lines:?}"),
-        format!("{truth_of:?}"),
-        restart_lines == truth_of,
-    ));
+    let of_slices = (all.requests, all.failed);
+    let of_run = (told.measured.requests, told.measured.failed);
+    rows.push(row("slices", format!("{of_slices:?}"), format!("{of_run:?}"), of_slices == of_run));
     for (number, share) in [("p50 of slices", 0.5), ("p95 of slices", 0.95)] {
         let found = all.due.quantile_ms(share);
         let (text, holds) = near(found, &truth.due_ms, share, tolerance);
