@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 /// The machine's name.
 #[must_use]
@@ -13,9 +13,12 @@ pub fn host() -> Option<String> {
 /// Which machine this is, until it is started anew: equal in all its containers.
 #[must_use]
 pub fn id() -> Option<u128> {
-    static ID: LazyLock<Option<u128>> =
-        LazyLock::new(|| read_id(&std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?));
-    *ID
+    static ID: OnceLock<u128> = OnceLock::new();
+    if let Some(known) = ID.get() {
+        return Some(*known);
+    }
+    let read = read_id(&std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?)?;
+    Some(*ID.get_or_init(|| read))
 }
 
 /// The number of a boot, as a service tells it.
@@ -34,10 +37,8 @@ pub fn addresses() -> Vec<core::net::IpAddr> {
 /// Processors that are there, whatever this process may use of them.
 #[must_use]
 pub fn processors() -> Option<usize> {
-    // Asked for every part in every second.
-    static PROCESSORS: LazyLock<Option<usize>> =
-        LazyLock::new(|| count_processors(&std::fs::read_to_string("/proc/stat").ok()?));
-    *PROCESSORS
+    // Asked anew each time: processors come and go while a dashboard runs.
+    count_processors(&std::fs::read_to_string("/proc/stat").ok()?)
 }
 
 fn count_processors(text: &str) -> Option<usize> {
