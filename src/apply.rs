@@ -12,7 +12,7 @@ pub use service::running;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::journal::{ChangeOutcome, Entry, Journal, JournalStep};
 use crate::permit::ChangePermit;
-use crate::plan::{Plan, Step};
+use crate::plan::{ChangePlan, Step};
 use crate::render::progress::{ProgressLine, ProgressView};
 use crate::stack::Stack;
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ impl ChangeLock {
 ///
 /// # Errors
 /// When something was changed since; both sides are shown and nothing is made.
-pub async fn check(stack: &Stack, plan: &Plan) -> Result<()> {
+pub async fn check(stack: &Stack, plan: &ChangePlan) -> Result<()> {
     for step in &plan.steps {
         match step {
             Step::Config(change) => service::check(stack, change)?,
@@ -67,7 +67,7 @@ pub async fn check(stack: &Stack, plan: &Plan) -> Result<()> {
 pub async fn apply(
     (_lock, permit): (&ChangeLock, &ChangePermit),
     stack: &Stack,
-    plan: &Plan,
+    plan: &ChangePlan,
     undoes: Option<&Entry>,
     progress: &ProgressView,
 ) -> Result<Entry> {

@@ -8,7 +8,7 @@ use crate::cli::PlanFlags;
 use crate::error::Result;
 use crate::journal::{Entry, Journal};
 use crate::permit::{ChangePermit, PermitRequest, Reach, RequiredConsent};
-use crate::plan::{DataStep, DbStep, Plan, Step, Undo, undo::plan_undo};
+use crate::plan::{ChangePlan, DataStep, DbStep, Step, Undo, undo::plan_undo};
 use crate::render::schema::{AnswerSchema, Either};
 use crate::render::{Out, OutputFormat, Report, Tone, format, progress::ProgressView, style::paint};
 use crate::stack::{Stack, safety};
@@ -26,7 +26,7 @@ struct PlanView<'a> {
 }
 
 impl<'a> PlanView<'a> {
-    fn new(plan: &'a Plan, history: &[Entry]) -> Self {
+    fn new(plan: &'a ChangePlan, history: &[Entry]) -> Self {
         let step = |step: &Step| {
             let undo = match step.undo() {
                 Undo::By(back) => back.what(),
@@ -123,7 +123,7 @@ pub fn schemas() -> Vec<AnswerSchema> {
 /// When it is refused, not confirmed, or a step fails.
 pub async fn carry_out(
     stack: &Stack,
-    plan: &Plan,
+    plan: &ChangePlan,
     flags: &PlanFlags,
     undoes: Option<&Entry>,
     out: Out,
@@ -157,7 +157,7 @@ pub async fn carry_out(
 pub async fn make(
     permit: &ChangePermit,
     stack: &Stack,
-    plan: &Plan,
+    plan: &ChangePlan,
     undoes: Option<&Entry>,
     out: Out,
 ) -> Result<Entry> {
@@ -170,7 +170,7 @@ pub async fn make(
 ///
 /// # Errors
 /// When it is not, or there is nobody to ask; and as [`safety::permit`].
-pub async fn agree(stack: &Stack, plan: &Plan, flags: &PlanFlags, out: Out) -> Result<ChangePermit> {
+pub async fn agree(stack: &Stack, plan: &ChangePlan, flags: &PlanFlags, out: Out) -> Result<ChangePermit> {
     let agreement =
         if plan.irreversible().is_some() { RequiredConsent::ForGood } else { RequiredConsent::Confirmed };
     let change = PermitRequest { what: "the plan", reach: reach(plan), agreement };
@@ -178,7 +178,7 @@ pub async fn agree(stack: &Stack, plan: &Plan, flags: &PlanFlags, out: Out) -> R
 }
 
 /// What a plan changes, the step that reaches farthest.
-fn reach(plan: &Plan) -> Reach {
+fn reach(plan: &ChangePlan) -> Reach {
     let of = |step: &Step| match step {
         Step::Db(DbStep::Reset { .. }) => Reach::Reset,
         Step::Db(DbStep::Migrate { .. }) => Reach::Schema,

@@ -20,7 +20,7 @@ pub use summary::{ProcessSummary, ProcessWindow, decode};
 use crate::domain::stream::Tick;
 use crate::error::{Error, Result};
 use plan::GeneratorPlan;
-use record::{Counts, SecondCounts};
+use record::{SecondCounts, ThreadCounts};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ impl Shared {
 #[derive(Debug)]
 enum ThreadReport {
     Second(Box<SecondCounts>),
-    Ended(Result<Box<Counts>>),
+    Ended(Result<Box<ThreadCounts>>),
 }
 
 /// Offers the level that a plan file describes and leaves its summary. `send` is told each second.
@@ -111,8 +111,8 @@ fn collect(
     threads: usize,
     began_s: f64,
     send: &mut impl FnMut(&Tick),
-) -> Result<Counts> {
-    let mut sum = Counts::new(shared.plan.windows.len(), shared.plan.slices.as_ref())?;
+) -> Result<ThreadCounts> {
+    let mut sum = ThreadCounts::new(shared.plan.windows.len(), shared.plan.slices.as_ref())?;
     let mut seconds: BTreeMap<u64, (usize, SecondCounts)> = BTreeMap::new();
     for report in from {
         match report {

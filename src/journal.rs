@@ -1,7 +1,7 @@
 //! What was changed, before and after, by whom. Append-only: the last line of an id tells.
 
 use crate::error::{Context, Error, Result};
-use crate::plan::{Plan, Revealed, Step};
+use crate::plan::{ChangePlan, Step, UnmaskedValues};
 use crate::secret::CommandLine;
 use crate::stack::Layout;
 use crate::stack::layout::write_private;
@@ -88,7 +88,7 @@ pub struct Journal {
 }
 
 /// Values by the number of their step, by change.
-type MaskedValues = BTreeMap<String, BTreeMap<usize, Revealed>>;
+type MaskedValues = BTreeMap<String, BTreeMap<usize, UnmaskedValues>>;
 
 impl Journal {
     /// The journal of the stack with this layout.
@@ -201,7 +201,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub fn begin(&self, plan: &Plan, undoes: Option<String>) -> Result<Entry> {
+    pub fn begin(&self, plan: &ChangePlan, undoes: Option<String>) -> Result<Entry> {
         let entry = Entry {
             // Past every id that was ever written, whoever can read its entry.
             id: format!("c{}", self.text()?.lines().filter_map(number).max().unwrap_or(0) + 1),
@@ -260,7 +260,7 @@ fn number(line: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{ConfigStep, DbStep, Plan, undo::plan_undo};
+    use crate::plan::{ChangePlan, ConfigStep, DbStep, undo::plan_undo};
     use crate::secret::Guarded;
 
     fn journal() -> (tempfile::TempDir, Journal) {
@@ -275,8 +275,8 @@ mod tests {
     #[test]
     fn the_last_line_of_an_id_tells() {
         let (_dir, journal) = journal();
-        let mut entry = journal.begin(&Plan::new("one"), None).unwrap();
-        journal.begin(&Plan::new("two"), None).unwrap();
+        let mut entry = journal.begin(&ChangePlan::new("one"), None).unwrap();
+        journal.begin(&ChangePlan::new("two"), None).unwrap();
         entry.outcome = ChangeOutcome::Applied;
         journal.write(&entry).unwrap();
         let outcomes: Vec<_> = journal.entries().unwrap().into_iter().map(|e| (e.id, e.outcome)).collect();
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn a_line_cut_off_by_a_crash_hides_nothing() {
         let (_dir, journal) = journal();
-        journal.begin(&Plan::new("one"), None).unwrap();
+        journal.begin(&ChangePlan::new("one"), None).unwrap();
         let mut file = std::fs::OpenOptions::new().append(true).open(&journal.path).unwrap();
         file.write_all(b"{\"id\":\"c1\",\"outc").unwrap();
         assert_eq!(journal.entries().unwrap().len(), 1);
@@ -297,12 +297,12 @@ mod tests {
     #[test]
     fn an_id_is_never_given_twice() {
         let (_dir, journal) = journal();
-        journal.begin(&Plan::new("one"), None).unwrap();
+        journal.begin(&ChangePlan::new("one"), None).unwrap();
         // Of a later version, with a step that this one does not know.
         let mut file = std::fs::OpenOptions::new().append(true).open(&journal.path).unwrap();
         file.write_all(b"\n{\"id\":\"c2\",\"steps\":[{\"step\":{\"noun\":\"unheard-of\"}}]}\n").unwrap();
         assert_eq!(journal.unreadable().unwrap(), ["c2"]);
-        assert_eq!(journal.begin(&Plan::new("three"), None).unwrap().id, "c3");
+        assert_eq!(journal.begin(&ChangePlan::new("three"), None).unwrap().id, "c3");
         assert_eq!(journal.entries().unwrap().len(), 2);
     }
 
@@ -311,7 +311,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let (dir, journal) = journal();
         let secret = |text: &str| Guarded::new("db.read_url", format!("postgres://u:{text}@h/d").into());
-        let mut entry = journal.begin(&Plan::new("one"), None).unwrap();
+        let mut entry = journal.begin(&ChangePlan::new("one"), None).unwrap();
         let step = ConfigStep {
             key: "db.read_url".into(),
             before: Some(secret("first")),
@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn undo_means_the_newest_change_that_was_made() {
         let (_dir, journal) = journal();
-        let mut made = journal.begin(&Plan::new("one"), None).unwrap();
+        let mut made = journal.begin(&ChangePlan::new("one"), None).unwrap();
         made.steps.push(JournalStep {
             step: Step::Db(DbStep::Analyze { table: "t".into() }),
             before: Value::Null,
@@ -351,7 +351,7 @@ mod tests {
             error: None,
         });
         journal.write(&made).unwrap();
-        journal.begin(&Plan::new("nothing was made of it"), None).unwrap();
+        journal.begin(&ChangePlan::new("nothing was made of it"), None).unwrap();
         assert_eq!(journal.entry(None).unwrap().id, "c1");
         assert!(journal.entry(Some("c9")).unwrap_err().message.contains("c9"));
     }

@@ -9,14 +9,14 @@ pub mod partitions;
 pub mod undo;
 
 pub use steps::{
-    CacheStep, ConfigStep, DataStep, DbStep, KafkaStep, Revealed, Risk, ServiceStep, Step, Undo,
+    CacheStep, ConfigStep, DataStep, DbStep, KafkaStep, Risk, ServiceStep, Step, Undo, UnmaskedValues,
 };
 
 use serde::Serialize;
 
 /// A change, whole and not yet made.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Plan {
+pub struct ChangePlan {
     /// What it is for, as a short phrase.
     pub title: String,
     /// In the order they are made.
@@ -26,12 +26,12 @@ pub struct Plan {
     /// What the operator must know.
     pub warnings: Vec<String>,
     /// Reads that should gain, for the proof.
-    pub reads: Vec<Read>,
+    pub reads: Vec<ReadQuery>,
 }
 
 /// A read that a plan is to make cheaper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Read {
+pub struct ReadQuery {
     /// What it is, in a few words.
     pub name: String,
     /// The statement.
@@ -40,7 +40,7 @@ pub struct Read {
     pub generic: bool,
 }
 
-impl Plan {
+impl ChangePlan {
     /// A plan without steps.
     #[must_use]
     pub fn new(title: impl Into<String>) -> Self {

@@ -99,7 +99,7 @@ impl Stack {
             authority.with_context(|| format!("cannot read external.ca_file {}", path.display()))?;
         let token = external.prometheus_token.clone();
         let prometheus = (!token.is_empty()).then(|| (self.endpoints.prometheus_url(), token));
-        access::give(access::Access { authority, prometheus });
+        access::give(access::ExternalAccess { authority, prometheus });
         Ok(())
     }
 

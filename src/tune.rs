@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::loadtest::runs::Runs;
 use crate::plan::index::{self, WantedIndex};
 use crate::plan::merge::merge;
-use crate::plan::{CacheStep, DbStep, Plan, Read, Step, config, partitions};
+use crate::plan::{CacheStep, ChangePlan, DbStep, ReadQuery, Step, config, partitions};
 use crate::stack::{Stack, index_ages, replica, spec};
 use nsys_contract::{schema, topics};
 use std::time::Duration;
@@ -30,19 +30,19 @@ const OTHER_GROUPS: usize = 20;
 ///
 /// # Errors
 /// When the stack cannot be asked, or the change is refused.
-pub async fn planned(stack: &Stack, command: &TuneCommand) -> Result<Plan> {
+pub async fn planned(stack: &Stack, command: &TuneCommand) -> Result<ChangePlan> {
     match command {
         TuneCommand::Db(args) => database(stack, args).await,
         TuneCommand::Kafka(args) => broker(stack, args).await,
         TuneCommand::Cache(args) => cache(stack, args).await,
         TuneCommand::Service(args) => service(stack, args).await,
         TuneCommand::Plan(args) => Box::pin(evidence(stack, args)).await,
-        TuneCommand::Experiment(_) | TuneCommand::Export => Ok(Plan::default()),
+        TuneCommand::Experiment(_) | TuneCommand::Export => Ok(ChangePlan::default()),
     }
 }
 
 /// What the findings of a run ask for, in their order, which is that of their worth.
-async fn evidence(stack: &Stack, args: &TunePlanArgs) -> Result<Plan> {
+async fn evidence(stack: &Stack, args: &TunePlanArgs) -> Result<ChangePlan> {
     let found = Runs::of(stack).find(&args.run)?;
     let foreign = found.foreign();
     if let Some(whose) = foreign.as_ref().filter(|_| !args.foreign) {
@@ -93,7 +93,7 @@ async fn settings(
     title: &str,
     wanted: &[(&str, Value)],
     replicas: impl Fn((u32, u32)) -> (u32, u32),
-) -> Result<Plan> {
+) -> Result<ChangePlan> {
     let records = stack.records().await?;
     stack.runtime.must_run_parts("change the configuration of the service")?;
     let now = spec::replicas(&records);
@@ -102,7 +102,7 @@ async fn settings(
         .map_err(|why| Error::refused(why).hint("unset the variable, then run the command again"))
 }
 
-async fn database(stack: &Stack, args: &TuneDbArgs) -> Result<Plan> {
+async fn database(stack: &Stack, args: &TuneDbArgs) -> Result<ChangePlan> {
     let mut plans = Vec::new();
     if args.indexes {
         plans.push(guide_indexes(stack, args).await?);
@@ -128,18 +128,18 @@ async fn database(stack: &Stack, args: &TuneDbArgs) -> Result<Plan> {
     Ok(one_or_merged("database", plans))
 }
 
-fn one_or_merged(title: &str, mut plans: Vec<Plan>) -> Plan {
+fn one_or_merged(title: &str, mut plans: Vec<ChangePlan>) -> ChangePlan {
     match plans.pop() {
         Some(only) if plans.is_empty() => only,
         Some(last) => {
             plans.push(last);
             merge(title, plans)
         }
-        None => Plan::new(title),
+        None => ChangePlan::new(title),
     }
 }
 
-async fn guide_indexes(stack: &Stack, args: &TuneDbArgs) -> Result<Plan> {
+async fn guide_indexes(stack: &Stack, args: &TuneDbArgs) -> Result<ChangePlan> {
     let mut database = stack.postgres().await?;
     let fits = |one: &&schema::IndexDefinition| args.only.as_ref().is_none_or(|only| only == one.name);
     let wanted: Vec<_> = schema::TUNING_INDEXES.iter().filter(fits).map(WantedIndex::from).collect();
@@ -159,7 +159,7 @@ async fn guide_indexes(stack: &Stack, args: &TuneDbArgs) -> Result<Plan> {
     }
     if !plan.is_empty() {
         let reads = database.representative_reads().await?;
-        plan.reads.extend(reads.into_iter().map(|(name, sql)| Read {
+        plan.reads.extend(reads.into_iter().map(|(name, sql)| ReadQuery {
             name: name.to_owned(),
             sql,
             generic: false,
@@ -172,7 +172,7 @@ fn conflict(why: index::IndexConflict) -> Error {
     Error::refused(why.to_string()).hint(why.hint())
 }
 
-async fn unused_indexes(stack: &Stack, unused_for: Duration) -> Result<Plan> {
+async fn unused_indexes(stack: &Stack, unused_for: Duration) -> Result<ChangePlan> {
     let mut database = stack.postgres().await?;
     let present = database.indexes().await?;
     let replica = match replica_url(stack).await? {
@@ -212,7 +212,7 @@ async fn replica_url(stack: &Stack) -> Result<Option<String>> {
     Ok(None)
 }
 
-async fn broker(stack: &Stack, args: &TuneKafkaArgs) -> Result<Plan> {
+async fn broker(stack: &Stack, args: &TuneKafkaArgs) -> Result<ChangePlan> {
     if let Some(total) = args.partitions {
         return more_partitions(stack, total, args.force).await;
     }
@@ -223,7 +223,7 @@ async fn broker(stack: &Stack, args: &TuneKafkaArgs) -> Result<Plan> {
     settings(stack, "producer", &wanted, |now| now).await
 }
 
-async fn more_partitions(stack: &Stack, total: u32, force: bool) -> Result<Plan> {
+async fn more_partitions(stack: &Stack, total: u32, force: bool) -> Result<ChangePlan> {
     let (brokers, topic) = (stack.endpoints.brokers(), topics::NOTIFICATIONS);
     let lag = kafka::settled_lag(&brokers, topics::WORKER_GROUP, &[topic.to_owned()], TIMEOUT)
         .await
@@ -266,11 +266,11 @@ async fn other_readers(brokers: &Brokers, topic: &str) -> Result<Vec<String>> {
     Ok(readers)
 }
 
-async fn cache(stack: &Stack, args: &TuneCacheArgs) -> Result<Plan> {
+async fn cache(stack: &Stack, args: &TuneCacheArgs) -> Result<ChangePlan> {
     let wanted: Vec<_> =
         args.ttl.iter().map(|(key, ttl)| (key.as_str(), Value::from(ttl.as_str()))).collect();
     let mut plan = if wanted.is_empty() {
-        Plan::new("cache ahead")
+        ChangePlan::new("cache ahead")
     } else {
         settings(stack, "time to live", &wanted, |now| now).await?
     };
@@ -279,7 +279,7 @@ async fn cache(stack: &Stack, args: &TuneCacheArgs) -> Result<Plan> {
     Ok(plan)
 }
 
-async fn service(stack: &Stack, args: &TuneServiceArgs) -> Result<Plan> {
+async fn service(stack: &Stack, args: &TuneServiceArgs) -> Result<ChangePlan> {
     let mut wanted = Vec::new();
     let pairs =
         [("stack.app", args.instances), ("stack.worker", args.workers), ("service.threads", args.threads)];

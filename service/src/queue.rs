@@ -9,7 +9,7 @@ mod retention;
 mod sizes;
 
 pub(crate) use consumer::Consumer;
-pub(crate) use feed::{Feed, Message};
+pub(crate) use feed::{Feed, PartitionMessage};
 pub(crate) use ingestion::Ingestion;
 pub(crate) use sizes::Sizes;
 

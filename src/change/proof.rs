@@ -2,7 +2,7 @@
 
 use crate::clients::postgres::Execution;
 use crate::error::Result;
-use crate::plan::Read;
+use crate::plan::ReadQuery;
 use crate::render::{format, table::Table};
 use crate::stack::Stack;
 use serde::Serialize;
@@ -19,7 +19,7 @@ pub(super) struct Proof {
 ///
 /// # Errors
 /// When the database does not answer.
-pub(super) async fn explain_all(stack: &Stack, reads: &[Read]) -> Result<Vec<Option<Execution>>> {
+pub(super) async fn explain_all(stack: &Stack, reads: &[ReadQuery]) -> Result<Vec<Option<Execution>>> {
     let mut found = Vec::new();
     if reads.is_empty() {
         return Ok(found);
@@ -37,7 +37,7 @@ pub(super) async fn explain_all(stack: &Stack, reads: &[Read]) -> Result<Vec<Opt
 
 /// Puts both looks together; a read that one of them lacks proves nothing and is left out.
 pub(super) fn pair(
-    reads: &[Read],
+    reads: &[ReadQuery],
     before: Vec<Option<Execution>>,
     after: Vec<Option<Execution>>,
 ) -> Vec<Proof> {

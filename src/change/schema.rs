@@ -6,7 +6,7 @@ use crate::clients::kafka;
 use crate::domain::database::{Migration, MigrationState};
 use crate::error::{Error, Result};
 use crate::permit::Reach;
-use crate::plan::{DbStep, KafkaStep, Plan, Step};
+use crate::plan::{ChangePlan, DbStep, KafkaStep, Step};
 use crate::render::Out;
 use crate::stack::{Stack, safety, up};
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub async fn ensure_schema_and_topics(
     out: Out,
 ) -> Result<bool> {
     safety::check(stack, "up --migrate", Reach::Schema).await?;
-    let mut plan = Plan::new("schema and topics");
+    let mut plan = ChangePlan::new("schema and topics");
     if schema {
         plan = plan_migration(stack).await?;
         plan.title = "schema and topics".into();
@@ -59,7 +59,7 @@ pub async fn ensure_schema_and_topics(
 ///
 /// # Errors
 /// When PostgreSQL does not answer; refused when one was applied with another content.
-pub async fn plan_migration(stack: &Stack) -> Result<Plan> {
+pub async fn plan_migration(stack: &Stack) -> Result<ChangePlan> {
     let migrations = stack.postgres().await?.migrations().await?;
     let of = |state: MigrationState| migrations.iter().filter(move |one| one.state == state);
     if let Some(changed) = of(MigrationState::Changed).next() {
@@ -69,7 +69,7 @@ pub async fn plan_migration(stack: &Stack) -> Result<Plan> {
         ))
         .hint("use the nsys that belongs to this database, or start over with: nsys db reset"));
     }
-    let mut plan = Plan::new("migrate");
+    let mut plan = ChangePlan::new("migrate");
     let pending: Vec<_> = of(MigrationState::Pending).chain(of(MigrationState::Failed)).collect();
     if let Some(newest) = pending.iter().map(|one| one.version).max() {
         plan.steps.push(Step::Db(DbStep::Migrate {

@@ -3,8 +3,8 @@
 //! The match has no wildcard, so that a new command cannot be left undecided.
 
 use super::{
-    CacheCommand, ChangeFlags, Command, DbCommand, DlqCommand, LoadtestCommand, PlanFlags, RestartArgs,
-    Scale, TuneCommand, UserCommand,
+    CacheCommand, ChangeFlags, Command, DbCommand, DlqCommand, LoadtestCommand, PartScale, PlanFlags,
+    RestartArgs, TuneCommand, UserCommand,
 };
 use crate::permit::Reach;
 
@@ -161,7 +161,7 @@ fn restarts(args: &RestartArgs) -> String {
     }
 }
 
-fn scales(scale: &[Scale]) -> String {
+fn scales(scale: &[PartScale]) -> String {
     let each: Vec<_> = scale.iter().map(|one| format!("{} {}", one.replicas, one.part)).collect();
     format!("starts or stops replicas until {} run", each.join(" and "))
 }

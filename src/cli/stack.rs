@@ -6,14 +6,14 @@ use std::str::FromStr;
 
 /// A number of replicas for a part: `app=3`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scale {
+pub struct PartScale {
     /// `app` or `worker`.
     pub part: String,
     /// How many shall run.
     pub replicas: u32,
 }
 
-impl FromStr for Scale {
+impl FromStr for PartScale {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -53,7 +53,7 @@ pub struct UpArgs {
     pub runtime: Option<String>,
     /// Replicas, for example app=3,worker=2
     #[arg(long, value_delimiter = ',', value_name = "PART=N")]
-    pub scale: Vec<Scale>,
+    pub scale: Vec<PartScale>,
     /// Start only these parts
     #[arg(long, value_delimiter = ',', value_name = "PARTS", conflicts_with_all = ["with", "without"])]
     pub only: Vec<String>,
@@ -120,7 +120,7 @@ pub struct RestartArgs {
 pub struct ScaleArgs {
     /// Replicas, for example app=3 worker=2
     #[arg(required = true, value_name = "PART=N", value_delimiter = ',')]
-    pub scale: Vec<Scale>,
+    pub scale: Vec<PartScale>,
     /// Flags of changes by plan.
     #[command(flatten)]
     pub flags: PlanFlags,
@@ -204,8 +204,8 @@ mod tests {
 
     #[test]
     fn only_the_service_scales() {
-        assert_eq!("app=3".parse(), Ok(Scale { part: "app".into(), replicas: 3 }));
-        assert!("kafka=3".parse::<Scale>().unwrap_err().contains("does not scale"));
-        assert!("app=three".parse::<Scale>().is_err());
+        assert_eq!("app=3".parse(), Ok(PartScale { part: "app".into(), replicas: 3 }));
+        assert!("kafka=3".parse::<PartScale>().unwrap_err().contains("does not scale"));
+        assert!("app=three".parse::<PartScale>().is_err());
     }
 }

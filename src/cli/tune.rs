@@ -1,7 +1,7 @@
 //! Arguments of `nsys tune`.
 
 use super::PlanFlags;
-use crate::domain::remedy::{Shift, Tuning};
+use crate::domain::remedy::{SettingChange, Tuning};
 use clap::{Args, Parser, Subcommand};
 use std::time::Duration;
 
@@ -106,28 +106,28 @@ impl From<&Tuning> for TuneCommand {
         let service = TuneServiceArgs::default();
         match tuning {
             Tuning::BuildIndexes => Self::Db(TuneDbArgs { indexes: true, ..db }),
-            Tuning::PoolSize(Shift { to, .. }) => Self::Db(TuneDbArgs { pool_size: Some(*to), ..db }),
-            Tuning::Partitions(Shift { to, .. }) => {
+            Tuning::PoolSize(SettingChange { to, .. }) => Self::Db(TuneDbArgs { pool_size: Some(*to), ..db }),
+            Tuning::Partitions(SettingChange { to, .. }) => {
                 Self::Kafka(TuneKafkaArgs { partitions: Some(*to), ..kafka })
             }
-            Tuning::Compression(Shift { to, .. }) => {
+            Tuning::Compression(SettingChange { to, .. }) => {
                 Self::Kafka(TuneKafkaArgs { compression: Some(to.as_str().to_owned()), ..kafka })
             }
-            Tuning::Linger(Shift { to, .. }) => {
+            Tuning::Linger(SettingChange { to, .. }) => {
                 Self::Kafka(TuneKafkaArgs { linger: Some(to.to_string()), ..kafka })
             }
-            Tuning::NotificationTtl(Shift { to, .. }) => {
+            Tuning::NotificationTtl(SettingChange { to, .. }) => {
                 let ttl = vec![("cache.ttl_notification".to_owned(), to.to_string())];
                 Self::Cache(TuneCacheArgs { ttl, ..cache })
             }
             Tuning::WarmCache { entries } => Self::Cache(TuneCacheArgs { warm: Some(*entries), ..cache }),
-            Tuning::Workers(Shift { to, .. }) => {
+            Tuning::Workers(SettingChange { to, .. }) => {
                 Self::Service(TuneServiceArgs { workers: Some(*to), ..service })
             }
-            Tuning::Instances(Shift { to, .. }) => {
+            Tuning::Instances(SettingChange { to, .. }) => {
                 Self::Service(TuneServiceArgs { instances: Some(*to), ..service })
             }
-            Tuning::Threads(Shift { to, .. }) => {
+            Tuning::Threads(SettingChange { to, .. }) => {
                 Self::Service(TuneServiceArgs { threads: Some(*to), ..service })
             }
         }

@@ -3,19 +3,19 @@
 
 use std::sync::OnceLock;
 
-/// What to bring along.
+/// What calls to parts that run elsewhere carry.
 #[derive(Clone, Default)]
-pub struct Access {
+pub struct ExternalAccess {
     /// Certificate authority (PEM) to trust beside the usual ones.
     pub authority: Option<Vec<u8>>,
     /// Requests to addresses that begin like this carry the token.
     pub prometheus: Option<(String, String)>,
 }
 
-static ACCESS: OnceLock<Access> = OnceLock::new();
+static ACCESS: OnceLock<ExternalAccess> = OnceLock::new();
 
 /// Gives the access of this process. The first one stays.
-pub fn give(access: Access) {
+pub fn give(access: ExternalAccess) {
     // A process serves one stack; a second stack would need its own process anyway.
     let _ = ACCESS.set(access);
 }

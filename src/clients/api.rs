@@ -1,6 +1,6 @@
 //! The service's API as an operator uses it, on top of the HTTP client. Names no driver.
 
-use super::http::{self, Answer, HttpMethod};
+use super::http::{self, HttpMethod, HttpResponse};
 use crate::error::{Error, ErrorKind, Result};
 use crate::permit::ChangePermit;
 use nsys_contract::api::{
@@ -238,7 +238,7 @@ impl Api {
 }
 
 /// Reads an answer, or says what the service said.
-fn read<T: DeserializeOwned>(path: &str, answer: Answer) -> Result<T> {
+fn read<T: DeserializeOwned>(path: &str, answer: HttpResponse) -> Result<T> {
     if (200..300).contains(&answer.status) {
         return serde_json::from_value(answer.body)
             .map_err(|cause| Error::failed(format!("{path} answered something unexpected: {cause}")));
@@ -247,7 +247,7 @@ fn read<T: DeserializeOwned>(path: &str, answer: Answer) -> Result<T> {
 }
 
 /// What a problem document says, fields included.
-fn refusal(path: &str, answer: &Answer) -> Error {
+fn refusal(path: &str, answer: &HttpResponse) -> Error {
     let text = |name: &str| answer.body[name].as_str().map(str::to_owned);
     let said = text("detail").or_else(|| text("title")).unwrap_or_else(|| answer.body.to_string());
     let fields = answer.body["errors"].as_array().into_iter().flatten();
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_refusal_tells_what_the_service_said_and_of_which_field() {
-        let answer = Answer {
+        let answer = HttpResponse {
             status: 422,
             body: json!({"title": "Unprocessable", "detail": "the request is not valid",
                 "errors": [{"pointer": "/userId", "detail": "must not be empty"}]}),
@@ -280,7 +280,7 @@ mod tests {
         let error = refusal("/notifications", &answer);
         assert_eq!(error.kind, ErrorKind::Usage);
         assert!(error.message.ends_with("not valid\n  /userId: must not be empty"), "{}", error.message);
-        let away = Answer { status: 503, body: json!("busy") };
+        let away = HttpResponse { status: 503, body: json!("busy") };
         assert_eq!(refusal("/dlq", &away).kind, ErrorKind::Unreachable);
     }
 }

@@ -7,9 +7,9 @@ use serde_json::Value;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// Answer of a call that arrived, whatever its status.
+/// Response to a call that arrived, whatever its status.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct HttpResponse {
     /// HTTP status.
     pub status: u16,
     /// Body as JSON, or as a JSON string when it is none.
@@ -66,7 +66,7 @@ pub(super) fn reason(cause: &(dyn std::error::Error + 'static)) -> String {
     cause.to_string()
 }
 
-async fn finish(url: &str, request: reqwest::RequestBuilder) -> Result<Answer> {
+async fn finish(url: &str, request: reqwest::RequestBuilder) -> Result<HttpResponse> {
     let away = |cause: reqwest::Error| Error::unreachable(format!("{url}: {}", reason(&cause)));
     let request = match access::token(url) {
         Some(token) => request.bearer_auth(token),
@@ -76,14 +76,14 @@ async fn finish(url: &str, request: reqwest::RequestBuilder) -> Result<Answer> {
     let status = response.status().as_u16();
     let text = response.text().await.map_err(away)?;
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Ok(Answer { status, body })
+    Ok(HttpResponse { status, body })
 }
 
 /// GET.
 ///
 /// # Errors
 /// When no answer arrives in time.
-pub async fn get(url: &str, timeout: Duration) -> Result<Answer> {
+pub async fn get(url: &str, timeout: Duration) -> Result<HttpResponse> {
     finish(url, client()?.get(url).timeout(timeout)).await
 }
 
@@ -91,7 +91,7 @@ pub async fn get(url: &str, timeout: Duration) -> Result<Answer> {
 ///
 /// # Errors
 /// When no answer arrives in time.
-pub async fn get_as(url: &str, token: &str, timeout: Duration) -> Result<Answer> {
+pub async fn get_as(url: &str, token: &str, timeout: Duration) -> Result<HttpResponse> {
     finish(url, client()?.get(url).timeout(timeout).bearer_auth(token)).await
 }
 
@@ -99,7 +99,7 @@ pub async fn get_as(url: &str, token: &str, timeout: Duration) -> Result<Answer>
 ///
 /// # Errors
 /// When no answer arrives in time.
-pub async fn get_with(url: &str, query: &[(&str, String)], timeout: Duration) -> Result<Answer> {
+pub async fn get_with(url: &str, query: &[(&str, String)], timeout: Duration) -> Result<HttpResponse> {
     finish(url, client()?.get(url).timeout(timeout).query(query)).await
 }
 
@@ -113,7 +113,7 @@ pub(super) async fn post_as<T: Serialize + Sync>(
     headers: &[(&str, &str)],
     body: &T,
     timeout: Duration,
-) -> Result<Answer> {
+) -> Result<HttpResponse> {
     let request = client()?.post(url).timeout(timeout).bearer_auth(token).json(body);
     finish(url, headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
 }
@@ -122,7 +122,11 @@ pub(super) async fn post_as<T: Serialize + Sync>(
 ///
 /// # Errors
 /// When no answer arrives in time.
-pub(super) async fn post<T: Serialize + Sync>(url: &str, body: &T, timeout: Duration) -> Result<Answer> {
+pub(super) async fn post<T: Serialize + Sync>(
+    url: &str,
+    body: &T,
+    timeout: Duration,
+) -> Result<HttpResponse> {
     finish(url, client()?.post(url).timeout(timeout).json(body)).await
 }
 
@@ -150,7 +154,7 @@ pub(super) async fn call(
     query: &(impl Serialize + Sync),
     body: Option<Value>,
     timeout: Duration,
-) -> Result<Answer> {
+) -> Result<HttpResponse> {
     let method = match method {
         HttpMethod::Get => reqwest::Method::GET,
         HttpMethod::Post => reqwest::Method::POST,

@@ -3,7 +3,7 @@
 use crate::change::carry_out;
 use crate::cli::{PlanFlags, TokenArgs, UserCommand};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::plan::{DataStep, Plan, Step};
+use crate::plan::{ChangePlan, DataStep, Step};
 use crate::render::schema::AnswerSchema;
 use crate::render::{Out, Report, format, rows::show, table::Table};
 use crate::stack::Stack;
@@ -63,7 +63,7 @@ pub(super) async fn user(stack: &Stack, command: UserCommand, out: Out) -> Resul
 
 /// The first administrator, who can make the others: nobody is there whom the API would obey.
 async fn bootstrap(stack: &Stack, flags: &PlanFlags, out: Out) -> Result<()> {
-    let mut plan = Plan::new("the first administrator");
+    let mut plan = ChangePlan::new("the first administrator");
     match loadtest_user(stack).await {
         Ok(_) => plan.notes.push("nsys can call the API as an administrator already".into()),
         Err(error) if error.kind == ErrorKind::Refused => {
@@ -101,7 +101,7 @@ async fn add(
     out: Out,
 ) -> Result<()> {
     let there = operator_api(stack).await?.user(email).await?;
-    let mut plan = Plan::new("add an account");
+    let mut plan = ChangePlan::new("add an account");
     match there {
         Some(user) if user.disabled_at.is_some() => {
             plan.steps.push(Step::Data(DataStep::Enable { email: user.email }));
@@ -130,7 +130,7 @@ async fn set_role(stack: &Stack, email: &str, to: Role, flags: &PlanFlags, out: 
         let known = all.iter().map(|one| one.email.as_str());
         return Err(Error::no_such("account", email, known, "nsys user list lists them"));
     };
-    let mut plan = Plan::new("role of an account");
+    let mut plan = ChangePlan::new("role of an account");
     if user.role == to {
         plan.notes.push(format!("{} is {to} already", user.email));
     } else {

@@ -5,7 +5,7 @@ use crate::cli::{CacheCommand, FlushArgs};
 use crate::clients::redis::Redis;
 use crate::domain::cache::CacheStats;
 use crate::error::{Error, Result};
-use crate::plan::{CacheStep, Plan, Step};
+use crate::plan::{CacheStep, ChangePlan, Step};
 use crate::render::schema::AnswerSchema;
 use crate::render::{Out, Report, format, table::Table};
 use crate::stack::Stack;
@@ -104,7 +104,7 @@ async fn flush(stack: &Stack, mut redis: Redis, args: FlushArgs, out: Out) -> Re
         None => keys::CACHE_PREFIXES.map(str::to_owned).to_vec(),
     };
     redis.must_hold_every_key().await?;
-    let mut plan = Plan::new("cache flush");
+    let mut plan = ChangePlan::new("cache flush");
     let mut touched = BTreeMap::new();
     for prefix in prefixes {
         let counts = redis.keys_by_prefix(&prefix).await?;

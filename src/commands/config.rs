@@ -47,7 +47,7 @@ struct PathAnswer<'a> {
 
 /// One value, unmasked.
 #[derive(Serialize, schemars::JsonSchema)]
-struct Revealed<'a> {
+struct RevealedValue<'a> {
     key: &'a str,
     #[schemars(with = "serde_json::Value")]
     value: &'a toml::Value,
@@ -76,7 +76,7 @@ pub(super) fn run(loaded: &Loaded, command: &ConfigCommand, out: Out) -> Result<
             Some(setting) => {
                 let value = setting.value.reveal();
                 if out.format() == OutputFormat::Json {
-                    return out.json(&Revealed { key, value });
+                    return out.json(&RevealedValue { key, value });
                 }
                 out.line(value.as_str().unwrap_or(&value.to_string()))
             }
@@ -106,7 +106,7 @@ pub(super) fn run(loaded: &Loaded, command: &ConfigCommand, out: Out) -> Result<
 /// The shapes of what these commands answer.
 pub(super) fn schemas() -> Vec<AnswerSchema> {
     vec![
-        AnswerSchema::of::<Either<ConfigView, Revealed<'_>>>("config show", 1),
+        AnswerSchema::of::<Either<ConfigView, RevealedValue<'_>>>("config show", 1),
         AnswerSchema::of::<Checked>("config check", 1),
         AnswerSchema::of::<PathAnswer<'_>>("config path", 1),
     ]

@@ -3,7 +3,7 @@
 use crate::change::carry_out;
 use crate::cli::{DeadLetterFlags, DlqCommand, PlanFlags};
 use crate::error::Result;
-use crate::plan::{DataStep, Plan, Step};
+use crate::plan::{ChangePlan, DataStep, Step};
 use crate::render::schema::AnswerSchema;
 use crate::render::{Out, Report, format, rows::show, table::Table};
 use crate::stack::Stack;
@@ -97,7 +97,7 @@ async fn redrive(
         to: which.to,
     };
     let matched = operator_api(stack).await?.count_redrive(filter.clone()).await?.matched;
-    let mut plan = Plan::new("redrive dead letters");
+    let mut plan = ChangePlan::new("redrive dead letters");
     if matched > 0 {
         plan.steps.push(Step::Data(DataStep::Redrive { filter, matched, rate }));
         let seconds = matched.div_ceil(u64::from(rate));
@@ -114,7 +114,7 @@ async fn redrive(
 async fn purge(stack: &Stack, which: &DeadLetterFlags, flags: &PlanFlags, out: Out) -> Result<()> {
     let query = query(which);
     let matched = operator_api(stack).await?.count_purge(query.clone()).await?.matched;
-    let mut plan = Plan::new("purge dead letters");
+    let mut plan = ChangePlan::new("purge dead letters");
     if matched > 0 {
         plan.steps.push(Step::Data(DataStep::Purge { query, matched }));
     } else {

@@ -8,7 +8,7 @@ use crate::domain::preflight::{PreflightFinding, PreflightStatus};
 use crate::domain::run::{Run, StackIdentity};
 use crate::domain::scenario::{LoadPlan, Scenario};
 use crate::error::{Error, ErrorKind, Result};
-use crate::loadtest::runs::{Listed, Runs};
+use crate::loadtest::runs::{ListedRun, Runs};
 use crate::loadtest::{outcome::outcome, permission::permit, plan::plan, preflight, run, store};
 use crate::permit::ChangePermit;
 use crate::publish;
@@ -261,7 +261,7 @@ fn list(stack: &Stack, all: bool, out: Out) -> Result<()> {
 }
 
 /// A run of the list in a few fields.
-fn short(one: &Listed) -> RunRow<'_> {
+fn short(one: &ListedRun) -> RunRow<'_> {
     let run = one.run.as_ref().ok();
     RunRow {
         id: &one.name,

@@ -43,17 +43,48 @@ mod tests {
     use serde_json::Value;
     use std::path::Path;
 
-    /// Without what is said about it in words.
+    /// Without what is said about it in words, and with each definition in the place where it is named: what
+    /// it is called is no part of the shape.
     fn shape(schema: &Value) -> Value {
-        match schema {
-            Value::Object(fields) => {
-                let is_shape =
-                    |(name, value): &(&String, &Value)| *name != "description" || !value.is_string();
-                fields.iter().filter(is_shape).map(|(name, value)| (name.clone(), shape(value))).collect()
+        fn expand(part: &Value, whole: &Value, within: &mut Vec<String>) -> Value {
+            match part {
+                Value::Object(fields) => {
+                    let of_shape = |(name, value): &(&String, &Value)| {
+                        !(["description", "title"].contains(&name.as_str()) && value.is_string())
+                            && *name != "$defs"
+                    };
+                    let mut expand_field = |(name, value): (&String, &Value)| {
+                        let definition = value.as_str().filter(|_| name == "$ref");
+                        let definition = definition.and_then(|one| one.strip_prefix("#/$defs/"));
+                        let Some(definition) = definition else {
+                            return (name.clone(), expand(value, whole, within));
+                        };
+                        // One that holds itself: how many definitions lie between.
+                        if let Some(at) = within.iter().rposition(|one| one == definition) {
+                            return (name.clone(), Value::from(within.len() - at));
+                        }
+                        within.push(definition.to_owned());
+                        let expanded = expand(&whole["$defs"][definition], whole, within);
+                        within.pop();
+                        (name.clone(), expanded)
+                    };
+                    fields.iter().filter(of_shape).map(&mut expand_field).collect()
+                }
+                Value::Array(items) => items.iter().map(|one| expand(one, whole, within)).collect(),
+                other => other.clone(),
             }
-            Value::Array(items) => items.iter().map(shape).collect(),
-            other => other.clone(),
         }
+        expand(schema, schema, &mut Vec::new())
+    }
+
+    #[test]
+    fn the_name_of_a_definition_is_no_shape_and_its_content_is() {
+        let of = |name: &str, kind: &str| {
+            let place = format!("#/$defs/{name}");
+            serde_json::json!({"title": name, "properties": {"one": {"$ref": place}}, "$defs": {name: {"type": kind}}})
+        };
+        assert_eq!(shape(&of("One", "string")), shape(&of("Other", "string")));
+        assert_ne!(shape(&of("One", "string")), shape(&of("One", "number")));
     }
 
     /// What a version has published never changes: another shape is another version, in a file of its own.

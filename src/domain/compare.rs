@@ -73,10 +73,10 @@ pub enum ComparisonMethod {
     MannWhitney,
 }
 
-/// How a difference is told.
+/// How a difference is expressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Scale {
+pub enum DifferenceScale {
     /// As a share of the value before.
     #[default]
     Relative,
@@ -95,7 +95,7 @@ pub struct MetricComparison {
     pub after: Option<f64>,
     /// How the change is told.
     #[serde(default)]
-    pub scale: Scale,
+    pub scale: DifferenceScale,
     /// Change of what was compared; as a share 0.1 is ten per cent more.
     pub change: Option<f64>,
     /// 95 % interval of that change; absent where it is endless.
@@ -122,15 +122,15 @@ impl MetricComparison {
     #[must_use]
     pub fn change_text(&self, change: f64) -> String {
         match self.scale {
-            Scale::Relative => format!("{:+.1} %", change * 100.0),
-            Scale::Absolute => format!("{:+.2} points", change * 100.0),
+            DifferenceScale::Relative => format!("{:+.1} %", change * 100.0),
+            DifferenceScale::Absolute => format!("{:+.2} points", change * 100.0),
         }
     }
 
     /// Whether its values are shares of one.
     #[must_use]
     pub fn is_share(&self) -> bool {
-        self.scale == Scale::Absolute || self.name.ends_with("_spread")
+        self.scale == DifferenceScale::Absolute || self.name.ends_with("_spread")
     }
 }
 

@@ -60,9 +60,9 @@ impl Distribution {
 
 /// A sum of distributions from which some can be taken away again.
 #[derive(Clone, Debug, Default)]
-pub struct Counts(BTreeMap<u64, u64>);
+pub struct DistributionSum(BTreeMap<u64, u64>);
 
-impl Counts {
+impl DistributionSum {
     /// The sum of these.
     #[must_use]
     pub fn of<'a>(all: impl IntoIterator<Item = &'a Distribution>) -> Self {
@@ -156,8 +156,8 @@ mod tests {
     #[test]
     fn quantiles_are_true_to_a_hundredth_and_those_of_a_sum_come_from_all_counts() {
         let made = spread();
-        let one = Counts::of([&made]);
-        let mut sum = Counts::of([&made, &made]);
+        let one = DistributionSum::of([&made]);
+        let mut sum = DistributionSum::of([&made, &made]);
         sum.add(&one);
         sum.take(&one);
         for share in [0.01, 0.5, 0.9, 0.99, 0.999] {
@@ -176,7 +176,7 @@ mod tests {
         let at = |ms: f64| {
             let mut made = Distribution::default();
             (0..1_000).for_each(|n| made.record_ms(ms * (1.0 + f64::from(n) / 5_000.0), 1));
-            Counts::of([&made]).quantile_ms(0.5).unwrap()
+            DistributionSum::of([&made]).quantile_ms(0.5).unwrap()
         };
         assert!((at(20.2) / at(20.0) - 1.01).abs() < 0.004, "{} {}", at(20.0), at(20.2));
     }

@@ -6,7 +6,7 @@
 use super::compare::ClientValue;
 use super::compare::client::{self, Block};
 use super::run::Slice;
-use super::statistics::{self, Estimate, Shift};
+use super::statistics::{self, Estimate, EstimatedDifference};
 use serde::Serialize;
 
 /// A difference counts when chance makes it less often than this, of each of the two metrics.
@@ -116,7 +116,7 @@ impl ExperimentMetric {
         Some(self.read(&shift))
     }
 
-    fn read(&self, shift: &Shift) -> MetricEffect {
+    fn read(&self, shift: &EstimatedDifference) -> MetricEffect {
         if shift.p >= SIGNIFICANCE || shift.by.exp_m1().abs() < NOISE_FLOOR {
             return MetricEffect::Same;
         }
@@ -139,7 +139,7 @@ impl ExperimentMetric {
         before: &MeasuredSeries,
         with: &MeasuredSeries,
         after: &MeasuredSeries,
-    ) -> Option<Shift> {
+    ) -> Option<EstimatedDifference> {
         let (without, with) = self.both(before, with, after)?;
         statistics::shift(&without, &with)
     }

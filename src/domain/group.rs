@@ -151,15 +151,15 @@ impl Group {
 /// their partitions, big-endian. Nonsense owns nothing.
 #[must_use]
 pub fn read_assignment(bytes: &[u8]) -> Vec<(String, Vec<i32>)> {
-    let mut reader = Reader { bytes };
+    let mut reader = AssignmentReader { bytes };
     reader.assignment().unwrap_or_default()
 }
 
-struct Reader<'a> {
+struct AssignmentReader<'a> {
     bytes: &'a [u8],
 }
 
-impl Reader<'_> {
+impl AssignmentReader<'_> {
     fn assignment(&mut self) -> Option<Vec<(String, Vec<i32>)>> {
         self.short()?;
         let topics = self.int()?;

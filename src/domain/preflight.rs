@@ -341,7 +341,7 @@ mod tests {
             before_level: None,
             reconcile: false,
             generators: 1,
-            place: crate::domain::scenario::Place::Here,
+            place: crate::domain::scenario::GeneratorPlacement::Here,
             note: None,
             engineer: None,
             tags: BTreeMap::new(),

@@ -57,13 +57,13 @@ impl Scope {
 
     /// The series of a metric that belong to the stack.
     #[must_use]
-    pub fn metric(&self, name: &str) -> Metric {
-        Metric { name: name.to_owned(), selector: self.selector.clone(), fresh: self.shortest() }
+    pub fn metric(&self, name: &str) -> ScopedMetric {
+        ScopedMetric { name: name.to_owned(), selector: self.selector.clone(), fresh: self.shortest() }
     }
 
     /// The same, of the replicas of the service alone.
     #[must_use]
-    pub fn replicas(&self, name: &str) -> Metric {
+    pub fn replicas(&self, name: &str) -> ScopedMetric {
         self.metric(name).like("role", ROLES)
     }
 
@@ -123,13 +123,13 @@ impl Scope {
 
 /// Series of one name that belong to a stack.
 #[derive(Clone, Debug)]
-pub struct Metric {
+pub struct ScopedMetric {
     name: String,
     selector: Selector,
     fresh: RangeWindow,
 }
 
-impl Metric {
+impl ScopedMetric {
     /// Those with this value of a label.
     #[must_use]
     pub fn is(mut self, label: &str, value: &str) -> Self {
@@ -220,7 +220,7 @@ impl Metric {
     }
 }
 
-impl fmt::Display for Metric {
+impl fmt::Display for ScopedMetric {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.selector.is_empty() {
             return out.write_str(&self.name);

@@ -11,7 +11,7 @@ pub use operation::Operation;
 pub use settings::CurrentSettings;
 #[cfg(test)]
 pub(crate) use tests::configurations;
-pub use tuning::{Shift, TimeSpan, Tuning};
+pub use tuning::{SettingChange, TimeSpan, Tuning};
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use std::fmt;

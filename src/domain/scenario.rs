@@ -82,7 +82,7 @@ impl LoadEngine {
 /// Where the generators run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Place {
+pub enum GeneratorPlacement {
     /// On this machine.
     #[default]
     Here,
@@ -92,7 +92,7 @@ pub enum Place {
     Cluster,
 }
 
-impl Place {
+impl GeneratorPlacement {
     /// Whether they run on this machine.
     #[must_use]
     pub const fn is_here(&self) -> bool {
@@ -127,8 +127,8 @@ pub struct LoadPlan {
     #[serde(default = "one")]
     pub generators: u32,
     /// Where they run.
-    #[serde(default, skip_serializing_if = "Place::is_here")]
-    pub place: Place,
+    #[serde(default, skip_serializing_if = "GeneratorPlacement::is_here")]
+    pub place: GeneratorPlacement,
     /// The user's remark.
     #[serde(default)]
     pub note: Option<String>,

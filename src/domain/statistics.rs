@@ -62,7 +62,7 @@ pub struct Estimate {
 
 /// How far the second of two differs from the first, on the scale on which they were compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Shift {
+pub struct EstimatedDifference {
     /// The difference.
     pub by: f64,
     /// Lower end of its 95 % interval.
@@ -88,7 +88,7 @@ pub fn jackknife(count: usize, mut of: impl FnMut(Option<usize>) -> Option<f64>)
 /// Compares two series of positive values by their logarithms; zero counts as the smallest positive value
 /// of both. Absent when either side has too few independent samples.
 #[must_use]
-pub fn compare(before: &[f64], after: &[f64]) -> Option<Shift> {
+pub fn compare(before: &[f64], after: &[f64]) -> Option<EstimatedDifference> {
     let least = before.iter().chain(after).copied().filter(|value| *value > 0.0).reduce(f64::min)?;
     let estimate = |values: &[f64]| {
         let parts: Vec<_> = values.iter().map(|value| value.max(least).ln()).collect();
@@ -100,14 +100,14 @@ pub fn compare(before: &[f64], after: &[f64]) -> Option<Shift> {
 
 /// Compares two estimates (Welch). Absent when the parts of either hold too few independent ones.
 #[must_use]
-pub fn shift(before: &Estimate, after: &Estimate) -> Option<Shift> {
+pub fn shift(before: &Estimate, after: &Estimate) -> Option<EstimatedDifference> {
     let (one, two) = (Moments::of(&before.parts)?, Moments::of(&after.parts)?);
     let by = after.value - before.value;
     let (a, b) = (one.variance / one.samples, two.variance / two.samples);
     let error = (a + b).sqrt();
     if error <= f64::EPSILON {
         let p = if by.abs() < 1e-12 { 1.0 } else { 0.0 };
-        return Some(Shift { by, low: by, high: by, p, precision: None });
+        return Some(EstimatedDifference { by, low: by, high: by, p, precision: None });
     }
     // That of the smaller side: Welch's own is for normal parts, and those of a busy machine have long tails.
     let freedom = (one.samples.min(two.samples) - 1.0).max(1.0);
@@ -115,7 +115,7 @@ pub fn shift(before: &Estimate, after: &Estimate) -> Option<Shift> {
     let p = 2.0 * student.sf((by / error).abs());
     let margin = student.inverse_cdf(0.975) * error;
     let precision = Some(Precision { error, freedom });
-    Some(Shift { by, low: by - margin, high: by + margin, p, precision })
+    Some(EstimatedDifference { by, low: by - margin, high: by + margin, p, precision })
 }
 
 /// The middle value, or the mean of the two in the middle; absent when there is none.

@@ -39,7 +39,7 @@ pub(super) struct SecondCounts {
 
 /// Everything that a thread counts.
 #[derive(Clone, Debug)]
-pub(super) struct Counts {
+pub(super) struct ThreadCounts {
     pub(super) windows: Vec<WindowCounts>,
     /// By when requests were due.
     pub(super) slices: Vec<SliceCounts>,
@@ -63,7 +63,7 @@ pub struct Creations {
 
 /// Where a request counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct WindowSlice {
     pub(super) window: usize,
     /// None in the warm-up.
     pub(super) slice: Option<usize>,
@@ -98,7 +98,7 @@ impl SecondCounts {
     }
 }
 
-impl Counts {
+impl ThreadCounts {
     pub(super) fn new(windows: usize, slices: Option<&Slicing>) -> Result<Self> {
         let window = || {
             let (answers, due) = (histogram()?, histogram()?);
@@ -116,7 +116,7 @@ impl Counts {
     }
 
     /// Counts one request that ended.
-    pub(super) fn ended(&mut self, place: Place, answer_us: u64, busy_us: u64, ending: &Ending) {
+    pub(super) fn ended(&mut self, place: WindowSlice, answer_us: u64, busy_us: u64, ending: &Ending) {
         let Some(counts) = self.windows.get_mut(place.window) else { return };
         if let Some(slice) = place.slice.and_then(|index| self.slices.get_mut(index)) {
             slice.requests += 1;
@@ -140,7 +140,7 @@ impl Counts {
     }
 
     /// Counts one request that waited for an idle user and was never made.
-    pub(super) fn dropped(&mut self, place: Place, waited_us: u64) {
+    pub(super) fn dropped(&mut self, place: WindowSlice, waited_us: u64) {
         self.dropped += 1;
         if let Some(counts) = self.windows.get_mut(place.window) {
             counts.due.saturating_record(waited_us);
@@ -179,13 +179,13 @@ mod tests {
 
     const CUT: Slicing = Slicing { start_s: 0, length_s: 1, count: 2, seconds: 2 };
 
-    fn at(window: usize, slice: usize) -> Place {
-        Place { window, slice: Some(slice) }
+    fn at(window: usize, slice: usize) -> WindowSlice {
+        WindowSlice { window, slice: Some(slice) }
     }
 
     #[test]
     fn failures_have_waited_without_an_answer_and_creations_are_counted() {
-        let mut counts = Counts::new(2, Some(&CUT)).unwrap();
+        let mut counts = ThreadCounts::new(2, Some(&CUT)).unwrap();
         counts.ended(at(1, 0), 5_000, 4_000, &Ending::Created);
         counts.ended(at(1, 1), 7_000, 6_000, &Ending::Answered);
         counts.ended(at(1, 1), 1, 1, &Ending::Failed("refused".into()));
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_dropped_request_has_waited_and_is_no_request_that_was_made() {
-        let mut counts = Counts::new(1, Some(&CUT)).unwrap();
+        let mut counts = ThreadCounts::new(1, Some(&CUT)).unwrap();
         counts.dropped(at(0, 1), 30_000_000);
         assert_eq!((counts.slices[1].requests, counts.slices[1].due.count()), (0, 1));
         let window = &counts.windows[0];

@@ -1,7 +1,7 @@
 //! What a generator process leaves: counts and histograms, which add up exactly with those of others.
 
 use super::plan::GeneratorPlan;
-use super::record::{Counts, Creations, WindowCounts, histogram};
+use super::record::{Creations, ThreadCounts, WindowCounts, histogram};
 use crate::domain::slices::SliceCounts;
 use crate::error::{Context, Result};
 use base64::Engine as _;
@@ -52,7 +52,7 @@ pub struct ProcessWindow {
 }
 
 /// Writes the summary, all of it or nothing.
-pub(super) fn write(path: &Path, plan: &GeneratorPlan, began_s: f64, counts: &Counts) -> Result<()> {
+pub(super) fn write(path: &Path, plan: &GeneratorPlan, began_s: f64, counts: &ThreadCounts) -> Result<()> {
     let window = |(plan, counts): (&crate::domain::level::Window, &WindowCounts)| {
         let window = ProcessWindow {
             measured: plan.measured,

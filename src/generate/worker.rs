@@ -1,7 +1,7 @@
 //! One core: a runtime of its own with its share of the virtual users, each with one connection.
 
 use super::connection::Connection;
-use super::record::{Counts, Creations, Ending, Place, SecondCounts};
+use super::record::{Creations, Ending, SecondCounts, ThreadCounts, WindowSlice};
 use super::schedule::Arrival;
 use super::traffic::Traffic;
 use super::{Shared, ThreadReport};
@@ -52,7 +52,7 @@ fn offer(
     threads: usize,
     work: Receiver<Arrival>,
     to: &std::sync::mpsc::Sender<ThreadReport>,
-) -> Result<Counts> {
+) -> Result<ThreadCounts> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| Error::failed(format!("no runtime: {cause}")))?;
     let users = shared.plan.own_users();
@@ -87,7 +87,7 @@ fn offer(
 /// A request in progress.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
-    place: Place,
+    place: WindowSlice,
     /// From here its answer time counts.
     due: Instant,
     started: Instant,
@@ -110,7 +110,7 @@ struct Core {
     busy: Cell<usize>,
     /// Numbers of creations that ended without a 201.
     unacknowledged: RefCell<Vec<u64>>,
-    counts: RefCell<Counts>,
+    counts: RefCell<ThreadCounts>,
     second: RefCell<SecondCounts>,
 }
 
@@ -127,7 +127,7 @@ impl Core {
             asked: RefCell::new(vec![None; users]),
             busy: Cell::new(0),
             unacknowledged: RefCell::new(Vec::new()),
-            counts: RefCell::new(Counts::new(shared.plan.windows.len(), shared.plan.slices.as_ref())?),
+            counts: RefCell::new(ThreadCounts::new(shared.plan.windows.len(), shared.plan.slices.as_ref())?),
             second: RefCell::new(SecondCounts::new(0)?),
         })
     }
@@ -170,11 +170,11 @@ impl Core {
     }
 
     /// Where a request counts, by when it was due.
-    fn place(&self, arrival: &Arrival) -> Place {
-        Place { window: arrival.window, slice: self.slices.and_then(|cut| cut.at(arrival.at_s)) }
+    fn place(&self, arrival: &Arrival) -> WindowSlice {
+        WindowSlice { window: arrival.window, slice: self.slices.and_then(|cut| cut.at(arrival.at_s)) }
     }
 
-    fn drop_one(&self, place: Place, waited: Duration) {
+    fn drop_one(&self, place: WindowSlice, waited: Duration) {
         self.counts.borrow_mut().dropped(place, us(waited));
         let mut second = self.second.borrow_mut();
         second.dropped += 1;
@@ -230,7 +230,7 @@ impl Core {
     }
 
     /// Everything that was counted.
-    fn counted(&self) -> Counts {
+    fn counted(&self) -> ThreadCounts {
         let (ids, sent) = self.traffic.created();
         let creations = Creations { sent, unacknowledged: self.unacknowledged.borrow().clone() };
         let mut counts = self.counts.borrow().clone();

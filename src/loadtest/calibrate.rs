@@ -13,7 +13,7 @@ use super::interrupt::Interrupt;
 use crate::clients::{http, process};
 use crate::domain::calibration::{Client, Turn};
 use crate::domain::level::{GRACE_S, Level, Model, TIMEOUT_S, WARMUP};
-use crate::domain::scenario::{LoadEngine, Place, Scenario};
+use crate::domain::scenario::{GeneratorPlacement, LoadEngine, Scenario};
 use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
 use crate::render::format;
@@ -177,7 +177,7 @@ async fn offer(stack: &Stack, ask: &Ask, engine: LoadEngine, model: Model) -> Re
         engine,
         program: environment::program(stack, engine)?,
         generators: 1,
-        place: Place::Here,
+        place: GeneratorPlacement::Here,
         far: Far::default(),
         windows,
         plan,

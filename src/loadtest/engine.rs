@@ -19,7 +19,7 @@ pub use summary::{GeneratorSummary, Histogram, WindowSummary};
 
 use crate::clients::process::Identity;
 use crate::domain::level::Window;
-use crate::domain::scenario::{LoadEngine, Place, Scenario};
+use crate::domain::scenario::{GeneratorPlacement, LoadEngine, Scenario};
 use crate::domain::stream::Tick;
 use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
@@ -42,7 +42,7 @@ pub struct Offer {
     /// How many processes share the load.
     pub generators: u32,
     /// Where they run.
-    pub place: Place,
+    pub place: GeneratorPlacement,
     /// How other machines are reached.
     pub far: Far,
     /// The windows, in order.
@@ -85,10 +85,10 @@ pub(super) fn begin(_permit: &ChangePermit, offer: &Offer) -> Result<(GeneratorP
 /// When a file cannot be written or a program cannot be started.
 pub fn start(offer: &Offer) -> Result<(GeneratorProcesses, Receiver<News>)> {
     match (offer.engine, &offer.place) {
-        (LoadEngine::K6, Place::Here) => k6::start(offer),
-        (LoadEngine::K6, Place::Hosts(hosts)) => ssh::start(offer, hosts),
-        (LoadEngine::Native, Place::Here) => native::start(offer),
-        (LoadEngine::K6, Place::Cluster) => cluster::start(offer),
+        (LoadEngine::K6, GeneratorPlacement::Here) => k6::start(offer),
+        (LoadEngine::K6, GeneratorPlacement::Hosts(hosts)) => ssh::start(offer, hosts),
+        (LoadEngine::Native, GeneratorPlacement::Here) => native::start(offer),
+        (LoadEngine::K6, GeneratorPlacement::Cluster) => cluster::start(offer),
         (LoadEngine::Native, _) => Err(Error::usage(format!("{} does not run there", offer.engine.as_str()))),
     }
 }
@@ -115,7 +115,7 @@ pub fn read_summary(offer: &Offer) -> Result<GeneratorSummary> {
 /// of this machine, which are looked at every second, and of a cluster, which does not tell.
 #[must_use]
 pub fn cpu_elsewhere_s(offer: &Offer) -> Option<f64> {
-    matches!(offer.place, Place::Hosts(_)).then(|| ssh::cpu_s(offer)).flatten()
+    matches!(offer.place, GeneratorPlacement::Hosts(_)).then(|| ssh::cpu_s(offer)).flatten()
 }
 
 /// Keeps the summaries beside the results of level `number`, as the generators wrote them.

@@ -7,7 +7,7 @@ use crate::diagnose;
 use crate::domain::guard;
 use crate::domain::objectives::LevelCriteria;
 use crate::domain::run::Environment;
-use crate::domain::scenario::{LoadEngine, LoadPlan, Place};
+use crate::domain::scenario::{GeneratorPlacement, LoadEngine, LoadPlan};
 use crate::error::{Context, Result};
 use crate::secret::is_secret;
 use crate::stack::spec::replicas;
@@ -55,8 +55,10 @@ pub(super) fn program(stack: &Stack, engine: LoadEngine) -> Result<PathBuf> {
 /// When it is missing on this machine.
 pub(super) fn program_of(stack: &Stack, plan: &LoadPlan) -> Result<PathBuf> {
     match plan.place {
-        Place::Here => program(stack, plan.engine),
-        Place::Hosts(_) | Place::Cluster => Ok(PathBuf::from(&stack.loaded.config.loadtest.remote_k6)),
+        GeneratorPlacement::Here => program(stack, plan.engine),
+        GeneratorPlacement::Hosts(_) | GeneratorPlacement::Cluster => {
+            Ok(PathBuf::from(&stack.loaded.config.loadtest.remote_k6))
+        }
     }
 }
 
@@ -64,7 +66,7 @@ pub(super) fn program_of(stack: &Stack, plan: &LoadPlan) -> Result<PathBuf> {
 async fn version(stack: &Stack, plan: &LoadPlan) -> Result<String> {
     match (&plan.place, plan.engine) {
         (_, LoadEngine::Native) => Ok(format!("nsys {} (native engine)", env!("CARGO_PKG_VERSION"))),
-        (Place::Hosts(hosts), LoadEngine::K6) => {
+        (GeneratorPlacement::Hosts(hosts), LoadEngine::K6) => {
             let far = engine::Far::of(&stack.loaded.config);
             let asked = hosts.iter().map(|host| engine::probe(&far, host));
             let mut said = Vec::new();
@@ -75,8 +77,8 @@ async fn version(stack: &Stack, plan: &LoadPlan) -> Result<String> {
             said.dedup();
             Ok(said.join(", "))
         }
-        (Place::Cluster, LoadEngine::K6) => Ok(stack.loaded.config.loadtest.k6_image.clone()),
-        (Place::Here, LoadEngine::K6) => engine::version(&program(stack, plan.engine)?).await,
+        (GeneratorPlacement::Cluster, LoadEngine::K6) => Ok(stack.loaded.config.loadtest.k6_image.clone()),
+        (GeneratorPlacement::Here, LoadEngine::K6) => engine::version(&program(stack, plan.engine)?).await,
     }
 }
 
@@ -160,7 +162,7 @@ pub(super) fn criteria(stack: &Stack, plan: &LoadPlan) -> LevelCriteria {
             },
         },
         reconcile: plan.reconcile,
-        reports_seconds: plan.place != Place::Cluster,
+        reports_seconds: plan.place != GeneratorPlacement::Cluster,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::config::LoadtestSection;
 use crate::domain::level::{Level, Model};
 use crate::domain::request::LoadRequest;
-use crate::domain::scenario::{LoadEngine, LoadPlan, Place, Scenario};
+use crate::domain::scenario::{GeneratorPlacement, LoadEngine, LoadPlan, Scenario};
 use crate::domain::stop::StopRule;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -46,20 +46,24 @@ pub fn plan(scenario: Scenario, request: &LoadRequest, settings: &LoadtestSectio
 
 /// Where generators run, and how many: on this machine as many as are asked for, on other hosts one on
 /// each; without hosts the stack must be in a cluster, which the preflight knows.
-fn place(engine: LoadEngine, request: &LoadRequest, settings: &LoadtestSection) -> Result<(Place, u32)> {
+fn place(
+    engine: LoadEngine,
+    request: &LoadRequest,
+    settings: &LoadtestSection,
+) -> Result<(GeneratorPlacement, u32)> {
     if !request.distributed {
         // A request that came from no flags, as that of a verification, names none.
-        return Ok((Place::Here, request.generators.max(1)));
+        return Ok((GeneratorPlacement::Here, request.generators.max(1)));
     }
     if engine == LoadEngine::Native {
         return Err(Error::usage("--distributed starts k6 on the hosts, not the native engine")
             .hint("--engine k6, or --generators N for several native ones on this machine"));
     }
     if settings.hosts.is_empty() {
-        return Ok((Place::Cluster, settings.cluster_runners.max(1)));
+        return Ok((GeneratorPlacement::Cluster, settings.cluster_runners.max(1)));
     }
     let count = u32::try_from(settings.hosts.len()).unwrap_or(u32::MAX);
-    Ok((Place::Hosts(settings.hosts.clone()), count))
+    Ok((GeneratorPlacement::Hosts(settings.hosts.clone()), count))
 }
 
 fn levels(

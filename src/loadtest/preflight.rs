@@ -8,7 +8,7 @@ use crate::clock::now_s;
 use crate::domain::health::HealthStatus as Health;
 use crate::domain::preflight::{PreflightFacts, PreflightFinding, PreflightStatus, arithmetic};
 use crate::domain::promql::Scope;
-use crate::domain::scenario::{LoadEngine, LoadPlan, Place};
+use crate::domain::scenario::{GeneratorPlacement, LoadEngine, LoadPlan};
 use crate::error::{Error, Result};
 use crate::stack::{Runtime, Stack, health};
 use nsys_contract::{metrics, schema};
@@ -36,23 +36,23 @@ const OLDEST_K6: (u32, u32) = (0, 49);
 pub async fn check(stack: &Stack, plan: &LoadPlan) -> Result<Vec<PreflightFinding>> {
     let mut findings = Vec::new();
     match &plan.place {
-        Place::Here => {
+        GeneratorPlacement::Here => {
             findings.extend(arithmetic(plan, &facts(stack)));
             findings.push(generator(stack, plan).await);
         }
-        Place::Hosts(names) => {
+        GeneratorPlacement::Hosts(names) => {
             let (machines, found) = hosts::probe_all(stack, names).await;
             findings.extend(arithmetic(plan, &hosts::facts(facts(stack), &machines)));
             findings.extend(found);
         }
-        Place::Cluster if stack.runtime != Runtime::Kubernetes => {
+        GeneratorPlacement::Cluster if stack.runtime != Runtime::Kubernetes => {
             let detail = "--distributed needs other machines: loadtest.hosts names none, and the stack is in no cluster";
             findings.push(
                 PreflightFinding::new("generator", PreflightStatus::Refuse, detail)
                     .remedy("NSYS_LOADTEST__HOSTS='[\"user@first\", \"user@second\"]'"),
             );
         }
-        Place::Cluster => {
+        GeneratorPlacement::Cluster => {
             findings.extend(arithmetic(
                 plan,
                 &PreflightFacts { memory_mb: None, files: None, ports: None, ..facts(stack) },

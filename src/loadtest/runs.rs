@@ -37,9 +37,9 @@ impl FoundRun {
     }
 }
 
-/// One directory of a list.
+/// One run directory of a list.
 #[derive(Debug)]
-pub struct Listed {
+pub struct ListedRun {
     /// Its name.
     pub name: String,
     /// What is in it, or why it cannot be read.
@@ -87,11 +87,11 @@ impl Runs {
 
     /// Every run, oldest first.
     #[must_use]
-    pub fn all(&self) -> Vec<Listed> {
+    pub fn all(&self) -> Vec<ListedRun> {
         let listed = |dir: PathBuf| {
             let run = store::load(&dir);
             let is_own = run.as_ref().ok().map(|run| self.is_own(run));
-            Listed { name: name_of(&dir), run, is_own }
+            ListedRun { name: name_of(&dir), run, is_own }
         };
         store::list(&self.results).into_iter().map(listed).collect()
     }

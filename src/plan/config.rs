@@ -1,6 +1,6 @@
 //! Plans changes of the configuration: edits of the tuned overlay and a rolling restart. Pure.
 
-use super::{ConfigStep, Plan, ServiceStep, Step};
+use super::{ChangePlan, ConfigStep, ServiceStep, Step};
 use crate::secret::Guarded;
 use std::collections::BTreeMap;
 use toml::Value;
@@ -25,8 +25,8 @@ pub fn plan_settings(
     known: &BTreeMap<String, KnownKey>,
     wanted: &[(&str, Value)],
     replicas: Option<((u32, u32), (u32, u32))>,
-) -> Result<Plan, String> {
-    let mut plan = Plan::new(title);
+) -> Result<ChangePlan, String> {
+    let mut plan = ChangePlan::new(title);
     for (key, value) in wanted {
         let now = known.get(*key).ok_or_else(|| format!("there is no key {key}"))?;
         if now.effective.reveal() == value {

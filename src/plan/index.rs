@@ -1,6 +1,6 @@
 //! Plans index builds from what the catalogue holds. Pure.
 
-use super::{DbStep, Plan, Step};
+use super::{ChangePlan, DbStep, Step};
 use crate::domain::database::TableSize;
 use crate::domain::index::{Index, same_definition};
 use nsys_contract::schema::IndexDefinition;
@@ -103,8 +103,8 @@ pub fn plan_indexes(
     wanted: &[WantedIndex],
     analyze: &[&str],
     tables: &[TableSize],
-) -> Result<Plan, IndexConflict> {
-    let mut plan = Plan::new("indexes");
+) -> Result<ChangePlan, IndexConflict> {
+    let mut plan = ChangePlan::new("indexes");
     for WantedIndex { name, table, sql, serves } in wanted {
         let there = present.iter().find(|index| index.name == *name);
         if let Some(there) = there {
@@ -193,8 +193,8 @@ impl UsageEvidence<'_> {
 
 /// Drops indexes that nobody used for long enough: not the primary, not a replica that serves reads.
 #[must_use]
-pub fn plan_drop_unused(present: &[Index], evidence: &UsageEvidence<'_>) -> Plan {
-    let mut plan = Plan::new("unused indexes");
+pub fn plan_drop_unused(present: &[Index], evidence: &UsageEvidence<'_>) -> ChangePlan {
+    let mut plan = ChangePlan::new("unused indexes");
     for index in present.iter().filter(|index| index.never_paid()) {
         if let Some(why) = evidence.keeps(index) {
             plan.notes.push(format!("{} stays: {why}", index.name));

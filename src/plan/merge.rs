@@ -1,12 +1,12 @@
 //! One plan of several: the order is kept, nothing is done twice, replicas restart once. Pure.
 
-use super::{Plan, ServiceStep, Step};
+use super::{ChangePlan, ServiceStep, Step};
 
 /// The steps of all plans in their order. A key that two of them set is set as the first wants it,
 /// which a warning tells; replicas restart last, and only once.
 #[must_use]
-pub fn merge(title: impl Into<String>, plans: Vec<Plan>) -> Plan {
-    let mut whole = Plan::new(title);
+pub fn merge(title: impl Into<String>, plans: Vec<ChangePlan>) -> ChangePlan {
+    let mut whole = ChangePlan::new(title);
     let mut roll: Option<((u32, u32), (u32, u32))> = None;
     for plan in plans {
         for step in plan.steps {
@@ -28,7 +28,7 @@ pub fn merge(title: impl Into<String>, plans: Vec<Plan>) -> Plan {
     whole
 }
 
-fn add(whole: &mut Plan, step: Step) {
+fn add(whole: &mut ChangePlan, step: Step) {
     if whole.steps.contains(&step) {
         return;
     }
@@ -58,8 +58,8 @@ mod tests {
         })
     }
 
-    fn plan(steps: Vec<Step>) -> Plan {
-        Plan { steps, ..Plan::default() }
+    fn plan(steps: Vec<Step>) -> ChangePlan {
+        ChangePlan { steps, ..ChangePlan::default() }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Plans more partitions for a topic, or says why not. Pure.
 
 use super::config::{KnownKey, plan_settings};
-use super::{KafkaStep, Plan, Step};
+use super::{ChangePlan, KafkaStep, Step};
 use crate::domain::partitioner::moved_share;
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ pub fn plan_partitions(
     to: u32,
     force: bool,
     known: &BTreeMap<String, KnownKey>,
-) -> Result<Plan, String> {
+) -> Result<ChangePlan, String> {
     let (name, from) = (topic.name, topic.partitions);
     if to < from {
         return Err(format!("{name} has {from} partitions; Kafka cannot take partitions away"));

@@ -176,7 +176,7 @@ impl From<WrittenConfigStep> for ConfigStep {
 
 /// The values of a [`ConfigStep`] as they are, for the one file that keeps them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Revealed {
+pub struct UnmaskedValues {
     before: Option<Value>,
     after: Option<Value>,
     effective: Value,
@@ -185,10 +185,10 @@ pub struct Revealed {
 impl ConfigStep {
     /// Its values, when they are not shown as they are.
     #[must_use]
-    pub fn hidden(&self) -> Option<Revealed> {
+    pub fn hidden(&self) -> Option<UnmaskedValues> {
         let mut values = self.before.iter().chain(&self.after).chain([&self.effective]);
         let open = |value: &Option<Guarded>| value.as_ref().map(|value| value.reveal().clone());
-        values.any(Guarded::is_masked).then(|| Revealed {
+        values.any(Guarded::is_masked).then(|| UnmaskedValues {
             before: open(&self.before),
             after: open(&self.after),
             effective: self.effective.reveal().clone(),
@@ -196,7 +196,7 @@ impl ConfigStep {
     }
 
     /// Puts back what was masked when it was written.
-    pub fn restore(&mut self, kept: &Revealed) {
+    pub fn restore(&mut self, kept: &UnmaskedValues) {
         let known = |value: &Value| Guarded::new(&self.key, value.clone());
         let (before, after) = (kept.before.as_ref().map(known), kept.after.as_ref().map(known));
         let effective = known(&kept.effective);

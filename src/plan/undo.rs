@@ -1,6 +1,6 @@
 //! The plan that takes a journaled change back. Pure.
 
-use super::{Plan, Step, Undo};
+use super::{ChangePlan, Step, Undo};
 
 /// The way back from steps that were made, or why there is none.
 ///
@@ -9,8 +9,8 @@ use super::{Plan, Step, Undo};
 ///
 /// # Errors
 /// With the reason, when one of the steps cannot be taken back.
-pub fn plan_undo(id: &str, done: &[Step]) -> Result<Plan, String> {
-    let mut plan = Plan::new(format!("take {id} back"));
+pub fn plan_undo(id: &str, done: &[Step]) -> Result<ChangePlan, String> {
+    let mut plan = ChangePlan::new(format!("take {id} back"));
     let mut rolls = Vec::new();
     for step in done.iter().rev() {
         match step.undo() {

@@ -2,7 +2,7 @@
 
 use super::screen::{Feed, Options, Recorder, state_of};
 use super::state::State;
-use super::state::history::{ChartSeries, Metric};
+use super::state::history::{ChartSeries, StackMetric};
 use super::state::source_value::SourceValue;
 use super::state::verdict::worst;
 use crate::clock::now_s;
@@ -56,19 +56,19 @@ pub async fn lines(
 }
 
 fn text(state: &State, at_s: f64) -> String {
-    let shown = |metric: Metric| {
+    let shown = |metric: StackMetric| {
         let value = state.data.history.at(&ChartSeries::Of(metric), at_s);
         format::or_missing(value, |value| super::state::charts::in_words(metric.unit(), value))
     };
     let clock = state.zone.show(at_s, "%H:%M:%S");
     format!(
         "{clock} req {} p95 {} errors {} lag {} conn {} hits {} | {}",
-        shown(Metric::Rate),
-        shown(Metric::P95),
-        shown(Metric::Errors),
-        shown(Metric::Lag),
-        shown(Metric::Connections),
-        shown(Metric::Hits),
+        shown(StackMetric::Rate),
+        shown(StackMetric::P95),
+        shown(StackMetric::Errors),
+        shown(StackMetric::Lag),
+        shown(StackMetric::Connections),
+        shown(StackMetric::Hits),
         worst(state, at_s).text,
     )
 }

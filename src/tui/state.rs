@@ -241,7 +241,7 @@ mod tests {
     use super::super::bench::second;
     use super::super::update::{Mark, PartSample, ServiceSample, Update};
     use super::*;
-    use history::{ChartSeries, Metric};
+    use history::{ChartSeries, StackMetric};
 
     #[test]
     fn a_day_of_answers_takes_the_memory_of_an_hour() {
@@ -262,7 +262,7 @@ mod tests {
         }
         assert_eq!(Some(state.data.held()), hour);
         let at_s = 1_767_323_000.0 + 86_380.0;
-        assert_eq!(state.data.history.at(&ChartSeries::Of(Metric::Lag), at_s), Some(1_237.0));
+        assert_eq!(state.data.history.at(&ChartSeries::Of(StackMetric::Lag), at_s), Some(1_237.0));
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
         let mut state = State::default();
         state.update(Stamped { at_s: 1.0, update: Update::Service(Err("no answer in time".into())) });
         state.update(Stamped { at_s: 1.0, update: Update::Lag(Err("no broker".into())) });
-        for metric in [Metric::Rate, Metric::Lag, Metric::Connections] {
+        for metric in [StackMetric::Rate, StackMetric::Lag, StackMetric::Connections] {
             assert_eq!(state.data.history.at(&ChartSeries::Of(metric), 1.0), None);
         }
     }

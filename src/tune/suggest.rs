@@ -9,7 +9,7 @@ use crate::domain::index::same_definition;
 use crate::domain::snapshot;
 use crate::error::Result;
 use crate::plan::index::{WantedIndex, plan_indexes, spelled, statement};
-use crate::plan::{Plan, Read};
+use crate::plan::{ChangePlan, ReadQuery};
 use crate::render::format;
 use crate::stack::Stack;
 use nsys_contract::schema::TUNING_INDEXES;
@@ -24,7 +24,7 @@ const LEAST_ROWS: i64 = 1_000;
 ///
 /// # Errors
 /// When the database cannot be asked, or an index of that name has another definition.
-pub(super) async fn plan(stack: &Stack, since: Option<&str>) -> Result<Plan> {
+pub(super) async fn plan(stack: &Stack, since: Option<&str>) -> Result<ChangePlan> {
     let mut database = stack.postgres().await?;
     let (mut counted, counted_since) = (database.statements().await?, database.statements_since().await?);
     if let Some(name) = since {
@@ -48,7 +48,7 @@ pub(super) async fn plan(stack: &Stack, since: Option<&str>) -> Result<Plan> {
     let mut plan = plan_indexes(&database.indexes().await?, &wanted, &analyze, &tables).map_err(conflict)?;
     plan.title = "suggested indexes".into();
     let gains = suggestions.iter().flat_map(|one| &one.gains);
-    plan.reads.extend(gains.map(|gain| Read {
+    plan.reads.extend(gains.map(|gain| ReadQuery {
         name: short(&gain.query),
         sql: gain.query.clone(),
         generic: true,

@@ -185,7 +185,7 @@ impl Accepted<'_> {
     /// Writes the message for the log: an `Envelope`.
     pub(crate) fn message(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut bytes = Vec::with_capacity(512);
-        let message = Message {
+        let message = BorrowedEnvelope {
             id: self.id,
             version: SCHEMA_VERSION,
             timestamp: self.now_ms,
@@ -238,7 +238,7 @@ impl Accepted<'_> {
 /// The wire form of `nsys_contract::event::Envelope`, borrowed.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Message<'m> {
+struct BorrowedEnvelope<'m> {
     id: Uuid,
     version: &'static str,
     timestamp: i64,

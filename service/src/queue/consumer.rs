@@ -5,7 +5,7 @@
 //! next owner begins where this one stopped.
 
 use super::client_config;
-use super::feed::{Feed, Message};
+use super::feed::{Feed, PartitionMessage};
 use crate::domain::lag::{AssignedLag, LogGap};
 use crate::telemetry::trace;
 use anyhow::anyhow;
@@ -440,7 +440,7 @@ impl Poller {
     }
 }
 
-fn read(message: &BorrowedMessage<'_>) -> Message {
+fn read(message: &BorrowedMessage<'_>) -> PartitionMessage {
     let (mut delay_ms, mut traceparent, mut copied) = (None, None, true);
     for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
         let text = || header.value.and_then(|value| std::str::from_utf8(value).ok());
@@ -452,7 +452,7 @@ fn read(message: &BorrowedMessage<'_>) -> Message {
             copied = false;
         }
     }
-    Message {
+    PartitionMessage {
         offset: message.offset(),
         timestamp_ms: message.timestamp().to_millis().unwrap_or_default(),
         key: message.key().unwrap_or_default().into(),

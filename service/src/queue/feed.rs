@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// One message as a partition worker sees it.
-pub(crate) struct Message {
+pub(crate) struct PartitionMessage {
     /// Its place in the partition.
     pub(crate) offset: i64,
     /// When the broker or the producer dated it, in ms since the epoch.
@@ -25,7 +25,7 @@ pub(crate) struct Message {
     pub(crate) copied: bool,
 }
 
-impl Message {
+impl PartitionMessage {
     /// Bytes that it takes, about.
     fn bytes(&self) -> usize {
         size_of::<Self>() + self.key.len() + self.value.len()
@@ -66,7 +66,7 @@ pub(crate) struct Feed {
 
 #[derive(Default)]
 struct FeedState {
-    waiting: VecDeque<Message>,
+    waiting: VecDeque<PartitionMessage>,
     /// Bytes of those that wait.
     bytes: usize,
     /// Timestamps of the oldest messages of each batch that the partition worker has taken but not finished.
@@ -82,16 +82,16 @@ struct FeedState {
 
 impl FeedState {
     /// The oldest messages: so many at most, and so many bytes but for the first one.
-    fn batch(&mut self, most: usize) -> Vec<Message> {
+    fn batch(&mut self, most: usize) -> Vec<PartitionMessage> {
         let mut bytes = 0;
-        let fits = |message: &&Message| {
+        let fits = |message: &&PartitionMessage| {
             let is_first = bytes == 0;
             bytes += message.bytes();
             is_first || bytes <= BATCH_BYTES
         };
         let count = self.waiting.iter().take(most).take_while(fits).count();
         let batch: Vec<_> = self.waiting.drain(..count).collect();
-        self.bytes = self.bytes.saturating_sub(batch.iter().map(Message::bytes).sum());
+        self.bytes = self.bytes.saturating_sub(batch.iter().map(PartitionMessage::bytes).sum());
         batch
     }
 }
@@ -127,7 +127,7 @@ impl Feed {
     }
 
     /// Adds a message; gives it back when there is no capacity within `timeout`.
-    pub(super) fn push(&self, message: Message, timeout: Duration) -> Result<(), Message> {
+    pub(super) fn push(&self, message: PartitionMessage, timeout: Duration) -> Result<(), PartitionMessage> {
         let mut since = None;
         let mut state = self.lock();
         let is_full = |state: &FeedState| {
@@ -155,7 +155,7 @@ impl Feed {
 
     /// One batch: waits for the first message, then `wait` for more, and up to four times as long while
     /// they come. `None` once closed.
-    pub(crate) async fn take(&self, wait: Duration) -> Option<Vec<Message>> {
+    pub(crate) async fn take(&self, wait: Duration) -> Option<Vec<PartitionMessage>> {
         let mut waits = 0;
         loop {
             {
@@ -262,8 +262,8 @@ impl Feed {
 mod tests {
     use super::*;
 
-    fn message(offset: i64) -> Message {
-        Message {
+    fn message(offset: i64) -> PartitionMessage {
+        PartitionMessage {
             offset,
             timestamp_ms: 1_000 + offset,
             key: Box::default(),
@@ -351,8 +351,8 @@ mod tests {
         }
     }
 
-    fn large(offset: i64) -> Message {
-        Message { value: vec![b'x'; BATCH_BYTES / 4].into(), ..message(offset) }
+    fn large(offset: i64) -> PartitionMessage {
+        PartitionMessage { value: vec![b'x'; BATCH_BYTES / 4].into(), ..message(offset) }
     }
 
     #[tokio::test]
@@ -367,7 +367,7 @@ mod tests {
         let batch = feed.take(long).await.unwrap();
         assert_eq!(batch.len(), 3, "a batch that is whole by its bytes does not wait");
         assert!(feed.push(large(taken), Duration::ZERO).is_ok());
-        let huge = Message { value: vec![b'x'; 2 * BYTES_AHEAD].into(), ..message(99) };
+        let huge = PartitionMessage { value: vec![b'x'; 2 * BYTES_AHEAD].into(), ..message(99) };
         let feed = Feed::new("t", 0, 1_000, None);
         assert!(feed.push(huge, Duration::ZERO).is_ok());
         assert_eq!(feed.take(long).await.unwrap().len(), 1, "one is taken whatever its size");

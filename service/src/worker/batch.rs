@@ -2,11 +2,11 @@
 
 use super::message::Incoming;
 use crate::db::Undecodable;
-use crate::queue::{Feed, Message};
+use crate::queue::{Feed, PartitionMessage};
 use std::collections::HashSet;
 
 /// A message with what it says.
-pub(super) type Taken<'a> = (&'a Message, Incoming<'a>);
+pub(super) type Taken<'a> = (&'a PartitionMessage, Incoming<'a>);
 
 /// The messages of a batch, read.
 pub(super) struct ReadBatch<'a> {
@@ -18,7 +18,7 @@ pub(super) struct ReadBatch<'a> {
 }
 
 impl<'a> ReadBatch<'a> {
-    pub(super) fn of(feed: &'a Feed, batch: &'a [Message]) -> Self {
+    pub(super) fn of(feed: &'a Feed, batch: &'a [PartitionMessage]) -> Self {
         let mut seen = HashSet::with_capacity(batch.len());
         let (fresh, again, poison) = (Vec::with_capacity(batch.len()), Vec::new(), Vec::new());
         let mut read = Self { fresh, again, poison };
@@ -38,7 +38,11 @@ impl<'a> ReadBatch<'a> {
 }
 
 /// A message that cannot be handled, as it is kept.
-pub(super) fn undecodable<'a>(feed: &'a Feed, message: &'a Message, error: String) -> Undecodable<'a> {
+pub(super) fn undecodable<'a>(
+    feed: &'a Feed,
+    message: &'a PartitionMessage,
+    error: String,
+) -> Undecodable<'a> {
     Undecodable {
         reason: "undecodable",
         addressee: None,

@@ -4,7 +4,7 @@ use crate::db::{ExistingRow, NewRow, RowState};
 use crate::domain::payload;
 use crate::domain::stored::{self, Measure};
 use crate::domain::text::Text;
-use crate::queue::Message;
+use crate::queue::PartitionMessage;
 use jiff::Timestamp;
 use nsys_contract::event::{Envelope, SCHEMA_VERSION};
 use nsys_contract::status::{Channel, NotificationType, Priority, Status};
@@ -59,7 +59,7 @@ pub(crate) struct Incoming<'a> {
 
 impl<'a> Incoming<'a> {
     /// Reads a message. The error says what is wrong with it; it will never be right.
-    pub(crate) fn read(message: &'a Message) -> Result<Self, String> {
+    pub(crate) fn read(message: &'a PartitionMessage) -> Result<Self, String> {
         let wire: Wire<'a> = serde_json::from_slice(&message.value).map_err(|cause| cause.to_string())?;
         if !wire.version.0.starts_with("1.") {
             return Err(format!("schema version {:?} is not 1.x", wire.version.0));
@@ -202,8 +202,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn message(value: serde_json::Value) -> Message {
-        Message {
+    fn message(value: serde_json::Value) -> PartitionMessage {
+        PartitionMessage {
             offset: 0,
             timestamp_ms: 1_000,
             key: Box::default(),

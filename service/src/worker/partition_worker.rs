@@ -18,7 +18,7 @@ use crate::cache::recipient_key;
 use crate::channels::Providers;
 use crate::db::{DbError, Due, Insertion, NewRow, RowState, Undecodable};
 use crate::parts::Parts;
-use crate::queue::{Feed, Message};
+use crate::queue::{Feed, PartitionMessage};
 use crate::telemetry::trace;
 use jiff::Timestamp;
 use nsys_contract::status::{Channel, Status};
@@ -46,7 +46,7 @@ impl PartitionWorkers {
     /// Handles a partition until it is given away.
     pub(crate) async fn run(self: Arc<Self>, feed: Arc<Feed>) {
         let wait = self.parts.config.worker.batch_wait;
-        let store = |batch: Vec<Message>, predecessor| {
+        let store = |batch: Vec<PartitionMessage>, predecessor| {
             let (partition_workers, feed) = (Arc::clone(&self), Arc::clone(&feed));
             async move { partition_workers.one_batch(&feed, &batch, predecessor).await }
         };
@@ -56,7 +56,7 @@ impl PartitionWorkers {
 
     /// Gets a batch ready, and stores it once the one before it is. `false` when the partition was given
     /// away while PostgreSQL was away: nothing is committed then.
-    async fn one_batch(&self, feed: &Feed, batch: &[Message], predecessor: Predecessor) -> bool {
+    async fn one_batch(&self, feed: &Feed, batch: &[PartitionMessage], predecessor: Predecessor) -> bool {
         let state = &self.state;
         state.in_progress.fetch_add(batch.len() as u64, Ordering::Relaxed);
         let read = ReadBatch::of(feed, batch);

@@ -7,7 +7,7 @@ mod codec;
 mod groups;
 
 use super::Brokers;
-use codec::{Reader, Writer};
+use codec::{ResponseReader, Writer};
 use rdkafka::metadata::Metadata;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -31,8 +31,8 @@ const SASL_AUTHENTICATE: i16 = 36;
 /// Where a broker listens.
 pub(super) type Address = (String, u16);
 
-/// Why something is not known.
-pub(super) type Answer<T> = Result<T, String>;
+/// What was read, or why it is not known.
+pub(super) type WireResult<T> = Result<T, String>;
 
 /// Where the brokers listen, as one of them says.
 pub(super) fn addresses(metadata: &Metadata) -> Vec<Address> {
@@ -40,19 +40,19 @@ pub(super) fn addresses(metadata: &Metadata) -> Vec<Address> {
     metadata.brokers().iter().filter_map(|one| address(one.host(), one.port())).collect()
 }
 
-/// How one is let in.
+/// How a connection to a broker authenticates.
 #[derive(Clone)]
-enum Access {
+enum BrokerAuth {
     Open,
     Plain {
         user: String,
         password: String,
     },
-    /// Not at all, and why.
+    /// In a way that nsys does not speak, and which.
     Closed(String),
 }
 
-impl Access {
+impl BrokerAuth {
     fn of(brokers: &Brokers) -> Self {
         let value = |name: &str| {
             let found = brokers.access.iter().find(|(key, _)| *key == name);
@@ -72,7 +72,7 @@ impl Access {
 
 /// Connections to the brokers, and which of them coordinates which group.
 pub(super) struct Wire {
-    access: Access,
+    access: BrokerAuth,
     links: BTreeMap<Address, Link>,
     coordinators: BTreeMap<String, Address>,
 }
@@ -86,7 +86,7 @@ struct Link {
 
 impl Wire {
     pub(super) fn new(brokers: &Brokers) -> Self {
-        Self { access: Access::of(brokers), links: BTreeMap::new(), coordinators: BTreeMap::new() }
+        Self { access: BrokerAuth::of(brokers), links: BTreeMap::new(), coordinators: BTreeMap::new() }
     }
 
     /// The newest version of a request that a broker takes and that is one of `known`; absent when it takes
@@ -97,7 +97,7 @@ impl Wire {
         key: i16,
         known: (i16, i16),
         deadline: Instant,
-    ) -> Answer<Option<i16>> {
+    ) -> WireResult<Option<i16>> {
         let taken = self.link(at, deadline)?.versions.get(&key).copied();
         Ok(taken
             .map(|taken| taken.1.min(known.1))
@@ -112,7 +112,7 @@ impl Wire {
         (key, version): (i16, i16),
         body: &[u8],
         deadline: Instant,
-    ) -> Answer<Vec<u8>> {
+    ) -> WireResult<Vec<u8>> {
         let is_kept = self.links.contains_key(at);
         let first = self.link(at, deadline)?.ask(key, version, body, deadline);
         let answer = match first {
@@ -129,14 +129,14 @@ impl Wire {
         })
     }
 
-    fn link(&mut self, at: &Address, deadline: Instant) -> Answer<&mut Link> {
-        if let Access::Closed(why) = &self.access {
+    fn link(&mut self, at: &Address, deadline: Instant) -> WireResult<&mut Link> {
+        if let BrokerAuth::Closed(why) = &self.access {
             return Err(why.clone());
         }
         if !self.links.contains_key(at) {
             let told = |cause: std::io::Error| format!("{}:{} does not answer: {cause}", at.0, at.1);
             let mut link = Link::connect(at, deadline).map_err(told)?;
-            if let Access::Plain { user, password } = &self.access {
+            if let BrokerAuth::Plain { user, password } = &self.access {
                 link.sign_in(user, password, deadline).map_err(told)?;
             }
             self.links.insert(at.clone(), link);
@@ -173,8 +173,9 @@ impl Link {
 
     fn fetch_versions(&mut self, deadline: Instant) -> std::io::Result<BTreeMap<i16, (i16, i16)>> {
         let answer = self.ask_plainly(API_VERSIONS, 0, &[], deadline)?;
-        let mut reader = Reader::new(&answer);
-        let entry = |reader: &mut Reader<'_>| Some((reader.short()?, (reader.short()?, reader.short()?)));
+        let mut reader = ResponseReader::new(&answer);
+        let entry =
+            |reader: &mut ResponseReader<'_>| Some((reader.short()?, (reader.short()?, reader.short()?)));
         let read = reader.short().filter(|code| *code == 0).and_then(|_| reader.long_list(entry));
         Ok(read.ok_or_else(malformed)?.into_iter().collect())
     }
@@ -184,14 +185,14 @@ impl Link {
         let mut mechanism = Writer::default();
         mechanism.short_text("PLAIN");
         let answer = self.ask_plainly(SASL_HANDSHAKE, 1, &mechanism.bytes, deadline)?;
-        match Reader::new(&answer).short().ok_or_else(malformed)? {
+        match ResponseReader::new(&answer).short().ok_or_else(malformed)? {
             0 => {}
             _ => return Err(refused("it does not take SASL PLAIN".into())),
         }
         let mut credentials = Writer::default();
         credentials.long_bytes(format!("\0{user}\0{password}").as_bytes());
         let answer = self.ask_plainly(SASL_AUTHENTICATE, 0, &credentials.bytes, deadline)?;
-        match Reader::new(&answer).short().ok_or_else(malformed)? {
+        match ResponseReader::new(&answer).short().ok_or_else(malformed)? {
             0 => Ok(()),
             _ => Err(refused("it does not accept the credentials".into())),
         }
@@ -200,7 +201,7 @@ impl Link {
     /// A request with tagged fields.
     fn ask(&mut self, key: i16, version: i16, body: &[u8], deadline: Instant) -> std::io::Result<Vec<u8>> {
         let answer = self.exchange(key, version, Some(0), body, deadline)?;
-        let mut reader = Reader::new(&answer);
+        let mut reader = ResponseReader::new(&answer);
         reader.tags().ok_or_else(malformed)?;
         Ok(reader.rest().to_vec())
     }
@@ -246,7 +247,7 @@ impl Link {
         }
         let mut answer = vec![0; length];
         self.fill(&mut answer, deadline)?;
-        match Reader::new(&answer).int() {
+        match ResponseReader::new(&answer).int() {
             Some(number) if number == self.sent => Ok(answer.split_off(4)),
             _ => Err(malformed()),
         }
@@ -274,20 +275,20 @@ impl Link {
 mod tests {
     use super::*;
 
-    fn access(settings: &[(&'static str, &str)]) -> Access {
+    fn access(settings: &[(&'static str, &str)]) -> BrokerAuth {
         let access = settings.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
-        Access::of(&Brokers { list: String::new(), access })
+        BrokerAuth::of(&Brokers { list: String::new(), access })
     }
 
     #[test]
     fn where_nothing_can_be_asked_the_reason_is_named() {
-        assert!(matches!(access(&[]), Access::Open));
+        assert!(matches!(access(&[]), BrokerAuth::Open));
         let plain = [("security.protocol", "sasl_plaintext"), ("sasl.mechanism", "PLAIN")];
-        assert!(matches!(access(&plain), Access::Plain { .. }));
+        assert!(matches!(access(&plain), BrokerAuth::Plain { .. }));
         let scram = [("security.protocol", "SASL_PLAINTEXT"), ("sasl.mechanism", "SCRAM-SHA-512")];
         let tls = [("security.protocol", "sasl_ssl"), ("sasl.mechanism", "PLAIN")];
         for (settings, named) in [(scram, "SCRAM-SHA-512"), (tls, "sasl_ssl")] {
-            let Access::Closed(why) = access(&settings) else { panic!("{named} is not asked over") };
+            let BrokerAuth::Closed(why) = access(&settings) else { panic!("{named} is not asked over") };
             assert!(why.contains(named), "{why}");
         }
     }

@@ -6,7 +6,7 @@ use crate::cli::{PlanFlags, SeedArgs};
 use crate::clients::{kafka, redis::Redis};
 use crate::domain::database::{Migration, MigrationState};
 use crate::error::{Error, Result};
-use crate::plan::{CacheStep, DbStep, Plan, Step};
+use crate::plan::{CacheStep, ChangePlan, DbStep, Step};
 use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
 use crate::stack::Stack;
 use nsys_contract::{schema, topics};
@@ -67,7 +67,7 @@ pub(super) async fn seed(stack: &Stack, args: &SeedArgs, out: Out) -> Result<()>
     let users = args.users.unwrap_or(settings.seed_users);
     let wanted = args.notifications.unwrap_or(settings.seed_notifications);
     let there = stack.postgres().await?.seeded().await?;
-    let mut plan = Plan::new("seed");
+    let mut plan = ChangePlan::new("seed");
     if there < wanted {
         plan.steps.push(Step::Db(DbStep::Seed { users, from: there, to: wanted }));
         plan.steps.push(Step::Db(DbStep::Analyze { table: schema::NOTIFICATIONS.into() }));
@@ -80,7 +80,7 @@ pub(super) async fn seed(stack: &Stack, args: &SeedArgs, out: Out) -> Result<()>
 pub(super) async fn reset(stack: &Stack, flags: &PlanFlags, out: Out) -> Result<()> {
     let tables = stack.postgres().await?.table_sizes().await?;
     let rows = tables.iter().map(|one| one.live_rows).sum();
-    let mut plan = Plan::new("reset the database");
+    let mut plan = ChangePlan::new("reset the database");
     plan.steps.push(Step::Db(DbStep::Reset { rows }));
     // Idempotency records of dropped rows would answer for notifications that are no more.
     let keys = Redis::connect(&stack.endpoints.redis_url(), TIMEOUT).await?.keys_by_prefix("").await?;

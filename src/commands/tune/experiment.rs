@@ -13,7 +13,7 @@ use crate::journal::{Entry, Journal};
 use crate::loadtest::runs::Runs;
 use crate::loadtest::{outcome::outcome, plan::plan, run as offer};
 use crate::permit::{ChangePermit, PermitRequest, Reach, RequiredConsent};
-use crate::plan::{Plan, undo::plan_undo};
+use crate::plan::{ChangePlan, undo::plan_undo};
 use crate::publish;
 use crate::render::schema::AnswerSchema;
 use crate::render::{
@@ -140,7 +140,7 @@ async fn steps(stack: &Stack, args: &ExperimentArgs) -> Result<Vec<ExperimentSte
 }
 
 fn show(
-    found: &[(String, TuneCommand, Plan)],
+    found: &[(String, TuneCommand, ChangePlan)],
     left_out: &[String],
     args: &ExperimentArgs,
     out: Out,

@@ -2,7 +2,7 @@
 //! each block of them.
 
 use super::metrics::ClientValue;
-use crate::domain::distribution::Counts;
+use crate::domain::distribution::DistributionSum;
 use crate::domain::run::{LevelResult, Sample, Slice};
 use crate::domain::statistics::{self, Estimate};
 
@@ -21,7 +21,7 @@ pub(in crate::domain) struct Block {
     seconds: u64,
     requests: u64,
     failed: u64,
-    due: Counts,
+    due: DistributionSum,
 }
 
 /// The blocks of a level's slices.
@@ -34,7 +34,7 @@ pub(in crate::domain) fn blocks(slices: &[Slice]) -> Vec<Block> {
         seconds: slices.iter().map(|one| one.seconds).sum(),
         requests: slices.iter().map(|one| one.counts.requests).sum(),
         failed: slices.iter().map(|one| one.counts.failed).sum(),
-        due: Counts::of(slices.iter().map(|one| &one.counts.due)),
+        due: DistributionSum::of(slices.iter().map(|one| &one.counts.due)),
     };
     slices.chunks(together).map(block).collect()
 }
@@ -46,7 +46,7 @@ pub(in crate::domain) fn estimate(blocks: &[Block], value: ClientValue) -> Optio
         let others = blocks.iter().enumerate().filter(|(index, _)| Some(*index) != without);
         others.map(|(_, block)| of(block) as f64).sum()
     };
-    let mut counts = Counts::default();
+    let mut counts = DistributionSum::default();
     blocks.iter().for_each(|block| counts.add(&block.due));
     statistics::jackknife(blocks.len(), |without| match value {
         ClientValue::Throughput => {

@@ -2,10 +2,10 @@
 
 use super::metrics::{Family, MetricKind, Source};
 use super::{
-    ComparisonMethod, LevelComparison, MetricChange, MetricComparison, NoiseFloor, SIGNIFICANCE, Scale,
-    TENTH, buckets, power,
+    ComparisonMethod, DifferenceScale, LevelComparison, MetricChange, MetricComparison, NoiseFloor,
+    SIGNIFICANCE, TENTH, buckets, power,
 };
-use crate::domain::statistics::{self, Shift};
+use crate::domain::statistics::{self, EstimatedDifference};
 
 /// Scatter that grows by less than this share is no finding …
 const LEAST_SPREAD: f64 = 0.5;
@@ -26,13 +26,13 @@ pub(super) struct Row {
     pub(super) name: String,
     pub(super) family: Family,
     pub(super) more_is_better: bool,
-    pub(super) scale: Scale,
+    pub(super) scale: DifferenceScale,
     /// Whether its values come from coarse buckets.
     pub(super) coarse: bool,
     pub(super) before: Option<f64>,
     pub(super) after: Option<f64>,
     /// On the scale on which it was compared: logarithms but for an absolute difference.
-    pub(super) shift: Option<Shift>,
+    pub(super) shift: Option<EstimatedDifference>,
     /// Nothing scatters at all and nothing differs: no look that could find anything.
     pub(super) constant: bool,
     pub(super) floor: f64,
@@ -51,7 +51,7 @@ impl Row {
             name: kind.name.to_owned(),
             family: kind.family,
             more_is_better: kind.more_is_better,
-            scale: if kind.is_difference() { Scale::Absolute } else { Scale::Relative },
+            scale: if kind.is_difference() { DifferenceScale::Absolute } else { DifferenceScale::Relative },
             coarse: matches!(kind.source, Source::Buckets(_)),
             before: None,
             after: None,
@@ -106,10 +106,10 @@ impl Row {
         };
         // The one that is looked at first is judged the most sternly, and which it is depends on chance.
         let significance = SIGNIFICANCE * self.family.weight() / looks.max(1) as f64;
-        let shift = self.shift.filter(|_| reason.is_none() && self.scale == Scale::Relative);
+        let shift = self.shift.filter(|_| reason.is_none() && self.scale == DifferenceScale::Relative);
         let precision = shift.and_then(|shift| shift.precision);
         let times = precision.and_then(|it| it.lengthening(TENTH, significance, self.floor));
-        let change = |by: f64| if self.scale == Scale::Absolute { by } else { by.exp_m1() };
+        let change = |by: f64| if self.scale == DifferenceScale::Absolute { by } else { by.exp_m1() };
         let interval = self.shift.map(|shift| (change(shift.low), change(shift.high)));
         MetricComparison {
             name: self.name,
@@ -127,7 +127,7 @@ impl Row {
         }
     }
 
-    fn verdict(&self, shift: &Shift, p: f64) -> (MetricChange, Option<String>) {
+    fn verdict(&self, shift: &EstimatedDifference, p: f64) -> (MetricChange, Option<String>) {
         let found = match self.family {
             Family::Spread => self.spread(shift, p),
             Family::Primary | Family::Rest => self.moved(shift, p),
@@ -145,8 +145,8 @@ impl Row {
         }
     }
 
-    fn moved(&self, shift: &Shift, p: f64) -> MetricChange {
-        let change = |by: f64| if self.scale == Scale::Absolute { by } else { by.exp_m1() };
+    fn moved(&self, shift: &EstimatedDifference, p: f64) -> MetricChange {
+        let change = |by: f64| if self.scale == DifferenceScale::Absolute { by } else { by.exp_m1() };
         if p < SIGNIFICANCE && change(shift.by).abs() >= self.floor {
             return self.way(shift.by);
         }
@@ -155,7 +155,7 @@ impl Row {
         if within { MetricChange::Unchanged } else { MetricChange::Inconclusive }
     }
 
-    fn spread(&self, shift: &Shift, p: f64) -> MetricChange {
+    fn spread(&self, shift: &EstimatedDifference, p: f64) -> MetricChange {
         let most = self.before.into_iter().chain(self.after).fold(0.0, f64::max);
         let enough = shift.by.abs() >= LEAST_SPREAD.ln_1p() && most >= SPREAD_OF_FLOOR * self.floor;
         if p < SIGNIFICANCE && enough { self.way(shift.by) } else { MetricChange::Inconclusive }

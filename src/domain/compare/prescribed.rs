@@ -209,7 +209,7 @@ fn pairs(count: u64, seconds: usize, before: &Truth, after: &Truth) -> DrawnComp
 
 /// How a set of runs is made.
 #[derive(Clone, Copy)]
-struct Plan {
+struct RunSetDesign {
     /// Runs on each side.
     runs: usize,
     /// Whether both sides take turns.
@@ -220,7 +220,7 @@ struct Plan {
     scatter: (f64, f64),
 }
 
-fn sets(count: u64, plan: Plan, after: &Truth) -> DrawnComparisons {
+fn sets(count: u64, plan: RunSetDesign, after: &Truth) -> DrawnComparisons {
     let pool = recorded();
     let mut told = DrawnComparisons::default();
     for seed in 1..=count {
@@ -257,7 +257,7 @@ fn nothing_is_found(scenario: &str, told: &DrawnComparisons) {
     assert!(worst <= WRONG, "{scenario}: {text}");
 }
 
-const EQUAL: Plan = Plan { runs: 5, turns: true, drift: 0.0, scatter: (0.05, 0.05) };
+const EQUAL: RunSetDesign = RunSetDesign { runs: 5, turns: true, drift: 0.0, scatter: (0.05, 0.05) };
 
 #[test]
 fn of_equal_runs_hardly_any_shows_a_difference() {
@@ -269,7 +269,7 @@ fn of_equal_runs_hardly_any_shows_a_difference() {
 fn of_equal_sets_hardly_any_shows_a_difference() {
     for runs in [5, 7, 8] {
         let scenario = format!("equal sets, {runs} and {runs} in turns");
-        nothing_is_found(&scenario, &sets(draws(400), Plan { runs, ..EQUAL }, &NONE));
+        nothing_is_found(&scenario, &sets(draws(400), RunSetDesign { runs, ..EQUAL }, &NONE));
     }
 }
 
@@ -279,7 +279,10 @@ fn a_machine_that_drifts_is_not_a_change() {
         for turns in [true, false] {
             let order = if turns { "in turns" } else { "one side after the other" };
             let scenario = format!("equal sets, 6 and 6 {order}, each run {} slower", per_cent(drift));
-            nothing_is_found(&scenario, &sets(draws(400), Plan { runs: 6, turns, drift, ..EQUAL }, &NONE));
+            nothing_is_found(
+                &scenario,
+                &sets(draws(400), RunSetDesign { runs: 6, turns, drift, ..EQUAL }, &NONE),
+            );
         }
     }
 }
@@ -307,7 +310,7 @@ fn a_shift_is_found_as_often_as_is_said_and_never_called_the_opposite() {
 #[test]
 fn a_shift_between_sets_is_found() {
     for (runs, slower) in [(5, 1.3), (5, 1.6), (8, 1.3)] {
-        let told = sets(draws(200), Plan { runs, ..EQUAL }, &Truth { slower, ..NONE });
+        let told = sets(draws(200), RunSetDesign { runs, ..EQUAL }, &Truth { slower, ..NONE });
         let found = |metric| per_cent(told.regressed(metric));
         tell(
             &format!("sets, {runs} and {runs}, {:.0} % slower", (slower - 1.0) * 100.0),
@@ -332,7 +335,7 @@ fn errors_are_found() {
 
 #[test]
 fn runs_that_scatter_more_at_the_same_median_are_found() {
-    let told = sets(draws(200), Plan { runs: 14, scatter: (0.02, 2.5), ..EQUAL }, &NONE);
+    let told = sets(draws(200), RunSetDesign { runs: 14, scatter: (0.02, 2.5), ..EQUAL }, &NONE);
     let found = told.regressed("p95_ms_spread");
     tell("sets, 14 and 14, one scatters", &format!("found in {}", per_cent(found)), "more scatter");
     assert!(found >= 0.5, "{found}");

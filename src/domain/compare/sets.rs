@@ -2,7 +2,7 @@
 
 use super::judge::Row;
 use super::metrics::{Family, MetricKind};
-use super::{Scale, Sides, estimates};
+use super::{DifferenceScale, Sides, estimates};
 use crate::domain::run::{LevelResult, Run};
 use crate::domain::statistics::{self, compare_runs, drift, spread_of_runs};
 
@@ -97,7 +97,7 @@ fn scatter(sides: &Sides<'_>, kind: &MetricKind, before: &[f64], after: &[f64]) 
         family: Family::Spread,
         // Whatever is measured, runs that are alike are better.
         more_is_better: false,
-        scale: Scale::Relative,
+        scale: DifferenceScale::Relative,
         before: share(before),
         after: share(after),
         shift: Some(shift),

@@ -159,7 +159,8 @@ fn what_is_shown_and_what_is_judged_are_one_number() {
         let (Some(before), Some(after), Some(change)) = (one.before, one.after, one.change) else {
             panic!("{one:?}")
         };
-        let shown = if one.scale == Scale::Absolute { after - before } else { after / before - 1.0 };
+        let shown =
+            if one.scale == DifferenceScale::Absolute { after - before } else { after / before - 1.0 };
         assert!((shown - change).abs() < 1e-9, "{one:?}");
         let (low, high) = one.interval.unwrap();
         assert!(low <= change && change <= high, "{one:?}");
@@ -221,7 +222,11 @@ fn errors_that_come_up_are_a_regression_and_few_are_none() {
     };
     let found = compared(&test_run(&[20.0]), &failing(30));
     let errors = metric(&found, "error_rate");
-    assert_eq!((errors.verdict, errors.scale), (MetricChange::Regressed, Scale::Absolute), "{errors:?}");
+    assert_eq!(
+        (errors.verdict, errors.scale),
+        (MetricChange::Regressed, DifferenceScale::Absolute),
+        "{errors:?}"
+    );
     assert_eq!(errors.change_text(errors.change.unwrap()), "+3.00 points");
     assert_eq!(
         metric(&compared(&failing(30), &test_run(&[20.0])), "error_rate").verdict,

@@ -161,10 +161,10 @@ fn steady(level: &LevelResult) -> impl Iterator<Item = &Sample> {
     level.samples.iter().filter(move |one| one.at_s >= from && one.at_s <= to)
 }
 
-type Read = fn(&Sample) -> Option<f64>;
+type SampleField = fn(&Sample) -> Option<f64>;
 
 /// Every series that a rule looks at, with where a sample holds it.
-const SERIES: [(&str, Read); 15] = [
+const SERIES: [(&str, SampleField); 15] = [
     ("lag", |one| one.lag.map(|lag| lag as f64)),
     ("behind_s", |one| one.lag.zip(one.published_per_s).map(|(lag, rate)| lag as f64 / rate.max(1.0))),
     ("service_cpu_pct", |one| one.service_cpu_pct),
@@ -189,7 +189,8 @@ const SERIES: [(&str, Read); 15] = [
 /// The series of the steady window, each value with the second of the level that it was seen in.
 pub(super) fn series(level: &LevelResult) -> std::collections::BTreeMap<&'static str, Vec<(f64, f64)>> {
     let began_s = level.samples.first().map_or(level.steady_from_s, |one| one.at_s);
-    let of = |read: Read| steady(level).filter_map(|one| Some((one.at_s - began_s, read(one)?))).collect();
+    let of =
+        |read: SampleField| steady(level).filter_map(|one| Some((one.at_s - began_s, read(one)?))).collect();
     let all = SERIES.iter().map(|(name, read)| (*name, of(*read)));
     all.filter(|(_, values): &(_, Vec<_>)| !values.is_empty()).collect()
 }

@@ -1,6 +1,6 @@
 //! What is asked of the service over one window: the expressions that several readers share.
 
-use super::{Metric, Promql, RangeWindow, Scope};
+use super::{Promql, RangeWindow, Scope, ScopedMetric};
 use nsys_contract::{metrics as m, topics};
 
 /// Routes that the stack asks itself.
@@ -26,7 +26,7 @@ impl ServiceQueries<'_> {
 
     /// The same, of some of its series.
     #[must_use]
-    pub fn rate_of(&self, metric: &Metric) -> Promql {
+    pub fn rate_of(&self, metric: &ScopedMetric) -> Promql {
         metric.rate(self.window).sum()
     }
 
@@ -44,32 +44,32 @@ impl ServiceQueries<'_> {
 
     /// Percentile of a histogram of seconds, in ms.
     #[must_use]
-    pub fn percentile_ms(&self, q: f64, histogram: &Metric) -> Promql {
+    pub fn percentile_ms(&self, q: f64, histogram: &ScopedMetric) -> Promql {
         Promql::number(1_000.0) * self.percentile_s(q, histogram)
     }
 
     /// Percentile of a histogram of seconds, in s.
     #[must_use]
-    pub fn percentile_s(&self, q: f64, histogram: &Metric) -> Promql {
+    pub fn percentile_s(&self, q: f64, histogram: &ScopedMetric) -> Promql {
         histogram.clone().part("_bucket").rate(self.window).quantile(q)
     }
 
     /// Mean of a histogram of seconds, in ms.
     #[must_use]
-    pub fn mean_ms(&self, histogram: &Metric) -> Promql {
+    pub fn mean_ms(&self, histogram: &ScopedMetric) -> Promql {
         let rate = |suffix| self.rate_of(&histogram.clone().part(suffix));
         Promql::number(1_000.0) * rate("_sum") / rate("_count")
     }
 
     /// Requests of the load; health checks and scrapes are left out.
     #[must_use]
-    pub fn of_load(&self, name: &str) -> Metric {
+    pub fn of_load(&self, name: &str) -> ScopedMetric {
         self.scope.metric(name).like("route", LOAD)
     }
 
     /// Requests of anybody but the stack itself.
     #[must_use]
-    pub fn of_callers(&self, name: &str) -> Metric {
+    pub fn of_callers(&self, name: &str) -> ScopedMetric {
         self.scope.metric(name).not_like("route", PROBES)
     }
 
@@ -88,13 +88,13 @@ impl ServiceQueries<'_> {
 
     /// Requests in progress.
     #[must_use]
-    pub fn in_progress(&self) -> Metric {
+    pub fn in_progress(&self) -> ScopedMetric {
         self.scope.metric(m::QUEUE_DEPTH).is("queue_name", m::REQUESTS_IN_PROGRESS)
     }
 
     /// Everything else that waits.
     #[must_use]
-    pub fn waiting(&self) -> Metric {
+    pub fn waiting(&self) -> ScopedMetric {
         self.scope.metric(m::QUEUE_DEPTH).is_not("queue_name", m::REQUESTS_IN_PROGRESS)
     }
 }

@@ -93,10 +93,10 @@ fn a_remedy_never_takes_away_what_is_short() {
 #[test]
 fn what_was_done_since_is_not_taken_back() {
     let now = |pool_size| CurrentSettings { pool_size: Some(pool_size), ..CurrentSettings::default() };
-    let more = Tuning::PoolSize(Shift { from: 10, to: 20 });
+    let more = Tuning::PoolSize(SettingChange { from: 10, to: 20 });
     assert!(!more.is_in_place(&now(10)));
     assert!(more.is_in_place(&now(20)) && more.is_in_place(&now(40)));
-    let fewer = Tuning::PoolSize(Shift { from: 40, to: 20 });
+    let fewer = Tuning::PoolSize(SettingChange { from: 40, to: 20 });
     assert!(!fewer.is_in_place(&now(40)));
     assert!(fewer.is_in_place(&now(10)));
     assert!(!more.is_in_place(&CurrentSettings::default()), "what is not known is not so already");
@@ -104,7 +104,8 @@ fn what_was_done_since_is_not_taken_back() {
 
 #[test]
 fn a_remedy_is_text_for_people_and_a_value_for_programs() {
-    let tune = serde_json::to_value(Remedy::Tune(Tuning::PoolSize(Shift { from: 10, to: 20 }))).unwrap();
+    let tune =
+        serde_json::to_value(Remedy::Tune(Tuning::PoolSize(SettingChange { from: 10, to: 20 }))).unwrap();
     assert_eq!(tune["text"], "nsys tune db --pool-size 20");
     assert_eq!(tune["change"], serde_json::json!({"what": "pool_size", "from": 10, "to": 20}));
     let advice = serde_json::to_value(Remedy::Advise("use a larger machine")).unwrap();

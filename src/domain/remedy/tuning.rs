@@ -23,14 +23,14 @@ const WARMED: u32 = 1_000;
 
 /// From what is set to what helps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Shift<T> {
+pub struct SettingChange<T> {
     /// What is set.
     pub from: T,
     /// What helps.
     pub to: T,
 }
 
-impl<T: PartialOrd> Shift<T> {
+impl<T: PartialOrd> SettingChange<T> {
     /// Whether it makes more of it.
     pub fn grows(&self) -> bool {
         self.to > self.from
@@ -72,26 +72,26 @@ pub enum Tuning {
     /// Builds the indexes that the service's reads need.
     BuildIndexes,
     /// Another number of connections for each process.
-    PoolSize(Shift<u32>),
+    PoolSize(SettingChange<u32>),
     /// More partitions of the notifications topic.
-    Partitions(Shift<u32>),
+    Partitions(SettingChange<u32>),
     /// Another codec of the producer's batches.
-    Compression(Shift<Compression>),
+    Compression(SettingChange<Compression>),
     /// A longer wait to fill a batch.
-    Linger(Shift<TimeSpan>),
+    Linger(SettingChange<TimeSpan>),
     /// Another life of cached notifications.
-    NotificationTtl(Shift<TimeSpan>),
+    NotificationTtl(SettingChange<TimeSpan>),
     /// Caches the newest notifications now.
     WarmCache {
         /// How many.
         entries: u32,
     },
     /// More replicas of the worker.
-    Workers(Shift<u32>),
+    Workers(SettingChange<u32>),
     /// More replicas of the api.
-    Instances(Shift<u32>),
+    Instances(SettingChange<u32>),
     /// More async threads of each process.
-    Threads(Shift<u32>),
+    Threads(SettingChange<u32>),
 }
 
 impl Tuning {
@@ -100,7 +100,7 @@ impl Tuning {
     pub fn larger_pool(now: &CurrentSettings) -> Option<Self> {
         let from = now.pool_size?;
         let to = from.saturating_mul(2).min(MOST_CONNECTIONS);
-        (to > from).then_some(Self::PoolSize(Shift { from, to }))
+        (to > from).then_some(Self::PoolSize(SettingChange { from, to }))
     }
 
     /// Half the connections.
@@ -108,7 +108,7 @@ impl Tuning {
     pub fn smaller_pool(now: &CurrentSettings) -> Option<Self> {
         let from = now.pool_size?;
         let to = from / 2;
-        (to > 0).then_some(Self::PoolSize(Shift { from, to }))
+        (to > 0).then_some(Self::PoolSize(SettingChange { from, to }))
     }
 
     /// Twice the partitions, and one for each worker at least.
@@ -116,7 +116,7 @@ impl Tuning {
     pub fn more_partitions(now: &CurrentSettings) -> Option<Self> {
         let from = now.partitions?;
         let to = from.saturating_mul(2).max(now.workers.unwrap_or(from)).min(MOST_PARTITIONS);
-        (to > from).then_some(Self::Partitions(Shift { from, to }))
+        (to > from).then_some(Self::Partitions(SettingChange { from, to }))
     }
 
     /// One more worker, as long as there is a partition for it.
@@ -125,7 +125,7 @@ impl Tuning {
         let from = now.workers?;
         let to = from + 1;
         let room = now.partitions.is_none_or(|partitions| to <= partitions);
-        (room && to <= MOST_REPLICAS).then_some(Self::Workers(Shift { from, to }))
+        (room && to <= MOST_REPLICAS).then_some(Self::Workers(SettingChange { from, to }))
     }
 
     /// One more worker, or the partitions that it would need.
@@ -139,7 +139,7 @@ impl Tuning {
     pub fn more_instances(now: &CurrentSettings) -> Option<Self> {
         let (from, cores) = (now.instances?, now.cores?);
         let to = from + 1;
-        (to <= cores && to <= MOST_REPLICAS).then_some(Self::Instances(Shift { from, to }))
+        (to <= cores && to <= MOST_REPLICAS).then_some(Self::Instances(SettingChange { from, to }))
     }
 
     /// A thread for each core, where there are fewer.
@@ -147,14 +147,14 @@ impl Tuning {
     pub fn more_threads(now: &CurrentSettings) -> Option<Self> {
         let (from, to) = (now.threads?, now.cores?);
         // None at all means one for each core already.
-        (from > 0 && from < to).then_some(Self::Threads(Shift { from, to }))
+        (from > 0 && from < to).then_some(Self::Threads(SettingChange { from, to }))
     }
 
     /// Compressed batches, where they are not.
     #[must_use]
     pub fn compression(now: &CurrentSettings) -> Option<Self> {
         let from = now.compression?;
-        (from == Compression::None).then_some(Self::Compression(Shift { from, to: Compression::Lz4 }))
+        (from == Compression::None).then_some(Self::Compression(SettingChange { from, to: Compression::Lz4 }))
     }
 
     /// Fuller batches.
@@ -162,7 +162,7 @@ impl Tuning {
     pub fn longer_linger(now: &CurrentSettings) -> Option<Self> {
         let from = now.linger?;
         (from < LONGEST_LINGER)
-            .then_some(Self::Linger(Shift { from: TimeSpan(from), to: TimeSpan(LONGEST_LINGER) }))
+            .then_some(Self::Linger(SettingChange { from: TimeSpan(from), to: TimeSpan(LONGEST_LINGER) }))
     }
 
     /// Cached notifications live three times as long.
@@ -170,7 +170,7 @@ impl Tuning {
     pub fn longer_ttl(now: &CurrentSettings) -> Option<Self> {
         let from = now.notification_ttl?;
         let to = Duration::from_secs(from.as_secs().max(1) * 3).min(LONGEST_TTL);
-        (to > from).then_some(Self::NotificationTtl(Shift { from: TimeSpan(from), to: TimeSpan(to) }))
+        (to > from).then_some(Self::NotificationTtl(SettingChange { from: TimeSpan(from), to: TimeSpan(to) }))
     }
 
     /// Cached notifications live half as long.
@@ -178,7 +178,7 @@ impl Tuning {
     pub fn shorter_ttl(now: &CurrentSettings) -> Option<Self> {
         let from = now.notification_ttl?;
         let to = Duration::from_secs(from.as_secs() / 2).max(SHORTEST_TTL);
-        (to < from).then_some(Self::NotificationTtl(Shift { from: TimeSpan(from), to: TimeSpan(to) }))
+        (to < from).then_some(Self::NotificationTtl(SettingChange { from: TimeSpan(from), to: TimeSpan(to) }))
     }
 
     /// The newest notifications, cached now.
@@ -212,17 +212,19 @@ impl fmt::Display for Tuning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BuildIndexes => f.write_str("nsys tune db --indexes"),
-            Self::PoolSize(Shift { to, .. }) => write!(f, "nsys tune db --pool-size {to}"),
-            Self::Partitions(Shift { to, .. }) => write!(f, "nsys tune kafka --partitions {to}"),
-            Self::Compression(Shift { to, .. }) => write!(f, "nsys tune kafka --compression {}", to.as_str()),
-            Self::Linger(Shift { to, .. }) => write!(f, "nsys tune kafka --linger {to}"),
-            Self::NotificationTtl(Shift { to, .. }) => {
+            Self::PoolSize(SettingChange { to, .. }) => write!(f, "nsys tune db --pool-size {to}"),
+            Self::Partitions(SettingChange { to, .. }) => write!(f, "nsys tune kafka --partitions {to}"),
+            Self::Compression(SettingChange { to, .. }) => {
+                write!(f, "nsys tune kafka --compression {}", to.as_str())
+            }
+            Self::Linger(SettingChange { to, .. }) => write!(f, "nsys tune kafka --linger {to}"),
+            Self::NotificationTtl(SettingChange { to, .. }) => {
                 write!(f, "nsys tune cache --ttl notification={to}")
             }
             Self::WarmCache { entries } => write!(f, "nsys tune cache --warm {entries}"),
-            Self::Workers(Shift { to, .. }) => write!(f, "nsys tune service --workers {to}"),
-            Self::Instances(Shift { to, .. }) => write!(f, "nsys tune service --instances {to}"),
-            Self::Threads(Shift { to, .. }) => write!(f, "nsys tune service --threads {to}"),
+            Self::Workers(SettingChange { to, .. }) => write!(f, "nsys tune service --workers {to}"),
+            Self::Instances(SettingChange { to, .. }) => write!(f, "nsys tune service --instances {to}"),
+            Self::Threads(SettingChange { to, .. }) => write!(f, "nsys tune service --threads {to}"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Whether repeated runs differ: one number for each run, by ranks, so that no shape is assumed, and by every
 //! way in which the ranks could have fallen, so that few runs are enough.
 
-use super::{Shift, median};
+use super::{EstimatedDifference, median};
 
 /// Most runs a side that are counted up to when so many are asked for.
 const MOST_RUNS: usize = 50;
@@ -27,7 +27,7 @@ fn ways(before: usize, after: usize) -> f64 {
 /// ties by their mean rank). The difference is the median of all pairs' (Hodges and Lehmann), its interval
 /// what the same test does not refuse; it is endless with too few runs. Absent without runs.
 #[must_use]
-pub fn compare_runs(before: &[f64], after: &[f64]) -> Option<Shift> {
+pub fn compare_runs(before: &[f64], after: &[f64]) -> Option<EstimatedDifference> {
     let mut pairs: Vec<f64> = before.iter().flat_map(|one| after.iter().map(move |two| two - one)).collect();
     pairs.sort_by(f64::total_cmp);
     let by = median(&pairs)?;
@@ -36,17 +36,17 @@ pub fn compare_runs(before: &[f64], after: &[f64]) -> Option<Shift> {
         Some(index) => (pairs[index], pairs[pairs.len() - 1 - index]),
         None => (f64::NEG_INFINITY, f64::INFINITY),
     };
-    Some(Shift { by, low, high, p: rank_p(before, after), precision: None })
+    Some(EstimatedDifference { by, low, high, p: rank_p(before, after), precision: None })
 }
 
 /// How much more, or less, runs after scatter around their own median than runs before: the logarithm of the
 /// ratio of their median distances, by ranks of the distances. Absent with fewer than three runs a side, or
 /// where either does not scatter at all.
 #[must_use]
-pub fn spread_of_runs(before: &[f64], after: &[f64]) -> Option<Shift> {
+pub fn spread_of_runs(before: &[f64], after: &[f64]) -> Option<EstimatedDifference> {
     let (one, two) = (distances(before)?, distances(after)?);
     let by = median(&two)?.ln() - median(&one)?.ln();
-    by.is_finite().then(|| Shift {
+    by.is_finite().then(|| EstimatedDifference {
         by,
         low: f64::NEG_INFINITY,
         high: f64::INFINITY,

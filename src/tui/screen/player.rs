@@ -247,7 +247,7 @@ impl Player {
 mod tests {
     use super::super::Recorder;
     use super::*;
-    use crate::tui::state::history::{ChartSeries, Metric};
+    use crate::tui::state::history::{ChartSeries, StackMetric};
     use crate::tui::update::{ServiceSample, Update};
 
     fn recording(seconds: u32) -> (tempfile::TempDir, std::path::PathBuf) {
@@ -264,7 +264,7 @@ mod tests {
     }
 
     fn rate(state: &State, at_s: f64) -> Option<f64> {
-        state.data.history.at(&ChartSeries::Of(Metric::Rate), at_s)
+        state.data.history.at(&ChartSeries::Of(StackMetric::Rate), at_s)
     }
 
     #[test]

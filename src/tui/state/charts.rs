@@ -1,6 +1,6 @@
 //! Which values are drawn over time, pane by pane. What is drawn is also what is exported.
 
-use super::history::{ChartSeries, Metric, Unit};
+use super::history::{ChartSeries, StackMetric, Unit};
 use super::source_value::SourceValue;
 use super::verdict::age;
 use super::{Pane, State};
@@ -60,7 +60,12 @@ pub struct PaneChart {
 }
 
 impl PaneChart {
-    fn new(place: (&'static str, ValueSource), name: &str, rank: u8, lines: &[(Metric, LineRole)]) -> Self {
+    fn new(
+        place: (&'static str, ValueSource),
+        name: &str,
+        rank: u8,
+        lines: &[(StackMetric, LineRole)],
+    ) -> Self {
         let lines = lines.iter().map(|(metric, role)| (ChartSeries::Of(*metric), *role)).collect();
         let (part, source) = place;
         let tallest = match rank {
@@ -130,10 +135,10 @@ pub fn of_pane(state: &State, at_s: f64) -> Vec<PaneChart> {
 /// The chart's name with the seconds that its rates are about, where figures of other windows stand near.
 fn named(state: &State, chart: &PaneChart) -> String {
     let seconds = match (chart.source, chart.lines.first()) {
-        (ValueSource::Service, Some((ChartSeries::Of(Metric::Published | Metric::Hits), _))) => {
+        (ValueSource::Service, Some((ChartSeries::Of(StackMetric::Published | StackMetric::Hits), _))) => {
             state.data.service.last().and_then(|sample| sample.window_s)
         }
-        (ValueSource::Db, Some((ChartSeries::Of(Metric::BufferHits), _))) => Some(1.0),
+        (ValueSource::Db, Some((ChartSeries::Of(StackMetric::BufferHits), _))) => Some(1.0),
         _ => None,
     };
     seconds.map_or_else(|| chart.name.clone(), |seconds| format!("{} {seconds:.0}s", chart.name))
@@ -187,7 +192,7 @@ fn value(state: &State, chart: &PaneChart, at_s: f64) -> String {
     };
     match (lines.next(), lines.next()) {
         (Some((main, _)), None) => of(main),
-        (Some((main, _)), Some((other, _))) if *main == ChartSeries::Of(Metric::Rate) => {
+        (Some((main, _)), Some((other, _))) if *main == ChartSeries::Of(StackMetric::Rate) => {
             // A plan is there only while a load test runs.
             let planned = state.data.history.at(other, at_s);
             planned.map_or_else(
@@ -206,12 +211,12 @@ fn service(state: &State) -> Vec<PaneChart> {
             SERVICE,
             "requests",
             0,
-            &[(Metric::Rate, LineRole::Main), (Metric::Planned, LineRole::Other)],
+            &[(StackMetric::Rate, LineRole::Main), (StackMetric::Planned, LineRole::Other)],
         ),
-        PaneChart::new(SERVICE, "p50", 6, &[(Metric::P50, LineRole::Main)]),
-        PaneChart::new(SERVICE, "p95", 0, &[(Metric::P95, LineRole::Main)]).bound(state.bounds.p95_ms),
-        PaneChart::new(SERVICE, "p99", 1, &[(Metric::P99, LineRole::Main)]).bound(state.bounds.p99_ms),
-        PaneChart::new(SERVICE, "errors", 0, &[(Metric::Errors, LineRole::Bad)]).bound(0.0).tallest(2),
+        PaneChart::new(SERVICE, "p50", 6, &[(StackMetric::P50, LineRole::Main)]),
+        PaneChart::new(SERVICE, "p95", 0, &[(StackMetric::P95, LineRole::Main)]).bound(state.bounds.p95_ms),
+        PaneChart::new(SERVICE, "p99", 1, &[(StackMetric::P99, LineRole::Main)]).bound(state.bounds.p99_ms),
+        PaneChart::new(SERVICE, "errors", 0, &[(StackMetric::Errors, LineRole::Bad)]).bound(0.0).tallest(2),
     ]
 }
 
@@ -222,21 +227,22 @@ fn overview(state: &State, at_s: f64) -> Vec<PaneChart> {
             KAFKA,
             "in / out",
             1,
-            &[(Metric::Published, LineRole::Main), (Metric::Consumed, LineRole::Other)],
+            &[(StackMetric::Published, LineRole::Main), (StackMetric::Consumed, LineRole::Other)],
         ),
-        PaneChart::new(GROUP, "lag", 0, &[(Metric::Lag, LineRole::Main)]).bound(state.bounds.lag),
+        PaneChart::new(GROUP, "lag", 0, &[(StackMetric::Lag, LineRole::Main)]).bound(state.bounds.lag),
         PaneChart::new(
             POSTGRES,
             "open / active",
             2,
-            &[(Metric::Connections, LineRole::Main), (Metric::Active, LineRole::Other)],
+            &[(StackMetric::Connections, LineRole::Main), (StackMetric::Active, LineRole::Other)],
         )
         .bound(state.bounds.connections),
-        PaneChart::new(POOL, "query p95", 1, &[(Metric::Query, LineRole::Main)]),
-        PaneChart::new(HITS, "cache hits", 1, &[(Metric::Hits, LineRole::Main)]),
+        PaneChart::new(POOL, "query p95", 1, &[(StackMetric::Query, LineRole::Main)]),
+        PaneChart::new(HITS, "cache hits", 1, &[(StackMetric::Hits, LineRole::Main)]),
     ]);
-    charts
-        .push(PaneChart::new(MACHINE, "CPU", 2, &[(Metric::Machine, LineRole::Main)]).bound(90.0).tallest(2));
+    charts.push(
+        PaneChart::new(MACHINE, "CPU", 2, &[(StackMetric::Machine, LineRole::Main)]).bound(90.0).tallest(2),
+    );
     let parts = state.data.parts.at(at_s).map(|(_, parts)| parts.as_slice()).unwrap_or_default();
     charts.extend(parts.iter().enumerate().map(|(place, part)| PaneChart {
         name: part.name.clone(),
@@ -254,13 +260,13 @@ fn overview(state: &State, at_s: f64) -> Vec<PaneChart> {
 
 fn lag(state: &State) -> Vec<PaneChart> {
     vec![
-        PaneChart::new(GROUP, "lag", 0, &[(Metric::Lag, LineRole::Main)]).bound(state.bounds.lag),
-        PaneChart::new(GROUP, "behind", 2, &[(Metric::Behind, LineRole::Main)]),
+        PaneChart::new(GROUP, "lag", 0, &[(StackMetric::Lag, LineRole::Main)]).bound(state.bounds.lag),
+        PaneChart::new(GROUP, "behind", 2, &[(StackMetric::Behind, LineRole::Main)]),
         PaneChart::new(
             KAFKA,
             "in / out",
             1,
-            &[(Metric::Published, LineRole::Main), (Metric::Consumed, LineRole::Other)],
+            &[(StackMetric::Published, LineRole::Main), (StackMetric::Consumed, LineRole::Other)],
         ),
     ]
 }
@@ -268,13 +274,13 @@ fn lag(state: &State) -> Vec<PaneChart> {
 fn load(state: &State) -> Vec<PaneChart> {
     let mut charts = service(state);
     charts.extend([
-        PaneChart::new(GENERATOR, "p95", 1, &[(Metric::ClientP95, LineRole::Main)])
+        PaneChart::new(GENERATOR, "p95", 1, &[(StackMetric::ClientP95, LineRole::Main)])
             .bound(state.bounds.p95_ms),
-        PaneChart::new(GENERATOR, "not started", 2, &[(Metric::NotStarted, LineRole::Bad)])
+        PaneChart::new(GENERATOR, "not started", 2, &[(StackMetric::NotStarted, LineRole::Bad)])
             .bound(0.0)
             .tallest(2),
-        PaneChart::new(GENERATOR, "CPU of a core", 2, &[(Metric::Generator, LineRole::Main)]),
-        PaneChart::new(MACHINE, "CPU", 1, &[(Metric::Machine, LineRole::Main)]).bound(90.0),
+        PaneChart::new(GENERATOR, "CPU of a core", 2, &[(StackMetric::Generator, LineRole::Main)]),
+        PaneChart::new(MACHINE, "CPU", 1, &[(StackMetric::Machine, LineRole::Main)]).bound(90.0),
     ]);
     charts
 }
@@ -285,19 +291,19 @@ fn db(state: &State) -> Vec<PaneChart> {
             POSTGRES,
             "open / active",
             0,
-            &[(Metric::Connections, LineRole::Main), (Metric::Active, LineRole::Other)],
+            &[(StackMetric::Connections, LineRole::Main), (StackMetric::Active, LineRole::Other)],
         )
         .bound(state.bounds.connections),
-        PaneChart::new(POOL, "query p95", 1, &[(Metric::Query, LineRole::Main)]),
-        PaneChart::new(POOL, "pool wait p95", 2, &[(Metric::PoolWait, LineRole::Main)]),
-        PaneChart::new(POSTGRES, "buffer hits", 2, &[(Metric::BufferHits, LineRole::Main)]),
+        PaneChart::new(POOL, "query p95", 1, &[(StackMetric::Query, LineRole::Main)]),
+        PaneChart::new(POOL, "pool wait p95", 2, &[(StackMetric::PoolWait, LineRole::Main)]),
+        PaneChart::new(POSTGRES, "buffer hits", 2, &[(StackMetric::BufferHits, LineRole::Main)]),
     ]
 }
 
 fn cache(_: &State) -> Vec<PaneChart> {
     vec![
-        PaneChart::new(HITS, "cache hits", 0, &[(Metric::Hits, LineRole::Main)]),
-        PaneChart::new(REDIS, "memory", 1, &[(Metric::CacheMemory, LineRole::Main)]),
-        PaneChart::new(REDIS, "evicted", 2, &[(Metric::Evicted, LineRole::Bad)]),
+        PaneChart::new(HITS, "cache hits", 0, &[(StackMetric::Hits, LineRole::Main)]),
+        PaneChart::new(REDIS, "memory", 1, &[(StackMetric::CacheMemory, LineRole::Main)]),
+        PaneChart::new(REDIS, "evicted", 2, &[(StackMetric::Evicted, LineRole::Bad)]),
     ]
 }

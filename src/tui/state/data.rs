@@ -5,7 +5,7 @@ use super::super::update::{
 };
 use super::calls::Calls;
 use super::events::Events;
-use super::history::{ChartSeries, Metric, SeriesHistory};
+use super::history::{ChartSeries, SeriesHistory, StackMetric};
 use super::logs::LogLines;
 use super::source_value::SourceValue;
 use crate::domain::lag::tracker::{GroupSample, GroupView, LagTracker};
@@ -65,7 +65,7 @@ impl Data {
             Update::Load(answer) => self.load(at_s, answer),
             Update::Machine(answer) => {
                 let cpu = answer.as_ref().ok().and_then(|machine| machine.cpu_pct);
-                self.put(at_s, Metric::Machine, cpu);
+                self.put(at_s, StackMetric::Machine, cpu);
                 self.machine.take(at_s, answer);
             }
             Update::Log { part, lines } => self.logs.take(part, &lines),
@@ -83,23 +83,23 @@ impl Data {
         }
     }
 
-    fn put(&mut self, at_s: f64, metric: Metric, value: Option<f64>) {
+    fn put(&mut self, at_s: f64, metric: StackMetric, value: Option<f64>) {
         self.history.put(ChartSeries::Of(metric), at_s, value);
     }
 
     fn service(&mut self, at_s: f64, answer: Result<ServiceSample, String>) {
         let now = answer.as_ref().ok().cloned().unwrap_or_default();
         for (metric, value) in [
-            (Metric::Rate, now.rate),
-            (Metric::P50, now.p50_ms),
-            (Metric::P95, now.p95_ms),
-            (Metric::P99, now.p99_ms),
-            (Metric::Errors, now.errors),
-            (Metric::Published, now.published),
-            (Metric::Consumed, now.consumed),
-            (Metric::Query, now.query_p95_ms),
-            (Metric::PoolWait, now.pool_wait_ms),
-            (Metric::Hits, now.hit_rate),
+            (StackMetric::Rate, now.rate),
+            (StackMetric::P50, now.p50_ms),
+            (StackMetric::P95, now.p95_ms),
+            (StackMetric::P99, now.p99_ms),
+            (StackMetric::Errors, now.errors),
+            (StackMetric::Published, now.published),
+            (StackMetric::Consumed, now.consumed),
+            (StackMetric::Query, now.query_p95_ms),
+            (StackMetric::PoolWait, now.pool_wait_ms),
+            (StackMetric::Hits, now.hit_rate),
         ] {
             self.put(at_s, metric, value);
         }
@@ -109,11 +109,11 @@ impl Data {
     fn lag(&mut self, at_s: f64, answer: Result<Vec<GroupSample>, String>) {
         let view = answer.map(|groups| self.tracker.take(at_s, &groups));
         let own = view.as_ref().ok().and_then(|groups| own_group(groups));
-        self.put(at_s, Metric::Lag, own.and_then(GroupView::lag).map(|lag| lag as f64));
+        self.put(at_s, StackMetric::Lag, own.and_then(GroupView::lag).map(|lag| lag as f64));
         let behind = own.and_then(|group| {
             group.topics.iter().filter_map(|topic| Some(topic.behind?.seconds)).reduce(f64::max)
         });
-        self.put(at_s, Metric::Behind, behind);
+        self.put(at_s, StackMetric::Behind, behind);
         for topic in own.map(|group| group.topics.as_slice()).unwrap_or_default() {
             self.history.put(ChartSeries::TopicLag(topic.topic.clone()), at_s, Some(topic.lag as f64));
         }
@@ -138,9 +138,9 @@ impl Data {
             let all = hits + now.totals.reads - before.totals.reads;
             (hits >= 0 && all > 0).then(|| hits as f64 / all as f64)
         });
-        self.put(at_s, Metric::Connections, all);
-        self.put(at_s, Metric::Active, active);
-        self.put(at_s, Metric::BufferHits, hits);
+        self.put(at_s, StackMetric::Connections, all);
+        self.put(at_s, StackMetric::Active, active);
+        self.put(at_s, StackMetric::BufferHits, hits);
         self.db.take(at_s, answer);
     }
 
@@ -166,8 +166,8 @@ impl Data {
         let evicted = now
             .zip(before)
             .map(|(now, (time, before))| now.stats.since(&before).evicted as f64 / (at_s - time).max(0.1));
-        self.put(at_s, Metric::CacheMemory, now.map(|now| now.stats.memory_bytes as f64));
-        self.put(at_s, Metric::Evicted, evicted);
+        self.put(at_s, StackMetric::CacheMemory, now.map(|now| now.stats.memory_bytes as f64));
+        self.put(at_s, StackMetric::Evicted, evicted);
         self.cache.take(at_s, answer);
     }
 
@@ -184,10 +184,10 @@ impl Data {
         let now = answer.as_ref().ok().and_then(Option::as_ref).filter(|load| load.runs());
         let second = now.and_then(|load| load.progress.as_ref()?.second);
         let planned = now.and_then(|load| load.target).map(f64::from);
-        self.put(at_s, Metric::Planned, planned);
-        self.put(at_s, Metric::Generator, now.and_then(|load| load.generator_cpu_pct));
-        self.put(at_s, Metric::ClientP95, second.and_then(|second| second.p95_ms));
-        self.put(at_s, Metric::NotStarted, second.and_then(|second| second.not_started_per_s));
+        self.put(at_s, StackMetric::Planned, planned);
+        self.put(at_s, StackMetric::Generator, now.and_then(|load| load.generator_cpu_pct));
+        self.put(at_s, StackMetric::ClientP95, second.and_then(|second| second.p95_ms));
+        self.put(at_s, StackMetric::NotStarted, second.and_then(|second| second.not_started_per_s));
         self.load.take(at_s, answer);
     }
 

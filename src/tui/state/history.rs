@@ -45,7 +45,7 @@ impl Unit {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ChartSeries {
     /// A value of the whole stack.
-    Of(Metric),
+    Of(StackMetric),
     /// CPU of a part.
     Cpu(String),
     /// Memory of a part.
@@ -58,9 +58,9 @@ macro_rules! metrics {
     ($($(#[doc = $doc:literal])+ $name:ident: $label:literal, $unit:ident;)+) => {
         /// A value of the whole stack.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Metric { $($(#[doc = $doc])+ $name,)+ }
+        pub enum StackMetric { $($(#[doc = $doc])+ $name,)+ }
 
-        impl Metric {
+        impl StackMetric {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
@@ -137,7 +137,7 @@ pub struct SeriesHistory {
 
 impl Default for SeriesHistory {
     fn default() -> Self {
-        let metrics = Metric::ALL.iter().map(|_| Ring::default()).collect();
+        let metrics = StackMetric::ALL.iter().map(|_| Ring::default()).collect();
         Self { metrics, cpu: BTreeMap::new(), memory: BTreeMap::new(), lag: BTreeMap::new() }
     }
 }

@@ -1,6 +1,6 @@
 //! The worst thing in words, with the command that helps, and how each source and part is.
 
-use super::history::{ChartSeries, Metric};
+use super::history::{ChartSeries, StackMetric};
 use super::part::{self, PartHealth};
 use super::source_value::{SourceHealth, SourceValue};
 use super::sources::failures;
@@ -215,7 +215,7 @@ fn growing(state: &State, group: &GroupView, at_s: f64) -> Option<DashboardVerdi
 fn more_workers(state: &State, topic: &TopicView, at_s: f64) -> String {
     let workers = replicas(state, "worker", at_s);
     let full =
-        state.data.history.at(&ChartSeries::Of(Metric::Machine), at_s).is_some_and(|pct| pct > FULL_PCT);
+        state.data.history.at(&ChartSeries::Of(StackMetric::Machine), at_s).is_some_and(|pct| pct > FULL_PCT);
     if workers > 0 && workers < topic.partitions.len() && !full {
         return format!("nsys scale worker={}", workers + 1);
     }

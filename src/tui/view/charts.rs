@@ -289,7 +289,7 @@ fn axis(view: &View<'_>, row: Rect, buffer: &mut Buffer) {
 #[cfg(test)]
 mod tests {
     use super::super::super::state::charts::{LineRole, ValueSource};
-    use super::super::super::state::history::{ChartSeries, Metric};
+    use super::super::super::state::history::{ChartSeries, StackMetric};
     use super::*;
 
     fn chart(name: &str, rank: u8) -> PaneChart {
@@ -297,7 +297,7 @@ mod tests {
             name: name.into(),
             part: "service",
             source: ValueSource::Service,
-            lines: vec![(ChartSeries::Of(Metric::Rate), LineRole::Main)],
+            lines: vec![(ChartSeries::Of(StackMetric::Rate), LineRole::Main)],
             value: String::new(),
             bound: None,
             rank,

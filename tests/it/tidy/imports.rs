@@ -11,6 +11,16 @@ pub(super) fn imports() -> BTreeMap<String, BTreeSet<String>> {
 
 /// The same for the sources of another crate.
 pub(super) fn imports_of(root: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let files = compiled(root);
+    let named = |path: &str, code: &str| {
+        paths(code).into_iter().filter_map(|named| resolve(&files, path, &named)).collect()
+    };
+    files.iter().map(|(path, code)| (path.clone(), named(path, code))).collect()
+}
+
+/// The code of each file of a crate that its library is compiled from, by its module path; what only tests
+/// compile is left out.
+pub(super) fn compiled(root: &str) -> BTreeMap<String, String> {
     let below = format!("{root}/");
     let module = |name: &str| name.trim_start_matches(&below).trim_end_matches(".rs").replace('/', "::");
     let all: BTreeMap<String, String> =
@@ -19,11 +29,8 @@ pub(super) fn imports_of(root: &str) -> BTreeMap<String, BTreeSet<String>> {
         Some((parent, own)) => all[parent].contains(&format!("mod {own};")),
         None => path != "lib" && path != "main",
     };
-    let files: BTreeMap<&String, &String> = all.iter().filter(|(path, _)| is_compiled(path)).collect();
-    let named = |path: &str, code: &str| {
-        paths(code).into_iter().filter_map(|named| resolve(&files, path, &named)).collect()
-    };
-    files.iter().map(|(path, code)| ((*path).clone(), named(path, code))).collect()
+    let paths: BTreeSet<String> = all.keys().filter(|path| is_compiled(path)).cloned().collect();
+    all.into_iter().filter(|(path, _)| paths.contains(path)).collect()
 }
 
 /// The first component of a module path.
@@ -122,7 +129,7 @@ fn tree<'a>(code: &'a str, path: &mut Vec<String>, found: &mut Vec<Vec<String>>)
 }
 
 /// The file that a path from within another one means.
-fn resolve(files: &BTreeMap<&String, &String>, from: &str, path: &[String]) -> Option<String> {
+fn resolve(files: &BTreeMap<String, String>, from: &str, path: &[String]) -> Option<String> {
     let supers = path.iter().take_while(|one| *one == "super").count();
     let own: Vec<&str> = from.split("::").collect();
     let mut absolute: Vec<&str> = match path.first()?.as_str() {

@@ -1,6 +1,8 @@
 //! The words that are not used as names: the right-hand column of the glossary in docs/STYLE.md.
 
+use super::imports::compiled;
 use super::sources;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Names of one word are renamed for good; what merely contains one (`tableau`) is another word.
@@ -71,4 +73,36 @@ fn the_glossarys_avoided_words_name_nothing() {
         }
     }
     assert!(seen > 3_000, "only {seen} names were read");
+}
+
+/// The types that a file defines: those of functions and macros too, and aliases at its top level.
+fn types(code: &str) -> impl Iterator<Item = &str> {
+    code.lines().filter_map(|line| {
+        let visible = line.trim_start();
+        let visible = visible.strip_prefix("pub").map_or(visible, |rest| {
+            let within = rest.strip_prefix('(').and_then(|rest| rest.split_once(')'));
+            within.map_or(rest, |(_, rest)| rest).trim_start()
+        });
+        let alias = || visible.strip_prefix("type ").filter(|_| !line.starts_with(' '));
+        let defined = ["struct ", "enum ", "trait ", "union "];
+        let rest = defined.iter().find_map(|keyword| visible.strip_prefix(keyword)).or_else(alias)?;
+        rest.split(|letter: char| !letter.is_alphanumeric()).next().filter(|name| !name.is_empty())
+    })
+}
+
+#[test]
+fn a_type_name_stands_for_one_type() {
+    for (root, fewest) in [("src", 500), ("service/src", 200), ("contract/src", 60)] {
+        let mut seen = BTreeMap::<String, String>::new();
+        let mut twice = Vec::new();
+        for (path, code) in compiled(root) {
+            for name in types(&code) {
+                if let Some(other) = seen.insert(name.to_owned(), path.clone()) {
+                    twice.push(format!("{name} in {other} and in {path}"));
+                }
+            }
+        }
+        assert!(seen.len() > fewest, "only {} types of {root} were read", seen.len());
+        assert!(twice.is_empty(), "{root}: two words tell two types apart: {twice:#?}");
+    }
 }

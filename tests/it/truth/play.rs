@@ -4,7 +4,7 @@ use super::scenario::{Load, SECONDS, Scenario};
 use super::server::{End, Record, Server};
 use nsys::domain::level::{Model, Window};
 use nsys::domain::run::Latency;
-use nsys::domain::scenario::{LoadEngine, Place, Scenario as Kind};
+use nsys::domain::scenario::{GeneratorPlacement, LoadEngine, Scenario as Kind};
 use nsys::domain::slices::{SliceCounts, Slicing};
 use nsys::domain::standstill;
 use nsys::domain::stream::Tick;
@@ -91,7 +91,7 @@ fn offer(scenario: &Scenario, engine: LoadEngine, generators: u32, port: u16, wo
             LoadEngine::Native => env!("CARGO_BIN_EXE_nsys").into(),
         },
         generators,
-        place: Place::Here,
+        place: GeneratorPlacement::Here,
         far: Far::default(),
         windows,
         plan,

@@ -58,13 +58,13 @@ impl Writer {
     }
 }
 
-/// An answer that is read from its beginning.
+/// A response that is read from its beginning.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub(super) struct ResponseReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ResponseReader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
@@ -158,24 +158,24 @@ mod tests {
         writer.int(7);
         writer.int(-1);
         writer.tags();
-        let mut reader = Reader::new(&writer.bytes);
+        let mut reader = ResponseReader::new(&writer.bytes);
         assert_eq!(reader.text().map(|text| text.len()), Some(300));
-        assert_eq!(reader.list(Reader::int), Some(vec![7, -1]));
+        assert_eq!(reader.list(ResponseReader::int), Some(vec![7, -1]));
         assert_eq!((reader.tags(), reader.short()), (Some(()), None));
     }
 
     #[test]
     fn newer_fields_are_passed_over() {
-        let mut reader = Reader::new(&[1, 9, 2, 0xaa, 0xbb, 0, 5]);
+        let mut reader = ResponseReader::new(&[1, 9, 2, 0xaa, 0xbb, 0, 5]);
         assert_eq!((reader.tags(), reader.short()), (Some(()), Some(5)));
     }
 
     #[test]
     fn nonsense_is_absent_and_takes_no_memory() {
-        assert_eq!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 0x0f]).list(Reader::int), None);
-        assert_eq!(Reader::new(&[0xff; 9]).text(), None);
-        assert_eq!(Reader::new(&[0x7f, 0xff, 0xff, 0xff]).long_list(Reader::short), None);
-        assert_eq!(Reader::new(&[9, b'a']).text(), None);
-        assert_eq!(Reader::new(&[0]).text(), Some(String::new()));
+        assert_eq!(ResponseReader::new(&[0xff, 0xff, 0xff, 0xff, 0x0f]).list(ResponseReader::int), None);
+        assert_eq!(ResponseReader::new(&[0xff; 9]).text(), None);
+        assert_eq!(ResponseReader::new(&[0x7f, 0xff, 0xff, 0xff]).long_list(ResponseReader::short), None);
+        assert_eq!(ResponseReader::new(&[9, b'a']).text(), None);
+        assert_eq!(ResponseReader::new(&[0]).text(), Some(String::new()));
     }
 }

@@ -1,7 +1,7 @@
 //! Groups of every type: which there are, who is in them, where share groups begin to read.
 
-use super::codec::{Reader, Writer};
-use super::{Address, Answer, Wire};
+use super::codec::{ResponseReader, Writer};
+use super::{Address, Wire, WireResult};
 use crate::domain::group::{Group, GroupType, Member};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -22,9 +22,9 @@ const OK: i16 = 0;
 const GROUP_AUTHORIZATION_FAILED: i16 = 30;
 const GROUP_ID_NOT_FOUND: i16 = 69;
 
-/// A group as a list of groups tells of it.
+/// A group as ListGroups names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct Listed {
+pub(in super::super) struct ListedGroup {
     pub(in super::super) name: String,
     pub(in super::super) kind: GroupType,
     state: String,
@@ -33,7 +33,7 @@ pub(in super::super) struct Listed {
 /// Which groups there are; what one broker did not say is a reason.
 #[derive(Debug, Default)]
 pub(in super::super) struct Listing {
-    pub(in super::super) groups: Vec<Listed>,
+    pub(in super::super) groups: Vec<ListedGroup>,
     pub(in super::super) missed: Option<String>,
 }
 
@@ -43,7 +43,7 @@ pub(in super::super) struct Share {
     pub(in super::super) topic: String,
     pub(in super::super) partition: i32,
     /// The first record that is not acknowledged; absent when nobody has read yet.
-    pub(in super::super) start: Answer<Option<i64>>,
+    pub(in super::super) start: WireResult<Option<i64>>,
     /// Records that are not acknowledged, if the broker counts them.
     pub(in super::super) unacknowledged: Option<i64>,
 }
@@ -65,7 +65,7 @@ impl Wire {
         listing
     }
 
-    fn list_at(&mut self, at: &Address, deadline: Instant) -> Answer<Vec<Listed>> {
+    fn list_at(&mut self, at: &Address, deadline: Instant) -> WireResult<Vec<ListedGroup>> {
         if self.version(at, LIST_GROUPS, (WITH_TYPES, WITH_TYPES), deadline)?.is_none() {
             return Ok(Vec::new());
         }
@@ -79,8 +79,8 @@ impl Wire {
     }
 
     /// These groups with their members.
-    pub(in super::super) fn describe(&mut self, groups: &[Listed], deadline: Instant) -> Vec<Group> {
-        let mut asked: BTreeMap<(Address, GroupType), Vec<&Listed>> = BTreeMap::new();
+    pub(in super::super) fn describe(&mut self, groups: &[ListedGroup], deadline: Instant) -> Vec<Group> {
+        let mut asked: BTreeMap<(Address, GroupType), Vec<&ListedGroup>> = BTreeMap::new();
         for group in groups {
             if let Some(at) = self.coordinators.get(&group.name) {
                 asked.entry((at.clone(), group.kind)).or_default().push(group);
@@ -89,7 +89,7 @@ impl Wire {
         let mut described = Vec::new();
         for ((at, kind), groups) in asked {
             let found = self.describe_at(&at, kind, &groups, deadline);
-            let undescribed = |group: &&Listed, why: String| Group {
+            let undescribed = |group: &&ListedGroup, why: String| Group {
                 name: group.name.clone(),
                 kind,
                 state: group.state.clone(),
@@ -114,9 +114,9 @@ impl Wire {
         &mut self,
         at: &Address,
         kind: GroupType,
-        groups: &[&Listed],
+        groups: &[&ListedGroup],
         deadline: Instant,
-    ) -> Answer<Vec<(Group, Option<String>)>> {
+    ) -> WireResult<Vec<(Group, Option<String>)>> {
         let (key, known) = match kind {
             GroupType::Consumer => (CONSUMER_GROUP_DESCRIBE, CONSUMER_VERSIONS),
             GroupType::Share => (SHARE_GROUP_DESCRIBE, SHARE_VERSIONS),
@@ -138,7 +138,11 @@ impl Wire {
     }
 
     /// Where a share group stands on each partition that it reads.
-    pub(in super::super) fn share_offsets(&mut self, group: &str, deadline: Instant) -> Answer<Vec<Share>> {
+    pub(in super::super) fn share_offsets(
+        &mut self,
+        group: &str,
+        deadline: Instant,
+    ) -> WireResult<Vec<Share>> {
         let at = self.coordinators.get(group).cloned().ok_or("no broker coordinates it")?;
         let version = self.version(&at, SHARE_OFFSETS, SHARE_OFFSET_VERSIONS, deadline)?;
         let version =
@@ -150,7 +154,7 @@ impl Wire {
         body.tags();
         body.tags();
         let answer = self.ask(&at, (SHARE_OFFSETS, version), &body.bytes, deadline)?;
-        let mut reader = Reader::new(&answer);
+        let mut reader = ResponseReader::new(&answer);
         let groups = read_offsets(&mut reader, version, &at).ok_or_else(|| unreadable(&at))?;
         let (code, message, shares) = groups.into_iter().next().ok_or_else(|| unreadable(&at))?;
         if code == OK { Ok(shares) } else { Err(reason(code, &message, &at)) }
@@ -169,8 +173,8 @@ fn reason(code: i16, message: &str, at: &Address) -> String {
     }
 }
 
-fn read_list(answer: &[u8]) -> Option<(i16, Vec<Listed>)> {
-    let mut reader = Reader::new(answer);
+fn read_list(answer: &[u8]) -> Option<(i16, Vec<ListedGroup>)> {
+    let mut reader = ResponseReader::new(answer);
     reader.int()?; // How long the request was throttled.
     let code = reader.short()?;
     let groups = reader.list(|reader| {
@@ -178,13 +182,13 @@ fn read_list(answer: &[u8]) -> Option<(i16, Vec<Listed>)> {
         reader.text()?; // What its members speak among themselves.
         let (state, kind) = (reader.text()?, reader.text()?);
         reader.tags()?;
-        Some(Listed { name, kind: GroupType::named(&kind), state })
+        Some(ListedGroup { name, kind: GroupType::named(&kind), state })
     })?;
     Some((code, groups))
 }
 
 fn read_groups(answer: &[u8], kind: GroupType, version: i16) -> Option<Vec<(i16, String, Group)>> {
-    let mut reader = Reader::new(answer);
+    let mut reader = ResponseReader::new(answer);
     reader.int()?; // How long the request was throttled.
     reader.list(|reader| {
         let (code, message) = (reader.short()?, reader.text()?);
@@ -198,7 +202,7 @@ fn read_groups(answer: &[u8], kind: GroupType, version: i16) -> Option<Vec<(i16,
     })
 }
 
-fn read_member(reader: &mut Reader<'_>, kind: GroupType, version: i16) -> Option<Member> {
+fn read_member(reader: &mut ResponseReader<'_>, kind: GroupType, version: i16) -> Option<Member> {
     let is_consumer = kind == GroupType::Consumer;
     let id = reader.text()?;
     if is_consumer {
@@ -207,7 +211,7 @@ fn read_member(reader: &mut Reader<'_>, kind: GroupType, version: i16) -> Option
     reader.text()?; // Its rack,
     reader.int()?; // and its epoch.
     let (client, host) = (reader.text()?, reader.text()?);
-    reader.list(Reader::text)?; // The topics that it wants,
+    reader.list(ResponseReader::text)?; // The topics that it wants,
     if is_consumer {
         reader.text()?; // also by a pattern.
     }
@@ -222,10 +226,10 @@ fn read_member(reader: &mut Reader<'_>, kind: GroupType, version: i16) -> Option
     Some(Member { id, client, host, owns })
 }
 
-fn read_assigned(reader: &mut Reader<'_>) -> Option<Vec<(String, Vec<i32>)>> {
+fn read_assigned(reader: &mut ResponseReader<'_>) -> Option<Vec<(String, Vec<i32>)>> {
     let owned = reader.list(|reader| {
         reader.skip(16)?; // The topic's id.
-        let owned = (reader.text()?, reader.list(Reader::int)?);
+        let owned = (reader.text()?, reader.list(ResponseReader::int)?);
         reader.tags()?;
         Some(owned)
     })?;
@@ -235,7 +239,7 @@ fn read_assigned(reader: &mut Reader<'_>) -> Option<Vec<(String, Vec<i32>)>> {
 
 type GroupShares = (i16, String, Vec<Share>);
 
-fn read_offsets(reader: &mut Reader<'_>, version: i16, at: &Address) -> Option<Vec<GroupShares>> {
+fn read_offsets(reader: &mut ResponseReader<'_>, version: i16, at: &Address) -> Option<Vec<GroupShares>> {
     reader.int()?; // How long the request was throttled.
     reader.list(|reader| {
         reader.text()?; // The group.
@@ -252,7 +256,7 @@ fn read_offsets(reader: &mut Reader<'_>, version: i16, at: &Address) -> Option<V
     })
 }
 
-fn read_share(reader: &mut Reader<'_>, topic: &str, version: i16, at: &Address) -> Option<Share> {
+fn read_share(reader: &mut ResponseReader<'_>, topic: &str, version: i16, at: &Address) -> Option<Share> {
     let (partition, start) = (reader.int()?, reader.long()?);
     reader.int()?; // The epoch of its leader.
     let unacknowledged = if version >= 1 { reader.long()? } else { -1 };

@@ -2,7 +2,7 @@
 
 use super::super::State;
 use super::super::grid::{Cell, Column, Grid, GridRow};
-use super::super::history::{ChartSeries, Metric};
+use super::super::history::{ChartSeries, StackMetric};
 use super::FactLine;
 use crate::domain::progress::RunProgress;
 use crate::render::{Tone, format};
@@ -132,9 +132,10 @@ fn running(
     let left = progress.until_s.map(|until_s| (until_s - at_s).max(0.0));
     let left =
         left.map(|left| format!(", {} left", format::duration(Duration::from_secs(left.ceil() as u64))));
-    let machine =
-        second.machine_cpu_pct.or_else(|| state.data.history.at(&ChartSeries::Of(Metric::Machine), at_s));
-    let lag = state.data.history.at(&ChartSeries::Of(Metric::Lag), at_s);
+    let machine = second
+        .machine_cpu_pct
+        .or_else(|| state.data.history.at(&ChartSeries::Of(StackMetric::Machine), at_s));
+    let lag = state.data.history.at(&ChartSeries::Of(StackMetric::Lag), at_s);
     let dropped = second.not_started_per_s;
     let mut lines = vec![
         vec![
