@@ -21,7 +21,7 @@ pub enum ErrorKind {
     /// It would be unsafe, or was not confirmed, or a right is missing. Exit code 4.
     Refused,
     /// The objectives of a load test were not met. Exit code 10.
-    ThresholdsNotMet,
+    ObjectivesNotMet,
     /// The load could not be offered: the generator was the limit. Exit code 11.
     GeneratorLimited,
     /// A comparison found a regression. Exit code 20.
@@ -41,7 +41,7 @@ impl ErrorKind {
             Self::Usage => 2,
             Self::Unreachable => 3,
             Self::Refused => 4,
-            Self::ThresholdsNotMet => 10,
+            Self::ObjectivesNotMet => 10,
             Self::GeneratorLimited => 11,
             Self::Regression => 20,
             Self::Interrupted => 130,
@@ -57,7 +57,7 @@ impl ErrorKind {
             Self::Usage => "usage",
             Self::Unreachable => "unreachable",
             Self::Refused => "refused",
-            Self::ThresholdsNotMet => "thresholds_not_met",
+            Self::ObjectivesNotMet => "objectives_not_met",
             Self::GeneratorLimited => "generator_limited",
             Self::Regression => "regression",
             Self::Interrupted => "interrupted",
@@ -211,7 +211,7 @@ mod tests {
             (ErrorKind::Usage, 2),
             (ErrorKind::Unreachable, 3),
             (ErrorKind::Refused, 4),
-            (ErrorKind::ThresholdsNotMet, 10),
+            (ErrorKind::ObjectivesNotMet, 10),
             (ErrorKind::GeneratorLimited, 11),
             (ErrorKind::Regression, 20),
             (ErrorKind::Interrupted, 130),

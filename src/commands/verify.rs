@@ -54,7 +54,7 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
     let smoke = once(permit, stack, &smoke, out).await?;
     if smoke.verdict != Verdict::Passed {
         return Err(Error::new(
-            ErrorKind::ThresholdsNotMet,
+            ErrorKind::ObjectivesNotMet,
             format!("the smoke test {}: {}", smoke.id, smoke.verdict.as_str()),
         )
         .hint(format!("nsys report {}", smoke.id)));

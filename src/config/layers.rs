@@ -137,12 +137,24 @@ pub(super) fn add_file(settings: &mut Settings, path: &Path, tuned: bool) -> Res
             return Err(unknown(settings, name, &at(section.span().start)));
         }
         for key in values.keys() {
-            let full = format!("{name}.{}", key.get_ref());
+            let written_key = key.get_ref().as_ref();
+            let full = former::current_key(name, written_key);
             let place = at(key.span().start);
+            let today = full.rsplit('.').next().unwrap_or(written_key);
+            if today != written_key {
+                if values.contains_key(today) {
+                    let both = format!("{written_key} and {today} are one key; keep the second");
+                    return Err(Error::usage(format!("{place}: {both}")));
+                }
+                outdated.push(format!(
+                    "{}: {name}.{written_key} is called {full} now; it is still read",
+                    path.display()
+                ));
+            }
             let Some(current) = settings.get(&full).cloned() else {
                 return Err(unknown(settings, &full, &place));
             };
-            let value = whole[written][key.get_ref().as_ref()].clone();
+            let value = whole[written][written_key].clone();
             let line = line_of(key.span().start);
             let path = path.to_owned();
             let origin = if tuned { Origin::Tuned { path, line } } else { Origin::File { path, line } };
@@ -171,7 +183,7 @@ pub(super) fn add_environment(
             continue;
         };
         let section = section.to_lowercase();
-        let full = format!("{}.{}", former::current(&section), key.to_lowercase());
+        let full = former::current_key(&section, &key.to_lowercase());
         let Some(current) = settings.get(&full) else {
             return Err(unknown(settings, &full, &name));
         };

@@ -53,9 +53,10 @@ pub struct ObjectiveCheck {
     /// What was measured, or why nothing was.
     #[serde(flatten, with = "with_reason")]
     pub value: Measured<f64>,
-    /// The bound.
-    pub target: f64,
-    /// Whether the value must lie at or above the bound, not at or below.
+    /// The objective; `target` in runs of older versions.
+    #[serde(alias = "target")]
+    pub objective: f64,
+    /// Whether the value must lie at or above the objective, not at or below.
     pub at_least: bool,
     /// The outcome.
     pub status: CheckStatus,
@@ -66,14 +67,28 @@ pub struct ObjectiveCheck {
 impl ObjectiveCheck {
     /// Compares.
     #[must_use]
-    pub fn new(metric: &str, value: Measured<f64>, target: f64, at_least: bool, source: &str) -> Self {
+    pub fn new(metric: &str, value: Measured<f64>, objective: f64, at_least: bool, source: &str) -> Self {
         let status = match value.value() {
             None => CheckStatus::Unknown,
-            Some(value) if (at_least && value >= target) || (!at_least && value <= target) => {
+            Some(value) if (at_least && value >= objective) || (!at_least && value <= objective) => {
                 CheckStatus::Pass
             }
             Some(_) => CheckStatus::Fail,
         };
-        Self { metric: metric.into(), value, target, at_least, status, source: source.into() }
+        Self { metric: metric.into(), value, objective, at_least, status, source: source.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_of_an_older_version_is_read() {
+        let before = r#"{"metric": "p95_ms", "value": 12.0, "target": 70.0, "at_least": false,
+            "status": "pass", "source": "k6"}"#;
+        let check: ObjectiveCheck = serde_json::from_str(before).unwrap();
+        assert_eq!(check, ObjectiveCheck::new("p95_ms", 12.0.into(), 70.0, false, "k6"));
+        assert!(serde_json::to_string(&check).unwrap().contains("\"objective\":70.0"));
     }
 }

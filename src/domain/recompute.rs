@@ -74,7 +74,7 @@ fn recomputed(raw: &LevelResult, summary: Option<&Value>) -> LevelResult {
         // Why there is none was known when it was judged.
         let both_lack = !value.is_measured() && !check.value.is_measured();
         let value = if both_lack { check.value.clone() } else { value };
-        *check = ObjectiveCheck::new(&check.metric, value, check.target, check.at_least, &check.source);
+        *check = ObjectiveCheck::new(&check.metric, value, check.objective, check.at_least, &check.source);
     }
     if level.verdict != Verdict::Interrupted {
         level.verdict = verdict::of_level(&level);

@@ -21,7 +21,7 @@ pub enum RunPhase {
     Warmup,
     /// Load that is measured.
     Steady,
-    /// Waits until the stack has calmed down.
+    /// Waits until the stack has settled.
     Stabilise,
     /// Collects what the parts counted.
     Collect,

@@ -9,13 +9,13 @@ use super::{guard, standstill};
 /// Fills in checks, the generator's state and the verdict of a level that ran to its end.
 pub fn judge(level: &mut LevelResult, criteria: &LevelCriteria) {
     let objectives = &criteria.objectives;
-    let offered_target = guard::planned(level).map(|rate| rate * criteria.generator.offered_share);
+    let offered_rps = guard::planned(level).map(|rate| rate * criteria.generator.offered_share);
     let k6 =
         if level.generator.engine == "native" { "native engine, steady window" } else { "k6, steady window" };
-    let percentile = |metric: &str, of: fn(&Latency) -> Option<f64>, target: f64| {
+    let percentile = |metric: &str, of: fn(&Latency) -> Option<f64>, objective: f64| {
         // Quick failures make the successful ones the slower of the two.
         let whose = if of(&level.success_ms) > of(&level.latency_ms) { "successful" } else { "all" };
-        ObjectiveCheck::new(metric, level.judged_ms(of), target, false, &format!("{k6}, {whose} requests"))
+        ObjectiveCheck::new(metric, level.judged_ms(of), objective, false, &format!("{k6}, {whose} requests"))
     };
     let mut checks = vec![
         percentile("p95_ms", |one| one.p95, objectives.p95_ms),
@@ -23,16 +23,15 @@ pub fn judge(level: &mut LevelResult, criteria: &LevelCriteria) {
         ObjectiveCheck::new("error_rate", level.error_rate.clone(), objectives.error_rate, false, k6),
     ];
     checks.extend(standstill::bound(level, objectives.error_rate).filter(|_| criteria.reports_seconds).map(
-        |target| {
+        |longest| {
             let source = "the generator's seconds without a successful answer";
-            ObjectiveCheck::new("standstill_s", level.generator.standstill_s.clone(), target, false, source)
+            ObjectiveCheck::new("standstill_s", level.generator.standstill_s.clone(), longest, false, source)
         },
     ));
-    checks.extend(
-        offered_target.map(|target| {
-            ObjectiveCheck::new("throughput_rps", level.throughput_rps.into(), target, true, k6)
-        }),
-    );
+    checks
+        .extend(offered_rps.map(|least| {
+            ObjectiveCheck::new("throughput_rps", level.throughput_rps.into(), least, true, k6)
+        }));
     let process = "/proc, mean of the steady window";
     let missing = level.reconciliation.missing().map(|missing| missing as f64);
     let by_ids = level.reconciliation.acknowledged_stored.is_measured();
@@ -72,11 +71,11 @@ pub fn judge(level: &mut LevelResult, criteria: &LevelCriteria) {
         ),
         ObjectiveCheck::new("acknowledged_not_stored", missing, 0.0, false, reconciled),
     ]);
-    checks.extend(criteria.warms_caches.then_some(objectives.cache_hit_rate).map(|target| {
+    checks.extend(criteria.warms_caches.then_some(objectives.cache_hit_rate).map(|objective| {
         ObjectiveCheck::new(
             "cache_hit_rate",
             level.cache.hit_rate.clone(),
-            target,
+            objective,
             true,
             "Prometheus, cache_hits_total / (hits + misses)",
         )
@@ -96,7 +95,7 @@ pub fn judge(level: &mut LevelResult, criteria: &LevelCriteria) {
 
     let mut reasons = guard::reasons(level, criteria.generator);
     let quick = level.judged_ms(|one| one.p95).value().is_some_and(|p95| p95 <= objectives.p95_ms);
-    if reasons.is_empty() && offered_target.is_some_and(|target| level.throughput_rps < target) && quick {
+    if reasons.is_empty() && offered_rps.is_some_and(|least| level.throughput_rps < least) && quick {
         reasons
             .push(format!("only {:.0}/s were offered although answers came in time", level.throughput_rps));
     }

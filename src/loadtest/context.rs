@@ -36,7 +36,7 @@ impl RunContext<'_> {
         format!("{}-L{level}.{}", self.id, self.attempt)
     }
 
-    pub(super) fn calm_cpu_pct(&self) -> f64 {
-        self.stack.loaded.config.loadtest.calm_cpu_pct
+    pub(super) fn settled_cpu_pct(&self) -> f64 {
+        self.stack.loaded.config.loadtest.settled_cpu_pct
     }
 }

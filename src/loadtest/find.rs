@@ -63,7 +63,7 @@ fn broken(result: &LevelResult) -> Vec<String> {
     let mut broken: Vec<_> = failed
         .map(|check| {
             let value = format::measured_in_words(&check.value, |value| format!("{value:.2}"));
-            format!("{} is {value}, {} wanted", check.metric, check.target)
+            format!("{} is {value}, {} wanted", check.metric, check.objective)
         })
         .collect();
     let growth =

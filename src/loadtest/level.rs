@@ -1,4 +1,4 @@
-//! One level: prepare, offer, calm down, collect, judge.
+//! One level: prepare, offer, settle, collect, judge.
 
 mod cost;
 mod offer;
@@ -146,7 +146,7 @@ async fn prepare(context: &RunContext<'_>, number: usize, line: &ProgressLine) -
 }
 
 /// A new token for each level: a long run outlives one. The level before may have left a service that
-/// still refuses; so long is waited for it as for the stack to calm down.
+/// still refuses; so long is waited for it as for the stack to settle.
 async fn token(context: &RunContext<'_>, number: usize, line: &ProgressLine) -> Result<String> {
     let timeout = if number > 1 { Duration::from_secs(context.plan.stabilise_s) } else { Duration::ZERO };
     let deadline = Instant::now() + timeout.min(LONGEST_SIGN_IN);

@@ -12,7 +12,7 @@ use std::path::Path;
 pub fn outcome(run: &Run, dir: &Path) -> Result<()> {
     let hint = format!("nsys report {}", dir.file_name().unwrap_or_default().to_string_lossy());
     if let Some(rule) = &run.stopped_by {
-        return Err(Error::new(ErrorKind::ThresholdsNotMet, format!("stopped by a rule: {rule}")).hint(hint));
+        return Err(Error::new(ErrorKind::ObjectivesNotMet, format!("stopped by a rule: {rule}")).hint(hint));
     }
     if let Some(why) = &run.broken_off {
         return Err(
@@ -21,7 +21,7 @@ pub fn outcome(run: &Run, dir: &Path) -> Result<()> {
     }
     match run.verdict {
         Verdict::Passed => Ok(()),
-        Verdict::Failed => Err(Error::new(ErrorKind::ThresholdsNotMet, "objectives were not met").hint(hint)),
+        Verdict::Failed => Err(Error::new(ErrorKind::ObjectivesNotMet, "objectives were not met").hint(hint)),
         Verdict::GeneratorLimited => Err(Error::new(
             ErrorKind::GeneratorLimited,
             "the load could not be offered: the generator was the limit",

@@ -1,4 +1,4 @@
-//! Waits after a level until the stack has calmed down, and says what it still waits for.
+//! Waits after a level until the stack has settled, and says what it still waits for.
 
 use super::context::RunContext;
 use super::engine::GeneratorSummary;
@@ -78,7 +78,7 @@ pub(super) async fn stabilise(
             Condition::at_most(
                 "service_cpu_pct",
                 Measured::or_missing(now.service_cpu_pct, UNSEEN),
-                context.calm_cpu_pct(),
+                context.settled_cpu_pct(),
             ),
             Condition::at_most("log_errors", Measured::or_missing(quiet, logs::UNKNOWN), 0.0),
         ];

@@ -27,7 +27,7 @@ pub fn junit(run: &Run) -> String {
         text += &case("load was offered", (!offered).then(|| message("error", level.verdict.as_str())));
         for check in &level.checks {
             let relation = if check.at_least { "at least" } else { "at most" };
-            let wanted = format!("{relation} {} is wanted ({})", check.target, check.source);
+            let wanted = format!("{relation} {} is wanted ({})", check.objective, check.source);
             let value = format::measured_in_words(&check.value, |value| value.to_string());
             let said = match check.status {
                 CheckStatus::Pass => None,
@@ -74,7 +74,7 @@ fn xml(text: &str) -> String {
 /// One line for each check of each level; an empty value was not measured.
 #[must_use]
 pub fn csv(run: &Run) -> String {
-    let mut lines = vec!["level,vus,target_rps,metric,value,target,status,source".to_owned()];
+    let mut lines = vec!["level,vus,target_rps,metric,value,objective,status,source".to_owned()];
     for level in &run.levels {
         let rate = level.target_rps.map(|rate| rate.to_string()).unwrap_or_default();
         lines.extend(level.checks.iter().map(|check| {
@@ -84,7 +84,7 @@ pub fn csv(run: &Run) -> String {
                 level.vus,
                 check.metric,
                 check.value.value().map_or_else(String::new, |value| value.to_string()),
-                check.target,
+                check.objective,
                 status(check.status),
                 check.source.replace('"', "\"\"")
             )

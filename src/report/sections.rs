@@ -406,7 +406,7 @@ fn part(part: &PartUse) -> Vec<(String, String)> {
 
 fn condition(condition: &Condition) -> (String, String) {
     let Condition { name, value, target, met } = condition;
-    let met = if *met { "calm" } else { "not calm" };
+    let met = if *met { "settled" } else { "not settled" };
     (name.clone(), format!("{} (at most {target}): {met}", measured(value, |value| format!("{value:.0}"))))
 }
 

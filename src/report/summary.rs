@@ -91,7 +91,7 @@ pub(super) fn remarks(level: &LevelResult) -> Vec<String> {
         };
         remarks.push(format!(
             "level {}: {} {value}, {relation} {} is wanted ({})",
-            level.level, check.metric, check.target, check.source
+            level.level, check.metric, check.objective, check.source
         ));
     }
     remarks

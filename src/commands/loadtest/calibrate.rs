@@ -64,7 +64,7 @@ pub(super) async fn calibrate(stack: &Stack, args: &CalibrateArgs, out: Out) -> 
     }
     let names: Vec<_> = apart.iter().map(|one| one.percentile.as_str()).collect();
     Err(Error::new(
-        ErrorKind::ThresholdsNotMet,
+        ErrorKind::ObjectivesNotMet,
         format!("the native engine and what it was held against do not agree on {}", names.join(", ")),
     )
     .hint("try again on an idle machine, or with a lower --rate"))

@@ -230,7 +230,7 @@ impl Lab {
         match outcome(&run, &dir) {
             // Objectives that were not met and a limited generator are results too.
             Err(error)
-                if ![ErrorKind::ThresholdsNotMet, ErrorKind::GeneratorLimited].contains(&error.kind) =>
+                if ![ErrorKind::ObjectivesNotMet, ErrorKind::GeneratorLimited].contains(&error.kind) =>
             {
                 Err(error)
             }

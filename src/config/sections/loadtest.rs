@@ -30,11 +30,11 @@ pub struct LoadtestSection {
     pub mix_correlation: f64,
     /// Part of a level that warms up.
     pub warmup_share: f64,
-    /// Longest wait for the stack to calm down.
+    /// Longest wait for the stack to settle after a level.
     #[serde(with = "span")]
     pub stabilise_timeout: Duration,
-    /// CPU of the service below which it is calm, per cent of all cores.
-    pub calm_cpu_pct: f64,
+    /// CPU of the service below which it has settled, per cent of all cores.
+    pub settled_cpu_pct: f64,
     /// CPU of the generator above which it was the limit, in per cent of one core.
     pub generator_cpu_pct: f64,
     /// Share of planned requests below which the generator was the limit.

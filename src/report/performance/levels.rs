@@ -55,7 +55,7 @@ pub(in crate::report) fn checks_table(level: &LevelResult) -> Table {
         table.row([
             metric_name(&check.metric).to_owned(),
             format::measured_in_words(&check.value, |value| unit(&check.metric, value)),
-            format!("{relation} {}", unit(&check.metric, check.target)),
+            format!("{relation} {}", unit(&check.metric, check.objective)),
             mark(check).to_owned(),
             check.source.clone(),
         ]);
@@ -111,7 +111,7 @@ const fn mark(check: &ObjectiveCheck) -> &'static str {
 
 const fn near(check: &ObjectiveCheck) -> bool {
     let Some(value) = check.value.value() else { return false };
-    !check.at_least && check.target > 0.0 && value > check.target * NEAR
+    !check.at_least && check.objective > 0.0 && value > check.objective * NEAR
 }
 
 /// The word for an outcome.

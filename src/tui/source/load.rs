@@ -135,7 +135,7 @@ fn done(level: &LevelResult) -> LevelDone {
     reasons.extend(missed.map(|check| {
         let side = if check.at_least { "below" } else { "above" };
         let value = format::measured(&check.value, |value| format!("{value:.3}"));
-        format!("{} is {value}, {side} its objective {}", check.metric, check.target)
+        format!("{} is {value}, {side} its objective {}", check.metric, check.objective)
     }));
     LevelDone {
         target: level.target_rps,
