@@ -274,7 +274,7 @@ mod tests {
     fn every_change_that_a_rule_names_is_read_back_from_its_text() {
         let mut seen = std::collections::BTreeSet::new();
         for now in crate::domain::remedy::configurations() {
-            for rule in crate::domain::diagnosis::RULES {
+            for rule in crate::domain::diagnosis::rules() {
                 for remedy in (rule.remedies)(&now) {
                     let Some(tuning) = remedy.tuning() else { continue };
                     let text = tuning.to_string();

@@ -196,7 +196,7 @@ fn changes() -> Vec<String> {
 }
 
 fn rules() -> Vec<String> {
-    let rules = crate::domain::diagnosis::RULES.iter().map(|rule| rule.id.to_owned());
+    let rules = crate::domain::diagnosis::rules().map(|rule| rule.id.to_owned());
     std::iter::once("list".to_owned()).chain(rules).collect()
 }
 

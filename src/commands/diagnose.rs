@@ -64,10 +64,9 @@ impl Report for Explanations {
 }
 
 async fn explain(stack: &Stack, wanted: &str, out: Out) -> Result<()> {
-    let rules: Vec<_> =
-        diagnosis::RULES.iter().filter(|rule| wanted == "list" || rule.id == wanted).collect();
+    let rules: Vec<_> = diagnosis::rules().filter(|rule| wanted == "list" || rule.id == wanted).collect();
     if rules.is_empty() {
-        let known = diagnosis::RULES.iter().map(|rule| rule.id);
+        let known = diagnosis::rules().map(|rule| rule.id);
         return Err(Error::no_such("rule", wanted, known, "nsys diagnose --explain list shows them all"));
     }
     let bounds = stack.loaded.config.bounds();

@@ -10,7 +10,7 @@ mod rules;
 mod sentence;
 
 pub use of_run::{derive, observation_of};
-pub use rules::RULES;
+pub use rules::rules;
 
 use super::facts::Facts;
 use super::remedy::{CurrentSettings, Remedy};

@@ -369,6 +369,17 @@ fn the_documents_name_files_that_exist() {
 }
 
 #[test]
+fn no_file_is_too_long_to_have_one_job() {
+    const MOST_LINES: usize = 500;
+    let dirs = ["src", "service/src", "contract/src", "tests", "benches"];
+    let files: Vec<_> = dirs.into_iter().flat_map(sources).collect();
+    assert!(files.len() > 400, "only {} files were read", files.len());
+    let long: Vec<_> = files.iter().filter(|(_, text)| text.lines().count() > MOST_LINES).collect();
+    let names: Vec<_> = long.iter().map(|(name, _)| name).collect();
+    assert!(names.is_empty(), "longer than {MOST_LINES} lines: {names:?}");
+}
+
+#[test]
 fn no_command_imports_another_one() {
     for (from, named) in imports().iter().filter(|(path, _)| top(path) == "commands") {
         let others: Vec<_> =

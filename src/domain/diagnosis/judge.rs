@@ -1,8 +1,8 @@
 //! Applies the rules, finds what explains what, and ranks.
 
 use super::{
-    DiagnosisBounds, Evidence, FindingRole, Observation, Onset, RULES, Rule, RuleFinding, RuleStatus,
-    Strength,
+    DiagnosisBounds, Evidence, FindingRole, Observation, Onset, Rule, RuleFinding, RuleStatus, Strength,
+    rules,
 };
 use crate::domain::facts::Facts;
 use crate::domain::remedy::CurrentSettings;
@@ -24,7 +24,7 @@ pub(super) fn findings(
     bounds: &DiagnosisBounds,
     now: &CurrentSettings,
 ) -> Vec<RuleFinding> {
-    let mut findings: Vec<_> = RULES.iter().map(|rule| apply(rule, observations, bounds, now)).collect();
+    let mut findings: Vec<_> = rules().map(|rule| apply(rule, observations, bounds, now)).collect();
     weigh(&mut findings, observations.len(), bounds);
     explain(&mut findings);
     doubt(&mut findings);
@@ -61,7 +61,7 @@ fn by_second(findings: &mut [RuleFinding]) {
 }
 
 fn rule_of(finding: &RuleFinding) -> Option<&'static Rule> {
-    RULES.iter().find(|rule| rule.id == finding.rule)
+    rules().find(|rule| rule.id == finding.rule)
 }
 
 fn beyond(value: f64, bound: f64, at_least: bool) -> bool {

@@ -16,7 +16,7 @@ pub(crate) fn bounds() -> DiagnosisBounds {
 fn quiet() -> Facts {
     let mut facts = Facts::default();
     let mut put = |name: &str, value: f64| facts.put(name, value, "test", "test");
-    for rule in RULES {
+    for rule in rules() {
         let inputs = std::iter::once((rule.input, rule.at_least))
             .chain(rule.guards.iter().map(|one| (one.input, one.at_least)));
         for (name, at_least) in inputs {
@@ -55,7 +55,7 @@ fn first(run: &Run) -> &'static str {
 fn every_rule_is_whole_and_its_bounds_are_configured() {
     let bounds = bounds();
     let mut ids = std::collections::BTreeSet::new();
-    for rule in RULES {
+    for rule in rules() {
         assert!(ids.insert(rule.id), "{} is there twice", rule.id);
         for text in [rule.cause, rule.explanation, rule.input, rule.bound] {
             assert!(!text.is_empty(), "{} lacks a text", rule.id);
@@ -66,7 +66,7 @@ fn every_rule_is_whole_and_its_bounds_are_configured() {
             assert!(bounds.of(guard.bound).is_finite(), "{}: there is no bound {}", rule.id, guard.bound);
         }
     }
-    for rule in RULES {
+    for rule in rules() {
         for explained in rule.explains {
             assert!(ids.contains(explained), "{} explains {explained}, which is no rule", rule.id);
             assert_ne!(*explained, rule.id);
@@ -84,7 +84,7 @@ fn a_small_load_saturates_nothing() {
 
 #[test]
 fn what_was_not_measured_is_unknown_and_said() {
-    for rule in RULES {
+    for rule in rules() {
         let mut run = healthy();
         let name = rule.input;
         if run.levels[1].facts.get(name).is_none() {
@@ -119,7 +119,7 @@ fn a_run_of_an_older_version_is_never_green() {
 
 #[test]
 fn each_rule_is_named_first_when_it_alone_is_broken() {
-    for rule in RULES {
+    for rule in rules() {
         let mut run = healthy();
         for level in &mut run.levels {
             let bound = bounds().of(rule.bound);
@@ -301,11 +301,11 @@ fn sampled() -> crate::domain::run::LevelResult {
 #[test]
 fn every_series_that_a_rule_looks_at_is_told_by_a_run_in_the_unit_of_its_bound() {
     let (filled, bounds) = (of_run::series(&sampled()), bounds());
-    for (rule, series) in RULES.iter().filter_map(|rule| Some((rule.id, rule.series?))) {
+    for (rule, series) in rules().filter_map(|rule| Some((rule.id, rule.series?))) {
         assert!(filled.contains_key(series.name), "{rule}: {} is never filled", series.name);
         assert!(bounds.of(series.bound).is_finite(), "{rule}: there is no bound {}", series.bound);
         // Nothing of a quiet level is beyond it.
-        let at_least = RULES.iter().any(|one| one.id == rule && one.at_least);
+        let at_least = rules().any(|one| one.id == rule && one.at_least);
         let beyond = |value: f64| (value < bounds.of(series.bound)) == at_least;
         assert!(filled[series.name].iter().all(|(_, value)| !beyond(*value)), "{rule}: {}", series.name);
     }

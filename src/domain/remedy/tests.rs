@@ -1,7 +1,7 @@
 //! What rules ask for, with several configurations.
 
 use super::*;
-use crate::domain::diagnosis::RULES;
+use crate::domain::diagnosis::rules;
 use nsys_contract::config::Compression;
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub(crate) fn configurations() -> Vec<CurrentSettings> {
 #[test]
 fn every_rule_has_a_remedy_whatever_is_set() {
     for now in configurations() {
-        for rule in RULES {
+        for rule in rules() {
             assert!(!(rule.remedies)(&now).is_empty(), "{} with {now:?}", rule.id);
         }
     }
@@ -78,7 +78,7 @@ fn a_remedy_never_takes_away_what_is_short() {
     let less = ["db-connections", "cache-evictions"];
     let mut seen = 0;
     for now in configurations() {
-        for rule in RULES {
+        for rule in rules() {
             for remedy in (rule.remedies)(&now) {
                 let Some(tuning) = remedy.tuning() else { continue };
                 seen += 1;
