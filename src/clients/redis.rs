@@ -97,10 +97,10 @@ impl Redis {
     /// Counters and sizes.
     ///
     /// # Errors
-    /// When Redis does not answer.
+    /// When Redis does not answer, or tells less than is asked for.
     pub async fn stats(&mut self) -> Result<CacheStats> {
         let info: String = self.ask(&redis::cmd("INFO")).await?;
-        Ok(CacheStats::read(&info))
+        CacheStats::read(&info).map_err(Error::failed)
     }
 
     /// What the server says of its version.

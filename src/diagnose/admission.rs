@@ -165,9 +165,19 @@ pub(super) async fn machine_facts(stack: &Stack, into: &mut Facts) {
     let data = [stack.layout.path("data"), stack.loaded.state_dir.clone()];
     let used = data.iter().find_map(|dir| machine::disk_used_share(dir));
     into.put(disk, Measured::or_missing(used, "the file system does not tell"), "statvfs", of_disk);
-    let mut open =
-        machine::open_files().map(|(open, most)| (open / most.max(1.0), "the whole machine".to_owned()));
-    for part in stack.records().await.unwrap_or_default() {
+    let (mut open, mut unread) = (
+        machine::open_files().map(|(open, most)| (open / most.max(1.0), "the whole machine".to_owned())),
+        None,
+    );
+    let records = match stack.records().await {
+        Ok(records) => records,
+        // A share of the machine alone would hide a part that has none left.
+        Err(error) => {
+            (open, unread) = (None, Some(format!("what runs could not be read: {}", error.message)));
+            Vec::new()
+        }
+    };
+    for part in records {
         let Some(pid) = part.process.as_ref().map(|process| process.pid) else { continue };
         let both = process::open_files(pid).zip(process::open_files_limit(pid));
         let share = both.map(|(open, most)| open as f64 / most.max(1) as f64);
@@ -176,7 +186,12 @@ pub(super) async fn machine_facts(stack: &Stack, into: &mut Facts) {
         }
     }
     let share = open.as_ref().map(|(share, _)| *share);
-    into.put(files, Measured::or_missing(share, "/proc could not be read"), "/proc", of_files);
+    into.put(
+        files,
+        Measured::or_missing(share, unread.unwrap_or_else(|| "/proc could not be read".to_owned())),
+        "/proc",
+        of_files,
+    );
     into.explain(files, open.map(|(share, who)| format!("{:.0} % of those of {who}", share * 100.0)));
     let running = machine::tasks();
     let share = running.map(|(running, most)| running / most.max(1.0));

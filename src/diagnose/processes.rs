@@ -46,6 +46,8 @@ struct Use {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ProcessCounters {
     parts: BTreeMap<String, Use>,
+    /// Why the parts are not known, where they are not.
+    problem: Option<String>,
     memory_stalled_s: Option<f64>,
     machine_memory: Option<u64>,
     machine_cpu: Option<(f64, f64)>,
@@ -54,7 +56,10 @@ pub(super) struct ProcessCounters {
 }
 
 pub(super) async fn counters(stack: &Stack) -> ProcessCounters {
-    let records = stack.records().await.unwrap_or_default();
+    let (records, problem) = match stack.records().await {
+        Ok(records) => (records, None),
+        Err(error) => (Vec::new(), Some(format!("what runs could not be read: {}", error.message))),
+    };
     let usages = stack.usage(&records).await;
     let parts = records.into_iter().zip(usages).filter_map(|(record, usage)| {
         let usage = usage?;
@@ -77,6 +82,7 @@ pub(super) async fn counters(stack: &Stack) -> ProcessCounters {
     });
     ProcessCounters {
         parts: parts.collect(),
+        problem,
         memory_stalled_s: cgroup::memory_stalled_s(),
         machine_memory: process::machine_memory(),
         machine_cpu: machine::cpu_time_s(),
@@ -87,9 +93,11 @@ pub(super) async fn counters(stack: &Stack) -> ProcessCounters {
 /// Facts of the window between two readings; `known` holds the service's request rate.
 pub(super) fn facts(before: &ProcessCounters, after: &ProcessCounters, known: &Facts, seconds: f64) -> Facts {
     let mut facts = Facts::default();
-    if after.parts.is_empty() {
+    let problem = before.problem.as_deref().or(after.problem.as_deref());
+    let problem = problem.or(after.parts.is_empty().then_some("no process of the stack runs here"));
+    if let Some(why) = problem {
         for name in OF_PROCESSES {
-            facts.miss(name, "/proc", "processes of the stack", "no process of the stack runs here");
+            facts.miss(name, "/proc", "processes of the stack", why);
         }
         return facts;
     }
@@ -158,11 +166,21 @@ pub(super) fn facts(before: &ProcessCounters, after: &ProcessCounters, known: &F
         ),
         None => facts.skip("memory_stall_share", "/proc/pressure/memory", "this kernel does not count it"),
     }
-    let restarts: u32 =
-        pair(before, after, |_| true).map(|(_, one, two)| two.restarts.saturating_sub(one.restarts)).sum();
-    facts.put("restarts", f64::from(restarts), "supervisor", "restarts of all parts");
+    let restarts = of_all(before, after, |one, two| f64::from(two.restarts.saturating_sub(one.restarts)));
+    facts.put("restarts", restarts, "supervisor", "restarts of all parts");
     logs(&mut facts, before, after, known, seconds);
     facts
+}
+
+/// A sum over the parts that were there at both ends of the window; a sum of none is not measured.
+fn of_all(
+    before: &ProcessCounters,
+    after: &ProcessCounters,
+    grown: impl Fn(&Use, &Use) -> f64,
+) -> Measured<f64> {
+    let all: Vec<f64> = pair(before, after, |_| true).map(|(_, one, two)| grown(one, two)).collect();
+    let sum = (!all.is_empty()).then(|| all.iter().sum());
+    Measured::or_missing(sum, "no part was seen at both ends of the window")
 }
 
 /// How this machine's processors were used. Where parts run elsewhere, they say nothing of the stack.
@@ -178,14 +196,15 @@ fn shared(facts: &mut Facts, before: &ProcessCounters, after: &ProcessCounters, 
         }
         return;
     };
-    let busy = before.machine_cpu.zip(after.machine_cpu).map(|(one, two)| {
+    let read =
+        Measured::or_missing(before.machine_cpu.zip(after.machine_cpu), "/proc/stat could not be read");
+    let busy = read.and_then(|(one, two)| {
         let (busy, all) = (two.0 - one.0, two.1 - one.1);
-        if all > 0.0 { busy / all * 100.0 } else { 0.0 }
+        Measured::or_missing((all > 0.0).then(|| busy / all * 100.0), "no time passed in this window")
     });
-    let busy = Measured::or_missing(busy, "/proc/stat could not be read");
     facts.put("machine_cpu_pct", busy, "/proc/stat", "busy over all time, difference over the window");
-    let own: f64 = pair(before, after, |_| true).map(|(_, one, two)| (two.cpu_s - one.cpu_s).max(0.0)).sum();
-    let own = own / seconds / cores * 100.0;
+    let own = of_all(before, after, |one, two| (two.cpu_s - one.cpu_s).max(0.0));
+    let own = own.map(|cpu_s| cpu_s / seconds / cores * 100.0);
     facts.put("parts_cpu_pct", own, "/proc", "CPU time of all parts of the stack, of all cores");
 }
 
@@ -360,5 +379,31 @@ mod tests {
     fn without_processes_nothing_is_claimed() {
         let found = facts(&ProcessCounters::default(), &ProcessCounters::default(), &Facts::default(), 10.0);
         assert!(found.value("service_throttled_share").is_none() && found.value("restarts").is_none());
+    }
+
+    #[test]
+    fn what_was_seen_at_one_end_alone_has_not_grown_by_nothing() {
+        let counters = |names: &[&str]| ProcessCounters {
+            parts: names
+                .iter()
+                .map(|name| ((*name).to_owned(), Use { cores: CORES, ..Use::default() }))
+                .collect(),
+            processors: Some(2.0),
+            machine_cpu: Some((1.0, 2.0)),
+            ..ProcessCounters::default()
+        };
+        let sums = ["restarts", "parts_cpu_pct", "machine_cpu_pct"];
+        let found = facts(&counters(&[]), &counters(&["app-1"]), &Facts::default(), 10.0);
+        for fact in sums {
+            assert_eq!(found.value(fact), None, "{fact}");
+        }
+        // Who runs the parts did not answer: that is why, not that nothing runs.
+        let unknown =
+            ProcessCounters { problem: Some("docker is silent".into()), ..ProcessCounters::default() };
+        let found = facts(&unknown, &counters(&["app-1"]), &Facts::default(), 10.0);
+        for fact in sums {
+            let why = found.measured(fact).reason().map(ToString::to_string);
+            assert_eq!(why.as_deref(), Some("docker is silent"), "{fact}");
+        }
     }
 }

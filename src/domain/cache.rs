@@ -56,27 +56,31 @@ impl CacheStats {
     }
 
     /// Reads the answer of `INFO`.
-    #[must_use]
-    pub fn read(info: &str) -> Self {
+    ///
+    /// # Errors
+    /// Which field is not there, or is no number.
+    pub fn read(info: &str) -> Result<Self, String> {
         let field = |name: &str| {
             let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            value.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+            let count = value.and_then(|text| text.trim().parse::<u64>().ok());
+            count.ok_or_else(|| format!("INFO of Redis does not tell {name}"))
         };
         let keyspace = info.lines().filter_map(|line| line.strip_prefix("db")?.split_once(":keys="));
         let keys = keyspace.filter_map(|(_, rest)| rest.split(',').next()?.parse::<u64>().ok()).sum();
-        Self {
-            hits: field("keyspace_hits"),
-            misses: field("keyspace_misses"),
-            evicted: field("evicted_keys"),
-            expired: field("expired_keys"),
+        Ok(Self {
+            hits: field("keyspace_hits")?,
+            misses: field("keyspace_misses")?,
+            evicted: field("evicted_keys")?,
+            expired: field("expired_keys")?,
             keys,
-            memory_bytes: field("used_memory"),
-            max_memory_bytes: field("maxmemory"),
-            clients: field("connected_clients"),
-            max_clients: field("maxclients"),
-            uptime_s: field("uptime_in_seconds"),
-            commands: field("total_commands_processed"),
-        }
+            memory_bytes: field("used_memory")?,
+            max_memory_bytes: field("maxmemory")?,
+            clients: field("connected_clients")?,
+            // An older Redis does not tell it, which 0 stands for.
+            max_clients: field("maxclients").unwrap_or(0),
+            uptime_s: field("uptime_in_seconds")?,
+            commands: field("total_commands_processed")?,
+        })
     }
 }
 
@@ -90,19 +94,21 @@ pub fn prefix(key: &str) -> &str {
 mod tests {
     use super::*;
 
-    const INFO: &str = "# Stats\r\nkeyspace_hits:90\r\nkeyspace_misses:10\r\nevicted_keys:3\r\nused_memory:1024\r\nuptime_in_seconds:60\r\n# Keyspace\r\ndb0:keys=7,expires=7,avg_ttl=1\r\n";
+    const INFO: &str = "# Stats\r\nkeyspace_hits:90\r\nkeyspace_misses:10\r\nevicted_keys:3\r\nexpired_keys:0\r\nconnected_clients:2\r\ntotal_commands_processed:100\r\nmaxmemory:0\r\nused_memory:1024\r\nuptime_in_seconds:60\r\n# Keyspace\r\ndb0:keys=7,expires=7,avg_ttl=1\r\n";
 
     #[test]
     fn info_is_read() {
-        let stats = CacheStats::read(INFO);
+        let stats = CacheStats::read(INFO).unwrap();
         assert_eq!((stats.hits, stats.evicted, stats.keys, stats.memory_bytes), (90, 3, 7, 1024));
         assert_eq!(stats.hit_rate(), Some(0.9));
         assert_eq!(CacheStats::default().hit_rate(), None);
+        let without = INFO.replace("evicted_keys:3", "evicted_keys:");
+        assert_eq!(CacheStats::read(&without).unwrap_err(), "INFO of Redis does not tell evicted_keys");
     }
 
     #[test]
     fn a_window_counts_only_itself() {
-        let now = CacheStats::read(INFO);
+        let now = CacheStats::read(INFO).unwrap();
         let window = now.since(&CacheStats { hits: 80, misses: 10, uptime_s: 50, ..CacheStats::default() });
         assert_eq!((window.hits, window.misses), (10, 0));
         let restarted = now.since(&CacheStats { hits: 1_000, uptime_s: 500, ..CacheStats::default() });

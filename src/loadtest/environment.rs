@@ -8,7 +8,7 @@ use crate::domain::guard;
 use crate::domain::objectives::LevelCriteria;
 use crate::domain::run::Environment;
 use crate::domain::scenario::{GeneratorPlacement, LoadEngine, LoadPlan};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::secret::is_secret;
 use crate::stack::spec::replicas;
 use crate::stack::{Stack, setup, whereabouts};
@@ -103,7 +103,8 @@ pub(super) async fn describe(stack: &Stack, plan: &LoadPlan) -> Result<Environme
         nsys: env!("CARGO_PKG_VERSION").into(),
         k6: version(stack, plan).await?,
         os: sysinfo::System::long_os_version().unwrap_or_else(|_| "unknown".into()),
-        cpus: machine::processors().unwrap_or_default(),
+        cpus: machine::processors()
+            .ok_or_else(|| Error::failed("/proc/stat does not tell the processors"))?,
         memory_mb: system.total_memory() >> 20,
         app: app as usize,
         worker: worker as usize,

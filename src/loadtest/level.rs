@@ -68,7 +68,7 @@ pub(super) async fn run(
     }
     // Listed anew: a replica that was restarted under the load is younger than the one that it began with.
     (result.service.youngest_s, result.service.oldest_s) =
-        result::ages(&stack.records().await.unwrap_or_default(), result.steady_from_s);
+        result::ages(stack.records().await, result.steady_from_s);
     result.kafka.partitions = collect::partitions(&begin, &offered.partitions, &offered.most_lag);
     match logs.errors() {
         Some(found) => logs::add(&mut result.log_errors, found),

@@ -224,13 +224,28 @@ async fn data(stack: &Stack) -> Vec<PreflightFinding> {
     let Ok(mut database) = sampler::connect(stack).await else {
         return vec![PreflightFinding::new("data", PreflightStatus::Unknown, "PostgreSQL does not answer")];
     };
-    let tables = database.table_sizes().await.unwrap_or_default();
-    let rows = tables.iter().find(|one| one.table == schema::NOTIFICATIONS).map_or(0, |one| one.live_rows);
     let wanted = i64::from(stack.loaded.config.loadtest.seed_notifications);
-    let volume = if rows < wanted {
-        format!("{rows} notifications; filled up to {wanted} before the first level")
-    } else {
-        format!("{rows} notifications")
+    let tables = database.table_sizes().await;
+    let rows =
+        tables.map(|all| all.iter().find(|one| one.table == schema::NOTIFICATIONS).map(|one| one.live_rows));
+    let volume = match rows {
+        Ok(Some(rows)) if rows >= wanted => {
+            PreflightFinding::new("data", PreflightStatus::Ok, format!("{rows} notifications"))
+        }
+        Ok(Some(rows)) => PreflightFinding::new(
+            "data",
+            PreflightStatus::Ok,
+            format!("{rows} notifications; filled up to {wanted} before the first level"),
+        ),
+        Ok(None) => {
+            let detail = format!("the table {} is not there", schema::NOTIFICATIONS);
+            PreflightFinding::new("data", PreflightStatus::Unknown, detail).remedy("nsys db migrate")
+        }
+        Err(error) => PreflightFinding::new(
+            "data",
+            PreflightStatus::Unknown,
+            format!("rows could not be counted: {}", error.message),
+        ),
     };
     let here = now_s();
     let apart = database.clock_s().await.ok().map(|theirs| (theirs - here).abs());
@@ -257,7 +272,7 @@ async fn data(stack: &Stack) -> Vec<PreflightFinding> {
         )
         .remedy("nsys doctor --explain NSYS-D009"),
     };
-    vec![PreflightFinding::new("data", PreflightStatus::Ok, volume), clock, statements]
+    vec![volume, clock, statements]
 }
 
 #[cfg(test)]

@@ -129,7 +129,10 @@ impl Sampler {
         let mut usages = self.stack.usage(&self.parts).await;
         if usages.iter().any(Option::is_none) {
             // A part was restarted. The CPU time of the new process begins anew.
-            self.parts = running(self.stack.records().await.unwrap_or_default());
+            // While nobody tells what runs, those that were known are asked.
+            if let Ok(records) = self.stack.records().await {
+                self.parts = running(records);
+            }
             usages = self.stack.usage(&self.parts).await;
         }
         let (mut memory, mut files) = (0, Some(0));

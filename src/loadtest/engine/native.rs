@@ -4,7 +4,7 @@ use super::summary::{Bucket, GeneratorSummary, Histogram, TimeDistribution, Wind
 use super::{GeneratorProcesses, News, Offer, plan_file, summary_file};
 use crate::clients::program::{Purpose, command};
 use crate::domain::run::Latency;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::generate::{self, decode};
 use serde_json::json;
 use std::process::Stdio;
@@ -95,7 +95,8 @@ fn summary_of(data: &generate::ProcessSummary) -> Result<GeneratorSummary> {
             }
         }
     }
-    summary.measured = measured.map(|counted| counted.summary()).unwrap_or_default();
+    let measured = measured.ok_or_else(|| Error::failed("a generator counted no window that is measured"))?;
+    summary.measured = measured.summary();
     Ok(summary)
 }
 

@@ -11,6 +11,7 @@ use crate::domain::scenario::{LoadEngine, Scenario};
 use crate::domain::slices::{Slice, SliceCounts, Slicing};
 use crate::domain::verdict::Verdict;
 use crate::domain::{guard, spike, standstill, trend};
+use crate::error::Result;
 use crate::loadtest::context::RunContext;
 use crate::loadtest::engine::{GeneratorSummary, Offer};
 use crate::loadtest::prometheus::PrometheusWindow;
@@ -251,13 +252,17 @@ fn trends(result: &LevelResult) -> Vec<Trend> {
 }
 
 /// Ages of the service's youngest and oldest process at an instant; none where a start is not known.
-pub(super) fn ages(parts: &[Record], at_s: f64) -> (Measured<f64>, Measured<f64>) {
-    let service = parts.iter().filter(|part| part.role().is_some());
-    let ages: Option<Vec<_>> =
-        service.map(|part| (part.started_s > 0).then_some(at_s - part.started_s as f64)).collect();
-    let ages = ages.unwrap_or_default();
+pub(super) fn ages(parts: Result<Vec<Record>>, at_s: f64) -> (Measured<f64>, Measured<f64>) {
+    let ages = Measured::from(parts).and_then(|parts| {
+        let service = parts.iter().filter(|part| part.role().is_some());
+        let ages: Option<Vec<_>> =
+            service.map(|part| (part.started_s > 0).then_some(at_s - part.started_s as f64)).collect();
+        Measured::or_missing(ages, "the runtime does not tell when they started")
+    });
     let of = |pick: fn(f64, f64) -> f64| {
-        Measured::or_missing(ages.iter().copied().reduce(pick), "the runtime does not tell when they started")
+        ages.clone().and_then(|ages| {
+            Measured::or_missing(ages.into_iter().reduce(pick), "no replica of the service runs")
+        })
     };
     (of(f64::min), of(f64::max))
 }

@@ -61,9 +61,10 @@ fn silent(state: &State, at_s: f64) -> Option<DashboardVerdict> {
         .iter()
         .filter(asked)
         .find(|part| part::health(state, part, at_s) == PartHealth::Silent)?;
-    let waits = state.data.own_group(at_s).and_then(GroupView::lag).unwrap_or_default();
-    let waits = match (part.name.starts_with("worker"), waits) {
-        (true, 1..) => format!("; {} messages wait", format::count(waits.unsigned_abs())),
+    let waits = match state.data.own_group(at_s).and_then(GroupView::lag) {
+        Some(lag @ 1..) if part.name.starts_with("worker") => {
+            format!("; {} messages wait", format::count(lag.unsigned_abs()))
+        }
         _ => String::new(),
     };
     let text = format!("{} runs but does not answer{waits}", part.name);
