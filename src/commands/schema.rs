@@ -93,6 +93,8 @@ mod tests {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema");
         let mut current = std::collections::BTreeMap::new();
         for one in schemas().into_iter().filter(|one| one.has_file) {
+            let before = current.insert(one.command.replace(' ', "-"), one.version);
+            assert!(before.is_none(), "{} has two schemas", one.command);
             let path = dir.join(one.file());
             let text = serde_json::to_string_pretty(&one.schema).unwrap() + "\n";
             let published = std::fs::read_to_string(&path);
@@ -109,8 +111,6 @@ mod tests {
                 one.command,
                 path.display()
             );
-            let before = current.insert(one.command.replace(' ', "-"), one.version);
-            assert!(before.is_none(), "{} has two schemas", one.command);
         }
         for file in std::fs::read_dir(&dir).unwrap().flatten() {
             let name = file.file_name().into_string().unwrap();

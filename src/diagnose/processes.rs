@@ -313,6 +313,7 @@ mod tests {
             machine_memory: Some(1_000),
             machine_cpu: Some((0.0, 1.0)),
             processors: Some(2.0),
+            problem: None,
         }
     }
 

@@ -253,7 +253,7 @@ fn trends(result: &LevelResult) -> Vec<Trend> {
 
 /// Ages of the service's youngest and oldest process at an instant; none where a start is not known.
 pub(super) fn ages(parts: Result<Vec<Record>>, at_s: f64) -> (Measured<f64>, Measured<f64>) {
-    let ages = Measured::from(parts).and_then(|parts| {
+    let ages = Measured::from(parts).and_then(|parts: Vec<Record>| {
         let service = parts.iter().filter(|part| part.role().is_some());
         let ages: Option<Vec<_>> =
             service.map(|part| (part.started_s > 0).then_some(at_s - part.started_s as f64)).collect();
