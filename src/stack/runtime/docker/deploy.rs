@@ -21,7 +21,7 @@ use tokio::time::Instant;
 /// The one-shot container that makes schema and topics.
 const PROVISION: &str = "prepare";
 /// Longest time a replica may take to finish what it has: the grace period of compose.yaml.
-const GRACE_S: i32 = 30;
+const GRACE_S: i32 = 45;
 
 /// Whether a stack can be brought up in containers here: an engine, Compose, and every image there
 /// or, with a permit, to be had.
