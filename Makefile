@@ -1,5 +1,5 @@
 # Developer commands; each body is one plain command.
-.PHONY: help demo diagnose-accuracy truth test test-docker test-kubernetes test-matrix chaos bench bench-tui lint build release
+.PHONY: help demo diagnose-accuracy truth test test-balancer test-docker test-kubernetes test-matrix test-openapi chaos bench bench-tui lint build release
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -15,6 +15,12 @@ test-docker: ## The integration tests with stacks in containers, on images witho
 
 test-kubernetes: ## What nsys asks of a cluster, asked of a real API server without pods (root, Go)
 	sh scripts/test-kubernetes.sh
+
+test-balancer: ## Accepting through HAProxy as it is shipped, while PostgreSQL is away (root, where haproxy is missing)
+	sh scripts/test-balancer.sh
+
+test-openapi: ## Requests that schemathesis makes from the OpenAPI document, as administrator, user and nobody (pip)
+	sh scripts/test-openapi.sh
 
 chaos: ## Kill, stop and starve parts under load, round after round (CHAOS_ROUNDS, CHAOS_SEED)
 	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-5} cargo test --locked --test it -- --nocapture chaos:: delivery::

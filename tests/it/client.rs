@@ -56,6 +56,12 @@ impl Client {
         client
     }
 
+    /// The same caller at another port of this machine.
+    pub(crate) fn through(mut self, port: u16) -> Self {
+        self.base = format!("http://127.0.0.1:{port}");
+        self
+    }
+
     /// The same caller with a key, which has no end, instead of a token.
     pub(crate) async fn with_a_key(mut self) -> Self {
         let wanted = json!({"name": "a caller for long", "role": "ADMIN"});
