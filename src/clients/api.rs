@@ -5,8 +5,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::permit::ChangePermit;
 use nsys_contract::api::{
     AccountUpdate, CreateNotification, DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterQuery,
-    ExportQuery, Login, NewAccount, Notification, Redrive, RedriveAnswer, Register, TokenGrant, User,
-    UserPage, UserQuery, paths,
+    ExportQuery, Login, NewAccount, Notification, Redrive, RedriveAnswer, TokenGrant, User, UserPage,
+    UserQuery, paths,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -35,19 +35,6 @@ pub async fn sign_in(base: &str, email: &str, password: &str) -> Result<TokenGra
         return Err(Error::refused(format!("{email} cannot sign in with this password")));
     }
     read(paths::LOGIN, answer)
-}
-
-/// Registers an account that has no rights.
-///
-/// # Errors
-/// When the API does not answer, or refuses it.
-pub async fn register(_permit: &ChangePermit, base: &str, new: &Register) -> Result<()> {
-    let answer = http::post(&format!("{base}{}", paths::REGISTER), new, TIMEOUT).await?;
-    if answer.status == 201 {
-        return Ok(());
-    }
-    let said = refusal(paths::REGISTER, &answer);
-    Err(Error::failed(format!("cannot create {}: {}", new.email, said.message)))
 }
 
 impl Api {

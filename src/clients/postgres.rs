@@ -166,17 +166,42 @@ impl Postgres {
         Ok(row.get(0))
     }
 
-    /// Makes the account at `email` an administrator and gives it the address `renamed`, in one statement.
+    /// Makes the account at `email` an administrator.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn promote(&mut self, _permit: &ChangePermit, email: &str) -> Result<()> {
+        sqlx::query("UPDATE users SET role = 'ADMIN' WHERE lower(email) = lower($1)")
+            .bind(email)
+            .execute(self.asked())
+            .await
+            .with_context(|| format!("cannot make {email} an administrator"))?;
+        Ok(())
+    }
+
+    /// Adds an administrator with a tenant of its own; `hash` is its password's (PHC format).
     ///
     /// # Errors
     /// When the server refuses, as where another account has that address.
-    pub async fn promote(&mut self, _permit: &ChangePermit, email: &str, renamed: &str) -> Result<()> {
-        sqlx::query("UPDATE users SET role = 'ADMIN', email = $2 WHERE lower(email) = lower($1)")
-            .bind(email)
-            .bind(renamed)
-            .execute(self.asked())
-            .await
-            .with_context(|| format!("cannot make {renamed} an administrator"))?;
+    pub async fn add_administrator(
+        &mut self,
+        _permit: &ChangePermit,
+        email: &str,
+        name: &str,
+        hash: &str,
+    ) -> Result<()> {
+        let id = uuid::Uuid::now_v7();
+        sqlx::query(
+            "INSERT INTO users (id, email, name, password_hash, role, tenant_id) VALUES ($1, $2, $3, $4, 'ADMIN', $5)",
+        )
+        .bind(id)
+        .bind(email)
+        .bind(name)
+        .bind(hash)
+        .bind(id.to_string())
+        .execute(self.asked())
+        .await
+        .with_context(|| format!("cannot make {email} an administrator"))?;
         Ok(())
     }
 

@@ -57,6 +57,12 @@ const MADE: &[(i64, &str, &str)] = &[
     (3, "audit_log", "id created_at actor_id actor tenant_id action target detail"),
     (4, "notifications", "held_s"),
     (4, "log_gaps", "topic log_partition first_offset next_offset found_at"),
+    (5, "notifications", "claims"),
+    (
+        6,
+        "sender_identities",
+        "id tenant_id channel sender code_hash code_expires_at code_attempts verified_at created_by created_at",
+    ),
 ];
 
 /// Names shown of somebody else's tables.

@@ -1,14 +1,17 @@
 //! Named checks that the stack, and what is measured on it, can work.
 
 use super::capacity::{ADVISED_DISK, ADVISED_FILES, ADVISED_MEMORY_MB, Capacity};
-use super::{Stack, health, log, setup};
-use crate::clients::{postgres::Postgres, process, prometheus};
+use super::{Runtime, Stack, health, log, setup};
+use crate::clients::{http, postgres::Postgres, process, prometheus};
 use crate::error::Result;
+use nsys_contract::api::paths;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
 /// Longest wait for Prometheus to find a replica that was just started.
 const DISCOVERY: Duration = Duration::from_secs(12);
+/// Longest wait for the API.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One check.
 #[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
@@ -26,7 +29,7 @@ pub struct DoctorCheck {
 }
 
 /// What each check is for.
-pub const EXPLANATIONS: [(&str, &str); 10] = [
+pub const EXPLANATIONS: [(&str, &str); 11] = [
     (
         "NSYS-D001",
         "The local stack runs PostgreSQL, Redis, Kafka on Java, Prometheus and k6 as programs of this machine. Each must be found.",
@@ -63,6 +66,10 @@ pub const EXPLANATIONS: [(&str, &str); 10] = [
     (
         "NSYS-D010",
         "What was accepted lies on the log until a worker has stored it. A topic that is bounded by bytes (retention.bytes) or compacted (cleanup.policy) loses it in a long outage, without a word: the service's topics are kept by time alone.",
+    ),
+    (
+        "NSYS-D011",
+        "Where registration is open (auth.open_registration), whoever reaches the API makes an account and sends by your providers. Only a local stack, which this machine alone reaches, is open unless that is configured.",
     ),
 ];
 
@@ -101,6 +108,7 @@ pub async fn run(stack: &Stack) -> Vec<DoctorCheck> {
     checks.push(clock(stack).await);
     checks.push(statements(stack).await);
     checks.push(retention(stack).await);
+    checks.push(registration(stack).await);
     checks
 }
 
@@ -240,6 +248,22 @@ async fn retention(stack: &Stack) -> DoctorCheck {
         Err(error) => format!("not checked: {}", error.message),
     };
     DoctorCheck { id: "NSYS-D010", name: "log", ok, detail, remedy: log::remedy(stack) }
+}
+
+async fn registration(stack: &Stack) -> DoctorCheck {
+    let answer = http::get(&format!("{}{}", stack.endpoints.api_url(), paths::HEALTH), ANSWER_TIMEOUT).await;
+    let told =
+        answer.map(|health| health.body["info"]["registration"].as_str().unwrap_or("not told").to_owned());
+    let (ok, detail) = match told {
+        Ok(told) if told == "closed" => (true, "closed".to_owned()),
+        Ok(told) if told == "open" && stack.runtime == Runtime::Local => {
+            (true, "open, on this machine alone".to_owned())
+        }
+        Ok(told) => (false, told),
+        Err(error) => (false, format!("not checked: {}", error.message)),
+    };
+    let remedy = "NSYS_AUTH__OPEN_REGISTRATION=false nsys up";
+    DoctorCheck { id: "NSYS-D011", name: "registration", ok, detail, remedy }
 }
 
 async fn clock(stack: &Stack) -> DoctorCheck {

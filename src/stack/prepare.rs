@@ -277,6 +277,9 @@ pub struct Helpers {
 /// When it cannot be written.
 pub fn service(stack: &Stack, helpers: Helpers) -> Result<(PathBuf, String)> {
     let mut config: ServiceConfig = stack.loaded.config.service_config();
+    // Nobody but this machine reaches a local stack.
+    config.auth.open_registration |= stack.loaded.is_default("auth.open_registration");
+    config.service.public_diagnostics |= stack.loaded.is_default("service.public_diagnostics");
     config.db.url = stack.database_url()?;
     if helpers.replicated && config.db.read_url.is_empty() {
         config.db.read_url = stack.endpoints.replica_url(&stack.layout.secret("postgres")?);

@@ -12,7 +12,8 @@ macro_rules! files {
 }
 
 /// Name and text of every file in `migrations/`, the oldest first.
-static FILES: [(&str, &str); 4] = files!["0001_base", "0002_delivery", "0003_access", "0004_outages"];
+static FILES: [(&str, &str); 6] =
+    files!["0001_base", "0002_delivery", "0003_access", "0004_outages", "0005_claims", "0006_senders"];
 
 /// All of them, as sqlx's macro would read them.
 pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {

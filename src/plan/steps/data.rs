@@ -71,7 +71,7 @@ impl DataStep {
             Self::Purge { matched, .. } => format!("delete {matched} dead letters permanently"),
             Self::AddUser { email, role, .. } => format!("create the account {email} as {role}"),
             Self::Bootstrap { email } => {
-                format!("make {email} an administrator, registering it where it is not known")
+                format!("make {email} an administrator, and an account where there is none")
             }
             Self::Disable { email } => format!("disable the account {email}"),
             Self::Enable { email } => format!("enable the account {email}"),
@@ -86,7 +86,7 @@ impl DataStep {
             }
             Self::Purge { query, .. } => format!("DELETE {} {}", paths::DEAD_LETTERS, as_json(query)),
             Self::AddUser { role, .. } => format!("POST {} role={role}", paths::ADMIN_USERS),
-            Self::Bootstrap { .. } => format!("POST {} + UPDATE users SET role = 'ADMIN'", paths::REGISTER),
+            Self::Bootstrap { .. } => "INSERT INTO users, or UPDATE users SET role = 'ADMIN'".into(),
             Self::Disable { .. } => format!("PATCH {} disabled=true", paths::ADMIN_USER),
             Self::Enable { .. } => format!("PATCH {} disabled=false", paths::ADMIN_USER),
             Self::Role { to, .. } => format!("PATCH {} role={to}", paths::ADMIN_USER),

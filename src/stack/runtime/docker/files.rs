@@ -70,7 +70,10 @@ pub(super) fn unpack(stack: &Stack) -> Result<()> {
         // Containers read them as other users; there is no secret in them.
         std::fs::write(&target, text).with_context(|| format!("cannot write {}", target.display()))?;
     }
-    write_private(&dir.join("service.env"), &environment_file(&stack.loaded.config.service_config()))?;
+    let mut config = stack.loaded.config.service_config();
+    // Everything listens on this machine alone.
+    config.service.public_diagnostics |= stack.loaded.is_default("service.public_diagnostics");
+    write_private(&dir.join("service.env"), &environment_file(&config))?;
     let lines = variables(stack)?.into_iter().map(|(name, value)| format!("{name}={value}\n"));
     write_private(&dir.join("compose.env"), &lines.collect::<String>())
 }
