@@ -9,6 +9,7 @@ mod notification;
 pub mod paths;
 mod preferences;
 mod problem;
+mod sender;
 mod template;
 
 pub use account::{
@@ -28,6 +29,7 @@ pub use notification::{
 };
 pub use preferences::{Mute, Preferences, PreferencesUpdate, QuietHours};
 pub use problem::{FieldError, Problem, UnreadableRow};
+pub use sender::{NewSenderIdentity, SenderIdentity, SenderIdentityList, SenderVerification};
 pub use template::{
     NewTemplate, RenderRequest, RenderedTemplate, Template, TemplateList, TemplateQuery, TemplateUpdate,
 };

@@ -20,6 +20,8 @@ pub const API_KEYS: &str = "api_keys";
 pub const SIGNING_KEYS: &str = "signing_keys";
 /// Stored payloads with placeholders.
 pub const TEMPLATES: &str = "templates";
+/// In whose name tenants may send.
+pub const SENDER_IDENTITIES: &str = "sender_identities";
 /// Messages that the log deleted before a worker read them.
 pub const LOG_GAPS: &str = "log_gaps";
 /// Who changed what.
@@ -32,7 +34,7 @@ pub const ANALYZE_TABLES: [&str; 3] = [NOTIFICATIONS, EVENTS, USERS];
 pub const IDEMPOTENCY_CONSTRAINT: &str = "notifications_tenant_id_idempotency_key_key";
 
 /// The schema version that this build of the service needs: the number of the newest migration.
-pub const REQUIRED_SCHEMA_VERSION: i64 = 4;
+pub const REQUIRED_SCHEMA_VERSION: i64 = 6;
 
 /// One index of the tuning step: everything needed to create it and to recognise it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

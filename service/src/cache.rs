@@ -47,6 +47,8 @@ pub(crate) struct Cache {
     metrics: Metrics,
     /// Longest time a request may be in progress, and with it a claimed key undecided.
     in_flight: Duration,
+    /// How long a changed row's copies are kept away.
+    changed_for: Duration,
     local: moka::future::Cache<Uuid, Arc<NotificationView>, RandomState>,
     /// What this process acknowledged lately: a read right after a write never misses.
     recent: Recent,
@@ -59,9 +61,11 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
+    /// A row that was changed may be read as it was before for `read_max_lag`.
     pub(crate) fn connect(
         settings: &Settings,
         in_flight: Duration,
+        read_max_lag: Duration,
         metrics: Metrics,
     ) -> anyhow::Result<Self> {
         let client =
@@ -72,6 +76,7 @@ impl Cache {
             write_behind: WriteBehindQueue::default(),
             metrics,
             in_flight,
+            changed_for: notifications::changed_for(read_max_lag),
             local: moka::future::Cache::builder()
                 .max_capacity(settings.local_entries)
                 .time_to_live(settings.local_ttl)

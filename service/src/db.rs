@@ -33,13 +33,14 @@ mod preferences;
 mod repeats;
 mod replica;
 mod rows;
+mod senders;
 mod signing_keys;
 mod stats;
 mod templates;
 mod users;
 
 pub(crate) use audit::{Act, AuditFilter};
-pub(crate) use dead_letters::{OutgoingDeadLetter, Undecodable};
+pub(crate) use dead_letters::{OutgoingDeadLetter, Reached, Undecodable};
 pub(crate) use delivery::{
     AttemptMade, ChannelCapacity, ClaimedRow, Due, ExistingRow, FinishedAttempt, RowState, UnreadableClaim,
 };
@@ -51,6 +52,7 @@ pub(crate) use notifications::ListFilter;
 pub(crate) use preferences::RecipientKey;
 pub(crate) use replica::Standing;
 pub(crate) use rows::{Read, parted};
+pub(crate) use senders::{NewSender, Verification};
 pub(crate) use signing_keys::SigningKeyRow;
 pub(crate) use templates::Existing;
 pub(crate) use users::{NewUser, RegisterError, UserFilter};

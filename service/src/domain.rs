@@ -1,5 +1,7 @@
 //! What a request means: validation, ids, fingerprints. Pure.
 
+pub(crate) mod account;
+pub(crate) mod address;
 pub(crate) mod backlog;
 pub(crate) mod breaker;
 pub(crate) mod csv;

@@ -3,6 +3,7 @@
 mod admin;
 mod api_keys;
 mod app;
+mod audit;
 mod auth;
 pub mod bench;
 mod body_drain;
@@ -10,8 +11,10 @@ mod client_address;
 mod dead_letters;
 mod endpoint;
 mod error;
+mod etag;
 mod extract;
 mod gate;
+mod head;
 mod header_read_timeout;
 mod health;
 mod idempotency;
@@ -20,6 +23,7 @@ mod notifications;
 mod openapi;
 mod preferences;
 mod profile;
+mod senders;
 mod server;
 mod session;
 mod signing_keys;
@@ -50,6 +54,7 @@ fn table() -> Vec<(&'static str, &'static str, Vec<Endpoint>)> {
         ("Notifications", "Sending, following, changing and exporting.", notifications::endpoints()),
         ("Preferences", "What users want to receive, and when.", preferences::endpoints()),
         ("Templates", "Stored payloads with placeholders.", templates::endpoints()),
+        ("Senders", "In whose name tenants may send.", senders::endpoints()),
         ("Dead letters", "What could not be decoded or delivered.", dead_letters::endpoints()),
         ("Users", "Accounts, seen by admins.", users::endpoints()),
         ("API keys", "Credentials for programs.", api_keys::endpoints()),
@@ -75,28 +80,41 @@ pub(crate) fn document() -> utoipa::openapi::OpenApi {
 
 /// The API.
 pub(crate) fn router(app: Arc<App>) -> anyhow::Result<Router> {
-    let document = serde_json::to_value(document())?;
-    let page = Html(openapi::page(&document)?);
-    let document = Bytes::from(serde_json::to_vec(&document)?);
+    let shows_all = app.parts.config.service.public_diagnostics;
     let endpoints = table().into_iter().flat_map(|(_, _, endpoints)| endpoints);
-    Ok(endpoints
-        .fold(Router::new(), |router, endpoint| router.route(endpoint.route.path, endpoint.handlers))
-        .route(paths::OPENAPI, get(async move || ([(CONTENT_TYPE, endpoint::JSON)], document)))
-        .route(paths::DOCS, get(async move || page))
+    let router = endpoints
+        .filter(|endpoint| shows_all || !endpoint.route.is_diagnostic)
+        .fold(Router::new(), |router, endpoint| router.route(endpoint.route.path, endpoint.handlers));
+    let router = if shows_all { router.merge(described()?) } else { router };
+    Ok(router
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn(head::checked))
         .with_state(app))
 }
 
 /// Metrics and this replica's own health, on a listener of their own.
-pub(crate) fn metrics_router(app: Arc<App>) -> Router {
-    health::endpoints()
+pub(crate) fn metrics_router(app: Arc<App>) -> anyhow::Result<Router> {
+    let router = health::endpoints()
         .into_iter()
         .chain(admin::own_endpoints())
-        .fold(Router::new(), |router, endpoint| router.route(endpoint.route.path, endpoint.handlers))
+        .fold(Router::new(), |router, endpoint| router.route(endpoint.route.path, endpoint.handlers));
+    Ok(router
+        .merge(described()?)
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(app)
+        .layer(axum::middleware::map_response(async |answer| head::closed(answer)))
+        .with_state(app))
+}
+
+/// The document of the API, for programs and for people.
+fn described() -> anyhow::Result<Router<Arc<App>>> {
+    let document = serde_json::to_value(document())?;
+    let page = Html(openapi::page(&document)?);
+    let document = Bytes::from(serde_json::to_vec(&document)?);
+    Ok(Router::new()
+        .route(paths::OPENAPI, get(async move || ([(CONTENT_TYPE, endpoint::JSON)], document)))
+        .route(paths::DOCS, get(async move || page)))
 }
 
 async fn unknown_route(uri: Uri) -> Problem {
@@ -133,6 +151,7 @@ pub(crate) async fn serve_plain(listener: TcpListener, router: Router) {
 
 #[cfg(test)]
 mod tests {
+    use super::audit::AuditRule;
     use super::*;
 
     const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
@@ -169,6 +188,25 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn every_route_that_may_change_something_says_what_the_audit_log_gets() {
+        let mut recorded = Vec::new();
+        for (_, _, endpoints) in table() {
+            for Endpoint { route, .. } in endpoints {
+                let (method, path) = (route.method, route.path);
+                match route.audit {
+                    None => assert_eq!(method, "GET", "{method} {path} records nothing and does not say why"),
+                    Some(AuditRule::RecordsNothing(why)) => assert!(!why.is_empty(), "{method} {path}"),
+                    Some(AuditRule::Records(action)) => recorded.push(action),
+                }
+            }
+        }
+        let all = recorded.len();
+        recorded.sort_unstable();
+        recorded.dedup();
+        assert!(recorded.len() == all && all > 15, "two routes record the same act: {recorded:?}");
     }
 
     #[test]

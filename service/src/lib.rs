@@ -120,7 +120,7 @@ async fn serve_until_stopped(config: ServiceConfig, options: Options) -> anyhow:
         .await
         .with_context(|| format!("cannot listen on {} for metrics", options.metrics_listen))?;
     let metrics_server =
-        tokio::spawn(http::serve_plain(metrics_listener, http::metrics_router(Arc::clone(&app))));
+        tokio::spawn(http::serve_plain(metrics_listener, http::metrics_router(Arc::clone(&app))?));
 
     spawn_background(&app, options.role, &stopping);
     let mut worker = options

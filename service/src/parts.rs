@@ -26,8 +26,9 @@ impl Parts {
         let metrics = Metrics::default();
         let db = Db::connect(&config.db, metrics.clone()).await.context("PostgreSQL")?;
         db.require_schema().await?;
-        let cache = Cache::connect(&config.cache, config.service.request_timeout, metrics.clone())
-            .context("Redis")?;
+        let (in_flight, read_max_lag) = (config.service.request_timeout, config.db.read_max_lag);
+        let cache =
+            Cache::connect(&config.cache, in_flight, read_max_lag, metrics.clone()).context("Redis")?;
         let producer = Producer::connect(&config.kafka, metrics.clone()).await.context("Kafka")?;
         Ok(Self { config, db, cache, producer, metrics })
     }

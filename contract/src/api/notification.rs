@@ -31,7 +31,8 @@ pub struct CreateNotification {
     pub priority: Option<Priority>,
     /// Channel-specific content. With a template these fields win over the rendered ones. At most
     /// `limits.max_payload_bytes` (64 KiB unless it is configured otherwise), counted with its numbers written
-    /// out in full; a number has at most 64 digits.
+    /// out in full; a number has at most 64 digits. A mail has one recipient in `to` and at most ten in `cc` and
+    /// `bcc`; `from` has to be a verified sender of the tenant (`POST /senders`).
     #[serde(default)]
     pub payload: Map<String, Value>,
     /// Not before this instant.

@@ -39,6 +39,13 @@ pub const TEMPLATE: &str = "/templates/{id}";
 /// What a template gives for some data, without sending anything.
 pub const TEMPLATE_RENDER: &str = "/templates/{id}/render";
 
+/// In whose name tenants may send.
+pub const SENDERS: &str = "/senders";
+/// One sender identity.
+pub const SENDER: &str = "/senders/{id}";
+/// Takes the code that was sent to a sender's address.
+pub const SENDER_VERIFY: &str = "/senders/{id}/verify";
+
 /// Dead letters; deleting here purges by filter.
 pub const DEAD_LETTERS: &str = "/dlq";
 /// Sends dead letters again.

@@ -19,7 +19,8 @@ pub struct Auth {
     pub signing_key_file: String,
     /// Maximum verified tokens cached, which keeps signature checks off the hot path.
     pub verified_token_cache: u64,
-    /// Whether anyone may register with `POST /auth/register`.
+    /// Whether anyone may register with `POST /auth/register`: a new account may send for a tenant of its own. A local
+    /// stack of nsys is open unless it is configured otherwise.
     pub open_registration: bool,
 }
 
@@ -31,7 +32,7 @@ impl Default for Auth {
             token_ttl: Duration::from_secs(12 * 3600),
             signing_key_file: String::new(),
             verified_token_cache: 10_000,
-            open_registration: true,
+            open_registration: false,
         }
     }
 }

@@ -12,6 +12,10 @@ pub struct Service {
     pub threads: usize,
     /// Maximum request body, in bytes.
     pub max_body_bytes: usize,
+    /// Whether `/metrics`, `/docs`, `/openapi.json`, `/health/worker` and `/health/database` are served where the API
+    /// is, without a credential; the metrics port always serves them. A stack that nsys runs on this machine does so
+    /// unless it is configured otherwise.
+    pub public_diagnostics: bool,
     /// Maximum duration of one request.
     #[serde(with = "span")]
     pub request_timeout: Duration,
@@ -25,6 +29,7 @@ impl Default for Service {
         Self {
             threads: 0,
             max_body_bytes: 1 << 20,
+            public_diagnostics: false,
             request_timeout: Duration::from_secs(10),
             shutdown_timeout: Duration::from_secs(20),
         }

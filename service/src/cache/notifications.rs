@@ -11,9 +11,15 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How long the empty entry of a changed row stays, in ms: longer than it takes to write a copy of the
-/// row as it was before.
-const CHANGED_MS: u64 = 3_000;
+/// How long it takes at most to write a copy of a row that was read from the primary.
+const COPY_DELAY: Duration = Duration::from_secs(3);
+
+/// How long the empty entry of a changed row stays: longer than it takes to read the row as it was before, from a
+/// replica that lags behind by so much, and to write a copy of it.
+pub(super) fn changed_for(read_max_lag: Duration) -> Duration {
+    read_max_lag + COPY_DELAY
+}
+
 /// Makes way for a fresh copy, unless the row has changed since.
 const DROP_UNLESS_CHANGED: &str =
     "if redis.call('GET', KEYS[1]) ~= '' then return redis.call('UNLINK', KEYS[1]) end return 0";
@@ -53,7 +59,7 @@ impl Cache {
         }
         let mut pipe = redis::pipe();
         for id in ids {
-            pipe.cmd("SET").arg(keys::notification(id)).arg("").arg("PX").arg(CHANGED_MS).ignore();
+            self.mark_changed(&mut pipe, &keys::notification(id));
         }
         let _: Option<()> = self.call("forget", pipe).await;
         self.metrics.cache_events(keys::NOTIFICATION, "changed", ids.len() as u64);
@@ -61,6 +67,12 @@ impl Cache {
             self.local.invalidate(id).await;
         }
         self.recent.forget(ids);
+    }
+
+    /// Puts an empty entry where a copy was, or might be written from what was read before the change.
+    pub(super) fn mark_changed(&self, pipe: &mut redis::Pipeline, key: &str) {
+        let ms = u64::try_from(self.changed_for.as_millis()).unwrap_or(u64::MAX);
+        pipe.cmd("SET").arg(key).arg("").arg("PX").arg(ms).ignore();
     }
 
     /// What this process acknowledged lately under an id.
@@ -168,7 +180,17 @@ mod tests {
 
     fn cache() -> Cache {
         let settings = Settings { url: "redis://127.0.0.1:1/".into(), ..Settings::default() };
-        Cache::connect(&settings, Duration::from_secs(10), Metrics::default()).unwrap()
+        Cache::connect(&settings, Duration::from_secs(10), Duration::from_secs(5), Metrics::default())
+            .unwrap()
+    }
+
+    #[test]
+    fn a_replica_that_may_still_be_read_does_not_know_less_than_the_cache() {
+        for lag in [Duration::ZERO, Duration::from_secs(5), Duration::from_secs(60)] {
+            let settings = Settings { url: "redis://127.0.0.1:1/".into(), ..Settings::default() };
+            let cache = Cache::connect(&settings, Duration::from_secs(10), lag, Metrics::default()).unwrap();
+            assert!(cache.changed_for >= lag + COPY_DELAY, "{lag:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::domain::recipient::Recipient;
 use nsys_contract::keys;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The preferences of those users of a batch who have any.
 pub(crate) type Recipients = HashMap<RecipientKey, Arc<Recipient>>;
@@ -74,7 +75,8 @@ impl Cache {
             let entry = rows.remove(key);
             if let Ok(text) = serde_json::to_string(&entry) {
                 let ttl = self.ttl_ms(self.settings.ttl_user);
-                pipe.cmd("SET").arg(name(key)).arg(text).arg("PX").arg(ttl).ignore();
+                // Not over the mark of a change that was made since they were read.
+                pipe.cmd("SET").arg(name(key)).arg(text).arg("NX").arg("PX").arg(ttl).ignore();
             }
             self.learn(key.clone(), entry, found);
         }
@@ -90,14 +92,20 @@ impl Cache {
         }
     }
 
-    /// Forgets a user's preferences everywhere, after they changed.
-    pub(crate) async fn forget_recipient(&self, tenant: Option<&str>, user: &str) {
+    /// Forgets a user's preferences everywhere, after they changed. `false` when Redis did not answer: it may still
+    /// have the old ones.
+    pub(crate) async fn forget_recipient(&self, tenant: Option<&str>, user: &str) -> bool {
         let name = name(&recipient_key(tenant, user));
         self.recipients.invalidate(&name);
         let mut pipe = redis::pipe();
-        pipe.cmd("UNLINK").arg(&name).ignore();
+        self.mark_changed(&mut pipe, &name);
         pipe.cmd("PUBLISH").arg(keys::INVALIDATION_CHANNEL).arg(keys::one(&name)).ignore();
-        let _: Option<()> = self.call("unlink", pipe).await;
+        self.call::<()>("forget", pipe).await.is_some()
+    }
+
+    /// How long Redis keeps the preferences of a user at most.
+    pub(crate) fn recipient_ttl(&self) -> Duration {
+        self.settings.ttl_user
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{DeliveryOutcome, text};
 use anyhow::Context;
-use lettre::message::{Mailbox, MultiPart, SinglePart};
+use lettre::message::{Mailbox, MessageBuilder, MultiPart, SinglePart};
 use lettre::transport::smtp::{Error as SmtpError, PoolConfig};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use nsys_contract::config::Channels as Settings;
@@ -116,8 +116,13 @@ fn message(envelope: &Envelope, from: &Mailbox) -> anyhow::Result<Message> {
         .message_id(Some(format!("<{}@{}>", envelope.id, from.email.domain())))
         .from(from)
         .subject(text(payload, &["subject"]).unwrap_or_default());
-    for to in recipients(payload) {
-        builder = builder.to(to.parse().with_context(|| format!("to {to:?} is not an e-mail address"))?);
+    for (name, add) in
+        [("to", MessageBuilder::to as Adding), ("cc", MessageBuilder::cc), ("bcc", MessageBuilder::bcc)]
+    {
+        for one in recipients(payload, name) {
+            let address = one.parse().with_context(|| format!("{name} {one:?} is not an e-mail address"))?;
+            builder = add(builder, address);
+        }
     }
     if let Some(reply) = text(payload, &["replyTo"]) {
         builder = builder
@@ -131,9 +136,12 @@ fn message(envelope: &Envelope, from: &Mailbox) -> anyhow::Result<Message> {
     message.context("the mail cannot be built")
 }
 
-/// `to` is one address, or a list of them.
-fn recipients(payload: &Value) -> Vec<&str> {
-    match payload.get("to") {
+/// Adds somebody to a mail.
+type Adding = fn(MessageBuilder, Mailbox) -> MessageBuilder;
+
+/// A field is one address, or a list of them. Blind copies stand in the envelope alone.
+fn recipients<'a>(payload: &'a Value, name: &str) -> Vec<&'a str> {
+    match payload.get(name) {
         Some(Value::String(one)) => vec![one],
         Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
@@ -166,6 +174,17 @@ mod tests {
         assert!(written(json!({"to": "a@example.org\r\nBcc: b@example.org"})).is_err());
         let text = written(json!({"to": "a@example.org", "subject": "S\r\nBcc: b@example.org"})).unwrap();
         assert!(!text.contains("\r\nBcc:"), "{text}");
+    }
+
+    #[test]
+    fn blind_copies_are_in_the_envelope_alone() {
+        let payload =
+            json!({"to": "a@example.org", "cc": ["c@example.org"], "bcc": "b@example.org", "body": "B"});
+        let mail = message(&envelope("EMAIL", payload), &"ours@example.com".parse().unwrap()).unwrap();
+        let text = String::from_utf8(mail.formatted()).unwrap();
+        assert!(text.contains("Cc: c@example.org") && !text.contains("b@example.org"), "{text}");
+        let to: Vec<_> = mail.envelope().to().iter().map(ToString::to_string).collect();
+        assert_eq!(to, ["a@example.org", "c@example.org", "b@example.org"]);
     }
 
     #[test]

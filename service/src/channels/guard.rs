@@ -21,6 +21,12 @@ impl Guard {
         self.allow.contains(&host)
     }
 
+    /// Whether a port may be called: below 1024 only those of HTTP, so that nobody speaks to mail servers and the
+    /// like through us.
+    pub(crate) fn allows_port(&self, host: &str, port: u16) -> bool {
+        port >= 1024 || matches!(port, 80 | 443) || self.allows_host(host)
+    }
+
     /// Whether an address may be reached.
     pub(crate) fn allows(&self, address: IpAddr) -> bool {
         is_public(address) || self.allow.contains(&address.to_string())

@@ -30,10 +30,11 @@ pub(super) struct Http {
     guard: Option<Guard>,
 }
 
-/// Why an address was not even connected to.
+/// A name that leads to no address that may be reached: there is none, or it is inside. Which of both is not
+/// told, else whoever may send a webhook could ask for the names of our own network.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} leads into a private network")]
-struct OutOfReach(String);
+#[error("{0} has no public address")]
+struct NoPublicAddress(String);
 
 impl Http {
     /// For addresses from the configuration.
@@ -106,7 +107,13 @@ fn check(url: &Url, guard: &Guard) -> Result<(), String> {
     }
     let host = url.host_str().ok_or("the address of a webhook needs a host")?;
     match host.trim_matches(['[', ']']).parse::<IpAddr>() {
-        Ok(address) if !guard.allows(address) => Err(OutOfReach(host.to_owned()).to_string()),
+        Ok(address) if !guard.allows(address) => return Err(format!("{host} leads into a private network")),
+        _ => {}
+    }
+    match url.port_or_known_default() {
+        Some(port) if !guard.allows_port(host, port) => {
+            Err(format!("port {port} is not one of a webhook: 80, 443, and those from 1024 on are"))
+        }
         _ => Ok(()),
     }
 }
@@ -129,10 +136,17 @@ impl Resolve for Names {
         let (guard, lookup) = (self.guard.clone(), Arc::clone(&self.lookup));
         Box::pin(async move {
             let host = name.as_str().to_owned();
-            let found = lookup(host.clone()).await?;
+            let none = || Box::new(NoPublicAddress(host.clone())) as Box<dyn Error + Send + Sync>;
+            let found = lookup(host.clone()).await.map_err(|cause| {
+                tracing::debug!(%cause, host, "The name of a webhook's receiver is not known.");
+                none()
+            })?;
             // One inner address among public ones is reason enough: nobody has both by accident.
-            if !guard.allows_host(&host) && !found.iter().all(|one| guard.allows(one.ip())) {
-                return Err(Box::new(OutOfReach(host)) as Box<dyn Error + Send + Sync>);
+            if found.is_empty()
+                || (!guard.allows_host(&host) && !found.iter().all(|one| guard.allows(one.ip())))
+            {
+                tracing::warn!(host, "The name of a webhook's receiver leads inside, and is not called.");
+                return Err(none());
             }
             Ok(Box::new(found.into_iter()) as Addrs)
         })
@@ -164,8 +178,8 @@ fn failed(cause: &reqwest::Error) -> DeliveryOutcome {
     let mut innermost = None;
     let mut source = cause.source();
     while let Some(inner) = source {
-        if let Some(refused) = inner.downcast_ref::<OutOfReach>() {
-            return DeliveryOutcome::Refused(refused.to_string());
+        if let Some(nowhere) = inner.downcast_ref::<NoPublicAddress>() {
+            return DeliveryOutcome::down(nowhere.to_string());
         }
         innermost = Some(inner.to_string());
         source = inner.source();
@@ -219,6 +233,18 @@ mod tests {
         }
         assert_eq!(checked("https://example.com/hook"), Ok(()));
         assert_eq!(checked("http://1.1.1.1:8080/"), Ok(()));
+        assert_eq!(checked("http://example.com:80/"), Ok(()));
+    }
+
+    #[test]
+    fn ports_of_other_services_are_no_webhooks() {
+        for url in
+            ["http://example.com:25/", "https://example.com:22/", "http://1.1.1.1:443/", "http://1.1.1.1:6/"]
+        {
+            assert_eq!(checked(url).is_err(), !url.ends_with(":443/"), "{url}");
+        }
+        let guard = Guard::new(&["relay.example".to_owned()]);
+        assert_eq!(check(&"http://relay.example:25/".parse().unwrap(), &guard), Ok(()));
     }
 
     #[test]
@@ -237,7 +263,7 @@ mod tests {
         let call =
             Call { method: Method::POST, url: url.parse().unwrap(), headers: Vec::new(), body: Vec::new() };
         let outcome = http.send(call).await;
-        assert_eq!(outcome, DeliveryOutcome::Refused("localhost leads into a private network".into()));
+        assert_eq!(outcome, DeliveryOutcome::down("localhost has no public address"));
         assert!(listener.accept().is_err(), "it was connected to");
     }
 
@@ -271,7 +297,7 @@ mod tests {
     async fn a_name_that_changes_between_two_looks_gains_nothing() {
         // An address of the internet that nobody has, then our own.
         let (outcomes, connections) = sent_to(&[&["192.31.196.1"], &["127.0.0.1"]], 2).await;
-        let inside = DeliveryOutcome::Refused("rebound.example leads into a private network".into());
+        let inside = DeliveryOutcome::down("rebound.example has no public address");
         assert_ne!(outcomes[0], inside);
         assert_eq!(outcomes[1], inside);
         assert_eq!(connections, 0, "it was connected to");
@@ -283,9 +309,27 @@ mod tests {
         const MAPPED: &[&[&str]] = &[&["::ffff:127.0.0.1"]];
         for looks in [MIXED, MAPPED] {
             let (outcomes, connections) = sent_to(looks, 1).await;
-            assert!(matches!(outcomes[0], DeliveryOutcome::Refused(_)), "{outcomes:?}");
+            assert_eq!(outcomes[0], DeliveryOutcome::down("rebound.example has no public address"));
             assert_eq!(connections, 0, "it was connected to");
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_inside_and_one_that_is_not_there_are_told_alike() {
+        let told = async |name: &'static str, found: Option<&'static str>| {
+            let lookup = move |_: String| {
+                let found = match found {
+                    Some(address) => Ok(vec![SocketAddr::new(address.parse().unwrap(), 0)]),
+                    None => Err(io::Error::other("Name or service not known")),
+                };
+                Box::pin(async move { found }) as BoxFuture<'static, _>
+            };
+            let http = Http::guarded_by(Duration::from_secs(5), Guard::default(), Arc::new(lookup)).unwrap();
+            let url = format!("http://{name}/").parse().unwrap();
+            http.send(Call { method: Method::POST, url, headers: Vec::new(), body: Vec::new() }).await
+        };
+        let name = "postgres.internal";
+        assert_eq!(told(name, Some("10.0.0.7")).await, told(name, None).await);
     }
 
     #[test]

@@ -147,16 +147,20 @@ impl Db {
         rows.iter().map(api_key).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)
     }
 
-    /// Revokes a key within reach; `false` when there is none that is not revoked already.
-    pub(crate) async fn revoke_api_key(&self, id: &str, scope: &Scope) -> Result<bool, DbError> {
+    /// Revokes a key within reach, and tells whose it was; `None` when there is none that is not revoked already.
+    pub(crate) async fn revoke_api_key(
+        &self,
+        id: &str,
+        scope: &Scope,
+    ) -> Result<Option<Option<String>>, DbError> {
         let mut sql =
             QueryBuilder::new("UPDATE api_keys SET revoked_at = now() WHERE revoked_at IS NULL AND id = ");
         sql.push_bind(id);
         push_scope(&mut sql, "tenant_id", scope);
+        sql.push(" RETURNING tenant_id");
         let mut connection = self.acquire().await?;
-        let query = sql.build();
-        let done = self.timed("update", schema::API_KEYS, query.execute(&mut *connection)).await?;
-        Ok(done.rows_affected() > 0)
+        let query = sql.build_query_scalar().fetch_optional(&mut *connection);
+        self.timed("update", schema::API_KEYS, query).await
     }
 
     pub(crate) async fn touch_api_key(&self, id: &str) -> Result<(), DbError> {

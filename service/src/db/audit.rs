@@ -13,7 +13,8 @@ use sqlx::{QueryBuilder, Row};
 pub(crate) struct Act<'a> {
     pub(crate) actor_id: &'a str,
     pub(crate) actor: &'a str,
-    pub(crate) tenant_id: Option<&'a str>,
+    /// In which it was done.
+    pub(crate) tenant_id: Option<String>,
     /// For example `user.update`.
     pub(crate) action: &'static str,
     pub(crate) target: &'a str,
@@ -44,17 +45,18 @@ fn entry(row: &PgRow) -> Result<AuditEntry, sqlx::Error> {
 }
 
 impl Db {
-    pub(crate) async fn record_act(&self, act: &Act<'_>) -> Result<(), DbError> {
+    pub(crate) async fn record_acts(&self, acts: &[Act<'_>]) -> Result<(), DbError> {
         let mut connection = self.acquire().await?;
         let query = sqlx::query(
-            "INSERT INTO audit_log (actor_id, actor, tenant_id, action, target, detail) VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO audit_log (actor_id, actor, tenant_id, action, target, detail)
+             SELECT * FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[])",
         )
-        .bind(act.actor_id)
-        .bind(act.actor)
-        .bind(act.tenant_id)
-        .bind(act.action)
-        .bind(act.target)
-        .bind(Json(&act.detail))
+        .bind(acts.iter().map(|act| act.actor_id).collect::<Vec<_>>())
+        .bind(acts.iter().map(|act| act.actor).collect::<Vec<_>>())
+        .bind(acts.iter().map(|act| act.tenant_id.as_deref()).collect::<Vec<_>>())
+        .bind(acts.iter().map(|act| act.action).collect::<Vec<_>>())
+        .bind(acts.iter().map(|act| act.target).collect::<Vec<_>>())
+        .bind(acts.iter().map(|act| Json(&act.detail)).collect::<Vec<_>>())
         .execute(&mut *connection);
         self.timed("insert", schema::AUDIT_LOG, query).await.map(drop)
     }

@@ -3,4 +3,5 @@
 mod admin;
 mod relay;
 
+pub(crate) use admin::Reached;
 pub(crate) use relay::{OutgoingDeadLetter, Undecodable};

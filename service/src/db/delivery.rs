@@ -97,6 +97,8 @@ pub(crate) struct ClaimedRow {
     pub(crate) envelope: Envelope,
     /// Number of the first attempt of this round, from 1.
     pub(crate) first_attempt: u32,
+    /// The number of this claim, from 1; who inserts a row holds it by claim 0.
+    pub(crate) claim: i32,
     /// How long it was held back in this round because the circuit of its destination was open.
     pub(crate) held: Duration,
     /// Bytes of its payload, and those that it takes in memory, about.
@@ -137,6 +139,9 @@ pub(crate) struct UnreadableClaim {
 /// The end of an attempt, or of a look at a row.
 pub(crate) struct FinishedAttempt {
     pub(crate) id: Uuid,
+    /// The number of the claim that the row was held by. Where another worker has claimed it since, this end comes
+    /// too late and changes nothing.
+    pub(crate) claim: i32,
     pub(crate) state: RowState,
 }
 
@@ -269,12 +274,12 @@ impl Db {
                  WHERE upto - bytes < most
              )
              UPDATE notifications n SET status = 'PROCESSING', next_attempt_at = now() + make_interval(secs => $4),
-                 updated_at = now()
+                 updated_at = now(), claims = n.claims + 1
              FROM taken WHERE n.id = taken.id
              RETURNING n.id, user_id, tenant_id, channel, type, priority, retry_count, first_attempt,
                  CASE WHEN taken.bytes <= $5 THEN payload::text END AS payload, taken.bytes,
                  scheduled_for, expires_at, created_at, correlation_id, causation_id, idempotency_key, request_hash,
-                 held_s",
+                 held_s, claims",
         )
         .bind(capacity.iter().map(|capacity| capacity.channel.as_str()).collect::<Vec<_>>())
         .bind(capacity.iter().map(|capacity| whole(capacity.free)).collect::<Vec<_>>())
@@ -336,9 +341,10 @@ async fn update(connection: &mut PgConnection, ended: &[FinishedAttempt]) -> Res
              held_s = coalesce(e.held_s, n.held_s)
          FROM (SELECT *, coalesce(due_at, now() + make_interval(secs => wait_s)) AS due
              FROM UNNEST($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::text[], $7::real[],
-             $8::int[], $9::float8[], $10::real[])
-             AS t(id, status, retry_count, error, due_at, provider, took_ms, failed_before, wait_s, held_s)) AS e
+             $8::int[], $9::float8[], $10::real[], $11::int[])
+             AS t(id, status, retry_count, error, due_at, provider, took_ms, failed_before, wait_s, held_s, claim)) AS e
          WHERE n.id = e.id AND n.status NOT IN {FINAL} AND n.retry_count = e.failed_before
+             AND n.claims = e.claim
          RETURNING n.id"
     );
     sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
@@ -352,6 +358,7 @@ async fn update(connection: &mut PgConnection, ended: &[FinishedAttempt]) -> Res
         .bind(column(ended, |one| count(one.state.failed_before())))
         .bind(sparse(ended, |one| one.state.due.and_then(Due::seconds)))
         .bind(sparse(ended, |one| one.state.held.map(|held| held.as_secs_f32())))
+        .bind(column(ended, |one| one.claim))
         .fetch_all(connection)
         .await
 }
@@ -434,5 +441,6 @@ fn claimed(row: &PgRow) -> Result<ClaimedRow, sqlx::Error> {
     };
     let held = Duration::try_from_secs_f32(row.try_get("held_s")?).unwrap_or_default();
     let (bytes, memory) = (text.len(), measure(text).memory());
-    Ok(ClaimedRow { envelope, first_attempt: number("first_attempt")?, held, bytes, memory })
+    let (first_attempt, claim) = (number("first_attempt")?, row.try_get("claims")?);
+    Ok(ClaimedRow { envelope, first_attempt, claim, held, bytes, memory })
 }

@@ -22,8 +22,8 @@ impl Db {
         Ok(self.timed("update", schema::JOBS, query).await?.is_some())
     }
 
-    /// Deletes up to `limit` final notifications older than `age`, with what belongs to them. Returns how
-    /// many.
+    /// Deletes up to `limit` notifications that ended longer than `age` ago, with what belongs to them. Returns
+    /// how many. What was accepted long before its time is kept as long as any other.
     pub(crate) async fn delete_old_notifications(&self, age: Duration, limit: u32) -> Result<u64, DbError> {
         let mut connection = self.acquire().await?;
         let query = sqlx::query_scalar::<_, i64>(
@@ -31,6 +31,7 @@ impl Db {
                  DELETE FROM notifications WHERE id IN (
                      SELECT id FROM notifications
                      WHERE created_at < now() - make_interval(secs => $1)
+                         AND updated_at < now() - make_interval(secs => $1)
                          AND status IN ('SENT', 'DELIVERED', 'FAILED', 'CANCELLED', 'EXPIRED')
                      LIMIT $2 FOR UPDATE SKIP LOCKED)
                  RETURNING id

@@ -36,8 +36,10 @@ pub(super) const REVIVE: &str = "WITH due AS (
          FROM failed WHERE provider IS NOT NULL
          ON CONFLICT (notification_id, attempt) DO NOTHING
      ), ended AS (
-         INSERT INTO events (notification_id, status, detail, created_at)
-         SELECT id, status, error_message, coalesce(failed_at, updated_at) FROM failed
+         -- The ending keeps its number: who follows events has had it.
+         INSERT INTO events (id, notification_id, status, detail, created_at) OVERRIDING SYSTEM VALUE
+         SELECT coalesce(event_id, nextval('events_id_seq')), id, status, error_message, coalesce(failed_at, updated_at)
+         FROM failed
      ), began AS (
          INSERT INTO events (notification_id, status, detail) SELECT id, 'RETRYING', $3 FROM failed
      ), letters AS (
@@ -72,12 +74,12 @@ impl Db {
         .await
     }
 
-    /// Changes what still waits for its time. With `seen`, only if it was last changed then.
+    /// Changes what still waits for its time. With `seen`, only if it was last changed at one of these instants.
     pub(crate) async fn reschedule(
         &self,
         id: Uuid,
         to: &Reschedule,
-        seen: Option<Timestamp>,
+        seen: Option<&[Timestamp]>,
         by: &str,
     ) -> Result<Change, DbError> {
         self.change(id, &[Status::Scheduled], seen, async |connection| {
@@ -120,7 +122,7 @@ impl Db {
         &self,
         id: Uuid,
         states: &[Status],
-        seen: Option<Timestamp>,
+        seen: Option<&[Timestamp]>,
         make: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<Change, DbError> {
         let select =
@@ -130,7 +132,7 @@ impl Db {
             let found = sqlx::query(select("FOR UPDATE")).bind(id).fetch_optional(&mut *transaction).await?;
             let Some(row) = found else { return Ok(Change::Absent) };
             let before = notification(&row)?;
-            if seen.is_some_and(|seen| seen != before.updated_at) {
+            if seen.is_some_and(|seen| !seen.contains(&before.updated_at)) {
                 return Ok(Change::Stale(before.updated_at));
             }
             if !states.contains(&before.status) {

@@ -25,14 +25,14 @@ pub(crate) struct TemplatePage {
 }
 
 /// What becomes of a template that is there already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Existing {
     /// It stays; nothing is written.
     Keep,
     /// It is replaced.
     Replace,
-    /// It is replaced when it still has this version.
-    ReplaceVersion(i32),
+    /// It is replaced when it still has one of these versions.
+    ReplaceVersions(Vec<i32>),
 }
 
 fn template(row: &PgRow) -> Result<Template, sqlx::Error> {
@@ -108,20 +108,20 @@ impl Db {
         payload: &Map<String, Value>,
         existing: Existing,
     ) -> Result<Option<Template>, DbError> {
-        let (replace, version) = match existing {
+        let (replace, versions) = match existing {
             Existing::Keep => (false, None),
             Existing::Replace => (true, None),
-            Existing::ReplaceVersion(version) => (true, Some(version)),
+            Existing::ReplaceVersions(versions) => (true, Some(versions)),
         };
         let mut connection = self.acquire().await?;
         // A version can only be expected of a template that is there.
         let sql = format!(
             "INSERT INTO templates AS t (tenant_id, id, channel, payload)
              SELECT $1, $2, $3, $4
-             WHERE $6::int IS NULL OR EXISTS (SELECT FROM templates WHERE tenant_id = $1 AND id = $2)
+             WHERE $6::int[] IS NULL OR EXISTS (SELECT FROM templates WHERE tenant_id = $1 AND id = $2)
              ON CONFLICT (tenant_id, id) DO UPDATE
                  SET channel = excluded.channel, payload = excluded.payload, version = t.version + 1, updated_at = now()
-                 WHERE $5 AND ($6::int IS NULL OR t.version = $6)
+                 WHERE $5 AND ($6::int[] IS NULL OR t.version = ANY($6))
              RETURNING {COLUMNS}"
         );
         let query = sqlx::query(AssertSqlSafe(sql))
@@ -130,7 +130,7 @@ impl Db {
             .bind(channel.as_str())
             .bind(Json(payload))
             .bind(replace)
-            .bind(version)
+            .bind(versions)
             .fetch_optional(&mut *connection);
         let row = self.timed("insert", schema::TEMPLATES, query).await?;
         row.as_ref().map(template).transpose().map_err(DbError::from)

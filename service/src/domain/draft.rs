@@ -19,6 +19,8 @@ use uuid::Uuid;
 
 /// Longest text of an id-like field, in bytes.
 const MAX_ID_LEN: usize = 256;
+/// Days that something may be scheduled ahead: what waits for longer would outlive every retention.
+const MAX_DAYS_AHEAD: i64 = 731;
 
 /// What a request asks for: the fields of `CreateNotification`.
 #[derive(Clone, Debug, Deserialize)]
@@ -65,6 +67,8 @@ pub(crate) struct Accepted<'a> {
     pub(crate) idempotency_key: Option<Text<'a>>,
     /// Hex SHA-256 of the request's meaning; only with a key.
     pub(crate) request_hash: Option<String>,
+    /// In whose name it is sent, which has to be the tenant's; `None`: in ours.
+    pub(crate) sender: Option<String>,
     correlation_id: Option<Text<'a>>,
     payload: Cow<'a, RawValue>,
     now_ms: i64,
@@ -87,10 +91,9 @@ impl<'a> Draft<'a> {
             (None, Some(payload)) => Cow::Borrowed(payload),
             (rendered, _) => Cow::Owned(raw(rendered.unwrap_or_default())),
         };
-        let violations = self.violations(payload.get(), max_payload, now_ms);
-        if !violations.is_empty() {
-            return Err(violations);
-        }
+        let inspected = payload::inspect(self.channel, payload.get(), max_payload);
+        let violations = self.violations(inspected.as_ref().err(), now_ms);
+        let (Ok(sender), true) = (inspected, violations.is_empty()) else { return Err(violations) };
         let scheduled_for_ms = self.scheduled_for.map(Timestamp::as_millisecond).filter(|at| *at > now_ms);
         Ok(Accepted {
             id: notification_id(self.tenant_id.as_deref(), self.idempotency_key.as_deref()),
@@ -102,6 +105,7 @@ impl<'a> Draft<'a> {
             status: if scheduled_for_ms.is_some() { Status::Scheduled } else { Status::Pending },
             idempotency_key: self.idempotency_key,
             request_hash,
+            sender,
             correlation_id: self.correlation_id,
             payload,
             now_ms,
@@ -135,7 +139,7 @@ impl<'a> Draft<'a> {
         })
     }
 
-    fn violations(&self, payload: &str, max_payload: usize, now_ms: i64) -> Vec<Violation> {
+    fn violations(&self, of_payload: Option<&Violation>, now_ms: i64) -> Vec<Violation> {
         let mut found = Vec::new();
         let id_fields = [
             ("/userId", Some(&self.user_id)),
@@ -148,9 +152,12 @@ impl<'a> Draft<'a> {
                 found.push(Violation::new(pointer, detail));
             }
         }
-        found.extend(payload::violation(self.channel, payload, max_payload));
+        found.extend(of_payload.cloned());
         if self.template_data.is_some() && self.template_id.is_none() {
             found.push(Violation::new("/templateData", "needs a templateId"));
+        }
+        if let Some(detail) = self.scheduled_for.and_then(|at| too_far_ahead(at, now_ms)) {
+            found.push(Violation::new("/scheduledFor", detail));
         }
         if self.expires_at.is_some_and(|at| at.as_millisecond() <= now_ms) {
             found.push(Violation::new("/expiresAt", "must be in the future"));
@@ -168,6 +175,11 @@ impl<'a> Draft<'a> {
 fn raw(object: Map<String, Value>) -> Box<RawValue> {
     // The text of a value is JSON, so this cannot fail.
     RawValue::from_string(Value::Object(object).to_string()).unwrap_or_default()
+}
+
+/// What is wrong with the time that something is scheduled for, in the distant future.
+pub(crate) fn too_far_ahead(at: Timestamp, now_ms: i64) -> Option<&'static str> {
+    (at.as_millisecond() > now_ms + MAX_DAYS_AHEAD * 86_400_000).then_some("must be within two years")
 }
 
 /// What is wrong with an id-like text.
@@ -273,8 +285,8 @@ mod tests {
     /// Bytes of a payload.
     const MAX: usize = 65_536;
     const FULL: &str = r#"{"userId": "user-1", "tenantId": "t\n1", "channel": "EMAIL", "type": "SYSTEM",
-        "priority": "HIGH", "payload": {"to": "a@example.com", "n": 1.50}, "scheduledFor": "2100-01-01T00:00:00Z",
-        "expiresAt": "2100-01-02T00:00:00Z", "idempotencyKey": "k", "correlationId": "c"}"#;
+        "priority": "HIGH", "payload": {"to": "a@example.com", "n": 1.50}, "scheduledFor": "2025-01-01T00:00:00Z",
+        "expiresAt": "2025-01-02T00:00:00Z", "idempotencyKey": "k", "correlationId": "c"}"#;
 
     fn draft(text: &str) -> Draft<'_> {
         serde_json::from_str(text).unwrap()
@@ -288,7 +300,7 @@ mod tests {
         assert_eq!((envelope.user_id.as_str(), envelope.tenant_id.as_deref()), ("user-1", Some("t\n1")));
         assert_eq!((envelope.status, envelope.priority), (Status::Scheduled, Priority::High));
         assert_eq!(envelope.payload["n"], 1.5);
-        assert_eq!(envelope.scheduled_for, Some(4_102_444_800_000));
+        assert_eq!(envelope.scheduled_for, Some(1_735_689_600_000));
         assert_eq!(envelope.request_hash, accepted.request_hash);
         assert_eq!(accepted.view().tenant_id.as_deref(), Some("t\n1"));
     }
@@ -297,7 +309,7 @@ mod tests {
     fn a_draft_has_the_fields_of_the_contract() {
         let full: CreateNotification = serde_json::from_str(FULL).unwrap();
         let text = serde_json::to_string(&full).unwrap();
-        assert!(draft(&text).accept(None, MAX, 0).is_ok());
+        assert!(draft(&text).accept(None, MAX, 1_700_000_000_000).is_ok());
         let unknown = FULL.replacen("userId", "userid", 1);
         assert!(serde_json::from_str::<Draft<'_>>(&unknown).is_err());
     }
@@ -320,6 +332,20 @@ mod tests {
         let wrong = draft(text).accept(None, MAX, 1_000).unwrap_err();
         let pointers: Vec<_> = wrong.into_iter().map(|v| v.pointer).collect();
         assert_eq!(pointers, ["/userId", "/payload/message", "/templateData", "/expiresAt"]);
+    }
+
+    #[test]
+    fn nothing_is_scheduled_for_another_age() {
+        let at = |when: &str| {
+            let text = format!(
+                r#"{{"userId": "u", "channel": "IN_APP", "type": "SYSTEM", "payload": {{"title": "t"}}, "scheduledFor": "{when}"}}"#
+            );
+            let refused = draft(&text).accept(None, MAX, 0).err();
+            refused.map(|wrong| wrong.into_iter().map(|one| one.pointer).collect::<Vec<_>>())
+        };
+        assert_eq!(at("1971-12-31T00:00:00Z"), None);
+        assert_eq!(at("1972-01-03T00:00:00Z"), Some(vec!["/scheduledFor".into()]));
+        assert_eq!(at("9999-01-01T00:00:00Z"), Some(vec!["/scheduledFor".into()]));
     }
 
     #[test]

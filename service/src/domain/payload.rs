@@ -2,7 +2,7 @@
 //! store it. Pure.
 
 use super::stored::{self, Measure};
-use super::{Violation, pointer};
+use super::{Violation, address, pointer};
 use nsys_contract::status::Channel;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::cell::Cell;
@@ -63,22 +63,24 @@ const fn need(channel: Channel) -> Need {
     }
 }
 
-/// What is wrong with a payload of at most `max_bytes`.
-pub(crate) fn violation(channel: Channel, raw: &str, max_bytes: usize) -> Option<Violation> {
+/// What is wrong with a payload of at most `max_bytes`; else in whose name it asks to be sent, if not in ours.
+pub(crate) fn inspect(channel: Channel, raw: &str, max_bytes: usize) -> Result<Option<String>, Violation> {
     let need = need(channel);
     if let Some(wrong) = stored::violation("/payload", raw, max_bytes) {
-        return Some(wrong);
+        return Err(wrong);
     }
-    let scan = Scan { need: Some(&need), found: Cell::new(0), zero: Cell::new(false) };
+    let scan = Scan { need: Some(&need), ..Scan::default() };
     let read = Top(&scan).deserialize(&mut serde_json::Deserializer::from_str(raw));
     match read {
         Err(cause) => {
             // What is no object has no place within.
             let whole = || Violation::new("/payload", pointer::without_place(&cause.to_string()));
-            Some(stored::locate("/payload", raw).unwrap_or_else(whole))
+            Err(stored::locate("/payload", raw).unwrap_or_else(whole))
         }
-        Ok(()) if scan.found.get() == 0 => Some(Violation::new(need.pointer, need.detail)),
-        Ok(()) => None,
+        Ok(()) if scan.found.get() == 0 => Err(Violation::new(need.pointer, need.detail)),
+        // Most payloads name one recipient as a text, and nobody else: they are not built.
+        Ok(()) if !scan.addressed.get() => Ok(None),
+        Ok(()) => address::sender(channel, &serde_json::from_str(raw).unwrap_or_default()),
     }
 }
 
@@ -91,17 +93,20 @@ pub(crate) fn unstorable(raw: &str, measure: Measure) -> Option<&'static str> {
     if !raw.contains("\\u0000") {
         return None;
     }
-    let scan = Scan { need: None, found: Cell::new(0), zero: Cell::new(false) };
+    let scan = Scan::default();
     let read = Any(&scan).deserialize(&mut serde_json::Deserializer::from_str(raw));
     (read.is_err() || scan.zero.get()).then_some("it contains a zero byte")
 }
 
+#[derive(Default)]
 struct Scan<'n> {
     need: Option<&'n Need>,
     /// One bit for each name of what is needed: whether it is filled. Of a key that comes twice PostgreSQL
     /// keeps the last.
     found: Cell<u8>,
     zero: Cell<bool>,
+    /// Whether somebody is addressed otherwise than by one text in a field that is needed.
+    addressed: Cell<bool>,
 }
 
 impl Scan<'_> {
@@ -131,9 +136,12 @@ impl<'de> Visitor<'de> for Top<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(wanted) = map.next_key_seed(Key(self.0))? {
+        while let Some(key) = map.next_key_seed(Key(self.0))? {
             let held = map.next_value_seed(Any(self.0))?;
-            if let (Some(place), Some(need)) = (wanted, self.0.need) {
+            if key == KeyKind::Addressing || (matches!(key, KeyKind::Needed(_)) && held == Held::Texts) {
+                self.0.addressed.set(true);
+            }
+            if let (KeyKind::Needed(place), Some(need)) = (key, self.0.need) {
                 let (found, bit) = (self.0.found.get(), 1 << place);
                 self.0.found.set(if held.fits(need.form) { found | bit } else { found & !bit });
             }
@@ -162,27 +170,41 @@ impl Held {
     }
 }
 
-/// A key: which of the wanted names it is.
+/// What a key stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KeyKind {
+    /// One of the names that are needed: its place among them.
+    Needed(usize),
+    /// It addresses somebody else, or says who sends.
+    Addressing,
+    Other,
+}
+
 struct Key<'l>(&'l Scan<'l>);
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = Option<usize>;
+    type Value = KeyKind;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<KeyKind, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
 impl Visitor<'_> for Key<'_> {
-    type Value = Option<usize>;
+    type Value = KeyKind;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Option<usize>, E> {
+    fn visit_str<E: Error>(self, text: &str) -> Result<KeyKind, E> {
         self.0.text(text);
-        Ok(self.0.need.and_then(|need| need.names.iter().position(|name| *name == text)))
+        let needed = self.0.need.and_then(|need| need.names.iter().position(|name| *name == text));
+        Ok(match needed {
+            Some(place) => KeyKind::Needed(place),
+            None if address::FIELDS.contains(&text) => KeyKind::Addressing,
+            None => KeyKind::Other,
+        })
     }
 }
 
@@ -255,13 +277,13 @@ mod tests {
     use super::*;
 
     fn place(channel: Channel, raw: &str) -> Option<String> {
-        violation(channel, raw, 65_536).map(|wrong| wrong.pointer.into_owned())
+        inspect(channel, raw, 65_536).err().map(|wrong| wrong.pointer.into_owned())
     }
 
     #[test]
     fn what_a_channel_needs_must_be_there_and_filled() {
         assert_eq!(place(Channel::Email, r#"{"to": "a@example.com"}"#), None);
-        assert_eq!(place(Channel::Email, r#"{"to": ["a@example.com", "b@example.com"]}"#), None);
+        assert_eq!(place(Channel::Email, r#"{"to": ["a@example.com"]}"#), None);
         let wrong = [
             "{}",
             r#"{"to": ""}"#,
@@ -295,14 +317,26 @@ mod tests {
     fn a_payload_is_bounded_as_postgresql_writes_it() {
         let numbers = format!(r#"{{"title": "t", "n": [{}]}}"#, ["1e60"; 20].join(","));
         assert!(numbers.len() < 200);
-        let wrong = violation(Channel::InApp, &numbers, 1_000).unwrap();
+        let wrong = inspect(Channel::InApp, &numbers, 1_000).unwrap_err();
         assert!(
             wrong.pointer == "/payload" && wrong.detail.starts_with("must be at most 1000 bytes"),
             "{wrong:?}"
         );
-        assert_eq!(violation(Channel::InApp, &numbers, 2_000), None);
+        assert_eq!(inspect(Channel::InApp, &numbers, 2_000), Ok(None));
         let spaces = format!(r#"{{"title": "t"{}}}"#, " ".repeat(2_000));
-        assert!(violation(Channel::InApp, &spaces, 1_000).is_some(), "the log holds the spaces too");
+        assert!(inspect(Channel::InApp, &spaces, 1_000).is_err(), "the log holds the spaces too");
+    }
+
+    #[test]
+    fn whoever_is_addressed_is_seen_however_it_is_written() {
+        let mail =
+            |raw: &str| inspect(Channel::Email, raw, 65_536).map_err(|wrong| wrong.pointer.into_owned());
+        assert_eq!(mail(r#"{"to": "a@b.c", "subject": "from"}"#), Ok(None));
+        assert_eq!(mail(r#"{"to": "a@b.c", "from": "D@e.f"}"#), Ok(Some("d@e.f".into())));
+        assert_eq!(mail(r#"{"to": "a@b.c", "fr\u006fm": "d@e.f"}"#), Ok(Some("d@e.f".into())));
+        assert_eq!(mail(r#"{"to": ["a@b.c", "d@e.f"]}"#), Err("/payload/to".into()));
+        assert_eq!(mail(r#"{"to": "a@b.c", "to": ["a@b.c", "d@e.f"]}"#), Err("/payload/to".into()));
+        assert_eq!(mail(r#"{"to": "a@b.c", "data": {"from": 5}}"#), Ok(None));
     }
 
     #[test]

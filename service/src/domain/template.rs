@@ -9,7 +9,7 @@ mod syntax;
 
 use super::{Violation, pointer, stored};
 use minijinja::value::{Serde, ValueKind};
-use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value, filters};
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value, filters};
 use serde_json::{Map, Value as Json};
 use std::io;
 use syntax::{allowed, is_shallow};
@@ -37,6 +37,7 @@ impl Default for Renderer {
     fn default() -> Self {
         let mut environment = Environment::empty();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_auto_escape_callback(escaping);
         environment.set_fuel(Some(FUEL));
         environment.add_filter("upper", filters::upper);
         environment.add_filter("lower", filters::lower);
@@ -45,6 +46,7 @@ impl Default for Renderer {
         environment.add_filter("trim", filters::trim);
         environment.add_filter("default", filters::default);
         environment.add_filter("escape", filters::escape);
+        environment.add_filter("safe", filters::safe);
         environment.add_filter("length", filters::length);
         environment.add_filter("first", filters::first);
         environment.add_filter("last", filters::last);
@@ -106,8 +108,11 @@ impl Renderer {
         let context = Value::from(Serde(data));
         let mut budget = Budget { environment: self.environment.clone(), fuel: FUEL, bytes: max_bytes };
         each_text(payload, |pointer, source| {
-            let text =
-                if source.contains('{') { budget.render(source, &context) } else { budget.copy(source) };
+            let text = if source.contains('{') {
+                budget.render(pointer, source, &context)
+            } else {
+                budget.copy(source)
+            };
             text.map(Json::from).map_err(|why| why.at(pointer, max_bytes))
         })
     }
@@ -144,12 +149,12 @@ impl Budget {
         Ok(source.to_owned())
     }
 
-    fn render(&mut self, source: &str, context: &Value) -> Result<String, Unfilled> {
+    fn render(&mut self, pointer: &str, source: &str, context: &Value) -> Result<String, Unfilled> {
         let wrong = |cause: minijinja::Error| Unfilled::Wrong(reason(&cause));
         // What was stored before there was a bound is not parsed either.
         is_shallow(source).map_err(Unfilled::Wrong)?;
         self.environment.set_fuel(Some(self.fuel));
-        let template = self.environment.template_from_str(source).map_err(wrong)?;
+        let template = self.environment.template_from_named_str(pointer, source).map_err(wrong)?;
         let mut output = Bounded { text: Vec::new(), left: self.bytes };
         let fuel = match template.render_captured_to(context.clone(), &mut output) {
             Ok(rendered) => rendered.state().fuel_levels().map_or(self.fuel, |(_, left)| left),
@@ -159,6 +164,12 @@ impl Budget {
         (self.fuel, self.bytes) = (fuel, output.left);
         String::from_utf8(output.text).map_err(|_| Unfilled::Wrong("the text is not UTF-8".to_owned()))
     }
+}
+
+/// How values are written into a text at this place of the payload. The `html` of a mail is HTML: what comes from
+/// elsewhere is text in it, unless the template says `|safe`.
+fn escaping(pointer: &str) -> AutoEscape {
+    if pointer.ends_with("/html") { AutoEscape::Html } else { AutoEscape::None }
 }
 
 /// Whether a name can be a template's: it stands in paths.
@@ -298,6 +309,17 @@ mod tests {
         let data = json!({"items": [{"name": "a"}, {"name": "b"}], "tags": ["x", "y"], "vip": true});
         assert!(checked(source).is_empty());
         assert_eq!(rendered(source, data).unwrap(), "1:A 2:B x, y!");
+    }
+
+    #[test]
+    fn values_in_html_are_text_unless_the_template_says_otherwise() {
+        let source = "{{ name }} {{ name|escape }} {{ name|safe }} {{ tags|join(', ') }}";
+        let payload = object(json!({ "html": source, "body": source }));
+        assert_eq!(Renderer::default().check(&payload, MAX), []);
+        let data = object(json!({"name": "<b>", "tags": ["<i>"]}));
+        let filled = Renderer::default().render(&payload, &data, MAX).unwrap();
+        assert_eq!(filled["html"], "&lt;b&gt; &lt;b&gt; <b> &lt;i&gt;");
+        assert_eq!(filled["body"], "<b> &lt;b&gt; <b> <i>");
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 pub(super) mod page;
 
+use super::audit::{self, Action};
 use super::endpoint::{Endpoint, get, post};
 use super::error::Problem;
 use super::extract::{Body, Query};
 use super::gate::{Access, Caller};
 use crate::auth::Principal;
-use crate::db::{Act, AuditFilter};
+use crate::db::AuditFilter;
 use crate::domain::scope::Scope;
 use crate::http::app::App;
 use axum::Json;
@@ -24,11 +25,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .notes("The counts are of every tenant and up to 10 seconds old; the queues are this replica's.")
             .gives::<Stats>(200, "The counts")
             .by(stats),
-        get(paths::ADMIN_LAG, Access::Operator, "How far the workers are behind")
+        get(paths::ADMIN_LAG, Access::Admin, "How far the workers are behind")
             .gives::<LagReport>(200, "Messages that wait, by partition")
             .by(lag),
         get(paths::ADMIN_AUDIT, Access::Operator, "Who changed what")
-            .notes("Operators see what was done in their tenant.")
+            .notes("Operators see what was done in their tenant, whoever did it; admins see everything.")
             .query::<AuditQuery>()
             .gives::<AuditPage>(200, "One page, newest first")
             .by(acts),
@@ -40,7 +41,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 /// What is about one replica only, and so is served on its own listener too.
 pub(super) fn own_endpoints() -> Vec<Endpoint> {
     vec![
-        get(paths::ADMIN_CONFIG, Access::Operator, "The effective configuration of this replica")
+        get(paths::ADMIN_CONFIG, Access::Admin, "The effective configuration of this replica")
             .notes("Secrets, and addresses that may hold passwords, are left out.")
             .gives_plain(200, "The configuration", super::endpoint::JSON)
             .by(config),
@@ -56,6 +57,7 @@ pub(super) fn own_endpoints() -> Vec<Endpoint> {
             )
             .takes::<DrainState>()
             .gives::<DrainState>(200, "The state now")
+            .audited(Action::ReplicaDrain)
             .by(drain),
     ]
 }
@@ -73,22 +75,6 @@ pub(super) fn tenant_of(caller: &Principal, named: Option<String>) -> Result<Opt
 
 fn foreign() -> Problem {
     Problem::forbidden("the caller belongs to another tenant")
-}
-
-/// Records an act. It has happened already: when the record cannot be written, the log has it.
-pub(super) async fn audit(app: &App, caller: &Principal, action: &'static str, target: &str, detail: Value) {
-    tracing::info!(actor = caller.name, action, target, "Operator action.");
-    let act = Act {
-        actor_id: &caller.id,
-        actor: &caller.name,
-        tenant_id: caller.tenant.as_deref(),
-        action,
-        target,
-        detail,
-    };
-    if let Err(cause) = app.parts.db.record_act(&act).await {
-        tracing::error!(%cause, actor = act.actor, action, target, detail = %act.detail, "The audit log could not be written.");
-    }
 }
 
 async fn stats(State(app): State<Arc<App>>) -> Result<Json<Stats>, Problem> {
@@ -148,7 +134,9 @@ async fn drain(
     Body(wanted): Body<DrainState>,
 ) -> Result<Json<DrainState>, Problem> {
     app.set_draining(wanted.draining);
-    audit(&app, &caller, "replica.drain", &format!("pid {}", std::process::id()), json!(wanted)).await;
+    // A replica is nobody's: the entry is in no tenant, and admins see it.
+    let replica = format!("pid {}", std::process::id());
+    audit::record(&app, &*caller, None, Action::ReplicaDrain, &replica, json!(wanted)).await;
     Ok(Json(wanted))
 }
 

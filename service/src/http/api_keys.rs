@@ -1,12 +1,14 @@
 //! API keys: credentials for programs, shown once.
 
-use super::admin::{audit, narrowed};
+use super::admin::narrowed;
+use super::audit::{self, Action};
 use super::endpoint::{Endpoint, delete, get, post};
 use super::error::Problem;
-use super::extract::{Body, Id};
+use super::extract::{Body, Id, shortened};
 use super::gate::{Access, Caller};
 use crate::auth::generate_api_key;
 use crate::domain::Violation;
+use crate::domain::account::wrong_name;
 use crate::domain::draft::wrong_id;
 use crate::http::app::App;
 use axum::Json;
@@ -30,10 +32,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .takes::<NewApiKey>()
             .gives::<IssuedApiKey>(201, "The key with its secret")
+            .audited(Action::ApiKeyIssue)
             .by(issue),
         delete(paths::ADMIN_API_KEY, Access::Operator, "Revoke an API key")
             .notes("Refused by every replica within seconds.")
             .gives_nothing(204, "It is revoked")
+            .audited(Action::ApiKeyRevoke)
             .by(revoke),
     ]
 }
@@ -49,8 +53,8 @@ async fn issue(
 ) -> Result<(StatusCode, Json<IssuedApiKey>), Problem> {
     let now = Timestamp::now();
     let mut wrong = Vec::new();
-    if !(2..=100).contains(&request.name.chars().count()) || request.name.contains('\0') {
-        wrong.push(Violation::new("/name", "must have 2 to 100 characters"));
+    if let Some(detail) = wrong_name(&request.name) {
+        wrong.push(Violation::new("/name", detail));
     }
     if request.expires_at.is_some_and(|at| at <= now) {
         wrong.push(Violation::new("/expiresAt", "must be in the future"));
@@ -83,16 +87,17 @@ async fn issue(
     };
     app.parts.db.add_api_key(&key, &fresh.hash).await?;
     let detail = serde_json::json!({"name": key.name, "role": key.role, "tenantId": key.tenant_id});
-    audit(&app, &caller, "api_key.issue", &key.id, detail).await;
+    audit::record(&app, &*caller, key.tenant_id.as_deref(), Action::ApiKeyIssue, &key.id, detail).await;
     Ok((StatusCode::CREATED, Json(IssuedApiKey { secret: fresh.text, key })))
 }
 
 async fn revoke(State(app): State<Arc<App>>, Caller(caller): Caller, id: Id) -> Result<StatusCode, Problem> {
-    if !app.parts.db.revoke_api_key(&id.0, &caller.scope()).await? {
-        return Err(Problem::not_found(format!("there is no API key {} to revoke", id.0)));
-    }
+    let Some(tenant) = app.parts.db.revoke_api_key(&id.0, &caller.scope()).await? else {
+        return Err(Problem::not_found(format!("there is no API key {} to revoke", shortened(&id.0))));
+    };
     app.auth.changed(&id.0);
     app.parts.cache.announce_change(&id.0).await;
-    audit(&app, &caller, "api_key.revoke", &id.0, serde_json::json!({})).await;
+    let detail = serde_json::json!({});
+    audit::record(&app, &*caller, tenant.as_deref(), Action::ApiKeyRevoke, &id.0, detail).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -3,6 +3,7 @@
 pub(in crate::http) mod concurrency;
 pub(in crate::http) mod counts;
 pub(in crate::http) mod follower;
+pub(in crate::http) mod senders;
 pub(in crate::http) mod template_cache;
 
 use super::idempotency::StoredRequests;
@@ -14,6 +15,7 @@ use anyhow::Context;
 use concurrency::ConcurrencyLimits;
 use counts::CachedCounts;
 use follower::Follower;
+use senders::Senders;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use template_cache::Templates;
@@ -24,6 +26,7 @@ pub(crate) struct App {
     pub(crate) auth: Authenticator,
     pub(crate) ingestion: Ingestion,
     pub(crate) follower: Follower,
+    pub(in crate::http) senders: Senders,
     pub(in crate::http) templates: Templates,
     pub(in crate::http) counts: CachedCounts,
     pub(in crate::http) stored_requests: Arc<StoredRequests>,
@@ -48,6 +51,7 @@ impl App {
             draining: AtomicBool::new(false),
             worker,
             auth,
+            senders: Senders::default(),
             templates: Templates::default(),
             counts: CachedCounts::default(),
             stored_requests: Arc::default(),

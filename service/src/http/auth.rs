@@ -1,5 +1,6 @@
 //! Accounts and tokens.
 
+use super::audit::{self, Action, Actor};
 use super::client_address::ClientAddress;
 use super::endpoint::{Endpoint, get, post};
 use super::error::Problem;
@@ -7,7 +8,7 @@ use super::extract::Body;
 use super::gate::{Access, Caller};
 use crate::auth::{hash_password, password_fits};
 use crate::db::{NewUser, RegisterError};
-use crate::domain::Violation;
+use crate::domain::account::{self, MAX_EMAIL_BYTES};
 use crate::domain::limit::Decision;
 use crate::http::app::App;
 use axum::Json;
@@ -19,8 +20,6 @@ use nsys_contract::status::Role;
 use std::sync::{Arc, LazyLock};
 use uuid::Uuid;
 
-/// Longest e-mail address of an account.
-const MAX_EMAIL_BYTES: usize = 254;
 /// Checked when the account does not exist, so that both cases take the same time.
 static NOBODY: LazyLock<String> = LazyLock::new(|| hash_password("nobody").unwrap_or_default());
 
@@ -31,13 +30,19 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes::<Register>()
             .gives::<TokenGrant>(201, "The account and a token for it")
             .fails(&[403, 409, 429])
+            .audited(Action::UserRegister)
             .by(register),
         post(paths::LOGIN, Access::Public, "Exchange a password for a token")
             .takes::<Login>()
             .gives::<TokenGrant>(200, "A token")
             .fails(&[401, 429])
+            .unaudited("a token changes nothing, and ends by itself")
             .by(login),
-        get(paths::ME, Access::User, "Show the caller's account").gives::<User>(200, "The account").by(me),
+        get(paths::ME, Access::User, "Show the caller's account")
+            .notes("An API key has no account of its own: 403.")
+            .gives::<User>(200, "The account")
+            .fails(&[403])
+            .by(me),
         get(paths::JWKS, Access::Public, "The public keys that tokens are checked with")
             .notes("A JSON Web Key Set (RFC 7517). A new key is published before it signs.")
             .gives_plain(200, "The keys", super::endpoint::JSON)
@@ -53,7 +58,7 @@ async fn register(
     if !app.parts.config.auth.open_registration {
         return Err(Problem::forbidden("registration is closed"));
     }
-    let wrong = wrong_fields(&request.email, &request.password, &request.name);
+    let wrong = account::violations(&request.email, &request.password, &request.name);
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));
     }
@@ -78,6 +83,10 @@ async fn register(
         tenant_id: &tenant,
     };
     let user = create(&app, &new).await?;
+    let actor = Actor { id: &user.id.to_string(), name: &user.email };
+    let detail = serde_json::json!({"email": user.email});
+    audit::record(&app, actor, user.tenant_id.as_deref(), Action::UserRegister, &user.id.to_string(), detail)
+        .await;
     Ok((StatusCode::CREATED, grant(&app, user)?))
 }
 
@@ -176,26 +185,4 @@ async fn off_thread<T: Send + 'static>(
         work()
     };
     tokio::task::spawn_blocking(work).await.map_err(|_| Problem::unavailable("the service is stopping"))
-}
-
-/// What is wrong with the fields of a new account.
-pub(super) fn wrong_fields(email: &str, password: &str, name: &str) -> Vec<Violation> {
-    let at = email.find('@');
-    let email_ok = at.is_some_and(|at| at > 0 && email[at..].len() > 1)
-        && email.len() <= MAX_EMAIL_BYTES
-        && !email.chars().any(|c| c.is_whitespace() || c.is_control());
-    let checks = [
-        ("/email", email_ok, "must be an e-mail address"),
-        ("/password", (6..=100).contains(&password.chars().count()), "must have 6 to 100 characters"),
-        (
-            "/name",
-            (2..=100).contains(&name.chars().count()) && !name.contains('\0'),
-            "must have 2 to 100 characters",
-        ),
-    ];
-    checks
-        .into_iter()
-        .filter(|(_, ok, _)| !ok)
-        .map(|(pointer, _, detail)| Violation::new(pointer, detail))
-        .collect()
 }

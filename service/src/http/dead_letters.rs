@@ -1,12 +1,13 @@
 //! Dead letters: listed, shown, redriven, deleted.
 
-use super::admin::{audit, bad_cursor, narrowed, page};
+use super::admin::{bad_cursor, narrowed, page};
+use super::audit::{self, Action};
 use super::endpoint::{Endpoint, delete, get, post};
 use super::error::Problem;
-use super::extract::{Body, Id, Query};
+use super::extract::{Body, Id, Query, shortened};
 use super::gate::{Access, Caller};
 use crate::auth::Principal;
-use crate::db::{Read, parted};
+use crate::db::{Reached, Read, parted};
 use crate::domain::scope::Scope;
 use crate::http::app::App;
 use axum::Json;
@@ -38,20 +39,23 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .notes("Their notifications stay failed. With `dry_run` they are only counted.")
             .query::<DeadLetterQuery>()
             .gives::<RedriveAnswer>(200, "How many")
+            .audited(Action::DeadLetterPurge)
             .by(purge),
         post(paths::DEAD_LETTERS_REDRIVE, Access::Operator, "Send dead letters again")
             .notes(
-                "Their notifications begin a new round of attempts, so many a second. With `dry_run` they are \
-                 only counted.",
+                "Their notifications begin a new round of attempts, so many a second. It goes on when the request \
+                 is given up meanwhile. With `dry_run` they are only counted.",
             )
             .takes::<Redrive>()
             .gives::<RedriveAnswer>(200, "How many")
+            .audited(Action::DeadLetterRedrive)
             .by(redrive),
         get(paths::DEAD_LETTER, Access::Operator, "Show a dead letter with its message")
             .gives::<DeadLetter>(200, "The dead letter")
             .by(show),
         delete(paths::DEAD_LETTER, Access::Operator, "Delete a dead letter")
             .gives_nothing(204, "It is gone")
+            .audited(Action::DeadLetterDelete)
             .by(remove),
     ]
 }
@@ -62,13 +66,17 @@ fn reach(caller: &Principal, mut filter: DeadLetterFilter) -> Result<DeadLetterF
         Scope::All => {}
         Scope::Tenant(Some(tenant)) => filter.tenant_id = Some(tenant),
         Scope::Tenant(None) => {
-            return Err(Problem::forbidden("a caller without a tenant cannot see dead letters"));
+            return Err(without_tenant());
         }
     }
     if filter.ids.len() > MAX_IDS {
         return Err(Problem::field("/filter/ids", format!("must be at most {MAX_IDS}")));
     }
     Ok(filter)
+}
+
+fn without_tenant() -> Problem {
+    Problem::forbidden("a caller without a tenant cannot see dead letters")
 }
 
 fn filter(query: &DeadLetterQuery) -> DeadLetterFilter {
@@ -104,7 +112,11 @@ async fn list(
 
 /// A dead letter within the caller's reach.
 async fn own(app: &App, caller: &Principal, id: &Id) -> Result<DeadLetter, Problem> {
-    let absent = || Problem::not_found(format!("there is no dead letter {}", id.0));
+    let absent = || Problem::not_found(format!("there is no dead letter {}", shortened(&id.0)));
+    // What could not be decoded has no tenant: it may be anybody's.
+    if matches!(caller.scope(), Scope::Tenant(None)) {
+        return Err(without_tenant());
+    }
     let letter = app.parts.db.fetch_dead_letter(id.number("dead letter")?).await?;
     letter.filter(|letter| caller.may_use_tenant(letter.tenant_id.as_deref())).ok_or_else(absent)
 }
@@ -120,8 +132,9 @@ async fn show(
 async fn remove(State(app): State<Arc<App>>, Caller(caller): Caller, id: Id) -> Result<StatusCode, Problem> {
     let letter = own(&app, &caller, &id).await?;
     let only = DeadLetterFilter { ids: vec![letter.id], ..DeadLetterFilter::default() };
-    app.parts.db.purge_dead_letters(&only).await?;
-    audit(&app, &caller, "dead_letter.delete", &id.0, serde_json::json!({"reason": letter.reason})).await;
+    app.parts.db.purge_dead_letters(&only, &mut Reached::default()).await?;
+    let (tenant, detail) = (letter.tenant_id.as_deref(), serde_json::json!({"reason": letter.reason}));
+    audit::record(&app, &*caller, tenant, Action::DeadLetterDelete, &id.0, detail).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -138,12 +151,22 @@ async fn redrive(
         return Err(Problem::field("/rate", "must be at least 1"));
     }
     let limit = request.limit.unwrap_or(MAX_REDRIVE).min(MAX_REDRIVE);
-    let rate = Some(request.rate.unwrap_or(DEFAULT_RATE));
-    let answer =
-        app.parts.db.redrive(&filter, rate, u64::from(limit), &format!("by {}", caller.name)).await?;
-    let detail = serde_json::json!({"filter": filter, "rate": rate, "done": answer.done});
-    audit(&app, &caller, "dead_letter.redrive", "filter", detail).await;
-    Ok(Json(answer))
+    let rate = request.rate.unwrap_or(DEFAULT_RATE);
+    let (mut reached, by) = (Reached::default(), format!("by {}", caller.name));
+    let answer = app.parts.db.redrive(&filter, rate, u64::from(limit), &by, &mut reached).await;
+    let places = entries(&reached, &serde_json::json!({"filter": filter, "rate": rate}));
+    audit::record_each(&app, &*caller, Action::DeadLetterRedrive, "filter", places).await;
+    Ok(Json(answer?))
+}
+
+/// What an act that went by a filter did in each tenant, also when it came to a bad end.
+fn entries(reached: &Reached, detail: &serde_json::Value) -> Vec<(Option<String>, serde_json::Value)> {
+    let entry = |(tenant, done): (&Option<String>, &u64)| {
+        let mut detail = detail.clone();
+        detail["done"] = (*done).into();
+        (tenant.clone(), detail)
+    };
+    reached.iter().map(entry).collect()
 }
 
 async fn count(app: &App, filter: &DeadLetterFilter) -> Result<Json<RedriveAnswer>, Problem> {
@@ -160,8 +183,11 @@ async fn purge(
     if query.dry_run == Some(true) {
         return count(&app, &filter).await;
     }
-    let done = app.parts.db.purge_dead_letters(&filter).await?;
-    audit(&app, &caller, "dead_letter.purge", "filter", serde_json::json!({"filter": filter, "done": done}))
-        .await;
+    let mut reached = Reached::default();
+    let purged = app.parts.db.purge_dead_letters(&filter, &mut reached).await;
+    let places = entries(&reached, &serde_json::json!({ "filter": filter }));
+    audit::record_each(&app, &*caller, Action::DeadLetterPurge, "filter", places).await;
+    purged?;
+    let done = reached.values().sum();
     Ok(Json(RedriveAnswer { matched: done, done, remaining: 0, dry_run: false }))
 }

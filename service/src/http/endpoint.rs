@@ -3,6 +3,7 @@
 //! The router and the OpenAPI document are both made from these entries, so neither can know a route
 //! that the other does not, and no route exists without a decision on who may use it.
 
+use super::audit::{Action, AuditRule};
 use super::gate::{Access, Gate, Gated};
 use crate::http::app::App;
 use crate::http::app::concurrency::RequestClass;
@@ -36,6 +37,10 @@ pub(crate) struct Route {
     /// The statuses it may fail with beyond those that follow from its shape.
     pub(crate) failures: &'static [u16],
     pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
+    /// What it leaves in the audit log. Every route that may change something says so.
+    pub(crate) audit: Option<AuditRule>,
+    /// Whether it tells of the service's insides: served on the metrics port, and elsewhere only where that is wanted.
+    pub(crate) is_diagnostic: bool,
     class: RequestClass,
 }
 
@@ -65,6 +70,8 @@ fn route(method: &'static str, path: &'static str, access: Access, summary: &'st
         answers: Vec::new(),
         failures: &[],
         schemas: Vec::new(),
+        audit: None,
+        is_diagnostic: false,
         class: RequestClass::Query,
     }
 }
@@ -166,6 +173,24 @@ impl Route {
         self
     }
 
+    /// It tells of the service's insides.
+    pub(crate) fn diagnostic(mut self) -> Self {
+        self.is_diagnostic = true;
+        self
+    }
+
+    /// It records this act.
+    pub(crate) fn audited(mut self, action: Action) -> Self {
+        self.audit = Some(AuditRule::Records(action));
+        self
+    }
+
+    /// It records nothing, for this reason.
+    pub(crate) fn unaudited(mut self, why: &'static str) -> Self {
+        self.audit = Some(AuditRule::RecordsNothing(why));
+        self
+    }
+
     /// The kind of request it is, where it is not a query.
     pub(crate) fn class(mut self, class: RequestClass) -> Self {
         self.class = class;
@@ -190,6 +215,7 @@ impl Route {
             path: self.path,
             access: self.access,
             class: self.class,
+            ends_its_work: matches!(self.audit, Some(AuditRule::Records(_))),
             metrics: OnceLock::new(),
         });
         Endpoint { handlers: on(filter, Gated { handler, gate }), route: self }

@@ -48,12 +48,14 @@ pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result
     let read = within(BODY_READ_TIMEOUT, Bytes::from_request(request, state)).await;
     let late = || Problem::new(StatusCode::REQUEST_TIMEOUT, "the request body was not received in time");
     read.ok_or_else(late)?.map_err(|cause| match cause.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the body is larger than service.max_body_bytes allows",
-        ),
+        StatusCode::PAYLOAD_TOO_LARGE => body_too_large(),
         status => Problem::new(status, cause.body_text()),
     })
+}
+
+/// The refusal of a body that is too large.
+pub(crate) fn body_too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than service.max_body_bytes allows")
 }
 
 /// Refuses a body of another media type.

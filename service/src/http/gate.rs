@@ -10,7 +10,7 @@ use crate::http::app::concurrency::RequestClass;
 use crate::telemetry::{RouteMetrics, trace};
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
 use axum::handler::Handler;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
@@ -66,6 +66,8 @@ pub(crate) struct Gate {
     pub(crate) path: &'static str,
     pub(crate) access: Access,
     pub(crate) class: RequestClass,
+    /// Whether its handler runs to its end when nobody waits for its answer any more.
+    pub(crate) ends_its_work: bool,
     pub(crate) metrics: OnceLock<RouteMetrics>,
 }
 
@@ -132,22 +134,40 @@ impl Gate {
             request.extensions_mut().insert(guard.session());
         }
         if self.method != "GET" {
+            if let Some(problem) = self.too_large(request.headers(), &app) {
+                return problem.into_response();
+            }
             DefaultBodyLimit::max(app.parts.config.service.max_body_bytes).apply(&mut request);
         }
         let timeout = app.parts.config.service.request_timeout;
         let answer = handler.call(request, Arc::clone(&app));
-        let answer = if let Some(guard) = guard {
+        let answer = if self.ends_its_work {
+            let work = tokio::spawn(answer.with_current_context());
+            within(timeout, work).await.map_or_else(timed_out, |done| {
+                // A panic of the handler goes on here, where it is caught.
+                done.unwrap_or_else(|cause| match cause.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => Problem::unavailable("the service is stopping").into_response(),
+                })
+            })
+        } else if let Some(guard) = guard {
             guard.over(answer.await)
         } else {
-            within(timeout, answer).await.unwrap_or_else(|| {
-                let status = axum::http::StatusCode::GATEWAY_TIMEOUT;
-                Problem::new(status, "the request timed out").into_response()
-            })
+            within(timeout, answer).await.unwrap_or_else(timed_out)
         };
         match (limit, decision) {
             (Some(limit), Some(decision)) => with_rate(answer, limit, decision),
             _ => answer,
         }
+    }
+
+    /// The refusal of a body that says itself that it is too large: nobody waits for it to come.
+    fn too_large(&self, headers: &HeaderMap, app: &App) -> Option<Problem> {
+        // A stream is read line by line.
+        let bounded = !matches!(self.class, RequestClass::Stream);
+        let told = || headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>().ok();
+        let most = u64::try_from(app.parts.config.service.max_body_bytes).unwrap_or(u64::MAX);
+        (bounded && told()? > most).then(super::extract::body_too_large)
     }
 
     async fn identify(&self, headers: &HeaderMap, app: &App) -> Result<Option<Arc<Principal>>, Problem> {
@@ -169,6 +189,10 @@ impl Gate {
     }
 }
 
+fn timed_out() -> Response {
+    Problem::new(axum::http::StatusCode::GATEWAY_TIMEOUT, "the request timed out").into_response()
+}
+
 /// What comes of `work`; a problem when it panics, so that it is counted like any other answer.
 async fn caught(work: impl Future<Output = Response>) -> Response {
     AssertUnwindSafe(work)
@@ -180,9 +204,9 @@ async fn caught(work: impl Future<Output = Response>) -> Response {
 /// The bearer token or the API key of a request; two different ones are refused.
 fn credential(headers: &HeaderMap) -> Result<&str, Problem> {
     let needed = || Problem::unauthorized("a bearer token or an API key is required");
-    let mut bearers = headers.get_all(AUTHORIZATION).iter();
-    let bearer = bearers.next();
-    if bearers.next().is_some() || (bearer.is_some() && headers.contains_key(API_KEY)) {
+    let bearer = headers.get(AUTHORIZATION);
+    let sent = headers.get_all(AUTHORIZATION).iter().count() + headers.get_all(API_KEY).iter().count();
+    if sent > 1 {
         return Err(Problem::unauthorized("send exactly one credential: a bearer token or an API key"));
     }
     let Some(bearer) = bearer else {
@@ -251,6 +275,27 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_credentials_neither_is_taken() {
+        let headers = |fields: &[(&'static str, &'static str)]| -> HeaderMap {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            headers
+        };
+        assert_eq!(credential(&headers(&[(API_KEY, "nk_a")])).unwrap(), "nk_a");
+        assert_eq!(credential(&headers(&[("authorization", "Bearer t")])).unwrap(), "t");
+        for two in [
+            [(API_KEY, "nk_a"), (API_KEY, "nk_b")],
+            [(API_KEY, "nk_a"), (API_KEY, "nk_a")],
+            [("authorization", "Bearer t"), (API_KEY, "nk_a")],
+            [("authorization", "Bearer t"), ("authorization", "Bearer u")],
+        ] {
+            assert_eq!(credential(&headers(&two)).unwrap_err().status().as_u16(), 401, "{two:?}");
+        }
+    }
 
     #[tokio::test]
     async fn a_panic_becomes_an_answer() {

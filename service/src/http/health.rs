@@ -20,17 +20,20 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get(paths::HEALTH, Access::Public, "Whether the service works")
             .notes(
                 "Also 200 without Redis: the service is slower then, not wrong. `log` shows the backlog, \
-                 what it has lost, and whether its topics may lose something.",
+                 what it has lost, and whether its topics may lose something; `registration` whether anybody may \
+                 make an account.",
             )
             .gives_plain(200, "It works", json)
             .class(RequestClass::Vital)
             .by(health),
         get(paths::HEALTH_WORKER, Access::Public, "What the workers of this process do")
             .gives_plain(200, "Their figures", json)
+            .diagnostic()
             .class(RequestClass::Vital)
             .by(worker),
         get(paths::HEALTH_DATABASE, Access::Public, "Whether PostgreSQL answers, and the pool")
             .gives_plain(200, "It answers", json)
+            .diagnostic()
             .class(RequestClass::Vital)
             .by(database),
         get(paths::LIVENESS, Access::Public, "Whether the process is alive")
@@ -63,10 +66,12 @@ async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
         "timestamp": jiff::Timestamp::now(),
         "version": env!("CARGO_PKG_VERSION"),
         "info": {
-            "database": {"status": if database.is_ok() { "up" } else { "down" }, "detail": database.err().map(|e| e.to_string())},
+            // What it says is for `/health/database`: this is shown to everybody.
+            "database": {"status": if database.is_ok() { "up" } else { "down" }},
             "cache": {"status": if cache { "up" } else { "down" }},
             "producer": {"waiting": app.parts.producer.waiting()},
             "log": log(&app, lost.ok()),
+            "registration": if app.parts.config.auth.open_registration { "open" } else { "closed" },
         },
     });
     (code, Json(body))

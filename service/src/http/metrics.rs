@@ -17,6 +17,7 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 pub(super) fn endpoint() -> Endpoint {
     get(paths::METRICS, Access::Public, "Metrics for Prometheus")
         .gives_plain(200, "OpenMetrics text", OPENMETRICS)
+        .diagnostic()
         .class(RequestClass::Vital)
         .by(metrics)
 }

@@ -10,6 +10,7 @@ mod lookup;
 mod read;
 mod stream;
 
+use super::audit::Action;
 use super::endpoint::{Endpoint, JSON, NDJSON, get, patch, post};
 use super::gate::Access;
 use crate::domain::view::NotificationView;
@@ -28,13 +29,16 @@ type TaggedView = ([(HeaderName, HeaderValue); 1], [(HeaderName, String); 1], By
 
 fn tagged(view: &NotificationView) -> TaggedView {
     let kind = [(CONTENT_TYPE, HeaderValue::from_static(JSON))];
-    (kind, [(ETAG, etag(view.updated_at()))], view.text())
+    (kind, [(ETAG, tag(view.updated_at()))], view.text())
 }
 
 /// The tag of a state: when it began.
-fn etag(updated_at: Timestamp) -> String {
+fn tag(updated_at: Timestamp) -> String {
     format!("\"{}\"", updated_at.as_microsecond())
 }
+
+/// Why sending is not audited.
+const OWN_HISTORY: &str = "a notification has a history of its own";
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -49,6 +53,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .gives::<Notification>(201, "It is on the log")
             .gives::<Notification>(202, "It is on its way to the log (`Prefer: respond-async`)")
             .fails(&[403, 409])
+            .unaudited(OWN_HISTORY)
             .by(create::create),
         get(paths::NOTIFICATIONS, Access::User, "List notifications")
             .notes("Newest first. Admins see every tenant's, everyone else their own.")
@@ -65,6 +70,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes::<Batch>()
             .class(RequestClass::Intake)
             .gives::<BatchAnswer>(200, "What became of each")
+            .unaudited(OWN_HISTORY)
             .by(batch::create),
         post(paths::NOTIFICATIONS_STREAM, Access::User, "Send notifications line by line")
             .notes(
@@ -75,6 +81,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes_lines::<CreateNotification>()
             .gives_as::<ItemResult>(200, "What became of each, then a summary", &[NDJSON])
             .class(RequestClass::Stream)
+            .unaudited(OWN_HISTORY)
             .by(stream::create),
         get(paths::NOTIFICATIONS_EXPORT, Access::User, "Export notifications")
             .notes("Every one that fits, in no particular order, in constant memory. A truncated body means that the export is incomplete.")
@@ -103,16 +110,19 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes::<Reschedule>()
             .gives::<Notification>(200, "The notification as it is now")
             .fails(&[409, 412])
+            .audited(Action::NotificationReschedule)
             .by(change::reschedule),
         post(paths::NOTIFICATION_CANCEL, Access::User, "Cancel a notification")
             .notes("Possible until it is handed to its provider.")
             .gives::<Notification>(200, "The notification as it is now")
             .fails(&[409])
+            .audited(Action::NotificationCancel)
             .by(change::cancel),
         post(paths::NOTIFICATION_RETRY, Access::User, "Retry a notification")
             .notes("One that failed gets a new round of attempts; one that waits for its next attempt gets it now.")
             .gives::<Notification>(202, "The notification as it is now")
             .fails(&[409])
+            .audited(Action::NotificationRetry)
             .by(change::retry),
         get(paths::NOTIFICATION_EVENTS, Access::User, "What happened to a notification")
             .gives::<EventList>(200, "Its changes of status, oldest first")

@@ -1,5 +1,6 @@
 //! The OpenAPI 3.1 document, made from the route table, and the page that shows it.
 
+use super::audit::AuditRule;
 use super::endpoint::{Content, JSON, Route};
 use super::error::PROBLEM_JSON;
 use super::gate::Access;
@@ -26,6 +27,9 @@ push, webhook and inbox, and tells what became of each.\n\n\
 Every error is `application/problem+json` (RFC 9457); fields that are wrong are named by JSON pointers. \
 Callers are limited by rate: see the `RateLimit` and `RateLimit-Policy` fields; a batch or a stream counts \
 as its notifications. An answer 201 means that the notification is on the log and will not be lost.";
+
+/// Where a route is that tells of the service's insides.
+const DIAGNOSTIC: &str = "On the metrics port; here only with `service.public_diagnostics`.";
 
 /// A part of the document, as it is shown.
 pub(crate) struct Section<'a> {
@@ -93,9 +97,12 @@ fn operation(section: &str, route: &Route) -> utoipa::openapi::path::Operation {
         .tag(section)
         .summary(Some(route.summary))
         .operation_id(Some(operation_id(route)))
-        .extensions(Some(Extensions::builder().add("x-access", route.access.as_str()).build()));
-    if !route.notes.is_empty() {
-        operation = operation.description(Some(route.notes));
+        .extensions(Some(extensions(route)));
+    let elsewhere = if route.is_diagnostic { DIAGNOSTIC } else { "" };
+    let notes =
+        [route.notes, elsewhere].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
+    if !notes.is_empty() {
+        operation = operation.description(Some(notes));
     }
     if route.path.contains("{id}") {
         let id = ParameterBuilder::new()
@@ -136,6 +143,15 @@ fn operation(section: &str, route: &Route) -> utoipa::openapi::path::Operation {
             .security(SecurityRequirement::new("apiKey", Vec::<String>::new()));
     }
     operation.build()
+}
+
+/// Who may use a route, and which act it leaves in the audit log.
+fn extensions(route: &Route) -> Extensions {
+    let access = Extensions::builder().add("x-access", route.access.as_str());
+    match route.audit {
+        Some(AuditRule::Records(action)) => access.add("x-audit", action.as_str()).build(),
+        Some(AuditRule::RecordsNothing(_)) | None => access.build(),
+    }
 }
 
 /// What a route can fail with: what follows from its shape, and what it says itself.

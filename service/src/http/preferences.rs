@@ -1,6 +1,7 @@
 //! What users want to receive, and when.
 
 use super::admin::tenant_of;
+use super::audit::{self, Action};
 use super::endpoint::{Endpoint, get, put};
 use super::error::Problem;
 use super::extract::{Body, Id, Query};
@@ -12,6 +13,10 @@ use axum::Json;
 use axum::extract::State;
 use nsys_contract::api::{Preferences, PreferencesUpdate, TenantQuery, paths};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Wait before Redis is asked once more to forget.
+const FORGET_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -27,6 +32,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes::<PreferencesUpdate>()
             .gives::<Preferences>(200, "The preferences as they are now")
             .fails(&[403])
+            .audited(Action::PreferencesReplace)
             .by(replace),
     ]
 }
@@ -59,7 +65,24 @@ async fn replace(
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));
     }
+    let detail = serde_json::to_value(&update).unwrap_or_default();
     let stored = app.parts.db.put_preferences(tenant.as_deref(), &user_id, &update).await?;
-    app.parts.cache.forget_recipient(tenant.as_deref(), &user_id).await;
+    if !app.parts.cache.forget_recipient(tenant.as_deref(), &user_id).await {
+        tokio::spawn(forget(Arc::clone(&app), tenant.clone(), user_id.clone()));
+    }
+    audit::record(&app, &*caller, tenant.as_deref(), Action::PreferencesReplace, &user_id, detail).await;
     Ok(Json(stored))
+}
+
+/// Makes Redis forget what it had when it did not answer: otherwise it would tell it again when it does, for as long
+/// as it keeps it.
+async fn forget(app: Arc<App>, tenant: Option<String>, user_id: String) {
+    let cache = &app.parts.cache;
+    let until = tokio::time::Instant::now() + cache.recipient_ttl();
+    while tokio::time::Instant::now() < until {
+        tokio::time::sleep(FORGET_PAUSE).await;
+        if cache.forget_recipient(tenant.as_deref(), &user_id).await {
+            return;
+        }
+    }
 }

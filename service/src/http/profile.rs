@@ -18,7 +18,7 @@ const FREQUENCY_HZ: i32 = 99;
 static ONE: Semaphore = Semaphore::const_new(1);
 
 pub(super) fn endpoint() -> Endpoint {
-    get(paths::ADMIN_PROFILE, Access::Operator, "A CPU flame graph of this replica")
+    get(paths::ADMIN_PROFILE, Access::Admin, "A CPU flame graph of this replica")
         .notes(
             "Sampled 99 times a second of CPU time; one profile at a time. Replicas that share a socket are \
             told apart by their metrics listener, where this is served too.",

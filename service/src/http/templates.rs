@@ -1,8 +1,10 @@
 //! Templates: stored payloads with placeholders.
 
-use super::admin::{audit, bad_cursor, page, tenant_of};
+use super::admin::{bad_cursor, page, tenant_of};
+use super::audit::{self, Action};
 use super::endpoint::{Endpoint, delete, get, post, put};
 use super::error::Problem;
+use super::etag::{self, Expected};
 use super::extract::{Body, Id, OptionalBody, Query, shortened};
 use super::gate::{Access, Caller};
 use crate::db::{DbError, Existing, parted};
@@ -12,7 +14,7 @@ use crate::http::app::App;
 use crate::http::app::template_cache::FillError;
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
+use axum::http::header::{ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use nsys_contract::api::{
     NewTemplate, RenderRequest, RenderedTemplate, Template, TemplateList, TemplateQuery, TemplateUpdate,
@@ -32,11 +34,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         post(paths::TEMPLATES, Access::Operator, "Create a template")
             .notes(
                 "Every text of the payload is a template in Jinja's syntax: `{{ name }}`, `{% if %}`, `{% for %}` \
-                 and a few filters. Steps, depth and output are bounded, for the payload as a whole.",
+                 and a few filters. Values in fields called `html` are escaped, unless `|safe` is written. Steps, \
+                 depth and output are bounded, for the payload as a whole.",
             )
             .takes::<NewTemplate>()
             .gives::<Template>(201, "The template")
             .fails(&[409])
+            .audited(Action::TemplateCreate)
             .by(create),
         get(paths::TEMPLATE, Access::User, "Show a template")
             .query::<TenantQuery>()
@@ -49,16 +53,19 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes::<TemplateUpdate>()
             .gives::<Template>(200, "The template as it is now")
             .fails(&[412])
+            .audited(Action::TemplateReplace)
             .by(replace),
         delete(paths::TEMPLATE, Access::Operator, "Delete a template")
             .query::<TenantQuery>()
             .gives_nothing(204, "It is gone")
+            .audited(Action::TemplateDelete)
             .by(remove),
         post(paths::TEMPLATE_RENDER, Access::User, "Show what a template gives, without sending it")
             .query::<TenantQuery>()
             .may_take::<RenderRequest>()
             .gives::<RenderedTemplate>(200, "The payload with every placeholder filled")
             .fails(&[403, 409])
+            .unaudited("nothing is sent or changed")
             .by(render),
     ]
 }
@@ -121,8 +128,8 @@ async fn create(
         .await?
         .ok_or_else(|| Problem::conflict(format!("a template named {} already exists", request.id)))?;
     app.templates.forget(tenant.as_deref(), &request.id).await;
-    audit(&app, &caller, "template.create", &template.id, serde_json::json!({"channel": template.channel}))
-        .await;
+    let detail = serde_json::json!({"channel": template.channel});
+    audit::record(&app, &*caller, tenant.as_deref(), Action::TemplateCreate, &template.id, detail).await;
     Ok((StatusCode::CREATED, tagged(template)))
 }
 
@@ -154,26 +161,24 @@ async fn replace(
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));
     }
-    let existing = expected(&headers)?;
+    let existing = expected(&headers);
     let put = app.parts.db.put_template(tenant.as_deref(), &id, update.channel, &update.payload, existing);
     let stale = || Problem::new(StatusCode::PRECONDITION_FAILED, "the template has a different version");
     let template = put.await?.ok_or_else(stale)?;
     app.templates.forget(tenant.as_deref(), &id).await;
-    audit(&app, &caller, "template.replace", &id, serde_json::json!({"version": template.version})).await;
+    let detail = serde_json::json!({"version": template.version});
+    audit::record(&app, &*caller, tenant.as_deref(), Action::TemplateReplace, &id, detail).await;
     Ok(tagged(template))
 }
 
 /// What the preconditions of the request allow.
-fn expected(headers: &HeaderMap) -> Result<Existing, Problem> {
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    if text(&IF_NONE_MATCH) == Some("*") {
-        return Ok(Existing::Keep);
+fn expected(headers: &HeaderMap) -> Existing {
+    if headers.get(IF_NONE_MATCH).is_some_and(|value| value.as_bytes().trim_ascii() == b"*") {
+        return Existing::Keep;
     }
-    match text(&IF_MATCH) {
-        None | Some("*") => Ok(Existing::Replace),
-        Some(tag) => tag.trim_matches('"').parse().map(Existing::ReplaceVersion).map_err(|_| {
-            Problem::new(StatusCode::PRECONDITION_FAILED, "If-Match does not name a version of the template")
-        }),
+    match etag::expected(headers, |text| text.parse().ok()) {
+        Expected::Any => Existing::Replace,
+        Expected::OneOf(versions) => Existing::ReplaceVersions(versions),
     }
 }
 
@@ -188,7 +193,8 @@ async fn remove(
         return Err(absent(&id));
     }
     app.templates.forget(tenant.as_deref(), &id).await;
-    audit(&app, &caller, "template.delete", &id, serde_json::json!({})).await;
+    let detail = serde_json::json!({});
+    audit::record(&app, &*caller, tenant.as_deref(), Action::TemplateDelete, &id, detail).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

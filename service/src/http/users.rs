@@ -1,6 +1,7 @@
 //! Accounts, as admins see and change them.
 
-use super::admin::{audit, bad_cursor, narrowed, page};
+use super::admin::{bad_cursor, narrowed, page};
+use super::audit::{self, Action};
 use super::auth;
 use super::endpoint::{Endpoint, get, patch, post};
 use super::error::Problem;
@@ -8,6 +9,7 @@ use super::extract::{Body, Id, Query};
 use super::gate::{Access, Caller};
 use crate::db::{NewUser, UserFilter};
 use crate::domain::Violation;
+use crate::domain::account::{violations, wrong_name};
 use crate::domain::draft::wrong_id;
 use crate::http::app::App;
 use axum::Json;
@@ -28,6 +30,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes::<NewAccount>()
             .gives::<User>(201, "The account")
             .fails(&[409])
+            .audited(Action::UserCreate)
             .by(create),
         get(paths::ADMIN_USER, Access::Admin, "Show an account").gives::<User>(200, "The account").by(show),
         patch(paths::ADMIN_USER, Access::Admin, "Change an account's role, tenant, name or state")
@@ -35,6 +38,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes::<AccountUpdate>()
             .gives::<User>(200, "The account as it is now")
             .fails(&[409])
+            .audited(Action::UserUpdate)
             .by(update),
     ]
 }
@@ -63,7 +67,7 @@ async fn create(
     Caller(caller): Caller,
     Body(request): Body<NewAccount>,
 ) -> Result<(StatusCode, Json<User>), Problem> {
-    let mut wrong = auth::wrong_fields(&request.email, &request.password, &request.name);
+    let mut wrong = violations(&request.email, &request.password, &request.name);
     if let Some(detail) = request.tenant_id.as_deref().and_then(wrong_id) {
         wrong.push(Violation::new("/tenantId", detail));
     }
@@ -83,7 +87,8 @@ async fn create(
     };
     let user = auth::create(&app, &new).await?;
     let detail = serde_json::json!({"email": user.email, "role": user.role, "tenantId": user.tenant_id});
-    audit(&app, &caller, "user.create", &user.id.to_string(), detail).await;
+    let (tenant, id) = (user.tenant_id.as_deref(), user.id.to_string());
+    audit::record(&app, &*caller, tenant, Action::UserCreate, &id, detail).await;
     Ok((StatusCode::CREATED, Json(user)))
 }
 
@@ -103,12 +108,8 @@ async fn update(
     if let Some(detail) = update.tenant_id.as_deref().and_then(wrong_id) {
         wrong.push(Violation::new("/tenantId", detail));
     }
-    if update
-        .name
-        .as_ref()
-        .is_some_and(|name| !(2..=100).contains(&name.chars().count()) || name.contains('\0'))
-    {
-        wrong.push(Violation::new("/name", "must have 2 to 100 characters"));
+    if let Some(detail) = update.name.as_deref().and_then(wrong_name) {
+        wrong.push(Violation::new("/name", detail));
     }
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));
@@ -117,12 +118,18 @@ async fn update(
     if caller.account == Some(account) && loses_rights {
         return Err(Problem::conflict("admins cannot remove their own rights; another admin can"));
     }
-    let user = app.parts.db.update_user(account, &update).await?;
-    let user = user.ok_or_else(|| Problem::not_found(format!("there is no account {}", id.0)))?;
+    let absent = || Problem::not_found(format!("there is no account {}", id.0));
+    let before = app.parts.db.fetch_user(account).await?.ok_or_else(absent)?;
+    let user = app.parts.db.update_user(account, &update).await?.ok_or_else(absent)?;
     // This replica knows at once, the others as soon as they hear of it, or look again.
     app.auth.changed(&user.id.to_string());
     app.parts.cache.announce_change(&user.id.to_string()).await;
     let detail = serde_json::to_value(&update).unwrap_or_default();
-    audit(&app, &caller, "user.update", &id.0, detail).await;
+    // Who moves from one tenant to another has gone from the one and come to the other.
+    let mut places = vec![(user.tenant_id.clone(), detail.clone())];
+    if before.tenant_id != user.tenant_id {
+        places.push((before.tenant_id, detail));
+    }
+    audit::record_each(&app, &*caller, Action::UserUpdate, &id.0, places).await;
     Ok(Json(user))
 }

@@ -73,8 +73,25 @@ pub(crate) fn not_now(
         DeliveryDecision::Defer(until) => Some(state(
             Status::Scheduled,
             Some(Due::At(until)),
-            "deferred until the end of the user's quiet hours",
+            &format!("deferred until the end of the user's quiet hours, {until}"),
         )),
+    }
+}
+
+/// How long a notification waits for the preferences of its user to be known.
+const CONSENT_WAIT: Duration = Duration::from_secs(10);
+
+/// Whether a notification may only go out when it is known that its user does not mind.
+pub(crate) fn needs_consent(kind: NotificationType, priority: Priority) -> bool {
+    kind == NotificationType::Marketing && priority != Priority::Urgent
+}
+
+/// What becomes of such a notification while nobody can tell. That is no attempt.
+pub(crate) fn consent_unknown(retry_count: u32) -> RowState {
+    RowState {
+        retry_count,
+        error: Some("the user's preferences cannot be read; it waits until they can".to_owned()),
+        ..RowState::new(Status::Retrying, Some(Due::In(CONSENT_WAIT)))
     }
 }
 
@@ -190,6 +207,17 @@ mod tests {
         // Without any time to be held back in, it is held back once all the same.
         let first = held_back(Duration::ZERO, wait, Duration::ZERO, 0, "down".into());
         assert_eq!(first.status, Status::Retrying);
+    }
+
+    #[test]
+    fn advertising_waits_until_consent_is_known() {
+        assert!(needs_consent(NotificationType::Marketing, Priority::High));
+        // It passes mutes and quiet hours anyway.
+        assert!(!needs_consent(NotificationType::Marketing, Priority::Urgent));
+        assert!(!needs_consent(NotificationType::Transactional, Priority::Low));
+        let state = consent_unknown(2);
+        assert_eq!((state.status, state.retry_count, state.attempt), (Status::Retrying, 2, None));
+        assert_eq!(state.due, Some(Due::In(CONSENT_WAIT)));
     }
 
     #[test]

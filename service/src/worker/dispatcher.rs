@@ -7,7 +7,7 @@
 use super::decision::{self, After};
 use crate::cache::recipient_key;
 use crate::channels::{DeliveryOutcome, Providers};
-use crate::db::{ClaimedRow, FinishedAttempt, RowState};
+use crate::db::{ClaimedRow, DbError, FinishedAttempt, RowState};
 use crate::domain::breaker::{Admission, Breakers};
 use crate::domain::recipient::Recipient;
 use crate::domain::retry;
@@ -32,6 +32,8 @@ use uuid::Uuid;
 pub(crate) struct Job {
     pub(crate) envelope: Envelope,
     pub(crate) first_attempt: u32,
+    /// The number of the claim that holds the row.
+    pub(crate) claim: i32,
     /// When the lease was taken.
     pub(crate) claimed: Instant,
     /// How long it was held back in this round because the circuit of its destination was open.
@@ -53,6 +55,7 @@ impl Job {
         Self {
             envelope: claimed.envelope,
             first_attempt: claimed.first_attempt,
+            claim: claimed.claim,
             claimed: at,
             held: claimed.held,
             trace: Context::new(),
@@ -211,7 +214,7 @@ impl Dispatcher {
             // A job behind its lease is dropped: whoever claims the row next delivers it.
             let handled = self.handle(&job).with_context(job.trace.clone());
             if let Some(state) = handled.await {
-                let ended = FinishedAttempt { id: job.envelope.id, state };
+                let ended = FinishedAttempt { id: job.envelope.id, claim: job.claim, state };
                 // Ends may wait for PostgreSQL, and nobody needs their payloads.
                 job.envelope.payload = serde_json::Value::Null;
                 if self.ended.send((ended, job.envelope)).await.is_err() {
@@ -230,15 +233,31 @@ impl Dispatcher {
         }
     }
 
+    /// Whether a delivery that begins now ends before the lease does.
+    fn outlasts(&self, claimed: Instant) -> bool {
+        let left = self.settings().lease.saturating_sub(claimed.elapsed());
+        left >= self.parts.config.channels.timeout.min(self.settings().lease / 2)
+    }
+
     async fn handle(&self, job: &Job) -> Option<RowState> {
         let envelope = &job.envelope;
-        let left = self.settings().lease.saturating_sub(job.claimed.elapsed());
-        if left < self.parts.config.channels.timeout.min(self.settings().lease / 2) {
+        if !self.outlasts(job.claimed) {
+            return None;
+        }
+        let recipient = self.recipient(envelope).await;
+        // PostgreSQL may have taken its time to tell.
+        if !self.outlasts(job.claimed) {
             return None;
         }
         let now = Timestamp::now();
-        let recipient = self.recipient(envelope).await;
         let about = (envelope.channel, envelope.kind, envelope.priority);
+        let recipient = match recipient {
+            Ok(recipient) => recipient,
+            Err(_) if decision::needs_consent(about.1, about.2) => {
+                return Some(decision::consent_unknown(envelope.retry_count));
+            }
+            Err(_) => None,
+        };
         let expires = envelope.expires_at.and_then(|ms| Timestamp::from_millisecond(ms).ok());
         if let Some(state) =
             decision::not_now(recipient.as_deref(), about, expires, envelope.retry_count, now)
@@ -266,13 +285,12 @@ impl Dispatcher {
         Some(self.after(job, started.elapsed()).state(outcome, rand::random()))
     }
 
-    async fn recipient(&self, envelope: &Envelope) -> Option<Arc<Recipient>> {
+    /// What the user wants; `None` when there is nothing special. Fails while neither a cache nor the database
+    /// can tell.
+    async fn recipient(&self, envelope: &Envelope) -> Result<Option<Arc<Recipient>>, DbError> {
         let (tenant, user) = (envelope.tenant_id.as_deref(), envelope.user_id.as_str());
-        // Without the database preferences are not known; neither could the end of the attempt be
-        // recorded, so this is rare. What is known of most users is that they have none.
-        let mut known =
-            self.parts.cache.recipients(&self.parts.db, std::iter::once((tenant, user))).await.ok()?;
-        known.remove(&recipient_key(tenant, user))
+        let known = self.parts.cache.recipients(&self.parts.db, std::iter::once((tenant, user))).await;
+        Ok(known?.remove(&recipient_key(tenant, user)))
     }
 
     fn after<'a>(&'a self, job: &'a Job, took: Duration) -> After<'a> {
@@ -335,7 +353,7 @@ mod tests {
         envelope.priority = priority;
         envelope.id = Uuid::from_u128(number);
         let (claimed, held, trace) = (Instant::now(), Duration::ZERO, Context::new());
-        Job { envelope, first_attempt: 1, claimed, held, trace, memory: 10 }
+        Job { envelope, first_attempt: 1, claim: 0, claimed, held, trace, memory: 10 }
     }
 
     fn next(queue: &mut ChannelQueue) -> Option<(u128, OrderKey)> {

@@ -263,6 +263,7 @@ impl PartitionWorkers {
             .map(|(((_, one), _), trace)| Job {
                 envelope: one.envelope(),
                 first_attempt: 1,
+                claim: 0,
                 claimed,
                 held: Duration::ZERO,
                 trace: trace.clone().unwrap_or_default(),

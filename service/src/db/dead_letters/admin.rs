@@ -11,7 +11,11 @@ use nsys_contract::schema;
 use nsys_contract::status::Channel;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
+use std::collections::BTreeMap;
 use uuid::Uuid;
+
+/// How many dead letters of each tenant were changed.
+pub(crate) type Reached = BTreeMap<Option<String>, u64>;
 
 /// Dead letters changed in one transaction.
 const BATCH: i64 = 1_000;
@@ -73,15 +77,16 @@ impl Db {
     pub(crate) async fn redrive(
         &self,
         filter: &DeadLetterFilter,
-        rate: Option<u32>,
+        rate: u32,
         limit: u64,
         by: &str,
+        reached: &mut Reached,
     ) -> Result<RedriveAnswer, DbError> {
         let matched = self.count_dead_letters(filter).await?;
         let mut done = 0;
         while done < limit.min(matched) {
             let size = BATCH.min(i64::try_from(limit - done).unwrap_or(BATCH));
-            let redriven = self.redrive_batch(filter, rate, done, size, by).await?;
+            let redriven = self.redrive_batch(filter, rate, done, size, by, reached).await?;
             if redriven == 0 {
                 break;
             }
@@ -93,26 +98,28 @@ impl Db {
     async fn redrive_batch(
         &self,
         filter: &DeadLetterFilter,
-        rate: Option<u32>,
+        rate: u32,
         before: u64,
         size: i64,
         by: &str,
+        reached: &mut Reached,
     ) -> Result<u64, DbError> {
-        let wait =
-            |place: usize| rate.map_or(0.0, |rate| (before as f64 + place as f64) / f64::from(rate.max(1)));
+        let wait = |place: usize| (before as f64 + place as f64) / f64::from(rate.max(1));
         let redrive = async {
             let mut transaction = self.pool.begin().await?;
-            let mut sql =
-                QueryBuilder::<Postgres>::new("SELECT id, notification_id FROM dead_letters WHERE true");
+            let mut sql = QueryBuilder::<Postgres>::new(
+                "SELECT id, notification_id, tenant_id FROM dead_letters WHERE true",
+            );
             fitting(&mut sql, filter);
             sql.push(OPEN).push(" ORDER BY id LIMIT ").push_bind(size).push(" FOR UPDATE SKIP LOCKED");
-            let found: Vec<(i64, Option<Uuid>)> = sql.build_query_as().fetch_all(&mut *transaction).await?;
+            let found: Vec<(i64, Option<Uuid>, Option<String>)> =
+                sql.build_query_as().fetch_all(&mut *transaction).await?;
             let places = found.iter().enumerate();
             let (ids, waits): (Vec<Uuid>, Vec<f64>) =
-                places.clone().filter_map(|(place, (_, id))| Some(((*id)?, wait(place)))).unzip();
+                places.clone().filter_map(|(place, (_, id, _))| Some(((*id)?, wait(place)))).unzip();
             sqlx::query(REVIVE).bind(ids).bind(waits).bind(by).execute(&mut *transaction).await?;
             let (letters, waits): (Vec<i64>, Vec<f64>) =
-                places.map(|(place, (letter, _))| (*letter, wait(place))).unzip();
+                places.map(|(place, (letter, ..))| (*letter, wait(place))).unzip();
             // A dead letter whose notification is gone, or was settled otherwise, is closed too.
             sqlx::query(
                 "UPDATE dead_letters d SET redrive_at = now() + make_interval(secs => t.wait_s),
@@ -125,28 +132,40 @@ impl Db {
             .execute(&mut *transaction)
             .await?;
             transaction.commit().await?;
-            Ok(found.len() as u64)
+            Ok(found)
         };
-        self.timed("update", schema::DEAD_LETTERS, redrive).await
+        let found = self.timed("update", schema::DEAD_LETTERS, redrive).await?;
+        let done = found.len() as u64;
+        count_by_tenant(reached, found.into_iter().map(|(_, _, tenant)| tenant));
+        Ok(done)
     }
 
     /// Deletes the dead letters that fit, those sent again too. Their notifications stay as they are.
-    pub(crate) async fn purge_dead_letters(&self, filter: &DeadLetterFilter) -> Result<u64, DbError> {
-        let mut deleted = 0;
+    pub(crate) async fn purge_dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        reached: &mut Reached,
+    ) -> Result<(), DbError> {
         loop {
             let mut sql = QueryBuilder::<Postgres>::new(
                 "DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE true",
             );
             fitting(&mut sql, filter);
-            sql.push(" LIMIT ").push_bind(BATCH).push(")");
+            sql.push(" LIMIT ").push_bind(BATCH).push(") RETURNING tenant_id");
             let mut connection = self.acquire().await?;
-            let query = sql.build().execute(&mut *connection);
-            let batch = self.timed("delete", schema::DEAD_LETTERS, query).await?.rows_affected();
-            deleted += batch;
-            if batch == 0 {
-                return Ok(deleted);
+            let query = sql.build_query_scalar::<Option<String>>().fetch_all(&mut *connection);
+            let deleted = self.timed("delete", schema::DEAD_LETTERS, query).await?;
+            if deleted.is_empty() {
+                return Ok(());
             }
+            count_by_tenant(reached, deleted.into_iter());
         }
+    }
+}
+
+fn count_by_tenant(reached: &mut Reached, tenants: impl Iterator<Item = Option<String>>) {
+    for tenant in tenants {
+        *reached.entry(tenant).or_default() += 1;
     }
 }
 

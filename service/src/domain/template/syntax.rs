@@ -10,7 +10,8 @@ pub(super) const MAX_TOKENS: usize = 128;
 /// Most blocks (`if`, `elif`, `for`) within each other.
 pub(super) const MAX_BLOCKS: usize = 32;
 /// The filters there are.
-pub(super) const FILTERS: [&str; 14] = [
+pub(super) const FILTERS: [&str; 15] = [
+    "safe",
     "upper",
     "lower",
     "title",

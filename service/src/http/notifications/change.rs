@@ -1,19 +1,21 @@
 //! What is done to a notification by hand: cancelled, rescheduled, tried again; and its history.
 
-use super::super::admin::audit;
+use super::super::audit::{self, Action};
 use super::super::error::Problem;
+use super::super::etag::{self, Expected};
 use super::super::extract::{Body, Id};
 use super::super::gate::Caller;
+use super::intake::require_sender;
 use super::read::owned;
-use super::{TaggedView, etag, tagged};
+use super::{TaggedView, tag, tagged};
 use crate::auth::Principal;
 use crate::db::{Change, DbError};
+use crate::domain::draft::too_far_ahead;
 use crate::domain::view::NotificationView;
 use crate::domain::{Violation, payload};
 use crate::http::app::App;
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::IF_MATCH;
 use axum::http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use nsys_contract::api::{AttemptList, EventList, Notification, Reschedule};
@@ -27,7 +29,8 @@ pub(super) async fn cancel(
     let view = owned(&app, &caller, &id).await?;
     let change = app.parts.db.cancel(view.id(), &by(&caller)).await;
     let changed = settle(&app, &view, "cancelled", change).await?;
-    audit(&app, &caller, "notification.cancel", &id.0, serde_json::json!({})).await;
+    let detail = serde_json::json!({});
+    audit::record(&app, &*caller, view.tenant(), Action::NotificationCancel, &id.0, detail).await;
     Ok(tagged(&changed))
 }
 
@@ -40,13 +43,22 @@ pub(super) async fn reschedule(
 ) -> Result<TaggedView, Problem> {
     let view = owned(&app, &caller, &id).await?;
     let before = view.notification().map_err(|cause| Problem::internal(cause.to_string()))?;
-    let wrong = violations(&wanted, &before, app.parts.config.limits.max_payload_bytes, Timestamp::now());
-    if !wrong.is_empty() {
-        return Err(Problem::invalid(wrong));
+    let max_payload = app.parts.config.limits.max_payload_bytes;
+    let sender = check(&wanted, &before, max_payload, Timestamp::now()).map_err(Problem::invalid)?;
+    if let Some(sender) = sender {
+        require_sender(&app, before.tenant_id.as_deref(), before.channel, &sender).await?;
     }
-    let seen = seen(&headers)?;
-    let change = app.parts.db.reschedule(view.id(), &wanted, seen, &by(&caller)).await;
+    let seen = match etag::expected(&headers, |text| Timestamp::from_microsecond(text.parse().ok()?).ok()) {
+        Expected::Any => None,
+        Expected::OneOf(states) => Some(states),
+    };
+    let change = app.parts.db.reschedule(view.id(), &wanted, seen.as_deref(), &by(&caller)).await;
     let changed = settle(&app, &view, "rescheduled", change).await?;
+    // Not the payload: it is what the notification says, and to whom.
+    let detail = serde_json::json!({
+        "scheduledFor": wanted.scheduled_for, "priority": wanted.priority, "payload": wanted.payload.is_some(),
+    });
+    audit::record(&app, &*caller, view.tenant(), Action::NotificationReschedule, &id.0, detail).await;
     Ok(tagged(&changed))
 }
 
@@ -58,7 +70,8 @@ pub(super) async fn retry(
     let view = owned(&app, &caller, &id).await?;
     let change = app.parts.db.retry(view.id(), &by(&caller)).await;
     let changed = settle(&app, &view, "tried again", change).await?;
-    audit(&app, &caller, "notification.retry", &id.0, serde_json::json!({})).await;
+    let detail = serde_json::json!({});
+    audit::record(&app, &*caller, view.tenant(), Action::NotificationRetry, &id.0, detail).await;
     Ok((StatusCode::ACCEPTED, tagged(&changed)))
 }
 
@@ -104,33 +117,27 @@ async fn settle(
         }
         Change::Stale(changed_at) => Err(Problem::new(
             StatusCode::PRECONDITION_FAILED,
-            format!("the notification changed at {changed_at}; its ETag is {}", etag(changed_at)),
+            format!("the notification changed at {changed_at}; its ETag is {}", tag(changed_at)),
         )),
     }
 }
 
-/// The state that the caller saw, from `If-Match`.
-fn seen(headers: &HeaderMap) -> Result<Option<Timestamp>, Problem> {
-    let text = headers.get(IF_MATCH).and_then(|tag| tag.to_str().ok()).map(str::trim);
-    let Some(tag) = text.filter(|tag| *tag != "*") else { return Ok(None) };
-    let micros = tag.trim_matches('"').parse().ok();
-    micros.and_then(|micros| Timestamp::from_microsecond(micros).ok()).map(Some).ok_or_else(|| {
-        Problem::new(StatusCode::PRECONDITION_FAILED, "If-Match is not an ETag of a notification")
-    })
-}
-
-fn violations(
+/// What is wrong with a change; else in whose name the new content asks to be sent, if not in ours.
+fn check(
     wanted: &Reschedule,
     view: &Notification,
     max_payload: usize,
     now: Timestamp,
-) -> Vec<Violation> {
-    let mut wrong = Vec::new();
+) -> Result<Option<String>, Vec<Violation>> {
+    let (mut wrong, mut sender) = (Vec::new(), None);
     if *wanted == Reschedule::default() {
         wrong.push(Violation::new("", "must change at least one of scheduledFor, payload and priority"));
     }
     if wanted.scheduled_for.is_some_and(|at| at <= now) {
         wrong.push(Violation::new("/scheduledFor", "must be in the future"));
+    }
+    if let Some(detail) = wanted.scheduled_for.and_then(|at| too_far_ahead(at, now.as_millisecond())) {
+        wrong.push(Violation::new("/scheduledFor", detail));
     }
     if let (Some(due), Some(expiry)) = (wanted.scheduled_for, view.expires_at)
         && due >= expiry
@@ -139,7 +146,10 @@ fn violations(
     }
     if let Some(content) = &wanted.payload {
         let text = serde_json::to_string(content).unwrap_or_default();
-        wrong.extend(payload::violation(view.channel, &text, max_payload));
+        match payload::inspect(view.channel, &text, max_payload) {
+            Ok(named) => sender = named,
+            Err(violation) => wrong.push(violation),
+        }
     }
-    wrong
+    if wrong.is_empty() { Ok(sender) } else { Err(wrong) }
 }

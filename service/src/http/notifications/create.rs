@@ -173,7 +173,11 @@ fn take_headers(headers: &HeaderMap, draft: &mut Draft<'_>) -> Result<(), Proble
     {
         draft.correlation_id = Some(id.to_owned().into());
     }
-    let Some(header) = headers.get(IDEMPOTENCY_KEY) else { return Ok(()) };
+    let mut sent = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(header) = sent.next() else { return Ok(()) };
+    if sent.next().is_some() {
+        return Err(Problem::bad_request("send at most one Idempotency-Key field"));
+    }
     let text = header.to_str().map_err(|_| Problem::bad_request("the idempotency key is not text"))?;
     // Formally a quoted string; most clients send it bare.
     let key = text.trim().trim_matches('"').to_owned();
@@ -203,4 +207,25 @@ fn respond(status: StatusCode, view: &NotificationView) -> Response {
         response.headers_mut().insert(LOCATION, location);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_idempotency_keys_neither_is_taken() {
+        let draft = || {
+            let text = r#"{"userId": "u", "channel": "IN_APP", "type": "SYSTEM"}"#;
+            serde_json::from_str::<Draft<'_>>(text).unwrap()
+        };
+        let mut headers = HeaderMap::new();
+        headers.append(IDEMPOTENCY_KEY, HeaderValue::from_static("a"));
+        let mut one = draft();
+        assert!(take_headers(&headers, &mut one).is_ok());
+        assert_eq!(one.idempotency_key.as_deref(), Some("a"));
+        headers.append(IDEMPOTENCY_KEY, HeaderValue::from_static("b"));
+        let two = take_headers(&headers, &mut draft()).unwrap_err();
+        assert_eq!(two.status(), StatusCode::BAD_REQUEST);
+    }
 }

@@ -2,18 +2,19 @@
 
 use super::super::admin::tenant_of;
 use super::super::error::Problem;
-use super::super::extract::read_json;
+use super::super::extract::{read_json, shortened};
 use crate::auth::Principal;
-use crate::domain::Violation;
 use crate::domain::draft::{Accepted, Draft};
 use crate::domain::identity::Identity;
 use crate::domain::template::name_fits;
+use crate::domain::{Violation, address};
 use crate::http::app::App;
 use crate::http::app::template_cache::FillError;
 use crate::http::idempotency::{self, KeyVerdict, Known, Underway};
 use crate::queue::{Receipt, SendError};
 use axum::http::StatusCode;
 use nsys_contract::api::ItemResult;
+use nsys_contract::status::Channel;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::io::Write;
@@ -49,7 +50,33 @@ pub(super) async fn prepare<'a>(app: &App, draft: Draft<'a>, now_ms: i64) -> Res
         Some(id) => Some(Box::pin(render(app, id, &draft)).await?),
         None => None,
     };
-    draft.accept(rendered, app.parts.config.limits.max_payload_bytes, now_ms).map_err(Problem::invalid)
+    let max_bytes = app.parts.config.limits.max_payload_bytes;
+    let accepted = draft.accept(rendered, max_bytes, now_ms).map_err(Problem::invalid)?;
+    if let Some(sender) = &accepted.sender {
+        Box::pin(require_sender(app, accepted.tenant_id.as_deref(), accepted.channel, sender)).await?;
+    }
+    Ok(accepted)
+}
+
+/// Refuses to send in somebody else's name.
+pub(super) async fn require_sender(
+    app: &App,
+    tenant: Option<&str>,
+    channel: Channel,
+    sender: &str,
+) -> Result<(), Problem> {
+    let own = &app.parts.config.channels.smtp_from;
+    if channel == Channel::Email && address::sender_of(own).is_some_and(|own| own == sender) {
+        return Ok(());
+    }
+    if app.senders.allows(&app.parts.db, tenant, channel, sender).await? {
+        return Ok(());
+    }
+    let sender = shortened(sender);
+    Err(Problem::field(
+        "/payload/from",
+        format!("{sender} is not a verified sender of this tenant; an operator registers it: POST /senders"),
+    ))
 }
 
 async fn render(app: &App, id: &str, draft: &Draft<'_>) -> Result<Map<String, Value>, Problem> {
@@ -90,7 +117,7 @@ impl From<FillError> for Problem {
 }
 
 /// The answer to a message that the log did not take.
-pub(super) fn not_sent(app: &App, cause: &SendError) -> Problem {
+pub(in crate::http) fn not_sent(app: &App, cause: &SendError) -> Problem {
     if matches!(cause, SendError::Full) {
         app.parts.metrics.shed("queue_full");
         return Problem::overloaded("too many notifications wait for the log");
