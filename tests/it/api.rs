@@ -1,6 +1,7 @@
 //! The service's API on a real stack: what every caller may do, and what none may.
 
 mod access;
+mod audit;
 mod client;
 mod errors;
 mod fuzz;
@@ -23,6 +24,7 @@ fn notifications_are_sent_followed_and_changed_on_a_real_stack() {
         sending::one_notification_is_sent_followed_and_changed(api).await;
         sending::a_batch_answers_for_each(api).await;
         sending::templates_are_filled_and_bounded(api).await;
+        sending::nobody_sends_in_anothers_name(api).await;
         sending::dead_letters_are_looked_at_and_sent_again(api).await;
         replays::a_key_stands_for_one_request_whatever_redis_knows(api).await;
         fuzz::no_request_is_answered_in_a_way_the_document_does_not_know(api).await;
@@ -37,6 +39,7 @@ fn callers_streams_traces_and_metrics_hold_on_a_real_stack() {
         streams::an_export_is_whole_in_both_forms(api).await;
         streams::events_are_resumed_without_a_gap(api).await;
         streams::an_event_of_a_slow_transaction_is_not_left_out(api).await;
+        audit::every_act_is_recorded_where_it_was_done(api).await;
         access::no_route_is_open_to_whom_it_is_not_for(api).await;
         access::no_tenant_reaches_another_by_any_route(api).await;
         keys::an_api_key_works_until_it_is_revoked(api).await;

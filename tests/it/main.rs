@@ -2,11 +2,13 @@
 
 mod accuracy;
 mod api;
+mod balancer;
 mod chaos;
 mod cli;
 mod client;
 mod dashboards;
 mod delivery;
+mod deployments;
 mod docker;
 mod kubernetes;
 mod load;

@@ -80,7 +80,7 @@ async fn ends(events: &mut reqwest::Response) {
 async fn nobody_has_rights_while_accounts_cannot_be_looked_up(api: &Api, disabled: &str, its_key: &str) {
     let (operator, user) = (api.account("OPERATOR", "identity").await, api.account("USER", "identity").await);
     let unseen = api.account("USER", "identity").await;
-    assert_eq!((status(api, "/admin/lag", &operator).await, sent(api, &user).await), (200, 201));
+    assert_eq!((status(api, "/admin/api-keys", &operator).await, sent(api, &user).await), (200, 201));
     let pool = sqlx::PgPool::connect(&api.postgres).await.expect("the database");
     let mut locked = pool.begin().await.expect("a transaction");
     sqlx::query("LOCK TABLE users IN ACCESS EXCLUSIVE MODE").execute(&mut *locked).await.expect("a lock");
@@ -94,7 +94,7 @@ async fn nobody_has_rights_while_accounts_cannot_be_looked_up(api: &Api, disable
     // Who was an operator a moment ago is none any more, but may send as who was a user.
     let deadline = Instant::now() + TIMEOUT;
     loop {
-        let answer = api.call(Method::GET, "/admin/lag", Some(&operator), None).await;
+        let answer = api.call(Method::GET, "/admin/api-keys", Some(&operator), None).await;
         if answer.status == 503 {
             assert!(!answer.header("retry-after").is_empty());
             break;
@@ -107,7 +107,7 @@ async fn nobody_has_rights_while_accounts_cannot_be_looked_up(api: &Api, disable
     assert_eq!((sent(api, &operator).await, sent(api, &user).await), (201, 201), "accepting goes on");
 
     locked.rollback().await.expect("the lock is given back");
-    api.until("/admin/lag", &operator, |answer| answer.status == 200).await;
+    api.until("/admin/api-keys", &operator, |answer| answer.status == 200).await;
     for token in [disabled, its_key] {
         assert_eq!(status(api, "/admin/config", token).await, 401);
         assert_eq!(sent(api, token).await, 401);

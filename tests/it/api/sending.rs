@@ -239,6 +239,60 @@ async fn deep_and_large_templates_are_refused(api: &Api) {
     api.get("/templates?tenantId=templates").await.expect(200);
 }
 
+pub(super) async fn nobody_sends_in_anothers_name(api: &Api) {
+    let operator = api.account("OPERATOR", "senders-a").await;
+    let mail = |from: &str| json!({"userId": "u", "channel": "EMAIL", "type": "SYSTEM", "payload": {"to": "a@example.com", "from": from}});
+    let send = async |token: &str, body: Value| {
+        api.call(Method::POST, "/notifications", Some(token), Some(&body)).await
+    };
+    let wrong = send(&operator, mail("CEO <ceo@bank.example>")).await.expect(422);
+    assert_eq!(wrong["errors"][0]["pointer"], "/payload/from", "{wrong}");
+    assert!(wrong["errors"][0]["detail"].as_str().unwrap().contains("POST /senders"), "{wrong}");
+    send(&operator, mail("notifications@example.com")).await.expect(201);
+    // An operator's is not verified by registering it, an administrator's is.
+    let identity =
+        |tenant: &str| json!({"channel": "EMAIL", "sender": "Sales@Acme.example", "tenantId": tenant});
+    let own =
+        api.call(Method::POST, "/senders", Some(&operator), Some(&identity("senders-a"))).await.expect(201);
+    assert_eq!(own["verifiedAt"], Value::Null, "{own}");
+    send(&operator, mail("sales@acme.example")).await.expect(422);
+    // Its code goes out in no tenant, where only administrators see what became of it.
+    api.until("/notifications?channel=EMAIL&type=TRANSACTIONAL&limit=200", &api.admin, |mails| {
+        mails.body["data"].as_array().is_some_and(|all| all.iter().any(|one| one["tenantId"] == Value::Null))
+    })
+    .await;
+    let seen =
+        api.call(Method::GET, "/notifications?channel=EMAIL&type=TRANSACTIONAL", Some(&operator), None).await;
+    assert_eq!(seen.expect(200)["data"], json!([]));
+    api.post("/senders", &identity("senders-a")).await.expect(201);
+    api.until("/senders", &operator, |answer| !answer.body["data"][0]["verifiedAt"].is_null()).await;
+    send(&operator, mail("Sales <SALES@acme.example>")).await.expect(201);
+    api.post("/senders", &identity("senders-a")).await.expect(409);
+    // Another tenant may not, in no way.
+    let stranger = api.account("OPERATOR", "senders-b").await;
+    send(&stranger, mail("sales@acme.example")).await.expect(422);
+    let batch = json!({"notifications": [mail("sales@acme.example")]});
+    let batch =
+        api.call(Method::POST, "/notifications/batch", Some(&stranger), Some(&batch)).await.expect(200);
+    assert_eq!(batch["results"][0]["status"], 422, "{batch}");
+    let template =
+        json!({"id": "spoof", "channel": "EMAIL", "payload": {"to": "a@example.com", "from": "{{ who }}"}});
+    api.call(Method::POST, "/templates", Some(&stranger), Some(&template)).await.expect(201);
+    let filled = json!({"userId": "u", "channel": "EMAIL", "type": "SYSTEM", "templateId": "spoof",
+        "templateData": {"who": "sales@acme.example"}});
+    send(&stranger, filled).await.expect(422);
+    let mut later = mail("notifications@example.com");
+    later["scheduledFor"] = json!(in_an_hour());
+    let later = send(&stranger, later).await.expect(201);
+    let path = format!("/notifications/{}", later["id"].as_str().expect("an id"));
+    api.until(&path, &stranger, |answer| answer.body["status"] == "SCHEDULED").await;
+    let change = json!({"payload": {"to": "a@example.com", "from": "sales@acme.example"}});
+    api.call(Method::PATCH, &path, Some(&stranger), Some(&change)).await.expect(422);
+    let many =
+        json!({"userId": "u", "channel": "EMAIL", "type": "SYSTEM", "payload": {"to": ["a@b.c", "d@e.f"]}});
+    assert_eq!(send(&stranger, many).await.expect(422)["errors"][0]["pointer"], "/payload/to");
+}
+
 pub(super) async fn dead_letters_are_looked_at_and_sent_again(api: &Api) {
     let mail = json!({"userId": "dead", "tenantId": "dead", "channel": "SMS", "type": "ALERT", "payload": {"to": "1", "body": "b"}});
     let mails: Vec<_> = (0..60).map(|_| mail.clone()).collect();
@@ -249,6 +303,8 @@ pub(super) async fn dead_letters_are_looked_at_and_sent_again(api: &Api) {
     assert_eq!((&letter["reason"], &letter["message"]["payload"]["to"]), (&json!("exhausted"), &json!("1")));
     let failed = letter["notificationId"].as_str().expect("an id").to_owned();
     assert_eq!(api.get(&format!("/notifications/{failed}")).await.expect(200)["status"], "FAILED");
+    let ending = api.get(&format!("/notifications/{failed}/events")).await.expect(200)["data"][1].clone();
+    assert_eq!(ending["status"], "FAILED", "{ending}");
 
     let filter = json!({"tenantId": "dead"});
     let dry = api.post("/dlq/redrive", &json!({"filter": filter, "dry_run": true})).await.expect(200);
@@ -257,17 +313,22 @@ pub(super) async fn dead_letters_are_looked_at_and_sent_again(api: &Api) {
     let done = api.post("/dlq/redrive", &json!({"filter": filter, "rate": 1_000})).await.expect(200);
     assert!(done["done"].as_u64() >= Some(matched), "{done}");
     let again = format!("/notifications/{failed}/events");
-    api.until(&again, &api.admin, |answer| {
-        let events = answer.body["data"].as_array().cloned().unwrap_or_default();
-        events.len() >= 4
-            && events.last().is_some_and(|last| last["status"] == "SENT" || last["status"] == "FAILED")
-    })
-    .await;
+    let events = api
+        .until(&again, &api.admin, |answer| {
+            let events = answer.body["data"].as_array().cloned().unwrap_or_default();
+            events.len() >= 4
+                && events.last().is_some_and(|last| last["status"] == "SENT" || last["status"] == "FAILED")
+        })
+        .await;
+    // Who followed events has had it, under this number.
+    assert_eq!(events["data"][1], ending, "{events}");
     api.post("/dlq/redrive", &json!({"filter": filter, "rate": 0})).await.expect(422);
     let purged = api.call(Method::DELETE, "/dlq?tenantId=dead", Some(&api.admin), None).await.expect(200);
     assert!(purged["done"].as_u64() > Some(0), "{purged}");
     let acts = api.get("/admin/audit?action=dead_letter.purge").await.expect(200);
-    assert_eq!(acts["data"][0]["actor"], "loadtest@example.com");
+    let act = &acts["data"][0];
+    assert_eq!((&act["actor"], &act["tenantId"]), (&json!("loadtest@example.com"), &json!("dead")));
+    assert_eq!(act["detail"]["done"], purged["done"]);
     let lag = api.get("/admin/lag").await.expect(200);
     assert!(
         lag["group"] == "notification-workers" && !lag["partitions"].as_array().unwrap().is_empty(),
