@@ -9,7 +9,7 @@ pub mod engine;
 mod environment;
 mod find;
 mod interrupt;
-mod level;
+pub mod level;
 pub mod logs;
 pub mod noise;
 pub mod outcome;

@@ -43,6 +43,8 @@ pub const KAFKA_MESSAGES_CONSUMED_TOTAL: &str = "kafka_messages_consumed_total";
 pub const KAFKA_MESSAGES_LOST_TOTAL: &str = "kafka_messages_lost_total";
 /// Gauge, 1 while the log may delete messages of a topic that nobody has read yet {topic}.
 pub const KAFKA_RETENTION_AT_RISK: &str = "kafka_retention_at_risk";
+/// Gauge of how long the log keeps messages of a topic, in s; absent where it keeps them for ever {topic}.
+pub const KAFKA_RETENTION_SECONDS: &str = "kafka_retention_seconds";
 /// Gauge, 1 while PostgreSQL answers this process.
 pub const DATABASE_UP: &str = "database_up";
 /// Gauge of lag in messages {topic, partition, consumer_group}.

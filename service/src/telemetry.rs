@@ -16,7 +16,7 @@ pub use trace::{Exporter, install as install_traces};
 use crate::domain::lag::{AssignedLag, LogGap};
 use nsys_contract::metrics::DURATION_BUCKETS;
 use nsys_contract::status::{Channel, NotificationType, Priority, Status};
-use nsys_contract::topics;
+use nsys_contract::topics::{self, TopicRetention};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -88,6 +88,7 @@ struct Inner {
     lag_seconds: Family<LagLabels, Gauge<f64, AtomicU64>>,
     lost: Family<PartitionLabels, Counter>,
     at_risk: Family<TopicLabels, Gauge>,
+    retention: Family<TopicLabels, Gauge<f64, AtomicU64>>,
     database_up: Gauge,
     publish_errors: Family<PublishErrorLabels, Counter>,
     publish_duration: Family<TopicLabels, Histogram, fn() -> Histogram>,
@@ -132,6 +133,7 @@ impl Default for Metrics {
             lag_seconds: Family::default(),
             lost: Family::default(),
             at_risk: Family::default(),
+            retention: Family::default(),
             database_up: Gauge::default(),
             publish_errors: Family::default(),
             publish_duration: Family::new_with_constructor(histogram),
@@ -269,10 +271,20 @@ impl Metrics {
         self.0.lost.get_or_create(&labels).inc_by(gap.messages());
     }
 
-    /// Whether the log may delete messages of a topic that nobody has read yet.
-    pub(crate) fn retention_at_risk(&self, topic: &str, is_at_risk: bool) {
+    /// How long the log keeps messages of a topic, and whether it may delete some that nobody has read yet whatever
+    /// their age.
+    pub(crate) fn retention(&self, topic: &str, kept: &TopicRetention) {
         let labels = TopicLabels { topic: topic.to_owned() };
-        self.0.at_risk.get_or_create(&labels).set(i64::from(is_at_risk));
+        self.0.at_risk.get_or_create(&labels).set(i64::from(kept.risk().is_some()));
+        match kept.time {
+            Some(time) => {
+                self.0.retention.get_or_create(&labels).set(time.as_secs_f64());
+            }
+            // It may never have been there.
+            None => {
+                let _ = self.0.retention.remove(&labels);
+            }
+        }
     }
 
     /// Whether PostgreSQL answered just now.

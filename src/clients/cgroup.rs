@@ -2,8 +2,10 @@
 //! /sys/fs/cgroup; Linux only.
 
 use crate::domain::container::used_memory;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+/// Where the groups are.
+const CONTROLLERS: &str = "/sys/fs/cgroup";
 /// Above this a "limit" is the kernel's way to say that there is none.
 const NO_LIMIT: u64 = 1 << 60;
 
@@ -29,10 +31,21 @@ fn read_throttling(text: &str) -> Throttling {
     Throttling { periods: field("nr_periods"), throttled: field("nr_throttled") }
 }
 
-/// Processors that a process' group may use; absent when it has no limit of its own.
+/// Processors that a process' group may use: the least of its own limit and of those of the groups around it.
+/// Absent when none has a limit.
 #[must_use]
 pub fn quota(pid: i32) -> Option<f64> {
-    let read = |file| std::fs::read_to_string(group_file(pid, "cpu", file)?).ok();
+    let own = group_file(pid, "cpu", "cpu.max")?;
+    let mut groups: Vec<_> =
+        own.parent()?.ancestors().take_while(|dir| *dir != Path::new(CONTROLLERS)).collect();
+    // In a container the group that the kernel names may not be there: what is mounted is the container's own.
+    groups.push(Path::new(CONTROLLERS));
+    groups.into_iter().filter_map(quota_of).reduce(f64::min)
+}
+
+/// The limit of one group.
+fn quota_of(group: &Path) -> Option<f64> {
+    let read = |file| std::fs::read_to_string(group.join(file)).ok();
     let text = read("cpu.max").or_else(|| {
         Some(format!("{} {}", read("cpu.cfs_quota_us")?.trim(), read("cpu.cfs_period_us")?.trim()))
     })?;
@@ -83,7 +96,7 @@ fn group_file(pid: i32, controller: &str, file: &str) -> Option<PathBuf> {
             wanted(controllers).then(|| path.trim_start_matches('/').to_owned())
         })
     };
-    let root = PathBuf::from("/sys/fs/cgroup");
+    let root = PathBuf::from(CONTROLLERS);
     match own(&|names| names.split(',').any(|name| name == controller)) {
         Some(path) => Some(root.join(controller).join(path).join(file)),
         None => Some(root.join(own(&str::is_empty)?).join(file)),
@@ -130,6 +143,18 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_of_a_group_is_read_in_both_versions() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| std::fs::write(dir.path().join(file), text).unwrap();
+        assert_eq!(quota_of(dir.path()), None);
+        write("cpu.cfs_quota_us", "50000\n");
+        write("cpu.cfs_period_us", "100000\n");
+        assert_eq!(quota_of(dir.path()), Some(0.5));
+        write("cpu.max", "25000 100000\n");
+        assert_eq!(quota_of(dir.path()), Some(0.25));
+    }
+
+    #[test]
     fn stalls_are_seconds() {
         let text = "some avg10=0.00 avg60=0.00 avg300=0.00 total=2500000\nfull avg10=0.00 total=1\n";
         assert_eq!(read_stalled_s(text), Some(2.5));
@@ -137,7 +162,7 @@ mod tests {
 
     #[test]
     fn our_own_group_can_be_read_where_there_are_groups() {
-        if std::path::Path::new("/proc/self/cgroup").exists() {
+        if Path::new("/proc/self/cgroup").exists() {
             let pid = i32::try_from(std::process::id()).unwrap();
             assert!(group_file(pid, "cpu", "cpu.stat").is_some());
         }

@@ -205,10 +205,12 @@ fn listening(text: &str, port: u16) -> Vec<String> {
     text.lines().skip(1).filter_map(socket).collect()
 }
 
-/// How many processors a process may run on.
+/// How many processors a process may use: those that it may run on, or the quota of its control group where that
+/// is less.
 #[must_use]
-pub fn allowed_cpus(pid: i32) -> Option<usize> {
-    count_list(&allowed_list(pid)?)
+pub fn usable_cpus(pid: i32) -> Option<f64> {
+    let allowed = count_list(&allowed_list(pid)?)? as f64;
+    Some(cgroup::quota(pid).map_or(allowed, |quota| quota.min(allowed)))
 }
 
 fn allowed_list(pid: i32) -> Option<String> {

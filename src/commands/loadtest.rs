@@ -3,6 +3,7 @@
 mod calibrate;
 
 use crate::cli::{AllArgs, ChangeFlags, LoadtestCommand, RunFlags};
+use crate::domain::compare::RunsNeeded;
 use crate::domain::level::Level;
 use crate::domain::preflight::{PreflightFinding, PreflightStatus};
 use crate::domain::run::{Run, StackIdentity};
@@ -38,7 +39,8 @@ pub(super) async fn loadtest(stack: &Stack, command: LoadtestCommand, out: Out) 
         LoadtestCommand::All(args) => all(stack, &args, out).await,
         LoadtestCommand::Plan { kind, run: flags } => {
             let plan = scenario(kind, &flags)?;
-            show_plan(&plan, &preflight::check(stack, &plan).await?, out)
+            let needed = plan.measured_s(settings.warmup_share).map(|measured| RunsNeeded::of(&measured));
+            show_plan(&plan, &preflight::check(stack, &plan).await?, needed.as_ref(), out)
         }
         LoadtestCommand::List { all } => list(stack, all, out),
         LoadtestCommand::Show { run } => publish::show(&Runs::of(stack).named(&run, out)?.run, out),
@@ -119,6 +121,8 @@ struct PlanAnswer<'a> {
     seconds: u64,
     checks: &'a [PreflightFinding],
     can_run: bool,
+    /// How many runs it takes to prove a difference; none for a search, which is not compared.
+    to_compare: Option<&'a RunsNeeded>,
 }
 
 /// A run in a list; of one that cannot be read, why.
@@ -161,7 +165,7 @@ pub(super) fn schemas() -> Vec<AnswerSchema> {
         "loadtest stress",
     ];
     let mut all = calibrate::schemas();
-    all.push(AnswerSchema::of::<PlanAnswer<'_>>("loadtest plan", 1));
+    all.push(AnswerSchema::of::<PlanAnswer<'_>>("loadtest plan", 2));
     all.push(AnswerSchema::of::<Vec<RunRow<'_>>>("loadtest list", 1));
     all.push(AnswerSchema::of::<RemovalPlan>("loadtest rm", 1));
     let run = publish::schema();
@@ -169,13 +173,19 @@ pub(super) fn schemas() -> Vec<AnswerSchema> {
     all
 }
 
-fn show_plan(plan: &LoadPlan, findings: &[PreflightFinding], out: Out) -> Result<()> {
+fn show_plan(
+    plan: &LoadPlan,
+    findings: &[PreflightFinding],
+    needed: Option<&RunsNeeded>,
+    out: Out,
+) -> Result<()> {
     if out.format() == OutputFormat::Json {
         return out.json(&PlanAnswer {
             plan,
             seconds: plan.seconds(),
             checks: findings,
             can_run: findings.iter().all(|one| one.status != PreflightStatus::Refuse),
+            to_compare: needed,
         });
     }
     out.line(&run::describe(plan))?;
@@ -194,7 +204,8 @@ fn show_plan(plan: &LoadPlan, findings: &[PreflightFinding], out: Out) -> Result
             format!("{}{remedy}", one.detail),
         ]);
     }
-    out.line(&format!("\n{}", table.text()))
+    let needed = needed.map(|needed| format!("\n\n{}", needed.sentence())).unwrap_or_default();
+    out.line(&format!("\n{}{needed}", table.text()))
 }
 
 fn remove(stack: &Stack, name: &str, change: ChangeFlags, out: Out) -> Result<()> {

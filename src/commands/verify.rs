@@ -2,7 +2,7 @@
 //! ready, smoke test, the same load again, compare.
 
 use crate::cli::VerifyArgs;
-use crate::domain::compare::{Comparison, MetricChange, other_place};
+use crate::domain::compare::{Comparison, MetricChange, NoiseFloor, compare, other_place, runs_needed};
 use crate::domain::request::LoadRequest;
 use crate::domain::run::Run;
 use crate::domain::scenario::{LoadPlan, Scenario};
@@ -42,6 +42,9 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
         Ok((again(&run)?, run))
     };
     let before: Vec<(LoadPlan, Run)> = args.against.iter().map(load).collect::<Result<_>>()?;
+    for (_, run) in &before {
+        out.say(can_show(run, &noise::floor(stack, [run])));
+    }
     let permit = &permit(stack, args.offer.consent(), out).await?;
     if !args.no_restart {
         out.say("restarting the service");
@@ -75,6 +78,17 @@ pub(super) async fn verify(stack: &Stack, args: VerifyArgs, out: Out) -> Result<
     }
     out.say(if helped { "it helped" } else { "nothing got worse, nothing got better" });
     Ok(())
+}
+
+/// What a run and a repetition that scatters as it did can show at all.
+fn can_show(run: &Run, floor: &NoiseFloor) -> String {
+    let power = compare(run, run, floor, Vec::new()).power();
+    let power = power.unwrap_or_else(|| "Its levels are too short to show any difference.".to_owned());
+    let needed = runs_needed(run.levels.len());
+    format!(
+        "{} and one repetition: {power} {needed} runs on each side prove a smaller one (nsys compare A,B,… C,D,…).",
+        run.id
+    )
 }
 
 async fn once(permit: &ChangePermit, stack: &Stack, plan: &LoadPlan, out: Out) -> Result<Run> {

@@ -22,7 +22,7 @@ mod sets;
 pub use differences::{differences, obstacles, other_place};
 pub(in crate::domain) use metrics::ClientValue;
 pub use noise::NoiseFloor;
-pub use power::runs_needed;
+pub use power::{RunsNeeded, runs_needed};
 
 use super::run::{LevelResult, Run};
 use super::statistics;

@@ -30,8 +30,8 @@ pub struct GeneratorBounds {
 
 /// The share of a core that the generator may use, given how many it may run on: one that is held on
 /// one core is out of breath sooner.
-fn cpu_limit(bounds: GeneratorBounds, cpus: Option<usize>) -> f64 {
-    cpus.map_or(bounds.cpu_pct, |cpus| bounds.cpu_pct.min(85.0 * cpus as f64))
+fn cpu_limit(bounds: GeneratorBounds, cpus: Option<f64>) -> f64 {
+    cpus.map_or(bounds.cpu_pct, |cpus| bounds.cpu_pct.min(85.0 * cpus))
 }
 
 /// Whether this second was offered in full; unknown where it was not measured.
@@ -59,10 +59,10 @@ pub fn reasons(level: &LevelResult, bounds: GeneratorBounds) -> Vec<String> {
             "{engine} sent one request in a hundred {late:.0} ms late or later although a connection was free"
         ));
     }
-    let cpus = generator.cpus.unwrap_or(1) as f64;
+    let cpus = generator.cpus.unwrap_or(1.0);
     if level.throughput_rps > bounds.rate_per_cpu * cpus {
         reasons.push(format!(
-            "above {:.0}/s for each of {cpus:.0} cores the answer times are in part {engine}'s own",
+            "above {:.0}/s for each of {cpus} cores the answer times are in part {engine}'s own",
             bounds.rate_per_cpu
         ));
     }
@@ -94,6 +94,7 @@ pub fn reasons(level: &LevelResult, bounds: GeneratorBounds) -> Vec<String> {
             ));
         } else if let (Some(own), Some((whose, seen))) = (level.latency_ms.p95, seen_elsewhere(level))
             && own > seen * CONTROL_FACTOR + CONTROL_NOISE_MS
+            && !waits_for_service(level, seen)
         {
             reasons.push(format!(
                 "only {:.0}/s of {planned:.0}/s were offered, and answers took {own:.0} ms in {engine} while \
@@ -112,6 +113,13 @@ fn seen_elsewhere(level: &LevelResult) -> Option<(&'static str, f64)> {
     let control = level.generator.control_p95_ms.value().map(|ms| ("a request beside it took", ms));
     let service = level.service.p95_ms.value().map(|ms| ("the service itself counted", ms));
     control.into_iter().chain(service).max_by(|one, two| one.1.total_cmp(&two.1))
+}
+
+/// Whether its users were busy for no longer with a request than the service was: then what came on top of
+/// that was the wait for one of them, and who keeps them all busy is the service.
+fn waits_for_service(level: &LevelResult, seen: f64) -> bool {
+    let busy_s = level.generator.busy_vus.value().map(|busy| busy / level.throughput_rps.max(f64::EPSILON));
+    busy_s.is_some_and(|busy| busy * 1_000.0 <= seen * CONTROL_FACTOR + CONTROL_NOISE_MS)
 }
 
 /// Whether the service itself knows of the slowest answers: then its callers waited for it, whatever else
@@ -149,7 +157,7 @@ mod tests {
 
     fn found(change: impl FnOnce(&mut LevelResult)) -> Vec<String> {
         let mut level = test_run(&[10.0]).levels.remove(0);
-        level.generator.cpus = Some(2);
+        level.generator.cpus = Some(2.0);
         level.generator.busy_vus = 3.0.into();
         change(&mut level);
         reasons(&level, BOUNDS)
@@ -165,9 +173,14 @@ mod tests {
         assert!(found(|level| level.generator.cpu_pct = 95.0.into()).is_empty());
         let held = found(|level| {
             level.generator.cpu_pct = 95.0.into();
-            level.generator.cpus = Some(1);
+            level.generator.cpus = Some(1.0);
         });
         assert!(held[0].contains("95 % of a core on 1 allowed, more than 85 %"), "{held:?}");
+        let half = found(|level| {
+            level.generator.cpu_pct = 48.0.into();
+            level.generator.cpus = Some(0.5);
+        });
+        assert!(half[0].contains("48 % of a core on 0.5 allowed, more than 42 %"), "{half:?}");
     }
 
     #[test]
@@ -212,6 +225,18 @@ mod tests {
             level.latency_ms.p95 = Some(2_000.0);
             level.generator.control_p95_ms = 3.0.into();
             level.service.p95_ms = 1_900.0.into();
+        });
+        assert!(slow.is_empty(), "{slow:?}");
+    }
+
+    #[test]
+    fn waiting_for_a_user_that_a_slow_service_keeps_busy_is_not_the_generator_s() {
+        // Ten users, 600 ms each: 17/s. What is due waits for seconds until one of them is idle.
+        let slow = found(|level| {
+            (level.vus, level.target_rps, level.throughput_rps) = (10, Some(50), 16.6);
+            level.generator.busy_vus = 10.0.into();
+            (level.latency_ms.p95, level.latency_ms.p99) = (Some(6_000.0), Some(7_000.0));
+            level.service.p95_ms = 600.0.into();
         });
         assert!(slow.is_empty(), "{slow:?}");
     }

@@ -20,8 +20,8 @@ const EXAMPLES_MS: [f64; 2] = [10.0, 100.0];
 /// What the machine and the configuration offer.
 #[derive(Clone, Copy, Debug)]
 pub struct PreflightFacts {
-    /// Processors that the generator may use.
-    pub cpus: usize,
+    /// Processors that the generator may use; a part of one where a control group has a quota.
+    pub cpus: f64,
     /// Memory that is available, in MiB.
     pub memory_mb: Option<f64>,
     /// Most files one process may open; absent when there is no limit.
@@ -164,7 +164,7 @@ fn rate(plan: &LoadPlan, facts: &PreflightFacts) -> PreflightFinding {
         LoadEngine::K6 => ("k6", facts.k6_rate_per_cpu),
         LoadEngine::Native => ("the native engine", facts.native_rate_per_cpu),
     };
-    let ceiling = per_cpu * facts.cpus as f64;
+    let ceiling = per_cpu * facts.cpus;
     let sum = format!("{engine} reaches about {ceiling:.0}/s ({per_cpu:.0}/s × {} cores)", facts.cpus);
     let beyond: Vec<_> =
         plan.levels.iter().filter(|level| level.rate.is_some_and(|rate| f64::from(rate) > ceiling)).collect();
@@ -249,7 +249,7 @@ fn ports(plan: &LoadPlan, facts: &PreflightFacts) -> PreflightFinding {
 
 fn disk(plan: &LoadPlan, facts: &PreflightFacts) -> PreflightFinding {
     let name = "disk";
-    let ceiling = facts.cpus as f64
+    let ceiling = facts.cpus
         * match plan.engine {
             LoadEngine::K6 => facts.k6_rate_per_cpu,
             LoadEngine::Native => facts.native_rate_per_cpu,
@@ -312,7 +312,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     const FACTS: PreflightFacts = PreflightFacts {
-        cpus: 2,
+        cpus: 2.0,
         memory_mb: Some(20_000.0),
         files: Some(20_000),
         ports: Some(28_232),

@@ -151,6 +151,16 @@ impl LoadPlan {
         self.levels.iter().map(|level| level.seconds).sum()
     }
 
+    /// Seconds that each level measures; none for a search, which takes another path each time and is not compared.
+    #[must_use]
+    pub fn measured_s(&self, warmup_share: f64) -> Option<Vec<u64>> {
+        let measured = |level: &Level| {
+            let windows = level.windows(warmup_share);
+            windows.iter().filter(|window| window.measured).map(|window| window.seconds).sum()
+        };
+        (self.scenario != Scenario::FindMax).then(|| self.levels.iter().map(measured).collect())
+    }
+
     /// Most virtual users of any level.
     #[must_use]
     pub fn most_users(&self) -> u32 {

@@ -14,7 +14,7 @@ pub use repeated::{compare_runs, drift, runs_needed, smallest_p, spread_of_runs}
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// Fewest independent samples on each side for a judgement.
-const FEWEST: f64 = 4.0;
+pub const FEWEST: f64 = 4.0;
 /// How often a difference must be found to be called detectable.
 const POWER: f64 = 0.9;
 

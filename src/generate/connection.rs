@@ -89,12 +89,21 @@ impl Connection {
     }
 }
 
+/// The name of what went wrong.
 fn cause_of(error: &hyper::Error) -> &'static str {
-    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() || is_reset(error) {
         "reset"
     } else if error.is_timeout() {
         "timeout"
     } else {
         "other"
     }
+}
+
+/// Whether the socket below says that its connection was cut, for which hyper has no name.
+fn is_reset(error: &(dyn std::error::Error + 'static)) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let socket = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    matches!(socket, Some(BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof))
+        || error.source().is_some_and(is_reset)
 }

@@ -10,7 +10,7 @@ mod ssh;
 mod summary;
 mod testrun;
 
-pub use claim::{LoadLock, claim, recover, release};
+pub use claim::{LoadLock, claim, forget_plans, recover, release};
 pub use cluster::{Where, drive, plan_of};
 pub use k6::{script_digest, version};
 pub use seconds::Seconds;

@@ -4,6 +4,8 @@ mod cost;
 mod offer;
 mod result;
 
+pub use result::{ClientLoad, of_client};
+
 use super::context::RunContext;
 use super::engine::{self, Far, Offer};
 use super::logs::{self, LogPositions};

@@ -100,8 +100,8 @@ fn facts(stack: &Stack) -> PreflightFacts {
     // Elsewhere the data is on another disk.
     let place = stack.loaded.state_dir.ancestors().find(|dir| dir.exists() && stack.runtime.is_here());
     let own = i32::try_from(std::process::id()).unwrap_or_default();
-    let cpus = process::allowed_cpus(own)
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let parallel = || std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    let cpus = process::usable_cpus(own).unwrap_or_else(parallel);
     PreflightFacts {
         cpus,
         memory_mb: process::available_memory_mb(),

@@ -35,11 +35,10 @@ pub async fn execute(
     let _lock = engine::LoadLock::take(&stack.layout.run())?;
     interrupt.or(ready(stack, plan, progress), BEFORE_LOAD).await?;
     let started = jiff::Timestamp::now();
-    let (id, dir) = store::new_dir(&stack.loaded.results_dir(), plan.scenario.as_str(), started)?;
-    let run = Run {
+    let mut run = Run {
         schema: SCHEMA.into(),
         kind: plan.scenario.as_str().into(),
-        id,
+        id: String::new(),
         stack: Some(stack.identity()),
         state: "running".into(),
         started_at: started.to_string(),
@@ -59,7 +58,21 @@ pub async fn execute(
         levels: Vec::new(),
         verdict: Verdict::Unknown,
     };
+    // Last, when nothing is waited for any more: a run that was not described leaves no directory.
+    let (id, dir) = store::new_dir(&stack.loaded.results_dir(), plan.scenario.as_str(), started)?;
+    run.id = id;
+    begin(&stack.layout.run(), &dir, &run).inspect_err(|_| {
+        // One that holds anything stays.
+        let _ = std::fs::remove_dir(&dir);
+    })?;
     drive((permit, stack), plan, dir, run, progress).await
+}
+
+/// Notes that a run is in progress, for whoever finds it after a kill.
+fn begin(work: &Path, dir: &Path, run: &Run) -> Result<()> {
+    // Before its file says `running`: after a kill in between the next nsys finds the claim.
+    engine::claim(work, dir, &[])?;
+    store::save(dir, run)
 }
 
 /// Goes on with an interrupted run at the level where it stopped.
@@ -111,6 +124,7 @@ pub async fn resume(
     run.resume_points.push(ResumePoint { level: run.levels.len() + 1, resumed_at, differences });
     run.state = "running".into();
     (run.finished_at, run.broken_off) = (None, None);
+    begin(&stack.layout.run(), dir, &run)?;
     drive((permit, stack), &plan, dir.to_owned(), run, progress).await
 }
 
@@ -150,14 +164,11 @@ async fn drive(
     progress: &ProgressView,
 ) -> Result<(PathBuf, Run)> {
     let work = stack.layout.run();
-    // Before its file says `running`: after a kill in between the next nsys finds the claim.
-    engine::claim(&work, &dir, &[])?;
-    store::save(&dir, &run)?;
     // Whoever takes all connections meanwhile must not blind who looks.
     stack.fill_reserve(sampler::CONNECT).await;
     let stream = Stream::begin(stack, &run, &dir, &plan.levels);
     let outcome = steps((permit, stack), plan, &dir, &mut run, &stream, progress).await;
-    engine::release(&work);
+    engine::forget_plans(&work);
     run.state = match &outcome {
         Ok(true) if run.stopped_by.is_some() => "stopped",
         Ok(true) => "finished",
@@ -167,7 +178,9 @@ async fn drive(
     run.finished_at = Some(jiff::Timestamp::now().to_string());
     run.verdict = if run.state == "interrupted" { Verdict::Interrupted } else { verdict(&run) };
     stream.end(&run);
+    // While it cannot be saved its file says `running`, which the next nsys settles by the claim.
     store::save(&dir, &run)?;
+    engine::release(&work);
     outcome.map(|_| (dir, run))
 }
 
@@ -261,20 +274,19 @@ async fn steps(
 /// # Errors
 /// Refused while another nsys runs a load test on this stack.
 pub async fn settle_abandoned(stack: &Stack) -> Result<()> {
-    if let Some(left) = engine::recover(&stack.layout.run()).await? {
-        mark_interrupted(&left);
-    }
-    Ok(())
+    engine::recover(&stack.layout.run(), mark_interrupted).await
 }
 
 /// A run whose nsys was killed is not running any more.
-fn mark_interrupted(dir: &Path) {
-    if let Ok(mut run) = store::load(dir) {
-        run.state = "interrupted".into();
-        run.verdict = Verdict::Interrupted;
-        // The next command tries again; what is on disk stays readable either way.
-        let _ = store::save(dir, &run);
+fn mark_interrupted(dir: &Path) -> Result<()> {
+    // What is gone, or cannot be read, is not said to run.
+    let Ok(mut run) = store::load(dir) else { return Ok(()) };
+    if run.state != "running" {
+        return Ok(());
     }
+    run.state = "interrupted".into();
+    run.verdict = Verdict::Interrupted;
+    store::save(dir, &run)
 }
 
 /// Levels and length of a plan, in words.
@@ -308,4 +320,33 @@ pub fn describe(plan: &LoadPlan) -> String {
         format!("{length}, plus the time each backlog takes to drain")
     };
     format!("{name} ({model})\n{}\n{tail}", table.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::run::test_run;
+
+    #[test]
+    fn only_a_run_that_says_it_runs_is_marked_interrupted() {
+        let dir = tempfile::tempdir().unwrap();
+        let settled = |state: &str| {
+            let run = Run { state: state.into(), ..test_run(&[10.0]) };
+            store::save(dir.path(), &run).unwrap();
+            mark_interrupted(dir.path()).unwrap();
+            store::load(dir.path()).unwrap().state
+        };
+        assert_eq!((settled("running"), settled("finished")), ("interrupted".into(), "finished".into()));
+        assert!(mark_interrupted(&dir.path().join("gone")).is_ok());
+    }
+
+    #[test]
+    fn what_cannot_begin_leaves_no_directory_of_a_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let (work, results) = (dir.path().join("no-directory"), dir.path().join("run"));
+        std::fs::write(&work, "").unwrap();
+        std::fs::create_dir(&results).unwrap();
+        assert!(begin(&work, &results, &test_run(&[10.0])).is_err());
+        assert!(!results.join("results.json").exists(), "its file never said that it runs");
+    }
 }

@@ -135,9 +135,8 @@ impl Ingestion {
         };
         let mut risks = Vec::new();
         for (topic, kept) in &found {
-            let risk = kept.risk();
-            metrics.retention_at_risk(topic, risk.is_some());
-            risks.extend(risk.map(|why| format!("{topic}: {why}")));
+            metrics.retention(topic, kept);
+            risks.extend(kept.risk().map(|why| format!("{topic}: {why}")));
         }
         let kept = found.into_iter().find(|(topic, _)| topic == topics::NOTIFICATIONS).map(|(_, kept)| kept);
         if self.state().risks.as_ref() != Some(&risks) {

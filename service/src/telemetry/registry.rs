@@ -87,6 +87,11 @@ impl Inner {
             "Whether the log may delete messages that nobody has read yet",
             self.at_risk.clone(),
         );
+        r.register(
+            names::KAFKA_RETENTION_SECONDS,
+            "How long the log keeps messages of a topic",
+            self.retention.clone(),
+        );
         r.register(names::DATABASE_UP, "Whether PostgreSQL answers", self.database_up.clone());
         r.register(
             counter(names::KAFKA_PUBLISH_ERRORS_TOTAL),

@@ -167,5 +167,6 @@ fn sample_of(group: &Group, offsets: &[GroupOffsets], begins_at_first: bool) -> 
         reason: group.reason.clone(),
         unknown: offsets.iter().filter(|one| one.backlog(begins_at_first).is_err()).count(),
         partitions: offsets.iter().filter_map(partition).collect(),
+        keeps_s: BTreeMap::new(),
     }
 }

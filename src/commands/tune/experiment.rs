@@ -2,12 +2,14 @@
 
 use crate::change::make;
 use crate::cli::{ExperimentArgs, ExperimentStep, TuneCommand};
+use crate::config::LoadtestSection;
+use crate::domain::compare::RunsNeeded;
 use crate::domain::experiment::{
     ExperimentOutcome, ExperimentVerdict, MeasuredSeries, MetricGain, judge as weigh,
 };
 use crate::domain::request::LoadRequest;
 use crate::domain::run::Run;
-use crate::domain::scenario::Scenario;
+use crate::domain::scenario::{LoadPlan, Scenario};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Entry, Journal};
 use crate::loadtest::runs::Runs;
@@ -103,7 +105,7 @@ pub(super) async fn run(stack: &Stack, args: &ExperimentArgs, out: Out) -> Resul
     if found.is_empty() {
         return out.report(&Experiment { load: args.rates.clone(), changes: Vec::new(), left_out });
     }
-    show(&found, &left_out, args, out)?;
+    show(&found, &left_out, &offered(stack, &args.rates)?, out)?;
     if args.flags.change.dry_run {
         return Ok(());
     }
@@ -139,16 +141,46 @@ async fn steps(stack: &Stack, args: &ExperimentArgs) -> Result<Vec<ExperimentSte
     Ok(steps)
 }
 
+/// The load of every measurement.
+struct OfferedLoad {
+    rates: String,
+    /// Levels that are too short for any difference to show.
+    too_short: Vec<usize>,
+}
+
+fn offered(stack: &Stack, rates: &str) -> Result<OfferedLoad> {
+    let settings = &stack.loaded.config.loadtest;
+    let measured = load_plan(rates, "plan", settings)?.measured_s(settings.warmup_share).unwrap_or_default();
+    Ok(OfferedLoad { rates: rates.to_owned(), too_short: RunsNeeded::of(&measured).too_short })
+}
+
+fn load_plan(rates: &str, note: &str, settings: &LoadtestSection) -> Result<LoadPlan> {
+    let request = LoadRequest {
+        rates: rates.split(',').map(str::to_owned).collect(),
+        note: Some(format!("experiment: {note}")),
+        ..LoadRequest::default()
+    };
+    plan(Scenario::Incremental, &request, settings)
+}
+
 fn show(
     found: &[(String, TuneCommand, ChangePlan)],
     left_out: &[String],
-    args: &ExperimentArgs,
+    load: &OfferedLoad,
     out: Out,
 ) -> Result<()> {
     if out.format() == OutputFormat::Json {
         return Ok(());
     }
-    let mut text = vec![format!("{} load tests at {}:", 1 + 2 * found.len(), args.rates)];
+    let mut text = vec![format!(
+        "{} load tests at {}, each change judged by the parts of three of them:",
+        1 + 2 * found.len(),
+        load.rates
+    )];
+    for level in &load.too_short {
+        let short = format!("  ! level {level} is too short to show any difference");
+        text.push(paint(Tone::Warn, &short));
+    }
     for (line, _, plan) in found {
         text.push(format!("  {line}"));
         text.extend(plan.steps.iter().map(|step| paint(Tone::Dim, &format!("    {}", step.what()))));
@@ -218,12 +250,7 @@ impl Lab {
 
     /// One short load test, reported as every other one is.
     async fn measure(&self, note: &str) -> Result<Measurement> {
-        let request = LoadRequest {
-            rates: self.rates.split(',').map(str::to_owned).collect(),
-            note: Some(format!("experiment: {note}")),
-            ..LoadRequest::default()
-        };
-        let plan = plan(Scenario::Incremental, &request, &self.stack.loaded.config.loadtest)?;
+        let plan = load_plan(&self.rates, note, &self.stack.loaded.config.loadtest)?;
         let progress = ProgressView::new(self.out);
         let (dir, run) = Box::pin(offer::execute(&self.permit, &self.stack, &plan, &progress)).await?;
         publish::write(&self.stack, &dir)?;

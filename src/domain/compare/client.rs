@@ -24,10 +24,29 @@ pub(in crate::domain) struct Block {
     due: DistributionSum,
 }
 
+/// The length of the blocks that so many measured seconds are cut into.
+const fn block_s(seconds: u64) -> u64 {
+    let wanted = seconds / FEW_BLOCKS;
+    let length = if wanted < SHORT_BLOCK_S {
+        SHORT_BLOCK_S
+    } else if wanted > LONG_BLOCK_S {
+        LONG_BLOCK_S
+    } else {
+        wanted
+    };
+    let few = seconds.div_ceil(MANY_BLOCKS);
+    if few > length { few } else { length }
+}
+
+/// Whether so many measured seconds of one run can be judged against another's.
+pub(super) const fn is_long_enough(seconds: u64) -> bool {
+    seconds.div_ceil(block_s(seconds)) >= statistics::FEWEST as u64
+}
+
 /// The blocks of a level's slices.
 pub(in crate::domain) fn blocks(slices: &[Slice]) -> Vec<Block> {
     let seconds: u64 = slices.iter().map(|one| one.seconds).sum();
-    let length = (seconds / FEW_BLOCKS).clamp(SHORT_BLOCK_S, LONG_BLOCK_S).max(seconds.div_ceil(MANY_BLOCKS));
+    let length = block_s(seconds);
     let each = slices.first().map_or(1, |one| one.seconds.max(1));
     let together = usize::try_from(length.div_ceil(each)).unwrap_or(1).max(1);
     let block = |slices: &[Slice]| Block {

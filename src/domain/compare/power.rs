@@ -1,8 +1,9 @@
 //! How small a change runs can show, how long they must be to show a tenth, and how many it takes to prove one.
 
 use super::metrics::{Family, KINDS, PRIMARY};
-use super::{Comparison, LevelComparison, SIGNIFICANCE, TENTH};
+use super::{Comparison, LevelComparison, SIGNIFICANCE, TENTH, client};
 use crate::domain::statistics;
+use serde::Serialize;
 
 /// The metric that people look at first.
 const METRIC: &str = "p95_ms";
@@ -29,6 +30,49 @@ impl Comparison {
                 longer(&rows)
             )
         })
+    }
+}
+
+/// How many runs it takes on each side to prove a difference, known before the first one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct RunsNeeded {
+    /// Runs on each side for a difference in throughput, errors or p95.
+    pub primary: usize,
+    /// … in any other metric.
+    pub others: usize,
+    /// … in how much runs scatter.
+    pub spread: usize,
+    /// Levels, counted from 1, that are too short for one run on each side to prove anything.
+    pub too_short: Vec<usize>,
+}
+
+impl RunsNeeded {
+    /// Of runs whose levels measure so many seconds each.
+    #[must_use]
+    pub fn of(measured_s: &[u64]) -> Self {
+        let levels = measured_s.len();
+        let short = measured_s.iter().enumerate().filter(|(_, seconds)| !client::is_long_enough(**seconds));
+        Self {
+            primary: runs_needed(levels),
+            others: needed(Family::Rest, levels * (KINDS.len() - PRIMARY)),
+            spread: needed(Family::Spread, levels * (PRIMARY - 1)),
+            too_short: short.map(|(index, _)| index + 1).collect(),
+        }
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let short: Vec<_> = self.too_short.iter().map(ToString::to_string).collect();
+        let single = match short.as_slice() {
+            [] => "one run on each side is judged by its parts".to_owned(),
+            some => format!("with one run on each side level {} is too short to show any", some.join(", ")),
+        };
+        format!(
+            "To prove a difference, repeated runs are needed on each side: {} for throughput, errors and p95, {} for \
+             another metric, {} for how runs scatter; {single}.",
+            self.primary, self.others, self.spread
+        )
     }
 }
 
@@ -140,6 +184,10 @@ mod tests {
         assert!(said.contains("no order is rarer than 2.9 %") && said.contains("5 for throughput"), "{said}");
         assert!(of_sets_is_blind((3, 3), 1) && !of_sets_is_blind((5, 5), 1));
         assert_eq!(of_sets((9, 9), 1), None);
+        let plan = RunsNeeded::of(&[60, 60, 6, 60]);
+        assert_eq!((plan.primary, plan.others, plan.spread, plan.too_short.as_slice()), (6, 8, 8, &[3][..]));
+        assert!(plan.sentence().contains("level 3 is too short"), "{}", plan.sentence());
+        assert!(RunsNeeded::of(&[8]).sentence().contains("5 for throughput, errors and p95, 7 for"));
     }
 
     #[test]

@@ -95,6 +95,8 @@ pub struct Track {
     samples: VecDeque<PartitionSample>,
     /// When the end of the log was where, oldest first.
     ends: VecDeque<(f64, i64)>,
+    /// When the oldest message that waited was how old, where that was known exactly.
+    ages: VecDeque<(f64, f64)>,
 }
 
 impl Track {
@@ -115,6 +117,20 @@ impl Track {
         if self.ends.len() > ENDS {
             self.thin();
         }
+        while self.ages.front().is_some_and(|first| sample.at_s - first.0 > WINDOW_S) {
+            self.ages.pop_front();
+        }
+        if let Some(TimeBehind { seconds, at_least: false }) = self.behind() {
+            self.ages.push_back((sample.at_s, seconds));
+        }
+    }
+
+    /// By how many seconds a second the oldest message that waits grew older over the last minute: 1 where nobody
+    /// reads, below 0 where the group catches up. Unknown where it was not followed for long enough.
+    #[must_use]
+    pub fn aging(&self) -> Option<f64> {
+        let ((from_s, before), (to_s, after)) = (self.ages.front()?, self.ages.back()?);
+        (to_s - from_s >= TREND_S).then(|| (after - before) / (to_s - from_s))
     }
 
     /// Tells when the message at the offset `end - 1` was written, if that is before our first look.
@@ -317,6 +333,16 @@ mod tests {
         let behind = older.behind().unwrap();
         assert!(!behind.at_least && (behind.seconds - 109.0).abs() < 1.0, "{behind:?}");
         assert_eq!(track(5, true, |_| (Some(7), 7)).behind().unwrap().seconds, 0.0);
+    }
+
+    #[test]
+    fn what_waits_grows_older_as_fast_as_it_is_not_read() {
+        let near =
+            |track: &Track, wanted: f64| track.aging().is_some_and(|rate| (rate - wanted).abs() < 0.05);
+        assert!(near(&track(40, true, |second| (Some(100), 100 + second * 100)), 1.0));
+        assert!(near(&track(40, true, |second| (Some(second * 75), second * 100)), 0.25));
+        assert!(near(&track(40, true, |second| (Some(second * 100), second * 100 + 50)), 0.0));
+        assert_eq!(track(5, true, |second| (Some(100), 100 + second * 100)).aging(), None);
     }
 
     #[test]

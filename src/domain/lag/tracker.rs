@@ -1,10 +1,12 @@
 //! Every group, topic and partition that is followed: looks go in, what they mean comes out.
 
 use super::PartitionLag;
+use super::retention::{RetentionOutlook, RetentionUse};
 use super::track::{LagStatus, PartitionSample, TimeBehind, Track};
 use crate::domain::group::{Group, GroupType};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Partitions that are followed at most; what is beyond has no history.
 const MOST: usize = 4_096;
@@ -29,6 +31,10 @@ pub struct GroupSample {
     /// Why members or offsets are not known, if they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// How long the log keeps messages of a topic, in seconds; a topic whose messages it keeps for ever, or that was
+    /// not asked about, is absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub keeps_s: BTreeMap<String, f64>,
 }
 
 /// A partition and who owns it.
@@ -77,6 +83,8 @@ pub struct TopicView {
     pub out_per_s: Option<f64>,
     /// Of the partition that is furthest behind.
     pub behind: Option<TimeBehind>,
+    /// Of the partition that retention is nearest to; absent where nothing waits, or nothing is known of it.
+    pub retention: Option<RetentionOutlook>,
     /// The worst of its partitions.
     pub status: LagStatus,
     /// In the order of their numbers.
@@ -98,6 +106,8 @@ pub struct PartitionView {
     pub lost: i64,
     /// How old the oldest message that waits is.
     pub behind: Option<TimeBehind>,
+    /// How near retention is to it.
+    pub retention: Option<RetentionOutlook>,
     /// The member that owns it.
     pub owner: Option<String>,
     /// How it goes.
@@ -182,7 +192,8 @@ impl LagTracker {
             };
             // That no member is known to own it says nothing where members are not known.
             let is_owned = one.owner.is_some() || sample.reason.is_some();
-            let partition = follow(track, at_s, one, is_owned);
+            let keeps_s = sample.keeps_s.get(&one.lag.topic).copied();
+            let partition = follow(track, at_s, one, is_owned, keeps_s);
             let rates = (track.in_per_s(), track.out_per_s());
             match topics.iter_mut().find(|topic| topic.topic == one.lag.topic) {
                 Some(topic) => topic.add(partition, rates),
@@ -205,7 +216,7 @@ impl LagTracker {
     }
 }
 
-fn follow(track: &mut Track, at_s: f64, one: &OwnedLag, owned: bool) -> PartitionView {
+fn follow(track: &mut Track, at_s: f64, one: &OwnedLag, owned: bool, keeps_s: Option<f64>) -> PartitionView {
     let lag = &one.lag;
     if let (Some(oldest_s), Some(committed)) = (one.oldest_s, lag.committed) {
         track.seed(oldest_s, committed + lag.lost);
@@ -225,9 +236,19 @@ fn follow(track: &mut Track, at_s: f64, one: &OwnedLag, owned: bool) -> Partitio
         lag: lag.lag,
         lost: lag.lost,
         behind: track.behind(),
+        retention: outlook(track, keeps_s),
         owner: one.owner.clone(),
         status: track.status(),
     }
+}
+
+fn outlook(track: &Track, keeps_s: Option<f64>) -> Option<RetentionOutlook> {
+    let keeps = Duration::try_from_secs_f64(keeps_s?).ok()?;
+    let age = track.behind().filter(|_| track.last().is_some_and(|last| last.lag > 0))?;
+    let used = RetentionUse::of(age.seconds, keeps);
+    // What is only known to be older than the first look was not read since.
+    let growth = if age.at_least { None } else { track.aging() };
+    Some(RetentionOutlook { used, left_s: used.left_at(growth) })
 }
 
 type Rates = (Option<f64>, Option<f64>);
@@ -241,6 +262,7 @@ impl TopicView {
             in_per_s: rates.0,
             out_per_s: rates.1,
             behind: partition.behind,
+            retention: partition.retention,
             status: partition.status,
             partitions: vec![partition],
         }
@@ -258,6 +280,10 @@ impl TopicView {
         let later = |other: &TimeBehind| self.behind.is_none_or(|behind| other.seconds > behind.seconds);
         if partition.behind.as_ref().is_some_and(later) {
             self.behind = partition.behind;
+        }
+        let nearer = |one: &RetentionOutlook| self.retention.is_none_or(|is| one.used.share > is.used.share);
+        if partition.retention.as_ref().is_some_and(nearer) {
+            self.retention = partition.retention;
         }
         self.status = self.status.max(partition.status);
         self.partitions.push(partition);
@@ -325,6 +351,29 @@ mod tests {
         dark.unknown = 2;
         let seen = &LagTracker::default().take(1.0, &[dark])[0];
         assert_eq!((seen.unknown, seen.lag(), seen.status()), (2, Some(0), LagStatus::Unknown));
+    }
+
+    #[test]
+    fn retention_that_comes_nearer_is_told_with_the_time_that_is_left() {
+        let outlook = |keeps_s: Option<f64>, read_per_s: i64| {
+            let (mut tracker, mut seen) = (LagTracker::default(), Vec::new());
+            for second in 0..40 {
+                let mut one =
+                    sample("workers", &[(0, second * read_per_s, second * 100), (1, second, second)]);
+                one.keeps_s =
+                    keeps_s.map(|seconds| ("notifications".to_owned(), seconds)).into_iter().collect();
+                seen = tracker.take(second as f64, &[one]);
+            }
+            seen[0].topics[0].retention
+        };
+        assert_eq!(outlook(None, 0), None);
+        // Nobody reads: after 39 s of 60 two thirds are used, and the rest goes by with the clock.
+        let stopped = outlook(Some(60.0), 0).unwrap();
+        assert!(stopped.used.is_warned_of() && stopped.left_s.is_some_and(|left| (left - 22.0).abs() < 2.0));
+        let half = outlook(Some(60.0), 50).unwrap();
+        let left = half.left_s.unwrap();
+        assert!((left - half.used.left_s * 2.0).abs() < 8.0, "{half:?}");
+        assert_eq!(outlook(Some(60.0), 100), None, "nothing waits");
     }
 
     #[test]

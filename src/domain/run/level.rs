@@ -162,9 +162,9 @@ pub struct GeneratorResult {
     pub cpu_pct: Measured<f64>,
     /// Largest resident memory, in MiB.
     pub rss_mb: Measured<f64>,
-    /// Processors it was allowed to use.
+    /// Processors it was allowed to use; a part of one where its control group has a quota.
     #[serde(default)]
-    pub cpus: Option<usize>,
+    pub cpus: Option<f64>,
     /// Share of its running time that its threads waited for a processor, per cent.
     #[serde(default)]
     pub wait_pct: Measured<f64>,

@@ -57,13 +57,14 @@ fn claim_file(work: &Path) -> PathBuf {
     work.join("loadtest.json")
 }
 
-/// Ends generators whose nsys is gone. Returns the run that it left behind.
+/// Ends generators whose nsys is gone, and lets `settle` mark the run that it left behind. The claim is forgotten
+/// only after that: killed in between, or on a full disk, the next nsys does it again.
 ///
 /// # Errors
-/// Refused while another nsys runs a load test on this stack.
-pub async fn recover(work: &Path) -> Result<Option<PathBuf>> {
-    let Ok(text) = std::fs::read_to_string(claim_file(work)) else { return Ok(None) };
-    let Ok(claim) = serde_json::from_str::<Claim>(&text) else { return Ok(None) };
+/// Refused while another nsys runs a load test on this stack; those of `settle`.
+pub async fn recover(work: &Path, settle: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let Ok(text) = std::fs::read_to_string(claim_file(work)) else { return Ok(()) };
+    let Ok(claim) = serde_json::from_str::<Claim>(&text) else { return Ok(()) };
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     // One of our own is left from an earlier load of this process, and is settled like that of a dead one.
     if claim.owner.runs() && claim.owner.pid != own {
@@ -72,8 +73,10 @@ pub async fn recover(work: &Path) -> Result<Option<PathBuf>> {
     for generator in claim.generator.iter().chain(&claim.more) {
         generator.end(Duration::from_secs(5)).await;
     }
+    forget_plans(work);
+    settle(&claim.run)?;
     release(work);
-    Ok(Some(claim.run))
+    Ok(())
 }
 
 /// Notes that this nsys runs a load test, and with which generators.
@@ -90,10 +93,38 @@ pub fn claim(work: &Path, run: &Path, generators: &[i32]) -> Result<()> {
     crate::stack::layout::write_private(&claim_file(work), &text)
 }
 
-/// Forgets the claim, and what the generators were told: a token is in it.
+/// Forgets the claim, and what the generators were told.
 pub fn release(work: &Path) {
     // When it is gone already, that is what was wanted.
     let _ = std::fs::remove_file(claim_file(work));
+    forget_plans(work);
+}
+
+/// Forgets what the generators were told: a token is in it.
+pub fn forget_plans(work: &Path) {
     let mut plans = (0..).map(|index| super::plan_file(work, index));
     while plans.next().is_some_and(|plan| std::fs::remove_file(plan).is_ok()) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_claim_is_forgotten_after_its_run_was_settled_and_not_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let (work, run) = (dir.path(), dir.path().join("run"));
+        claim(work, &run, &[]).unwrap();
+        std::fs::write(super::super::plan_file(work, 0), "token").unwrap();
+        let full = recover(work, |_| Err(Error::failed("no space left"))).await;
+        assert!(full.is_err() && claim_file(work).exists(), "the next nsys settles it");
+        assert!(!super::super::plan_file(work, 0).exists(), "a token does not wait for that");
+        let settled = std::cell::Cell::new(false);
+        let settle = |dir: &Path| {
+            settled.set(dir == run && claim_file(work).exists());
+            Ok(())
+        };
+        recover(work, settle).await.unwrap();
+        assert!(settled.get() && !claim_file(work).exists());
+    }
 }

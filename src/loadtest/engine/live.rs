@@ -77,12 +77,16 @@ impl Decoder {
         };
         let field = |metric: &str, index: usize| row(metric)?.get(index)?.as_f64();
         let rate = field("http_reqs", 1).unwrap_or(0.0);
+        // The script counts a failure a moment after k6 has counted its request, maybe in the next second: by
+        // those alone every second of a service that only fails would seem to have had a success.
+        let counted = field("failures", 1).unwrap_or(0.0);
+        let errors = field("http_req_failed", 0).map_or(counted, |share| counted.max(rate * share));
         // avg, max, med, min, p(90), p(95), p(99)
         let time = |index| field("http_req_duration", index).filter(|_| rate > 0.0);
         Some(Tick {
             at_s: field("time", 0)? / 1_000.0,
             rate,
-            errors: field("failures", 1).unwrap_or(0.0),
+            errors,
             dropped: field("dropped_iterations", 1).unwrap_or(0.0),
             p50_ms: time(2),
             p95_ms: time(5),
@@ -114,6 +118,19 @@ mod tests {
         let row = "[[7,7],[],[0,0,0,0,0,0,0],[],[1795567668395]]";
         let Some(tick) = decoder.take(&event("snapshot", row)) else { panic!("no second") };
         assert_eq!((tick.dropped, tick.rate, tick.p95_ms), (7.0, 0.0, None));
+    }
+
+    #[test]
+    fn a_second_of_failures_alone_has_no_success_whenever_the_script_counts_them() {
+        let mut decoder = Decoder::default();
+        let names = r#"{"time": {}, "http_reqs": {}, "http_req_failed": {}, "failures": {}}"#;
+        decoder.take(&event("metric", names));
+        let errors = |row: &str| {
+            let mut decoder = decoder.clone();
+            decoder.take(&event("snapshot", row)).map(|tick| (tick.rate, tick.errors))
+        };
+        assert_eq!(errors("[[80,80],[1],[90,90],[1000]]"), Some((90.0, 90.0)));
+        assert_eq!(errors("[[3,3],[0],[90,90],[1000]]"), Some((90.0, 3.0)), "a body was cut short");
     }
 
     #[test]

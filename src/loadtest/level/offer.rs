@@ -39,7 +39,7 @@ pub(super) struct Offered {
     /// The generator's exit code; none for a signal.
     pub(super) exit: Option<i32>,
     /// Processors that it was allowed to use.
-    pub(super) cpus: Option<usize>,
+    pub(super) cpus: Option<f64>,
     /// Ctrl-C.
     pub(super) interrupted: bool,
     /// The stop rule that ended it.
@@ -182,7 +182,7 @@ impl<'a> LevelWatch<'a> {
         // Those elsewhere are held by processes here that say nothing about them.
         let pids = if offer.place.is_here() { pids } else { &[] };
         let sampler = Sampler::new(context.stack, pids.to_vec()).await?;
-        let cpus = pids.first().and_then(|pid| process::allowed_cpus(*pid));
+        let cpus = pids.first().and_then(|pid| process::usable_cpus(*pid));
         context.stream.phase(number, RunPhase::Warmup, None);
         Ok(Self {
             context,

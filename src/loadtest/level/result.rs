@@ -4,11 +4,12 @@ use super::Offered;
 use crate::domain::facts::Facts;
 use crate::domain::level::{Level, Stage};
 use crate::domain::run::{
-    CacheResult, Db, GeneratorResult, Kafka, LevelResult, Reconciliation, Sample, Service, StageResult,
-    Trend, sample,
+    CacheResult, Db, GeneratorResult, Kafka, LevelResult, Measuring, Reconciliation, Sample, Service,
+    StageResult, Trend, sample,
 };
 use crate::domain::scenario::{LoadEngine, Scenario};
 use crate::domain::slices::{Slice, SliceCounts, Slicing};
+use crate::domain::stream::Tick;
 use crate::domain::verdict::Verdict;
 use crate::domain::{guard, spike, standstill, trend};
 use crate::error::Result;
@@ -26,28 +27,36 @@ const NEVER_SAMPLED: &str = "no sample of the level holds it";
 /// Samples that a level keeps at most; of a longer one every second, third, … is kept.
 const MOST_SAMPLES: usize = 900;
 
-/// What generator and samples say.
-pub(super) fn assemble(
-    context: &RunContext<'_>,
-    number: usize,
-    level: &Level,
-    offer: &Offer,
-    offered: &Offered,
-    summary: &GeneratorSummary,
-) -> LevelResult {
+/// What a level asked of its generators, and how that went.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientLoad<'a> {
+    /// Counted from 1.
+    pub number: usize,
+    /// What was to be offered.
+    pub level: &'a Level,
+    /// What the generators were told.
+    pub offer: &'a Offer,
+    /// When the load began, seconds since the epoch.
+    pub began_s: f64,
+    /// Processors that a generator was allowed to use.
+    pub cpus: Option<f64>,
+    /// Their exit code; none for a signal.
+    pub exit: Option<i32>,
+    /// The seconds that they told of.
+    pub ticks: &'a [Tick],
+}
+
+/// What the generators alone say of a level: everything else is not measured yet, and it is not judged.
+#[must_use]
+pub fn of_client(load: ClientLoad<'_>, summary: &GeneratorSummary) -> LevelResult {
+    let ClientLoad { level, offer, began_s, .. } = load;
     let measured = offer.windows.iter().filter(|window| window.measured);
     let start = measured.clone().map(|window| window.start_s).min().unwrap_or(0);
     let steady_s: u64 = measured.map(|window| window.seconds).sum();
-    let first = offered.samples.first().map_or(0.0, |one| one.at_s);
-    let began_s = summary.began_s.or(offered.began_s).unwrap_or(first);
     let steady_from_s = began_s + start as f64;
-    let mut samples = offered.samples.clone();
-    for one in &mut samples {
-        one.service_files = one.service_files.filter(|files| *files > 0);
-    }
     let throughput_rps = summary.measured.requests as f64 / steady_s.max(1) as f64;
-    let mut result = LevelResult {
-        level: number,
+    LevelResult {
+        level: load.number,
         vus: level.vus,
         target_rps: level.rate,
         duration_s: level.seconds,
@@ -62,9 +71,9 @@ pub(super) fn assemble(
         success_ms: summary.measured.succeeded.latency,
         dropped_iterations: dropped(offer, summary),
         generator: GeneratorResult {
-            engine: context.plan.engine.as_str().to_owned(),
-            cpus: offered.cpus,
-            late_p99_ms: match (summary.late_p99_ms, context.plan.engine) {
+            engine: offer.engine.as_str().to_owned(),
+            cpus: load.cpus,
+            late_p99_ms: match (summary.late_p99_ms, offer.engine) {
                 (Some(late), _) => late.into(),
                 (None, LoadEngine::K6) => Measured::not_applicable("k6 does not tell how late it sends"),
                 (None, LoadEngine::Native) => Measured::missing("the generator did not tell"),
@@ -74,14 +83,14 @@ pub(super) fn assemble(
                 "no request was answered",
             ),
             standstill_s: Measured::or_missing(
-                standstill::longest(&offered.ticks, steady_from_s, steady_from_s + steady_s as f64),
+                standstill::longest(load.ticks, steady_from_s, steady_from_s + steady_s as f64),
                 "the generator did not tell its seconds",
             ),
-            exit: offered.exit,
+            exit: load.exit,
             ..GeneratorResult::default()
         },
         service: Service::default(),
-        db: Db { pool_size: context.stack.loaded.config.db.pool_size, ..Db::default() },
+        db: Db::default(),
         kafka: Kafka::default(),
         cache: CacheResult::default(),
         containers: Vec::new(),
@@ -96,14 +105,38 @@ pub(super) fn assemble(
         spike: None,
         trends: Vec::new(),
         stabilised: Vec::new(),
-        problems: offered.blind.clone(),
-        stopped_by: offered.stopped_by.clone(),
+        problems: Vec::new(),
+        stopped_by: None,
         slices: slices(offer, summary, began_s),
-        measuring: offered.measuring.clone(),
-        samples,
+        measuring: Measuring::default(),
+        samples: Vec::new(),
         verdict: Verdict::Unknown,
         checks: Vec::new(),
-    };
+    }
+}
+
+/// What generator and samples say.
+pub(super) fn assemble(
+    context: &RunContext<'_>,
+    number: usize,
+    level: &Level,
+    offer: &Offer,
+    offered: &Offered,
+    summary: &GeneratorSummary,
+) -> LevelResult {
+    let first = offered.samples.first().map_or(0.0, |one| one.at_s);
+    let began_s = summary.began_s.or(offered.began_s).unwrap_or(first);
+    let Offered { cpus, exit, ticks, .. } = offered;
+    let load = ClientLoad { number, level, offer, began_s, cpus: *cpus, exit: *exit, ticks };
+    let mut result = of_client(load, summary);
+    result.db.pool_size = context.stack.loaded.config.db.pool_size;
+    result.problems.clone_from(&offered.blind);
+    result.stopped_by.clone_from(&offered.stopped_by);
+    result.measuring = offered.measuring.clone();
+    result.samples.clone_from(&offered.samples);
+    for one in &mut result.samples {
+        one.service_files = one.service_files.filter(|files| *files > 0);
+    }
     result.kafka.lag_end = offered.partitions.as_ref().map(|all| all.iter().map(|one| one.lag).sum());
     aggregate(&mut result);
     result

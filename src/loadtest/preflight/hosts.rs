@@ -63,7 +63,7 @@ pub(super) fn facts(here: PreflightFacts, machines: &[RemoteHost]) -> PreflightF
     let count = machines.len() as f64;
     let least = |values: Option<Vec<f64>>| values?.into_iter().reduce(f64::min);
     PreflightFacts {
-        cpus: machines.iter().map(|one| one.cpus).sum::<usize>().max(1),
+        cpus: machines.iter().map(|one| one.cpus).sum::<usize>().max(1) as f64,
         memory_mb: least(machines.iter().map(|one| one.memory_mb).collect()).map(|least| least * count),
         files: machines.iter().filter_map(|one| one.files).min(),
         ports: None,
@@ -86,7 +86,7 @@ mod tests {
         };
         let (small, large) = (machine(2, 1_000.0), machine(8, 9_000.0));
         let here = PreflightFacts {
-            cpus: 1,
+            cpus: 1.0,
             memory_mb: None,
             files: None,
             ports: Some(1),
@@ -100,7 +100,7 @@ mod tests {
             p95_ms: 1.0,
         };
         let found = facts(here, &[small.clone(), large]);
-        assert_eq!((found.cpus, found.memory_mb, found.ports), (10, Some(2_000.0), None));
+        assert_eq!((found.cpus, found.memory_mb, found.ports), (10.0, Some(2_000.0), None));
         assert_eq!(finding("a", &small).status, PreflightStatus::Ok);
         let off = RemoteHost { ahead_s: Some(-7.0), ..small };
         assert!(finding("a", &off).detail.ends_with("its clock is -7.0 s off"));

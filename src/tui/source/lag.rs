@@ -6,12 +6,16 @@ use crate::domain::lag::tracker::GroupSample;
 use crate::stack::Stack;
 use crate::tui::update::Update;
 use nsys_contract::topics;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Partitions of a topic whose oldest waiting message is read when the dashboard starts.
 const OLDEST: usize = 64;
+/// How often topics are asked how long they keep messages.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
+/// Longest wait for that answer.
+const RETENTION_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(stack: Arc<Stack>, sender: UpdateSender) {
     let brokers = stack.endpoints.brokers();
@@ -21,6 +25,7 @@ pub(super) async fn run(stack: Arc<Stack>, sender: UpdateSender) {
     );
     let mut monitor = None;
     let mut first = true;
+    let (mut keeps_s, mut asked_at) = (BTreeMap::new(), None::<Instant>);
     let mut ticks = ticks();
     loop {
         ticks.tick().await;
@@ -37,10 +42,25 @@ pub(super) async fn run(stack: Arc<Stack>, sender: UpdateSender) {
         {
             read_oldest(&brokers, own).await;
         }
+        if let Ok([own, ..]) = answer.as_deref_mut() {
+            if asked_at.is_none_or(|at| at.elapsed() >= RETENTION_INTERVAL) {
+                asked_at = Some(Instant::now());
+                keeps_s = retention(&brokers, own).await.unwrap_or(keeps_s);
+            }
+            own.keeps_s.clone_from(&keeps_s);
+        }
         if !sender.send(Update::Lag(answer)).await {
             return;
         }
     }
+}
+
+/// How long the topics of a group keep messages, in seconds; none when the broker does not tell now.
+async fn retention(brokers: &Brokers, group: &GroupSample) -> Option<BTreeMap<String, f64>> {
+    let topics: BTreeSet<_> = group.partitions.iter().map(|one| one.lag.topic.as_str()).collect();
+    let topics: Vec<_> = topics.into_iter().collect();
+    let kept = kafka::retentions(brokers, &topics, RETENTION_TIMEOUT).await.ok()?;
+    Some(kept.into_iter().filter_map(|(topic, kept)| Some((topic, kept.time?.as_secs_f64()))).collect())
 }
 
 /// Notes when the oldest message that waits was written. Without it, what waits is only known to be

@@ -127,11 +127,16 @@ fn failing(state: &State, at_s: f64) -> Option<DashboardVerdict> {
     }
     let topic = group.topics.iter().max_by_key(|topic| topic.status)?;
     let waiting = format::count(topic.lag.unsigned_abs());
+    let overtakes = group.topics.iter().find_map(|topic| Some((topic, overtaking(topic)?)));
+    let also = |said: String| match &overtakes {
+        Some((its, when)) if its.topic == topic.topic => format!("{said}; retention deletes them {when}"),
+        _ => said,
+    };
     match topic.status {
         LagStatus::Stopped => Some(verdict(
             Tone::Bad,
             Pane::Lag,
-            format!("{waiting} messages of {} are pending and nobody consumes them", topic.topic),
+            also(format!("{waiting} messages of {} are pending and nobody consumes them", topic.topic)),
             // Workers that are there and left the group have a reason; one more would have it too.
             Some(match replicas(state, "worker", at_s) {
                 0 => "nsys scale worker=1",
@@ -141,7 +146,7 @@ fn failing(state: &State, at_s: f64) -> Option<DashboardVerdict> {
         LagStatus::Stalled => Some(verdict(
             Tone::Bad,
             Pane::Lag,
-            format!("{waiting} messages of {} wait and the commit does not move", topic.topic),
+            also(format!("{waiting} messages of {} wait and the commit does not move", topic.topic)),
             Some("nsys logs worker"),
         )),
         LagStatus::Beyond => Some(verdict(
@@ -150,8 +155,18 @@ fn failing(state: &State, at_s: f64) -> Option<DashboardVerdict> {
             format!("the commit of {} is beyond the end: topic recreated or truncated", topic.topic),
             Some("nsys lag"),
         )),
-        _ => None,
+        _ => overtakes.map(|(topic, when)| {
+            let text = format!("retention deletes messages of {} {when}, unread", topic.topic);
+            verdict(Tone::Bad, Pane::Lag, text, Some(&more_workers(state, topic, at_s)))
+        }),
     }
+}
+
+/// When retention deletes what waits, if it comes nearer and has used up enough to be told.
+fn overtaking(topic: &TopicView) -> Option<String> {
+    let near = topic.retention.filter(|near| near.used.is_warned_of())?;
+    let left = format::duration(std::time::Duration::from_secs_f64(near.left_s?.min(1e9)));
+    Some(format!("in {left} ({} of it used)", format::percent(near.used.share)))
 }
 
 /// What is beyond its objective, or on the way there.

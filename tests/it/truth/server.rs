@@ -54,14 +54,16 @@ pub(super) struct Script {
     /// Whether a connection serves more than one request. Where requests end with their connection it must
     /// not: a client repeats a request on another connection by itself when an old one turns out closed.
     pub(super) keep_alive: bool,
-    /// So long nobody is accepted before the next connection is.
+    /// So long the next connection waits in line before it is served. A client cannot tell that from one that
+    /// waits to be accepted, and here it is known when it came.
     pub(super) accept_every: Duration,
 }
 
 /// One request as it really went.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
-    pub(super) read: Instant,
+    /// When it was read, or, where it came with its connection, when that was there.
+    pub(super) came: Instant,
     /// When it was answered, or the client of one that never is gave it up; absent while neither happened.
     pub(super) ended: Option<Instant>,
     pub(super) end: End,
@@ -92,25 +94,31 @@ impl Server {
             over: AtomicBool::new(false),
             records: Mutex::new(Vec::new()),
         });
-        let serving = Arc::clone(&shared);
+        let (to, waiting) = std::sync::mpsc::channel();
+        let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                if serving.over.load(Ordering::Relaxed) {
+                if accepting.over.load(Ordering::Relaxed) || to.send((client, Instant::now())).is_err() {
                     return;
                 }
+            }
+        });
+        let serving = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for (client, came) in waiting {
                 std::thread::sleep(serving.script.accept_every);
                 let shared = Arc::clone(&serving);
                 // A client that goes away in the middle is part of the play.
-                std::thread::spawn(move || serve(&shared, client).ok());
+                std::thread::spawn(move || serve(&shared, client, came).ok());
             }
         });
         Self { port, shared }
     }
 
-    /// What happened, in the order in which requests were read.
+    /// What happened, in the order in which requests came.
     pub(super) fn records(&self) -> Vec<Record> {
         let mut records = self.shared.records.lock().expect("no holder panics").clone();
-        records.sort_by_key(|one| one.read);
+        records.sort_by_key(|one| one.came);
         records
     }
 }
@@ -124,7 +132,10 @@ impl Drop for Server {
 }
 
 /// Serves one connection until it ends.
-fn serve(shared: &Shared, mut client: TcpStream) -> std::io::Result<()> {
+fn serve(shared: &Shared, mut client: TcpStream, came: Instant) -> std::io::Result<()> {
+    // Where connections last, clients may open them before there is a request.
+    let lasts = shared.script.keep_alive && shared.script.accept_every.is_zero();
+    let mut came = (!lasts).then_some(came);
     client.set_nodelay(true)?;
     client.set_read_timeout(Some(PERIOD))?;
     let mut unread = Vec::new();
@@ -136,7 +147,7 @@ fn serve(shared: &Shared, mut client: TcpStream) -> std::io::Result<()> {
         let answer = (shared.script.answer)(Seen { number, at });
         let index = {
             let mut records = shared.records.lock().expect("no holder panics");
-            records.push(Record { read, ended: None, end: answer.end });
+            records.push(Record { came: came.take().unwrap_or(read), ended: None, end: answer.end });
             records.len() - 1
         };
         std::thread::sleep(answer.after.saturating_sub(read.elapsed()));

@@ -116,6 +116,11 @@ fn heading(group: &GroupView, topic: &TopicView) -> GridRow {
         let lost = format!("{} lost to retention", format::count(topic.lost.unsigned_abs()));
         cells.push(Cell::toned(lost, Some(Tone::Warn)));
     }
+    if let Some(near) = topic.retention.filter(|near| near.used.is_warned_of()) {
+        let tone = if near.left_s.is_some() { Tone::Bad } else { Tone::Warn };
+        let used = format!("{} of its retention used", format::percent(near.used.share));
+        cells.push(Cell::toned(used, Some(tone)));
+    }
     if topic.lag > 0 {
         cells.push(dim(format!("{} behind", behind(topic.behind))));
     }

@@ -225,3 +225,27 @@ fn nobody_in_the_group_although_workers_run_is_not_fixed_by_scaling() {
     update(&mut state, 49.5, Update::Stack(Ok(running(&["app-1"]))));
     assert_eq!(worst(&state, 49.5).hint.as_deref(), Some("nsys scale worker=1"));
 }
+
+#[test]
+fn retention_that_overtakes_the_workers_is_said_with_the_time_that_is_left() {
+    let said = |read_per_s: i64, owner: Option<&str>| {
+        let mut state = busy();
+        for number in 30..80 {
+            let at_s = f64::from(number);
+            let others = second(at_s, 3).into_iter().filter(|one| !matches!(one.update, Update::Lag(_)));
+            others.for_each(|stamped| state.update(stamped));
+            update(&mut state, at_s, Update::Stack(Ok(running(&["worker-1", "worker-2", "worker-3"]))));
+            let number = i64::from(number);
+            let mut lag = waiting(at_s, owner, number * read_per_s, number * 100);
+            let Update::Lag(Ok(groups)) = &mut lag else { panic!("no lag") };
+            groups[0].keeps_s = [(topics::NOTIFICATIONS.to_owned(), 70.0)].into();
+            update(&mut state, at_s, lag);
+        }
+        worst(&state, 79.0)
+    };
+    let (stopped, slow) = (said(0, None), said(10, Some("worker-1")));
+    assert!(stopped.text.contains("nobody consumes them; retention deletes them in "), "{stopped:?}");
+    assert!(slow.text.starts_with("retention deletes messages of notifications in "), "{slow:?}");
+    assert!(slow.text.contains("% of it used), unread") && slow.tone == Tone::Bad, "{slow:?}");
+    assert!(!said(95, Some("worker-1")).text.contains("retention"));
+}
