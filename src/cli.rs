@@ -12,6 +12,7 @@ mod judge;
 mod kafka;
 mod load;
 mod names;
+mod needs;
 mod observe;
 mod stack;
 mod trace;
@@ -69,6 +70,9 @@ pub struct Global {
     /// Configuration file; default ./config.toml, then the user's configuration directory
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub config: Option<PathBuf>,
+    /// Profile of the stack, where it is not the notification service; default NSYS_PROFILE, then stack.profile
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub profile: Option<PathBuf>,
     /// Where nsys keeps its state; default .nsys beside the configuration file
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     pub state_dir: Option<PathBuf>,
@@ -195,7 +199,7 @@ pub enum Command {
     Traces(TracesArgs),
     /// Open a page of the stack in the browser
     Open(OpenArgs),
-    /// Draw a CPU flame graph of a replica of the service
+    /// Draw a CPU flame graph of a replica; show and check the profile of the stack
     Profile(ProfileArgs),
     /// Watch the stack in a terminal dashboard
     Watch(WatchArgs),

@@ -6,6 +6,7 @@ mod compare;
 mod completions;
 mod config;
 mod db;
+mod described;
 mod diagnose;
 mod dlq;
 mod generate;
@@ -31,7 +32,9 @@ mod watch;
 
 pub use completions::answer as answer_completion;
 
-use crate::cli::{CacheCommand, Cli, Command, ExportCommand, MetricsCommand, OutputChoice, ReportForm};
+use crate::cli::{
+    CacheCommand, Cli, Command, ExportCommand, MetricsCommand, OutputChoice, ProfileArgs, ReportForm,
+};
 use crate::config::Loaded;
 use crate::error::{Error, Result};
 use crate::render::Out;
@@ -53,7 +56,9 @@ pub async fn run(cli: Cli, out: Out) -> Result<()> {
     let choice = chosen_output(&cli)?;
     let stack = Stack::new(loaded);
     attach(&stack, &cli.command).await?;
-    let hints_itself = matches!(cli.command, Command::Next | Command::Watch(_));
+    // What comes next is known of the service that nsys was made for.
+    let hints_itself =
+        matches!(cli.command, Command::Next | Command::Watch(_)) || !stack.profile().is_companion();
     let outcome = answer(cli.command, &stack, choice, out).await;
     if outcome.is_ok() && !hints_itself {
         next::hint(&stack, out).await;
@@ -76,8 +81,9 @@ async fn without_configuration(command: &Command, out: Out) -> Option<Result<()>
 
 /// Reads the configuration; a change under `--read-only` is refused before anything is asked of the stack.
 fn load(cli: &Cli, out: Out) -> Result<Loaded> {
-    let (config, state_dir) = (cli.global.config.as_deref(), cli.global.state_dir.as_deref());
-    let mut loaded = Loaded::load(config, state_dir, std::env::vars())?;
+    let global = &cli.global;
+    let (profile, config) = (global.profile.as_deref(), global.config.as_deref());
+    let mut loaded = Loaded::with_profile(profile, config, global.state_dir.as_deref(), std::env::vars())?;
     loaded.read_only = cli.global.read_only;
     for skipped in &loaded.skipped {
         out.warn(skipped);
@@ -92,6 +98,9 @@ fn load(cli: &Cli, out: Out) -> Result<Loaded> {
 
 /// Finds where the stack runs, and asks first where the command changes something.
 async fn attach(stack: &Stack, command: &Command) -> Result<()> {
+    if let Some((capability, what)) = command.needs() {
+        stack.must_have(capability, what)?;
+    }
     stack.attach().await?;
     if !stack.loaded.read_only {
         // A load test that runs is no hindrance here; one that was killed is cleared away.
@@ -129,7 +138,10 @@ async fn answer(command: Command, stack: &Stack, choice: OutputChoice, out: Out)
         Command::Trace(args) => trace::trace(stack, args, out).await,
         Command::Traces(args) => trace::traces(stack, args, out).await,
         Command::Open(args) => open::open(stack, args, out).await,
-        Command::Profile(args) => profile::profile(stack, args, out).await,
+        Command::Profile(ProfileArgs { command: Some(command), .. }) => {
+            described::profile(stack, command, out).await
+        }
+        Command::Profile(ProfileArgs { flame, .. }) => profile::profile(stack, flame, out).await,
         Command::Watch(args) => watch::watch(stack, args, stack.loaded.read_only, out).await,
         Command::Kafka(command) => kafka::kafka(stack, command, out).await,
         Command::Cache(command) => cache::cache(stack, command, out).await,
@@ -213,6 +225,7 @@ fn schemas() -> Vec<AnswerSchema> {
         config::schemas(),
         db::schemas(),
         diagnose::schemas(),
+        described::schemas(),
         dlq::schemas(),
         history::schemas(),
         kafka::schemas(),

@@ -7,6 +7,7 @@ mod former;
 mod layers;
 mod metrics;
 pub mod overlay;
+mod profile;
 mod sections;
 mod variables;
 
@@ -18,9 +19,11 @@ pub use sections::{
 };
 pub(crate) use variables::variable;
 
+use crate::domain::profile::Profile;
 use crate::error::{Context, Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The defaults, as they are shipped.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -40,6 +43,10 @@ pub struct Loaded {
     pub base_dir: PathBuf,
     /// The overlay that tuning writes for this stack, there or not.
     pub overlay: PathBuf,
+    /// What nsys knows of the stack; the companion's when no other is named.
+    pub profile: Arc<Profile>,
+    /// The profile that `--profile` names.
+    profile_flag: Option<PathBuf>,
     /// Every change is refused (`--read-only`).
     pub read_only: bool,
     /// What looks like configuration and is none: files in its place, variables that set nothing, each with
@@ -57,6 +64,21 @@ impl Loaded {
         state_dir: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self> {
+        Self::with_profile(None, file, state_dir, environment)
+    }
+
+    /// The same, of the stack that a profile describes: that of this file, or of the one that the environment or
+    /// the configuration names.
+    ///
+    /// # Errors
+    /// As [`Loaded::load`], and when the profile is wrong.
+    pub fn with_profile(
+        flag: Option<&Path>,
+        file: Option<&Path>,
+        state_dir: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self> {
+        let environment: Vec<_> = environment.collect();
         let here = std::env::current_dir().context("cannot find the current directory")?;
         let mut skipped = Vec::new();
         let file = match file {
@@ -78,23 +100,33 @@ impl Loaded {
         };
         let in_project =
             file.as_deref().is_some_and(|path| !path.starts_with(user_dir("XDG_CONFIG_HOME", ".config")));
-        let base_dir = match file.as_deref().and_then(Path::parent) {
-            Some(parent) if in_project => here.join(parent),
-            _ => user_dir("XDG_STATE_HOME", ".local/state"),
+        let named = profile::named(&here, flag, &environment);
+        // Without a configuration of its own the project is where the profile is.
+        let project =
+            file.as_deref().filter(|_| in_project).or(named.as_deref().filter(|path| path.is_file()));
+        let base_dir = match project.and_then(Path::parent) {
+            Some(parent) => here.join(parent),
+            None => user_dir("XDG_STATE_HOME", ".local/state"),
         };
         let state_dir = match state_dir {
             Some(dir) => here.join(dir),
-            None if in_project => base_dir.join(".nsys"),
+            None if project.is_some() => base_dir.join(".nsys"),
             None => base_dir.clone(),
         };
         let mut settings = layers::defaults()?;
         if let Some(path) = &file {
             skipped.extend(layers::add_file(&mut settings, path, false)?);
         }
-        // The overlay belongs to one stack, and file and environment say which one.
-        let environment: Vec<_> = environment.collect();
+        // The overlay belongs to one stack, and file, profile and environment say which one.
         let mut below = settings.clone();
         layers::add_environment(&mut below, environment.iter().cloned())?;
+        let key = layers::build(&below)?.stack.profile;
+        let found = profile::find(named.as_deref(), &key, &base_dir, file.as_deref())?;
+        if let Some(found) = &found {
+            layers::add_profile(&mut settings, found)?;
+            below.clone_from(&settings);
+            layers::add_environment(&mut below, environment.iter().cloned())?;
+        }
         let overlay = state_dir.join(layers::build(&below)?.stack.name).join("tuned.toml");
         for tuned in [&overlay, &overlay::secrets_of(&overlay)] {
             if tuned.is_file() {
@@ -104,10 +136,31 @@ impl Loaded {
         skipped.extend(variables::unknown(&settings, environment.iter().map(|(name, _)| name.as_str())));
         skipped.extend(former::in_environment(environment.iter().map(|(name, _)| name.as_str())));
         layers::add_environment(&mut settings, environment.into_iter())?;
+        if let Some(found) = &found {
+            // Whoever says so: what a profile describes is never run by nsys.
+            layers::add_runtime(&mut settings, found)?;
+        }
         let config = layers::build(&settings)?;
         check::values(&settings, &base_dir)?;
-        config.check().map_err(|error| check::with_origin(&settings, error))?;
-        Ok(Self { config, settings, file, state_dir, base_dir, overlay, read_only: false, skipped })
+        let checked = config.check().and_then(|()| match &found {
+            // A profile names what there is.
+            Some(_) => Ok(()),
+            None => config.check_external(),
+        });
+        checked.map_err(|error| check::with_origin(&settings, error))?;
+        let profile = found.map_or_else(|| profile::companion(&config), |found| found.profile);
+        Ok(Self {
+            config,
+            settings,
+            file,
+            state_dir,
+            base_dir,
+            overlay,
+            profile: Arc::new(profile),
+            profile_flag: flag.map(Path::to_owned),
+            read_only: false,
+            skipped,
+        })
     }
 
     /// Reads the same configuration again, for instance after the overlay was written.
@@ -115,7 +168,8 @@ impl Loaded {
     /// # Errors
     /// As [`Loaded::load`].
     pub fn reload(&self) -> Result<Self> {
-        let again = Self::load(self.file.as_deref(), Some(&self.state_dir), std::env::vars())?;
+        let flag = self.profile_flag.as_deref();
+        let again = Self::with_profile(flag, self.file.as_deref(), Some(&self.state_dir), std::env::vars())?;
         Ok(Self { read_only: self.read_only, ..again })
     }
 
@@ -123,6 +177,13 @@ impl Loaded {
     #[must_use]
     pub fn is_default(&self, key: &str) -> bool {
         self.settings.get(key).is_none_or(|setting| setting.origin == Origin::Default)
+    }
+
+    /// A path that the profile names, which begins where the profile is.
+    #[must_use]
+    pub fn beside_profile(&self, path: &str) -> PathBuf {
+        let dir = self.profile.file.as_deref().and_then(|file| Path::new(file).parent());
+        dir.map_or_else(|| self.base_dir.join(path), |dir| dir.join(path))
     }
 
     /// Where load-test runs are kept.

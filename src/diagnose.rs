@@ -3,6 +3,7 @@
 
 mod admission;
 mod database;
+mod gaps;
 mod kafka;
 mod live;
 mod processes;
@@ -19,6 +20,7 @@ use crate::clock::now_s;
 use crate::domain::cache::CacheStats;
 use crate::domain::diagnosis::{self, Diagnosis};
 use crate::domain::facts::Facts;
+use crate::domain::profile::ProfilePart;
 use crate::domain::remedy::{CurrentSettings, Remedy, Tuning};
 use crate::domain::run::Run;
 use crate::error::Result;
@@ -61,6 +63,10 @@ pub async fn current_settings(stack: &Stack) -> Result<CurrentSettings> {
     // Of another machine than this one it is not known.
     let cores = stack.runtime.is_here().then(machine::processors).flatten();
     let cores = cores.and_then(|cores| u32::try_from(cores).ok());
+    if !stack.profile().is_companion() {
+        // What another service is set to nobody said.
+        return Ok(CurrentSettings::default());
+    }
     let brokers = stack.endpoints.brokers();
     let topic = [topics::NOTIFICATIONS.to_owned()];
     let lag = kafka_client::lag(&brokers, topics::WORKER_GROUP, &topic, TIMEOUT).await.ok();
@@ -85,14 +91,16 @@ pub struct Before {
     kafka: Measured<kafka::Ends>,
     redis: Measured<CacheStats>,
     processes: processes::ProcessCounters,
-    locks: database::LockWatch,
-    admission: admission::AdmissionWatch,
+    /// Absent where nothing is known of the database …
+    locks: Option<database::LockWatch>,
+    /// … or of one of the two that it looks at.
+    admission: Option<admission::AdmissionWatch>,
 }
 
 impl Before {
     /// Sessions that waited for a lock, at each look since.
     fn lock_waiters(&self) -> Vec<(f64, f64)> {
-        self.locks.seen()
+        self.locks.as_ref().map(database::LockWatch::seen).unwrap_or_default()
     }
 }
 
@@ -101,13 +109,16 @@ impl Before {
 pub async fn before(stack: &Stack) -> Before {
     // On the heap: whoever waits for this would carry all of it.
     let (database, kafka, redis, processes) = tokio::join!(
-        Box::pin(database::counters(stack)),
-        Box::pin(kafka::ends(stack)),
-        Box::pin(redis_stats(stack)),
+        stack.if_named(ProfilePart::Postgres, Box::pin(database::counters(stack))),
+        stack.if_named(ProfilePart::Flows, Box::pin(kafka::ends(stack))),
+        stack.if_named(ProfilePart::Redis, Box::pin(redis_stats(stack))),
         Box::pin(processes::counters(stack)),
     );
-    let locks = database::LockWatch::begin(stack);
-    let admission = admission::AdmissionWatch::begin(stack);
+    let is_named = |part| stack.unnamed(part).is_none();
+    let locks = is_named(ProfilePart::Postgres).then(|| database::LockWatch::begin(stack));
+    // It looks at both.
+    let both = is_named(ProfilePart::Postgres) && is_named(ProfilePart::Redis);
+    let admission = both.then(|| admission::AdmissionWatch::begin(stack));
     Before { at_s: now_s(), database, kafka, redis, processes, locks, admission }
 }
 
@@ -125,18 +136,24 @@ pub async fn since(stack: &Stack, before: &Before, span: Span) -> Facts {
     let seconds = (now_s() - before.at_s).max(1.0);
     // What the watchers have seen first: the rest takes seconds, in which they look on beyond the window.
     let mut locks = Facts::default();
-    before.locks.fact(&mut locks);
-    before.admission.facts(&mut locks);
+    if let Some(watch) = &before.locks {
+        watch.fact(&mut locks);
+    }
+    if let Some(watch) = &before.admission {
+        watch.facts(&mut locks);
+    }
     let machine = async {
         let mut facts = Facts::default();
         admission::machine_facts(stack, &mut facts).await;
         facts
     };
     let (asked, database, kafka, redis, processes, machine) = tokio::join!(
-        Box::pin(prometheus::facts(stack, now_s(), seconds.round() as u64, span)),
-        Box::pin(database::counters(stack)),
-        Box::pin(kafka::facts(stack, &before.kafka, seconds)),
-        Box::pin(redis_stats(stack)),
+        gaps::or_nothing(stack, ProfilePart::Metrics, async {
+            prometheus::facts(stack, now_s(), seconds.round() as u64, span).await
+        }),
+        stack.if_named(ProfilePart::Postgres, Box::pin(database::counters(stack))),
+        gaps::or_nothing(stack, ProfilePart::Flows, kafka::facts(stack, &before.kafka, seconds)),
+        stack.if_named(ProfilePart::Redis, Box::pin(redis_stats(stack))),
         Box::pin(processes::counters(stack)),
         Box::pin(machine),
     );
@@ -151,6 +168,7 @@ pub async fn since(stack: &Stack, before: &Before, span: Span) -> Facts {
     let ttl = stack.loaded.config.cache.ttl_notification.as_secs_f64();
     let query = format!("cache.ttl_notification over {seconds:.0} s");
     facts.put("ttl_windows", ttl / seconds, "configuration", query);
+    gaps::explain(stack, &mut facts);
     facts
 }
 

@@ -29,6 +29,7 @@ pub mod ownership;
 pub mod partitioner;
 pub mod pod;
 pub mod preflight;
+pub mod profile;
 pub mod progress;
 pub mod promql;
 pub mod questions;

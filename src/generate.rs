@@ -9,12 +9,15 @@ mod connection;
 mod pace;
 mod plan;
 mod record;
+mod sample;
 mod schedule;
 mod summary;
+mod text;
 mod traffic;
 mod worker;
 
 pub use record::Creations;
+pub use sample::{SampleRequest, sample};
 pub use summary::{ProcessSummary, ProcessWindow, decode};
 
 use crate::domain::stream::Tick;

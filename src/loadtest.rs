@@ -24,4 +24,5 @@ pub mod sampler;
 mod stabilise;
 pub mod store;
 pub mod stream;
+pub mod target;
 mod view;

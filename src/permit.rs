@@ -21,6 +21,8 @@ pub enum Reach {
     Api,
     /// Indexes and statistics of tables, whoever's: rows stay as they are.
     Index,
+    /// What the requests of a load test change, which its profile names.
+    Load,
     /// Rows, topics or keys.
     Data,
     /// The schema: it may be missing altogether, but must not be somebody else's.
@@ -207,7 +209,7 @@ mod tests {
     #[test]
     fn somebody_elses_schema_is_never_changed() {
         let other = policy(false, false, Some(SchemaOwner::Other { why: "orders".into() }));
-        for reach in [Reach::Api, Reach::Data, Reach::Schema, Reach::Reset] {
+        for reach in [Reach::Api, Reach::Load, Reach::Data, Reach::Schema, Reach::Reset] {
             assert!(!granted(&other, reach, RequiredConsent::Command, NAMED), "{reach:?}");
         }
         let empty = policy(false, false, Some(SchemaOwner::Nobody));

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod capacity;
 pub mod control;
+mod described;
 pub mod doctor;
 pub mod endpoints;
 pub mod health;
@@ -25,6 +26,7 @@ pub mod supervisor;
 pub mod up;
 pub mod whereabouts;
 
+pub use described::Credentials;
 pub use endpoints::Endpoints;
 pub use layout::Layout;
 pub use runtime::{Runtime, WantedParts};

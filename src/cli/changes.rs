@@ -4,7 +4,7 @@
 
 use super::{
     CacheCommand, ChangeFlags, Command, DbCommand, DlqCommand, LoadtestCommand, PartScale, PlanFlags,
-    RestartArgs, TuneCommand, UserCommand,
+    ProfileArgs, ProfileCommand, RestartArgs, TuneCommand, UserCommand,
 };
 use crate::permit::Reach;
 
@@ -120,9 +120,13 @@ impl Command {
             Self::Verify(args) => {
                 let first = if args.no_restart { "" } else { "restarts the service, then " };
                 let does = format!("{first}repeats the load of {}", args.against.join(", "));
-                change("verify", Asking::Nobody, Preview::Words, does).reaching(Reach::Data)
+                change("verify", Asking::Nobody, Preview::Words, does).reaching(Reach::Load)
             }
             Self::Loadtest(command) => return command.changes(),
+            Self::Profile(ProfileArgs { command: Some(ProfileCommand::Check { all: true, .. }), .. }) => {
+                let does = "sends every request of the profile once";
+                change("profile check --all", Asking::Nobody, Preview::Words, does).reaching(Reach::Load)
+            }
             Self::Ps
             | Self::Logs(_)
             | Self::Stats(_)
@@ -255,7 +259,7 @@ impl LoadtestCommand {
     fn changes(&self) -> Option<CommandChange> {
         let load = |name: &str| {
             change("a load test", Asking::Nobody, Preview::LoadPlan, format!("offers the load of {name}"))
-                .reaching(Reach::Data)
+                .reaching(Reach::Load)
         };
         Some(match self {
             Self::Smoke(_) => load("smoke"),
@@ -268,11 +272,11 @@ impl LoadtestCommand {
             Self::All(_) => CommandChange { preview: Preview::Words, ..load("every scenario in turn") },
             Self::Resume { run, .. } => {
                 let does = format!("offers the load that {run} still lacks");
-                change("a load test", Asking::Nobody, Preview::Words, does).reaching(Reach::Data)
+                change("a load test", Asking::Nobody, Preview::Words, does).reaching(Reach::Load)
             }
             Self::Calibrate(_) => {
                 change("a load test", Asking::Nobody, Preview::Words, "offers load to compare the engines")
-                    .reaching(Reach::Data)
+                    .reaching(Reach::Load)
             }
             Self::Rm { run, change: flags } => {
                 let asking = match flags.asking() {
@@ -298,7 +302,7 @@ mod tests {
     }
 
     /// One line for each command that takes `--yes` or `--dry-run`.
-    const CHANGES: [&str; 36] = [
+    const CHANGES: [&str; 37] = [
         "setup",
         "up",
         "down",
@@ -335,6 +339,7 @@ mod tests {
         "loadtest all",
         "loadtest resume",
         "loadtest calibrate",
+        "profile check --all",
     ];
 
     #[test]

@@ -1,6 +1,7 @@
 //! Arguments of the commands that follow single notifications and requests.
 
-use clap::{Args, ValueEnum};
+use super::OfferFlags;
+use clap::{Args, Subcommand, ValueEnum};
 use std::time::Duration;
 
 /// Arguments of `nsys trace`.
@@ -65,10 +66,38 @@ pub struct OpenArgs {
 
 /// Arguments of `nsys profile`.
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 pub struct ProfileArgs {
+    /// What to do with the profile of the stack.
+    #[command(subcommand)]
+    pub command: Option<ProfileCommand>,
+    /// The flame graph of a replica.
+    #[command(flatten)]
+    pub flame: FlameArgs,
+}
+
+/// `nsys profile check` and `show`, of the profile that describes the stack.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ProfileCommand {
+    /// Ask every part of the stack whether what its profile says is true
+    Check {
+        /// Send the requests that may change something too, once each
+        #[arg(long)]
+        all: bool,
+        /// Whether those may be sent there.
+        #[command(flatten)]
+        offer: OfferFlags,
+    },
+    /// Show the profile of the stack
+    Show,
+}
+
+/// Arguments of the flame graph.
+#[derive(Clone, Debug, Args)]
+pub struct FlameArgs {
     /// Which replica: app, worker, app-2, …
     #[arg(value_name = "PART")]
-    pub part: String,
+    pub part: Option<String>,
     /// Sampling duration
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=600))]
     pub seconds: u32,

@@ -2,6 +2,7 @@
 
 use super::{access, tls};
 use crate::error::{Context, Error, Result};
+use crate::permit::ChangePermit;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::OnceLock;
@@ -259,4 +260,63 @@ impl ServerEvent {
         }
         event
     }
+}
+
+/// A request as a profile describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DescribedRequest {
+    /// `GET`, `POST`, ….
+    pub method: String,
+    /// The whole address.
+    pub url: String,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    /// The body, where there is one.
+    pub body: Option<String>,
+}
+
+impl DescribedRequest {
+    /// Whether it only reads, by what its method promises.
+    #[must_use]
+    pub fn only_reads(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "HEAD")
+    }
+}
+
+/// Sends a request that only reads.
+///
+/// # Errors
+/// When it does not, or no answer arrives in time.
+pub async fn read(request: &DescribedRequest, timeout: Duration) -> Result<HttpResponse> {
+    if !request.only_reads() {
+        return Err(Error::refused(format!("{} {} may change something", request.method, request.url)));
+    }
+    exchange(request, timeout).await
+}
+
+/// Sends a request, whatever it changes.
+///
+/// # Errors
+/// When no answer arrives in time.
+pub async fn send(
+    _permit: &ChangePermit,
+    request: &DescribedRequest,
+    timeout: Duration,
+) -> Result<HttpResponse> {
+    exchange(request, timeout).await
+}
+
+/// As the generators do: no redirect is followed.
+async fn exchange(request: &DescribedRequest, timeout: Duration) -> Result<HttpResponse> {
+    let client = build(builder().redirect(reqwest::redirect::Policy::none()))?;
+    let method = reqwest::Method::from_bytes(request.method.as_bytes())
+        .with_context(|| format!("{} is no method", request.method))?;
+    let mut sent = client.request(method, &request.url).timeout(timeout);
+    for (name, value) in &request.headers {
+        sent = sent.header(name, value);
+    }
+    if let Some(body) = &request.body {
+        sent = sent.body(body.clone());
+    }
+    finish(&request.url, sent).await
 }

@@ -120,7 +120,9 @@ fn loaded() -> Option<Loaded> {
             .or_else(|| typed.iter().find_map(|one| one.strip_prefix(&format!("{name}="))).map(str::to_owned))
     };
     let path = |name: &str| flag(name).map(PathBuf::from);
-    Loaded::load(path("--config").as_deref(), path("--state-dir").as_deref(), std::env::vars()).ok()
+    let (profile, config, state_dir) = (path("--profile"), path("--config"), path("--state-dir"));
+    let variables = std::env::vars();
+    Loaded::with_profile(profile.as_deref(), config.as_deref(), state_dir.as_deref(), variables).ok()
 }
 
 fn runs() -> Vec<String> {

@@ -1,6 +1,6 @@
 //! `nsys profile`: a CPU flame graph, sampled inside the replica itself.
 
-use crate::cli::ProfileArgs;
+use crate::cli::FlameArgs;
 use crate::clients::http;
 use crate::error::{Context, Error, Result};
 use crate::render::schema::AnswerSchema;
@@ -26,20 +26,24 @@ impl Report for ProfileAnswer<'_> {
 /// Longest wait for the graph to be drawn after the sampling.
 const DRAWING: Duration = Duration::from_secs(60);
 
-pub(super) async fn profile(stack: &Stack, args: ProfileArgs, out: Out) -> Result<()> {
+pub(super) async fn profile(stack: &Stack, args: FlameArgs, out: Out) -> Result<()> {
+    let part = args.part.as_deref().ok_or_else(|| {
+        Error::usage("which replica is missing")
+            .hint("nsys profile app, or nsys profile check for the profile")
+    })?;
     let records = stack.records().await?;
     if records.is_empty() {
         return Err(Error::unreachable("nothing runs").hint("nsys up"));
     }
-    let of_role = |name: &str| name.rsplit_once('-').is_some_and(|(role, _)| role == args.part);
+    let of_role = |name: &str| name.rsplit_once('-').is_some_and(|(role, _)| role == part);
     let record = records
         .iter()
-        .find(|record| record.role().is_some() && (record.name == args.part || of_role(&record.name)))
+        .find(|record| record.role().is_some() && (record.name == part || of_role(&record.name)))
         .ok_or_else(|| {
             let running: Vec<_> =
                 records.iter().filter(|one| one.role().is_some()).map(|one| one.name.as_str()).collect();
             let hint = if running.is_empty() { "nsys up".to_owned() } else { running.join(", ") };
-            Error::usage(format!("no replica {} of the service runs", args.part)).hint(hint)
+            Error::usage(format!("no replica {part} of the service runs")).hint(hint)
         })?;
     let address = record
         .address

@@ -1,5 +1,6 @@
 //! Layering by flat keys (`section.key`), each value with its origin. Reads files, decides nothing else.
 
+use super::profile::Found;
 use super::variables::variable;
 use super::{Config, DEFAULTS, former};
 use crate::error::{Context, Error, Result};
@@ -24,6 +25,11 @@ pub enum Origin {
         /// Counted from 1.
         line: usize,
     },
+    /// The profile of the stack.
+    Profile {
+        /// The file.
+        path: PathBuf,
+    },
     /// The overlay that tuning writes.
     Tuned {
         /// The overlay.
@@ -43,6 +49,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Profile { path } => write!(f, "profile {}", path.display()),
             Self::Tuned { path, line } => write!(f, "tuned, {}:{line}", path.display()),
             Self::Environment { name } => write!(f, "env {name}"),
         }
@@ -86,9 +93,42 @@ pub(super) fn not_ours(path: &Path) -> Option<&'static str> {
     // What cannot be read as TOML may be ours with a mistake, which is said with its line.
     let table: Table = std::fs::read_to_string(path).ok()?.parse().ok()?;
     let ours: Table = DEFAULTS.parse().ok()?;
-    let is_near =
-        |name: &String| ours.keys().any(|known| strsim::jaro_winkler(known, former::current(name)) > 0.8);
+    let is_near = |name: &String| {
+        known_section(name)
+            || ours.keys().any(|known| strsim::jaro_winkler(known, former::current(name)) > 0.8)
+    };
     (!table.is_empty() && !table.keys().any(is_near)).then_some("it has no section of nsys")
+}
+
+/// A section that is read by others.
+fn known_section(name: &str) -> bool {
+    name == "profile"
+}
+
+/// Lays what a profile says over what is there: one in a file of its own says all of it, one that is a section of
+/// the configuration file only what that leaves out.
+pub(super) fn add_profile(settings: &mut Settings, found: &Found) -> Result<()> {
+    for (key, value) in &found.profile.settings {
+        let is_written = settings.get(*key).is_some_and(|one| one.origin != Origin::Default);
+        if found.is_section && (value.is_empty() || is_written) {
+            continue;
+        }
+        put_profile(settings, found, key, value)?;
+    }
+    Ok(())
+}
+
+/// Where the stack of a profile runs, whatever is said elsewhere.
+pub(super) fn add_runtime(settings: &mut Settings, found: &Found) -> Result<()> {
+    let runtime = "stack.runtime";
+    found.profile.settings.get(runtime).map_or(Ok(()), |value| put_profile(settings, found, runtime, value))
+}
+
+fn put_profile(settings: &mut Settings, found: &Found, key: &str, value: &str) -> Result<()> {
+    let origin = Origin::Profile { path: found.path.clone() };
+    let setting = Setting { value: Guarded::new(key, Value::from(value)), origin };
+    set(settings, key, setting)
+        .map_err(|cause| Error::usage(format!("{}: {key}: {cause}", found.path.display())))
 }
 
 /// Lays a file over what is there. Returns what to say of the former names in it.
@@ -119,6 +159,9 @@ pub(super) fn add_file(settings: &mut Settings, path: &Path, tuned: bool) -> Res
     let mut outdated = Vec::new();
     for (section, values) in table.get_ref() {
         let written = section.get_ref().as_ref();
+        if known_section(written) && !tuned {
+            continue;
+        }
         let name = former::current(written);
         if name != written && table.get_ref().contains_key(name) {
             let place = at(section.span().start);

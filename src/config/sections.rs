@@ -98,9 +98,6 @@ impl Config {
                 RUNTIMES.join(", ")
             )));
         }
-        if runtime == "external" {
-            self.check_addresses()?;
-        }
         if !(1..=64).contains(&self.stack.app) || !(1..=64).contains(&self.stack.worker) {
             return Err(Error::usage("stack.app and stack.worker must be between 1 and 64"));
         }
@@ -123,6 +120,14 @@ impl Config {
         load.check()?;
         self.metrics.selector()?;
         Ok(())
+    }
+
+    /// Whether a companion that runs elsewhere can be found, where the configuration says that it does.
+    ///
+    /// # Errors
+    /// As [`Self::check_addresses`].
+    pub fn check_external(&self) -> Result<()> {
+        if self.stack.runtime == "external" { self.check_addresses() } else { Ok(()) }
     }
 
     /// Whether a stack that runs elsewhere can be found.

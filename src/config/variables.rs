@@ -5,13 +5,14 @@ use crate::error::nearest;
 use std::collections::BTreeMap;
 
 /// Variables that nsys gives to what it starts, or that its tests go by.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 10] = [
     "NSYS_ACCURACY",
     "NSYS_BLESS",
     "NSYS_COMPLETE",
     "NSYS_IMAGE",
     "NSYS_LEVEL",
     "NSYS_PLAN",
+    "NSYS_PROFILE",
     "NSYS_TEST",
     "NSYS_TRUTH",
     "NSYS_VERSION",

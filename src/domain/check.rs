@@ -43,6 +43,8 @@ pub enum CheckStatus {
     Fail,
     /// The value could not be had.
     Unknown,
+    /// There cannot be one: the profile of the stack names nothing that would tell it. Neither good nor bad.
+    Skipped,
 }
 
 /// One value against its objective.
@@ -69,6 +71,7 @@ impl ObjectiveCheck {
     #[must_use]
     pub fn new(metric: &str, value: Measured<f64>, objective: f64, at_least: bool, source: &str) -> Self {
         let status = match value.value() {
+            None if value.is_not_applicable() => CheckStatus::Skipped,
             None => CheckStatus::Unknown,
             Some(value) if (at_least && value >= objective) || (!at_least && value <= objective) => {
                 CheckStatus::Pass

@@ -30,16 +30,16 @@ pub struct PreflightFacts {
     pub ports: Option<u64>,
     /// Free disk where the stack keeps its data, in MiB; absent when that is not on this machine.
     pub disk_mb: Option<f64>,
-    /// How long a token lives, in seconds.
-    pub token_s: u64,
+    /// How long a token lives, in seconds; absent where the requests carry none that nsys renews.
+    pub token_s: Option<u64>,
     /// Memory of one k6 virtual user, in MiB.
     pub k6_user_mb: f64,
     /// Requests per second and core that k6 reaches at most.
     pub k6_rate_per_cpu: f64,
     /// Requests per second and core that the native engine reaches at most.
     pub native_rate_per_cpu: f64,
-    /// Share of requests that create a notification.
-    pub create_share: f64,
+    /// Share of requests that create a notification; absent where the service is another one.
+    pub create_share: Option<f64>,
     /// Disk that one notification takes in PostgreSQL and Kafka together, in bytes.
     pub bytes_per_notification: f64,
     /// The objective for the 95th percentile, in ms.
@@ -108,14 +108,9 @@ impl PreflightFinding {
 #[must_use]
 pub fn arithmetic(plan: &LoadPlan, facts: &PreflightFacts) -> Vec<PreflightFinding> {
     let mut findings = vec![concurrency(plan, facts)];
-    findings.extend([
-        rate(plan, facts),
-        memory(plan, facts),
-        files(plan, facts),
-        ports(plan, facts),
-        disk(plan, facts),
-        token(plan, facts),
-    ]);
+    findings.extend([rate(plan, facts), memory(plan, facts), files(plan, facts), ports(plan, facts)]);
+    findings.extend(facts.create_share.map(|share| disk(plan, facts, share)));
+    findings.extend(facts.token_s.map(|life| token(plan, life)));
     findings
 }
 
@@ -247,7 +242,7 @@ fn ports(plan: &LoadPlan, facts: &PreflightFacts) -> PreflightFinding {
     }
 }
 
-fn disk(plan: &LoadPlan, facts: &PreflightFacts) -> PreflightFinding {
+fn disk(plan: &LoadPlan, facts: &PreflightFacts, create_share: f64) -> PreflightFinding {
     let name = "disk";
     let ceiling = facts.cpus
         * match plan.engine {
@@ -261,7 +256,7 @@ fn disk(plan: &LoadPlan, facts: &PreflightFacts) -> PreflightFinding {
         );
         rate.min(ceiling) * level.seconds as f64
     });
-    let rows = requests.sum::<f64>() * facts.create_share;
+    let rows = requests.sum::<f64>() * create_share;
     let need = rows * facts.bytes_per_notification / f64::from(1 << 20);
     let sum = format!(
         "{need:.0} MiB at most ({rows:.0} notifications × {:.0} bytes in PostgreSQL and Kafka)",
@@ -289,9 +284,9 @@ fn disk(plan: &LoadPlan, facts: &PreflightFacts) -> PreflightFinding {
 }
 
 /// A token is renewed before each level, so only the longest one matters.
-fn token(plan: &LoadPlan, facts: &PreflightFacts) -> PreflightFinding {
+fn token(plan: &LoadPlan, life: u64) -> PreflightFinding {
     let longest = plan.levels.iter().map(|level| level.seconds).max().unwrap_or(0);
-    let (name, life) = ("token", facts.token_s);
+    let name = "token";
     if longest + 60 > life {
         return PreflightFinding::new(
             name,
@@ -317,11 +312,11 @@ mod tests {
         files: Some(20_000),
         ports: Some(28_232),
         disk_mb: Some(100_000.0),
-        token_s: 43_200,
+        token_s: Some(43_200),
         k6_user_mb: 1.0,
         k6_rate_per_cpu: 11_000.0,
         native_rate_per_cpu: 40_000.0,
-        create_share: 0.6,
+        create_share: Some(0.6),
         bytes_per_notification: 2_000.0,
         p95_ms: 100.0,
     };

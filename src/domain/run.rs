@@ -48,6 +48,26 @@ impl StackIdentity {
     }
 }
 
+/// What a run keeps of the profile of its stack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileSummary {
+    /// Its name.
+    pub name: String,
+    /// What was asked.
+    pub requests: Vec<String>,
+    /// What could not be known, because the profile names nothing that would tell it.
+    pub not_measured: Vec<ProfileGap>,
+}
+
+/// Something that a profile leaves unknown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileGap {
+    /// What is not measured.
+    pub what: String,
+    /// Why.
+    pub why: String,
+}
+
 /// A whole run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Run {
@@ -92,6 +112,9 @@ pub struct Run {
     /// The highest rate that keeps the objectives, of a search for it.
     #[serde(default)]
     pub search: Option<SearchResult>,
+    /// The profile that described the stack; absent of the notification service, which is built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileSummary>,
     /// Where it was measured.
     pub environment: Environment,
     /// What it was judged by.

@@ -35,7 +35,9 @@ pub fn judge(level: &mut LevelResult, criteria: &LevelCriteria) {
     let process = "/proc, mean of the steady window";
     let missing = level.reconciliation.missing().map(|missing| missing as f64);
     let by_ids = level.reconciliation.acknowledged_stored.is_measured();
-    let reconciled = if by_ids {
+    let reconciled = if missing.is_not_applicable() {
+        "acknowledgements against what is stored"
+    } else if by_ids {
         "answers 201 against rows in PostgreSQL, by ids"
     } else {
         "answers 201 against rows in PostgreSQL, counted"
@@ -180,6 +182,22 @@ mod tests {
         assert_eq!(judged(|_| ()), Verdict::Passed);
         assert_eq!(judged(|level| level.cache.hit_rate = Measured::default()), Verdict::Unknown);
         assert_eq!(judged(|level| level.latency_ms.p95 = Some(101.0)), Verdict::Failed);
+    }
+
+    #[test]
+    fn what_a_stack_has_nothing_to_tell_by_is_not_judged_and_fails_and_passes_nothing() {
+        let described = |change: fn(&mut LevelResult)| {
+            let mut level = good();
+            let gap = || Measured::not_applicable("the profile shop names no Redis");
+            (level.cache.hit_rate, level.service.cpu_pct) = (gap(), gap());
+            change(&mut level);
+            judge(&mut level, &CRITERIA);
+            let skipped = level.checks.iter().filter(|one| one.status == CheckStatus::Skipped).count();
+            (level.verdict, skipped)
+        };
+        assert_eq!(described(|_| ()), (Verdict::Passed, 2));
+        assert_eq!(described(|level| level.latency_ms.p95 = Some(101.0)), (Verdict::Failed, 2));
+        assert_eq!(described(|level| level.db.connections_max = Measured::default()), (Verdict::Unknown, 2));
     }
 
     #[test]

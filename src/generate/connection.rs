@@ -1,6 +1,6 @@
 //! One connection: opened when it is needed, kept while it works.
 
-use super::record::Ending;
+use super::record::{Ending, Expected};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -13,25 +13,23 @@ use tokio::net::TcpStream;
 /// A connection of one virtual user.
 #[derive(Debug)]
 pub(super) struct Connection {
-    authority: String,
+    address: String,
     timeout: Duration,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Connection {
     /// A connection that is not open yet; no request on it takes longer than `timeout`.
-    pub(super) fn new(authority: &str, timeout: Duration) -> Self {
-        Self { authority: authority.to_owned(), timeout, sender: None }
+    pub(super) fn new(address: &str, timeout: Duration) -> Self {
+        Self { address: address.to_owned(), timeout, sender: None }
     }
 
-    /// Sends one request and reads its answer to the end.
-    pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> Ending {
+    /// Sends one request and reads its answer to the end; `expected` says what its status means.
+    pub(super) async fn send(&mut self, request: Request<Full<Bytes>>, expected: &Expected) -> Ending {
         let answer = tokio::time::timeout(self.timeout, self.exchange(request)).await;
         let failed = |cause: &str| Ending::Failed(cause.to_owned());
         match answer {
-            Ok(Ok(StatusCode::OK)) => Ending::Answered,
-            Ok(Ok(StatusCode::CREATED)) => Ending::Created,
-            Ok(Ok(status)) => Ending::Failed(format!("status {}", status.as_u16())),
+            Ok(Ok(status)) => expected.ending(status.as_u16()),
             Ok(Err(cause)) => {
                 self.sender = None;
                 failed(cause)
@@ -72,7 +70,7 @@ impl Connection {
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, &'static str> {
-        let stream = TcpStream::connect(&self.authority).await.map_err(|cause| match cause.kind() {
+        let stream = TcpStream::connect(&self.address).await.map_err(|cause| match cause.kind() {
             ErrorKind::ConnectionRefused => "refused",
             ErrorKind::TimedOut => "timeout",
             ErrorKind::ConnectionReset => "reset",

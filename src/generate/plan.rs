@@ -1,6 +1,7 @@
 //! What the generator is told: the same plan file that the k6 script reads.
 
 use crate::domain::level::{GRACE_S, Model, TIMEOUT_S, Window};
+use crate::domain::profile::OfferedRequest;
 use crate::domain::slices::Slicing;
 use crate::error::{Context, Error, Result};
 use serde::Deserialize;
@@ -9,23 +10,18 @@ use std::path::{Path, PathBuf};
 /// One level as it is told.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct GeneratorPlan {
-    /// `http://HOST:PORT`, without a path.
+    /// `http://HOST:PORT`, without a path: that is in the requests.
     pub(super) base_url: String,
-    pub(super) token: String,
     pub(super) model: Model,
     pub(super) vus: u32,
     pub(super) windows: Vec<Window>,
     /// How the measured time is cut; absent: it is not.
     #[serde(default)]
     pub(super) slices: Option<Slicing>,
-    /// Correlation ids begin with this.
+    /// The level's name: ids begin with it.
     pub(super) prefix: String,
-    pub(super) seed_users: u32,
-    pub(super) seed_notifications: u32,
-    pub(super) mix: Mix,
-    /// One path that all requests read, instead of the mix.
-    #[serde(default)]
-    pub(super) path: Option<String>,
+    /// What is asked, each with its weight.
+    pub(super) requests: Vec<OfferedRequest>,
     /// Longest time that a request may take, in seconds.
     #[serde(default = "timeout_s")]
     pub(super) timeout_s: u64,
@@ -57,14 +53,6 @@ const fn grace_s() -> u64 {
     GRACE_S
 }
 
-/// Shares of the kinds of requests; the rest looks up by correlation id.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub(super) struct Mix {
-    pub(super) create: f64,
-    pub(super) get: f64,
-    pub(super) list: f64,
-}
-
 impl GeneratorPlan {
     /// Reads a plan file.
     pub(super) fn read(path: &Path) -> Result<Self> {
@@ -76,13 +64,33 @@ impl GeneratorPlan {
     /// Host and port.
     pub(super) fn authority(&self) -> Result<&str> {
         let authority = self.base_url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
-        authority.filter(|authority| !authority.contains('/')).ok_or_else(|| {
+        authority.filter(|authority| !authority.is_empty() && !authority.contains('/')).ok_or_else(|| {
             Error::usage(format!(
                 "{}: the native engine speaks plain HTTP to http://HOST:PORT",
                 self.base_url
             ))
             .hint("--engine k6")
         })
+    }
+
+    /// Where connections go.
+    pub(super) fn address(&self) -> Result<String> {
+        let authority = self.authority()?;
+        // The colons of an address of IPv6 stand in brackets.
+        let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
+        Ok(if has_port { authority.to_owned() } else { format!("{authority}:80") })
+    }
+
+    /// Numbers of requests are unlike in every thread of every generator: each takes one of so many.
+    pub(super) fn stride(&self) -> u64 {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.threads.unwrap_or(cpus).max(1) as u64;
+        threads * u64::from(self.of.max(1))
+    }
+
+    /// The first number of a thread.
+    pub(super) fn first_number(&self, thread: usize) -> u64 {
+        u64::from(self.share) * (self.stride() / u64::from(self.of.max(1))) + thread as u64
     }
 
     /// Length of all windows, in seconds.

@@ -1,5 +1,6 @@
 //! What one thread has counted: by window for the results, by second for whoever watches.
 
+use crate::domain::profile::StatusSet;
 use crate::domain::slices::{SliceCounts, Slicing};
 use crate::error::{Context, Result};
 use hdrhistogram::Histogram;
@@ -57,7 +58,7 @@ pub(super) struct ThreadCounts {
 pub struct Creations {
     /// How many were sent.
     pub sent: u64,
-    /// The numbers of those without an answer 201: they may be stored or not.
+    /// The numbers of those that were not acknowledged: they may be stored or not.
     pub unacknowledged: Vec<u64>,
 }
 
@@ -72,12 +73,31 @@ pub(super) struct WindowSlice {
 /// How a request ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// 200.
+    /// With a success.
     Answered,
-    /// 201.
-    Created,
+    /// With a success by which the service acknowledges that it took something.
+    Acknowledged,
     /// Anything else, with its cause.
     Failed(String),
+}
+
+/// What the statuses of an answer mean.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Expected {
+    pub(super) success: StatusSet,
+    pub(super) acknowledged: StatusSet,
+}
+
+impl Expected {
+    pub(super) fn ending(&self, status: u16) -> Ending {
+        if self.acknowledged.contains(status) {
+            Ending::Acknowledged
+        } else if self.success.contains(status) {
+            Ending::Answered
+        } else {
+            Ending::Failed(format!("status {status}"))
+        }
+    }
 }
 
 pub(super) fn histogram() -> Result<Histogram<u64>> {
@@ -132,9 +152,9 @@ impl ThreadCounts {
                 counts.failed += 1;
                 *self.errors.entry(cause.clone()).or_default() += 1;
             }
-            Ending::Answered | Ending::Created => {
+            Ending::Answered | Ending::Acknowledged => {
                 counts.answers.saturating_record(answer_us);
-                self.accepted += u64::from(*ending == Ending::Created);
+                self.accepted += u64::from(*ending == Ending::Acknowledged);
             }
         }
     }
@@ -184,9 +204,16 @@ mod tests {
     }
 
     #[test]
+    fn a_status_means_what_the_request_says() {
+        let expected = Expected { success: StatusSet::of(&[200, 202]), acknowledged: StatusSet::of(&[202]) };
+        let endings = [202, 200, 201].map(|status| expected.ending(status));
+        assert_eq!(endings, [Ending::Acknowledged, Ending::Answered, Ending::Failed("status 201".into())]);
+    }
+
+    #[test]
     fn failures_have_waited_without_an_answer_and_creations_are_counted() {
         let mut counts = ThreadCounts::new(2, Some(&CUT)).unwrap();
-        counts.ended(at(1, 0), 5_000, 4_000, &Ending::Created);
+        counts.ended(at(1, 0), 5_000, 4_000, &Ending::Acknowledged);
         counts.ended(at(1, 1), 7_000, 6_000, &Ending::Answered);
         counts.ended(at(1, 1), 1, 1, &Ending::Failed("refused".into()));
         counts.ended(at(9, 0), 1, 1, &Ending::Answered);

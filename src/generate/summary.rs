@@ -22,13 +22,13 @@ pub struct ProcessSummary {
     /// The measured time in slices, where it was to be cut.
     #[serde(default)]
     pub slices: Vec<SliceCounts>,
-    /// Answers 201.
+    /// Requests that were acknowledged.
     pub accepted: u64,
     /// Requests that could not be started.
     pub dropped: u64,
     /// Failed requests by cause.
     pub errors: BTreeMap<String, u64>,
-    /// Creations by the first part of their ids, behind which a number follows.
+    /// Requests with ids of their own by the first part of these, behind which a number follows.
     pub creations: BTreeMap<String, Creations>,
     /// How late requests were sent although a connection was free, in µs, as [`ProcessWindow::answers`].
     pub late: String,

@@ -61,11 +61,11 @@ fn offer(
     let local = LocalSet::new();
     let done: Result<()> = local.block_on(&runtime, async {
         let clock = tokio::task::spawn_local(report_seconds(Rc::clone(&core), shared.begin, to.clone()));
-        let authority = shared.plan.authority()?.to_owned();
+        let address = shared.plan.address()?;
         let (begin, closed) = (shared.begin, shared.plan.model == Model::Closed);
         let timeout = Duration::from_secs(shared.plan.timeout_s);
         for user in 0..users {
-            let connection = Connection::new(&authority, timeout);
+            let connection = Connection::new(&address, timeout);
             tokio::task::spawn_local(use_it(Rc::clone(&core), user, connection, begin, closed));
         }
         if closed {
@@ -108,7 +108,7 @@ struct Core {
     /// What each user asked and has no answer to.
     asked: RefCell<Vec<Option<Asked>>>,
     busy: Cell<usize>,
-    /// Numbers of creations that ended without a 201.
+    /// Numbers of tracked requests that ended without an acknowledgement.
     unacknowledged: RefCell<Vec<u64>>,
     counts: RefCell<ThreadCounts>,
     second: RefCell<SecondCounts>,
@@ -186,7 +186,7 @@ impl Core {
         let answer = us(now.saturating_duration_since(asked.due));
         let busy = us(now.saturating_duration_since(asked.started));
         self.counts.borrow_mut().ended(asked.place, answer, busy, ending);
-        if let Some(number) = asked.creates.filter(|_| *ending != Ending::Created) {
+        if let Some(number) = asked.creates.filter(|_| *ending != Ending::Acknowledged) {
             self.unacknowledged.borrow_mut().push(number);
         }
         let mut second = self.second.borrow_mut();
@@ -295,7 +295,7 @@ async fn use_it(core: Rc<Core>, user: usize, mut connection: Connection, begin: 
         let asked = Asked { place: core.place(&arrival), due: due.min(started), started, creates };
         core.asks(user, Some(asked));
         let ending = match made {
-            Ok(made) => connection.send(made.request).await,
+            Ok(made) => connection.send(made.request, made.expected).await,
             Err(error) => {
                 // Where nothing is waited for, others get their turn all the same.
                 tokio::task::yield_now().await;

@@ -10,6 +10,7 @@ pub use ceiling::ceilings;
 use super::engine::{self, Far, News, Offer};
 use super::environment;
 use super::interrupt::Interrupt;
+use super::target::LoadTarget;
 use crate::clients::{http, process};
 use crate::domain::calibration::{Client, Turn};
 use crate::domain::level::{GRACE_S, Level, Model, TIMEOUT_S, WARMUP};
@@ -18,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
 use crate::render::format;
 use crate::render::progress::ProgressView;
-use crate::stack::{Stack, account};
+use crate::stack::Stack;
 use other::{CONNECTIONS, Other};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -108,10 +109,7 @@ const BEFORE_LOAD: &str = "before any load was offered";
 /// Nothing else offers load while generators are compared.
 async fn begin(stack: &Stack) -> Result<()> {
     super::run::settle_abandoned(stack).await?;
-    if stack.records().await?.is_empty() {
-        return Err(Error::unreachable("the stack does not run").hint("nsys up"));
-    }
-    Ok(())
+    super::preflight::must_run(stack).await
 }
 
 async fn turn(
@@ -164,11 +162,10 @@ async fn turn(
 
 async fn offer(stack: &Stack, ask: &Ask, engine: LoadEngine, model: Model) -> Result<Offer> {
     let windows = ask.level.windows(stack.loaded.config.loadtest.warmup_share);
+    let (target, credentials) = (LoadTarget::of(&stack.endpoints.api_url()), stack.credentials().await?);
     let plan = json!({
-        "base_url": stack.endpoints.api_url(), "token": account::loadtest_user(stack).await?, "model": model,
-        "rate": ask.level.rate, "vus": ask.level.vus, "windows": windows, "prefix": "calibrate",
-        "seed_users": 1, "seed_notifications": 1, "path": ask.path,
-        "mix": {"create": 0.0, "get": 0.0, "list": 0.0, "correlation": 0.0},
+        "base_url": target.base_url, "requests": [target.reading(&ask.path, credentials.as_ref())],
+        "model": model, "rate": ask.level.rate, "vus": ask.level.vus, "windows": windows, "prefix": "calibrate",
         "timeout_s": TIMEOUT_S, "grace_s": GRACE_S,
     });
     let work = stack.layout.run();

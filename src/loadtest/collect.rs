@@ -6,9 +6,10 @@ use crate::clients::redis::Redis;
 use crate::domain::cache::CacheStats;
 use crate::domain::database::{self, Activity, StatementCount};
 use crate::domain::lag::PartitionLag;
+use crate::domain::profile::ProfilePart;
 use crate::domain::run::{LevelResult, PartUse, PartitionLoad, sample};
 use crate::domain::usage::Usage;
-use crate::measured::Measured;
+use crate::measured::{Measured, Reason};
 use crate::stack::Stack;
 use nsys_contract::schema;
 use std::collections::BTreeMap;
@@ -32,6 +33,10 @@ pub struct PartCounters {
 pub async fn count(stack: &Stack) -> PartCounters {
     let (database, cache, parts) = tokio::join!(
         async {
+            if let Some(why) = stack.unnamed(ProfilePart::Postgres) {
+                let (one, two) = (gap(&why), gap(&why));
+                return (one, two, gap(&why));
+            }
             let mut database = match sampler::connect(stack).await {
                 Ok(database) => database,
                 Err(error) => {
@@ -41,14 +46,18 @@ pub async fn count(stack: &Stack) -> PartCounters {
                 }
             };
             let statements = Measured::from(database.statement_counts().await);
-            let scans = Measured::from(database.sequential_scans(schema::NOTIFICATIONS).await);
+            let scans = if stack.profile().is_companion() {
+                Measured::from(database.sequential_scans(schema::NOTIFICATIONS).await)
+            } else {
+                Measured::not_applicable("it is counted of the notification service alone")
+            };
             (statements, scans, Measured::from(database.activity().await))
         },
         async {
             let asked = async {
                 Redis::connect(&stack.endpoints.redis_url(), Duration::from_secs(2)).await?.stats().await
             };
-            Measured::from(asked.await)
+            stack.if_named(ProfilePart::Redis, async { Measured::from(asked.await) }).await
         },
         async {
             let parts = stack.records().await.unwrap_or_default();
@@ -64,6 +73,10 @@ pub async fn count(stack: &Stack) -> PartCounters {
         cache,
         used: parts,
     }
+}
+
+fn gap<T>(why: &Reason) -> Measured<T> {
+    Measured::NotApplicable(why.clone())
 }
 
 /// Fills in what was counted between two instants.

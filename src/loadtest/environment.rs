@@ -92,9 +92,10 @@ pub(super) async fn describe(stack: &Stack, plan: &LoadPlan) -> Result<Environme
     let relevant = settings.iter().filter(|(key, _)| {
         ["loadtest.mix_", "loadtest.seed_", "loadtest.warmup_share"].iter().any(|own| key.starts_with(own))
     });
-    let relevant: String = relevant.map(|(key, setting)| format!("{key}={}\n", setting.value)).collect();
-    let tables = sampler::connect(stack).await?.table_sizes().await?;
-    let rows = tables.iter().find(|one| one.table == schema::NOTIFICATIONS).map(|one| one.live_rows);
+    let relevant = relevant.map(|(key, setting)| format!("{key}={}\n", setting.value));
+    let is_companion = stack.profile().is_companion();
+    let offered: String = if is_companion { relevant.collect() } else { stack.profile().content() };
+    let rows = if is_companion { rows(stack).await? } else { None };
     let around = Box::pin(diagnose::surroundings(stack)).await;
     let stack_here = Box::pin(whereabouts::is_here(stack)).await;
     let mut system = sysinfo::System::new().context("cannot read the system's state")?;
@@ -114,10 +115,17 @@ pub(super) async fn describe(stack: &Stack, plan: &LoadPlan) -> Result<Environme
         runtime: Some(stack.runtime.as_str().to_owned()),
         disk: around.disk,
         versions: around.versions,
-        script: engine::script_digest(&relevant),
+        script: engine::script_digest(&offered),
         rows,
-        settings: of_measurement(&stack.loaded),
+        // Those are the companion's; what another service is told nobody knows.
+        settings: if is_companion { of_measurement(&stack.loaded) } else { BTreeMap::new() },
     })
+}
+
+/// Notifications that are stored, as the statistics estimate them.
+async fn rows(stack: &Stack) -> Result<Option<i64>> {
+    let tables = sampler::connect(stack).await?.table_sizes().await?;
+    Ok(tables.iter().find(|one| one.table == schema::NOTIFICATIONS).map(|one| one.live_rows))
 }
 
 /// What is different between two places of measurement and would make levels of one run incomparable,

@@ -3,16 +3,19 @@
 mod cost;
 mod offer;
 mod result;
+mod unnamed;
 
 pub use result::{ClientLoad, of_client};
 
 use super::context::RunContext;
 use super::engine::{self, Far, Offer};
 use super::logs::{self, LogPositions};
+use super::target::LoadTarget;
 use super::{collect, environment, prometheus, provenance, sampler, stabilise, store};
 use crate::clients::program;
 use crate::clock::now_s;
 use crate::domain::level::{GRACE_S, Level, TIMEOUT_S};
+use crate::domain::profile::ProfilePart;
 use crate::domain::run::{LevelResult, Run};
 use crate::domain::slices::Slicing;
 use crate::domain::stream::RunPhase;
@@ -20,7 +23,7 @@ use crate::domain::verdict::{Verdict, judge};
 use crate::error::{Context as _, Error, Result};
 use crate::measured::Measured;
 use crate::render::progress::ProgressLine;
-use crate::stack::{Stack, account};
+use crate::stack::{Credentials, Stack};
 use offer::Offered;
 use serde_json::json;
 use std::time::Duration;
@@ -51,9 +54,12 @@ pub(super) async fn run(
     prepare(context, number, &line).await?;
     let (stack, offer) = (context.stack, make_offer(context, number, level, &line).await?);
     // Only now: the token may have been waited for, and the lag must be that right before the load.
-    let begin = sampler::lag(stack).await;
+    let begin = stack.if_named(ProfilePart::Flows, Box::pin(sampler::lag(stack))).await;
     // Before the first request there is no series of them.
-    let served_before = Measured::from(prometheus::served(stack).await).map(Option::unwrap_or_default);
+    let served_before = stack
+        .if_named(ProfilePart::Metrics, async { Measured::from(prometheus::served(stack).await) })
+        .await
+        .map(Option::unwrap_or_default);
     let parts = stack.records().await?;
     let mut logs = LogPositions::from_now(stack, parts.iter().map(|part| part.name.as_str()));
     let offered = Box::pin(offer::offer(context, number, level, &offer, &line)).await?;
@@ -74,6 +80,8 @@ pub(super) async fn run(
     result.kafka.partitions = collect::partitions(&begin, &offered.partitions, &offered.most_lag);
     match logs.errors() {
         Some(found) => logs::add(&mut result.log_errors, found),
+        // Nobody said where they are.
+        None if stack.unnamed(ProfilePart::Processes).is_some() => {}
         None => result.problems.push(logs::UNKNOWN.to_owned()),
     }
     // Until it is judged it counts as cut short: a run that dies now is resumed with this level.
@@ -87,6 +95,7 @@ pub(super) async fn run(
         context.stream.phase(number, RunPhase::Collect, None);
         line.update("collecting");
         collect(context, level, &offered, served_before, &mut result).await;
+        unnamed::mark(stack, &mut result);
         judge(&mut result, &environment::criteria(stack, context.plan));
         line.finish(&result::sentence(&result));
     } else {
@@ -113,14 +122,16 @@ async fn collect(
     result: &mut LevelResult,
 ) {
     let (stack, end_s) = (context.stack, result.steady_from_s + result.steady_s as f64);
-    let seen = prometheus::window(stack, end_s, result.steady_s).await;
-    result.problems.extend(seen.problem.clone());
-    result::fill_window(result, seen);
-    let missing = prometheus::fill_series(stack, &mut result.samples).await;
-    result.problems.extend(missing);
-    let since_s = offered.began_s.unwrap_or(end_s);
-    result.reconciliation.served =
-        served_since(stack, &served_before, since_s, &result.reconciliation.succeeded).await;
+    if stack.unnamed(ProfilePart::Metrics).is_none() {
+        let seen = prometheus::window(stack, end_s, result.steady_s).await;
+        result.problems.extend(seen.problem.clone());
+        result::fill_window(result, seen);
+        let missing = prometheus::fill_series(stack, &mut result.samples).await;
+        result.problems.extend(missing);
+        let since_s = offered.began_s.unwrap_or(end_s);
+        result.reconciliation.served =
+            served_since(stack, &served_before, since_s, &result.reconciliation.succeeded).await;
+    }
     if let Some(between) = &offered.counted {
         collect::fill(result, &between.before, &between.after);
         result.facts.clone_from(&between.facts);
@@ -147,13 +158,17 @@ async fn prepare(context: &RunContext<'_>, number: usize, line: &ProgressLine) -
     Err(Error::failed(format!("--before-level {command:?} ended with {}: {last}", output.status)))
 }
 
-/// A new token for each level: a long run outlives one. The level before may have left a service that
+/// New credentials for each level: a long run outlives a token. The level before may have left a service that
 /// still refuses; so long is waited for it as for the stack to settle.
-async fn token(context: &RunContext<'_>, number: usize, line: &ProgressLine) -> Result<String> {
+async fn credentials(
+    context: &RunContext<'_>,
+    number: usize,
+    line: &ProgressLine,
+) -> Result<Option<Credentials>> {
     let timeout = if number > 1 { Duration::from_secs(context.plan.stabilise_s) } else { Duration::ZERO };
     let deadline = Instant::now() + timeout.min(LONGEST_SIGN_IN);
     loop {
-        match account::loadtest_user(context.stack).await {
+        match context.stack.credentials().await {
             Err(error) if Instant::now() < deadline && !context.interrupt.is_set() => {
                 line.update(&format!("waits for a token: {}", error.message));
                 tokio::time::sleep(SIGN_IN_INTERVAL).await;
@@ -170,14 +185,13 @@ async fn make_offer(
     line: &ProgressLine,
 ) -> Result<Offer> {
     let (stack, settings) = (context.stack, &context.stack.loaded.config.loadtest);
-    let token = token(context, number, line).await?;
+    let credentials = credentials(context, number, line).await?;
+    let target = LoadTarget::of(&target(context));
     let windows = level.windows(settings.warmup_share);
     let plan = json!({
-        "base_url": target(context), "token": token, "model": context.plan.model,
-        "rate": level.rate, "vus": level.vus, "windows": windows, "slices": Slicing::of(&windows), "prefix": context.prefix(number),
-        "seed_users": settings.seed_users, "seed_notifications": settings.seed_notifications,
-        "mix": {"create": settings.mix_create, "get": settings.mix_get,
-                "list": settings.mix_list, "correlation": settings.mix_correlation},
+        "base_url": target.base_url, "requests": target.requests(stack, credentials.as_ref())?,
+        "model": context.plan.model, "rate": level.rate, "vus": level.vus, "windows": windows,
+        "slices": Slicing::of(&windows), "prefix": context.prefix(number),
         "timeout_s": TIMEOUT_S, "grace_s": GRACE_S,
     });
     Ok(Offer {

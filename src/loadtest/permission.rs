@@ -13,6 +13,6 @@ use crate::stack::{Stack, safety};
 pub async fn permit(stack: &Stack, consent: Consent<'_>, out: Out) -> Result<ChangePermit> {
     let agreement =
         if stack.runtime.is_elsewhere() { RequiredConsent::Confirmed } else { RequiredConsent::Command };
-    let change = PermitRequest { what: "a load test", reach: Reach::Data, agreement };
+    let change = PermitRequest { what: "a load test", reach: Reach::Load, agreement };
     safety::permit(stack, change, consent, out).await
 }

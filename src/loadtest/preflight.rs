@@ -1,12 +1,15 @@
 //! Checks before a run that the load can be offered and measured: facts of the machine and the stack.
 
+mod described;
 mod hosts;
 
 use super::{engine, environment, sampler};
+use crate::clients::postgres::Postgres;
 use crate::clients::{process, prometheus};
 use crate::clock::now_s;
 use crate::domain::health::HealthStatus as Health;
 use crate::domain::preflight::{PreflightFacts, PreflightFinding, PreflightStatus, arithmetic};
+use crate::domain::profile::{ProfileAuth, ProfilePart};
 use crate::domain::promql::Scope;
 use crate::domain::scenario::{GeneratorPlacement, LoadEngine, LoadPlan};
 use crate::error::{Error, Result};
@@ -64,15 +67,39 @@ pub async fn check(stack: &Stack, plan: &LoadPlan) -> Result<Vec<PreflightFindin
             ));
         }
     }
-    if stack.records().await?.is_empty() {
-        findings
-            .push(PreflightFinding::new("stack", PreflightStatus::Unknown, "does not run").remedy("nsys up"));
+    if let Err(error) = must_run(stack).await {
+        let finding = PreflightFinding::new("stack", PreflightStatus::Unknown, error.message);
+        findings.push(finding.remedy(error.hint.unwrap_or_default()));
         return Ok(findings);
     }
     findings.push(healthy(stack).await?);
-    findings.push(measurable(stack).await);
-    findings.extend(data(stack).await);
+    if stack.unnamed(ProfilePart::Metrics).is_none() {
+        findings.push(measurable(stack).await);
+    }
+    if stack.unnamed(ProfilePart::Postgres).is_none() {
+        findings.extend(data(stack).await);
+    }
+    findings.extend(described::findings(stack));
     Ok(findings)
+}
+
+/// Whether there is a service to ask.
+///
+/// # Errors
+/// Unreachable when there is none, or the supervisor answers nonsense.
+pub async fn must_run(stack: &Stack) -> Result<()> {
+    if !stack.records().await?.is_empty() {
+        return Ok(());
+    }
+    if stack.profile().is_companion() {
+        return Err(Error::unreachable("the stack does not run").hint("nsys up"));
+    }
+    let why = health::probe(stack, "api")
+        .await
+        .err()
+        .map_or_else(String::new, |error| format!(": {}", error.message));
+    let what = format!("the service of the profile {} does not answer{why}", stack.profile().name);
+    Err(Error::unreachable(what).hint("nsys profile check"))
 }
 
 /// Refuses when a check refuses; says everything else that must be known.
@@ -109,11 +136,11 @@ fn facts(stack: &Stack) -> PreflightFacts {
         files: process::file_limit_hard(),
         ports: process::outgoing_ports(),
         disk_mb: place.and_then(process::free_disk).map(|bytes| bytes as f64 / f64::from(1 << 20)),
-        token_s: config.auth.token_ttl.as_secs(),
+        token_s: (stack.profile().auth == ProfileAuth::Account).then_some(config.auth.token_ttl.as_secs()),
         k6_user_mb: load.k6_user_mb,
         k6_rate_per_cpu: load.k6_rate_per_cpu,
         native_rate_per_cpu: load.native_rate_per_cpu,
-        create_share: load.mix_create,
+        create_share: stack.profile().is_companion().then_some(load.mix_create),
         bytes_per_notification: load.notification_bytes,
         p95_ms: config.objectives.p95_ms,
     }
@@ -224,29 +251,7 @@ async fn data(stack: &Stack) -> Vec<PreflightFinding> {
     let Ok(mut database) = sampler::connect(stack).await else {
         return vec![PreflightFinding::new("data", PreflightStatus::Unknown, "PostgreSQL does not answer")];
     };
-    let wanted = i64::from(stack.loaded.config.loadtest.seed_notifications);
-    let tables = database.table_sizes().await;
-    let rows =
-        tables.map(|all| all.iter().find(|one| one.table == schema::NOTIFICATIONS).map(|one| one.live_rows));
-    let volume = match rows {
-        Ok(Some(rows)) if rows >= wanted => {
-            PreflightFinding::new("data", PreflightStatus::Ok, format!("{rows} notifications"))
-        }
-        Ok(Some(rows)) => PreflightFinding::new(
-            "data",
-            PreflightStatus::Ok,
-            format!("{rows} notifications; filled up to {wanted} before the first level"),
-        ),
-        Ok(None) => {
-            let detail = format!("the table {} is not there", schema::NOTIFICATIONS);
-            PreflightFinding::new("data", PreflightStatus::Unknown, detail).remedy("nsys db migrate")
-        }
-        Err(error) => PreflightFinding::new(
-            "data",
-            PreflightStatus::Unknown,
-            format!("rows could not be counted: {}", error.message),
-        ),
-    };
+    let volume = if stack.profile().is_companion() { Some(volume(stack, &mut database).await) } else { None };
     let here = now_s();
     let apart = database.clock_s().await.ok().map(|theirs| (theirs - here).abs());
     let clock = match apart {
@@ -272,7 +277,33 @@ async fn data(stack: &Stack) -> Vec<PreflightFinding> {
         )
         .remedy("nsys doctor --explain NSYS-D009"),
     };
-    vec![volume, clock, statements]
+    volume.into_iter().chain([clock, statements]).collect()
+}
+
+async fn volume(stack: &Stack, database: &mut Postgres) -> PreflightFinding {
+    let wanted = i64::from(stack.loaded.config.loadtest.seed_notifications);
+    let tables = database.table_sizes().await;
+    let rows =
+        tables.map(|all| all.iter().find(|one| one.table == schema::NOTIFICATIONS).map(|one| one.live_rows));
+    match rows {
+        Ok(Some(rows)) if rows >= wanted => {
+            PreflightFinding::new("data", PreflightStatus::Ok, format!("{rows} notifications"))
+        }
+        Ok(Some(rows)) => PreflightFinding::new(
+            "data",
+            PreflightStatus::Ok,
+            format!("{rows} notifications; filled up to {wanted} before the first level"),
+        ),
+        Ok(None) => {
+            let detail = format!("the table {} is not there", schema::NOTIFICATIONS);
+            PreflightFinding::new("data", PreflightStatus::Unknown, detail).remedy("nsys db migrate")
+        }
+        Err(error) => PreflightFinding::new(
+            "data",
+            PreflightStatus::Unknown,
+            format!("rows could not be counted: {}", error.message),
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use super::interrupt::Interrupt;
 use super::level;
 use super::stream::Stream;
 use super::{engine, environment, preflight, sampler, store};
-use crate::domain::run::{Environment, ResumePoint, Run, SCHEMA, StackIdentity};
+use crate::domain::profile::{Capability, ProfilePart};
+use crate::domain::run::{Environment, ProfileGap, ProfileSummary, ResumePoint, Run, SCHEMA, StackIdentity};
 use crate::domain::scenario::LoadPlan;
 use crate::domain::stream::RunPhase;
 use crate::domain::verdict::{Verdict, of_run};
@@ -52,6 +53,7 @@ pub async fn execute(
         stopped_by: None,
         broken_off: None,
         search: None,
+        profile: described(stack),
         environment: interrupt.or(environment::describe(stack, plan), BEFORE_LOAD).await?,
         objectives: serde_json::to_value(stack.loaded.config.objectives)
             .context("cannot write the objectives")?,
@@ -73,6 +75,20 @@ fn begin(work: &Path, dir: &Path, run: &Run) -> Result<()> {
     // Before its file says `running`: after a kill in between the next nsys finds the claim.
     engine::claim(work, dir, &[])?;
     store::save(dir, run)
+}
+
+/// What is kept of the profile: what it asks, and what it leaves unknown. None of the companion.
+fn described(stack: &Stack) -> Option<ProfileSummary> {
+    let profile = stack.profile();
+    let gap = |part: ProfilePart| {
+        let why = stack.unnamed(part)?.into_owned();
+        Some(ProfileGap { what: part.without().to_owned(), why })
+    };
+    (!profile.is_companion()).then(|| ProfileSummary {
+        name: profile.name.clone(),
+        requests: profile.requests.iter().map(|one| one.name.clone()).collect(),
+        not_measured: ProfilePart::ALL.into_iter().filter_map(gap).collect(),
+    })
 }
 
 /// Goes on with an interrupted run at the level where it stopped.
@@ -142,9 +158,7 @@ pub async fn place_of(stack: &Stack, plan: &LoadPlan) -> Result<Environment> {
 /// Checks that the load can be offered and measured.
 async fn ready(stack: &Stack, plan: &LoadPlan, progress: &ProgressView) -> Result<()> {
     settle_abandoned(stack).await?;
-    if stack.records().await?.is_empty() {
-        return Err(Error::unreachable("the stack does not run").hint("nsys up"));
-    }
+    preflight::must_run(stack).await?;
     let line = progress.line("preflight");
     line.update("can this load be offered and measured?");
     let findings = preflight::check(stack, plan).await?;
@@ -165,7 +179,9 @@ async fn drive(
 ) -> Result<(PathBuf, Run)> {
     let work = stack.layout.run();
     // Whoever takes all connections meanwhile must not blind who looks.
-    stack.fill_reserve(sampler::CONNECT).await;
+    if stack.unnamed(ProfilePart::Postgres).is_none() {
+        stack.fill_reserve(sampler::CONNECT).await;
+    }
     let stream = Stream::begin(stack, &run, &dir, &plan.levels);
     let outcome = steps((permit, stack), plan, &dir, &mut run, &stream, progress).await;
     engine::forget_plans(&work);
@@ -203,25 +219,12 @@ async fn steps(
     stream: &Stream,
     progress: &ProgressView,
 ) -> Result<bool> {
-    stream.phase(0, RunPhase::Seed, None);
-    let line = progress.line("seed");
-    line.update("test data");
-    let settings = &stack.loaded.config.loadtest;
     let interrupt = Interrupt::listen();
-    let seed = async {
-        sampler::connect(stack).await?.seed(permit, settings.seed_users, settings.seed_notifications).await
-    };
-    let added = match interrupt.or(seed, BEFORE_LOAD).await {
-        Err(error) if error.kind == ErrorKind::Interrupted => {
-            line.finish("interrupted");
-            return Ok(false);
-        }
-        added => added?,
-    };
-    line.finish(&format!("{} notifications ({added} new)", settings.seed_notifications));
-    // The volume that reads meet is that after seeding: a later run is compared with it.
-    let seeded = i64::try_from(added).unwrap_or(i64::MAX);
-    run.environment.rows = run.environment.rows.map(|rows| rows.saturating_add(seeded));
+    if stack.profile().has(Capability::Seed)
+        && !seed((permit, stack), run, &interrupt, stream, progress).await?
+    {
+        return Ok(false);
+    }
     let (environment, id) = (run.environment.clone(), run.id.clone());
     let context = RunContext {
         permit,
@@ -266,6 +269,35 @@ async fn steps(
             break;
         }
     }
+    Ok(true)
+}
+
+/// Adds the rows that the companion's requests ask for; false when it was interrupted.
+async fn seed(
+    (permit, stack): (&ChangePermit, &Stack),
+    run: &mut Run,
+    interrupt: &Interrupt,
+    stream: &Stream,
+    progress: &ProgressView,
+) -> Result<bool> {
+    stream.phase(0, RunPhase::Seed, None);
+    let line = progress.line("seed");
+    line.update("test data");
+    let settings = &stack.loaded.config.loadtest;
+    let seed = async {
+        sampler::connect(stack).await?.seed(permit, settings.seed_users, settings.seed_notifications).await
+    };
+    let added = match interrupt.or(seed, BEFORE_LOAD).await {
+        Err(error) if error.kind == ErrorKind::Interrupted => {
+            line.finish("interrupted");
+            return Ok(false);
+        }
+        added => added?,
+    };
+    line.finish(&format!("{} notifications ({added} new)", settings.seed_notifications));
+    // The volume that reads meet is that after seeding: a later run is compared with it.
+    let seeded = i64::try_from(added).unwrap_or(i64::MAX);
+    run.environment.rows = run.environment.rows.map(|rows| rows.saturating_add(seeded));
     Ok(true)
 }
 

@@ -9,6 +9,7 @@ use crate::domain::cache::CacheStats;
 use crate::domain::cores;
 use crate::domain::database::Activity;
 use crate::domain::lag::PartitionLag;
+use crate::domain::profile::ProfilePart;
 use crate::domain::run::Sample;
 use crate::domain::usage::{self, Usage};
 use crate::error::Result;
@@ -16,7 +17,7 @@ use crate::measured::Measured;
 use crate::stack::Stack;
 use crate::stack::reserve::ReservedConnection;
 use crate::stack::spec::{PartState, Record};
-use nsys_contract::{api::paths, topics};
+use nsys_contract::topics;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -87,11 +88,15 @@ impl Sampler {
             SampleCounters { at_s: sample.at_s, machine: process::machine(), ..SampleCounters::default() };
         self.sample_generator(&mut sample, &mut now);
         self.sample_parts(&mut sample, &mut now).await;
+        let stack = &self.stack;
+        let is_named = |part| stack.unnamed(part).is_none();
         let (activity, cache, lag, control_ms) = tokio::join!(
-            activity(&mut self.database, &self.stack),
-            cache(&mut self.redis, &self.stack),
-            Box::pin(kept_lag(&mut self.lag, &self.stack)),
-            control(&self.stack),
+            async {
+                if is_named(ProfilePart::Postgres) { activity(&mut self.database, stack).await } else { None }
+            },
+            async { if is_named(ProfilePart::Redis) { cache(&mut self.redis, stack).await } else { None } },
+            stack.if_named(ProfilePart::Flows, Box::pin(kept_lag(&mut self.lag, stack))),
+            control(stack),
         );
         (now.activity, now.cache, sample.control_ms) = (activity, cache, control_ms);
         if let Measured::Value(lag) = lag {
@@ -267,11 +272,11 @@ pub async fn lag(stack: &Stack) -> Measured<Vec<PartitionLag>> {
     of_topics(kafka::lag(&brokers, topics::WORKER_GROUP, &read_topics(), LAG_TIMEOUT).await)
 }
 
-/// The answer time of one request beside the load, in ms.
+/// The answer time of one request beside the load, in ms; none where the profile names none.
 async fn control(stack: &Stack) -> Option<f64> {
     let started = Instant::now();
-    let url = format!("{}{}", stack.endpoints.api_url(), paths::LIVENESS);
-    http::get(&url, Duration::from_secs(3)).await.ok().filter(|answer| answer.status == 200)?;
+    let url = format!("{}{}", stack.endpoints.api_url(), stack.profile().control.as_ref()?);
+    http::get(&url, Duration::from_secs(3)).await.ok().filter(|answer| answer.status / 100 == 2)?;
     Some(started.elapsed().as_secs_f64() * 1_000.0)
 }
 

@@ -6,6 +6,7 @@ use super::logs::{self, LogPositions};
 use super::prometheus;
 use super::sampler::{self, Sampler};
 use crate::clients::postgres::StoredRows;
+use crate::domain::profile::ProfilePart;
 use crate::domain::run::{Condition, LevelResult, Sample};
 use crate::error::{Error, Result};
 use crate::measured::Measured;
@@ -26,6 +27,15 @@ const COUNT_TIMEOUT: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(5);
 /// Why a condition that a sample tells is not known.
 const UNSEEN: &str = "it was not answered for";
+/// Which part tells each condition.
+const SOURCES: [(&str, ProfilePart); 6] = [
+    ("lag", ProfilePart::Flows),
+    ("not_final", ProfilePart::Ledger),
+    ("in_flight", ProfilePart::Metrics),
+    ("db_active", ProfilePart::Postgres),
+    ("service_cpu_pct", ProfilePart::Processes),
+    ("log_errors", ProfilePart::Processes),
+];
 /// Lost notifications that are named.
 const NAMED: i64 = 20;
 
@@ -57,7 +67,8 @@ pub(super) async fn stabilise(
                 None => Sample::default(),
             }
         };
-        let (now, in_flight, ()) = tokio::join!(sample, prometheus::in_flight(stack), rows.count());
+        let in_flight = stack.if_named(ProfilePart::Metrics, prometheus::in_flight(stack));
+        let (now, in_flight, ()) = tokio::join!(sample, in_flight, rows.count());
         let fresh = logs.errors();
         let quiet = fresh.as_ref().map(|fresh| fresh.values().sum::<u64>() as f64);
         logs::add(&mut result.log_errors, fresh.unwrap_or_default());
@@ -65,7 +76,7 @@ pub(super) async fn stabilise(
         if now.lag == Some(0) && open.value() == Some(0) && !result.kafka.drain_s.is_measured() {
             result.kafka.drain_s = started.elapsed().as_secs_f64().into();
         }
-        let conditions = vec![
+        let mut conditions = vec![
             Condition::at_most("lag", Measured::or_missing(now.lag, UNSEEN).map(|lag| lag as f64), 0.0),
             Condition::at_most("not_final", open.map(|open| open as f64), 0.0),
             // A replica that is asked for its metrics counts that request.
@@ -82,6 +93,11 @@ pub(super) async fn stabilise(
             ),
             Condition::at_most("log_errors", Measured::or_missing(quiet, logs::UNKNOWN), 0.0),
         ];
+        // Nobody waits for what the profile does not name.
+        conditions.retain(|one| {
+            let source = SOURCES.iter().find(|(name, _)| *name == one.name);
+            source.is_none_or(|(_, part)| stack.unnamed(*part).is_none())
+        });
         context.stream.waiting(result.level, &conditions);
         // Logs that are elsewhere will not be known by waiting.
         let done = conditions.iter().all(|one| one.met || (one.name == "log_errors" && quiet.is_none()));
@@ -174,6 +190,10 @@ impl<'a> RowCounter<'a> {
     }
 
     async fn count(&mut self) {
+        if let Some(why) = self.stack.unnamed(ProfilePart::Ledger) {
+            self.stored = Measured::NotApplicable(why);
+            return;
+        }
         if self.counted.is_some_and(|counted| counted.elapsed() < COUNT_INTERVAL) {
             return;
         }

@@ -20,7 +20,7 @@ pub fn junit(run: &Run) -> String {
             level.level,
             level.checks.len() + 1,
             count(CheckStatus::Fail),
-            count(CheckStatus::Unknown),
+            count(CheckStatus::Unknown) + count(CheckStatus::Skipped),
             usize::from(!offered),
             level.duration_s
         );
@@ -32,7 +32,9 @@ pub fn junit(run: &Run) -> String {
             let said = match check.status {
                 CheckStatus::Pass => None,
                 CheckStatus::Fail => Some(message("failure", &format!("{value}; {wanted}"))),
-                CheckStatus::Unknown => Some(message("skipped", &format!("{value}; {wanted}"))),
+                CheckStatus::Unknown | CheckStatus::Skipped => {
+                    Some(message("skipped", &format!("{value}; {wanted}")))
+                }
             };
             text += &case(&check.metric, said);
         }

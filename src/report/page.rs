@@ -4,7 +4,10 @@ use super::charts::{self, Band, ChartLine, Marker, TimeAxis};
 use super::context::{JournalChange, ReportContext};
 use super::performance::{checks_table, comparison_table, heading, severity};
 use super::sections::{details_table, findings};
-use super::summary::{broken_off, levels_table, reconciliation, remarks, resume_points, verdict_sentence};
+use super::summary::{
+    acknowledged_with, broken_off, levels_table, not_measured, reconciliation, remarks, resume_points,
+    verdict_sentence,
+};
 use crate::domain::diagnosis::{Diagnosis, RuleStatus};
 use crate::domain::run::{LevelResult, Run, Sample};
 use crate::domain::usl;
@@ -113,7 +116,7 @@ pub fn page(run: &Run, found: &Diagnosis, context: &ReportContext) -> Result<Str
             usl::FitOutcome::Missing { reason } => format!("not fitted, {reason}"),
         },
         details: run.levels.iter().map(detail).collect(),
-        remarks: run.levels.iter().flat_map(remarks).collect(),
+        remarks: run.levels.iter().flat_map(remarks).chain(not_measured(run)).collect(),
         changes: context.changes.iter().map(JournalChange::line).map(|line| line.replace('`', "")).collect(),
         comparison: context.overall.as_ref().map(|overall| {
             (
@@ -133,7 +136,8 @@ fn counted(run: &Run) -> String {
     reconciliation(run).map_or_else(
         || "Acknowledged and stored could not be compared.".to_owned(),
         |(said, kept)| {
-            format!("Acknowledged with 201: {}; stored: {}.", format::count(said), format::count(kept))
+            let (with, said, kept) = (acknowledged_with(run), format::count(said), format::count(kept));
+            format!("Acknowledged{with}: {said}; stored: {kept}.")
         },
     )
 }
@@ -395,6 +399,13 @@ fn facts(run: &Run) -> Table {
     table
 }
 
+fn service(run: &Run, version: &str) -> String {
+    match &run.profile {
+        Some(profile) => format!("{version}, described by the profile {}", profile.name),
+        None => format!("{version}, {} app, {} worker", run.environment.app, run.environment.worker),
+    }
+}
+
 fn surroundings(run: &Run) -> Vec<(&'static str, String)> {
     let here = &run.environment;
     let version = |part: &str| here.versions.get(part).cloned().unwrap_or_else(|| "not measured".into());
@@ -403,7 +414,7 @@ fn surroundings(run: &Run) -> Vec<(&'static str, String)> {
         ("Processors", here.cpus.to_string()),
         ("Memory", format!("{:.1} GiB", here.memory_mb as f64 / 1_024.0)),
         ("Disk", here.disk.clone().unwrap_or_else(|| "not measured".into())),
-        ("Service", format!("{}, {} app, {} worker", version("service"), here.app, here.worker)),
+        ("Service", service(run, &version("service"))),
         ("Database", version("postgres")),
         ("Cache", version("redis")),
         ("Broker", version("kafka")),

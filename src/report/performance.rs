@@ -10,7 +10,7 @@ pub(super) use levels::{checks_table, heading, status};
 pub(super) use optimisations::comparison_table;
 
 use super::context::ReportContext;
-use super::summary::{broken_off, reconciliation, resume_points};
+use super::summary::{broken_off, not_measured, reconciliation, resume_points};
 use crate::domain::diagnosis::Diagnosis;
 use crate::domain::run::{LevelResult, Run};
 use crate::domain::verdict::Verdict;
@@ -104,8 +104,8 @@ fn environment(run: &Run) -> String {
     );
     list(
         &[
-            format!("**Application Instances**: {}", here.app),
-            format!("**Worker Instances**: {}", here.worker),
+            format!("**Application Instances**: {}", instances(run, here.app)),
+            format!("**Worker Instances**: {}", instances(run, here.worker)),
             format!("**Database**: {}", version("postgres")),
             format!("**Cache**: {}", version("redis")),
             format!("**Message Queue**: {}", version("kafka")),
@@ -118,10 +118,26 @@ fn environment(run: &Run) -> String {
                 here.memory_mb as f64 / 1_024.0,
                 here.disk.as_deref().unwrap_or("not measured")
             ),
-            format!("**Stored Notifications at the Start**: {rows}"),
+            match &run.profile {
+                Some(profile) => {
+                    format!("**Profile**: {}; requests: {}", profile.name, profile.requests.join(", "))
+                }
+                None => format!("**Stored Notifications at the Start**: {rows}"),
+            },
         ],
         "",
-    )
+    ) + &gaps(run)
+}
+
+/// How many replicas run; of another service nobody said.
+fn instances(run: &Run, count: usize) -> String {
+    if run.profile.is_some() { "not measured".to_owned() } else { count.to_string() }
+}
+
+/// What the profile of the stack leaves unknown.
+fn gaps(run: &Run) -> String {
+    let gaps = not_measured(run);
+    if gaps.is_empty() { String::new() } else { format!("\n{}", list(&gaps, "")) }
 }
 
 /// Every measured number with the question that was asked for it, level by level.

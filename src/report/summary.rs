@@ -3,7 +3,7 @@
 use super::sections::findings;
 use crate::domain::run::{LevelResult, ResumePoint, Run, SearchResult, StackIdentity};
 use crate::domain::scenario::LoadEngine;
-use crate::domain::verdict::{CheckStatus, Verdict};
+use crate::domain::verdict::{CheckStatus, ObjectiveCheck, Verdict};
 use crate::measured::Measured;
 use crate::render::{format, table::Table};
 
@@ -83,7 +83,8 @@ pub(super) fn remarks(level: &LevelResult) -> Vec<String> {
         .map(|reason| format!("level {}: generator-limited: {reason}", level.level));
     remarks.extend(limits);
     remarks.extend(failures(level));
-    for check in level.checks.iter().filter(|check| check.status != CheckStatus::Pass) {
+    let not_met = |check: &&ObjectiveCheck| !matches!(check.status, CheckStatus::Pass | CheckStatus::Skipped);
+    for check in level.checks.iter().filter(not_met) {
         let relation = if check.at_least { "at least" } else { "at most" };
         let value = match &check.value {
             Measured::Value(value) => format!("is {value:.2}"),
@@ -124,6 +125,16 @@ pub(super) fn reconciliation(run: &Run) -> Option<(u64, u64)> {
         sum(|level| level.reconciliation.acknowledged.value())?,
         sum(|level| level.reconciliation.stored.value())?,
     ))
+}
+
+/// By what; each request of another service has statuses of its own.
+pub(super) fn acknowledged_with(run: &Run) -> &'static str {
+    if run.profile.is_some() { "" } else { " with 201" }
+}
+
+/// Acknowledged requests of all levels.
+fn acknowledged(run: &Run) -> Option<u64> {
+    run.levels.iter().map(|level| level.reconciliation.acknowledged.value()).sum()
 }
 
 /// What a search found: an interval, and what gave way at its upper end.
@@ -188,30 +199,50 @@ pub fn summary(run: &Run, markdown: bool) -> String {
     } else {
         table.text()
     };
-    let environment = &run.environment;
     let heading = if markdown { format!("# {}\n\n", run.id) } else { format!("{}\n\n", run.id) };
     let mut text = format!("{heading}{}\n\n{body}\n", verdict_sentence(run));
     if let Some((said, kept)) = reconciliation(run) {
-        text +=
-            &format!("\nAcknowledged with 201: {}; stored: {}.\n", format::count(said), format::count(kept));
+        let (with, said, kept) = (acknowledged_with(run), format::count(said), format::count(kept));
+        text += &format!("\nAcknowledged{with}: {said}; stored: {kept}.\n");
+    } else if let Some(said) = acknowledged(run).filter(|_| run.profile.is_some()) {
+        let said = format::count(said);
+        text += &format!("\nAcknowledged: {said}; whether all of them were stored is not measured.\n");
     }
     for remark in
         broken_off(run).into_iter().chain(resume_points(run)).chain(run.levels.iter().flat_map(remarks))
     {
         text += &format!("{} {remark}\n", if markdown { "-" } else { " " });
     }
-    text + &format!(
-        "\nStack {}; {}, {} CPUs, {} MiB; {} app, {} worker; {}; {}.\nPercentiles are {}, of all requests that were due in the steady window of each level (warm-up left out); unanswered requests count with the time they waited.",
+    for gap in not_measured(run) {
+        text += &format!("{} {gap}\n", if markdown { "-" } else { " " });
+    }
+    text + &place(run)
+}
+
+/// Where it was measured, and what the percentiles are of.
+fn place(run: &Run) -> String {
+    let environment = &run.environment;
+    let replicas = match run.profile {
+        // How many there are of another service nobody said.
+        Some(_) => String::new(),
+        None => format!(" {} app, {} worker;", environment.app, environment.worker),
+    };
+    format!(
+        "\nStack {}; {}, {} CPUs, {} MiB;{replicas} {}; {}.\nPercentiles are {}, of all requests that were due in the steady window of each level (warm-up left out); unanswered requests count with the time they waited.",
         run.stack.as_ref().map_or_else(|| format::MISSING.to_owned(), StackIdentity::label),
         environment.os,
         environment.cpus,
         environment.memory_mb,
-        environment.app,
-        environment.worker,
         environment.k6,
         environment.generator_place(),
         if is_k6(run) { "k6's" } else { "the native engine's" }
     )
+}
+
+/// What the profile of the stack leaves unknown, a sentence each.
+pub(super) fn not_measured(run: &Run) -> Vec<String> {
+    let gaps = run.profile.iter().flat_map(|profile| &profile.not_measured);
+    gaps.map(|gap| format!("not measured: {}: {}", gap.what, gap.why)).collect()
 }
 
 #[cfg(test)]

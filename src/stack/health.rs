@@ -6,7 +6,7 @@ use crate::clients::{http, kafka, postgres::Postgres, redis};
 use crate::domain::health::{HealthStatus, PartReport};
 use crate::error::{Error, Result};
 use futures::future::{BoxFuture, FutureExt, join_all};
-use nsys_contract::{api::paths, schema, topics};
+use nsys_contract::{schema, topics};
 use std::time::{Duration, Instant};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -62,14 +62,16 @@ pub async fn probe(stack: &Stack, part: &str) -> Result<String> {
                 Err(Error::failed(format!("answers {}", answer.status)))
             }
         }
-        "api" => ready(&ports.api_url()).await,
+        "api" => ready(stack, &ports.api_url()).await,
         replica => {
             let records = stack.records().await?;
             let record = records.iter().find(|record| record.name == replica);
             let record = record.ok_or_else(|| Error::unreachable("it does not run"))?;
             match (&record.address, record.state) {
                 // Elsewhere the address may be one that only its neighbours reach.
-                (Some(address), _) if stack.runtime.is_here() => ready(&format!("http://{address}")).await,
+                (Some(address), _) if stack.runtime.is_here() => {
+                    ready(stack, &format!("http://{address}")).await
+                }
                 (Some(_), PartState::Running) => Ok("ready".into()),
                 // What nsys has no client for is as well as its own health check says.
                 (None, PartState::Running | PartState::Done) if record.role().is_none() => {
@@ -89,10 +91,17 @@ fn server_url(stack: &Stack) -> Result<String> {
     Ok(stack.endpoints.postgres_url(&stack.layout.secret("postgres")?, "postgres"))
 }
 
-/// Asks the service at this base address whether it can work.
-pub(super) async fn ready(base: &str) -> Result<String> {
-    let answer = http::get(&format!("{base}{}", paths::READINESS), TIMEOUT).await?;
-    if answer.status == 200 {
+/// Asks the service at this base address whether it can work. One that names no such request is there when it
+/// answers anything.
+pub(super) async fn ready(stack: &Stack, base: &str) -> Result<String> {
+    let Some(path) = &stack.profile().ready else {
+        let answer = http::get(base, TIMEOUT).await?;
+        return Ok(format!("answers ({}); the profile names no request for ready", answer.status));
+    };
+    let answer = http::get(&format!("{base}{path}"), TIMEOUT).await?;
+    // The companion says so with 200 alone.
+    let is_ready = answer.status == 200 || !stack.profile().is_companion() && answer.status / 100 == 2;
+    if is_ready {
         Ok("ready".into())
     } else {
         Err(Error::failed(format!("not ready ({}): {}", answer.status, answer.body)))
@@ -117,6 +126,9 @@ async fn follows(stack: &Stack) -> Result<String> {
 /// # Errors
 /// When the supervisor answers nonsense.
 pub async fn probe_parts(stack: &Stack) -> Result<Vec<PartReport>> {
+    if !stack.profile().is_companion() {
+        return Box::pin(probe_running(stack)).await;
+    }
     let (reports, log) = tokio::join!(Box::pin(probe_running(stack)), Box::pin(log::report(stack)));
     let mut reports = reports?;
     let after_topics = reports.iter().position(|one| one.name == "topics").map_or(0, |at| at + 1);
@@ -130,8 +142,8 @@ pub async fn probe_parts(stack: &Stack) -> Result<Vec<PartReport>> {
 /// When the supervisor answers nonsense.
 pub async fn probe_running(stack: &Stack) -> Result<Vec<PartReport>> {
     let records = stack.records().await?;
-    let known = ["postgres", "schema", "redis", "kafka", "topics", "prometheus", "api"];
-    let mut names: Vec<String> = known.map(str::to_owned).into();
+    let known = known(stack);
+    let mut names: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
     let others = records.iter().filter(|record| record.state != PartState::Done);
     names.extend(others.map(|one| one.name.clone()).filter(|name| !known.contains(&name.as_str())));
     if stack.runtime.is_elsewhere() && stack.jaeger_url().await?.is_some() {
@@ -152,8 +164,27 @@ pub async fn probe_running(stack: &Stack) -> Result<Vec<PartReport>> {
     Ok(reports)
 }
 
-/// What does not work while a part is away.
-fn consequence(part: &str) -> Option<&'static str> {
+/// The parts that are there in any case: those of the companion, or those that the profile names.
+fn known(stack: &Stack) -> Vec<&'static str> {
+    if stack.profile().is_companion() {
+        return vec!["postgres", "schema", "redis", "kafka", "topics", "prometheus", "api"];
+    }
+    let (config, mut known) = (&stack.loaded.config, vec!["api"]);
+    let addresses = [
+        ("postgres", &config.db.url),
+        ("redis", &config.cache.url),
+        ("kafka", &config.kafka.brokers),
+        ("prometheus", &config.external.prometheus_url),
+    ];
+    known.extend(addresses.iter().filter(|(_, address)| !address.is_empty()).map(|(part, _)| *part));
+    known
+}
+
+/// What does not work while a part of the companion is away.
+fn consequence(stack: &Stack, part: &str) -> Option<&'static str> {
+    if !stack.profile().is_companion() {
+        return None;
+    }
     Some(match part {
         "postgres" => "accepted notifications wait in Kafka; uncached reads fail",
         replica::PART => "reads go to the primary",
@@ -200,7 +231,7 @@ async fn report(stack: &Stack, name: &str, records: &[Record]) -> PartReport {
             let ended = record
                 .and_then(|record| record.last_exit.as_ref())
                 .map(|how| format!("; it exited with {how}"));
-            let breaks = consequence(&name).map(|what| format!("; {what}")).unwrap_or_default();
+            let breaks = consequence(stack, &name).map(|what| format!("; {what}")).unwrap_or_default();
             let detail = error.message + &ended.unwrap_or_default() + &breaks;
             PartReport { name, status: HealthStatus::Down, latency_ms: None, detail, hint: Some(hint) }
         }

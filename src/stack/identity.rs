@@ -28,6 +28,11 @@ impl Stack {
                 },
             ],
         };
+        let mut parts = parts;
+        if !self.profile().is_companion() {
+            // It may have no part whose address nsys knows.
+            parts.push(place_of(&self.endpoints.api_url()));
+        }
         let text = format!("{}\n{}", self.runtime.as_str(), parts.join("\n"));
         let id = Sha256::digest(text).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         StackIdentity { name: config.stack.name.clone(), id }

@@ -39,6 +39,14 @@ pub async fn owner(stack: &Stack) -> Result<SchemaOwner> {
     stack.postgres().await?.schema_owner().await
 }
 
+/// Whose the data of a stack are that a profile describes: its user's, whatever is in the database. A load test
+/// asks what the profile says; nothing else that reaches data is made there.
+fn of_a_profile(stack: &Stack, reach: Reach) -> Option<SchemaOwner> {
+    let is_free = matches!(reach, Reach::Parts | Reach::Index | Reach::Load);
+    (!is_free)
+        .then(|| SchemaOwner::Other { why: format!("the profile {} describes it", stack.profile().name) })
+}
+
 async fn policy(stack: &Stack, reach: Reach) -> Result<Policy<'_>> {
     let config = &stack.loaded.config.stack;
     let read_only = stack.loaded.read_only;
@@ -50,7 +58,11 @@ async fn policy(stack: &Stack, reach: Reach) -> Result<Policy<'_>> {
         (Runtime::Kubernetes, Reach::Api) => false,
         (Runtime::Kubernetes | Runtime::External, _) => true,
     };
-    let owner = if asks && !read_only { Some(owner(stack).await?) } else { None };
+    let owner = if stack.profile().is_companion() {
+        if asks && !read_only { Some(owner(stack).await?) } else { None }
+    } else {
+        of_a_profile(stack, reach)
+    };
     // On a stack that nsys started a damaged schema is nsys' own to reset.
     let owner = owner.filter(|one| stack.runtime.is_elsewhere() || matches!(one, SchemaOwner::Nsys { .. }));
     Ok(Policy { read_only, protected: config.protected, stack: &config.name, owner })

@@ -1,6 +1,7 @@
 //! Integration tests of nsys: the program as a user runs it, on real parts.
 
 mod accuracy;
+mod any_stack;
 mod api;
 mod balancer;
 mod chaos;

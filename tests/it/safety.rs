@@ -16,6 +16,7 @@ const ARGUMENTS: &[(&str, &[&str])] = &[
     ("scale", &["app=2"]),
     ("open", &["prometheus", "--print"]),
     ("profile", &["app", "--seconds", "1"]),
+    ("profile check", &["--all"]),
     ("watch", &["-o", "json"]),
     ("kafka describe", &["notifications"]),
     ("cache stats", &["--window", "100ms"]),
@@ -58,7 +59,11 @@ fn commands() -> Vec<Vec<String>> {
     fn walk(command: &clap::Command, path: &[String], into: &mut Vec<Vec<String>>) {
         for below in command.get_subcommands() {
             let path = [path, &[below.get_name().to_owned()]].concat();
-            if below.has_subcommands() { walk(below, &path, into) } else { into.push(path) }
+            walk(below, &path, into);
+            // Some do something of their own beside their commands.
+            if !below.has_subcommands() || below.get_positionals().next().is_some() {
+                into.push(path);
+            }
         }
     }
     let mut leaves = Vec::new();

@@ -34,4 +34,6 @@ pub struct StackSection {
     pub scrape_interval: Duration,
     /// Whether changes want the stack's name typed.
     pub protected: bool,
+    /// File with the profile of the stack; empty: the notification service.
+    pub profile: String,
 }

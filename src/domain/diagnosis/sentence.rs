@@ -4,6 +4,9 @@ use super::{FindingRole, Observation, RuleFinding, RuleStatus};
 use crate::domain::run::Run;
 use crate::domain::verdict::Verdict;
 
+/// Where every rule that applies was measured and kept its bound.
+const TOO_SMALL: &str = "nothing saturated: the load was too small to find a limit";
+
 /// Of a run.
 pub(super) fn of_run(run: &Run, observations: &[Observation], findings: &[RuleFinding]) -> String {
     if observations.is_empty() {
@@ -16,12 +19,29 @@ pub(super) fn of_run(run: &Run, observations: &[Observation], findings: &[RuleFi
         .map(|level| level.level.to_string())
         .collect();
     let missed = run.verdict == Verdict::Failed;
-    let cause = cause(findings, missed);
+    let cause = match &run.profile {
+        Some(profile) => described(findings, missed, &profile.name),
+        None => cause(findings, missed),
+    };
     if limited.is_empty() {
         cause
     } else {
         format!("the load generator was the limit on level {}; apart from that: {cause}", limited.join(", "))
     }
+}
+
+/// Of a stack that a profile describes: what that does not name is no bound that was kept.
+fn described(findings: &[RuleFinding], missed: bool, profile: &str) -> String {
+    let skipped = findings.iter().filter(|one| one.status == RuleStatus::Skipped).count();
+    let said = cause(findings, missed);
+    let said = if said == TOO_SMALL { "no bound was crossed in what was measured".to_owned() } else { said };
+    if skipped == 0 {
+        return said;
+    }
+    format!(
+        "{said}; {skipped} of {} rules were not measured, because the profile {profile} names nothing that tells them",
+        findings.len()
+    )
 }
 
 /// Of a moment.
@@ -52,7 +72,7 @@ fn cause(findings: &[RuleFinding], missed: bool) -> String {
     }
     let gaps = gaps(findings);
     if gaps.is_empty() {
-        return "nothing saturated: the load was too small to find a limit".into();
+        return TOO_SMALL.into();
     }
     format!("no bound was crossed in what was measured{gaps}")
 }

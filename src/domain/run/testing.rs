@@ -112,6 +112,7 @@ pub(crate) fn test_run(p95_ms: &[f64]) -> Run {
         stopped_by: None,
         broken_off: None,
         search: None,
+        profile: None,
         environment: Environment {
             nsys: "0".into(),
             k6: "k6".into(),

@@ -9,6 +9,7 @@ use crate::diagnose;
 use crate::domain::facts::Facts;
 use crate::domain::lag::PartitionLag;
 use crate::domain::level::{Level, WARMUP, Window};
+use crate::domain::profile::ProfilePart;
 use crate::domain::promql::Promql;
 use crate::domain::run::{Measuring, Sample};
 use crate::domain::stop::{StopRule, Watcher};
@@ -92,7 +93,7 @@ pub(super) async fn offer(
 ) -> Result<Offered> {
     line.update("starting the load generator");
     let (mut generator, news) = engine::begin(context.permit, offer)?;
-    let ended = watch(context, number, level, offer, &mut generator, news, line).await;
+    let ended = Box::pin(watch(context, number, level, offer, &mut generator, news, line)).await;
     // Also when watching failed: a generator that nobody watches must not go on. The receiver of its news
     // is gone by now, which k6 waits for before it ends.
     if !matches!(&ended, Ok(offered) if !offered.cut_short()) {
@@ -300,14 +301,16 @@ impl<'a> LevelWatch<'a> {
     }
 
     async fn end(mut self) -> Result<Offered> {
-        self.offered.partitions = match sampler::lag(self.context.stack).await {
-            // What was seen a second ago is nearer to the truth than nothing.
-            gap @ (Measured::Missing(_) | Measured::NotApplicable(_)) => {
-                let seen = self.sampler.partitions();
-                if seen.is_empty() { gap } else { seen.to_vec().into() }
-            }
-            now @ Measured::Value(_) => now,
-        };
+        let stack = self.context.stack;
+        self.offered.partitions =
+            match stack.if_named(ProfilePart::Flows, Box::pin(sampler::lag(stack))).await {
+                // What was seen a second ago is nearer to the truth than nothing.
+                gap @ (Measured::Missing(_) | Measured::NotApplicable(_)) => {
+                    let seen = self.sampler.partitions();
+                    if seen.is_empty() { gap } else { seen.to_vec().into() }
+                }
+                now @ Measured::Value(_) => now,
+            };
         // The measured time of a level that was cut short never reached its end: it ends now.
         if let Some(ended) = self.ended.take().or_else(|| self.count_to_now()) {
             self.offered.counted = ended.await.ok().flatten();

@@ -91,11 +91,11 @@ mod tests {
             files: None,
             ports: Some(1),
             disk_mb: None,
-            token_s: 1,
+            token_s: Some(1),
             k6_user_mb: 1.0,
             k6_rate_per_cpu: 1.0,
             native_rate_per_cpu: 1.0,
-            create_share: 0.5,
+            create_share: Some(0.5),
             bytes_per_notification: 1.0,
             p95_ms: 1.0,
         };

@@ -106,6 +106,7 @@ const fn mark(check: &ObjectiveCheck) -> &'static str {
         CheckStatus::Pass => "✅ met",
         CheckStatus::Fail => "❌ missed",
         CheckStatus::Unknown => "❔ unknown",
+        CheckStatus::Skipped => "– not measured",
     }
 }
 
@@ -120,5 +121,6 @@ pub(in crate::report) const fn status(status: CheckStatus) -> &'static str {
         CheckStatus::Pass => "pass",
         CheckStatus::Fail => "fail",
         CheckStatus::Unknown => "unknown",
+        CheckStatus::Skipped => "skipped",
     }
 }

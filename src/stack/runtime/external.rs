@@ -4,6 +4,7 @@
 use super::{Choice, Runtime};
 use crate::clients::{machine, prometheus};
 use crate::domain::cores::Cores;
+use crate::domain::profile::ProfilePart;
 use crate::domain::promql::{Promql, Scope};
 use crate::domain::usage::Usage;
 use crate::error::{Error, Result};
@@ -31,6 +32,10 @@ struct InstantSample {
 
 /// The replicas that Prometheus scrapes; when it knows none, the API alone if it answers.
 pub(super) async fn records(stack: &Stack) -> Result<Vec<Record>> {
+    if stack.unnamed(ProfilePart::Processes).is_some() {
+        let there = health::ready(stack, &stack.endpoints.api_url()).await.is_ok();
+        return Ok(there.then(|| record("api".into(), PartState::Running, None)).into_iter().collect());
+    }
     let mut samples = scraped(stack, |scope| scope.replicas("up").now()).await;
     samples.sort_by(|one, other| (&one.role, &one.instance).cmp(&(&other.role, &other.instance)));
     let mut records: Vec<Record> = Vec::new();
@@ -39,7 +44,7 @@ pub(super) async fn records(stack: &Stack) -> Result<Vec<Record>> {
         let state = if sample.value > 0.0 { PartState::Running } else { PartState::Failed };
         records.push(record(format!("{}-{}", sample.role, before + 1), state, Some(sample.instance)));
     }
-    if records.is_empty() && health::ready(&stack.endpoints.api_url()).await.is_ok() {
+    if records.is_empty() && health::ready(stack, &stack.endpoints.api_url()).await.is_ok() {
         records.push(record("api".into(), PartState::Running, None));
     }
     Ok(records)
@@ -60,6 +65,9 @@ fn record(name: String, state: PartState, address: Option<String>) -> Record {
 }
 
 pub(super) async fn usage(stack: &Stack, records: &[Record]) -> Vec<Option<Usage>> {
+    if stack.unnamed(ProfilePart::Processes).is_some() {
+        return records.iter().map(|_| None).collect();
+    }
     let (cpu, clock, memory, own, whole) = tokio::join!(
         scraped(stack, |scope| scope.replicas(CPU).now()),
         scraped(stack, |scope| scope.replicas(CPU).timestamp()),

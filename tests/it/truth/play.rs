@@ -4,6 +4,7 @@ use super::scenario::{Load, SECONDS, Scenario};
 use super::server::{End, Record, Server};
 use super::verdict;
 use nsys::domain::level::Window;
+use nsys::domain::profile::OfferedRequest;
 use nsys::domain::run::Latency;
 use nsys::domain::scenario::{GeneratorPlacement, LoadEngine, Scenario as Kind};
 use nsys::domain::slices::{SliceCounts, Slicing};
@@ -203,9 +204,8 @@ fn offer(scenario: &Scenario, engine: LoadEngine, generators: u32, port: u16, wo
     let (model, rate, vus) = scenario.offered();
     let windows = vec![Window { name: "steady".into(), rate, start_s: 0, seconds: SECONDS, measured: true }];
     let plan = json!({
-        "base_url": format!("http://127.0.0.1:{port}"), "token": "t", "model": model, "rate": rate,
-        "vus": vus, "windows": windows, "prefix": "truth", "seed_users": 1, "seed_notifications": 1,
-        "path": "/truth", "mix": {"create": 0.0, "get": 0.0, "list": 0.0, "correlation": 0.0},
+        "base_url": format!("http://127.0.0.1:{port}"), "model": model, "rate": rate,
+        "vus": vus, "windows": windows, "prefix": "truth", "requests": [OfferedRequest::reading("/truth", None)],
         "timeout_s": scenario.timeout_s, "grace_s": scenario.grace_s, "slices": Slicing::of(&windows),
     });
     Offer {

@@ -198,6 +198,7 @@ fn run(level: LevelResult) -> Run {
         plan: None,
         resume_points: Vec::new(),
         stopped_by: None,
+        profile: None,
         broken_off: None,
         search: None,
         environment,

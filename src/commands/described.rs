@@ -1,0 +1,331 @@
+//! `nsys profile show` and `check`: what the profile of the stack says, and whether it is true.
+
+use crate::cli::{OfferFlags, ProfileCommand};
+use crate::clients::http::{self, DescribedRequest};
+use crate::domain::profile::{
+    OfferedRequest, Profile, ProfileAuth, ProfilePart, ProfileRequest, SecretSource,
+};
+use crate::error::{Error, Result};
+use crate::generate;
+use crate::loadtest::{permission::permit, target::LoadTarget};
+use crate::permit::ChangePermit;
+use crate::render::schema::AnswerSchema;
+use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
+use crate::stack::{Credentials, Stack, health};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Longest wait for the answer to one request.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) async fn profile(stack: &Stack, command: ProfileCommand, out: Out) -> Result<()> {
+    match command {
+        ProfileCommand::Show => out.report(&shown(stack)),
+        ProfileCommand::Check { all, offer } => check(stack, all, &offer, out).await,
+    }
+}
+
+/// The profile as it is in force.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct ProfileView {
+    /// Its name; `companion` is the one that is built in.
+    name: String,
+    /// Where it was read; null for the one that is built in.
+    file: Option<String>,
+    /// The service.
+    url: String,
+    /// Path of the request that says whether the service can work.
+    ready: Option<String>,
+    /// How requests show who makes them; no secret is in it.
+    auth: String,
+    /// What a load test asks.
+    requests: Vec<RequestRow>,
+    /// What is not measured, and why.
+    not_measured: Vec<GapRow>,
+}
+
+/// A request of a profile.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct RequestRow {
+    name: String,
+    /// Its share of all requests, 0 to 1.
+    share: f64,
+    method: String,
+    path: String,
+    headers: BTreeMap<String, String>,
+    body: Option<String>,
+    /// Statuses that are a success.
+    success: String,
+    /// Those by which the service acknowledges; empty where it does not.
+    acknowledged: String,
+}
+
+/// Something that a profile leaves unknown.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct GapRow {
+    what: String,
+    why: String,
+}
+
+impl Report for ProfileView {
+    fn text(&self) -> String {
+        let file = self.file.as_deref().unwrap_or("built in");
+        let ready = self.ready.as_deref().unwrap_or(format::MISSING);
+        let mut lines = vec![
+            format!("profile {} ({file})", self.name),
+            format!("service {}, ready {ready}, auth {}", self.url, self.auth),
+        ];
+        let mut table = Table::new(["request", "share", "asks", "success", "acknowledged"]).right(&[1]);
+        for one in &self.requests {
+            table.row([
+                one.name.clone(),
+                format::percent(one.share),
+                format!("{} {}", one.method, one.path),
+                one.success.clone(),
+                if one.acknowledged.is_empty() { format::MISSING.into() } else { one.acknowledged.clone() },
+            ]);
+        }
+        if !table.is_empty() {
+            lines.push(table.text());
+        }
+        lines.extend(self.not_measured.iter().map(|one| format!("not measured: {}: {}", one.what, one.why)));
+        lines.join("\n")
+    }
+}
+
+fn shown(stack: &Stack) -> ProfileView {
+    let profile = stack.profile();
+    let weights: f64 = profile.requests.iter().map(|one| one.weight).sum();
+    let row = |one: &ProfileRequest| RequestRow {
+        name: one.name.clone(),
+        share: if weights > 0.0 { one.weight / weights } else { 0.0 },
+        method: one.method.clone(),
+        path: one.path.source().to_owned(),
+        headers: one.headers.iter().map(|(name, value)| (name.clone(), value.source().to_owned())).collect(),
+        body: one.body.as_ref().map(|body| body.source().to_owned()),
+        success: one.success.to_string(),
+        acknowledged: one.acknowledged.to_string(),
+    };
+    let gap = |part: ProfilePart| {
+        let why = stack.unnamed(part)?.into_owned();
+        Some(GapRow { what: part.without().to_owned(), why })
+    };
+    ProfileView {
+        name: profile.name.clone(),
+        file: profile.file.clone(),
+        url: stack.endpoints.api_url(),
+        ready: profile.ready.clone(),
+        auth: auth(profile),
+        requests: profile.requests.iter().map(row).collect(),
+        not_measured: ProfilePart::ALL.into_iter().filter_map(gap).collect(),
+    }
+}
+
+fn auth(profile: &Profile) -> String {
+    match &profile.auth {
+        ProfileAuth::Open => "none".into(),
+        ProfileAuth::Account => "a token of the account that nsys made".into(),
+        ProfileAuth::Header { name, prefix, secret } => {
+            let from = match secret {
+                SecretSource::Variable(name) => format!("the variable {name}"),
+                SecretSource::File(path) => format!("the file {path}"),
+            };
+            format!("{name}: {prefix}… from {from}")
+        }
+    }
+}
+
+/// What a check came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum CheckOutcome {
+    /// It is as the profile says.
+    Ok,
+    /// It is not.
+    Failed,
+    /// It was not tried.
+    NotTried,
+    /// The profile does not name it.
+    NotNamed,
+}
+
+/// One thing that a profile says.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct CheckRow {
+    /// `request create`, `ready GET /healthz`, `postgres`, ….
+    what: String,
+    outcome: CheckOutcome,
+    /// What was found, or why nothing was.
+    found: String,
+    /// How long the answer took, in ms.
+    latency_ms: Option<f64>,
+    /// What to do about it.
+    hint: Option<String>,
+}
+
+/// Whether a profile is true.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct ProfileCheck {
+    profile: String,
+    checks: Vec<CheckRow>,
+}
+
+impl Report for ProfileCheck {
+    fn text(&self) -> String {
+        let mut table = Table::new(["profile says", "is", "found"]);
+        for one in &self.checks {
+            let (tone, word) = match one.outcome {
+                CheckOutcome::Ok => (Tone::Good, "ok"),
+                CheckOutcome::Failed => (Tone::Bad, "failed"),
+                CheckOutcome::NotTried => (Tone::Dim, "not tried"),
+                CheckOutcome::NotNamed => (Tone::Dim, "not named"),
+            };
+            let hint = one.hint.as_ref().map(|hint| format!(" → {hint}")).unwrap_or_default();
+            table.row([one.what.clone(), paint(tone, word), format!("{}{hint}", one.found)]);
+        }
+        table.text()
+    }
+}
+
+/// Asks everything, side by side with nothing: a stranger's service is not to be loaded by looking at it.
+async fn check(stack: &Stack, all: bool, offer: &OfferFlags, out: Out) -> Result<()> {
+    let permit = if all { Some(permit(stack, offer.consent(), out).await?) } else { None };
+    let mut checks = vec![part(stack, "api", &ready_name(stack)).await];
+    checks.extend(requests(stack, permit.as_ref()).await);
+    for (name, named) in [("postgres", ProfilePart::Postgres), ("redis", ProfilePart::Redis)] {
+        checks.push(match stack.unnamed(named) {
+            Some(why) => not_named(named, why.into_owned()),
+            None => part(stack, name, name).await,
+        });
+    }
+    for (name, address) in
+        [("kafka", stack.endpoints.brokers().to_string()), ("prometheus", stack.endpoints.prometheus_url())]
+    {
+        if !address.is_empty() {
+            checks.push(part(stack, name, name).await);
+        }
+    }
+    let others = [ProfilePart::Flows, ProfilePart::Metrics, ProfilePart::Processes, ProfilePart::Ledger];
+    checks
+        .extend(others.into_iter().filter_map(|one| Some(not_named(one, stack.unnamed(one)?.into_owned()))));
+    let failed = checks.iter().filter(|one| one.outcome == CheckOutcome::Failed).count();
+    let whole = checks.len();
+    let name = stack.profile().name.clone();
+    out.report(&ProfileCheck { profile: name.clone(), checks })?;
+    if failed > 0 {
+        return Err(Error::failed(format!(
+            "{failed} of {whole} things that the profile {name} says are not so"
+        )));
+    }
+    Ok(())
+}
+
+fn ready_name(stack: &Stack) -> String {
+    match &stack.profile().ready {
+        Some(path) => format!("ready GET {path}"),
+        None => "url".to_owned(),
+    }
+}
+
+fn not_named(part: ProfilePart, why: String) -> CheckRow {
+    let found = format!("{why}; not measured: {}", part.without());
+    CheckRow {
+        what: part.as_str().to_owned(),
+        outcome: CheckOutcome::NotNamed,
+        found,
+        latency_ms: None,
+        hint: None,
+    }
+}
+
+/// A part that can be asked whether it is there.
+async fn part(stack: &Stack, part: &str, what: &str) -> CheckRow {
+    let started = Instant::now();
+    let found = health::probe(stack, part).await;
+    let latency_ms = found.is_ok().then(|| started.elapsed().as_secs_f64() * 1_000.0);
+    let what = what.to_owned();
+    match found {
+        Ok(found) => CheckRow { what, outcome: CheckOutcome::Ok, found, latency_ms, hint: None },
+        Err(error) => CheckRow {
+            what,
+            outcome: CheckOutcome::Failed,
+            found: error.message,
+            latency_ms,
+            hint: error.hint,
+        },
+    }
+}
+
+/// Every request once, as far as it only reads; the others too where that is permitted.
+async fn requests(stack: &Stack, permit: Option<&ChangePermit>) -> Vec<CheckRow> {
+    let target = LoadTarget::of(&stack.endpoints.api_url());
+    let offered = async {
+        let credentials: Option<Credentials> = stack.credentials().await?;
+        target.requests(stack, credentials.as_ref())
+    };
+    let offered = match offered.await {
+        Ok(offered) => offered,
+        Err(error) => {
+            return vec![CheckRow {
+                what: "requests".into(),
+                outcome: CheckOutcome::Failed,
+                found: error.message,
+                latency_ms: None,
+                hint: error.hint,
+            }];
+        }
+    };
+    let mut rows = Vec::new();
+    for one in &offered {
+        rows.push(request(&target, one, permit).await);
+    }
+    rows
+}
+
+async fn request(target: &LoadTarget, one: &OfferedRequest, permit: Option<&ChangePermit>) -> CheckRow {
+    let row = |outcome, found: String, latency_ms, hint: Option<&str>| CheckRow {
+        what: format!("request {}", one.name),
+        outcome,
+        found,
+        latency_ms,
+        hint: hint.map(str::to_owned),
+    };
+    let sample = match generate::sample(one, "nsys-profile-check") {
+        Ok(sample) => sample,
+        Err(error) => return row(CheckOutcome::Failed, error.message, None, None),
+    };
+    let url = format!("{}{}", target.base_url, sample.path);
+    let sent = DescribedRequest { method: sample.method, url, headers: sample.headers, body: sample.body };
+    let started = Instant::now();
+    let answer = match permit {
+        Some(permit) => http::send(permit, &sent, TIMEOUT).await,
+        None if sent.only_reads() => http::read(&sent, TIMEOUT).await,
+        None => {
+            let found = format!("{} may change something", sent.method);
+            return row(CheckOutcome::NotTried, found, None, Some("nsys profile check --all sends it once"));
+        }
+    };
+    let latency_ms = Some(started.elapsed().as_secs_f64() * 1_000.0);
+    match answer {
+        Ok(answer) if one.success.contains(answer.status) => {
+            let acknowledged =
+                if one.acknowledged.contains(answer.status) { ", which acknowledges it" } else { "" };
+            let took = latency_ms.map(format::millis).unwrap_or_default();
+            row(CheckOutcome::Ok, format!("{}{acknowledged}, in {took}", answer.status), latency_ms, None)
+        }
+        Ok(answer) => {
+            let said: String = answer.body.to_string().chars().take(200).collect();
+            let found = format!("{}, not {}: {said}", answer.status, one.success);
+            row(CheckOutcome::Failed, found, latency_ms, None)
+        }
+        Err(error) => row(CheckOutcome::Failed, error.message, None, None),
+    }
+}
+
+/// The shapes of what these commands answer.
+pub(super) fn schemas() -> Vec<AnswerSchema> {
+    vec![
+        AnswerSchema::of::<ProfileView>("profile show", 1),
+        AnswerSchema::of::<ProfileCheck>("profile check", 1),
+    ]
+}
