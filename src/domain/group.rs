@@ -229,6 +229,14 @@ mod tests {
     }
 
     #[test]
+    fn every_type_that_a_broker_names_is_known_by_its_name_and_others_are_unknown() {
+        for name in ["Classic", "Consumer", "Share", "Streams"] {
+            assert_eq!(GroupType::named(name).to_string(), name.to_lowercase());
+        }
+        assert_eq!(GroupType::named("Later"), GroupType::Unknown);
+    }
+
+    #[test]
     fn a_group_that_could_not_be_asked_about_is_neither_missing_nor_empty() {
         let unknown = Group::unknown("g", "no connection");
         assert!(unknown.exists() && unknown.size().is_none());

@@ -47,9 +47,9 @@ pub fn short(sample: &Sample, bounds: GeneratorBounds) -> Option<bool> {
 pub fn reasons(level: &LevelResult, bounds: GeneratorBounds) -> Vec<String> {
     let (generator, engine) = (&level.generator, name(level));
     let mut reasons = Vec::new();
-    let limit = cpu_limit(bounds, generator.cpus);
+    let limit = cpu_limit(bounds, generator.cpus.value());
     if let Some(cpu) = generator.cpu_pct.value().filter(|cpu| *cpu > limit) {
-        let held = generator.cpus.map_or_else(String::new, |cpus| format!(" on {cpus} allowed"));
+        let held = generator.cpus.value().map_or_else(String::new, |cpus| format!(" on {cpus} allowed"));
         reasons.push(format!("{engine} used {cpu:.0} % of a core{held}, more than {limit:.0} %"));
     }
     // Being late is part of the answer time; beside answers that are slow by themselves it is nothing.
@@ -59,7 +59,7 @@ pub fn reasons(level: &LevelResult, bounds: GeneratorBounds) -> Vec<String> {
             "{engine} sent one request in a hundred {late:.0} ms late or later although a connection was free"
         ));
     }
-    let cpus = generator.cpus.unwrap_or(1.0);
+    let cpus = generator.cpus.value().unwrap_or(1.0);
     if level.throughput_rps > bounds.rate_per_cpu * cpus {
         reasons.push(format!(
             "above {:.0}/s for each of {cpus} cores the answer times are in part {engine}'s own",
@@ -157,7 +157,7 @@ mod tests {
 
     fn found(change: impl FnOnce(&mut LevelResult)) -> Vec<String> {
         let mut level = test_run(&[10.0]).levels.remove(0);
-        level.generator.cpus = Some(2.0);
+        level.generator.cpus = 2.0.into();
         level.generator.busy_vus = 3.0.into();
         change(&mut level);
         reasons(&level, BOUNDS)
@@ -173,12 +173,12 @@ mod tests {
         assert!(found(|level| level.generator.cpu_pct = 95.0.into()).is_empty());
         let held = found(|level| {
             level.generator.cpu_pct = 95.0.into();
-            level.generator.cpus = Some(1.0);
+            level.generator.cpus = 1.0.into();
         });
         assert!(held[0].contains("95 % of a core on 1 allowed, more than 85 %"), "{held:?}");
         let half = found(|level| {
             level.generator.cpu_pct = 48.0.into();
-            level.generator.cpus = Some(0.5);
+            level.generator.cpus = 0.5.into();
         });
         assert!(half[0].contains("48 % of a core on 0.5 allowed, more than 42 %"), "{half:?}");
     }

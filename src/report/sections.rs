@@ -241,7 +241,7 @@ fn generator_rows(generator: &GeneratorResult) -> Vec<(String, String)> {
         ("engine", if engine.is_empty() { "k6".into() } else { engine.clone() }),
         ("CPU of a core", pct(cpu_pct)),
         ("memory", mib(rss_mb)),
-        ("processors allowed", whole(cpus.map(|cpus| cpus as u64))),
+        ("processors allowed", number(cpus)),
         ("waited for a processor", pct(wait_pct)),
         ("late although a user was idle, p99", ms(late_p99_ms)),
         ("requests beside the load, p95", ms(control_p95_ms)),

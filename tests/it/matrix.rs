@@ -129,7 +129,7 @@ fn every_version_that_can_be_had_answers_what_nsys_asks() {
             ],
         ));
     }
-    for (version, dir) in versions(&cache, "redis") {
+    for (version, dir) in versions(&cache, "redis").into_iter().chain(versions(&cache, "valkey")) {
         let part = Part::redis(&dir);
         rows.extend(ask(&version, &part, &["cache stats", "cache keys"]));
     }

@@ -164,7 +164,7 @@ pub struct GeneratorResult {
     pub rss_mb: Measured<f64>,
     /// Processors it was allowed to use; a part of one where its control group has a quota.
     #[serde(default)]
-    pub cpus: Option<f64>,
+    pub cpus: Measured<f64>,
     /// Share of its running time that its threads waited for a processor, per cent.
     #[serde(default)]
     pub wait_pct: Measured<f64>,

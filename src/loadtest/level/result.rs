@@ -72,7 +72,7 @@ pub fn of_client(load: ClientLoad<'_>, summary: &GeneratorSummary) -> LevelResul
         dropped_iterations: dropped(offer, summary),
         generator: GeneratorResult {
             engine: offer.engine.as_str().to_owned(),
-            cpus: load.cpus,
+            cpus: Measured::or_missing(load.cpus, "the generator's processors cannot be read"),
             late_p99_ms: match (summary.late_p99_ms, offer.engine) {
                 (Some(late), _) => late.into(),
                 (None, LoadEngine::K6) => Measured::not_applicable("k6 does not tell how late it sends"),

@@ -212,7 +212,11 @@ fn offer(scenario: &Scenario, engine: LoadEngine, generators: u32, port: u16, wo
         scenario: Kind::Baseline,
         engine,
         program: match engine {
-            LoadEngine::K6 => nsys::stack::setup::k6().expect("k6"),
+            // Another version than the installed one, for the support matrix.
+            LoadEngine::K6 => match std::env::var_os("NSYS_TRUTH_K6") {
+                Some(other) => other.into(),
+                None => nsys::stack::setup::k6().expect("k6"),
+            },
             LoadEngine::Native => env!("CARGO_BIN_EXE_nsys").into(),
         },
         generators,
