@@ -153,6 +153,7 @@ pub(crate) async fn serve_plain(listener: TcpListener, router: Router) {
 mod tests {
     use super::audit::AuditRule;
     use super::*;
+    use serde_json::Value;
 
     const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
 
@@ -207,6 +208,50 @@ mod tests {
         recorded.sort_unstable();
         recorded.dedup();
         assert!(recorded.len() == all && all > 15, "two routes record the same act: {recorded:?}");
+    }
+
+    #[test]
+    fn everything_that_a_request_may_hold_has_a_bound() {
+        let document = serde_json::to_value(document()).unwrap();
+        let mut unbounded = Vec::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let place = format!("{method} {path}");
+                for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                    let place = format!("{place} {}", parameter["name"]);
+                    look(&document, &parameter["schema"], &place, &mut unbounded);
+                }
+                for (_, content) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
+                    look(&document, &content["schema"], &place, &mut unbounded);
+                }
+            }
+        }
+        assert_eq!(unbounded, Vec::<String>::new());
+    }
+
+    /// Texts without a longest, an enumeration or a format, and lists without a most.
+    fn look(document: &Value, schema: &Value, place: &str, found: &mut Vec<String>) {
+        if let Some(reference) = schema["$ref"].as_str() {
+            return look(document, document.pointer(&reference[1..]).unwrap(), place, found);
+        }
+        let is = |kind: &str| match &schema["type"] {
+            Value::Array(kinds) => kinds.iter().any(|one| one == kind),
+            one => one == kind,
+        };
+        let lacks = |bounds: &[&str]| bounds.iter().all(|bound| schema[*bound].is_null());
+        if (is("string") && lacks(&["maxLength", "enum", "format"])) || (is("array") && lacks(&["maxItems"]))
+        {
+            found.push(place.to_owned());
+        }
+        if let Some(items) = schema.get("items") {
+            look(document, items, place, found);
+        }
+        for one in ["oneOf", "anyOf", "allOf"].iter().filter_map(|key| schema[*key].as_array()).flatten() {
+            look(document, one, place, found);
+        }
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            look(document, field, &format!("{place} /{name}"), found);
+        }
     }
 
     #[test]

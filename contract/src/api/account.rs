@@ -10,11 +10,14 @@ use uuid::Uuid;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Register {
-    /// Unique, compared without case.
+    /// Unique, compared without case; ASCII.
+    #[cfg_attr(feature = "openapi", schema(min_length = 3, max_length = 254))]
     pub email: String,
-    /// 6 to 100 characters.
+    /// 8 to 100 characters, and none that guessing begins with.
+    #[cfg_attr(feature = "openapi", schema(min_length = 8, max_length = 100))]
     pub password: String,
     /// 2 to 100 characters.
+    #[cfg_attr(feature = "openapi", schema(min_length = 2, max_length = 100))]
     pub name: String,
 }
 
@@ -24,8 +27,10 @@ pub struct Register {
 #[serde(deny_unknown_fields)]
 pub struct Login {
     /// The account.
+    #[cfg_attr(feature = "openapi", schema(max_length = 254))]
     pub email: String,
     /// Its password.
+    #[cfg_attr(feature = "openapi", schema(max_length = 100))]
     pub password: String,
 }
 
@@ -72,17 +77,21 @@ pub struct User {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewAccount {
-    /// Unique, compared without case.
+    /// Unique, compared without case; ASCII.
+    #[cfg_attr(feature = "openapi", schema(min_length = 3, max_length = 254))]
     pub email: String,
-    /// 6 to 100 characters.
+    /// 8 to 100 characters, and none that guessing begins with.
+    #[cfg_attr(feature = "openapi", schema(min_length = 8, max_length = 100))]
     pub password: String,
     /// 2 to 100 characters.
+    #[cfg_attr(feature = "openapi", schema(min_length = 2, max_length = 100))]
     pub name: String,
     /// `USER` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
     /// A tenant of its own when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 256))]
     pub tenant_id: Option<String>,
 }
 
@@ -97,9 +106,11 @@ pub struct AccountUpdate {
     pub role: Option<Role>,
     /// The new tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 256))]
     pub tenant_id: Option<String>,
     /// The new name.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 2, max_length = 100))]
     pub name: Option<String>,
     /// `true` refuses the account, `false` lets it in again.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,18 +125,22 @@ pub struct AccountUpdate {
 pub struct UserQuery {
     /// Only the account with this address.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 254))]
     pub email: Option<String>,
     /// Only with this role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
     /// Only of this tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 256))]
     pub tenant_id: Option<String>,
     /// The `next_cursor` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 1024, pattern = "^[A-Za-z0-9_-]+$"))]
     pub cursor: Option<String>,
     /// Most accounts of a page, 1 to 200; 50 when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(minimum = 1, maximum = 200))]
     pub limit: Option<u32>,
 }
 
@@ -149,5 +164,6 @@ pub struct UserPage {
 pub struct TenantQuery {
     /// The tenant; the caller's own when left out. Only admins may name another.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 256))]
     pub tenant_id: Option<String>,
 }

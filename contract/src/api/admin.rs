@@ -102,15 +102,19 @@ pub struct AuditEntry {
 pub struct AuditQuery {
     /// Only what this account or key did.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 256))]
     pub actor: Option<String>,
     /// Only this kind of act.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 64))]
     pub action: Option<String>,
     /// The `next_cursor` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 1024, pattern = "^[A-Za-z0-9_-]+$"))]
     pub cursor: Option<String>,
     /// Most entries of a page, 1 to 200; 50 when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(minimum = 1, maximum = 200))]
     pub limit: Option<u32>,
 }
 
@@ -122,6 +126,7 @@ pub struct AuditQuery {
 pub struct ProfileQuery {
     /// Sampling duration, in seconds, 1 to 600; 30 when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(minimum = 1, maximum = 600))]
     pub seconds: Option<u32>,
 }
 

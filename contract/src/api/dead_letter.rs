@@ -50,12 +50,14 @@ pub struct DeadLetterFilter {
     pub ids: Vec<i64>,
     /// Only for this reason.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 64))]
     pub reason: Option<String>,
     /// Only for this channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<Channel>,
     /// Only of this tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 256))]
     pub tenant_id: Option<String>,
     /// Only given up at this instant or later.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,12 +76,14 @@ pub struct DeadLetterFilter {
 pub struct DeadLetterQuery {
     /// Only for this reason.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 64))]
     pub reason: Option<String>,
     /// Only for this channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<Channel>,
     /// Only of this tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 256))]
     pub tenant_id: Option<String>,
     /// Only given up at this instant or later.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,9 +96,11 @@ pub struct DeadLetterQuery {
     pub redriven: Option<bool>,
     /// The `next_cursor` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 1024, pattern = "^[A-Za-z0-9_-]+$"))]
     pub cursor: Option<String>,
     /// Most dead letters of a page, 1 to 200; 50 when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(minimum = 1, maximum = 200))]
     pub limit: Option<u32>,
     /// Only count what a purge would delete.
     #[serde(rename = "dry_run", skip_serializing_if = "Option::is_none")]
@@ -127,6 +133,7 @@ pub struct Redrive {
     pub dry_run: bool,
     /// Maximum rate per second; 100 when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub rate: Option<u32>,
     /// Most in this call; the answer says how many remain.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -35,12 +35,14 @@ pub struct ApiKey {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewApiKey {
     /// What it is for; 2 to 100 characters.
+    #[cfg_attr(feature = "openapi", schema(min_length = 2, max_length = 100))]
     pub name: String,
     /// `USER` when left out; never more than the caller's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
     /// The tenant; the caller's own when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 256))]
     pub tenant_id: Option<String>,
     /// When it ends by itself; never when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

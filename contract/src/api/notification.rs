@@ -108,9 +108,11 @@ pub struct Notification {
 pub struct ListQuery {
     /// Only this user's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 256))]
     pub user_id: Option<String>,
     /// Only this tenant's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 256))]
     pub tenant_id: Option<String>,
     /// Only in this status.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,6 +128,7 @@ pub struct ListQuery {
     pub priority: Option<Priority>,
     /// Only caused by this act.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 256))]
     pub correlation_id: Option<String>,
     /// Only accepted at this instant or later.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,9 +138,11 @@ pub struct ListQuery {
     pub to: Option<Timestamp>,
     /// The `next_cursor` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 1024, pattern = "^[A-Za-z0-9_-]+$"))]
     pub cursor: Option<String>,
     /// Most notifications of a page, 1 to 200; 50 when left out. `take` is the same.
     #[serde(alias = "take", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(minimum = 1, maximum = 200))]
     pub limit: Option<u32>,
     /// Leaves out this many first; a cursor is cheaper.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -262,9 +267,11 @@ pub struct StatusEvent {
 pub struct EventQuery {
     /// Only this user's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 256))]
     pub user_id: Option<String>,
     /// Only this tenant's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 256))]
     pub tenant_id: Option<String>,
     /// Only for this channel.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -293,9 +300,11 @@ pub struct ExportQuery {
     pub format: ExportFormat,
     /// Only this user's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 256))]
     pub user_id: Option<String>,
     /// Only this tenant's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 256))]
     pub tenant_id: Option<String>,
     /// Only in this status.
     #[serde(skip_serializing_if = "Option::is_none")]

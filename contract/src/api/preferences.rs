@@ -30,12 +30,14 @@ pub struct Preferences {
 pub struct PreferencesUpdate {
     /// IANA name of the user's time zone; `UTC` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 64))]
     pub timezone: Option<String>,
     /// When not to disturb. Urgent notifications come through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet_hours: Option<QuietHours>,
     /// What the user does not want; transactional and urgent notifications come through.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(max_items = 30))]
     pub muted: Vec<Mute>,
 }
 
@@ -45,8 +47,16 @@ pub struct PreferencesUpdate {
 #[serde(deny_unknown_fields)]
 pub struct QuietHours {
     /// Its first minute, `HH:MM`.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(min_length = 5, max_length = 5, pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$")
+    )]
     pub from: String,
     /// The minute it is over, `HH:MM`.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(min_length = 5, max_length = 5, pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$")
+    )]
     pub to: String,
 }
 

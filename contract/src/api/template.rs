@@ -40,6 +40,7 @@ pub struct NewTemplate {
     pub id: String,
     /// The tenant; the caller's own when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 256))]
     pub tenant_id: Option<String>,
     /// The channel its payload is for.
     pub channel: Channel,
@@ -67,9 +68,11 @@ pub struct TemplateUpdate {
 pub struct TemplateQuery {
     /// Only this tenant's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 256))]
     pub tenant_id: Option<String>,
     /// The `next_cursor` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 1024, pattern = "^[A-Za-z0-9_-]+$"))]
     pub cursor: Option<String>,
 }
 

@@ -4,8 +4,10 @@ use super::Violation;
 
 /// Longest e-mail address of an account, in bytes.
 pub(crate) const MAX_EMAIL_BYTES: usize = 254;
+/// Longest password, in characters.
+pub(crate) const MAX_PASSWORD_CHARS: usize = 100;
 /// Characters of a password and of a name.
-const PASSWORD: std::ops::RangeInclusive<usize> = 8..=100;
+const PASSWORD: std::ops::RangeInclusive<usize> = 8..=MAX_PASSWORD_CHARS;
 const NAME: std::ops::RangeInclusive<usize> = 2..=100;
 /// Passwords that guessing begins with, in lower case, and none shorter than a password may be.
 const COMMON: &str = include_str!("account/common_passwords.txt");

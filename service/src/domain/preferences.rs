@@ -10,7 +10,7 @@ const MAX_MUTED: usize = 30;
 pub(crate) fn violations(update: &PreferencesUpdate) -> Vec<Violation> {
     let mut wrong = Vec::new();
     if let Some(name) = &update.timezone
-        && jiff::tz::TimeZone::get(name).is_err()
+        && jiff::tz::TimeZone::get(name).map_or(true, |zone| zone.is_unknown())
     {
         wrong.push(Violation::new("/timezone", "must be an IANA time zone such as Europe/Berlin"));
     }
@@ -65,5 +65,8 @@ mod tests {
         };
         let pointers: Vec<_> = violations(&update).into_iter().map(|wrong| wrong.pointer).collect();
         assert_eq!(pointers, ["/timezone", "/quietHours/from", "/quietHours/to"]);
+        let nowhere =
+            PreferencesUpdate { timezone: Some("Etc/Unknown".into()), quiet_hours: None, muted: Vec::new() };
+        assert_eq!(violations(&nowhere).len(), 1, "the name of no place is no zone");
     }
 }

@@ -8,7 +8,7 @@ use super::extract::Body;
 use super::gate::{Access, Caller};
 use crate::auth::{hash_password, password_fits};
 use crate::db::{NewUser, RegisterError};
-use crate::domain::account::{self, MAX_EMAIL_BYTES};
+use crate::domain::account::{self, MAX_EMAIL_BYTES, MAX_PASSWORD_CHARS};
 use crate::domain::limit::Decision;
 use crate::http::app::App;
 use axum::Json;
@@ -112,7 +112,8 @@ async fn login(
     Body(request): Body<Login>,
 ) -> Result<Json<TokenGrant>, Problem> {
     let wrong = || Problem::unauthorized("the e-mail address or the password is wrong");
-    if request.email.len() > MAX_EMAIL_BYTES {
+    // No account has such an address or such a password.
+    if request.email.len() > MAX_EMAIL_BYTES || request.password.chars().count() > MAX_PASSWORD_CHARS {
         return Err(wrong());
     }
     let too_many = |what: &str, wait| {

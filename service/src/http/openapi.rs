@@ -28,6 +28,9 @@ Every error is `application/problem+json` (RFC 9457); fields that are wrong are 
 Callers are limited by rate: see the `RateLimit` and `RateLimit-Policy` fields; a batch or a stream counts \
 as its notifications. An answer 201 means that the notification is on the log and will not be lost.";
 
+/// No id is longer, in bytes: nothing goes by it.
+const MAX_ID_LENGTH: usize = 256;
+
 /// Where a route is that tells of the service's insides.
 const DIAGNOSTIC: &str = "On the metrics port; here only with `service.public_diagnostics`.";
 
@@ -109,7 +112,12 @@ fn operation(section: &str, route: &Route) -> utoipa::openapi::path::Operation {
             .name("id")
             .parameter_in(ParameterIn::Path)
             .required(Required::True)
-            .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
+            .schema(Some(
+                ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .min_length(Some(1))
+                    .max_length(Some(MAX_ID_LENGTH)),
+            ));
         operation = operation.parameter(id);
     }
     operation = operation.parameters(Some(route.parameters.iter().cloned()));
