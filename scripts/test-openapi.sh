@@ -15,7 +15,7 @@ api=http://127.0.0.1:$((3000 + NSYS_STACK__PORT_OFFSET))
 seed=${OPENAPI_SEED:-$(date +%s)}
 
 cargo build --workspace --locked
-"$nsys" setup
+"$nsys" setup >/dev/null
 if [ ! -x "$tools/bin/st" ]; then
   python3 -m venv "$tools" 2>/dev/null || {
     echo "python3 with venv is missing; run: sudo apt-get install -y python3-venv" >&2
@@ -24,7 +24,7 @@ if [ ! -x "$tools/bin/st" ]; then
   "$tools/bin/pip" install -q "schemathesis==$version"
 fi
 trap '"$nsys" down --volumes --yes --state-dir "$state" >/dev/null' EXIT
-"$nsys" up --state-dir "$state"
+"$nsys" up --state-dir "$state" --quiet
 admin=$("$nsys" token --state-dir "$state" --quiet)
 "$nsys" user add fuzz@example.com --role USER --yes --state-dir "$state" >/dev/null
 user=$("$nsys" token --user fuzz@example.com --state-dir "$state" --quiet)

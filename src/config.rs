@@ -173,12 +173,6 @@ impl Loaded {
         Ok(Self { read_only: self.read_only, ..again })
     }
 
-    /// Whether nobody has set this key, so that what it means may depend on where the stack runs.
-    #[must_use]
-    pub fn is_default(&self, key: &str) -> bool {
-        self.settings.get(key).is_none_or(|setting| setting.origin == Origin::Default)
-    }
-
     /// A path that the profile names, which begins where the profile is.
     #[must_use]
     pub fn beside_profile(&self, path: &str) -> PathBuf {

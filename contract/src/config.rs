@@ -12,6 +12,7 @@ mod limits;
 mod retention;
 mod service;
 mod telemetry;
+mod toggle;
 mod worker;
 
 pub use auth::Auth;
@@ -23,6 +24,7 @@ pub use limits::Limits;
 pub use retention::Retention;
 pub use service::Service;
 pub use telemetry::Telemetry;
+pub use toggle::Toggle;
 pub use worker::Worker;
 
 use serde::{Deserialize, Serialize};

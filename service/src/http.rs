@@ -80,7 +80,7 @@ pub(crate) fn document() -> utoipa::openapi::OpenApi {
 
 /// The API.
 pub(crate) fn router(app: Arc<App>) -> anyhow::Result<Router> {
-    let shows_all = app.parts.config.service.public_diagnostics;
+    let shows_all = app.parts.config.service.public_diagnostics.is_on();
     let endpoints = table().into_iter().flat_map(|(_, _, endpoints)| endpoints);
     let router = endpoints
         .filter(|endpoint| shows_all || !endpoint.route.is_diagnostic)

@@ -74,6 +74,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_to_the_place_is_off_unless_it_is_set() {
+        assert!(!from_environment(&[]).unwrap().auth.open_registration.is_on());
+        assert!(
+            from_environment(&[("NSYS_AUTH__OPEN_REGISTRATION", "true")])
+                .unwrap()
+                .auth
+                .open_registration
+                .is_on()
+        );
+        assert!(from_environment(&[("NSYS_AUTH__OPEN_REGISTRATION", "perhaps")]).is_err());
+    }
+
+    #[test]
     fn a_payload_that_no_message_holds_is_refused() {
         for bytes in ["0", "900001"] {
             let error = from_environment(&[("NSYS_LIMITS__MAX_PAYLOAD_BYTES", bytes)]).unwrap_err();

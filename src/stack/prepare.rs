@@ -278,8 +278,8 @@ pub struct Helpers {
 pub fn service(stack: &Stack, helpers: Helpers) -> Result<(PathBuf, String)> {
     let mut config: ServiceConfig = stack.loaded.config.service_config();
     // Nobody but this machine reaches a local stack.
-    config.auth.open_registration |= stack.loaded.is_default("auth.open_registration");
-    config.service.public_diagnostics |= stack.loaded.is_default("service.public_diagnostics");
+    config.auth.open_registration = config.auth.open_registration.or(true);
+    config.service.public_diagnostics = config.service.public_diagnostics.or(true);
     config.db.url = stack.database_url()?;
     if helpers.replicated && config.db.read_url.is_empty() {
         config.db.read_url = stack.endpoints.replica_url(&stack.layout.secret("postgres")?);

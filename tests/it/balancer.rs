@@ -26,12 +26,16 @@ async fn accepting_goes_on_through_the_balancer_without_postgresql() {
     place.ok(&["up"]);
     let (api, metrics) = (3_000 + place.offset, 9_400 + place.offset);
     let _replicas = REPLICAS.map(|address| replica(&place, address, api, metrics));
+    for address in REPLICAS {
+        until(&format!("http://{address}:{metrics}/health/readiness"), "\"ok\"").await;
+    }
     let (front, status) = (free_port(), free_port());
     let settings = settings(front, status, api, metrics, name_server());
     let file = place.dir.path().join("haproxy.cfg");
     std::fs::write(&file, settings).unwrap();
     let _balancer = Ended::start(Command::new(haproxy).arg("-db").arg("-f").arg(&file));
-    both_take_requests(status).await;
+    let both = "\nhaproxy_backend_active_servers{proxy=\"app\"} 2\n";
+    until(&format!("http://127.0.0.1:{status}/metrics"), both).await;
     let caller = Client::of(&place).await.through(front);
     // Until every replica knows who it is: whoever was verified lately may send.
     let mut acknowledged = 20;
@@ -131,14 +135,15 @@ fn answer(query: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-async fn both_take_requests(status: u16) {
-    let client = http().build().unwrap();
+/// Waits until an address answers with a text.
+async fn until(url: &str, wanted: &str) {
+    let client = http().timeout(Duration::from_secs(5)).build().unwrap();
     let deadline = Instant::now() + TIMEOUT;
     let mut said = String::new();
-    while !said.lines().any(|line| line.starts_with("haproxy_backend_active_servers{proxy=\"app\"} 2")) {
-        assert!(Instant::now() < deadline, "the balancer does not find both replicas: {said}");
+    while !said.contains(wanted) {
+        assert!(Instant::now() < deadline, "{url} never says {wanted}: {said}");
         tokio::time::sleep(Duration::from_millis(200)).await;
-        if let Ok(answer) = client.get(format!("http://127.0.0.1:{status}/metrics")).send().await {
+        if let Ok(answer) = client.get(url).send().await {
             said = answer.text().await.unwrap_or_default();
         }
     }

@@ -1,5 +1,6 @@
 //! `[auth]`: tokens and passwords.
 
+use super::Toggle;
 use jiff::fmt::serde::unsigned_duration::friendly::compact::required as span;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -19,9 +20,9 @@ pub struct Auth {
     pub signing_key_file: String,
     /// Maximum verified tokens cached, which keeps signature checks off the hot path.
     pub verified_token_cache: u64,
-    /// Whether anyone may register with `POST /auth/register`: a new account may send for a tenant of its own. A local
-    /// stack of nsys is open unless it is configured otherwise.
-    pub open_registration: bool,
+    /// Whether anyone may register with `POST /auth/register`: a new account may send for a tenant of its own.
+    /// `"auto"`: in a local stack of nsys, which this machine alone reaches, and nowhere else.
+    pub open_registration: Toggle,
 }
 
 impl Default for Auth {
@@ -32,7 +33,7 @@ impl Default for Auth {
             token_ttl: Duration::from_secs(12 * 3600),
             signing_key_file: String::new(),
             verified_token_cache: 10_000,
-            open_registration: false,
+            open_registration: Toggle::Auto,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `[service]`: the HTTP side of the service.
 
+use super::Toggle;
 use jiff::fmt::serde::unsigned_duration::friendly::compact::required as span;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -13,9 +14,9 @@ pub struct Service {
     /// Maximum request body, in bytes.
     pub max_body_bytes: usize,
     /// Whether `/metrics`, `/docs`, `/openapi.json`, `/health/worker` and `/health/database` are served where the API
-    /// is, without a credential; the metrics port always serves them. A stack that nsys runs on this machine does so
-    /// unless it is configured otherwise.
-    pub public_diagnostics: bool,
+    /// is, without a credential; the metrics port always serves them. `"auto"`: in a stack that nsys runs on this
+    /// machine, and nowhere else.
+    pub public_diagnostics: Toggle,
     /// Maximum duration of one request.
     #[serde(with = "span")]
     pub request_timeout: Duration,
@@ -29,7 +30,7 @@ impl Default for Service {
         Self {
             threads: 0,
             max_body_bytes: 1 << 20,
-            public_diagnostics: false,
+            public_diagnostics: Toggle::Auto,
             request_timeout: Duration::from_secs(10),
             shutdown_timeout: Duration::from_secs(20),
         }

@@ -55,7 +55,7 @@ async fn register(
     ClientAddress(from): ClientAddress,
     Body(request): Body<Register>,
 ) -> Result<(StatusCode, Json<TokenGrant>), Problem> {
-    if !app.parts.config.auth.open_registration {
+    if !app.parts.config.auth.open_registration.is_on() {
         return Err(Problem::forbidden("registration is closed"));
     }
     let wrong = account::violations(&request.email, &request.password, &request.name);

@@ -71,7 +71,7 @@ async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
             "cache": {"status": if cache { "up" } else { "down" }},
             "producer": {"waiting": app.parts.producer.waiting()},
             "log": log(&app, lost.ok()),
-            "registration": if app.parts.config.auth.open_registration { "open" } else { "closed" },
+            "registration": if app.parts.config.auth.open_registration.is_on() { "open" } else { "closed" },
         },
     });
     (code, Json(body))

@@ -72,7 +72,7 @@ pub(super) fn unpack(stack: &Stack) -> Result<()> {
     }
     let mut config = stack.loaded.config.service_config();
     // Everything listens on this machine alone.
-    config.service.public_diagnostics |= stack.loaded.is_default("service.public_diagnostics");
+    config.service.public_diagnostics = config.service.public_diagnostics.or(true);
     write_private(&dir.join("service.env"), &environment_file(&config))?;
     let lines = variables(stack)?.into_iter().map(|(name, value)| format!("{name}={value}\n"));
     write_private(&dir.join("compose.env"), &lines.collect::<String>())
