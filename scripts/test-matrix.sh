@@ -66,7 +66,7 @@ mkdir -p "$cache/redis/$installed"
 cp "$(command -v redis-server)" "$cache/redis/$installed/redis-server"
 
 # k6 is built where there is Go; the truth bench plays with each.
-for version in 1.8.1 2.2.0; do
+for version in 2.2.0; do
   [ -x "$cache/k6/$version/k6" ] && continue
   if ! command -v go >/dev/null; then
     echo "no Go: k6 $version is left out" >&2

@@ -265,10 +265,20 @@ pub fn available_memory_mb() -> Option<f64> {
 /// How many ports outgoing connections may use.
 #[must_use]
 pub fn outgoing_ports() -> Option<u64> {
+    let (first, last) = outgoing_range()?;
+    last.checked_sub(first).map(|between| u64::from(between) + 1)
+}
+
+/// The lowest port that outgoing connections may use.
+#[must_use]
+pub fn first_outgoing_port() -> Option<u16> {
+    outgoing_range().map(|(first, _)| first)
+}
+
+fn outgoing_range() -> Option<(u16, u16)> {
     let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
-    let mut ends = text.split_whitespace().map_while(|end| end.parse::<u64>().ok());
-    let (first, last) = (ends.next()?, ends.next()?);
-    last.checked_sub(first).map(|between| between + 1)
+    let mut ends = text.split_whitespace().map_while(|end| end.parse().ok());
+    Some((ends.next()?, ends.next()?))
 }
 
 /// Most files this process may be allowed to open; absent when there is no limit.

@@ -1,6 +1,7 @@
 //! Whether the load generator, not the service, was the limit of a level. Pure.
 
 use super::run::{LevelResult, Sample};
+use crate::measured::Measured;
 
 /// Busy virtual users below this share of all are no reason for a lack of requests.
 const BUSY_SHARE: f64 = 0.8;
@@ -59,7 +60,11 @@ pub fn reasons(level: &LevelResult, bounds: GeneratorBounds) -> Vec<String> {
             "{engine} sent one request in a hundred {late:.0} ms late or later although a connection was free"
         ));
     }
-    let cpus = generator.cpus.value().unwrap_or(1.0);
+    // Where that is not known it is one: the generator is named too early then, never too late.
+    let cpus = match generator.cpus {
+        Measured::Value(cpus) => cpus,
+        Measured::Missing(_) | Measured::NotApplicable(_) => 1.0,
+    };
     if level.throughput_rps > bounds.rate_per_cpu * cpus {
         reasons.push(format!(
             "above {:.0}/s for each of {cpus} cores the answer times are in part {engine}'s own",

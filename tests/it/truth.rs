@@ -22,22 +22,22 @@ const AT_ONCE_EXACTLY: usize = 2;
 
 /// Plays all of them with both engines, alone and as three, some at once.
 fn bench(scenarios: Vec<Scenario>, tolerance: Tolerance, at_once: usize) -> Vec<Played> {
-    let each = |(place, scenario): (usize, Scenario)| {
+    let each = |scenario: Scenario| {
         let several = [(LoadEngine::Native, 3), (LoadEngine::K6, 3)];
         let alone = [(LoadEngine::Native, 1), (LoadEngine::K6, 1)];
         // What a verdict says does not depend on how the counts came together.
         let several = if scenario.verdict_only { &[][..] } else { &several[..] };
         let ways: Vec<_> = alone.iter().chain(several).copied().collect();
-        ways.into_iter().map(move |(engine, generators)| (place, scenario, engine, generators))
+        ways.into_iter().map(move |(engine, generators)| (scenario, engine, generators))
     };
-    let mut plays: Vec<_> = scenarios.into_iter().enumerate().flat_map(each).collect();
+    let mut plays: Vec<_> = scenarios.into_iter().flat_map(each).collect();
     plays.reverse();
     let (plays, done) = (Mutex::new(plays), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..at_once {
             scope.spawn(|| {
-                while let Some((place, scenario, engine, generators)) = next(&plays) {
-                    let played = play((place, &scenario), engine, generators, tolerance);
+                while let Some((scenario, engine, generators)) = next(&plays) {
+                    let played = play(&scenario, engine, generators, tolerance);
                     done.lock().expect("no holder panics").push(played);
                 }
             });

@@ -3,6 +3,7 @@
 use super::live;
 use super::summary::{Bucket, GeneratorSummary, Histogram, TimeDistribution, WindowSummary};
 use super::{GeneratorProcesses, News, Offer, plan_file, summary_file};
+use crate::clients::process;
 use crate::clients::program::{ChildEnvironment, Purpose, command};
 use crate::domain::distribution::Distribution;
 use crate::domain::run::Latency;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 use tokio::process::Child;
 use tokio::sync::mpsc::Receiver;
 
@@ -20,6 +22,10 @@ pub(super) const LEVEL: &str = include_str!("../../../load-tests/lib/level.js");
 
 /// What the script writes before the id of a creation that has no answer 201.
 const UNACKNOWLEDGED: &str = "msg=\"unacknowledged ";
+/// Ports that are tried below those of outgoing connections …
+const PORTS: u16 = 4_096;
+/// … but none below this.
+const LOWEST_PORT: u16 = 10_000;
 /// From so many percentiles on a summary holds a whole distribution.
 const FEWEST_POINTS: usize = 50;
 
@@ -84,8 +90,8 @@ fn spawn(offer: &Offer, script: &Path, index: u32, dashboard: u16, log: &std::fs
     let mut command = environment(&scripts_dir(&offer.work), &plan, dashboard).command(&offer.program);
     command
         .args(arguments(index, offer.generators))
-        // By default the API of every k6 would listen on the same port.
-        .args(["--address", &format!("127.0.0.1:{}", free_port()?)]);
+        // By default the API of every k6 would listen on the same port; nobody asks it.
+        .args(["--address", "127.0.0.1:0"]);
     command.arg(script);
     let share = |log: &std::fs::File| log.try_clone().context("cannot share the log");
     // A group of its own: Ctrl-C in the terminal reaches nsys alone, which then ends the generators in order.
@@ -135,10 +141,23 @@ fn fraction(part: u32, of: u32) -> String {
     }
 }
 
+/// A port for a program that can be told one and handed no socket. It is given back at once, and somebody may take
+/// it in between: so it is none of those that outgoing connections get, of which a load opens many.
 pub(super) fn free_port() -> Result<u16> {
-    // Given back at once, as k6 can be told a port but handed no socket: somebody may take it in between.
-    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr());
-    Ok(free.context("no free port")?.port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = process::first_outgoing_port().unwrap_or(32_768);
+    let bind =
+        |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).and_then(|free| free.local_addr());
+    let span = PORTS.min(first.saturating_sub(LOWEST_PORT));
+    // Each nsys begins elsewhere.
+    let own = std::process::id() as u16;
+    for _ in 0..span {
+        let step = own.wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        if let Ok(free) = bind(first - 1 - step % span) {
+            return Ok(free.port());
+        }
+    }
+    Ok(bind(0).context("no free port")?.port())
 }
 
 /// Reads the summary that the script wrote.
@@ -308,6 +327,13 @@ mod tests {
         assert_eq!(refused.measured.due.latency.max, Some(9.0));
         assert_eq!(refused.measured.error_rate().value(), Some(1.0));
         assert_eq!(refused.errors, [("status 503".to_owned(), 100)].into());
+    }
+
+    #[test]
+    fn a_port_is_none_that_an_outgoing_connection_may_get_meanwhile() {
+        let first = process::first_outgoing_port().unwrap();
+        let (one, two) = (free_port().unwrap(), free_port().unwrap());
+        assert!(one != two && one < first && two < first, "{one} and {two}, outgoing from {first} on");
     }
 
     #[test]

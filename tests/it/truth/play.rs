@@ -57,8 +57,6 @@ pub(super) struct Row {
 
 /// A scenario as one engine played it.
 pub(super) struct Played {
-    /// Its place among all scenarios.
-    pub(super) place: usize,
     pub(super) scenario: &'static str,
     pub(super) engine: LoadEngine,
     pub(super) generators: u32,
@@ -82,33 +80,22 @@ impl Played {
 }
 
 /// Plays one scenario, again where nothing but times are off.
-pub(super) fn play(
-    (place, scenario): (usize, &Scenario),
-    engine: LoadEngine,
-    generators: u32,
-    tolerance: Tolerance,
-) -> Played {
-    let mut played = play_once((place, scenario), engine, generators, tolerance);
+pub(super) fn play(scenario: &Scenario, engine: LoadEngine, generators: u32, tolerance: Tolerance) -> Played {
+    let mut played = play_once(scenario, engine, generators, tolerance);
     while played.is_off_in_time_alone() && played.attempts <= tolerance.repeats {
         let attempts = played.attempts + 1;
-        played = Played { attempts, ..play_once((place, scenario), engine, generators, tolerance) };
+        played = Played { attempts, ..play_once(scenario, engine, generators, tolerance) };
     }
     played
 }
 
-fn play_once(
-    (place, scenario): (usize, &Scenario),
-    engine: LoadEngine,
-    generators: u32,
-    tolerance: Tolerance,
-) -> Played {
+fn play_once(scenario: &Scenario, engine: LoadEngine, generators: u32, tolerance: Tolerance) -> Played {
     let server = Server::start(scenario.script);
     let dir = tempfile::tempdir().expect("a directory");
     let offer = offer(scenario, engine, generators, server.port, dir.path().to_owned());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (exit, ticks) = runtime.block_on(run(&offer, scenario.is_held_up));
     let mut played = Played {
-        place,
         scenario: scenario.name,
         engine,
         generators,

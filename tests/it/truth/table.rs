@@ -1,4 +1,4 @@
-//! What the bench prints: every number, or a line for each scenario.
+//! What the bench prints: every number, or a line for each kind of scenario.
 
 use super::play::{Played, Row, RowKind};
 use nsys::domain::scenario::LoadEngine;
@@ -33,11 +33,13 @@ struct Line {
     by_engine: BTreeMap<&'static str, Worst>,
 }
 
-/// A line for each scenario.
+/// A line for each kind of scenario.
 pub(super) fn compact(plays: &[Played]) -> String {
-    let mut lines: BTreeMap<(usize, &str), Line> = BTreeMap::new();
+    let mut lines: BTreeMap<&str, Line> = BTreeMap::new();
     for play in plays {
-        let line = lines.entry((play.place, play.scenario)).or_default();
+        // In the open and the closed model.
+        let kind = play.scenario.rsplit_once(", ").map_or(play.scenario, |(kind, _)| kind);
+        let line = lines.entry(kind).or_default();
         line.beyond += usize::from(play.is_beyond_ceiling);
         for row in &play.rows {
             line.numbers += 1;
@@ -55,7 +57,7 @@ pub(super) fn compact(plays: &[Played]) -> String {
                     |---|---:|---:|---:|---:|---:|---:|\n"
             .to_owned();
     let mut total = (0, 0);
-    for ((_, name), line) in &lines {
+    for (name, line) in &lines {
         let of = |engine: LoadEngine| match line.by_engine.get(engine.as_str()) {
             Some(worst) => format!("{} | {}", millis(worst.percentile), millis(worst.extreme)),
             None => "– | –".to_owned(),
