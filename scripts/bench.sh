@@ -1,7 +1,7 @@
 #!/bin/sh
-# First what the pure parts cost, half a minute. Then the whole service against a bare route and a
-# prototype, in one run, all built as they are shipped; the table goes into docs/PERFORMANCE.md. A quarter
-# of an hour and some of building; the machine should have nothing else to do. BENCH_PARTS=accepting,overload
+# Benchmarks the pure functions, half a minute, then the whole service against a bare route and a
+# prototype, all in release builds; writes the table into docs/PERFORMANCE.md. Takes a quarter of an hour
+# plus building, on an otherwise idle machine. BENCH_PARTS=accepting,overload
 # measures only some parts and leaves the page as it is; see service/benches/whole/phases.rs.
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the build needs beside Rust: a C toolchain and make. Everything else is the work of `nsys setup`.
+# Installs what the build needs besides Rust: a C toolchain and make. `nsys setup` does the rest.
 set -eu
 missing=""
 command -v cc >/dev/null || missing="$missing gcc libc6-dev"

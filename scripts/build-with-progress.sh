@@ -1,9 +1,9 @@
 #!/bin/sh
-# Runs `cargo build` with the arguments given and says how far it is: on a terminal a bar with the time that
-# is left, elsewhere a line every 30 seconds. How long a whole build took is kept for the next one, in
+# Runs `cargo build` with the arguments given and shows progress: on a terminal a bar with the remaining
+# time, elsewhere a line every 30 seconds. How long a whole build took is kept for the next one, in
 # BUILD_RECORD (seconds, then how many of them were gone when each tenth of the units was built).
 set -eu
-# For two cores, docs/CONTRIBUTING.md; other machines in proportion, which shows after a while.
+# Measured on two cores (docs/CONTRIBUTING.md); other machines differ by a factor that shows after a while.
 usual="480 0 22 46 71 89 109 136 188 252 311 480"
 record=${BUILD_RECORD:-${XDG_STATE_HOME:-$HOME/.local/state}/nsys-demo/build}
 every=${BUILD_REPORT_EVERY:-30}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The main job on real parts: set up, build, start, measure, report, stop.
+# Demo on real parts: set up, build, start, load-test, report, stop.
 set -eu
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
@@ -47,7 +47,7 @@ The demo, $whole:
 It takes about $need MB of disk; $free MB are free.
 EOF
 if [ "$free" -lt "$need" ]; then
-  echo "not enough disk: make room, or set CARGO_TARGET_DIR to a place that has $need MB" >&2
+  echo "not enough disk: free some, or set CARGO_TARGET_DIR to a directory with $need MB" >&2
   exit 4
 fi
 

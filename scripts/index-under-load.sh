@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the tuning indexes on many rows while writers run, and tells what the writers feel of it.
+# Builds the tuning indexes on many rows while writers run, and measures the effect on the writers.
 # Usage: scripts/index-under-load.sh [ROWS] [WRITERS]; takes about a quarter of an hour with 5,000,000.
 set -eu
 cd "$(dirname "$0")/.."
@@ -59,7 +59,7 @@ echo "$rows rows, $writers writers, build and ANALYZE took $((end - begin)) s"
 echo "writers alone:        $(figures calm $((calm_end - 25)) "$calm_end")"
 echo "writers during build: $(figures busy "$begin" "$end")"
 
-# The same index without CONCURRENTLY, for comparison: writers stand until it is built.
+# The same index without CONCURRENTLY, for comparison: writers are blocked until it is built.
 run undo --yes >/dev/null
 (writers plain 3600) &
 writer=$!

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The integration tests, with every stack in containers. Uses the engine that answers; without one (and as root) it
-# starts one of its own for the time of the tests. Images come from packages, not from a registry.
+# starts its own for the tests. Images come from packages, not from a registry.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/bootstrap.sh

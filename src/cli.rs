@@ -36,6 +36,7 @@ pub use watch::*;
 
 use crate::render::OutputFormat;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Bring up and load-test a notification stack.
@@ -82,7 +83,7 @@ pub struct Global {
     /// More detail on stderr: -v lists what is started, -vv adds driver logs
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
     pub verbose: u8,
-    /// No colour, as with the NO_COLOR variable
+    /// Disable colour, as NO_COLOR does
     #[arg(long, global = true, help_heading = "Global options")]
     pub no_color: bool,
     /// Refuse every change
@@ -96,20 +97,20 @@ pub struct Global {
 /// What `-o` takes. Text and JSON always work, the others where a command says so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OutputChoice {
-    /// For people.
+    /// Human-readable text.
     #[default]
     Text,
-    /// For programs.
+    /// JSON, for programs.
     Json,
-    /// A table with a head line: exports, and the checks of a report.
+    /// CSV with a header line: exports, and the checks of a report.
     Csv,
-    /// One JSON object a line: exports.
+    /// One JSON object per line: exports.
     Ndjson,
     /// Markdown: a report.
     Md,
-    /// A page: a report.
+    /// HTML page: a report.
     Html,
-    /// For CI: a report.
+    /// JUnit XML for CI: a report.
     Junit,
 }
 
@@ -130,9 +131,18 @@ pub struct ChangeFlags {
     /// Show the plan and stop
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask
+    /// Skip the confirmation
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// Reads a command line, the program's name first.
+///
+/// # Errors
+/// What is wrong with it, or the help that it asks for.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads command lines")]
+pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(words)
 }
 
 /// Reads a duration with its unit: `500ms`, `5s`, `10m`, `1h`, `1h30m`.
@@ -157,7 +167,7 @@ pub fn parse_instant(text: &str) -> Result<jiff::Timestamp, String> {
         format!("{text:?} is no instant; write for example 2026-01-31T12:00:00Z, or 15m for 15 minutes ago")
     };
     let ago = parse_duration(text).map_err(|_| wrong())?;
-    jiff::Timestamp::now().checked_sub(ago).map_err(|_| wrong())
+    crate::clock::now().checked_sub(ago).map_err(|_| wrong())
 }
 
 /// For reads that can be repeated.
@@ -211,7 +221,7 @@ pub enum Command {
     Cache(CacheCommand),
     /// Remove cached entries, as `cache flush`
     Flush(FlushArgs),
-    /// Tune what limits the stack: shown as a plan, verified, reverted with `undo`
+    /// Tune what limits the stack: planned, verified, reversible with `undo`
     #[command(subcommand)]
     Tune(TuneCommand),
     /// List changes, or show one in full
@@ -257,7 +267,7 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print the manual page of nsys or of one command
     Man(ManArgs),
-    /// Say which version this is, and which commit it was built from
+    /// Print the version and the commit it was built from
     Version,
     /// Print the JSON Schema of what a command answers with -o json
     Schema(SchemaArgs),
@@ -305,14 +315,14 @@ mod tests {
     #[test]
     fn an_instant_is_a_time_stamp_or_so_long_ago() {
         assert_eq!(parse_instant("2026-01-31T12:00:00Z").unwrap().as_second(), 1_769_860_800);
-        let ago = jiff::Timestamp::now().as_second() - parse_instant("15m").unwrap().as_second();
+        let ago = crate::clock::now().as_second() - parse_instant("15m").unwrap().as_second();
         assert!((900..905).contains(&ago), "{ago}");
         assert!(parse_instant("yesterday").unwrap_err().contains("15m"));
     }
 
     #[test]
     fn global_flags_go_anywhere() {
-        let cli = Cli::parse_from(["nsys", "ps", "-o", "json", "--state-dir", "/tmp/x"]);
+        let cli = parse(["nsys", "ps", "-o", "json", "--state-dir", "/tmp/x"]).unwrap();
         assert_eq!(cli.global.output, Some(OutputChoice::Json));
         assert_eq!(cli.global.state_dir, Some("/tmp/x".into()));
     }

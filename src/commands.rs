@@ -37,6 +37,7 @@ use crate::cli::{
 };
 use crate::config::Loaded;
 use crate::error::{Error, Result};
+use crate::process_env;
 use crate::render::Out;
 use crate::render::schema::AnswerSchema;
 use crate::stack::{Stack, safety};
@@ -83,7 +84,12 @@ async fn without_configuration(command: &Command, out: Out) -> Option<Result<()>
 fn load(cli: &Cli, out: Out) -> Result<Loaded> {
     let global = &cli.global;
     let (profile, config) = (global.profile.as_deref(), global.config.as_deref());
-    let mut loaded = Loaded::with_profile(profile, config, global.state_dir.as_deref(), std::env::vars())?;
+    let mut loaded = Loaded::with_profile(
+        profile,
+        config,
+        global.state_dir.as_deref(),
+        process_env::settings()?.into_iter(),
+    )?;
     loaded.read_only = cli.global.read_only;
     for skipped in &loaded.skipped {
         out.warn(skipped);

@@ -21,6 +21,7 @@ pub(crate) use variables::variable;
 
 use crate::domain::profile::Profile;
 use crate::error::{Context, Error, Result};
+use crate::process_env;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -169,7 +170,12 @@ impl Loaded {
     /// As [`Loaded::load`].
     pub fn reload(&self) -> Result<Self> {
         let flag = self.profile_flag.as_deref();
-        let again = Self::with_profile(flag, self.file.as_deref(), Some(&self.state_dir), std::env::vars())?;
+        let again = Self::with_profile(
+            flag,
+            self.file.as_deref(),
+            Some(&self.state_dir),
+            process_env::settings()?.into_iter(),
+        )?;
         Ok(Self { read_only: self.read_only, ..again })
     }
 
@@ -188,7 +194,5 @@ impl Loaded {
 }
 
 fn user_dir(variable: &str, fallback: &str) -> PathBuf {
-    let base = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(fallback);
-    base.unwrap_or_else(home).join("nsys")
+    process_env::base_dir(variable, fallback).join("nsys")
 }

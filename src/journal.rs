@@ -2,6 +2,7 @@
 
 use crate::error::{Context, Error, Result};
 use crate::plan::{ChangePlan, Step, UnmaskedValues};
+use crate::process_env;
 use crate::secret::CommandLine;
 use crate::stack::Layout;
 use crate::stack::layout::write_private;
@@ -205,11 +206,11 @@ impl Journal {
         let entry = Entry {
             // Past every id that was ever written, whoever can read its entry.
             id: format!("c{}", self.text()?.lines().filter_map(number).max().unwrap_or(0) + 1),
-            at: jiff::Timestamp::now(),
+            at: crate::clock::now(),
             command: CommandLine::of_process(),
-            user: std::env::var("SUDO_USER")
-                .or_else(|_| std::env::var("USER"))
-                .unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw())),
+            user: process_env::var("SUDO_USER")
+                .or_else(|| process_env::var("USER"))
+                .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw())),
             title: plan.title.clone(),
             outcome: ChangeOutcome::Applying,
             undoes,

@@ -5,6 +5,7 @@
 //! - [`clock`]: what time it is
 //! - [`secret`]: what may be shown of a value, an address, a command line
 //! - [`error`]: what went wrong, the next command, the exit code
+//! - [`process_env`]: the environment variables of this process
 //! - [`measured`]: a value that may be missing, with the reason
 //! - [`domain`]: data and arithmetic without I/O
 //! - [`permit`]: what it takes to change something
@@ -42,6 +43,7 @@ pub mod loadtest;
 pub mod measured;
 pub mod permit;
 pub mod plan;
+pub mod process_env;
 pub mod publish;
 pub mod render;
 pub mod report;
@@ -50,7 +52,6 @@ pub mod stack;
 pub mod tui;
 pub mod tune;
 
-use clap::Parser;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -68,7 +69,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Err(error) => return error.exit_code(),
     }
     let arguments = cli::translated(arguments);
-    match cli::Cli::try_parse_from(&arguments) {
+    match cli::parse(&arguments) {
         Ok(cli) => run(cli),
         Err(error) => render::command_line_error(&error, &arguments),
     }

@@ -155,6 +155,17 @@ impl ChangePermit {
 mod tests {
     use super::*;
 
+    fn grant(
+        policy: &Policy<'_>,
+        request: &PermitRequest<'_>,
+        consent: Consent<'_>,
+        ask: impl FnOnce(&str) -> Result<Option<String>>,
+    ) -> Result<ChangePermit> {
+        #[expect(clippy::disallowed_methods, reason = "what is tested")]
+        let granted = ChangePermit::grant(policy, request, consent, ask);
+        granted
+    }
+
     const NAMED: Consent<'_> = Consent { yes: false, name: Some("shop") };
     const YES: Consent<'_> = Consent { yes: true, name: None };
     const NOTHING: Consent<'_> = Consent { yes: false, name: None };
@@ -168,7 +179,7 @@ mod tests {
     }
 
     fn granted(policy: &Policy<'_>, reach: Reach, agreement: RequiredConsent, consent: Consent<'_>) -> bool {
-        ChangePermit::grant(policy, &PermitRequest { what: "it", reach, agreement }, consent, nobody).is_ok()
+        grant(policy, &PermitRequest { what: "it", reach, agreement }, consent, nobody).is_ok()
     }
 
     #[test]
@@ -202,8 +213,8 @@ mod tests {
         let own = policy(false, false, None);
         let change = PermitRequest { what: "it", reach: Reach::Data, agreement: RequiredConsent::ForGood };
         let typed = |text: &'static str| move |_: &str| Ok(Some(text.to_owned()));
-        assert!(ChangePermit::grant(&own, &change, NOTHING, typed("y")).is_err());
-        assert!(ChangePermit::grant(&own, &change, NOTHING, typed("shop")).is_ok());
+        assert!(grant(&own, &change, NOTHING, typed("y")).is_err());
+        assert!(grant(&own, &change, NOTHING, typed("shop")).is_ok());
     }
 
     #[test]

@@ -42,6 +42,12 @@ pub trait Report: Serialize {
 /// The terminal behind standard output, for the dashboard to draw on.
 #[must_use]
 pub fn screen() -> std::io::Stdout {
+    standard_output()
+}
+
+/// Standard output as it is.
+#[expect(clippy::disallowed_methods, reason = "the one place that writes to it")]
+fn standard_output() -> std::io::Stdout {
     std::io::stdout()
 }
 
@@ -182,13 +188,13 @@ impl Out {
     /// Whether a full-screen view can be shown and steered.
     #[must_use]
     pub fn can_show_screens(&self) -> bool {
-        std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+        std::io::stdin().is_terminal() && standard_output().is_terminal()
     }
 
     /// Whether colour is wanted and understood.
     #[must_use]
     pub fn has_colour(&self) -> bool {
-        anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
+        anstream::AutoStream::choice(&standard_output()) != anstream::ColorChoice::Never
     }
 
     /// Shows a report in the chosen format.
@@ -227,7 +233,7 @@ impl Out {
     /// # Errors
     /// When stdout cannot be written; a closed pipe is no error.
     pub fn line(&self, text: &str) -> Result<()> {
-        let mut out = anstream::stdout().lock();
+        let mut out = anstream::AutoStream::auto(standard_output()).lock();
         match writeln!(out, "{}", clean::visible(text)).and_then(|()| out.flush()) {
             Err(cause) => closed_or_failed(&cause),
             Ok(()) => Ok(()),
@@ -256,9 +262,9 @@ impl Out {
 
     /// Empties the screen, where there is one.
     pub fn clear(&self) {
-        if std::io::stdout().is_terminal() {
+        if standard_output().is_terminal() {
             // A screen that cannot be cleared only scrolls.
-            let _ = std::io::stdout().lock().write_all(b"\x1b[H\x1b[2J");
+            let _ = standard_output().lock().write_all(b"\x1b[H\x1b[2J");
         }
     }
 
@@ -267,7 +273,7 @@ impl Out {
     /// # Errors
     /// As [`Out::line`].
     pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
-        match std::io::stdout().lock().write_all(bytes) {
+        match standard_output().lock().write_all(bytes) {
             Err(cause) => closed_or_failed(&cause),
             Ok(()) => Ok(()),
         }

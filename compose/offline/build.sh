@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the offline images: a Debian base, the parts on it, and the programs of this checkout as
-# cargo built them. Makes nothing twice; `--programs` makes only the programs' images anew.
+# cargo built them. Skips images that exist; `--programs` rebuilds only the images of the programs.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)

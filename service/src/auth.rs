@@ -89,7 +89,7 @@ impl Authenticator {
 
     /// A token for an account, and the seconds it lives.
     pub(crate) fn issue(&self, user: &User) -> anyhow::Result<(String, u64)> {
-        let now = Timestamp::now().as_second();
+        let now = crate::clock::now().as_second();
         let seconds = self.auth.token_ttl.as_secs();
         let claims = Claims {
             sub: user.id,
@@ -167,7 +167,7 @@ impl Authenticator {
     async fn look_up_key(&self, db: &Db, text: &str) -> Result<Principal, Refusal> {
         let (id, hash) = api_key::parse(text).ok_or(Refusal::Invalid)?;
         let key = db.fetch_api_key(id).await.map_err(|_| Refusal::Unknown)?.ok_or(Refusal::Invalid)?;
-        let now = Timestamp::now();
+        let now = crate::clock::now();
         let rights = key.rights(now).filter(|_| api_key::same(&hash, &key.hash)).ok_or(Refusal::Invalid)?;
         if key.shown.last_used_at.is_none_or(|at| now.as_second() - at.as_second() >= 60) {
             // It is for the list of keys only: it must not decide whether the key is taken in time.

@@ -58,7 +58,7 @@ pub(crate) fn notification_id(tenant: Option<&str>, key: Option<&str>) -> Uuid {
         }
         // `Uuid::now_v7` would ask the kernel for randomness each time.
         None => {
-            let ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+            let ms = u64::try_from(crate::clock::now().as_millisecond()).unwrap_or(0);
             uuid::Builder::from_unix_timestamp_millis(ms, &rand::random()).into_uuid()
         }
     }

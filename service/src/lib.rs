@@ -3,6 +3,7 @@
 //! # Layout
 //! Each module names only those before it; [`run`] is the composition root above them all: it builds every
 //! dependency in order, then serves until it is to stop.
+//! - `clock`: what time it is
 //! - [`settings`]: the configuration, from defaults, file and environment
 //! - `secret`: private files that every replica of a machine shares
 //! - `tls`: which cryptography TLS uses
@@ -20,6 +21,7 @@
 mod auth;
 mod cache;
 mod channels;
+mod clock;
 mod db;
 mod domain;
 mod http;

@@ -69,7 +69,7 @@ fn yield_to_others(nice: u8) {
 
 fn serve(arguments: Arguments) -> anyhow::Result<()> {
     notification_service::raise_open_files();
-    let config = settings::load(arguments.config.as_deref(), std::env::vars())?;
+    let config = settings::load(arguments.config.as_deref(), settings::environment()?.into_iter())?;
     if arguments.role == Role::Worker {
         yield_to_others(config.worker.nice);
     }

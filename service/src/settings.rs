@@ -43,6 +43,23 @@ pub fn load(
     Ok(config)
 }
 
+/// The variables of this process that may set something. Others that are not UTF-8 concern nobody here.
+///
+/// # Errors
+/// When one that begins with `NSYS_` is not UTF-8.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads variables")]
+pub fn environment() -> anyhow::Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => found.push((name, value)),
+            Err(_) => ensure!(!name.starts_with("NSYS_"), "the variable {name} is not valid UTF-8"),
+        }
+    }
+    Ok(found)
+}
+
 /// Reads a text as the type its default has, so that "5" stays text where text is expected.
 fn typed(text: &str, default: &Value) -> anyhow::Result<Value> {
     Ok(match default {

@@ -294,11 +294,11 @@ impl LoadtestCommand {
 mod tests {
     use super::*;
     use crate::cli::Cli;
-    use clap::{CommandFactory, Parser};
+    use clap::CommandFactory;
 
     fn changes(line: &str) -> Option<CommandChange> {
         let words = ["nsys"].into_iter().chain(line.split(' '));
-        Cli::try_parse_from(words).unwrap_or_else(|cause| panic!("{line}: {cause}")).command.changes()
+        crate::cli::parse(words).unwrap_or_else(|cause| panic!("{line}: {cause}")).command.changes()
     }
 
     /// One line for each command that takes `--yes` or `--dry-run`.

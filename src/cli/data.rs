@@ -44,7 +44,7 @@ pub enum DlqCommand {
     },
     /// Show one dead letter with its message
     Show {
-        /// Its id
+        /// Id of the dead letter
         id: i64,
     },
     /// Redrive dead letters
@@ -108,9 +108,9 @@ pub enum UserCommand {
     },
     /// Give an account another role
     Role {
-        /// The account's address
+        /// Email address of the account
         email: String,
-        /// USER, OPERATOR or ADMIN
+        /// New role: USER, OPERATOR or ADMIN
         #[arg(value_parser = member::<Role>)]
         role: Role,
         /// Flags of changes by plan.
@@ -166,7 +166,7 @@ pub struct SendArgs {
     /// Correlation id of related notifications
     #[arg(long, value_name = "ID")]
     pub correlation_id: Option<String>,
-    /// A stored template to render the payload from
+    /// Stored template to render the payload from
     #[arg(long, value_name = "ID")]
     pub template: Option<String>,
     /// Values for the template, as a JSON object
@@ -238,7 +238,7 @@ fn coming(text: &str) -> Result<Timestamp, String> {
     }
     let wrong = || format!("{text:?} is no instant; write for example 2026-01-31T12:00:00Z, or 10m");
     let ahead = parse_duration(text).map_err(|_| wrong())?;
-    Timestamp::now().checked_add(ahead).map_err(|_| wrong())
+    crate::clock::now().checked_add(ahead).map_err(|_| wrong())
 }
 
 #[cfg(test)]

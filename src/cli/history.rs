@@ -13,7 +13,7 @@ pub struct HistoryArgs {
 /// Arguments of `nsys undo`.
 #[derive(Clone, Debug, Args)]
 pub struct UndoArgs {
-    /// Which change; default the newest that was made
+    /// Change to undo; default the newest
     pub id: Option<String>,
     /// Flags of changes by plan.
     #[command(flatten)]

@@ -10,13 +10,13 @@ pub struct CompareArgs {
     /// Run: a directory, its name, latest or latest~1; five and more with commas are compared by ranks
     #[arg(default_value = "latest")]
     pub after: String,
-    /// End with 20 when a metric became worse
+    /// Exit with 20 if a metric regressed
     #[arg(long)]
     pub fail_on_regression: bool,
     /// Write Markdown, for a pull request
     #[arg(long)]
     pub markdown: bool,
-    /// Equal runs, with commas: how much they differ is the noise floor, also of later comparisons
+    /// Identical runs, separated by commas; their differences become the noise floor of this and later comparisons
     #[arg(long, value_name = "RUN,RUN")]
     pub noise_from: Option<String>,
 }

@@ -11,7 +11,7 @@ pub enum KafkaCommand {
     Groups,
     /// Show a topic's partitions and settings
     Describe {
-        /// The topic
+        /// Topic to describe
         topic: String,
     },
 }
@@ -19,7 +19,7 @@ pub enum KafkaCommand {
 /// Arguments of `nsys lag`.
 #[derive(Clone, Debug, Args)]
 pub struct LagArgs {
-    /// The consumer group; default that of the workers
+    /// Consumer group; default that of the workers
     #[arg(long)]
     pub group: Option<String>,
     /// Refresh every second until interrupted

@@ -105,9 +105,9 @@ impl RunFlags {
 /// `nsys loadtest …`
 #[derive(Clone, Debug, Subcommand)]
 pub enum LoadtestCommand {
-    /// A few requests: does it work
+    /// Send a few requests to check that it works
     Smoke(RunFlags),
-    /// Moderate load, for comparison
+    /// Moderate load, as a baseline to compare with
     #[command(alias = "load")]
     Baseline(RunFlags),
     /// Increase level by level up to the breaking point
@@ -118,13 +118,13 @@ pub enum LoadtestCommand {
     Spike(RunFlags),
     /// Constant load over a long time, to find leaks
     Soak(RunFlags),
-    /// Search the highest rate that meets the objectives; --rates sets the first rate to try
+    /// Search for the highest rate that meets the objectives; --rates sets the first rate to try
     FindMax(RunFlags),
     /// Run smoke, baseline, incremental, stress and spike in turn, until one fails
     All(AllArgs),
     /// Show the plan and the preflight checks, without running anything
     Plan {
-        /// Which scenario
+        /// Scenario to plan
         #[arg(value_enum)]
         kind: Scenario,
         /// Common flags of load tests.
@@ -155,8 +155,8 @@ pub enum LoadtestCommand {
         #[command(flatten)]
         offer: OfferFlags,
     },
-    /// Compare the load engines with each other and with oha, and identical runs with each other
-    /// for the noise floor
+    /// Compare the load engines with each other and with oha, and measure the noise floor from
+    /// identical runs
     Calibrate(CalibrateArgs),
     /// Delete a run
     Rm {
@@ -179,17 +179,17 @@ pub struct GenerateArgs {
 /// Arguments of `nsys loadtest calibrate`.
 #[derive(Clone, Debug, Args)]
 pub struct CalibrateArgs {
-    /// Requests per second of each turn and of each identical run
+    /// Requests per second of each round and of each identical run
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: u32,
     /// Duration of each, warm-up included
     #[arg(long, value_parser = parse_duration, default_value = "20s")]
     pub duration: Duration,
-    /// Turns of each client: the native engine, k6 (up to 500/s, or where nothing else is there), and oha
-    /// where it is installed and the endpoint asks for no token
+    /// Rounds per client: the native engine, k6 (up to 500/s, or when it is the only one), and oha
+    /// where it is installed and the endpoint needs no token
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub rounds: u32,
-    /// The endpoint; default: the liveness probe, which asks no other part
+    /// Endpoint to request; default the liveness probe, which calls no other part
     #[arg(long, value_name = "PATH")]
     pub path: Option<String>,
     /// Number of identical runs whose differences give the noise floor; 0 skips them
@@ -241,13 +241,13 @@ pub fn translated(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
 /// A form of the report beside text and JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ReportForm {
-    /// PERFORMANCE_REPORT.md.
+    /// Markdown: PERFORMANCE_REPORT.md.
     Md,
-    /// The page.
+    /// HTML page.
     Html,
-    /// For CI.
+    /// JUnit XML for CI.
     Junit,
-    /// One line for each check.
+    /// CSV, one line per check.
     Csv,
 }
 
@@ -268,13 +268,12 @@ pub struct ReportArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Cli, Command};
-    use clap::Parser;
+    use crate::cli::Command;
 
     #[test]
     fn the_guide_s_form_of_a_scenario_is_understood() {
         let words = ["nsys", "-q", "loadtest", "--quick", "--scenario", "load"].map(OsString::from);
-        let cli = Cli::parse_from(translated(words.into_iter()));
+        let cli = crate::cli::parse(translated(words.into_iter())).unwrap();
         let Command::Loadtest(LoadtestCommand::Baseline(flags)) = cli.command else {
             panic!("{:?}", cli.command)
         };

@@ -12,13 +12,13 @@ impl ValueEnum for Scenario {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         let name = PossibleValue::new(self.as_str()).help(match self {
-            Self::Smoke => "A few requests: does it work",
-            Self::Baseline => "Moderate load, for comparison",
+            Self::Smoke => "Send a few requests to check that it works",
+            Self::Baseline => "Moderate load, as a baseline to compare with",
             Self::Incremental => "Increase level by level up to the breaking point",
             Self::Stress => "Load beyond the breaking point",
             Self::Spike => "A sudden burst, and the recovery from it",
             Self::Soak => "Constant load over a long time, to find leaks",
-            Self::FindMax => "The highest rate that keeps the objectives",
+            Self::FindMax => "Search for the highest rate that meets the objectives",
         });
         Some(if *self == Self::Baseline { name.alias("load") } else { name })
     }
@@ -31,8 +31,10 @@ impl ValueEnum for Model {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
-            Self::Open => PossibleValue::new("open").help("At a rate, whatever the answers do"),
-            Self::Closed => PossibleValue::new("closed").help("By virtual users that wait for each answer"),
+            Self::Open => PossibleValue::new("open")
+                .help("Requests arrive at a fixed rate, however long responses take"),
+            Self::Closed => PossibleValue::new("closed")
+                .help("Virtual users wait for each response before the next request"),
         })
     }
 }

@@ -9,12 +9,12 @@ pub enum MetricsCommand {
     List,
     /// Evaluate one named query now
     Get {
-        /// Its name, from `nsys metrics list`
+        /// Query name, from `nsys metrics list`
         name: String,
     },
     /// Evaluate any PromQL expression now
     Query {
-        /// The expression
+        /// PromQL expression
         promql: String,
     },
     /// Export queries over a range of time, as CSV, JSON or NDJSON (-o)
@@ -26,7 +26,7 @@ pub enum MetricsCommand {
 pub struct MetricsExportArgs {
     /// Named queries, from `nsys metrics list`; default all of them
     pub names: Vec<String>,
-    /// This PromQL expression instead of named queries
+    /// PromQL expression to export instead of named queries
     #[arg(long, value_name = "PROMQL", conflicts_with = "names")]
     pub query: Option<String>,
     /// Start: a timestamp (2026-01-31T12:00:00Z) or an age (15m)

@@ -63,8 +63,8 @@ pub struct UpArgs {
     /// Exclude these parts
     #[arg(long, value_delimiter = ',', value_name = "PARTS")]
     pub without: Vec<String>,
-    /// Where nsys did not start the database: plan to make schema and topics as far as they are missing, and
-    /// ask
+    /// On a database that nsys did not start: plan the missing schema and topics, and ask before creating
+    /// them
     #[arg(long)]
     pub migrate: bool,
     /// Maximum wait until everything is ready
@@ -166,7 +166,7 @@ pub enum ConfigCommand {
 /// Arguments of `nsys completions`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct CompletionsArgs {
-    /// Which shell
+    /// Shell to generate the script for
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
 }
@@ -174,7 +174,7 @@ pub struct CompletionsArgs {
 /// Arguments of `nsys schema`.
 #[derive(Clone, Debug, Args)]
 pub struct SchemaArgs {
-    /// The command, for example: db slow; default the list of all
+    /// Command, for example: db slow; default lists them all
     #[arg(value_name = "COMMAND")]
     pub command: Vec<String>,
 }
@@ -182,7 +182,7 @@ pub struct SchemaArgs {
 /// Arguments of `nsys man`.
 #[derive(Clone, Debug, Args)]
 pub struct ManArgs {
-    /// The command, for example: loadtest incremental
+    /// Command, for example: loadtest incremental
     #[arg(value_name = "COMMAND")]
     pub command: Vec<String>,
     /// Write the pages of every command into this directory, for example ~/.local/share/man/man1

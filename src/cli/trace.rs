@@ -56,7 +56,7 @@ pub enum BrowserPage {
 /// Arguments of `nsys open`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct OpenArgs {
-    /// Which page
+    /// Page to open
     #[arg(value_enum)]
     pub page: BrowserPage,
     /// Print the URL instead of opening it
@@ -95,7 +95,7 @@ pub enum ProfileCommand {
 /// Arguments of the flame graph.
 #[derive(Clone, Debug, Args)]
 pub struct FlameArgs {
-    /// Which replica: app, worker, app-2, …
+    /// Replica to profile: app, worker, app-2, …
     #[arg(value_name = "PART")]
     pub part: Option<String>,
     /// Sampling duration

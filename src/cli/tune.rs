@@ -56,7 +56,7 @@ pub struct TunePlanArgs {
 /// Arguments of `nsys tune experiment`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ExperimentArgs {
-    /// The changes, for example "db --indexes; kafka --compression lz4"; default what the newest run asks for
+    /// Changes, for example "db --indexes; kafka --compression lz4"; default the remedies of the newest run
     #[arg(long, value_name = "STEPS", value_delimiter = ';', value_parser = experiment_step)]
     pub steps: Vec<ExperimentStep>,
     /// Load of each measurement
@@ -88,6 +88,7 @@ struct LoneStep {
 fn experiment_step(text: &str) -> Result<ExperimentStep, String> {
     let words: Vec<_> = text.split_whitespace().skip_while(|word| matches!(*word, "nsys" | "tune")).collect();
     let wrong = |why: &str| format!("{why}; write for example \"db --indexes; kafka --compression lz4\"");
+    #[expect(clippy::disallowed_methods, reason = "a step is typed by a person")]
     let read = LoneStep::try_parse_from(&words).map_err(|error| {
         let said = error.to_string();
         wrong(said.lines().next().unwrap_or_default().trim_start_matches("error: "))
@@ -150,7 +151,7 @@ pub struct TuneDbArgs {
     /// Run ANALYZE even if no index is missing
     #[arg(long, requires = "indexes")]
     pub analyze: bool,
-    /// Build the indexes that the executed statements ask for, as the planner itself judges them
+    /// Build the indexes that would speed up the executed statements, by the estimates of PostgreSQL's planner
     #[arg(long)]
     pub suggest: bool,
     /// Only statements executed since this snapshot; `latest` means the newest
@@ -219,7 +220,7 @@ pub struct TuneCacheArgs {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["instances", "workers", "threads"])))]
 pub struct TuneServiceArgs {
-    /// Replicas of the api
+    /// Replicas of the API
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub instances: Option<u32>,
     /// Replicas of the worker
@@ -261,12 +262,12 @@ fn ttl(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Cli, Command};
+    use crate::cli::Command;
     use crate::domain::remedy::Operation;
 
     /// What a command line parses to.
     fn parsed(words: impl IntoIterator<Item = String>) -> Command {
-        let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
+        let cli = crate::cli::parse(words).unwrap_or_else(|error| panic!("{error}"));
         cli.command
     }
 

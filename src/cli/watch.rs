@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// Arguments of `nsys watch`.
 #[derive(Clone, Debug, Args)]
 pub struct WatchArgs {
-    /// The pane to open
+    /// Pane to open first
     #[arg(value_enum, default_value_t)]
     pub pane: Pane,
     /// Colour theme; t cycles through them

@@ -5,6 +5,7 @@ use crate::domain::container::{Container, ContainerCounters, ContainerPhase, Con
 use crate::domain::log::LogRequest;
 use crate::error::{Error, Result};
 use crate::permit::ChangePermit;
+use crate::process_env;
 use bollard::models::{
     ContainerBlkioStatEntry, ContainerInspectResponse, ContainerStateStatusEnum, ContainerStatsResponse,
     HealthStatusEnum,
@@ -149,7 +150,7 @@ static CONTEXT: tokio::sync::OnceCell<String> = tokio::sync::OnceCell::const_new
 
 /// The engine's address: what the CLI would use.
 async fn address() -> String {
-    if let Some(host) = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()) {
+    if let Some(host) = process_env::var("DOCKER_HOST").filter(|host| !host.is_empty()) {
         return host;
     }
     CONTEXT.get_or_init(context).await.clone()
@@ -263,7 +264,7 @@ fn read_counters(said: &ContainerStatsResponse) -> Option<ContainerCounters> {
             .filter(|entries| !entries.is_empty())
             .map(|entries| (bytes_of(entries, "read"), bytes_of(entries, "write"))),
         network,
-        read_s: jiff::Timestamp::now().as_microsecond() as f64 / 1e6,
+        read_s: crate::clock::now().as_microsecond() as f64 / 1e6,
     })
 }
 

@@ -29,6 +29,7 @@ pub(super) fn client() -> Result<&'static reqwest::Client> {
 }
 
 /// What every client begins with.
+#[expect(clippy::disallowed_methods, reason = "the one place that builds clients")]
 fn builder() -> reqwest::ClientBuilder {
     tls::install();
     reqwest::Client::builder()

@@ -86,7 +86,7 @@ pub async fn search(base: &str, search: &TraceSearch) -> Result<Vec<TraceSummary
     // Jaeger gives the newest ones; more are asked for, so that the slow ones among them are found.
     let limit = search.limit.saturating_mul(10).clamp(100, 1_500).to_string();
     let mut query = vec![("service", search.service.clone()), ("lookback", lookback), ("limit", limit)];
-    let end_us = jiff::Timestamp::now().as_microsecond();
+    let end_us = crate::clock::now().as_microsecond();
     let start_us = end_us.saturating_sub(i64::try_from(search.since.as_micros()).unwrap_or(i64::MAX));
     query.extend([("start", start_us.to_string()), ("end", end_us.to_string())]);
     query.extend(search.operation.clone().map(|operation| ("operation", operation)));

@@ -127,7 +127,7 @@ pub fn usage_of(pid: i32) -> Option<Usage> {
     let disk = disk_with_children(pid);
     Some(Usage {
         cpu_s,
-        clock_s: jiff::Timestamp::now().as_microsecond() as f64 / 1e6,
+        clock_s: crate::clock::now().as_microsecond() as f64 / 1e6,
         memory_bytes,
         disk_read_bytes: disk.map(|one| one.0),
         disk_write_bytes: disk.map(|one| one.1),
@@ -359,6 +359,7 @@ mod tests {
             .unwrap();
         let deadline = Instant::now() + Duration::from_secs(30);
         while !dir.path().join("done").exists() && Instant::now() < deadline {
+            #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
             std::thread::sleep(Duration::from_millis(20));
         }
         let pid = i32::try_from(shell.id()).unwrap();

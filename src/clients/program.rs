@@ -1,6 +1,7 @@
 //! Starts other programs, and nobody else does. What a program is told by its environment is chosen
 //! here, by what it is for; the shell that nsys was called from is no part of it.
 
+use crate::process_env;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -99,7 +100,7 @@ impl ChildEnvironment {
     /// What a program for this purpose is told.
     #[must_use]
     pub fn new(purpose: Purpose) -> Self {
-        Self::chosen(purpose, std::env::vars_os())
+        Self::chosen(purpose, process_env::all_os())
     }
 
     fn chosen(purpose: Purpose, caller: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
@@ -143,6 +144,7 @@ impl ChildEnvironment {
     pub fn blocking(&self, program: impl AsRef<OsStr>) -> std::process::Command {
         // The caller's PATH says where a program is, also where the program itself gets another one.
         let program = on_path(program.as_ref()).map_or_else(|| program.as_ref().to_owned(), PathBuf::into);
+        #[expect(clippy::disallowed_methods, reason = "the one place that starts programs")]
         let mut command = std::process::Command::new(program);
         command.env_clear().envs(&self.0);
         command
@@ -162,7 +164,7 @@ pub fn blocking(purpose: Purpose, program: impl AsRef<OsStr>) -> std::process::C
 /// Every program of this name on the caller's PATH, the first one first; none for a path.
 pub fn all_on_path(program: &OsStr) -> impl Iterator<Item = PathBuf> {
     let bare = !program.as_encoded_bytes().contains(&b'/');
-    let path = std::env::var_os("PATH").filter(|_| bare).unwrap_or_default();
+    let path = process_env::var_os("PATH").filter(|_| bare).unwrap_or_default();
     let found: Vec<_> = std::env::split_paths(&path).map(|dir| dir.join(program)).collect();
     found.into_iter().filter(|file| file.is_absolute() && file.is_file())
 }

@@ -4,6 +4,7 @@ use crate::cli::visible_commands;
 use crate::config::Loaded;
 use crate::error::{Context, Error, Result};
 use crate::loadtest::store;
+use crate::process_env;
 use crate::render::schema::AnswerSchema;
 use crate::render::{Out, OutputFormat};
 use crate::stack::{Stack, doctor, parts, replica};
@@ -56,7 +57,7 @@ const NAMES: [(&str, &str, Names); 23] = [
 /// # Errors
 /// When the shell is not known.
 pub fn answer() -> Result<bool> {
-    if std::env::var_os(VARIABLE).is_none() {
+    if process_env::var_os(VARIABLE).is_none() {
         return Ok(false);
     }
     let here = std::env::current_dir().ok();
@@ -121,7 +122,7 @@ fn loaded() -> Option<Loaded> {
     };
     let path = |name: &str| flag(name).map(PathBuf::from);
     let (profile, config, state_dir) = (path("--profile"), path("--config"), path("--state-dir"));
-    let variables = std::env::vars();
+    let variables = process_env::settings().ok()?.into_iter();
     Loaded::with_profile(profile.as_deref(), config.as_deref(), state_dir.as_deref(), variables).ok()
 }
 

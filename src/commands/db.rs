@@ -188,7 +188,7 @@ async fn indexes(stack: &Stack, since: Option<&str>, out: Out) -> Result<()> {
 }
 
 async fn take(stack: &Stack, name: Option<String>, out: Out) -> Result<()> {
-    let name = name.unwrap_or_else(|| jiff::Timestamp::now().strftime("%Y%m%d_%H%M%S").to_string());
+    let name = name.unwrap_or_else(|| crate::clock::now().strftime("%Y%m%d_%H%M%S").to_string());
     let snapshot = snapshots::take(stack, &name).await?;
     show(
         out,

@@ -210,7 +210,7 @@ pub(super) async fn lag(stack: &Stack, args: &LagArgs, out: Out) -> Result<()> {
         return Err(Error::no_such("consumer group", name, known, lists));
     }
     let times = waiting_since(&brokers, &offsets, name == topics::WORKER_GROUP).await?;
-    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let now_ms = crate::clock::now().as_millisecond();
     let read: BTreeSet<_> = offsets.iter().map(|one| one.topic.as_str()).collect();
     let read: Vec<_> = read.into_iter().collect();
     // What the broker does not let one see is not told; the lag is.

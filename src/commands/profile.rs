@@ -60,7 +60,7 @@ pub(super) async fn profile(stack: &Stack, args: FlameArgs, out: Out) -> Result<
         return Err(Error::failed(format!("{}: {why}", record.name)));
     }
     let graph = answer.body.as_str().ok_or_else(|| Error::failed("the profile is not an SVG"))?;
-    let stamp = jiff::Zoned::now().strftime("%Y%m%d_%H%M%S");
+    let stamp = crate::clock::now().to_zoned(jiff::tz::TimeZone::system()).strftime("%Y%m%d_%H%M%S");
     let file = args.file.unwrap_or_else(|| PathBuf::from(format!("{}-{stamp}.svg", record.name)));
     std::fs::write(&file, graph).with_context(|| format!("cannot write {}", file.display()))?;
     line.finish("done");

@@ -77,7 +77,7 @@ struct Parts {
 
 impl Parts {
     fn new(runtime: Runtime, records: Vec<Record>) -> Self {
-        let now = jiff::Timestamp::now().as_second();
+        let now = crate::clock::now().as_second();
         let part = |record: Record| PartRow {
             uptime_s: (record.started_s > 0 && record.state == PartState::Running)
                 .then(|| now - record.started_s),

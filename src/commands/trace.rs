@@ -72,7 +72,7 @@ pub(super) async fn trace(stack: &Stack, args: TraceArgs, out: Out) -> Result<()
     let header = traceparent(&trace_id, &Uuid::new_v4().simple().to_string()[..16]);
     let url = format!("{}{}", stack.endpoints.api_url(), paths::NOTIFICATIONS);
 
-    let (sent, sent_ms) = (Instant::now(), jiff::Timestamp::now().as_millisecond());
+    let (sent, sent_ms) = (Instant::now(), crate::clock::now().as_millisecond());
     let after = move || sent.elapsed().as_secs_f64() * 1_000.0;
     let made = api.create_traced(&permit, &[("traceparent", &header)], &body, TIMEOUT).await;
     let answered = after();

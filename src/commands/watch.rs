@@ -1,18 +1,19 @@
 //! `nsys watch`: the dashboard on a terminal, one line a second elsewhere.
 
-use crate::cli::{Asking, Cli, Preview, WatchArgs, translated};
+use crate::cli::{self, Asking, Cli, Preview, WatchArgs, translated};
 use crate::error::Result;
+use crate::process_env;
 use crate::render::{Out, OutputFormat};
 use crate::stack::Stack;
 use crate::tui::state::intent::{CommandIntent, ConfirmQuestion};
 use crate::tui::state::palette::KnownCommand;
 use crate::tui::{self, Options, ThemeName};
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use std::ffi::OsString;
 
 pub(super) async fn watch(stack: &Stack, args: WatchArgs, read_only: bool, out: Out) -> Result<()> {
     let settings = &stack.loaded.config.watch;
-    let fits = fits(|name| std::env::var(name).ok());
+    let fits = fits(process_env::var);
     let options = Options {
         pane: args.pane,
         read_only,
@@ -68,7 +69,7 @@ fn fits(variable: impl Fn(&str) -> Option<String>) -> Fits {
 /// The theme that the configuration names; `auto` asks what the terminal says of its background.
 fn theme(name: &str) -> ThemeName {
     let named = ThemeName::ALL.into_iter().find(|theme| theme.name() == name);
-    named.unwrap_or_else(|| of_background(std::env::var("COLORFGBG").ok().as_deref()))
+    named.unwrap_or_else(|| of_background(process_env::var("COLORFGBG").as_deref()))
 }
 
 /// `COLORFGBG` is `foreground;background`; 7 and above 8 are light.
@@ -98,7 +99,7 @@ fn judge(words: &[String]) -> CommandIntent {
 
 fn parsed(words: &[String]) -> Option<Cli> {
     let words = words.iter().map(OsString::from);
-    Cli::try_parse_from(translated([OsString::from("nsys")].into_iter().chain(words))).ok()
+    cli::parse(translated([OsString::from("nsys")].into_iter().chain(words))).ok()
 }
 
 /// The words of a command that shows the same change. One that would itself change something is none.

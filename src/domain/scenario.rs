@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scenario {
-    /// A few requests: does it work.
+    /// A few requests, to check that it works.
     Smoke,
-    /// Moderate load, for comparison.
+    /// Moderate load, as a baseline to compare with.
     Baseline,
     /// Increase level by level up to the breaking point.
     Incremental,

@@ -67,6 +67,7 @@ fn sleep_until(shared: &Shared, due: Instant) -> bool {
         if left.is_zero() {
             return true;
         }
+        #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
         std::thread::sleep(left.min(LONGEST));
     }
 }

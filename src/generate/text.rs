@@ -99,7 +99,7 @@ fn put(piece: &TemplatePiece, values: &Values, into: &mut String) {
         },
         TemplatePiece::Run => into.write_str(&values.run),
         TemplatePiece::Uuid => write!(into, "{}", uuid::Uuid::new_v4()),
-        TemplatePiece::Now => write!(into, "{:.3}", jiff::Timestamp::now()),
+        TemplatePiece::Now => write!(into, "{:.3}", crate::clock::now()),
         TemplatePiece::UuidOf { text, draw: how, below } => {
             put_uuid_of(text, draw(*how, *below), into);
             Ok(())

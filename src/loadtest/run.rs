@@ -35,7 +35,7 @@ pub async fn execute(
     let interrupt = Interrupt::listen();
     let _lock = engine::LoadLock::take(&stack.layout.run())?;
     interrupt.or(ready(stack, plan, progress), BEFORE_LOAD).await?;
-    let started = jiff::Timestamp::now();
+    let started = crate::clock::now();
     let mut run = Run {
         schema: SCHEMA.into(),
         kind: plan.scenario.as_str().into(),
@@ -136,7 +136,7 @@ pub async fn resume(
         ))
         .hint("restore it, or accept the difference with --force"));
     }
-    let resumed_at = jiff::Timestamp::now().to_string();
+    let resumed_at = crate::clock::now().to_string();
     run.resume_points.push(ResumePoint { level: run.levels.len() + 1, resumed_at, differences });
     run.state = "running".into();
     (run.finished_at, run.broken_off) = (None, None);
@@ -191,7 +191,7 @@ async fn drive(
         Ok(false) | Err(_) => "interrupted",
     }
     .into();
-    run.finished_at = Some(jiff::Timestamp::now().to_string());
+    run.finished_at = Some(crate::clock::now().to_string());
     run.verdict = if run.state == "interrupted" { Verdict::Interrupted } else { verdict(&run) };
     stream.end(&run);
     // While it cannot be saved its file says `running`, which the next nsys settles by the claim.

@@ -272,7 +272,7 @@ async fn clock(stack: &Stack) -> DoctorCheck {
         Err(_) => None,
     };
     let difference =
-        time.map(|theirs| (theirs - jiff::Timestamp::now().as_millisecond() as f64 / 1_000.0).abs());
+        time.map(|theirs| (theirs - crate::clock::now().as_millisecond() as f64 / 1_000.0).abs());
     let detail = difference
         .map_or_else(|| "PostgreSQL does not answer".to_owned(), |seconds| format!("{seconds:.3} s apart"));
     DoctorCheck {

@@ -20,7 +20,7 @@ pub fn note(stack: &Stack, present: &[Index]) -> Result<HashMap<String, Duration
     let text = std::fs::read_to_string(&path).unwrap_or_default();
     // Damaged notes only make every index young again.
     let noted: BTreeMap<String, Timestamp> = serde_json::from_str(&text).unwrap_or_default();
-    let now = Timestamp::now();
+    let now = crate::clock::now();
     let first = first_seen(&noted, present, now);
     if first != noted {
         let text = serde_json::to_string_pretty(&first).context("cannot write the notes on indexes")?;
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn an_index_that_was_made_anew_is_young_again() {
-        let (then, now) = (Timestamp::UNIX_EPOCH, Timestamp::now());
+        let (then, now) = (Timestamp::UNIX_EPOCH, crate::clock::now());
         let index = Index { definition: "CREATE INDEX a ON t (b)".into(), ..Index::default() };
         let first = first_seen(&BTreeMap::new(), std::slice::from_ref(&index), then);
         assert_eq!(first_seen(&first, std::slice::from_ref(&index), now), first);

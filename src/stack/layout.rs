@@ -1,6 +1,7 @@
 //! Where the files of a stack are, and its secrets.
 
 use crate::error::{Context, Error, Result};
+use crate::process_env;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -162,10 +163,7 @@ pub fn write_private(path: &Path, text: &str) -> Result<()> {
 /// Where tools that belong to no stack are kept: Kafka's jars, k6.
 #[must_use]
 pub fn tools_dir() -> PathBuf {
-    let home =
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".local/share");
-    let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    base.unwrap_or_else(home).join("nsys")
+    process_env::base_dir("XDG_DATA_HOME", ".local/share").join("nsys")
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ async fn overtaken(stack: &Stack, lags: &[PartitionLag]) -> Result<Option<String
         return Ok(None);
     }
     let kept = kafka::retentions(&brokers, &READ, TIMEOUT).await?;
-    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let now_ms = crate::clock::now().as_millisecond();
     let mut worst: Option<(f64, String)> = None;
     for topic in READ {
         let Some(time) = kept.get(topic).and_then(|kept| kept.time) else { continue };

@@ -98,7 +98,7 @@ fn fingerprint(password: &str) -> String {
 }
 
 fn set_aside(home: &Path) -> Result<()> {
-    let stamp = jiff::Timestamp::now().as_second();
+    let stamp = crate::clock::now().as_second();
     let aside = PathBuf::from(format!("{}.left-{stamp}", home.display()));
     std::fs::rename(home, &aside).with_context(|| format!("cannot set {} aside", home.display()))?;
     tracing::warn!("the data of an earlier stack of this name was kept in {}", aside.display());

@@ -11,6 +11,7 @@ use crate::render::Out;
 ///
 /// # Errors
 /// Refused as [`ChangePermit::grant`]; when whose database it is cannot be found out.
+#[expect(clippy::disallowed_methods, reason = "the one place that grants permits")]
 pub async fn permit(
     stack: &Stack,
     request: PermitRequest<'_>,

@@ -285,7 +285,7 @@ impl Supervisor {
                 let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
                 part.record.state = PartState::Running;
                 part.record.process = pid.and_then(Identity::of);
-                part.record.started_s = jiff::Timestamp::now().as_second();
+                part.record.started_s = crate::clock::now().as_second();
                 let (stop, stopped) = oneshot::channel();
                 part.stop = Some(stop);
                 tokio::spawn(watch(child, part.spec.clone(), run, stopped, self.events.clone()));
@@ -320,7 +320,7 @@ impl Supervisor {
     fn exited(&mut self, name: &str, run: u64, how: String) {
         let Some(part) = self.parts.get_mut(name).filter(|part| part.run == run) else { return };
         part.record.process = None;
-        part.record.last_exit = Some(format!("{how} at {}", jiff::Timestamp::now().strftime("%H:%M:%S UTC")));
+        part.record.last_exit = Some(format!("{how} at {}", crate::clock::now().strftime("%H:%M:%S UTC")));
         part.stop = None;
         part.record.restarts = counted(part.record.restarts, part.record.state, part.since.elapsed());
         if part.record.restarts >= part.spec.restart_limit {

@@ -1,5 +1,8 @@
 //! Integration tests of nsys: the program as a user runs it, on real parts.
 
+// Tests start programs, wait and read the clock as they please.
+#![allow(clippy::disallowed_methods)]
+
 mod accuracy;
 mod any_stack;
 mod api;

@@ -1,5 +1,6 @@
 //! The structure, held by reading the sources: see the table of invariants in docs/ARCHITECTURE.md.
 
+mod exceptions;
 mod imports;
 mod service;
 mod words;
@@ -13,10 +14,31 @@ use std::path::{Path, PathBuf};
 const APART: [(&str, [&str; 2]); 2] = [("report", ["stack", "clients"]), ("render", ["domain", "clients"])];
 
 /// The modules of `src/`, each of which names only those before it: the map of docs/ARCHITECTURE.md.
-const LADDER: [&str; 23] = [
-    "clock", "secret", "error", "measured", "domain", "permit", "plan", "config", "clients", "render",
-    "stack", "journal", "apply", "diagnose", "generate", "loadtest", "report", "publish", "tui", "cli",
-    "change", "tune", "commands",
+const LADDER: [&str; 24] = [
+    "clock",
+    "secret",
+    "error",
+    "process_env",
+    "measured",
+    "domain",
+    "permit",
+    "plan",
+    "config",
+    "clients",
+    "render",
+    "stack",
+    "journal",
+    "apply",
+    "diagnose",
+    "generate",
+    "loadtest",
+    "report",
+    "publish",
+    "tui",
+    "cli",
+    "change",
+    "tune",
+    "commands",
 ];
 
 fn sources(dir: &str) -> Vec<(String, String)> {
@@ -106,23 +128,12 @@ fn ring_does_all_cryptography() {
 /// A client that is built before the provider is there would end the program.
 #[test]
 fn https_clients_are_built_where_the_provider_is_chosen() {
-    for (dir, file) in [("src", "src/clients/http.rs"), ("service/src", "service/src/channels/http.rs")] {
-        only_in(dir, "reqwest::Client::builder()", &[file]);
+    for file in ["src/clients/http.rs", "service/src/channels/http.rs"] {
         let text = &sources_of(file)[0].1;
         let (made, chosen) = ("reqwest::Client::builder()", "tls::install();");
         assert_eq!(text.matches(made).count(), 1, "{file}: one place builds clients");
         let before = text.split(made).next().unwrap().trim_end();
         assert!(before.ends_with(chosen), "{file}: {chosen} comes right before {made}");
-        for (name, text) in sources(dir) {
-            for other in [
-                "reqwest::Client::new()",
-                "reqwest::get(",
-                "reqwest::ClientBuilder::new()",
-                "reqwest::blocking",
-            ] {
-                assert!(!text.contains(other), "{name}: {other}");
-            }
-        }
     }
     // It builds a client of its own.
     let exporter = &sources_of("service/src/telemetry/trace.rs")[0].1;
@@ -140,21 +151,6 @@ fn promql_is_made_in_one_place_that_names_no_series_without_its_selector() {
             let found = text.lines().find(|line| !line.trim_start().starts_with("//") && line.contains(word));
             assert!(own || found.is_none(), "{name} writes PromQL; src/domain/promql.rs makes it: {found:?}");
         }
-    }
-}
-
-#[test]
-fn programs_are_started_with_a_chosen_environment() {
-    for (name, text) in sources("src") {
-        // The command line's own type has the same name; a child of the dashboard is nsys itself.
-        let starts = text.lines().filter(|line| {
-            ["Command::new(", "CommandWrap::with_new(", "CommandBuilder::new("]
-                .iter()
-                .any(|word| line.contains(word))
-                && !line.contains("clap::Command::new(")
-        });
-        let allowed = name == "src/clients/program.rs" || name.starts_with("src/tui/screen/");
-        assert!(allowed || starts.count() == 0, "{name} starts a program; clients/program.rs does");
     }
 }
 
@@ -177,13 +173,6 @@ fn nothing_stands_in_for_what_was_not_measured() {
     let fields = level.lines().filter(|line| line.ends_with(": Option<f64>,"));
     let fields: Vec<_> = fields.map(str::trim).collect();
     assert_eq!(fields, ["pub memory_limit_mb: Option<f64>,"], "what a level measures is Measured");
-}
-
-/// What nsys found out itself is a value; only what people typed is text to be parsed.
-#[test]
-fn only_the_command_line_parses_text() {
-    // The dashboard's palette is typed into.
-    only_in("src", "parse_from(", &["src/cli", "src/lib.rs", "src/commands/watch.rs"]);
 }
 
 #[test]
@@ -267,9 +256,6 @@ fn no_client_changes_anything_without_a_permit() {
 #[test]
 fn one_place_gives_permits() {
     only_in("src", "_checked: ()", &["src/permit.rs"]);
-    only_in("src", "ChangePermit::grant(", &["src/stack/safety.rs", "src/permit.rs"]);
-    let inherited = "of_the_load_test_that_started_this_process(";
-    only_in("src", inherited, &["src/permit.rs", "src/loadtest/engine/cluster.rs"]);
     for (name, text) in sources("src") {
         let makes =
             text.contains("impl Default for ChangePermit") || text.contains("impl Clone for ChangePermit");
@@ -315,14 +301,6 @@ fn the_dashboards_state_knows_no_terminal_and_its_view_no_client() {
                     .any(|one| name.starts_with(&format!("src/tui/{one}"))),
             "{name} names a client"
         );
-    }
-}
-
-#[test]
-fn only_render_writes_to_standard_output() {
-    only_in("src", "stdout()", &["src/render"]);
-    for (name, text) in sources("src") {
-        assert!(!text.contains("println!") && !text.contains("print!("), "{name} prints");
     }
 }
 

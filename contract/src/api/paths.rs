@@ -87,7 +87,7 @@ pub const HEALTH_WORKER: &str = "/health/worker";
 pub const HEALTH_DATABASE: &str = "/health/database";
 /// Whether the process is alive.
 pub const LIVENESS: &str = "/health/liveness";
-/// Whether the process should get traffic.
+/// Whether the process should receive traffic.
 pub const READINESS: &str = "/health/readiness";
 /// Prometheus metrics.
 pub const METRICS: &str = "/metrics";

@@ -16,7 +16,7 @@ pub struct Cache {
     /// How long a cached notification lives: a time or a class, as for users.
     #[serde(with = "crate::ttl")]
     pub ttl_notification: Duration,
-    /// How long "there is no such notification" is remembered; never longer than ingestion takes.
+    /// How long a missing notification stays cached as missing; never longer than ingestion takes.
     #[serde(with = "span")]
     pub ttl_negative: Duration,
     /// How long an idempotency record lives.

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct Telemetry {
     /// Filter of log lines, for example `info` or `notification_service=debug,info`.
     pub log: String,
-    /// Lines as JSON objects.
+    /// Whether log lines are JSON objects.
     pub log_json: bool,
-    /// OTLP/HTTP address traces go to; empty: none are made.
+    /// OTLP/HTTP endpoint for traces; empty: tracing is off.
     pub otlp_url: String,
     /// Share of requests traced, 0 to 1.
     pub trace_sample: f64,

@@ -3,6 +3,7 @@
 //! Everything shares the machine: broker, database, Redis, service and client. Absolute figures belong
 //! to it; ratios are of figures that were measured interleaved, round after round.
 #![allow(missing_docs, reason = "a program, not a library")]
+#![allow(clippy::disallowed_methods, reason = "it starts programs and is told by variables")]
 
 mod accepting;
 mod client;

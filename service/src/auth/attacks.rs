@@ -32,7 +32,7 @@ fn target() -> Target {
 }
 
 fn claims() -> Value {
-    let (auth, now) = (Auth::default(), jiff::Timestamp::now().as_second());
+    let (auth, now) = (Auth::default(), crate::clock::now().as_second());
     json!({"sub": Uuid::nil(), "email": "a@example.com", "role": "ADMIN", "tenant": null, "iss": auth.issuer,
         "aud": auth.audience, "iat": now, "nbf": now, "exp": now + 600})
 }
@@ -144,7 +144,7 @@ fn no_other_key_is_accepted_however_it_is_named() {
 #[test]
 fn no_token_is_accepted_out_of_its_time_or_place() {
     let target = target();
-    let now = jiff::Timestamp::now().as_second();
+    let now = crate::clock::now().as_second();
     let wrong = [
         ("expired", with("exp", json!(now - 60))),
         ("expired long ago", with("exp", json!(-1))),

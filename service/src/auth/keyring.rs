@@ -115,7 +115,7 @@ impl Keyring {
         let keys = self.keys();
         let times: Vec<KeyTimes> = keys.iter().map(|pair| pair.times.clone()).collect();
         let by_kid: HashMap<&str, &Arc<Pair>> = keys.iter().map(|pair| (pair.kid.as_str(), pair)).collect();
-        rotation::arrange(&times, Timestamp::now().as_second(), self.token_ttl_s())
+        rotation::arrange(&times, crate::clock::now().as_second(), self.token_ttl_s())
             .into_iter()
             .filter_map(|state| Some((Arc::clone(by_kid.get(state.kid.as_str())?), state)))
             .collect()
@@ -159,7 +159,7 @@ impl Keyring {
 
     /// At most once a second, so that made-up key ids do not become queries.
     fn may_reload(&self) -> bool {
-        let (last, now) = (self.reloaded_at.load(Ordering::Relaxed), Timestamp::now().as_second());
+        let (last, now) = (self.reloaded_at.load(Ordering::Relaxed), crate::clock::now().as_second());
         self.seal.is_some()
             && now > last
             && self.reloaded_at.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
@@ -201,7 +201,7 @@ impl Keyring {
     pub(crate) async fn rotate(&self, db: &Db, revoke_old: bool) -> Result<(), RotateError> {
         let seal = self.seal.as_ref().ok_or(RotateError::NoFile)?;
         let der = key_file::generate().map_err(RotateError::Failed)?;
-        let now = Timestamp::now();
+        let now = crate::clock::now();
         let wait = if revoke_old { 0 } else { PUBLISHED_AHEAD_S };
         let active_from = Timestamp::from_second(now.as_second() + wait).unwrap_or(now);
         let times = |kid: &str| KeyTimes { kid: kid.to_owned(), active_from: None, revoked_at: None };

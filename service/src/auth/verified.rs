@@ -4,7 +4,6 @@
 //! that this process knows of ends what was remembered of the caller at once.
 
 use super::Principal;
-use jiff::Timestamp;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -99,7 +98,7 @@ impl Memories {
     /// What is remembered of a credential. Where it is due, one caller at a time gets to look it up again.
     pub(super) fn recall(&self, fingerprint: &[u8; 32], assurance: Assurance) -> Memory {
         let Some(known) = self.verified.get(fingerprint) else { return Memory::Nothing };
-        if known.principal.expires_at_s.is_some_and(|at| at <= Timestamp::now().as_second()) {
+        if known.principal.expires_at_s.is_some_and(|at| at <= crate::clock::now().as_second()) {
             return Memory::Expired;
         }
         if !self.holds(&known) {

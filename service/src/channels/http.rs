@@ -88,6 +88,7 @@ enum Receiver {
     Theirs,
 }
 
+#[expect(clippy::disallowed_methods, reason = "the one place that builds clients")]
 fn builder(timeout: Duration) -> reqwest::ClientBuilder {
     crate::tls::install();
     reqwest::Client::builder()
@@ -204,7 +205,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         return Some(Duration::from_secs(seconds));
     }
     let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    Some(Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or_default())
+    Some(Duration::try_from(at.duration_since(crate::clock::now())).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ impl Webhooks {
     }
 
     pub(super) async fn deliver(&self, envelope: &Envelope) -> DeliveryOutcome {
-        match self.call(envelope, jiff::Timestamp::now().as_second()) {
+        match self.call(envelope, crate::clock::now().as_second()) {
             Ok(call) => self.http.send(call).await,
             Err(refused) => DeliveryOutcome::Refused(refused),
         }

@@ -156,7 +156,7 @@ impl Db {
             Ok((last_id, holders))
         };
         let (last_id, holders) = self.timed("select", schema::EVENTS, both).await?;
-        Ok(Moment { last_id, holders, now_ms: jiff::Timestamp::now().as_millisecond() })
+        Ok(Moment { last_id, holders, now_ms: crate::clock::now().as_millisecond() })
     }
 
     /// Events after one and up to another, in their order, as many as `limit` allows; all of them, or those

@@ -165,7 +165,7 @@ impl Db {
         update: &AccountUpdate,
     ) -> Result<Option<User>, DbError> {
         let mut connection = self.acquire().await?;
-        let now = jiff::Timestamp::now().to_sqlx();
+        let now = crate::clock::now().to_sqlx();
         let sql = format!(
             "UPDATE users SET role = coalesce($2, role), tenant_id = coalesce($3, tenant_id),
                  name = coalesce($4, name), updated_at = $6,

@@ -40,19 +40,19 @@ const fn need(channel: Channel) -> Need {
             names: &["to", "phoneNumber"],
             form: Form::Text,
             pointer: "/payload/to",
-            detail: "a text message needs a number, as a text",
+            detail: "a text message needs a phone number, as a string",
         },
         Channel::Push => Need {
             names: &["deviceToken", "token", "topic"],
             form: Form::Texts,
             pointer: "/payload/deviceToken",
-            detail: "a push message needs a device token or a topic, as a text",
+            detail: "a push message needs a device token or a topic, as a string",
         },
         Channel::Webhook => Need {
             names: &["url"],
             form: Form::Text,
             pointer: "/payload/url",
-            detail: "a webhook needs a URL, as a text",
+            detail: "a webhook needs a URL, as a string",
         },
         Channel::InApp => Need {
             names: &["title", "message", "body"],

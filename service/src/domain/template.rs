@@ -80,7 +80,7 @@ impl Renderer {
         if texts > MAX_TEXTS {
             wrong.push(Violation::new(
                 "/payload",
-                format!("must have at most {MAX_TEXTS} texts, and has {texts}"),
+                format!("must have at most {MAX_TEXTS} strings, and has {texts}"),
             ));
         }
         wrong
@@ -136,7 +136,7 @@ enum Unfilled {
 impl Unfilled {
     fn at(self, pointer: &str, max_bytes: usize) -> Violation {
         let detail = match self {
-            Self::TooLong => format!("the texts of the payload are longer than {max_bytes} bytes"),
+            Self::TooLong => format!("the strings of the payload are longer than {max_bytes} bytes"),
             Self::Wrong(detail) => format!("payload{pointer}: {detail}"),
         };
         Violation::new("/templateData", detail)
@@ -392,7 +392,7 @@ mod tests {
             let wrong = checked(source);
             assert_eq!(wrong.len(), 1, "{}", &source[..40]);
             assert!(
-                ["parts", "within each other", "bytes"].iter().any(|why| wrong[0].detail.contains(why)),
+                ["parts", "nested", "bytes"].iter().any(|why| wrong[0].detail.contains(why)),
                 "{wrong:?}"
             );
             // It may have been stored before there was a bound.

@@ -14,7 +14,6 @@ use crate::http::app::App;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use jiff::Timestamp;
 use nsys_contract::api::{ApiKey, ApiKeyList, IssuedApiKey, NewApiKey, paths};
 use nsys_contract::status::Role;
 use std::sync::Arc;
@@ -51,7 +50,7 @@ async fn issue(
     Caller(caller): Caller,
     Body(request): Body<NewApiKey>,
 ) -> Result<(StatusCode, Json<IssuedApiKey>), Problem> {
-    let now = Timestamp::now();
+    let now = crate::clock::now();
     let mut wrong = Vec::new();
     if let Some(detail) = wrong_name(&request.name) {
         wrong.push(Violation::new("/name", detail));

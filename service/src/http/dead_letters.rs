@@ -35,7 +35,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .query::<DeadLetterQuery>()
             .gives::<DeadLetterPage>(200, "One page")
             .by(list),
-        delete(paths::DEAD_LETTERS, Access::Operator, "Delete the dead letters that fit a filter")
+        delete(paths::DEAD_LETTERS, Access::Operator, "Delete the dead letters that match a filter")
             .notes("Their notifications stay failed. With `dry_run` they are only counted.")
             .query::<DeadLetterQuery>()
             .gives::<RedriveAnswer>(200, "How many")

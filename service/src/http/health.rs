@@ -26,7 +26,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .gives_plain(200, "It works", json)
             .class(RequestClass::Vital)
             .by(health),
-        get(paths::HEALTH_WORKER, Access::Public, "What the workers of this process do")
+        get(paths::HEALTH_WORKER, Access::Public, "Show the state of the workers of this process")
             .gives_plain(200, "Their figures", json)
             .diagnostic()
             .class(RequestClass::Vital)
@@ -40,7 +40,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .gives_plain(200, "It is", json)
             .class(RequestClass::Vital)
             .by(async || Json(json!({"status": "ok"}))),
-        get(paths::READINESS, Access::Public, "Whether the process should get traffic")
+        get(paths::READINESS, Access::Public, "Whether the process should receive traffic")
             .notes(
                 "503 while draining, and when the producer has failed for good. PostgreSQL is not checked: \
                  without it notifications are accepted all the same.",
@@ -63,7 +63,7 @@ async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
     let (code, word) = status(database.is_ok());
     let body = json!({
         "status": word,
-        "timestamp": jiff::Timestamp::now(),
+        "timestamp": crate::clock::now(),
         "version": env!("CARGO_PKG_VERSION"),
         "info": {
             // What it says is for `/health/database`: this is shown to everybody.
@@ -100,7 +100,7 @@ async fn worker(State(app): State<Arc<App>>) -> Json<Value> {
     let per_message_ms = (processed > 0).then(|| busy_us as f64 / 1_000.0 / processed as f64);
     Json(json!({
         "status": "ok",
-        "timestamp": jiff::Timestamp::now(),
+        "timestamp": crate::clock::now(),
         "worker": {
             "isProcessing": load(&state.in_progress) > 0,
             "processedCount": processed,
@@ -126,7 +126,7 @@ async fn database(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
     let (code, word) = status(answer.is_ok());
     let body = json!({
         "status": word,
-        "timestamp": jiff::Timestamp::now(),
+        "timestamp": crate::clock::now(),
         "database": {"connected": answer.is_ok(), "detail": answer.err().map(|e| e.to_string()),
             "pool": {"active": active, "open": open, "size": size},
             "replica": app.parts.db.replica().map(|one| json!({"used": one.used, "reason": one.reason,

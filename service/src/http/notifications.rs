@@ -50,8 +50,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .takes::<CreateNotification>()
             .class(RequestClass::Intake)
-            .gives::<Notification>(201, "It is on the log")
-            .gives::<Notification>(202, "It is on its way to the log (`Prefer: respond-async`)")
+            .gives::<Notification>(201, "The notification is written to the log")
+            .gives::<Notification>(202, "The notification is queued for the log (`Prefer: respond-async`)")
             .fails(&[403, 409])
             .unaudited(OWN_HISTORY)
             .by(create::create),
@@ -69,7 +69,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .takes::<Batch>()
             .class(RequestClass::Intake)
-            .gives::<BatchAnswer>(200, "What became of each")
+            .gives::<BatchAnswer>(200, "The result of each")
             .unaudited(OWN_HISTORY)
             .by(batch::create),
         post(paths::NOTIFICATIONS_STREAM, Access::User, "Send notifications line by line")
@@ -79,15 +79,15 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  Idempotency is as in a batch.",
             )
             .takes_lines::<CreateNotification>()
-            .gives_as::<ItemResult>(200, "What became of each, then a summary", &[NDJSON])
+            .gives_as::<ItemResult>(200, "The result of each, then a summary", &[NDJSON])
             .class(RequestClass::Stream)
             .unaudited(OWN_HISTORY)
             .by(stream::create),
         get(paths::NOTIFICATIONS_EXPORT, Access::User, "Export notifications")
-            .notes("Every one that fits, in no particular order, in constant memory. A truncated body means that the export is incomplete.")
+            .notes("Every notification that matches, in no particular order, in constant memory. A truncated body means that the export is incomplete.")
             .query::<ExportQuery>()
             .mentions::<ExportFormat>()
-            .gives_as::<Notification>(200, "One notification a line", &[NDJSON, export::CSV])
+            .gives_as::<Notification>(200, "One notification per line", &[NDJSON, export::CSV])
             .fails(&[403])
             .class(RequestClass::Stream)
             .by(export::export),
@@ -124,10 +124,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .fails(&[409])
             .audited(Action::NotificationRetry)
             .by(change::retry),
-        get(paths::NOTIFICATION_EVENTS, Access::User, "What happened to a notification")
+        get(paths::NOTIFICATION_EVENTS, Access::User, "List the status changes of a notification")
             .gives::<EventList>(200, "Its changes of status, oldest first")
             .by(change::events),
-        get(paths::NOTIFICATION_ATTEMPTS, Access::User, "The attempts to deliver a notification")
+        get(paths::NOTIFICATION_ATTEMPTS, Access::User, "List the delivery attempts of a notification")
             .gives::<AttemptList>(200, "The attempts, first to last")
             .by(change::attempts),
     ]

@@ -102,7 +102,7 @@ async fn register(
         channel: request.channel,
         sender: &sender,
         created_by: &caller.id,
-        code: (!vouched).then_some((hash.as_slice(), Timestamp::now() + CODE_LIFETIME)),
+        code: (!vouched).then_some((hash.as_slice(), crate::clock::now() + CODE_LIFETIME)),
     };
     let taken =
         || Problem::conflict("it is registered already, or the tenant has as many senders as it may have");
@@ -122,7 +122,7 @@ fn code_hash(id: Uuid, code: &str) -> Vec<u8> {
 }
 
 async fn send_code(app: &App, caller: &Principal, address: &str, code: &str) -> Result<(), Problem> {
-    let now = Timestamp::now();
+    let now = crate::clock::now();
     let mail = json!({
         "userId": caller.id, "channel": "EMAIL", "type": "TRANSACTIONAL", "priority": "HIGH",
         "expiresAt": now + CODE_LIFETIME,

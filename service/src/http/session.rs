@@ -8,7 +8,6 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::Response;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use jiff::Timestamp;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -87,7 +86,7 @@ async fn until_ended(app: &App, caller: &Principal, credential: &str) {
 /// The time until the credential expires by itself.
 fn left(caller: &Principal) -> Duration {
     let Some(at) = caller.expires_at_s else { return Duration::MAX };
-    let seconds = at.saturating_sub(Timestamp::now().as_second());
+    let seconds = at.saturating_sub(crate::clock::now().as_second());
     // A moment later it is over for certain.
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0)) + Duration::from_millis(50)
 }

@@ -60,7 +60,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .gives_nothing(204, "It is gone")
             .audited(Action::TemplateDelete)
             .by(remove),
-        post(paths::TEMPLATE_RENDER, Access::User, "Show what a template gives, without sending it")
+        post(paths::TEMPLATE_RENDER, Access::User, "Render a template without sending it")
             .query::<TenantQuery>()
             .may_take::<RenderRequest>()
             .gives::<RenderedTemplate>(200, "The payload with every placeholder filled")

@@ -250,7 +250,7 @@ impl Consumer {
 
     /// How far each assigned partition is behind. Blocks for as long as the broker takes to answer.
     pub(crate) fn lag(&self) -> Vec<AssignedLag> {
-        let now_ms = jiff::Timestamp::now().as_millisecond();
+        let now_ms = crate::clock::now().as_millisecond();
         let read = || {
             let assigned = self.inner.assignment()?;
             if assigned.count() == 0 {
@@ -343,6 +343,7 @@ impl Poller {
                 Some(Ok(message)) => self.deal(&message),
                 Some(Err(cause)) => {
                     tracing::warn!(%cause, "The log cannot be read; retrying.");
+                    #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
                     std::thread::sleep(Duration::from_millis(100));
                 }
                 None => {}

@@ -172,7 +172,7 @@ impl Ingestion {
     /// Measures the backlog, and decides whether more is accepted.
     async fn poll(&self, limits: &Limits, sizes: &Sizes) {
         let kept = self.state().kept.unwrap_or_default();
-        let now_ms = jiff::Timestamp::now().as_millisecond();
+        let now_ms = crate::clock::now().as_millisecond();
         let since = backlog::oldest(&kept).and_then(|age| i64::try_from(age.as_millis()).ok());
         let since = since.map(|age| now_ms.saturating_sub(age).max(0));
         let Some(positions) = self.offsets.positions(since).await else { return };

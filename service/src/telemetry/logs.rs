@@ -40,7 +40,7 @@ where
         let metadata = event.metadata();
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let now = jiff::Timestamp::now();
+        let now = crate::clock::now();
         let trace = current_trace_id();
         if self.json {
             let mut line = Map::new();

@@ -249,7 +249,7 @@ impl Dispatcher {
         if !self.outlasts(job.claimed) {
             return None;
         }
-        let now = Timestamp::now();
+        let now = crate::clock::now();
         let about = (envelope.channel, envelope.kind, envelope.priority);
         let recipient = match recipient {
             Ok(recipient) => recipient,

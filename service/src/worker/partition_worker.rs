@@ -20,7 +20,6 @@ use crate::db::{DbError, Due, Insertion, NewRow, RowState, Undecodable};
 use crate::parts::Parts;
 use crate::queue::{Feed, PartitionMessage};
 use crate::telemetry::trace;
-use jiff::Timestamp;
 use nsys_contract::status::{Channel, Status};
 use opentelemetry::Context;
 use std::collections::{HashMap, HashSet};
@@ -74,7 +73,7 @@ impl PartitionWorkers {
             state.processed.fetch_add(batch.len() as u64, Ordering::Relaxed);
             let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             state.busy_us.fetch_add(took, Ordering::Relaxed);
-            state.last_processed_ms.store(Timestamp::now().as_millisecond(), Ordering::Relaxed);
+            state.last_processed_ms.store(crate::clock::now().as_millisecond(), Ordering::Relaxed);
         }
         done
     }
@@ -187,7 +186,7 @@ impl PartitionWorkers {
         let since = Instant::now();
         let users = part.iter().map(|(_, one)| (one.tenant_id(), one.user_id()));
         let preferences = parts.cache.recipients(&parts.db, users).await?;
-        let now = Timestamp::now();
+        let now = crate::clock::now();
         let mut capacity = HashMap::new();
         let rows = part.iter().map(|(_, one)| {
             let recipient = if preferences.is_empty() {

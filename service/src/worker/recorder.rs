@@ -2,7 +2,6 @@
 
 use crate::db::FinishedAttempt;
 use crate::parts::Parts;
-use jiff::Timestamp;
 use nsys_contract::event::Envelope;
 use nsys_contract::status::{Channel, NotificationType, Priority, Status};
 use std::collections::HashMap;
@@ -81,7 +80,7 @@ async fn record(parts: &Parts, ends: &[FinishedAttempt]) -> Vec<Uuid> {
 
 /// Counts those that are final. Series are looked up once for all that share them.
 pub(crate) fn count(parts: &Parts, finals: impl Iterator<Item = Final>) {
-    let now_ms = Timestamp::now().as_millisecond();
+    let now_ms = crate::clock::now().as_millisecond();
     let mut alike: HashMap<_, Vec<Duration>> = HashMap::new();
     for one in finals.filter(|one| one.status.is_final()) {
         let took = Duration::from_millis(u64::try_from(now_ms - one.accepted_ms).unwrap_or(0));

@@ -293,6 +293,7 @@ pub(super) fn offsets(
         if is_settled || Instant::now() > deadline {
             return Ok(found);
         }
+        #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
         std::thread::sleep(AGAIN);
     }
 }

@@ -75,7 +75,7 @@ impl Postgres {
     /// When the server refuses, or does not count statements.
     pub async fn snapshot(&mut self) -> Result<Snapshot> {
         Ok(Snapshot {
-            at: jiff::Timestamp::now(),
+            at: crate::clock::now(),
             statements_since: self.statements_since().await?,
             use_since: self.statistics_since().await?,
             statements: self.statements().await?,

@@ -40,7 +40,7 @@ pub struct DiagnoseSection {
     pub scan_rows: f64,
     /// Share of published messages that is consumed in the same window, 0 to 1.
     pub consumed_share: f64,
-    /// Pending messages, in seconds of incoming ones.
+    /// Pending messages, in seconds of arrivals at the current rate.
     pub behind_s: f64,
     /// Members of the worker group for each partition.
     pub workers_per_partition: f64,

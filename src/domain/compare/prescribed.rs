@@ -174,7 +174,7 @@ impl DrawnComparisons {
 }
 
 fn is_long() -> bool {
-    std::env::var("NSYS_TRUTH").is_ok()
+    crate::process_env::var("NSYS_TRUTH").is_some()
 }
 
 /// Draws of a scenario: many in the long form.

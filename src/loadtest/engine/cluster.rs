@@ -89,6 +89,7 @@ pub fn plan_of(file: &Path) -> Option<Value> {
 /// When the cluster refuses an object, a runner fails or leaves no summary, or `stop` comes first.
 pub async fn drive(mut plan: Value, stop: impl Future<Output = ()>) -> Result<()> {
     let job: ClusterJob = serde_json::from_value(plan["cluster"].take()).context("no plan for a cluster")?;
+    #[expect(clippy::disallowed_methods, reason = "the load test that started it holds one")]
     let permit = &ChangePermit::of_the_load_test_that_started_this_process();
     let cluster = Cluster::connect(&job.place.context, &job.place.namespace).await?;
     let objects = Objects::new(&job.name, &job.place.namespace, &job.place.image, job.parallelism, &plan);

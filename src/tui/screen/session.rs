@@ -36,6 +36,7 @@ pub(super) fn start(stack: &Stack, read_only: bool, words: &[String], size: PtyS
     let own = std::env::current_exe().context("cannot find nsys itself")?;
     let broken = |cause: String| Error::failed(format!("cannot run nsys: {cause}"));
     let pair = native_pty_system().openpty(size).map_err(|cause| broken(cause.to_string()))?;
+    #[expect(clippy::disallowed_methods, reason = "the one child that has a terminal")]
     let mut command = CommandBuilder::new(own);
     command.args(words);
     command.arg("--state-dir");
@@ -68,6 +69,7 @@ pub(super) fn start(stack: &Stack, read_only: bool, words: &[String], size: PtyS
             Ok(status) => (false, format!("exit code {}", status.exit_code())),
             Err(cause) => (false, cause.to_string()),
         };
+        #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
         std::thread::sleep(DRAIN);
         let _ = sender.send(Some(ended));
     });

@@ -150,7 +150,7 @@ mod tests {
     /// Run by the test below, in a terminal of its own.
     #[test]
     fn panics_with_the_terminal_taken() {
-        if std::env::var_os(IN_A_TERMINAL).is_none() {
+        if crate::process_env::var_os(IN_A_TERMINAL).is_none() {
             return;
         }
         let mut terminal = Terminal::take(true).unwrap();
@@ -162,6 +162,7 @@ mod tests {
     fn a_panic_gives_the_terminal_back_and_is_then_shown() {
         let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the test itself is the child")]
         let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
         let test = "tui::screen::terminal::tests::panics_with_the_terminal_taken";
         command.args(["--exact", test, "--nocapture"]);

@@ -55,7 +55,7 @@ pub(super) fn is_shallow(source: &str) -> Result<(), String> {
             return Err(format!("an expression must have at most {MAX_TOKENS} parts"));
         }
         if blocks.len() + blocks.iter().sum::<usize>() > MAX_BLOCKS {
-            return Err(format!("at most {MAX_BLOCKS} blocks can stand within each other"));
+            return Err(format!("blocks can be nested at most {MAX_BLOCKS} deep"));
         }
     }
     Ok(())

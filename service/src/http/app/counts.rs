@@ -35,7 +35,7 @@ impl CachedCounts {
             Ok::<_, DbError>(Arc::new(TableCounts {
                 notifications,
                 dead_letters,
-                counted_at: Timestamp::now(),
+                counted_at: crate::clock::now(),
             }))
         };
         self.0.try_get_with((), count).await.map_err(|cause| cause.as_ref().clone())

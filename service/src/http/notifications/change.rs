@@ -44,7 +44,7 @@ pub(super) async fn reschedule(
     let view = owned(&app, &caller, &id).await?;
     let before = view.notification().map_err(|cause| Problem::internal(cause.to_string()))?;
     let max_payload = app.parts.config.limits.max_payload_bytes;
-    let sender = check(&wanted, &before, max_payload, Timestamp::now()).map_err(Problem::invalid)?;
+    let sender = check(&wanted, &before, max_payload, crate::clock::now()).map_err(Problem::invalid)?;
     if let Some(sender) = sender {
         require_sender(&app, before.tenant_id.as_deref(), before.channel, &sender).await?;
     }

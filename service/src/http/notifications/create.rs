@@ -163,7 +163,7 @@ fn accepted_async(accepted: &Accepted<'_>) -> Response {
 }
 
 fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
+    crate::clock::now().as_millisecond()
 }
 
 /// What the headers say about the notification.

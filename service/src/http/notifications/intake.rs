@@ -120,7 +120,7 @@ impl From<FillError> for Problem {
 pub(in crate::http) fn not_sent(app: &App, cause: &SendError) -> Problem {
     if matches!(cause, SendError::Full) {
         app.parts.metrics.shed("queue_full");
-        return Problem::overloaded("too many notifications wait for the log");
+        return Problem::overloaded("too many notifications are waiting to be written to the log");
     }
     if matches!(cause, SendError::TooLarge) {
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, cause.to_string());
@@ -167,7 +167,7 @@ type Keys = HashMap<Uuid, Known>;
 
 impl<'r> Intake<'r> {
     pub(super) fn new(app: &'r Arc<App>, caller: &'r Principal, parent: Option<String>) -> Self {
-        Self { app, caller, now_ms: jiff::Timestamp::now().as_millisecond(), parent }
+        Self { app, caller, now_ms: crate::clock::now().as_millisecond(), parent }
     }
 
     /// Checks notifications and hands them to the producer, in their order; waits only for what is known
