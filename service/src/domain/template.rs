@@ -414,7 +414,7 @@ mod tests {
         let renderer = Renderer::default();
         assert!(renderer.check(&many(MAX_TEXTS, "{{ x }}"), MAX).is_empty());
         let wrong = renderer.check(&many(MAX_TEXTS + 1, "{{ x }}"), MAX);
-        assert!(wrong[0].detail.contains("at most 256 texts"), "{wrong:?}");
+        assert!(wrong[0].detail.contains("at most 256 strings"), "{wrong:?}");
         // Each of them alone would do.
         let data = object(json!({"x": "y".repeat(1_000), "list": (0..300).collect::<Vec<u32>>()}));
         let wrong = renderer.render(&many(200, "{{ x }}"), &data, MAX).unwrap_err();
