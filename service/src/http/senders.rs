@@ -18,7 +18,7 @@ use crate::http::app::App;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use nsys_contract::api::{
     NewSenderIdentity, SenderIdentity, SenderIdentityList, SenderVerification, TenantQuery, paths,
 };

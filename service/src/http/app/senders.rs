@@ -11,11 +11,11 @@ const RETENTION: Duration = Duration::from_secs(12 * 3600);
 /// Most answers remembered.
 const MAX_ENTRIES: u64 = 10_000;
 
-type Key = (String, Channel, String);
+type SenderKey = (String, Channel, String);
 
 /// Answers by tenant, channel and sender.
 pub(crate) struct Senders {
-    known: moka::sync::Cache<Key, (bool, Instant)>,
+    known: moka::sync::Cache<SenderKey, (bool, Instant)>,
 }
 
 impl Default for Senders {
