@@ -117,13 +117,11 @@ impl MetricsCommand {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::Cli;
     use crate::domain::profile::Capability;
-    use clap::Parser;
 
     fn needs(line: &str) -> Option<Capability> {
         let words = ["nsys"].into_iter().chain(line.split(' '));
-        let cli = Cli::try_parse_from(words).unwrap_or_else(|cause| panic!("{line}: {cause}"));
+        let cli = crate::cli::parse(words).unwrap_or_else(|cause| panic!("{line}: {cause}"));
         cli.command.needs().map(|(capability, _)| capability)
     }
 

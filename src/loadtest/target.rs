@@ -30,8 +30,8 @@ impl LoadTarget {
     /// When the profile has none, or a variable that they need is not set.
     pub fn requests(&self, stack: &Stack, credentials: Option<&Credentials>) -> Result<Vec<OfferedRequest>> {
         let profile = stack.profile();
-        let variables = |name: &str| std::env::var(name).ok();
-        let requests = profile.offered(&self.base_path, credentials, &variables).map_err(Error::usage)?;
+        let requests =
+            profile.offered(&self.base_path, credentials, &crate::process_env::var).map_err(Error::usage)?;
         if requests.is_empty() {
             return Err(Error::usage(format!("the profile {} names no request", profile.name))
                 .hint("add one: [[request]] with a path; docs/ANY-STACK.md shows how"));

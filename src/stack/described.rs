@@ -74,7 +74,7 @@ impl Stack {
 
     fn secret_of(&self, source: &SecretSource) -> Result<String> {
         let text = match source {
-            SecretSource::Variable(name) => std::env::var(name).map_err(|_| {
+            SecretSource::Variable(name) => crate::process_env::var(name).ok_or_else(|| {
                 Error::usage(format!("the variable {name} is not set, and the auth of the profile needs it"))
             })?,
             SecretSource::File(path) => {
