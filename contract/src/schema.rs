@@ -34,7 +34,7 @@ pub const ANALYZE_TABLES: [&str; 3] = [NOTIFICATIONS, EVENTS, USERS];
 pub const IDEMPOTENCY_CONSTRAINT: &str = "notifications_tenant_id_idempotency_key_key";
 
 /// The schema version that this build of the service needs: the number of the newest migration.
-pub const REQUIRED_SCHEMA_VERSION: i64 = 6;
+pub const REQUIRED_SCHEMA_VERSION: i64 = 7;
 
 /// One index of the tuning step: everything needed to create it and to recognise it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

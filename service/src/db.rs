@@ -19,6 +19,7 @@ macro_rules! envelope_sql {
 
 mod api_keys;
 mod audit;
+mod bounded_pool;
 mod dead_letters;
 mod delivery;
 mod events;
@@ -38,6 +39,7 @@ mod signing_keys;
 mod stats;
 mod templates;
 mod users;
+mod walk;
 
 pub(crate) use audit::{Act, AuditFilter};
 pub(crate) use dead_letters::{OutgoingDeadLetter, Reached, Undecodable};
@@ -45,10 +47,9 @@ pub(crate) use delivery::{
     AttemptMade, ChannelCapacity, ClaimedRow, Due, ExistingRow, FinishedAttempt, RowState, UnreadableClaim,
 };
 pub(crate) use events::{EventFilter, Happened, StretchLimit};
-pub(crate) use export::ExportFilter;
+pub(crate) use export::ExportPage;
 pub(crate) use insert::{Insertion, NewRow};
 pub(crate) use lifecycle::Change;
-pub(crate) use notifications::ListFilter;
 pub(crate) use preferences::RecipientKey;
 pub(crate) use replica::Standing;
 pub(crate) use rows::{Read, parted};
@@ -56,17 +57,18 @@ pub(crate) use senders::{NewSender, Verification};
 pub(crate) use signing_keys::SigningKeyRow;
 pub(crate) use templates::Existing;
 pub(crate) use users::{NewUser, RegisterError, UserFilter};
+pub(crate) use walk::{ListFilter, Place, WALKED};
 
 use crate::domain::scope::Scope;
 use crate::telemetry::{Metrics, trace};
 use anyhow::Context;
+use bounded_pool::{BoundedPool, PooledConnection, TenantShares};
 use nsys_contract::config::Db as Settings;
-use nsys_contract::schema::REQUIRED_SCHEMA_VERSION;
+use nsys_contract::schema::{NOTIFICATIONS, REQUIRED_SCHEMA_VERSION};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use repeats::Repeats;
 use replica::Replica;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::{Postgres, QueryBuilder, Row};
 use std::time::{Duration, Instant};
@@ -86,7 +88,11 @@ enum Kind {
     Data,
     /// What is stored is not what this build reads.
     Unreadable,
-    /// The database is away, or too slow.
+    /// The server ended the statement: it took too long.
+    Slow,
+    /// Too much of the same tenant is in progress.
+    Busy,
+    /// The database is away, or has no connection.
     Away,
 }
 
@@ -100,20 +106,35 @@ impl DbError {
     pub(crate) const fn is_unreadable(&self) -> bool {
         matches!(self.kind, Kind::Unreadable)
     }
+
+    /// Whether the statement took longer than one may: another server would take as long.
+    pub(crate) const fn is_slow(&self) -> bool {
+        matches!(self.kind, Kind::Slow)
+    }
+
+    /// Whether what the same tenant has in progress was the reason.
+    pub(crate) const fn is_busy(&self) -> bool {
+        matches!(self.kind, Kind::Busy)
+    }
 }
+
+/// SQLSTATE of a statement that was cancelled, by its timeout for one.
+const QUERY_CANCELED: &str = "57014";
 
 impl From<sqlx::Error> for DbError {
     fn from(cause: sqlx::Error) -> Self {
+        let code = cause.as_database_error().and_then(|error| error.code());
         // Classes of SQLSTATE: data exception, integrity violation, program limit.
-        let is_data = cause
-            .as_database_error()
-            .and_then(|error| error.code())
-            .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)));
+        let is_data =
+            code.as_ref().is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)));
+        let is_slow = code.as_deref() == Some(QUERY_CANCELED);
         let is_unreadable = matches!(cause, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_));
         let kind = if is_data {
             Kind::Data
         } else if is_unreadable {
             Kind::Unreadable
+        } else if is_slow {
+            Kind::Slow
         } else {
             Kind::Away
         };
@@ -151,52 +172,61 @@ fn explained(cause: sqlx::Error) -> anyhow::Error {
     })
 }
 
+/// Which statements a process asks, and so how its connections are divided.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Workload {
+    /// Whether it answers requests, and with them lists.
+    pub(crate) has_lists: bool,
+    /// Longest time that a request may take: nobody waits longer for a list.
+    pub(crate) request_timeout: Duration,
+}
+
 /// The pools of one process.
 pub(crate) struct Db {
-    pool: PgPool,
+    /// For statements that are short.
+    main: BoundedPool,
+    /// For lists, counts and exports; `None` in a process that has none.
+    lists: Option<BoundedPool>,
+    shares: TenantShares,
     /// One connection of its own, so that a busy pool is not taken for a database that is away.
     vital: PgPool,
     /// Connections of their own for the question who somebody is: it must not wait behind lists.
-    identity: PgPool,
+    identity: BoundedPool,
     replica: Option<Replica>,
     metrics: Metrics,
-    pool_size: u32,
     repeats: Repeats,
 }
 
 impl Db {
-    pub(crate) async fn connect(settings: &Settings, metrics: Metrics) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(
+        settings: &Settings,
+        workload: Workload,
+        metrics: Metrics,
+    ) -> anyhow::Result<Self> {
         let options: PgConnectOptions = settings.url.parse().context("db.url is not a PostgreSQL address")?;
-        let options = options
-            .application_name("notification-service")
-            .options([("statement_timeout", settings.statement_timeout.as_millis().to_string())]);
+        let options = options.application_name("notification-service");
         let vital = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(VITAL_TIMEOUT)
             .idle_timeout(VITAL_IDLE)
-            .connect_lazy_with(options.clone());
-        let timeout = IDENTITY_TIMEOUT.as_millis().to_string();
-        let identity = PgPoolOptions::new()
-            .max_connections(IDENTITY_CONNECTIONS)
-            .acquire_timeout(IDENTITY_TIMEOUT)
-            .connect_lazy_with(options.clone().options([("statement_timeout", timeout)]));
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.pool_size)
-            .acquire_timeout(settings.pool_timeout)
-            .connect_with(options)
-            .await
-            .map_err(explained)?;
-        Box::pin(pooler::check(&pool, &vital)).await?;
-        let replica = Replica::watch(settings)?;
-        Ok(Self {
-            pool,
-            vital,
-            identity,
-            replica,
-            metrics,
-            pool_size: settings.pool_size,
-            repeats: Repeats::default(),
-        })
+            .connect_lazy_with(
+                options.clone().options([("statement_timeout", VITAL_TIMEOUT.as_millis().to_string())]),
+            );
+        let wait = settings.pool_timeout;
+        let main = |size| BoundedPool::lazy(&options, size, wait, settings.statement_timeout);
+        let identity = BoundedPool::lazy(&options, IDENTITY_CONNECTIONS, IDENTITY_TIMEOUT, IDENTITY_TIMEOUT);
+        let list_timeout = settings.statement_timeout.min(workload.request_timeout);
+        let (short, long) = bounded_pool::divided(settings.pool_size, settings.list_pool_size);
+        let (main, lists) = if workload.has_lists {
+            (main(short), Some(BoundedPool::for_lists(&options, long, wait, list_timeout)))
+        } else {
+            (main(settings.pool_size), None)
+        };
+        main.acquire().await.map_err(explained)?;
+        Box::pin(pooler::check(main.inner(), &vital)).await?;
+        let replica = Replica::watch(settings, list_timeout)?;
+        let shares = TenantShares::new(long, settings.pool_timeout);
+        Ok(Self { main, lists, shares, vital, identity, replica, metrics, repeats: Repeats::default() })
     }
 
     /// What is known of the read replica, if there is one.
@@ -205,7 +235,7 @@ impl Db {
     }
 
     /// A connection to the replica, while reads go there.
-    fn replica_connection(&self) -> Option<PoolConnection<Postgres>> {
+    fn replica_connection(&self) -> Option<PooledConnection> {
         self.replica.as_ref()?.connection()
     }
 
@@ -220,7 +250,7 @@ impl Db {
     pub(crate) async fn require_schema(&self) -> anyhow::Result<()> {
         let version: Option<i64> =
             sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
-                .fetch_one(&self.pool)
+                .fetch_one(self.main.inner())
                 .await
                 .context("the schema is missing; run `nsys db migrate`")?;
         let version = version.unwrap_or(0);
@@ -253,24 +283,64 @@ impl Db {
 
     /// (connections in use, connections open, most connections).
     pub(crate) fn pool_state(&self) -> (usize, u32, u32) {
-        let open = self.pool.size();
-        let active = (open as usize).saturating_sub(self.pool.num_idle());
-        self.metrics.pool(i64::try_from(active).unwrap_or(i64::MAX), i64::from(self.pool_size));
-        (active, open, self.pool_size)
+        let (mut active, mut open, mut size) = self.main.state();
+        if let Some(lists) = &self.lists {
+            let (of_lists, open_for_lists, size_of_lists) = lists.state();
+            (active, open, size) = (active + of_lists, open + open_for_lists, size + size_of_lists);
+        }
+        self.metrics.pool(i64::try_from(active).unwrap_or(i64::MAX), i64::from(size));
+        (active, open, size)
     }
 
-    /// A connection; the wait for it is measured apart from the query.
-    async fn acquire(&self) -> Result<PoolConnection<Postgres>, DbError> {
+    /// A connection for a statement that is short; the wait for it is measured apart from the query.
+    async fn acquire(&self) -> Result<PooledConnection, DbError> {
+        self.acquire_from(&self.main).await
+    }
+
+    async fn acquire_from(&self, pool: &BoundedPool) -> Result<PooledConnection, DbError> {
         let started = Instant::now();
         // Boxed: it would make every future that may ask the database four kilobytes larger.
-        let connection = Box::pin(self.pool.acquire()).await;
+        let connection = Box::pin(pool.acquire()).await;
         self.metrics.pool_wait(started.elapsed());
         self.pool_state();
         Ok(connection?)
     }
 
+    /// A connection for a list, a count or a page of an export, on the primary.
+    async fn acquire_for_list(&self, scope: &Scope) -> Result<PooledConnection, DbError> {
+        let Some(lists) = &self.lists else { return self.acquire().await };
+        let share = Box::pin(self.shares.acquire(scope)).await?;
+        Ok(self.acquire_from(lists).await?.with_share(Some(share)))
+    }
+
+    /// The rows of a list of notifications: from the replica while reads go there, else from the primary.
+    async fn list_rows(
+        &self,
+        scope: &Scope,
+        statement: impl Fn() -> QueryBuilder<Postgres>,
+    ) -> Result<Vec<PgRow>, DbError> {
+        if let Some(connection) = self.replica_connection() {
+            let share = Box::pin(self.shares.acquire(scope)).await?;
+            match self.list_rows_on(connection.with_share(Some(share)), statement()).await {
+                Ok(found) => return Ok(found),
+                Err(cause) if cause.is_slow() => return Err(cause),
+                Err(cause) => self.distrust_replica(&cause),
+            }
+        }
+        self.list_rows_on(self.acquire_for_list(scope).await?, statement()).await
+    }
+
+    async fn list_rows_on(
+        &self,
+        mut connection: PooledConnection,
+        mut statement: QueryBuilder<Postgres>,
+    ) -> Result<Vec<PgRow>, DbError> {
+        let query = statement.build();
+        self.timed("select", NOTIFICATIONS, query.fetch_all(&mut *connection)).await
+    }
+
     /// A connection for the question who somebody is.
-    async fn acquire_for_identity(&self) -> Result<PoolConnection<Postgres>, DbError> {
+    async fn acquire_for_identity(&self) -> Result<PooledConnection, DbError> {
         Ok(Box::pin(self.identity.acquire()).await?)
     }
 

@@ -112,7 +112,7 @@ pub fn run(runtime: &tokio::runtime::Runtime, config: ServiceConfig, options: Op
 async fn serve_until_stopped(config: ServiceConfig, options: Options) -> anyhow::Result<()> {
     let stop = stop_signal();
     let deadline = config.service.shutdown_timeout;
-    let parts = Arc::new(Parts::connect(config).await?);
+    let parts = Arc::new(Parts::connect(config, options.role.serves()).await?);
     let worker_state = Arc::new(WorkerState::default());
     let app = Arc::new(App::open(Arc::clone(&parts), Arc::clone(&worker_state)).await?);
     let stopping = CancellationToken::new();

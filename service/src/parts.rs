@@ -1,7 +1,7 @@
 //! What every role stands on, connected once: configuration, PostgreSQL, Redis, the log, metrics.
 
 use crate::cache::Cache;
-use crate::db::Db;
+use crate::db::{Db, Workload};
 use crate::queue::Producer;
 use crate::telemetry::Metrics;
 use anyhow::Context;
@@ -18,13 +18,14 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// Connects to every part, in the order in which a failure is easiest to understand: without the
-    /// schema nothing works, without Redis everything does.
+    /// schema nothing works, without Redis everything does. `serves`: whether requests are answered here.
     ///
     /// # Errors
     /// When PostgreSQL or Kafka cannot be reached, the schema is too old, or an address is malformed.
-    pub(crate) async fn connect(config: ServiceConfig) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(config: ServiceConfig, serves: bool) -> anyhow::Result<Self> {
         let metrics = Metrics::default();
-        let db = Db::connect(&config.db, metrics.clone()).await.context("PostgreSQL")?;
+        let workload = Workload { has_lists: serves, request_timeout: config.service.request_timeout };
+        let db = Db::connect(&config.db, workload, metrics.clone()).await.context("PostgreSQL")?;
         db.require_schema().await?;
         let (in_flight, read_max_lag) = (config.service.request_timeout, config.db.read_max_lag);
         let cache =

@@ -8,6 +8,7 @@ mod journey;
 mod live;
 mod migrations;
 mod pooler;
+mod prebuild;
 mod reconcile;
 mod schema;
 mod statistics;
@@ -141,16 +142,18 @@ impl Postgres {
         Ok(())
     }
 
-    /// Applies the migrations that are missing, under an advisory lock.
+    /// Applies the migrations that are missing, under an advisory lock. Their indexes on large tables are built
+    /// beforehand, concurrently.
     ///
     /// # Errors
     /// When one fails, or one that was applied has changed since. Refused by a server that is too old for them.
-    pub async fn migrate(&mut self, _permit: &ChangePermit) -> Result<()> {
+    pub async fn migrate(&mut self, permit: &ChangePermit) -> Result<()> {
         let version = self.connection.server_version_num();
         if let Some(major) = version.map(|version| version / 10_000).filter(|major| *major < OLDEST_SERVER) {
             let why = format!("this is PostgreSQL {major}, and the schema needs {OLDEST_SERVER} or later");
             return Err(Error::refused(why).hint("docs/SUPPORT.md lists the versions that were tried"));
         }
+        self.prebuild_indexes(permit).await?;
         MIGRATIONS.run_direct(None, self.asked(), false).await.context("cannot migrate the database")
     }
 

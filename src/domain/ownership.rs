@@ -63,6 +63,8 @@ const MADE: &[(i64, &str, &str)] = &[
         "sender_identities",
         "id tenant_id channel sender code_hash code_expires_at code_attempts verified_at created_by created_at",
     ),
+    // Indexes only.
+    (7, "notifications", ""),
 ];
 
 /// Names shown of somebody else's tables.

@@ -7,6 +7,7 @@ mod errors;
 mod fuzz;
 mod identity;
 mod keys;
+mod lists;
 mod promql;
 mod replays;
 mod sending;
@@ -49,6 +50,8 @@ fn callers_streams_traces_and_metrics_hold_on_a_real_stack() {
         keys::accepting_asks_the_database_for_keys_only(api).await;
         traces::a_trace_goes_through_http_the_log_and_the_worker(api, collector).await;
         promql::every_line_of_the_guide_gives_a_sane_value(api).await;
+        lists::a_page_costs_the_same_whatever_others_have_stored(api).await;
+        lists::lists_that_take_long_hold_up_nobody(api).await;
         // Last: it signs everybody out.
         keys::signing_keys_are_rotated_with_overlap_and_revoked_at_once(api).await;
     });

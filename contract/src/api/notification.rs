@@ -136,7 +136,8 @@ pub struct ListQuery {
     /// Only accepted before this instant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Timestamp>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the page before. A page that is shorter than its limit, or empty, has one too while
+    /// `has_more` is true: a filter by status, channel, type or priority looks at 20,000 notifications a page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 1024, pattern = "^[A-Za-z0-9_-]+$"))]
     pub cursor: Option<String>,
@@ -144,7 +145,8 @@ pub struct ListQuery {
     #[serde(alias = "take", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", param(minimum = 1, maximum = 200))]
     pub limit: Option<u32>,
-    /// Leaves out this many first; a cursor is cheaper.
+    /// Leaves out this many first, at most 10,000; beyond that go on with `cursor`, which costs the same however
+    /// far it reaches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip: Option<u32>,
 }

@@ -16,8 +16,11 @@ pub struct Db {
     /// A replica that lags further behind than this is not read from.
     #[serde(with = "span")]
     pub read_max_lag: Duration,
-    /// Most connections each process opens.
+    /// Most connections each process opens, beside five for the questions who somebody is and how it is.
     pub pool_size: u32,
+    /// How many of these the API keeps for lists, counts and exports, so that they leave the others to short
+    /// statements; half of them where this is 0. One tenant gets half of these at most.
+    pub list_pool_size: u32,
     /// Maximum wait for a free connection.
     #[serde(with = "span")]
     pub pool_timeout: Duration,
@@ -33,6 +36,7 @@ impl Default for Db {
             read_url: String::new(),
             read_max_lag: Duration::from_secs(5),
             pool_size: 10,
+            list_pool_size: 0,
             pool_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
         }

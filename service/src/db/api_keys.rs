@@ -141,7 +141,7 @@ impl Db {
         let mut sql = QueryBuilder::new(format!("SELECT {COLUMNS} FROM api_keys k WHERE true"));
         push_scope(&mut sql, "tenant_id", scope);
         sql.push(" ORDER BY created_at DESC LIMIT 1000");
-        let mut connection = self.acquire().await?;
+        let mut connection = self.acquire_for_list(scope).await?;
         let query = sql.build();
         let rows = self.timed("select", schema::API_KEYS, query.fetch_all(&mut *connection)).await?;
         rows.iter().map(api_key).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)

@@ -76,7 +76,7 @@ impl Db {
             sql.push(" AND id < ").push_bind(before);
         }
         sql.push(" ORDER BY id DESC LIMIT ").push_bind(filter.limit);
-        let mut connection = self.acquire().await?;
+        let mut connection = self.acquire_for_list(&filter.scope).await?;
         let query = sql.build();
         let rows = self.timed("select", schema::AUDIT_LOG, query.fetch_all(&mut *connection)).await?;
         rows.iter().map(entry).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)

@@ -54,6 +54,10 @@ pub(crate) struct Stretch {
     pub(crate) more_after: Option<i64>,
 }
 
+/// Numbers of events that one statement looks through: what a follower missed is read piece by piece,
+/// however much of it is somebody else's.
+const STRETCH: i64 = 10_000;
+
 /// How much is read at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StretchLimit {
@@ -168,7 +172,8 @@ impl Db {
         filter: Option<&EventFilter>,
         limit: StretchLimit,
     ) -> Result<Stretch, DbError> {
-        let mut sql = select(after, upto);
+        let end = upto.min(after.saturating_add(STRETCH));
+        let mut sql = select(after, end);
         if let Some(filter) = filter {
             push_scope(&mut sql, "n.tenant_id", &filter.scope);
             if let Some(user) = &filter.user_id {
@@ -182,10 +187,14 @@ impl Db {
         sql.push(") AS read) AS sized) AS summed WHERE upto - bytes < ")
             .push_bind(limit.bytes)
             .push(" ORDER BY id");
-        let mut connection = self.acquire().await?;
+        // The one reader of a process waits for nobody's lists; a client that catches up is like any other.
+        let mut connection = match filter {
+            Some(filter) => self.acquire_for_list(&filter.scope).await?,
+            None => self.acquire().await?,
+        };
         let query = sql.build();
         let rows = self.timed("select", schema::EVENTS, query.fetch_all(&mut *connection)).await?;
-        let more_after = match rows.last() {
+        let cut_after = match rows.last() {
             Some(last) => {
                 let whole = |column: &str| last.try_get::<i64, _>(column).map_err(DbError::from);
                 let is_full = i64::try_from(rows.len()).is_ok_and(|len| len >= limit.events);
@@ -193,6 +202,7 @@ impl Db {
             }
             None => None,
         };
+        let more_after = cut_after.or((end < upto).then_some(end));
         let events =
             super::rows::each(schema::EVENTS, &rows, event).into_iter().filter_map(Result::ok).collect();
         Ok(Stretch { events, more_after })

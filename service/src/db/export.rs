@@ -1,75 +1,51 @@
-//! Pages of an export, in the order of the primary key: each page is one short index scan, whatever
-//! the size of the table.
+//! Pages of an export: each is one short walk along an index, whatever the size of the table and whatever
+//! fits.
 
-use super::notifications::{COLUMNS, notification};
-use super::rows::{Read, each};
-use super::{Db, DbError, push_scope};
+use super::notifications::{Listed, place, sifted};
+use super::rows::Read;
+use super::walk::{COLUMNS, ListFilter, Place, WALKED, push_sieve};
+use super::{Db, DbError};
 use crate::domain::scope::Scope;
-use jiff::Timestamp;
-use jiff_sqlx::ToSqlx;
 use nsys_contract::api::Notification;
-use nsys_contract::schema;
-use nsys_contract::status::{Channel, Status};
-use sqlx::pool::PoolConnection;
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::QueryBuilder;
+use sqlx::postgres::Postgres;
 use uuid::Uuid;
 
-/// Which notifications are exported.
-#[derive(Clone, Debug)]
-pub(crate) struct ExportFilter {
-    pub(crate) scope: Scope,
-    pub(crate) user_id: Option<String>,
-    pub(crate) status: Option<Status>,
-    pub(crate) channel: Option<Channel>,
-    pub(crate) from: Option<Timestamp>,
-    pub(crate) to: Option<Timestamp>,
+/// One page of an export.
+pub(crate) struct ExportPage {
+    pub(crate) rows: Vec<Read<Notification>>,
+    /// Where the next one begins; `None` when this is the last.
+    pub(crate) next: Option<Place>,
 }
 
 impl Db {
-    /// The next page after an id.
-    pub(crate) async fn export_page(
-        &self,
-        filter: &ExportFilter,
-        after: Uuid,
-        limit: i64,
-    ) -> Result<Vec<Read<Notification>>, DbError> {
-        if let Some(connection) = self.replica_connection() {
-            match self.export_page_on(connection, filter, after, limit).await {
-                Ok(found) => return Ok(found),
-                Err(cause) => self.distrust_replica(&cause),
-            }
-        }
-        self.export_page_on(self.acquire().await?, filter, after, limit).await
+    /// The next page of what a filter names: of one tenant newest first, of all of them by id.
+    pub(crate) async fn export_page(&self, filter: &ListFilter) -> Result<ExportPage, DbError> {
+        let listed = match filter.scope {
+            Scope::Tenant(_) => self.list_notifications(filter).await?,
+            Scope::All => self.export_by_id(filter).await?,
+        };
+        let is_full = i64::try_from(listed.rows.len()).is_ok_and(|len| len >= filter.limit);
+        let last = if is_full { listed.rows.last() } else { listed.walked_to.as_ref() };
+        Ok(ExportPage { next: last.map(place), rows: listed.rows })
     }
 
-    async fn export_page_on(
-        &self,
-        mut connection: PoolConnection<Postgres>,
-        filter: &ExportFilter,
-        after: Uuid,
-        limit: i64,
-    ) -> Result<Vec<Read<Notification>>, DbError> {
-        let mut sql = QueryBuilder::new(format!("SELECT {COLUMNS} FROM notifications WHERE id > "));
-        sql.push_bind(after);
-        push_scope(&mut sql, "tenant_id", &filter.scope);
-        if let Some(user) = &filter.user_id {
-            sql.push(" AND user_id = ").push_bind(user);
-        }
-        if let Some(status) = filter.status {
-            sql.push(" AND status = ").push_bind(status.as_str());
-        }
-        if let Some(channel) = filter.channel {
-            sql.push(" AND channel = ").push_bind(channel.as_str());
-        }
-        if let Some(from) = filter.from {
-            sql.push(" AND created_at >= ").push_bind(from.to_sqlx());
-        }
-        if let Some(to) = filter.to {
-            sql.push(" AND created_at < ").push_bind(to.to_sqlx());
-        }
-        sql.push(" ORDER BY id LIMIT ").push_bind(limit);
-        let query = sql.build();
-        let rows = self.timed("select", schema::NOTIFICATIONS, query.fetch_all(&mut *connection)).await?;
-        Ok(each(schema::NOTIFICATIONS, &rows, notification))
+    async fn export_by_id(&self, filter: &ListFilter) -> Result<Listed, DbError> {
+        let rows = self.list_rows(&filter.scope, || by_id(filter)).await?;
+        Ok(sifted(&rows, 0)?)
     }
+}
+
+/// What fits among the next rows of the primary key, and the last of them whether it fits or not.
+fn by_id(filter: &ListFilter) -> QueryBuilder<Postgres> {
+    let mut sql = QueryBuilder::new(format!("SELECT {COLUMNS}, place, (true"));
+    push_sieve(&mut sql, filter);
+    sql.push(format_args!(
+        ") AS fits FROM (SELECT {COLUMNS}, row_number() OVER (ORDER BY id) AS place FROM notifications WHERE id > "
+    ));
+    sql.push_bind(filter.after.map_or_else(Uuid::nil, |(_, id)| id));
+    sql.push(format_args!(" ORDER BY id LIMIT {WALKED}) AS walked WHERE (true"));
+    push_sieve(&mut sql, filter);
+    sql.push(format_args!(") OR place = {WALKED} ORDER BY id LIMIT ")).push_bind(filter.limit);
+    sql
 }

@@ -1,6 +1,7 @@
 //! What is done to a notification by hand: cancelled, rescheduled, tried again; and its history.
 
-use super::notifications::{COLUMNS, notification};
+use super::notifications::notification;
+use super::walk::COLUMNS;
 use super::{Db, DbError};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -128,7 +129,7 @@ impl Db {
         let select =
             |lock| sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM notifications WHERE id = $1 {lock}"));
         let change = async {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.main.inner().begin().await?;
             let found = sqlx::query(select("FOR UPDATE")).bind(id).fetch_optional(&mut *transaction).await?;
             let Some(row) = found else { return Ok(Change::Absent) };
             let before = notification(&row)?;

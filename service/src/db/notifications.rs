@@ -1,40 +1,26 @@
-//! Reading notifications: one, and keyset pages.
+//! Reading notifications: one, and keyset pages of lists and exports.
 
+use super::bounded_pool::PooledConnection;
 use super::rows::{Read, each};
-use super::{Db, DbError, member, push_scope};
+use super::walk::{self, COLUMNS, ListFilter, Place, WALKED};
+use super::{Db, DbError, member};
 use crate::domain::identity::StoredRequest;
-use crate::domain::scope::Scope;
-use jiff::Timestamp;
-use jiff_sqlx::ToSqlx;
 use nsys_contract::api::Notification;
 use nsys_contract::schema;
-use nsys_contract::status::{Channel, NotificationType, Priority, Status};
+use nsys_contract::status::{NotificationType, Priority};
 use sqlx::Row;
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgRow, Postgres};
+use sqlx::postgres::PgRow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub(super) const COLUMNS: &str = "id, user_id, tenant_id, channel, type, priority, status, scheduled_for, expires_at, \
-    created_at, updated_at, correlation_id, idempotency_key";
-
-/// Which notifications a list shows. `after` is the last (created_at, id) of the page
-/// before; of one that cannot be read the id alone.
-#[derive(Clone, Debug)]
-pub(crate) struct ListFilter {
-    pub(crate) scope: Scope,
-    pub(crate) user_id: Option<String>,
-    pub(crate) status: Option<Status>,
-    pub(crate) channel: Option<Channel>,
-    pub(crate) kind: Option<NotificationType>,
-    pub(crate) priority: Option<Priority>,
-    pub(crate) correlation_id: Option<String>,
-    pub(crate) from: Option<Timestamp>,
-    pub(crate) to: Option<Timestamp>,
-    pub(crate) after: Option<(Option<Timestamp>, Uuid)>,
-    pub(crate) limit: i64,
-    pub(crate) skip: i64,
+/// What a page of a list found.
+pub(crate) struct Listed {
+    pub(crate) rows: Vec<Read<Notification>>,
+    /// How many were left out first.
+    pub(crate) skipped: i64,
+    /// The last row that was looked at, where the page ended there and more may follow.
+    pub(crate) walked_to: Option<Read<Notification>>,
 }
 
 pub(super) fn notification(row: &PgRow) -> Result<Notification, sqlx::Error> {
@@ -75,7 +61,7 @@ impl Db {
 
     async fn fetch_notification_on(
         &self,
-        mut connection: PoolConnection<Postgres>,
+        mut connection: PooledConnection,
         id: Uuid,
     ) -> Result<Option<Notification>, DbError> {
         let sql = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM notifications WHERE id = $1"));
@@ -110,67 +96,40 @@ impl Db {
     }
 
     /// One page of notifications, newest first.
-    pub(crate) async fn list_notifications(
-        &self,
-        filter: &ListFilter,
-    ) -> Result<Vec<Read<Notification>>, DbError> {
-        if let Some(connection) = self.replica_connection() {
-            match self.list_notifications_on(connection, filter).await {
-                Ok(found) => return Ok(found),
-                Err(cause) => self.distrust_replica(&cause),
-            }
+    pub(crate) async fn list_notifications(&self, filter: &ListFilter) -> Result<Listed, DbError> {
+        let rows = self.list_rows(&filter.scope, || walk::statement(filter)).await?;
+        if !walk::is_bounded(filter) {
+            let rows = each(schema::NOTIFICATIONS, &rows, notification);
+            return Ok(Listed { rows, skipped: filter.skip, walked_to: None });
         }
-        self.list_notifications_on(self.acquire().await?, filter).await
+        Ok(sifted(&rows, filter.skip)?)
     }
+}
 
-    async fn list_notifications_on(
-        &self,
-        mut connection: PoolConnection<Postgres>,
-        filter: &ListFilter,
-    ) -> Result<Vec<Read<Notification>>, DbError> {
-        let mut sql =
-            sqlx::QueryBuilder::<Postgres>::new(format!("SELECT {COLUMNS} FROM notifications WHERE true"));
-        push_scope(&mut sql, "tenant_id", &filter.scope);
-        if let Some(user) = &filter.user_id {
-            sql.push(" AND user_id = ").push_bind(user);
+/// The rows of a bounded walk: those that fit, without those that are skipped, and where it ended.
+pub(super) fn sifted(rows: &[PgRow], skip: i64) -> Result<Listed, sqlx::Error> {
+    let mut listed = Listed { rows: Vec::with_capacity(rows.len()), skipped: 0, walked_to: None };
+    for row in rows {
+        if row.try_get::<i64, _>("place")? == WALKED {
+            listed.walked_to = each(schema::NOTIFICATIONS, std::slice::from_ref(row), notification).pop();
         }
-        if let Some(status) = filter.status {
-            sql.push(" AND status = ").push_bind(status.as_str());
+        if !row.try_get::<bool, _>("fits")? {
+            continue;
         }
-        if let Some(channel) = filter.channel {
-            sql.push(" AND channel = ").push_bind(channel.as_str());
+        if listed.skipped < skip {
+            listed.skipped += 1;
+        } else {
+            listed.rows.extend(each(schema::NOTIFICATIONS, std::slice::from_ref(row), notification));
         }
-        if let Some(kind) = filter.kind {
-            sql.push(" AND type = ").push_bind(kind.as_str());
-        }
-        if let Some(priority) = filter.priority {
-            sql.push(" AND priority = ").push_bind(priority.as_str());
-        }
-        if let Some(from) = filter.from {
-            sql.push(" AND created_at >= ").push_bind(from.to_sqlx());
-        }
-        if let Some(to) = filter.to {
-            sql.push(" AND created_at < ").push_bind(to.to_sqlx());
-        }
-        if let Some(correlation) = &filter.correlation_id {
-            sql.push(" AND correlation_id = ").push_bind(correlation);
-        }
-        if let Some((created_at, id)) = filter.after {
-            match created_at {
-                Some(at) => sql.push(" AND (created_at, id) < (").push_bind(at.to_sqlx()),
-                None => sql
-                    .push(" AND (created_at, id) < ((SELECT created_at FROM notifications WHERE id = ")
-                    .push_bind(id)
-                    .push(")"),
-            };
-            sql.push(", ").push_bind(id).push(")");
-        }
-        sql.push(" ORDER BY created_at DESC, id DESC LIMIT ").push_bind(filter.limit);
-        if filter.skip > 0 {
-            sql.push(" OFFSET ").push_bind(filter.skip);
-        }
-        let query = sql.build();
-        let rows = self.timed("select", schema::NOTIFICATIONS, query.fetch_all(&mut *connection)).await?;
-        Ok(each(schema::NOTIFICATIONS, &rows, notification))
+    }
+    Ok(listed)
+}
+
+/// Where a list goes on after a row.
+pub(crate) fn place(row: &Read<Notification>) -> Place {
+    match row {
+        Ok(row) => (Some(row.created_at), row.id),
+        // It was selected by its id.
+        Err(row) => (None, row.id.parse().unwrap_or_default()),
     }
 }

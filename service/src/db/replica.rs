@@ -4,9 +4,10 @@
 //! log is noted with our own time, and the position that the replica has replayed tells which of
 //! these times it has reached.
 
+use super::bounded_pool::{BoundedPool, PooledConnection};
 use anyhow::Context;
 use nsys_contract::config::Db as Settings;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, Postgres};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Row};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,7 +23,7 @@ const REMEMBERED: usize = 1_200;
 
 /// A replica and what is known of it.
 pub(crate) struct Replica {
-    pool: PgPool,
+    pool: Arc<BoundedPool>,
     state: Arc<ReplicaState>,
     watch: tokio::task::JoinHandle<()>,
 }
@@ -64,7 +65,7 @@ impl ReplicaState {
 
 impl Replica {
     /// Watches the replica that the settings name, if they name one. It need not answer yet.
-    pub(super) fn watch(settings: &Settings) -> anyhow::Result<Option<Self>> {
+    pub(super) fn watch(settings: &Settings, statement_timeout: Duration) -> anyhow::Result<Option<Self>> {
         if matches!(settings.read_url.as_str(), "" | "none") {
             return Ok(None);
         }
@@ -75,13 +76,8 @@ impl Replica {
         };
         let (primary, replica) =
             (options(&settings.url, "db.url")?, options(&settings.read_url, "db.read_url")?);
-        let bounded = replica
-            .clone()
-            .options([("statement_timeout", settings.statement_timeout.as_millis().to_string())]);
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.pool_size)
-            .acquire_timeout(settings.pool_timeout)
-            .connect_lazy_with(bounded);
+        let pool =
+            BoundedPool::for_lists(&replica, settings.pool_size, settings.pool_timeout, statement_timeout);
         let state = Arc::new(ReplicaState {
             used: AtomicBool::new(false),
             lag_us: AtomicU64::new(u64::MAX),
@@ -89,11 +85,11 @@ impl Replica {
             opening: AtomicBool::new(false),
         });
         let watch = tokio::spawn(watch_replica(primary, replica, settings.read_max_lag, Arc::clone(&state)));
-        Ok(Some(Self { pool, state, watch }))
+        Ok(Some(Self { pool: Arc::new(pool), state, watch }))
     }
 
     /// An idle connection, while reads go there.
-    pub(super) fn connection(&self) -> Option<sqlx::pool::PoolConnection<Postgres>> {
+    pub(super) fn connection(&self) -> Option<PooledConnection> {
         if !self.state.used.load(Ordering::Relaxed) {
             return None;
         }
@@ -110,7 +106,7 @@ impl Replica {
         if self.state.opening.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (pool, state) = (self.pool.clone(), Arc::clone(&self.state));
+        let (pool, state) = (Arc::clone(&self.pool), Arc::clone(&self.state));
         tokio::spawn(async move {
             match pool.acquire().await {
                 // All of them are in use, which is no fault of the replica.

@@ -76,7 +76,7 @@ impl Db {
         let mut sql = QueryBuilder::new(format!("SELECT {COLUMNS} FROM sender_identities WHERE true"));
         push_scope_or_empty(&mut sql, "tenant_id", scope);
         sql.push(" ORDER BY channel, sender, id LIMIT 1000");
-        let mut connection = self.acquire().await?;
+        let mut connection = self.acquire_for_list(scope).await?;
         let query = sql.build();
         let rows = self.timed("select", schema::SENDER_IDENTITIES, query.fetch_all(&mut *connection)).await?;
         rows.iter().map(identity).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)

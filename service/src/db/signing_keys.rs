@@ -54,7 +54,7 @@ impl Db {
         revoke_old: bool,
     ) -> Result<(), DbError> {
         let query = async {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.main.inner().begin().await?;
             for key in [first, new] {
                 sqlx::query(
                     "INSERT INTO signing_keys (kid, public_key, sealed, created_at, active_from)

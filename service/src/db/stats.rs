@@ -1,6 +1,7 @@
 //! Counts over whole tables. They are read seldom: see the caller.
 
 use super::{Db, DbError};
+use crate::domain::scope::Scope;
 use nsys_contract::schema;
 use sqlx::Row;
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 impl Db {
     /// Notifications by status.
     pub(crate) async fn count_by_status(&self) -> Result<BTreeMap<String, u64>, DbError> {
-        let mut connection = self.acquire().await?;
+        let mut connection = self.acquire_for_list(&Scope::All).await?;
         let query = sqlx::query("SELECT status, count(*) AS count FROM notifications GROUP BY status")
             .fetch_all(&mut *connection);
         let rows = self.timed("select", schema::NOTIFICATIONS, query).await?;

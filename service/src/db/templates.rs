@@ -84,7 +84,7 @@ impl Db {
         sql.push(" ORDER BY tenant_id, id LIMIT ").push_bind(PAGE);
         sql.push(") AS found) AS sized WHERE upto - bytes < ").push_bind(PAGE_BYTES);
         sql.push(" ORDER BY tenant_id, id");
-        let mut connection = self.acquire().await?;
+        let mut connection = self.acquire_for_list(scope).await?;
         let query = sql.build();
         let rows = self.timed("select", schema::TEMPLATES, query.fetch_all(&mut *connection)).await?;
         let last = |row: &PgRow| Ok::<_, sqlx::Error>((row.try_get("tenant_id")?, row.try_get("id")?));

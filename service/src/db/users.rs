@@ -1,13 +1,13 @@
 //! Accounts.
 
+use super::bounded_pool::PooledConnection;
 use super::{Db, DbError, push_scope};
 use crate::domain::scope::Scope;
 use jiff_sqlx::ToSqlx;
 use nsys_contract::api::{AccountUpdate, User};
 use nsys_contract::schema;
 use nsys_contract::status::Role;
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgRow, Postgres};
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, QueryBuilder, Row};
 use uuid::Uuid;
 
@@ -129,7 +129,7 @@ impl Db {
 
     async fn fetch_user_on(
         &self,
-        mut connection: PoolConnection<Postgres>,
+        mut connection: PooledConnection,
         id: Uuid,
     ) -> Result<Option<User>, DbError> {
         let sql = format!("SELECT {COLUMNS} FROM users WHERE id = $1");
@@ -152,7 +152,7 @@ impl Db {
             sql.push(" AND id > ").push_bind(after);
         }
         sql.push(" ORDER BY id LIMIT ").push_bind(filter.limit);
-        let mut connection = self.acquire().await?;
+        let mut connection = self.acquire_for_list(&filter.scope).await?;
         let query = sql.build();
         let rows = self.timed("select", schema::USERS, query.fetch_all(&mut *connection)).await?;
         rows.iter().map(user).collect::<Result<_, sqlx::Error>>().map_err(DbError::from)

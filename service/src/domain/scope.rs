@@ -1,7 +1,7 @@
 //! Whose data a caller may touch. Pure.
 
 /// The tenants a caller may read and write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
     /// Every tenant: admins.
     All,

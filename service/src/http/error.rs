@@ -119,6 +119,14 @@ impl From<DbError> for Problem {
             tracing::error!(%cause, "A stored record cannot be read.");
             return Self::internal("a stored record cannot be read by this version of the service");
         }
+        if cause.is_busy() {
+            tracing::debug!(%cause, "A list was refused.");
+            return Self::overloaded("too many lists of this tenant are in progress");
+        }
+        if cause.is_slow() {
+            tracing::warn!(%cause, "A statement took too long.");
+            return Self::unavailable("the database did not answer in time");
+        }
         tracing::warn!(%cause, "The database failed.");
         Self::unavailable("the database does not answer")
     }

@@ -12,8 +12,15 @@ macro_rules! files {
 }
 
 /// Name and text of every file in `migrations/`, the oldest first.
-static FILES: [(&str, &str); 6] =
-    files!["0001_base", "0002_delivery", "0003_access", "0004_outages", "0005_claims", "0006_senders"];
+static FILES: [(&str, &str); 7] = files![
+    "0001_base",
+    "0002_delivery",
+    "0003_access",
+    "0004_outages",
+    "0005_claims",
+    "0006_senders",
+    "0007_lists"
+];
 
 /// All of them, as sqlx's macro would read them.
 pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
@@ -25,6 +32,14 @@ fn read(name: &str, sql: &'static str) -> Option<Migration> {
     let (version, about) = name.split_once('_')?;
     let about = about.replace('_', " ").into();
     Some(Migration::new(version.parse().ok()?, about, MigrationType::Simple, sql.into_sql_str(), false))
+}
+
+/// The statements of a file, without its comments, each on one line.
+pub(super) fn statements(sql: &str) -> Vec<String> {
+    let code: Vec<_> = sql.lines().map(str::trim).filter(|line| !line.starts_with("--")).collect();
+    let code = code.join(" ");
+    let all = code.split(';').map(|one| one.split_whitespace().collect::<Vec<_>>().join(" "));
+    all.filter(|one| !one.is_empty()).collect()
 }
 
 #[cfg(test)]

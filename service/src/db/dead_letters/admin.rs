@@ -3,6 +3,7 @@
 use super::super::lifecycle::REVIVE;
 use super::super::rows::{Read, each};
 use super::super::{Db, DbError, member};
+use crate::domain::scope::Scope;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff_sqlx::ToSqlx;
@@ -42,7 +43,7 @@ impl Db {
             sql.push(" AND id < ").push_bind(before);
         }
         sql.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
-        let mut connection = self.acquire().await?;
+        let mut connection = self.acquire_for_list(&scope(filter)).await?;
         let rows =
             self.timed("select", schema::DEAD_LETTERS, sql.build().fetch_all(&mut *connection)).await?;
         Ok(each(schema::DEAD_LETTERS, &rows, letter))
@@ -65,7 +66,7 @@ impl Db {
         let mut sql = QueryBuilder::<Postgres>::new("SELECT count(*) FROM dead_letters WHERE true");
         fitting(&mut sql, filter);
         sql.push(OPEN);
-        let mut connection = self.acquire().await?;
+        let mut connection = self.acquire_for_list(&scope(filter)).await?;
         let query = sql.build_query_scalar::<i64>().fetch_one(&mut *connection);
         let count = self.timed("select", schema::DEAD_LETTERS, query).await?;
         Ok(u64::try_from(count).unwrap_or(0))
@@ -106,7 +107,7 @@ impl Db {
     ) -> Result<u64, DbError> {
         let wait = |place: usize| (before as f64 + place as f64) / f64::from(rate.max(1));
         let redrive = async {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.main.inner().begin().await?;
             let mut sql = QueryBuilder::<Postgres>::new(
                 "SELECT id, notification_id, tenant_id FROM dead_letters WHERE true",
             );
@@ -167,6 +168,11 @@ fn count_by_tenant(reached: &mut Reached, tenants: impl Iterator<Item = Option<S
     for tenant in tenants {
         *reached.entry(tenant).or_default() += 1;
     }
+}
+
+/// Whose dead letters a filter asks for.
+fn scope(filter: &DeadLetterFilter) -> Scope {
+    filter.tenant_id.clone().map_or(Scope::All, |tenant| Scope::Tenant(Some(tenant)))
 }
 
 /// Adds a filter's conditions.

@@ -7,14 +7,16 @@ use super::super::gate::Caller;
 use super::lookup::{self, Found};
 use super::{TaggedView, tagged};
 use crate::auth::Principal;
-use crate::db::{ListFilter, Read, parted};
+use crate::db::{ListFilter, Place, Read, WALKED, parted};
 use crate::domain::view::NotificationView;
 use crate::http::app::App;
 use axum::Json;
 use axum::extract::State;
 use nsys_contract::api::{ListQuery, Notification, NotificationPage};
 use std::sync::Arc;
-use uuid::Uuid;
+
+/// Most notifications that a list leaves out first: each of them is read all the same.
+const MAX_SKIP: i64 = 10_000;
 
 pub(super) async fn show(
     State(app): State<Arc<App>>,
@@ -45,6 +47,12 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<NotificationPage>, Problem> {
     let limit = page::limit(query.limit);
+    let skip = i64::from(query.skip.unwrap_or(0));
+    if skip > MAX_SKIP {
+        return Err(Problem::bad_request(format!(
+            "skip must be at most {MAX_SKIP}; go on from a page's next_cursor with cursor instead"
+        )));
+    }
     let filter = ListFilter {
         scope: narrowed(&caller, query.tenant_id.as_deref())?,
         user_id: query.user_id,
@@ -58,9 +66,17 @@ pub(super) async fn list(
         after: query.cursor.as_deref().map(read_cursor).transpose()?,
         // One more than asked tells whether there is a next page.
         limit: limit + 1,
-        skip: i64::from(query.skip.unwrap_or(0)),
+        skip,
     };
-    let (rows, next_cursor) = page::cut(app.parts.db.list_notifications(&filter).await?, limit, cursor);
+    let listed = app.parts.db.list_notifications(&filter).await?;
+    if listed.walked_to.is_some() && listed.skipped < skip {
+        return Err(Problem::bad_request(format!(
+            "skip reaches beyond the newest {WALKED} notifications; go on from a page's next_cursor with cursor instead"
+        )));
+    }
+    let (rows, full) = page::cut(listed.rows, limit, cursor);
+    // A page that ended early goes on where it ended.
+    let next_cursor = full.or_else(|| listed.walked_to.as_ref().map(|last| page::cursor(&cursor(last))));
     let (data, unreadable) = parted(rows);
     Ok(Json(NotificationPage { has_more: next_cursor.is_some(), data, next_cursor, unreadable }))
 }
@@ -73,7 +89,7 @@ fn cursor(last: &Read<Notification>) -> String {
     }
 }
 
-fn read_cursor(text: &str) -> Result<(Option<jiff::Timestamp>, Uuid), Problem> {
+fn read_cursor(text: &str) -> Result<Place, Problem> {
     let read = || {
         let text = page::read_cursor(text)?;
         let (instant, id) = text.split_once(' ')?;
