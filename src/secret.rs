@@ -8,13 +8,14 @@ use toml::Value;
 pub const MASK: &str = "***";
 
 /// Keys whose values are never shown unless asked for one by one.
-pub const SECRETS: [&str; 10] = [
+pub const SECRETS: [&str; 11] = [
     "db.url",
     "db.read_url",
     "cache.url",
     "kafka.sasl_password",
     "channels.smtp_url",
     "channels.webhook_secret",
+    "endpoints.encryption_keys",
     "external.api_token",
     "external.prometheus_token",
     "channels.sms_token",

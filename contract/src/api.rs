@@ -4,6 +4,7 @@ mod account;
 mod admin;
 mod batch;
 mod dead_letter;
+mod endpoint;
 mod key;
 mod notification;
 pub mod paths;
@@ -21,6 +22,11 @@ pub use admin::{
 pub use batch::{Batch, BatchAnswer, ItemResult, StreamSummary};
 pub use dead_letter::{
     DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterQuery, Redrive, RedriveAnswer,
+};
+pub use endpoint::{
+    IssuedWebhookEndpoint, NewWebhookEndpoint, SecretRotation, TenantWebhookSecret, WebhookAttempt,
+    WebhookAttemptPage, WebhookAttemptQuery, WebhookEndpoint, WebhookEndpointPage, WebhookEndpointQuery,
+    WebhookEndpointUpdate,
 };
 pub use key::{ApiKey, ApiKeyList, IssuedApiKey, KeyRotation, NewApiKey, SigningKey, SigningKeys};
 pub use notification::{

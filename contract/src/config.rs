@@ -7,6 +7,7 @@ mod auth;
 mod cache;
 mod channels;
 mod db;
+mod endpoints;
 mod kafka;
 mod limits;
 mod retention;
@@ -19,6 +20,7 @@ pub use auth::Auth;
 pub use cache::Cache;
 pub use channels::{Channels, Wait};
 pub use db::Db;
+pub use endpoints::Endpoints;
 pub use kafka::{Compression, Kafka};
 pub use limits::Limits;
 pub use retention::Retention;
@@ -47,6 +49,8 @@ pub struct ServiceConfig {
     pub worker: Worker,
     /// Delivery channels.
     pub channels: Channels,
+    /// Receivers of webhooks that tenants register.
+    pub endpoints: Endpoints,
     /// Rate limits and load shedding.
     pub limits: Limits,
     /// How long rows are kept.

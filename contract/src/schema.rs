@@ -24,6 +24,10 @@ pub const TEMPLATES: &str = "templates";
 pub const SENDER_IDENTITIES: &str = "sender_identities";
 /// Messages that the log deleted before a worker read them.
 pub const LOG_GAPS: &str = "log_gaps";
+/// Receivers of webhooks that tenants register.
+pub const WEBHOOK_ENDPOINTS: &str = "webhook_endpoints";
+/// What the latest attempts at each of them did.
+pub const WEBHOOK_ATTEMPTS: &str = "webhook_attempts";
 /// Who changed what.
 pub const AUDIT_LOG: &str = "audit_log";
 
@@ -34,7 +38,7 @@ pub const ANALYZE_TABLES: [&str; 3] = [NOTIFICATIONS, EVENTS, USERS];
 pub const IDEMPOTENCY_CONSTRAINT: &str = "notifications_tenant_id_idempotency_key_key";
 
 /// The schema version that this build of the service needs: the number of the newest migration.
-pub const REQUIRED_SCHEMA_VERSION: i64 = 7;
+pub const REQUIRED_SCHEMA_VERSION: i64 = 8;
 
 /// One index of the tuning step: everything needed to create it and to recognise it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,12 +12,10 @@ mod attacks;
 mod attempts;
 mod claims;
 mod jose;
-mod key_file;
 mod keyring;
 mod password;
 mod principal;
 mod rotation;
-mod seal;
 #[cfg(test)]
 mod stored;
 mod verified;

@@ -1,12 +1,19 @@
 //! The outside: how a notification leaves the system.
 
 mod email;
+mod endpoints;
 mod gateway;
 mod guard;
+mod headers;
 mod http;
+mod signature;
 mod simulated;
+mod vault;
 mod webhook;
 
+pub(crate) use vault::EndpointVault;
+
+use crate::db::{Db, EndpointAttempt};
 use anyhow::Context;
 use email::Mailer;
 use gateway::Gateway;
@@ -15,6 +22,7 @@ use nsys_contract::event::Envelope;
 use nsys_contract::status::{Channel, Status};
 use simulated::Simulated;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use webhook::Webhooks;
 
 /// What one attempt did.
@@ -33,6 +41,8 @@ pub(crate) enum DeliveryOutcome {
     },
     /// It will never work.
     Refused(String),
+    /// Nobody is there who wants it; that is no failure.
+    Unwanted(String),
 }
 
 impl DeliveryOutcome {
@@ -54,7 +64,7 @@ pub(crate) enum Provider {
     Smtp(Mailer),
     /// An HTTP gateway for text messages or push.
     Gateway(Gateway),
-    /// The receiver's own URL.
+    /// The receiver's own URL, or a tenant's endpoints.
     Webhook(Box<Webhooks>),
 }
 
@@ -80,10 +90,7 @@ impl Provider {
                     .map(Self::Gateway)
                     .context("channels.push_url")
             }
-            ("http", Channel::Webhook) => {
-                let webhooks = Webhooks::open(settings, &config.auth.signing_key_file)?;
-                Ok(Self::Webhook(Box::new(webhooks)))
-            }
+            ("http", Channel::Webhook) => Ok(Self::Webhook(Box::new(Webhooks::open(config)?))),
             (other, _) => {
                 anyhow::bail!(
                     "channels.{key} = {other:?} is not a provider; expected simulated, log or {real}"
@@ -118,7 +125,7 @@ impl Provider {
         match self {
             Self::Smtp(mailer) => Some(mailer.destination().to_owned()),
             Self::Gateway(gateway) => Some(gateway.destination().to_owned()),
-            Self::Webhook(_) => webhook::destination(&envelope.payload),
+            Self::Webhook(_) => webhook::destination(envelope),
             Self::Simulated(simulated) => {
                 simulated.is_down().then(|| format!("simulated {}", envelope.channel))
             }
@@ -127,7 +134,7 @@ impl Provider {
     }
 
     /// Makes one attempt.
-    pub(crate) async fn deliver(&self, envelope: &Envelope) -> DeliveryOutcome {
+    pub(crate) async fn deliver(&self, db: &Db, envelope: &Envelope) -> DeliveryOutcome {
         match self {
             Self::Stored => DeliveryOutcome::Done(Status::Delivered),
             Self::Log => {
@@ -137,7 +144,7 @@ impl Provider {
             Self::Simulated(simulated) => simulated.deliver().await,
             Self::Smtp(mailer) => mailer.deliver(envelope).await,
             Self::Gateway(gateway) => gateway.deliver(envelope).await,
-            Self::Webhook(webhooks) => webhooks.deliver(envelope).await,
+            Self::Webhook(webhooks) => webhooks.deliver(db, envelope).await,
         }
     }
 }
@@ -160,6 +167,14 @@ impl Providers {
     pub(crate) fn of(&self, channel: Channel) -> &Provider {
         // `Channel::ALL` is in the order of declaration, which is what the discriminant counts.
         &self.by_channel[channel as usize]
+    }
+
+    /// The attempts at endpoints, for whoever logs them; `None` where webhooks go nowhere.
+    pub(crate) fn take_endpoint_attempts(&self) -> Option<mpsc::Receiver<EndpointAttempt>> {
+        match self.of(Channel::Webhook) {
+            Provider::Webhook(webhooks) => webhooks.take_attempts(),
+            _ => None,
+        }
     }
 
     /// The waits between the attempts of a channel; empty: the worker's exponential back-off.

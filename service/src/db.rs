@@ -22,6 +22,8 @@ mod audit;
 mod bounded_pool;
 mod dead_letters;
 mod delivery;
+mod endpoint_attempts;
+mod endpoints;
 mod events;
 mod export;
 mod insert;
@@ -46,6 +48,8 @@ pub(crate) use dead_letters::{OutgoingDeadLetter, Reached, Undecodable};
 pub(crate) use delivery::{
     AttemptMade, ChannelCapacity, ClaimedRow, Due, ExistingRow, FinishedAttempt, RowState, UnreadableClaim,
 };
+pub(crate) use endpoint_attempts::{EndpointAttempt, EndpointKey};
+pub(crate) use endpoints::{EndpointChange, NewEndpoint, StoredEndpoint};
 pub(crate) use events::{EventFilter, Happened, StretchLimit};
 pub(crate) use export::ExportPage;
 pub(crate) use insert::{Insertion, NewRow};

@@ -6,6 +6,7 @@ pub(crate) mod backlog;
 pub(crate) mod breaker;
 pub(crate) mod csv;
 pub(crate) mod draft;
+pub(crate) mod endpoint;
 pub(crate) mod identity;
 pub(crate) mod lag;
 pub(crate) mod limit;

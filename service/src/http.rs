@@ -30,6 +30,7 @@ mod signing_keys;
 mod templates;
 mod timeout;
 mod users;
+mod webhook_endpoints;
 
 pub(crate) use app::App;
 
@@ -55,6 +56,7 @@ fn table() -> Vec<(&'static str, &'static str, Vec<Endpoint>)> {
         ("Preferences", "What users want to receive, and when.", preferences::endpoints()),
         ("Templates", "Stored payloads with placeholders.", templates::endpoints()),
         ("Senders", "In whose name tenants may send.", senders::endpoints()),
+        ("Endpoints", "Receivers of webhooks, each with its own secret.", webhook_endpoints::endpoints()),
         ("Dead letters", "What could not be decoded or delivered.", dead_letters::endpoints()),
         ("Users", "Accounts, seen by admins.", users::endpoints()),
         ("API keys", "Credentials for programs.", api_keys::endpoints()),

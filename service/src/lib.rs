@@ -5,7 +5,7 @@
 //! dependency in order, then serves until it is to stop.
 //! - `clock`: what time it is
 //! - [`settings`]: the configuration, from defaults, file and environment
-//! - `secret`: private files that every replica of a machine shares
+//! - `secret`: private files that every replica of a machine shares; encryption of what rests in the database
 //! - `tls`: which cryptography TLS uses
 //! - `domain`: validation, decisions and arithmetic; pure
 //! - [`telemetry`]: metrics under the contract's names, logs, traces

@@ -1,5 +1,11 @@
 //! Secrets: random bytes, and a private file that every replica on a machine shares, made by whoever comes first.
 
+pub(crate) mod key_file;
+pub(crate) mod seal;
+mod sealing;
+
+pub(crate) use sealing::{Sealed, SealingKeys};
+
 use anyhow::Context;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::io::{ErrorKind, Write};

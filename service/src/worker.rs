@@ -8,6 +8,8 @@
 mod batch;
 mod decision;
 mod dispatcher;
+mod endpoint_keys;
+mod endpoint_log;
 mod jobs;
 mod message;
 mod partition_worker;
@@ -20,7 +22,7 @@ mod state;
 pub(crate) use dispatcher::ChannelState;
 pub(crate) use state::WorkerState;
 
-use crate::channels::Providers;
+use crate::channels::{EndpointVault, Providers};
 use crate::parts::Parts;
 use crate::queue::Consumer;
 use dispatcher::Dispatcher;
@@ -51,17 +53,21 @@ pub(crate) async fn run(
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
     let providers = Arc::new(Providers::open(&parts.config)?);
+    let vault = EndpointVault::open(&parts.config)?;
     let (ended, unrecorded) = mpsc::channel(UNRECORDED);
     let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&parts), Arc::clone(&providers), ended));
     state.show(&dispatcher);
     let last = CancellationToken::new();
     let recorder = tokio::spawn(recorder::run(Arc::clone(&parts), unrecorded, last.clone()));
+    let endpoint_log = providers
+        .take_endpoint_attempts()
+        .map(|made| tokio::spawn(endpoint_log::run(Arc::clone(&parts), made, last.clone())));
     let subscribed = Consumer::subscribe(&parts.config.kafka, &parts.config.worker)?;
     let (consumer, mut feeds) = (Arc::new(subscribed.consumer), subscribed.feeds);
     let gaps = tokio::spawn(reporting::keep_gaps(Arc::clone(&parts), subscribed.gaps));
     let scheduler =
         tokio::spawn(scheduler::run(Arc::clone(&parts), Arc::clone(&dispatcher), stopping.clone()));
-    let jobs = tokio::spawn(jobs::run(Arc::clone(&parts), stopping.clone()));
+    let jobs = tokio::spawn(jobs::run(Arc::clone(&parts), vault, stopping.clone()));
     let backlog = tokio::spawn(reporting::report_backlog(Arc::clone(&parts)));
     let (reported, read) = (Arc::clone(&state), Arc::clone(&consumer));
     let lag = tokio::spawn(reporting::report_lag(Arc::clone(&parts), reported, read, stopping.clone()));
@@ -99,6 +105,9 @@ pub(crate) async fn run(
     }
     last.cancel();
     recorder.await?;
+    if let Some(endpoint_log) = endpoint_log {
+        endpoint_log.await?;
+    }
     gaps.abort();
     Ok(())
 }

@@ -64,6 +64,8 @@ pub struct Config {
     pub worker: service::Worker,
     /// Delivery channels.
     pub channels: service::Channels,
+    /// Receivers of webhooks that tenants register.
+    pub endpoints: service::Endpoints,
     /// Rate limits and load shedding.
     pub limits: service::Limits,
     /// How long rows are kept.
@@ -184,6 +186,7 @@ impl Config {
             cache: self.cache.clone(),
             worker: self.worker.clone(),
             channels: self.channels.clone(),
+            endpoints: self.endpoints.clone(),
             limits: self.limits.clone(),
             retention: self.retention.clone(),
             telemetry: self.telemetry.clone(),

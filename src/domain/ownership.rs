@@ -65,6 +65,17 @@ const MADE: &[(i64, &str, &str)] = &[
     ),
     // Indexes only.
     (7, "notifications", ""),
+    (
+        8,
+        "webhook_endpoints",
+        "tenant_id id url description event_types header_names sealed key_id previous_secret_until failing_since \
+         disabled_at disabled_reason version created_by owner_id created_at updated_at",
+    ),
+    (
+        8,
+        "webhook_attempts",
+        "tenant_id endpoint_id id notification_id message_id attempt started_at duration_ms status error answer",
+    ),
 ];
 
 /// Names shown of somebody else's tables.

@@ -81,6 +81,14 @@ impl Client {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> reqwest::Result<Answer> {
+        self.send(self.http.patch(format!("{}{path}", self.base)).json(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> reqwest::Result<Answer> {
+        self.send(self.http.delete(format!("{}{path}", self.base))).await
+    }
+
     pub(crate) async fn get(&self, path: &str) -> reqwest::Result<Answer> {
         self.send(self.http.get(format!("{}{path}", self.base))).await
     }

@@ -1,5 +1,6 @@
 //! Delivery on real parts: channels, retries, dead letters, schedules, preferences, and the honest 404.
 
+mod endpoints;
 mod fence;
 mod poison;
 
@@ -18,7 +19,8 @@ fn stack(mail: &MailSink, web: &HttpSink) -> Place {
         "[channels]\nemail = \"smtp\"\nsmtp_url = \"smtp://{machine}:{}\"\nsms = \"http\"\nsms_url = \"{}\"\n\
          sms_token = \"sesame\"\nwebhook = \"http\"\nwebhook_allow = [\"{machine}\"]\nsms_retries = [\"200ms\", \"300ms\"]\n\
          [worker]\nretry_base = \"200ms\"\nmax_attempts = 3\nbreaker_failures = 4\nbreaker_cooldown = \"1s\"\n\
-         scheduler_interval = \"100ms\"\n[stack]\nworker = 2\n[service]\nrequest_timeout = \"60s\"\n",
+         scheduler_interval = \"100ms\"\n[stack]\nworker = 2\n[service]\nrequest_timeout = \"60s\"\n\
+         [endpoints]\ndisable_after = \"2s\"\nattempts_kept = 5\n",
         mail.port,
         web.url("/sms")
     );
@@ -40,6 +42,8 @@ async fn notifications_reach_their_receivers_and_what_cannot_is_kept() {
         ("/never", _) => "500 No".to_owned(),
         ("/late", before) => fence::late(before),
         ("/refused", _) => "410 Gone".to_owned(),
+        ("/failing", _) => "500 No\r\n\r\nno capacity here".to_owned(),
+        ("/gone", _) => "410 Gone".to_owned(),
         ("/moved", _) => "302 Found\r\nLocation: http://169.254.169.254/".to_owned(),
         _ => "204 Fine".to_owned(),
     });
@@ -49,6 +53,9 @@ async fn notifications_reach_their_receivers_and_what_cannot_is_kept() {
     every_channel_delivers(&client, &mail, &web).await;
     failures_are_tried_again_or_kept(&client, &web).await;
     webhooks_stay_outside(&client, &web).await;
+    endpoints::every_endpoint_has_a_secret_of_its_own(&client, &web).await;
+    endpoints::an_old_secret_signs_until_its_overlap_ends(&client, &web).await;
+    endpoints::attempts_are_logged_and_what_fails_is_disabled(&client, &web).await;
     messages_that_are_none_do_not_stop_the_log(&client).await;
     poison::a_row_that_cannot_be_read_is_its_own_dead_letter(&client).await;
     poison::what_is_large_goes_by_pieces(&client).await;
@@ -60,6 +67,7 @@ async fn notifications_reach_their_receivers_and_what_cannot_is_kept() {
     an_acknowledged_id_is_never_unknown(&client, &place).await;
     keys_hold_in_batches(&client).await;
     keys_hold_without_redis(&client, &place).await;
+    endpoints::a_new_key_encrypts_what_an_old_one_did(&client, &place, &web).await;
 }
 
 async fn every_channel_delivers(client: &Client, mail: &MailSink, web: &HttpSink) {

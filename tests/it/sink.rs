@@ -19,7 +19,7 @@ pub(crate) struct Received {
 type Answering = dyn Fn(&Received, usize) -> String + Send + Sync;
 
 /// An HTTP server. The answer to a request is made from it and the number of requests before it with
-/// the same path: a status line and headers.
+/// the same path: a status line and headers, and after an empty line a body.
 pub(crate) struct HttpSink {
     pub(crate) port: u16,
     received: Arc<Mutex<Vec<Received>>>,
@@ -61,8 +61,9 @@ fn serve(stream: &TcpStream, log: &Mutex<Vec<Received>>, answer: &Answering) {
             before
         };
         let head = answer(&one, before);
+        let (head, body) = head.split_once("\r\n\r\n").unwrap_or((&head, ""));
         let mut writer = stream;
-        if write!(writer, "HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n").is_err() {
+        if write!(writer, "HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).is_err() {
             return;
         }
     }

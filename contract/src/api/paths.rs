@@ -45,6 +45,16 @@ pub const SENDERS: &str = "/senders";
 pub const SENDER: &str = "/senders/{id}";
 /// Takes the code that was sent to a sender's address.
 pub const SENDER_VERIFY: &str = "/senders/{id}/verify";
+/// The webhook endpoints of a tenant.
+pub const ENDPOINTS: &str = "/endpoints";
+/// The secret of a tenant's webhooks that name their URL themselves.
+pub const ENDPOINTS_TENANT_SECRET: &str = "/endpoints/tenant-secret";
+/// One endpoint.
+pub const ENDPOINT: &str = "/endpoints/{id}";
+/// What the latest attempts at an endpoint did.
+pub const ENDPOINT_ATTEMPTS: &str = "/endpoints/{id}/attempts";
+/// Gives an endpoint a new secret.
+pub const ENDPOINT_ROTATE: &str = "/endpoints/{id}/rotate";
 
 /// Dead letters; deleting here purges by filter.
 pub const DEAD_LETTERS: &str = "/dlq";

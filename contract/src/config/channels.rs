@@ -35,8 +35,12 @@ pub struct Channels {
     pub push_url: String,
     /// Bearer token for the push gateway; empty: none is sent. Secret.
     pub push_token: String,
-    /// Key that signs webhooks (Standard Webhooks, `whsec_…`). Empty: generated. Secret.
+    /// Key from which each tenant's secret for webhooks that name their URL is derived (`whsec_…`). Empty:
+    /// generated. Secret.
     pub webhook_secret: String,
+    /// Sign such webhooks with webhook_secret itself as well, for receivers that still verify with it: each of
+    /// them could sign for every tenant.
+    pub webhook_shared_signature: bool,
     /// Private addresses or host names a webhook may reach all the same, for development.
     pub webhook_allow: Vec<String>,
     /// Waits between the attempts by e-mail, such as ["5s", "5m"]; empty: worker.retry_base, doubling.
@@ -75,6 +79,7 @@ impl Default for Channels {
             push_url: String::new(),
             push_token: String::new(),
             webhook_secret: String::new(),
+            webhook_shared_signature: false,
             webhook_allow: Vec::new(),
             email_retries: Vec::new(),
             sms_retries: Vec::new(),

@@ -2,8 +2,8 @@
 
 use super::claims::Claims;
 use super::jose::key_pair;
-use super::key_file;
 use super::keyring::Keyring;
+use crate::secret::key_file;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nsys_contract::config::Auth;

@@ -66,7 +66,7 @@ impl JwtVerifier for Ed25519Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::key_file::pkcs8;
+    use crate::secret::key_file::pkcs8;
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 

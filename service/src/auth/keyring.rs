@@ -6,10 +6,10 @@
 
 use super::claims::{self, Claims};
 use super::jose;
-use super::key_file;
 use super::rotation::{self, KeyTimes};
-use super::seal::Seal;
 use crate::db::{Db, SigningKeyRow};
+use crate::secret::key_file;
+use crate::secret::seal::Seal;
 use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,6 +24,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+/// What the key that seals private keys is derived for.
+pub(super) const SEALED_KEYS: &[u8] = b"notification-service signing keys v1";
+/// Sealed signing keys are bound to no place.
+pub(super) const NO_CONTEXT: &[u8] = b"";
 /// How often the table of keys is read again.
 pub(crate) const RELOAD_INTERVAL: std::time::Duration = std::time::Duration::from_secs(10);
 /// How long a new key is only published before it signs: every replica has read it by then.
@@ -55,7 +59,7 @@ impl Pair {
     }
 
     fn from_row(row: SigningKeyRow, seal: Option<&Seal>) -> Self {
-        let private = seal.zip(row.sealed.as_ref()).and_then(|(seal, sealed)| seal.open(sealed));
+        let private = seal.zip(row.sealed.as_ref()).and_then(|(seal, sealed)| seal.open(NO_CONTEXT, sealed));
         Self {
             times: KeyTimes {
                 kid: row.kid.clone(),
@@ -94,7 +98,7 @@ impl Keyring {
         let shared = !auth.signing_key_file.is_empty();
         Ok(Self {
             validation: claims::validation(auth),
-            seal: shared.then(|| Seal::derive(&der)).transpose()?,
+            seal: shared.then(|| Seal::derive(&der, SEALED_KEYS)).transpose()?,
             keys: RwLock::new(Arc::new(vec![Arc::clone(&first)])),
             first,
             auth: auth.clone(),
@@ -209,7 +213,7 @@ impl Keyring {
         let row = SigningKeyRow {
             kid: pair.kid,
             public: pair.public,
-            sealed: Some(seal.close(&der).map_err(RotateError::Failed)?),
+            sealed: Some(seal.close(NO_CONTEXT, &der).map_err(RotateError::Failed)?),
             created_at: now,
             active_from: Some(active_from),
             revoked_at: None,

@@ -1,9 +1,9 @@
 //! What a build on another cryptography library stored has to stay readable: its key file, its sealed
 //! rows, its tokens. These were made with aws-lc-rs.
 
-use super::key_file;
-use super::keyring::Keyring;
-use super::seal::Seal;
+use super::keyring::{Keyring, NO_CONTEXT, SEALED_KEYS};
+use crate::secret::key_file;
+use crate::secret::seal::Seal;
 use nsys_contract::config::Auth;
 use nsys_contract::status::Role;
 
@@ -36,8 +36,8 @@ fn an_older_builds_key_file_rows_and_tokens_stay_valid() {
     assert_eq!((claims.email.as_str(), claims.role), ("old@example.com", Role::Admin));
     // Ed25519 is deterministic: the same claims under the same key are the same token.
     assert_eq!(keyring.sign(&claims).unwrap(), TOKEN);
-    let seal = Seal::derive(&key_file::read_or_create(&path).unwrap()).unwrap();
-    assert_eq!(seal.open(&bytes(SEALED)).unwrap(), b"what an older build sealed");
+    let seal = Seal::derive(&key_file::read_or_create(&path).unwrap(), SEALED_KEYS).unwrap();
+    assert_eq!(seal.open(NO_CONTEXT, &bytes(SEALED)).unwrap(), b"what an older build sealed");
 }
 
 #[test]

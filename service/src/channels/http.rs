@@ -57,20 +57,62 @@ impl Http {
     }
 
     pub(super) async fn send(&self, call: Call) -> DeliveryOutcome {
+        self.exchange(call, 0).await.outcome
+    }
+
+    /// Sends, and reads up to `most` bytes of the body of the answer.
+    pub(super) async fn exchange(&self, call: Call, most: usize) -> Exchange {
         if let Some(guard) = &self.guard
             && let Err(cause) = check(&call.url, guard)
         {
-            return DeliveryOutcome::Refused(cause);
+            return Exchange::without_answer(DeliveryOutcome::Refused(cause));
         }
         let mut request = self.client.request(call.method, call.url).body(call.body);
         for (name, value) in call.headers {
             request = request.header(name, value);
         }
         match request.send().await {
-            Ok(answer) => outcome(answer.status().as_u16(), retry_after(answer.headers()), self.receiver()),
-            Err(cause) => failed(&cause),
+            Ok(mut answer) => {
+                let status = answer.status().as_u16();
+                let outcome = outcome(status, retry_after(answer.headers()), self.receiver());
+                let body = if most == 0 { None } else { Some(beginning(&mut answer, most).await) };
+                Exchange { outcome, status: Some(status), body }
+            }
+            Err(cause) => Exchange::without_answer(failed(&cause)),
         }
     }
+}
+
+/// A request and its answer.
+pub(super) struct Exchange {
+    pub(super) outcome: DeliveryOutcome,
+    /// `None` when there was no answer.
+    pub(super) status: Option<u16>,
+    /// The beginning of the answer's body, where it was asked for.
+    pub(super) body: Option<String>,
+}
+
+impl Exchange {
+    const fn without_answer(outcome: DeliveryOutcome) -> Self {
+        Self { outcome, status: None, body: None }
+    }
+}
+
+/// Longest wait for the beginning of a body: the status has decided already.
+const BODY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The beginning of a body, as far as it comes in time, in characters that PostgreSQL can store.
+async fn beginning(answer: &mut reqwest::Response, most: usize) -> String {
+    let mut bytes = Vec::new();
+    let read = async {
+        while bytes.len() < most
+            && let Ok(Some(chunk)) = answer.chunk().await
+        {
+            bytes.extend_from_slice(&chunk[..chunk.len().min(most - bytes.len())]);
+        }
+    };
+    let _ = tokio::time::timeout(BODY_TIMEOUT, read).await;
+    String::from_utf8_lossy(&bytes).replace('\0', "\u{fffd}")
 }
 
 impl Http {
@@ -96,6 +138,12 @@ fn builder(timeout: Duration) -> reqwest::ClientBuilder {
         .connect_timeout(timeout)
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("notification-service/", env!("CARGO_PKG_VERSION")))
+}
+
+/// What is wrong with the address of a receiver, as far as the address alone tells.
+pub(super) fn check_address(text: &str, guard: &Guard) -> Result<(), String> {
+    let url: Url = text.parse().map_err(|cause| format!("is not a URL: {cause}"))?;
+    check(&url, guard)
 }
 
 /// What can be told from the address alone. Numbers in any notation are an address here already.

@@ -49,10 +49,10 @@ const fn need(channel: Channel) -> Need {
             detail: "a push message needs a device token or a topic, as a string",
         },
         Channel::Webhook => Need {
-            names: &["url"],
+            names: &["url", "endpointId", "eventType"],
             form: Form::Text,
             pointer: "/payload/url",
-            detail: "a webhook needs a URL, as a string",
+            detail: "a webhook needs a URL (url), an endpoint (endpointId) or an event type (eventType), as a string",
         },
         Channel::InApp => Need {
             names: &["title", "message", "body"],
@@ -303,6 +303,10 @@ mod tests {
         assert_eq!(place(Channel::Sms, r#"{"phoneNumber": "+49"}"#), None);
         assert_eq!(place(Channel::Sms, r#"{"to": 49}"#).as_deref(), Some("/payload/to"));
         assert_eq!(place(Channel::InApp, r#"{"body": {"blocks": []}}"#), None, "a message may have parts");
+        for way in ["url", "endpointId", "eventType"] {
+            assert_eq!(place(Channel::Webhook, &format!(r#"{{"{way}": "x"}}"#)), None, "{way}");
+        }
+        assert_eq!(place(Channel::Webhook, r#"{"eventType": 5}"#).as_deref(), Some("/payload/url"));
     }
 
     #[test]

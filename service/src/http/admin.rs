@@ -150,6 +150,7 @@ async fn config(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
         "/kafka/sasl_password",
         "/channels/smtp_url",
         "/channels/webhook_secret",
+        "/endpoints/encryption_keys",
         "/channels/sms_token",
         "/channels/push_token",
     ] {

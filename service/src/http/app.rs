@@ -8,6 +8,7 @@ pub(in crate::http) mod template_cache;
 
 use super::idempotency::StoredRequests;
 use crate::auth::Authenticator;
+use crate::channels::EndpointVault;
 use crate::parts::Parts;
 use crate::queue::Ingestion;
 use crate::worker::WorkerState;
@@ -27,6 +28,7 @@ pub(crate) struct App {
     pub(crate) ingestion: Ingestion,
     pub(crate) follower: Follower,
     pub(in crate::http) senders: Senders,
+    pub(crate) endpoints: EndpointVault,
     pub(in crate::http) templates: Templates,
     pub(in crate::http) counts: CachedCounts,
     pub(in crate::http) stored_requests: Arc<StoredRequests>,
@@ -56,6 +58,7 @@ impl App {
             counts: CachedCounts::default(),
             stored_requests: Arc::default(),
             follower: Follower::default(),
+            endpoints: EndpointVault::open(&parts.config)?,
             ingestion,
             parts,
         })

@@ -31,6 +31,9 @@ impl After<'_> {
             RowState { attempt, retry_count: self.number - 1, ..RowState::new(Status::Failed, None) };
         match outcome {
             DeliveryOutcome::Done(status) => RowState { status, ..before },
+            DeliveryOutcome::Unwanted(why) => {
+                RowState { status: Status::Cancelled, error: Some(why), attempt: None, ..before }
+            }
             DeliveryOutcome::Refused(error) => RowState { error: Some(error), refused: true, ..before },
             DeliveryOutcome::Retry { error, after, .. } => {
                 let schedule = self.providers.schedule(self.channel);

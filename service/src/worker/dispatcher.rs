@@ -276,7 +276,8 @@ impl Dispatcher {
                 KeyValue::new("notification.provider", provider.as_str()),
             ]
         };
-        let outcome = trace::step("deliver", SpanKind::Client, about, provider.deliver(envelope)).await;
+        let outcome =
+            trace::step("deliver", SpanKind::Client, about, provider.deliver(&self.parts.db, envelope)).await;
         self.parts.metrics.delivered(envelope.channel, started.elapsed());
         if let Some(destination) = &destination {
             let worked = !matches!(outcome, DeliveryOutcome::Retry { down: true, .. });

@@ -1,6 +1,8 @@
 //! Work beside delivery: dead letters to their topic and back to the log, retention, warming.
 
+use super::endpoint_keys;
 use crate::cache::{Recipients, recipient_key};
+use crate::channels::EndpointVault;
 use crate::db::{DbError, OutgoingDeadLetter};
 use crate::parts::Parts;
 use crate::queue::SendError;
@@ -18,11 +20,13 @@ const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(1);
 const DEAD_LETTERS_BATCH: i64 = 500;
 /// How often old rows are deleted.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the secrets of endpoints are encrypted anew, where their key is not the first.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the most active users are loaded.
 const WARMING_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// Runs until `stopping`. Of several workers one does each job in each period.
-pub(crate) async fn run(parts: Arc<Parts>, stopping: CancellationToken) {
+pub(crate) async fn run(parts: Arc<Parts>, vault: EndpointVault, stopping: CancellationToken) {
     loop {
         tokio::select! {
             () = stopping.cancelled() => return,
@@ -35,6 +39,9 @@ pub(crate) async fn run(parts: Arc<Parts>, stopping: CancellationToken) {
             }
             if parts.db.claim_job_run("retention", RETENTION_INTERVAL).await? {
                 delete_old(&parts, &stopping).await?;
+            }
+            if parts.db.claim_job_run("endpoint-keys", RENEWAL_INTERVAL).await? {
+                endpoint_keys::renew(&parts, &vault).await?;
             }
             if parts.config.cache.warm_users > 0
                 && parts.db.claim_job_run("cache-warming", WARMING_INTERVAL).await?
@@ -174,6 +181,12 @@ async fn delete_old(parts: &Parts, stopping: &CancellationToken) -> Result<(), D
     }
     while !events.is_zero() && !stopping.is_cancelled() {
         if parts.db.delete_old_events(events, batch).await? < full {
+            break;
+        }
+    }
+    let attempts = parts.config.endpoints.attempts_retention;
+    while !attempts.is_zero() && !stopping.is_cancelled() {
+        if parts.db.delete_old_endpoint_attempts(attempts, batch).await? < full {
             break;
         }
     }

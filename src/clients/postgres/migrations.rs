@@ -12,14 +12,15 @@ macro_rules! files {
 }
 
 /// Name and text of every file in `migrations/`, the oldest first.
-static FILES: [(&str, &str); 7] = files![
+static FILES: [(&str, &str); 8] = files![
     "0001_base",
     "0002_delivery",
     "0003_access",
     "0004_outages",
     "0005_claims",
     "0006_senders",
-    "0007_lists"
+    "0007_lists",
+    "0008_endpoints",
 ];
 
 /// All of them, as sqlx's macro would read them.

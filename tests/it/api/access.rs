@@ -126,6 +126,16 @@ fn attempt(method: &Method, path: &str) -> Attempt {
         }
         ("POST", "/senders/{id}/verify") => attempt("sender", "", Some(json!({"code": "00000000"})), &[404]),
         ("DELETE", "/senders/{id}") => attempt("sender", "", None, &[404]),
+        ("GET", "/endpoints" | "/endpoints/tenant-secret") => attempt("", "?tenantId=access-a", None, &[403]),
+        ("POST", "/endpoints") => {
+            let body = json!({"url": "https://example.com/", "tenantId": "access-a"});
+            attempt("", "", Some(body), &[403])
+        }
+        ("GET" | "DELETE", "/endpoints/{id}") | ("GET", "/endpoints/{id}/attempts") => {
+            attempt("endpoint", "", None, &[404])
+        }
+        ("PATCH", "/endpoints/{id}") => attempt("endpoint", "", Some(json!({"disabled": true})), &[404]),
+        ("POST", "/endpoints/{id}/rotate") => attempt("endpoint", "", Some(json!({})), &[404]),
         ("GET" | "DELETE", "/dlq") => attempt("", "?tenantId=access-a", None, &[403]),
         ("POST", "/dlq/redrive") => {
             attempt("", "", Some(json!({"filter": {"tenantId": "access-a"}})), &[403])
@@ -158,6 +168,9 @@ pub(super) async fn no_tenant_reaches_another_by_any_route(api: &Api) {
     let sender = json!({"channel": "EMAIL", "sender": "access@example.com"});
     let sender = own("/senders", sender).await.expect(201);
     let key = own("/admin/api-keys", json!({"name": "for a program"})).await.expect(201);
+    let endpoint = own("/endpoints", json!({"url": "https://example.com/", "description": "for a program"}))
+        .await
+        .expect(201);
     // One of these fails, as configured.
     let mails: Vec<_> = (0..40).map(|_| mail.clone()).collect();
     own("/notifications/batch", json!({ "notifications": mails })).await.expect(200);
@@ -177,6 +190,7 @@ pub(super) async fn no_tenant_reaches_another_by_any_route(api: &Api) {
             "letter" => &letter,
             "template" => "welcome",
             "user" => "access-user",
+            "endpoint" => endpoint["endpoint"]["id"].as_str().expect("an id"),
             "key" => key["key"]["id"].as_str().expect("an id"),
             "sender" => sender["id"].as_str().expect("an id"),
             _ => "",
@@ -206,9 +220,15 @@ pub(super) async fn no_tenant_reaches_another_by_any_route(api: &Api) {
         stream.header("content-type", "application/x-ndjson").body(line).send().await.expect("an answer");
     assert!(answer.text().await.expect("text").contains("\"status\":403"));
     // What is not narrowed by a name shows only the own.
-    for path in
-        ["/notifications", "/notifications/export", "/templates", "/senders", "/dlq", "/admin/api-keys"]
-    {
+    for path in [
+        "/notifications",
+        "/notifications/export",
+        "/templates",
+        "/senders",
+        "/endpoints",
+        "/dlq",
+        "/admin/api-keys",
+    ] {
         let said = api.call(Method::GET, path, Some(&stranger), None).await.body.to_string();
         assert!(!said.contains("access-a"), "{path} shows what belongs to another: {said}");
     }

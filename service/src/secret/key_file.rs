@@ -1,6 +1,5 @@
 //! The file with the first signing key: Ed25519, PKCS#8, PEM.
 
-use crate::secret;
 use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,17 +11,17 @@ const PKCS8_HEAD: [u8; 16] =
 
 /// A new private key, PKCS#8 DER.
 pub(crate) fn generate() -> anyhow::Result<Vec<u8>> {
-    Ok(pkcs8(&secret::random()?))
+    Ok(pkcs8(&super::random()?))
 }
 
 /// The document of a seed, in the form that every tool reads.
-pub(super) fn pkcs8(seed: &[u8; 32]) -> Vec<u8> {
+pub(crate) fn pkcs8(seed: &[u8; 32]) -> Vec<u8> {
     [&PKCS8_HEAD[..], seed].concat()
 }
 
 /// The key in a file, made when there is none.
 pub(crate) fn read_or_create(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let pem = secret::read_or_create(path, || {
+    let pem = super::read_or_create(path, || {
         let key = STANDARD.encode(generate()?);
         Ok(format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n"))
     })?;
