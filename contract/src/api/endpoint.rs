@@ -5,6 +5,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
+/// Texts of a bounded length, at most so many.
+#[cfg(feature = "openapi")]
+fn event_types() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+    use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
+    let one = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(128));
+    ArrayBuilder::new().items(one).max_items(Some(50)).into()
+}
+
 /// A webhook endpoint as the API shows it: everything but its secret and the values of its headers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -51,6 +59,7 @@ pub struct NewWebhookEndpoint {
     pub url: String,
     /// The tenant; the caller's own when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 256))]
     pub tenant_id: Option<String>,
     /// What it is for.
     #[serde(default)]
@@ -58,7 +67,7 @@ pub struct NewWebhookEndpoint {
     pub description: String,
     /// The event types it gets, such as `invoice.paid` or `invoice.*`; all of them when left out. At most 50.
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(max_items = 50))]
+    #[cfg_attr(feature = "openapi", schema(schema_with = event_types))]
     pub event_types: Vec<String>,
     /// Headers that each of its requests carries, such as `Authorization`; at most 20. They are encrypted at rest.
     #[serde(default)]
@@ -91,7 +100,7 @@ pub struct WebhookEndpointUpdate {
     pub description: Option<String>,
     /// The event types it gets; all of them when empty.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(max_items = 50))]
+    #[cfg_attr(feature = "openapi", schema(schema_with = event_types))]
     pub event_types: Option<Vec<String>>,
     /// Its headers, all of them: one that is left out is removed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,12 +118,15 @@ pub struct WebhookEndpointUpdate {
 pub struct WebhookEndpointQuery {
     /// Only this tenant's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 256))]
     pub tenant_id: Option<String>,
     /// The `next_cursor` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 1024, pattern = "^[A-Za-z0-9_-]+$"))]
     pub cursor: Option<String>,
     /// Most endpoints of a page, 1 to 200; 50 when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(minimum = 1, maximum = 200))]
     pub limit: Option<u32>,
 }
 
@@ -161,12 +173,15 @@ pub struct TenantWebhookSecret {
 pub struct WebhookAttemptQuery {
     /// The tenant; the caller's own when left out. Only admins may name another.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 256))]
     pub tenant_id: Option<String>,
     /// The `next_cursor` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 1024, pattern = "^[A-Za-z0-9_-]+$"))]
     pub cursor: Option<String>,
     /// Most attempts of a page, 1 to 200; 50 when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(minimum = 1, maximum = 200))]
     pub limit: Option<u32>,
 }
 
