@@ -8,6 +8,7 @@ mod context;
 pub mod engine;
 mod environment;
 mod find;
+pub mod flows;
 mod interrupt;
 pub mod level;
 pub mod logs;

@@ -5,6 +5,7 @@ mod admission;
 mod hypothetical;
 mod index;
 mod journey;
+mod ledger;
 mod live;
 mod migrations;
 mod pooler;

@@ -3,11 +3,12 @@
 use crate::cli::{OfferFlags, ProfileCommand};
 use crate::clients::http::{self, DescribedRequest};
 use crate::domain::profile::{
-    OfferedRequest, Profile, ProfileAuth, ProfilePart, ProfileRequest, SecretSource,
+    OfferedRequest, Profile, ProfileAuth, ProfileLedger, ProfilePart, ProfileRequest, SecretSource,
 };
 use crate::error::{Error, Result};
 use crate::generate;
-use crate::loadtest::{permission::permit, target::LoadTarget};
+use crate::loadtest::{flows, permission::permit, target::LoadTarget};
+use crate::measured::Measured;
 use crate::permit::ChangePermit;
 use crate::render::schema::AnswerSchema;
 use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for the answer to one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// What ids of a check begin with.
+const CHECK: &str = "nsys-profile-check";
 
 pub(super) async fn profile(stack: &Stack, command: ProfileCommand, out: Out) -> Result<()> {
     match command {
@@ -205,6 +208,16 @@ async fn check(stack: &Stack, all: bool, offer: &OfferFlags, out: Out) -> Result
             checks.push(part(stack, name, name).await);
         }
     }
+    if !stack.profile().is_companion() {
+        if stack.unnamed(ProfilePart::Flows).is_none() {
+            checks.push(flows(stack).await);
+        }
+        if let Some(ledger) =
+            stack.profile().ledger.as_ref().filter(|_| stack.unnamed(ProfilePart::Ledger).is_none())
+        {
+            checks.push(counted(stack, ledger).await);
+        }
+    }
     let others = [ProfilePart::Flows, ProfilePart::Metrics, ProfilePart::Processes, ProfilePart::Ledger];
     checks
         .extend(others.into_iter().filter_map(|one| Some(not_named(one, stack.unnamed(one)?.into_owned()))));
@@ -236,6 +249,34 @@ fn not_named(part: ProfilePart, why: String) -> CheckRow {
         latency_ms: None,
         hint: None,
     }
+}
+
+/// Whether topics and groups are there, and what waits.
+async fn flows(stack: &Stack) -> CheckRow {
+    let names: Vec<_> =
+        stack.profile().flows.iter().map(|one| format!("{} read by {}", one.topic, one.group)).collect();
+    let (outcome, found) = match flows::lag(stack).await {
+        Measured::Value(lags) => {
+            let waits: i64 = lags.iter().map(|one| one.lag).sum();
+            (CheckOutcome::Ok, format!("lag {waits} on {} partitions", lags.len()))
+        }
+        Measured::Missing(why) | Measured::NotApplicable(why) => (CheckOutcome::Failed, why.into_owned()),
+    };
+    let hint = (outcome == CheckOutcome::Failed).then(|| "nsys kafka groups, nsys kafka topics".to_owned());
+    CheckRow { what: format!("flow {}", names.join(", ")), outcome, found, latency_ms: None, hint }
+}
+
+/// Whether the queries of the ledger can be asked.
+async fn counted(stack: &Stack, ledger: &ProfileLedger) -> CheckRow {
+    let ask = async {
+        let finished = ledger.finished.as_deref();
+        stack.postgres().await?.count_ledger(&ledger.stored, finished, CHECK, &[]).await
+    };
+    let (outcome, found, hint) = match ask.await {
+        Ok(rows) => (CheckOutcome::Ok, format!("{} ids begin with {CHECK}", rows.all), None),
+        Err(error) => (CheckOutcome::Failed, error.message, error.hint),
+    };
+    CheckRow { what: "ledger".into(), outcome, found, latency_ms: None, hint }
 }
 
 /// A part that can be asked whether it is there.
@@ -290,7 +331,7 @@ async fn request(target: &LoadTarget, one: &OfferedRequest, permit: Option<&Chan
         latency_ms,
         hint: hint.map(str::to_owned),
     };
-    let sample = match generate::sample(one, "nsys-profile-check") {
+    let sample = match generate::sample(one, CHECK) {
         Ok(sample) => sample,
         Err(error) => return row(CheckOutcome::Failed, error.message, None, None),
     };

@@ -5,12 +5,13 @@ use crate::clients::kafka::{self, Brokers, FirstRecord};
 use crate::domain::group::{Group, GroupType};
 use crate::domain::lag::retention::RetentionUse;
 use crate::domain::lag::{Backlog, GroupOffsets};
+use crate::domain::profile::FlowStart;
 use crate::error::{Error, Result};
 use crate::render::schema::AnswerSchema;
 use crate::render::{Out, Report, Tone, format, style::paint, table::Table};
 use crate::stack::Stack;
 use futures::future::try_join_all;
-use nsys_contract::topics::{self, TopicRetention};
+use nsys_contract::topics::TopicRetention;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -196,7 +197,14 @@ impl Lag {
 
 pub(super) async fn lag(stack: &Stack, args: &LagArgs, out: Out) -> Result<()> {
     let brokers = stack.endpoints.brokers();
-    let name = args.group.as_deref().unwrap_or(topics::WORKER_GROUP);
+    let flows = &stack.profile().flows;
+    let known = flows.first().map(|flow| flow.group.as_str());
+    let name = args.group.as_deref().or(known).ok_or_else(|| {
+        let profile = &stack.profile().name;
+        Error::usage(format!("which consumer group is not said: the profile {profile} names none"))
+            .hint("nsys lag --group NAME; nsys kafka groups lists them")
+    })?;
+    let begins_at_first = flows.iter().any(|flow| flow.group == name && flow.begins == FlowStart::Earliest);
     let (group, offsets) =
         kafka::group_offsets(&brokers, name, TIMEOUT).await.map_err(|error| error.hint("nsys health"))?;
     if offsets.is_empty() && !group.exists() {
@@ -209,13 +217,13 @@ pub(super) async fn lag(stack: &Stack, args: &LagArgs, out: Out) -> Result<()> {
         let known = known.iter().map(|one| one.name.as_str());
         return Err(Error::no_such("consumer group", name, known, lists));
     }
-    let times = waiting_since(&brokers, &offsets, name == topics::WORKER_GROUP).await?;
+    let times = waiting_since(&brokers, &offsets, begins_at_first).await?;
     let now_ms = crate::clock::now().as_millisecond();
     let read: BTreeSet<_> = offsets.iter().map(|one| one.topic.as_str()).collect();
     let read: Vec<_> = read.into_iter().collect();
     // What the broker does not let one see is not told; the lag is.
     let retentions = kafka::retentions(&brokers, &read, TIMEOUT).await.unwrap_or_default();
-    out.report(&answer(name, &group, offsets.clone(), &times, &retentions, now_ms))
+    out.report(&answer((name, begins_at_first), &group, offsets.clone(), &times, &retentions, now_ms))
 }
 
 type Retentions = BTreeMap<String, TopicRetention>;
@@ -241,14 +249,13 @@ async fn waiting_since(
 }
 
 fn answer(
-    name: &str,
+    (name, begins_at_first): (&str, bool),
     group: &Group,
     offsets: Vec<GroupOffsets>,
     times: &LagTimes,
     retentions: &Retentions,
     now_ms: i64,
 ) -> Lag {
-    let begins_at_first = name == topics::WORKER_GROUP;
     let mut by_topic: BTreeMap<String, Vec<LagLine>> = BTreeMap::new();
     for one in offsets {
         let since = times.get(&(one.topic.clone(), one.partition));
@@ -337,11 +344,12 @@ mod tests {
     #[test]
     fn only_what_is_known_to_wait_is_added_up() {
         let found = vec![offsets(0, Some(5), 0, 9), offsets(1, None, 0, 100)];
-        let lag = answer("g", &Group::default(), found.clone(), &LagTimes::new(), &Retentions::new(), 0);
+        let lag =
+            answer(("g", false), &Group::default(), found.clone(), &LagTimes::new(), &Retentions::new(), 0);
         assert_eq!(lag.total_lag, 4);
         assert_eq!(lag.topics[0].partitions[1].lag, None);
         let workers =
-            answer(topics::WORKER_GROUP, &Group::default(), found, &LagTimes::new(), &Retentions::new(), 0);
+            answer(("workers", true), &Group::default(), found, &LagTimes::new(), &Retentions::new(), 0);
         assert_eq!(workers.total_lag, 104, "workers begin at the first message");
     }
 
@@ -349,7 +357,7 @@ mod tests {
     fn seconds_behind_are_known_or_null_never_zero_by_absence() {
         let found = vec![offsets(0, Some(5), 0, 9), offsets(1, Some(9), 0, 9), offsets(2, Some(1), 0, 9)];
         let times = LagTimes::from([(("a".to_owned(), 0), FirstRecord::At(1_000))]);
-        let lag = answer("g", &Group::default(), found, &times, &Retentions::new(), 3_500);
+        let lag = answer(("g", false), &Group::default(), found, &times, &Retentions::new(), 3_500);
         let seconds: Vec<_> = lag.topics[0].partitions.iter().map(|line| line.lag_seconds).collect();
         assert_eq!(seconds, [Some(2.5), Some(0.0), None]);
     }
@@ -359,7 +367,7 @@ mod tests {
         let mut dark = offsets(2, Some(5), 0, 9);
         dark.end = Err("no leader".into());
         let found = vec![offsets(0, Some(10), 95, 100), offsets(1, Some(81), 0, 12), dark];
-        let lag = answer("g", &Group::default(), found, &LagTimes::new(), &Retentions::new(), 0);
+        let lag = answer(("g", false), &Group::default(), found, &LagTimes::new(), &Retentions::new(), 0);
         assert_eq!((lag.total_lag, lag.total_lost, lag.unknown_partitions), (5, 85, 1));
         let lines = &lag.topics[0].partitions;
         let standing: Vec<_> = lines.iter().map(|line| line.status).collect();
@@ -385,7 +393,7 @@ mod tests {
         ]);
         let kept = TopicRetention { time: Some(Duration::from_secs(100)), ..TopicRetention::default() };
         let retentions = Retentions::from([("a".to_owned(), kept)]);
-        let lag = answer("g", &Group::default(), found, &times, &retentions, 60_000);
+        let lag = answer(("g", false), &Group::default(), found, &times, &retentions, 60_000);
         let lines = &lag.topics[0].partitions;
         let told: Vec<_> = lines.iter().map(|line| (line.lag, line.lost, line.status)).collect();
         let wanted = [

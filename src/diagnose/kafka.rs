@@ -5,9 +5,9 @@ use crate::clients::kafka;
 use crate::domain::facts::Facts;
 use crate::domain::group::{Group, Member};
 use crate::domain::lag::PartitionLag;
+use crate::domain::profile::ProfileFlow;
 use crate::measured::Measured;
 use crate::stack::Stack;
-use nsys_contract::topics;
 
 /// A broker that answers so is there.
 const NO_TOPIC: &str = "the topic is not there";
@@ -18,22 +18,31 @@ const NO_GROUP: &str = "the consumer group does not exist";
 pub(super) type Ends = Vec<PartitionLag>;
 
 pub(super) async fn ends(stack: &Stack) -> Measured<Ends> {
-    let wanted = [topics::NOTIFICATIONS.to_owned()];
-    let found = kafka::lag(&stack.endpoints.brokers(), topics::WORKER_GROUP, &wanted, TIMEOUT).await;
+    let Some(flow) = stack.profile().flows.first() else { return Measured::missing(NO_TOPIC) };
+    let wanted = [flow.topic.clone()];
+    let found = kafka::lag(&stack.endpoints.brokers(), &flow.group, &wanted, TIMEOUT).await;
     // A topic that is not there has no lag, not one of 0.
     Measured::from(found).filter(|all: &Ends| !all.is_empty(), NO_TOPIC)
 }
 
 pub(super) async fn facts(stack: &Stack, before: &Measured<Ends>, seconds: f64) -> Facts {
+    let Some(flow) = stack.profile().flows.first() else { return Facts::default() };
     let brokers = stack.endpoints.brokers();
-    let (now, group) = tokio::join!(ends(stack), kafka::group(&brokers, topics::WORKER_GROUP, TIMEOUT));
-    of(before, &now, &group.into(), seconds)
+    let (now, group) = tokio::join!(ends(stack), kafka::group(&brokers, &flow.group, TIMEOUT));
+    of(flow, before, &now, &group.into(), seconds)
 }
 
-fn of(before: &Measured<Ends>, now: &Measured<Ends>, group: &Measured<Group>, seconds: f64) -> Facts {
+fn of(
+    flow: &ProfileFlow,
+    before: &Measured<Ends>,
+    now: &Measured<Ends>,
+    group: &Measured<Group>,
+    seconds: f64,
+) -> Facts {
     let mut facts = Facts::default();
-    let offsets = "offsets of the topic notifications and of the group notification-workers";
-    unanswered(&mut facts, [before, now]);
+    let offsets = format!("offsets of the topic {} and of the group {}", flow.topic, flow.group);
+    let offsets = offsets.as_str();
+    unanswered(&mut facts, flow, [before, now]);
     let (now, group) = (now.as_ref(), group.as_ref());
     let written = before.as_ref().zip(now.clone()).map(|(before, now)| written(before, now));
     let per_s = written.as_ref().map(|all| all.iter().sum::<f64>() / seconds);
@@ -71,10 +80,10 @@ fn of(before: &Measured<Ends>, now: &Measured<Ends>, group: &Measured<Group>, se
 }
 
 /// At how many of both ends of the window the broker told nothing.
-fn unanswered(facts: &mut Facts, ends: [&Measured<Ends>; 2]) {
+fn unanswered(facts: &mut Facts, flow: &ProfileFlow, ends: [&Measured<Ends>; 2]) {
     let silent = ends.iter().filter_map(|one| one.reason()).filter(|why| *why != NO_TOPIC);
     let silent: Vec<_> = silent.collect();
-    let query = "offsets of the topic notifications, at the beginning and at the end of the window";
+    let query = format!("offsets of the topic {}, at the beginning and at the end of the window", flow.topic);
     facts.put("kafka_unanswered_share", silent.len() as f64 / ends.len() as f64, "Kafka", query);
     facts.explain("kafka_unanswered_share", silent.last().map(|why| why.to_string()));
 }
@@ -141,6 +150,15 @@ fn by_member(now: &Ends, group: &Group) -> Vec<(f64, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::profile::FlowStart;
+    use nsys_contract::topics;
+
+    /// Of the flow of the companion.
+    fn of(before: &Measured<Ends>, now: &Measured<Ends>, group: &Measured<Group>, seconds: f64) -> Facts {
+        let (topic, group_name) = (topics::NOTIFICATIONS.to_owned(), topics::WORKER_GROUP.to_owned());
+        let flow = ProfileFlow { topic, group: group_name, begins: FlowStart::Earliest };
+        super::of(&flow, before, now, group, seconds)
+    }
 
     fn partitions(ends_and_lags: &[(i64, i64)]) -> Ends {
         let one = |(index, (end, lag)): (usize, &(i64, i64))| {

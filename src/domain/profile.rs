@@ -32,6 +32,10 @@ pub struct Profile {
     pub auth: ProfileAuth,
     /// What a load test asks, each with its weight.
     pub requests: Vec<ProfileRequest>,
+    /// Topics with the groups that read them, the one that requests fill first.
+    pub flows: Vec<ProfileFlow>,
+    /// Where it can be counted what was acknowledged and is stored.
+    pub ledger: Option<ProfileLedger>,
     /// Settings that follow from it, by key: the addresses of the parts.
     pub settings: BTreeMap<&'static str, String>,
     companion: bool,
@@ -83,6 +87,36 @@ pub struct ProfileRequest {
     pub success: StatusSet,
     /// Those of them by which the service acknowledges that it took something.
     pub acknowledged: StatusSet,
+}
+
+/// A topic with a group that reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileFlow {
+    /// The topic.
+    pub topic: String,
+    /// The consumer group.
+    pub group: String,
+    /// Where the group begins on a partition that it has not committed on.
+    pub begins: FlowStart,
+}
+
+/// Where a group begins that has not committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowStart {
+    /// At the first message: all of them wait.
+    Earliest,
+    /// Behind the last one: what waits is not known before it commits.
+    Latest,
+}
+
+/// Queries by which the ids of what is stored can be counted. Each takes the first part of the ids as `$1` and gives
+/// ids in its only column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileLedger {
+    /// Everything that is stored.
+    pub stored: String,
+    /// What of it is final; absent where the service knows no such thing.
+    pub finished: Option<String>,
 }
 
 /// What a stack may have that not every one has.
@@ -175,6 +209,15 @@ impl ProfilePart {
             Self::Processes => "CPU and memory of the service",
             Self::Ledger => "whether everything acknowledged was stored",
         }
+    }
+}
+
+impl ProfileRequest {
+    /// Whether it is acknowledged and has an id of its own, by which it can be told whether it was stored.
+    #[must_use]
+    pub fn is_tracked(&self) -> bool {
+        let templates = [Some(&self.path), self.body.as_ref()].into_iter().flatten();
+        !self.acknowledged.is_empty() && templates.chain(self.headers.values()).any(Template::has_id)
     }
 }
 

@@ -11,7 +11,7 @@ use super::context::RunContext;
 use super::engine::{self, Far, Offer};
 use super::logs::{self, LogPositions};
 use super::target::LoadTarget;
-use super::{collect, environment, prometheus, provenance, sampler, stabilise, store};
+use super::{collect, environment, flows, prometheus, provenance, stabilise, store};
 use crate::clients::program;
 use crate::clock::now_s;
 use crate::domain::level::{GRACE_S, Level, TIMEOUT_S};
@@ -54,7 +54,7 @@ pub(super) async fn run(
     prepare(context, number, &line).await?;
     let (stack, offer) = (context.stack, make_offer(context, number, level, &line).await?);
     // Only now: the token may have been waited for, and the lag must be that right before the load.
-    let begin = stack.if_named(ProfilePart::Flows, Box::pin(sampler::lag(stack))).await;
+    let begin = stack.if_named(ProfilePart::Flows, Box::pin(flows::lag(stack))).await;
     // Before the first request there is no series of them.
     let served_before = stack
         .if_named(ProfilePart::Metrics, async { Measured::from(prometheus::served(stack).await) })

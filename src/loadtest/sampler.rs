@@ -1,9 +1,8 @@
 //! Looks at everything once a second while a level runs: processes, PostgreSQL, Kafka, Redis, and one
 //! request of its own.
 
-use crate::clients::kafka::LagProbe;
 use crate::clients::redis::Redis;
-use crate::clients::{http, kafka, process};
+use crate::clients::{http, process};
 use crate::clock::now_s;
 use crate::domain::cache::CacheStats;
 use crate::domain::cores;
@@ -13,18 +12,16 @@ use crate::domain::profile::ProfilePart;
 use crate::domain::run::Sample;
 use crate::domain::usage::{self, Usage};
 use crate::error::Result;
+use crate::loadtest::flows::FlowProbes;
 use crate::measured::Measured;
 use crate::stack::Stack;
 use crate::stack::reserve::ReservedConnection;
 use crate::stack::spec::{PartState, Record};
-use nsys_contract::topics;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// A part that does not answer within this time has no value in this second.
 const TIMEOUT: Duration = Duration::from_millis(900);
-/// Brokers may take so long to tell the lag.
-const LAG_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Longest wait for a connection to the service's database.
 pub const CONNECT: Duration = Duration::from_secs(3);
@@ -38,7 +35,7 @@ pub struct Sampler {
     parts: Vec<Record>,
     database: Option<ReservedConnection>,
     redis: Option<Redis>,
-    lag: Option<LagProbe>,
+    flows: FlowProbes,
     before: Option<SampleCounters>,
     partitions: Vec<PartitionLag>,
 }
@@ -69,7 +66,7 @@ impl Sampler {
             parts,
             database: None,
             redis: None,
-            lag: None,
+            flows: FlowProbes::default(),
             before: None,
             partitions: Vec::new(),
         })
@@ -95,7 +92,7 @@ impl Sampler {
                 if is_named(ProfilePart::Postgres) { activity(&mut self.database, stack).await } else { None }
             },
             async { if is_named(ProfilePart::Redis) { cache(&mut self.redis, stack).await } else { None } },
-            stack.if_named(ProfilePart::Flows, Box::pin(kept_lag(&mut self.lag, stack))),
+            stack.if_named(ProfilePart::Flows, Box::pin(self.flows.lag(stack))),
             control(stack),
         );
         (now.activity, now.cache, sample.control_ms) = (activity, cache, control_ms);
@@ -241,35 +238,6 @@ async fn cache(kept: &mut Option<Redis>, stack: &Stack) -> Option<CacheStats> {
 fn running(mut parts: Vec<Record>) -> Vec<Record> {
     parts.retain(|part| part.state != PartState::Done);
     parts
-}
-
-fn read_topics() -> [String; 2] {
-    [topics::NOTIFICATIONS.to_owned(), topics::RETRY.to_owned()]
-}
-
-/// Topics that are not there have no lag, not one of 0.
-fn of_topics(found: Result<Vec<PartitionLag>>) -> Measured<Vec<PartitionLag>> {
-    Measured::from(found).filter(|all: &Vec<_>| !all.is_empty(), "the topics are not there")
-}
-
-/// As [`lag`], over a client that is kept; after a failure it is made anew.
-async fn kept_lag(kept: &mut Option<LagProbe>, stack: &Stack) -> Measured<Vec<PartitionLag>> {
-    let probe = match kept.take() {
-        Some(probe) => probe,
-        None => match LagProbe::new(&stack.endpoints.brokers(), topics::WORKER_GROUP, &read_topics()).await {
-            Ok(probe) => probe,
-            Err(error) => return Measured::missing(error.message),
-        },
-    };
-    let (probe, found) = probe.lag(LAG_TIMEOUT).await;
-    *kept = probe;
-    of_topics(found)
-}
-
-/// Lag of every partition of the topics that workers read.
-pub async fn lag(stack: &Stack) -> Measured<Vec<PartitionLag>> {
-    let brokers = stack.endpoints.brokers();
-    of_topics(kafka::lag(&brokers, topics::WORKER_GROUP, &read_topics(), LAG_TIMEOUT).await)
 }
 
 /// The answer time of one request beside the load, in ms; none where the profile names none.

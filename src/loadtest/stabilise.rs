@@ -216,7 +216,16 @@ impl<'a> RowCounter<'a> {
             Some(kept) => kept,
             None => sampler::connect(self.stack).await?,
         };
-        let counting = database.count_stored(&self.prefix, self.unacknowledged(), self.within_s);
+        let counting = async {
+            let (prefix, left_out) = (&self.prefix, self.unacknowledged());
+            match &self.stack.profile().ledger {
+                Some(ledger) => {
+                    let finished = ledger.finished.as_deref();
+                    database.count_ledger(&ledger.stored, finished, prefix, left_out).await
+                }
+                None => database.count_stored(prefix, left_out, self.within_s).await,
+            }
+        };
         let stored = tokio::time::timeout(COUNT_TIMEOUT, counting).await;
         let stored = stored.map_err(|_| {
             Error::unreachable(format!("rows were not counted within {} s", COUNT_TIMEOUT.as_secs()))
@@ -239,7 +248,17 @@ impl<'a> RowCounter<'a> {
             && let Some(mut database) = self.kept.take()
         {
             // To be named is more than to be counted; that it failed is no finding of its own.
-            let naming = database.list_lost(&self.sent.sent, self.unacknowledged(), NAMED);
+            let (sent, left_out) = (&self.sent.sent, self.unacknowledged());
+            let naming = async {
+                match &self.stack.profile().ledger {
+                    Some(ledger) => {
+                        database
+                            .list_lost_of_ledger(&ledger.stored, &self.prefix, sent, left_out, NAMED)
+                            .await
+                    }
+                    None => database.list_lost(sent, left_out, NAMED).await,
+                }
+            };
             found.lost = tokio::time::timeout(COUNT_TIMEOUT, naming)
                 .await
                 .ok()

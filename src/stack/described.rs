@@ -23,9 +23,9 @@ impl Stack {
             || match part {
                 ProfilePart::Postgres => !config.db.url.is_empty(),
                 ProfilePart::Redis => !config.cache.url.is_empty(),
-                ProfilePart::Flows | ProfilePart::Metrics | ProfilePart::Processes | ProfilePart::Ledger => {
-                    false
-                }
+                ProfilePart::Flows => !profile.flows.is_empty() && !config.kafka.brokers.is_empty(),
+                ProfilePart::Ledger => profile.ledger.is_some() && !config.db.url.is_empty(),
+                ProfilePart::Metrics | ProfilePart::Processes => false,
             };
         (!is_named).then(|| profile.names_no(part).into())
     }

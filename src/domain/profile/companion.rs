@@ -1,7 +1,7 @@
 //! The profile of the notification service that stands beside nsys, made from what both agree on.
 
-use super::{Profile, ProfileAuth, ProfileRequest, StatusSet, Template};
-use nsys_contract::api::paths;
+use super::{FlowStart, Profile, ProfileAuth, ProfileFlow, ProfileRequest, StatusSet, Template};
+use nsys_contract::{api::paths, topics};
 use std::collections::BTreeMap;
 
 /// What the configuration says of the companion's load: the shares of its requests, and the seeded rows that
@@ -61,9 +61,16 @@ pub(super) fn profile(load: &CompanionLoad) -> Profile {
                 format!("{all}?correlationId=seed-correlation-{{{{rand {}}}}}", (rows / 10).max(1)),
             ),
         ],
+        flows: [topics::NOTIFICATIONS, topics::RETRY].map(flow).into(),
+        // Its table is known, and asked as such.
+        ledger: None,
         settings: BTreeMap::new(),
         companion: true,
     }
+}
+
+fn flow(topic: &str) -> ProfileFlow {
+    ProfileFlow { topic: topic.into(), group: topics::WORKER_GROUP.into(), begins: FlowStart::Earliest }
 }
 
 fn request(name: &str, weight: f64, method: &str, path: &str) -> ProfileRequest {

@@ -1,7 +1,8 @@
 //! A profile as it is written: TOML, read and checked. Every mistake names its line.
 
 use super::{
-    Profile, ProfileAuth, ProfileError, ProfileRequest, SecretSource, StatusSet, Template, nearest_of,
+    FlowStart, Profile, ProfileAuth, ProfileError, ProfileFlow, ProfileLedger, ProfileRequest, SecretSource,
+    StatusSet, Template, nearest_of,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -30,6 +31,9 @@ struct Document {
     auth: AuthDocument,
     #[serde(default)]
     request: Vec<RequestDocument>,
+    #[serde(default)]
+    flow: Vec<FlowDocument>,
+    ledger: Option<LedgerDocument>,
     postgres: Option<AddressDocument>,
     kafka: Option<BrokersDocument>,
     redis: Option<AddressDocument>,
@@ -60,6 +64,22 @@ struct AddressDocument {
 #[serde(deny_unknown_fields)]
 struct BrokersDocument {
     brokers: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FlowDocument {
+    topic: Spanned<String>,
+    group: String,
+    begins: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LedgerDocument {
+    stored: Spanned<String>,
+    #[serde(rename = "final")]
+    finished: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -182,10 +202,12 @@ impl ProfileText<'_> {
         settings.insert("stack.name", name.clone());
         settings.insert("stack.runtime", "external".into());
         let auth = self.auth(&document.auth)?;
+        let flows = self.flows(&document.flow)?;
         let requests = document.request.iter().map(|one| self.request(one)).collect::<Result<Vec<_>, _>>()?;
         if !requests.is_empty() && requests.iter().all(|one| one.weight == 0.0) {
             return Err(self.at(0, "every request has the weight 0: nothing would be asked"));
         }
+        let ledger = document.ledger.as_ref().map(|one| self.ledger(one, &requests)).transpose()?;
         Ok(Profile {
             name: name.clone(),
             file: Some(self.file.to_owned()),
@@ -193,6 +215,8 @@ impl ProfileText<'_> {
             ready,
             auth,
             requests,
+            flows,
+            ledger,
             settings,
             companion: false,
         })
@@ -247,6 +271,69 @@ impl ProfileText<'_> {
                 Err(error)
             }
         }
+    }
+
+    fn flows(&self, written: &[FlowDocument]) -> Result<Vec<ProfileFlow>, ProfileError> {
+        let mut flows: Vec<ProfileFlow> = Vec::new();
+        for one in written {
+            let topic = one.topic.get_ref();
+            if topic.is_empty() || one.group.is_empty() {
+                return Err(self.at(one.topic.span().start, "a topic and a group are expected"));
+            }
+            // Partitions are told by their topic.
+            if flows.iter().any(|known| known.topic == *topic) {
+                return Err(self.at(one.topic.span().start, format!("the topic {topic} has a flow already")));
+            }
+            let begins = match &one.begins {
+                None => FlowStart::Earliest,
+                Some(word) => match word.get_ref().as_str() {
+                    "earliest" => FlowStart::Earliest,
+                    "latest" => FlowStart::Latest,
+                    other => {
+                        let what = format!("begins = {other:?}: earliest or latest is expected");
+                        return Err(self.at(word.span().start, what));
+                    }
+                },
+            };
+            flows.push(ProfileFlow { topic: topic.clone(), group: one.group.clone(), begins });
+        }
+        Ok(flows)
+    }
+
+    fn ledger(
+        &self,
+        written: &LedgerDocument,
+        requests: &[ProfileRequest],
+    ) -> Result<ProfileLedger, ProfileError> {
+        let is_tracked = |one: &ProfileRequest| one.is_tracked();
+        if !requests.iter().any(is_tracked) {
+            let what = "a ledger needs a request with {{id}} that is acknowledged: it counts by these ids";
+            return Err(self.at(written.stored.span().start, what));
+        }
+        // What is acknowledged without an id could not be told from what is lost.
+        if let Some(other) = requests.iter().find(|one| !one.acknowledged.is_empty() && !one.is_tracked()) {
+            let what = format!(
+                "a ledger counts by ids: the request {} is acknowledged and has no {{{{id}}}}",
+                other.name
+            );
+            return Err(self.at(written.stored.span().start, what));
+        }
+        Ok(ProfileLedger {
+            stored: self.query("ledger.stored", &written.stored)?,
+            finished: written.finished.as_ref().map(|one| self.query("ledger.final", one)).transpose()?,
+        })
+    }
+
+    /// A query that only reads and takes the first part of ids.
+    fn query(&self, key: &str, written: &Spanned<String>) -> Result<String, ProfileError> {
+        let text = written.get_ref().trim();
+        let reads = ["select", "with"].iter().any(|word| text.to_lowercase().starts_with(word));
+        if !reads || text.contains(';') || !text.contains("$1") {
+            let what =
+                format!("{key}: one SELECT of ids is expected that takes the first part of them as $1");
+            return Err(self.at(written.span().start, what));
+        }
+        Ok(text.to_owned())
     }
 
     fn request(&self, written: &RequestDocument) -> Result<ProfileRequest, ProfileError> {

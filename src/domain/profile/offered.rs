@@ -86,7 +86,6 @@ fn offered(
     // What the profile writes itself goes before what follows from its auth.
     let shown = credentials.filter(|(name, _)| !one.headers.contains_key(name));
     headers.extend(shown.into_iter().map(header));
-    let templates = [Some(&one.path), one.body.as_ref()].into_iter().flatten().chain(one.headers.values());
     Ok(OfferedRequest {
         name: one.name.clone(),
         weight: one.weight,
@@ -96,7 +95,7 @@ fn offered(
         body: one.body.as_ref().map(resolve).transpose()?,
         success: one.success.clone(),
         acknowledged: one.acknowledged.clone(),
-        tracked: !one.acknowledged.is_empty() && templates.into_iter().any(Template::has_id),
+        tracked: one.is_tracked(),
     })
 }
 

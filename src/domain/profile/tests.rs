@@ -108,6 +108,13 @@ fn a_mistake_names_its_line_and_what_was_meant() {
         ),
         ("[auth]\nkind = \"bearer\"\n", "shop.toml:4: auth needs the place of the secret", ""),
         ("[auth]\nenv = \"A\"\n", "auth.kind is missing", ""),
+        (
+            "[[flow]]\ntopic = \"a\"\ngroup = \"g\"\nbegins = \"first\"\n",
+            "shop.toml:6: begins = \"first\"",
+            "",
+        ),
+        ("[[flow]]\ntopic = \"a\"\n", "group is missing", ""),
+        ("[ledger]\nstored = \"SELECT a FROM b WHERE c = $1\"\n", "needs a request with {{id}}", ""),
         ("ready = 3\n", "shop.toml:3: a string is expected", ""),
         ("[postgres]\nurl = \"postgres://u:hunter2@h/d\"\nx = 1\n", "there is no key x here", ""),
     ] {
@@ -125,6 +132,19 @@ fn a_mistake_names_its_line_and_what_was_meant() {
     ] {
         let error = Profile::parse(text, "shop.toml").unwrap_err();
         assert!(error.message.contains(message), "{text}: {}", error.message);
+    }
+}
+
+#[test]
+fn flows_and_a_ledger_are_read_and_a_ledger_only_reads() {
+    let more = "[[flow]]\ntopic = \"orders\"\ngroup = \"workers\"\nbegins = \"latest\"\n[ledger]\nstored = ";
+    let with = |sql: &str| Profile::parse(&format!("{SHOP}{more}\"{sql}\"\n"), "shop.toml");
+    let read = with("SELECT ref FROM orders WHERE starts_with(ref, $1)").unwrap();
+    assert_eq!((read.flows[0].group.as_str(), read.flows[0].begins), ("workers", FlowStart::Latest));
+    assert!(read.ledger.is_some_and(|ledger| ledger.finished.is_none()));
+    for sql in ["DELETE FROM orders WHERE ref = $1", "SELECT 1", "SELECT $1; DROP TABLE a"] {
+        let error = with(sql).unwrap_err();
+        assert!(error.message.contains("one SELECT of ids is expected"), "{sql}: {}", error.message);
     }
 }
 

@@ -20,7 +20,7 @@ use crate::loadtest::collect::{self, PartCounters};
 use crate::loadtest::context::RunContext;
 use crate::loadtest::engine::{self, GeneratorProcesses, News, Offer, Seconds};
 use crate::loadtest::sampler::Sampler;
-use crate::loadtest::{sampler, view};
+use crate::loadtest::{flows, view};
 use crate::measured::Measured;
 use crate::render::progress::ProgressLine;
 use std::collections::BTreeMap;
@@ -302,15 +302,15 @@ impl<'a> LevelWatch<'a> {
 
     async fn end(mut self) -> Result<Offered> {
         let stack = self.context.stack;
-        self.offered.partitions =
-            match stack.if_named(ProfilePart::Flows, Box::pin(sampler::lag(stack))).await {
-                // What was seen a second ago is nearer to the truth than nothing.
-                gap @ (Measured::Missing(_) | Measured::NotApplicable(_)) => {
-                    let seen = self.sampler.partitions();
-                    if seen.is_empty() { gap } else { seen.to_vec().into() }
-                }
-                now @ Measured::Value(_) => now,
-            };
+        self.offered.partitions = match stack.if_named(ProfilePart::Flows, Box::pin(flows::lag(stack))).await
+        {
+            // What was seen a second ago is nearer to the truth than nothing.
+            gap @ (Measured::Missing(_) | Measured::NotApplicable(_)) => {
+                let seen = self.sampler.partitions();
+                if seen.is_empty() { gap } else { seen.to_vec().into() }
+            }
+            now @ Measured::Value(_) => now,
+        };
         // The measured time of a level that was cut short never reached its end: it ends now.
         if let Some(ended) = self.ended.take().or_else(|| self.count_to_now()) {
             self.offered.counted = ended.await.ok().flatten();
