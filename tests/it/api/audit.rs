@@ -39,6 +39,10 @@ async fn attempt(api: &Api, action: &str) -> Attempt {
             attempt(id, "", Some(json!({"code": CODE})))
         }
         "sender.delete" => attempt(text(&api.post("/senders", &sender()).await.expect(201)["id"]), "", None),
+        "endpoint.create" => attempt(String::new(), "", Some(endpoint())),
+        "endpoint.update" => attempt(registered(api).await, tenant, Some(json!({"description": "changed"}))),
+        "endpoint.rotate" | "endpoint.delete" => attempt(registered(api).await, tenant, None),
+        "endpoint.tenant_secret" => attempt(String::new(), tenant, None),
         "template.create" => attempt(String::new(), "", Some(template("created"))),
         "template.replace" => {
             attempt("replaced".into(), tenant, Some(json!({"channel": "IN_APP", "payload": {"title": "t"}})))
@@ -95,6 +99,15 @@ async fn unverified(api: &Api) -> String {
     id
 }
 
+fn endpoint() -> Value {
+    json!({"url": "https://example.com/hooks", "tenantId": TENANT})
+}
+
+/// An endpoint that is there.
+async fn registered(api: &Api) -> String {
+    text(&api.post("/endpoints", &endpoint()).await.expect(201)["endpoint"]["id"])
+}
+
 fn template(id: &str) -> Value {
     json!({"id": id, "tenantId": TENANT, "channel": "IN_APP", "payload": {"title": "t"}})
 }
@@ -148,7 +161,7 @@ pub(super) async fn every_act_is_recorded_where_it_was_done(api: &Api) {
             done += 1;
         }
     }
-    assert!(done >= 17, "only {done} acts were tried");
+    assert!(done >= 22, "only {done} acts were tried");
     let said = api.call(Method::GET, "/admin/audit?limit=200", Some(&stranger), None).await.expect(200);
     assert!(!said.to_string().contains(TENANT), "another tenant sees it: {said}");
     who_moves_is_recorded_in_both_tenants(api, &operator).await;
