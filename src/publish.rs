@@ -10,7 +10,7 @@ use crate::loadtest::changes::{self, time};
 use crate::loadtest::runs::Runs;
 use crate::loadtest::{noise, store};
 use crate::render::{Out, OutputFormat};
-use crate::report::context::{FILE, Improvement, JournalChange};
+use crate::report::context::{FILE, Improvement, JournalChange, SeriesRun};
 use crate::report::{self, ReportContext};
 use crate::stack::Stack;
 use jiff::Timestamp;
@@ -75,6 +75,7 @@ fn make(stack: &Stack, run: &Run) -> Result<ReportContext> {
         changes: within(None, start),
         overall: overall(&improvements, &chain, &floor),
         improvements,
+        series: chain.iter().filter_map(SeriesRun::of).collect(),
         during: within(start, end),
         bounds: bounds.values().clone(),
         finished_at: run.finished_at.clone(),

@@ -69,7 +69,8 @@ fn message(element: &str, text: &str) -> String {
     format!("<{element} message=\"{}\"/>", xml(text))
 }
 
-fn xml(text: &str) -> String {
+/// Text as text or the value of an attribute.
+pub(super) fn xml(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

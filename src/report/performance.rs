@@ -6,7 +6,7 @@ mod levels;
 mod optimisations;
 
 pub(super) use bottlenecks::severity;
-pub(super) use levels::{checks_table, heading, status};
+pub(super) use levels::{checks_table, heading, metric_name, status, unit};
 pub(super) use optimisations::comparison_table;
 
 use super::context::ReportContext;
