@@ -33,11 +33,12 @@ const WIDE: Size = Size { class: "wide", width: 1_000.0, height: 230.0, left: 70
 /// Of charts that stand two in a row, so that their words are as large as the others'.
 const HALF: Size = Size { class: "wide", width: 520.0, height: 230.0, left: 60.0, right: 20.0, ticks: 9.0 };
 const NARROW: Size =
-    Size { class: "narrow", width: 350.0, height: 200.0, left: 48.0, right: 14.0, ticks: 5.0 };
+    Size { class: "narrow", width: 350.0, height: 190.0, left: 48.0, right: 22.0, ticks: 5.0 };
 
-/// Room above and below the frame, the names of the ticks included.
+/// Space above the frame; and below it, for the ticks, and for the name of the axis where it has one.
 const TOP: f64 = 12.0;
-const BOTTOM: f64 = 42.0;
+const BOTTOM: f64 = 24.0;
+const AXIS_NAME: f64 = 18.0;
 
 /// Above an objective this many times as high as everything measured, the measurements would be a flat line.
 const FAR: f64 = 3.0;
@@ -201,8 +202,7 @@ pub(super) fn over_percentiles(content: &ChartContent) -> Option<Drawing> {
 fn over(x_name: &str, content: &ChartContent, tick: fn(f64) -> String) -> Option<Drawing> {
     let x = range(&content.lines)?;
     draw(content, x, [&HALF, &NARROW], |layout, size, _| {
-        layout
-            .with_x_label(x_name)
+        named(layout, x_name)
             .with_x_tick_step(((x.1 - x.0) / size.ticks).ceil().max(1.0))
             .with_x_tick_format(TickFormat::Custom(Arc::new(tick)))
     })
@@ -226,7 +226,7 @@ pub(super) fn scalability(
         all.extend(plots(&content.lines, size));
         let dots = ScatterPlot::new().with_data(levels.to_vec()).with_color("var(--c2)").with_size(5.0);
         all.push(dots.into());
-        let layout = frame(&all, size, (0.0, to), top).with_x_label("requests in progress");
+        let layout = named(frame(&all, size, (0.0, to), top), "requests in progress");
         svg(all, layout, size, content)
     };
     let mut legend = legend(content, top);
@@ -316,6 +316,14 @@ fn frame(plots: &[Plot], size: &Size, x: (f64, f64), top: f64) -> Layout {
         .with_tick_size(11)
         .with_label_size(12)
         .with_body_size(12)
+}
+
+/// Names the x axis, where there is something to say.
+fn named(layout: Layout, name: &str) -> Layout {
+    if name.is_empty() {
+        return layout;
+    }
+    layout.with_x_label(name).with_force_margins_y(TOP, BOTTOM + AXIS_NAME)
 }
 
 fn svg(plots: Vec<Plot>, layout: Layout, size: &Size, content: &ChartContent) -> String {

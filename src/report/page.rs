@@ -205,6 +205,7 @@ mod tests {
     use super::*;
     use crate::domain::diagnosis::diagnose;
     use crate::domain::run::test_run;
+    use crate::domain::verdict::ObjectiveCheck;
 
     fn of(run: &Run) -> String {
         let config: crate::config::Config = toml::from_str(crate::config::DEFAULTS).unwrap();
@@ -227,6 +228,26 @@ mod tests {
             sample.lag = None;
         }
         assert!(of(&run).contains("not measured"));
+    }
+
+    #[test]
+    fn every_link_of_the_page_leads_somewhere() {
+        let text = of(&test_run(&[20.0, 300.0]));
+        let links: Vec<_> =
+            text.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(links.len() > 10, "{links:?}");
+        for link in links {
+            assert_eq!(text.matches(&format!("id=\"{link}\"")).count(), 1, "{link}");
+        }
+    }
+
+    #[test]
+    fn a_failed_level_says_at_first_sight_what_it_missed() {
+        let mut run = test_run(&[20.0, 300.0]);
+        run.levels[1].checks = vec![ObjectiveCheck::new("p95_ms", 300.0.into(), 100.0, false, "k6")];
+        let text = of(&run);
+        let table = text.split("<h2 id=\"bottlenecks\">").next().unwrap();
+        assert!(table.contains("failed: P95 Latency 300.0 ms (at most 100.0 ms)"), "{table}");
     }
 
     #[test]

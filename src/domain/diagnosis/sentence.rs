@@ -23,10 +23,17 @@ pub(super) fn of_run(run: &Run, observations: &[Observation], findings: &[RuleFi
         Some(profile) => described(findings, missed, &profile.name),
         None => cause(findings, missed),
     };
-    if limited.is_empty() {
-        cause
-    } else {
-        format!("the load generator was the limit on level {}; apart from that: {cause}", limited.join(", "))
+    let doubt = findings.iter().find(|one| {
+        one.status == RuleStatus::Fail && one.role == FindingRole::Measurement && one.explained_by.is_none()
+    });
+    match (limited.is_empty(), doubt) {
+        (false, _) => {
+            let levels = limited.join(", ");
+            format!("the load generator was the limit on level {levels}; apart from that: {cause}")
+        }
+        // It leads the list of findings as well.
+        (true, Some(doubt)) => format!("{}; apart from that: {cause}", doubt.cause_in_full()),
+        (true, None) => cause,
     }
 }
 

@@ -218,6 +218,23 @@ fn the_generator_is_named_above_all() {
 }
 
 #[test]
+fn the_sentence_begins_with_what_leads_the_list() {
+    let mut run = healthy();
+    for level in &mut run.levels {
+        set(level, "other_cpu_pct", 80.0);
+        set(level, "cache_mean_ms", 300.0);
+    }
+    let found = diagnose(&run, &bounds());
+    let first = found.causes().next().unwrap();
+    assert_eq!(first.rule, "machine-shared");
+    assert!(
+        found.summary.starts_with(&format!("{}; apart from that: ", first.cause_in_full())),
+        "{}",
+        found.summary
+    );
+}
+
+#[test]
 fn a_cold_cache_is_no_bottleneck_and_a_short_ttl_is() {
     let mut run = healthy();
     for level in &mut run.levels {
