@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     use crate::domain::diagnosis::diagnose;
     use crate::domain::run::test_run;
-    use crate::domain::verdict::ObjectiveCheck;
+    use crate::domain::verdict::{ObjectiveCheck, Verdict};
 
     fn of(run: &Run) -> String {
         let config: crate::config::Config = toml::from_str(crate::config::DEFAULTS).unwrap();
@@ -244,10 +244,11 @@ mod tests {
     #[test]
     fn a_failed_level_says_at_first_sight_what_it_missed() {
         let mut run = test_run(&[20.0, 300.0]);
+        run.levels[1].verdict = Verdict::Failed;
         run.levels[1].checks = vec![ObjectiveCheck::new("p95_ms", 300.0.into(), 100.0, false, "k6")];
         let text = of(&run);
         let table = text.split("<h2 id=\"bottlenecks\">").next().unwrap();
-        assert!(table.contains("failed: P95 Latency 300.0 ms (at most 100.0 ms)"), "{table}");
+        assert!(table.contains("failed: P95 Latency 300 ms (at most 100 ms)"), "{table}");
     }
 
     #[test]

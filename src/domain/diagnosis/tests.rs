@@ -221,7 +221,8 @@ fn the_generator_is_named_above_all() {
 fn the_sentence_begins_with_what_leads_the_list() {
     let mut run = healthy();
     for level in &mut run.levels {
-        set(level, "other_cpu_pct", 80.0);
+        set(level, "machine_cpu_pct", 95.0);
+        set(level, "parts_cpu_pct", 5.0);
         set(level, "cache_mean_ms", 300.0);
     }
     let found = diagnose(&run, &bounds());

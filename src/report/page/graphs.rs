@@ -75,8 +75,8 @@ fn measured(run: &Run, of: Of) -> bool {
 fn objective(run: &Run, metric: &str, scale: f64) -> Option<ObjectiveLine> {
     let check = run.levels.iter().flat_map(|level| &level.checks).find(|check| check.metric == metric)?;
     Some(ObjectiveLine {
-        value: check.target * scale,
-        text: unit(metric, check.target),
+        value: check.objective * scale,
+        text: unit(metric, check.objective),
         at_least: check.at_least,
     })
 }

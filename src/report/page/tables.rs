@@ -2,7 +2,7 @@
 
 use crate::domain::facts::Facts;
 use crate::domain::run::{LevelResult, Run};
-use crate::domain::verdict::CheckStatus;
+use crate::domain::verdict::{CheckStatus, Verdict};
 use crate::render::format;
 use crate::render::table::Table;
 use crate::report::context::ReportContext;
@@ -39,7 +39,7 @@ impl PageTable {
 /// reads its name.
 fn plain(text: &str) -> &str {
     match text.split_once(' ') {
-        Some((mark, word)) if !mark.is_empty() && mark.chars().all(|sign| sign as u32 > 0x2700) => word,
+        Some((mark, word)) if !mark.is_empty() && mark.chars().all(|sign| sign as u32 >= 0x2600) => word,
         _ => text,
     }
 }
@@ -63,7 +63,7 @@ pub(super) fn levels(run: &Run) -> PageTable {
         }
         if let Some(last) = row.last_mut() {
             let missed = missed(level);
-            if !missed.is_empty() {
+            if level.verdict != Verdict::Passed && !missed.is_empty() {
                 last.text += &format!(": {}", missed.join(", "));
             }
         }
@@ -78,7 +78,7 @@ fn missed(level: &LevelResult) -> Vec<String> {
         .map(|check| {
             let relation = if check.at_least { "at least" } else { "at most" };
             let value = format::measured(&check.value, |value| unit(&check.metric, value));
-            let bound = unit(&check.metric, check.target);
+            let bound = unit(&check.metric, check.objective);
             format!("{} {value} ({relation} {bound})", metric_name(&check.metric))
         })
         .collect();
