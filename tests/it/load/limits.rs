@@ -98,7 +98,7 @@ pub(super) fn a_generator_without_processors_says_so(place: &Place) {
     let level = &newest(place, &output)["levels"][0];
     assert_eq!(
         (level["verdict"].as_str(), &level["generator"]["cpus"]),
-        (Some("generator-limited"), &1.into())
+        (Some("generator-limited"), &1.0.into())
     );
     assert!(!level["generator"]["reasons"].as_array().unwrap().is_empty(), "{level}");
 }
