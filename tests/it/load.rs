@@ -2,6 +2,7 @@
 
 mod at_once;
 mod counts;
+mod described;
 mod kept;
 mod limits;
 mod offered;
@@ -39,6 +40,7 @@ fn load_tests_count_and_judge_what_really_happened() {
     place.configure("");
     place.ok(&["up"]);
     counts::of_several_generators_add_up_to_those_of_the_service_and_the_database(&place);
+    described::by_a_profile_is_counted_as_by_its_own(&place);
     offered::or_refused_with_the_arithmetic(&place);
     offered::goes_on_after_a_kill_where_it_stopped(&place);
     offered::engines_are_calibrated(&place);
