@@ -108,14 +108,15 @@ pub(super) async fn roll(
     Ok(both(now, (app, worker)))
 }
 
-/// The first key that differs, addresses and secrets left out: those are filled in at start.
+/// The first key that differs, addresses, secrets and what is `"auto"` left out: those are filled in at start.
 fn difference(has: &Value, wants: &Value) -> Option<(String, Value, Value)> {
     const FILLED_IN: [&str; 6] = ["url", "brokers", "signing_key_file", "read_url", "smtp_url", "otlp_url"];
     wants.as_object()?.iter().find_map(|(section, keys)| {
         keys.as_object()?.iter().find_map(|(key, value)| {
             let secret = crate::secret::is_secret(&format!("{section}.{key}"));
             let other = &has[section][key];
-            (!secret && !FILLED_IN.contains(&key.as_str()) && other != value)
+            let filled_in = FILLED_IN.contains(&key.as_str()) || value == "auto";
+            (!secret && !filled_in && other != value)
                 .then(|| (format!("{section}.{key}"), other.clone(), value.clone()))
         })
     })
@@ -132,5 +133,8 @@ mod tests {
         let wants = json!({"db": {"pool_size": 20, "url": ""}});
         assert_eq!(difference(&has, &wants), Some(("db.pool_size".into(), json!(10), json!(20))));
         assert_eq!(difference(&has, &json!({"db": {"pool_size": 10, "url": ""}})), None);
+        let has = json!({"auth": {"open_registration": true}});
+        assert_eq!(difference(&has, &json!({"auth": {"open_registration": "auto"}})), None);
+        assert!(difference(&has, &json!({"auth": {"open_registration": false}})).is_some());
     }
 }
