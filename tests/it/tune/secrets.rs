@@ -30,8 +30,9 @@ fn marked(key: &str) -> String {
         "db.url" | "db.read_url" => "postgres",
         "cache.url" => "redis",
         "channels.smtp_url" => "smtp",
-        // Base64 of 36 bytes.
+        // Base64 of 36 bytes each.
         "endpoints.encryption_keys" => return format!("one:{MARK}{}", "A".repeat(42)),
+        "channels.webhook_secret" => return format!("whsec_{MARK}{}", "A".repeat(42)),
         _ if key.ends_with("url") => "http",
         _ => return secret,
     };
