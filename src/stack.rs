@@ -36,6 +36,7 @@ use crate::clients::postgres::Postgres;
 use crate::config::Loaded;
 use crate::domain::promql::Scope;
 use crate::error::{Context, Result};
+use nsys_contract::config::ServiceConfig;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -129,6 +130,23 @@ impl Stack {
         Ok(self.endpoints.postgres_url(&password, "notifications"))
     }
 
+    /// What the service is configured with: what the configuration leaves to the place where the stack runs is
+    /// decided.
+    #[must_use]
+    pub fn service_config(&self) -> ServiceConfig {
+        let mut config = self.loaded.config.service_config();
+        let (registration, diagnostics) =
+            (&mut config.auth.open_registration, &mut config.service.public_diagnostics);
+        // Nobody but this machine reaches a local stack; of containers, their ports.
+        if self.runtime == Runtime::Local {
+            *registration = registration.or(true);
+        }
+        if !self.runtime.is_elsewhere() {
+            *diagnostics = diagnostics.or(true);
+        }
+        config
+    }
+
     /// A connection to the service's database.
     ///
     /// # Errors
@@ -136,5 +154,33 @@ impl Stack {
     pub async fn postgres(&self) -> Result<Postgres> {
         let url = self.database_url()?;
         Postgres::connect(&url, CONNECT_TIMEOUT).await.map_err(|error| error.hint("nsys health"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nsys_contract::config::Toggle;
+
+    #[test]
+    fn what_is_left_to_the_place_is_decided_by_where_the_stack_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let on = |runtime, value: Option<&str>| {
+            let names = ["NSYS_AUTH__OPEN_REGISTRATION", "NSYS_SERVICE__PUBLIC_DIAGNOSTICS"];
+            let set = names.into_iter().filter_map(|name| Some((name.to_owned(), value?.to_owned())));
+            let file = dir.path().join("config.toml");
+            std::fs::write(&file, "").unwrap();
+            let loaded = Loaded::load(Some(&file), Some(dir.path()), set).unwrap();
+            let config = Stack::on(runtime, loaded).service_config();
+            (config.auth.open_registration, config.service.public_diagnostics)
+        };
+        assert_eq!(on(Runtime::Local, None), (Toggle::On, Toggle::On));
+        assert_eq!(on(Runtime::Docker, None), (Toggle::Auto, Toggle::On));
+        for runtime in [Runtime::Kubernetes, Runtime::External] {
+            assert_eq!(on(runtime, None), (Toggle::Auto, Toggle::Auto));
+        }
+        for runtime in Runtime::ALL {
+            assert_eq!(on(runtime, Some("false")), (Toggle::Off, Toggle::Off));
+        }
     }
 }

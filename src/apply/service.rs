@@ -7,7 +7,7 @@ use crate::error::{Context, Error, Result};
 use crate::permit::ChangePermit;
 use crate::plan::{ConfigStep, ServiceStep};
 use crate::render::progress::ProgressView;
-use crate::secret::Guarded;
+use crate::secret::{Guarded, is_secret};
 use crate::stack::runtime::Choice;
 use crate::stack::{Stack, WantedParts, account, spec};
 use nsys_contract::api::paths;
@@ -88,8 +88,7 @@ pub(super) async fn roll(
     let choice = Choice::as_running(&stack.records().await?);
     let wanted = WantedParts { app, worker, timeout, choice, restart: Vec::new(), migrate: false };
     stack.up(permit, wanted, progress).await?;
-    let expected = serde_json::to_value(stack.loaded.config.service_config())
-        .context("cannot write the configuration")?;
+    let expected = serde_json::to_value(stack.service_config()).context("cannot write the configuration")?;
     let token = account::loadtest_user(&stack).await?;
     for record in stack.records().await? {
         let Some(address) = record.role().and(record.address.as_ref()) else { continue };
@@ -108,16 +107,14 @@ pub(super) async fn roll(
     Ok(both(now, (app, worker)))
 }
 
-/// The first key that differs, addresses, secrets and what is `"auto"` left out: those are filled in at start.
+/// The first key that differs, secrets and what is filled in at start left out.
 fn difference(has: &Value, wants: &Value) -> Option<(String, Value, Value)> {
-    const FILLED_IN: [&str; 6] = ["url", "brokers", "signing_key_file", "read_url", "smtp_url", "otlp_url"];
+    const FILLED_IN: [&str; 3] = ["kafka.brokers", "auth.signing_key_file", "telemetry.otlp_url"];
     wants.as_object()?.iter().find_map(|(section, keys)| {
         keys.as_object()?.iter().find_map(|(key, value)| {
-            let secret = crate::secret::is_secret(&format!("{section}.{key}"));
-            let other = &has[section][key];
-            let filled_in = FILLED_IN.contains(&key.as_str()) || value == "auto";
-            (!secret && !filled_in && other != value)
-                .then(|| (format!("{section}.{key}"), other.clone(), value.clone()))
+            let (full, other) = (format!("{section}.{key}"), &has[section][key]);
+            let differs = other != value && !is_secret(&full) && !FILLED_IN.contains(&full.as_str());
+            differs.then(|| (full, other.clone(), value.clone()))
         })
     })
 }
@@ -125,6 +122,8 @@ fn difference(has: &Value, wants: &Value) -> Option<(String, Value, Value)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Loaded;
+    use crate::stack::Runtime;
     use serde_json::json;
 
     #[test]
@@ -133,8 +132,20 @@ mod tests {
         let wants = json!({"db": {"pool_size": 20, "url": ""}});
         assert_eq!(difference(&has, &wants), Some(("db.pool_size".into(), json!(10), json!(20))));
         assert_eq!(difference(&has, &json!({"db": {"pool_size": 10, "url": ""}})), None);
-        let has = json!({"auth": {"open_registration": true}});
-        assert_eq!(difference(&has, &json!({"auth": {"open_registration": "auto"}})), None);
-        assert!(difference(&has, &json!({"auth": {"open_registration": false}})).is_some());
+    }
+
+    #[test]
+    fn what_is_left_to_the_place_is_asked_for_as_it_was_decided() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.toml");
+        std::fs::write(&file, "").unwrap();
+        let loaded = Loaded::load(Some(&file), Some(dir.path()), std::iter::empty()).unwrap();
+        let wants = serde_json::to_value(Stack::on(Runtime::Local, loaded).service_config()).unwrap();
+        let mut has = wants.clone();
+        has["auth"]["open_registration"] = json!(true);
+        assert_eq!(difference(&has, &wants), None);
+        has["auth"]["open_registration"] = json!(false);
+        let kept = ("auth.open_registration".to_owned(), json!(false), json!(true));
+        assert_eq!(difference(&has, &wants), Some(kept));
     }
 }

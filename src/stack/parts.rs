@@ -223,7 +223,7 @@ pub fn replica(
     spec.listen = is_app.then_some(api);
     spec.stage = 1;
     // Requests and batches end, then the producer flushes: each for the shutdown timeout at most.
-    spec.stop_timeout_s = 2 * stack.loaded.config.service_config().service.shutdown_timeout.as_secs() + 5;
+    spec.stop_timeout_s = 2 * stack.loaded.config.service.shutdown_timeout.as_secs() + 5;
     spec.env.push((CONFIG_DIGEST.into(), digest(&[("", config.to_owned())])));
     Ok(spec)
 }

@@ -4,7 +4,6 @@ use super::{Layout, Stack, layout::write_private, setup};
 use crate::clients::program::{Purpose, command};
 use crate::domain::promql::{Scope, Selector};
 use crate::error::{Context, Error, Result};
-use nsys_contract::config::ServiceConfig;
 use sha2::{Digest, Sha256};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -276,10 +275,7 @@ pub struct Helpers {
 /// # Errors
 /// When it cannot be written.
 pub fn service(stack: &Stack, helpers: Helpers) -> Result<(PathBuf, String)> {
-    let mut config: ServiceConfig = stack.loaded.config.service_config();
-    // Nobody but this machine reaches a local stack.
-    config.auth.open_registration = config.auth.open_registration.or(true);
-    config.service.public_diagnostics = config.service.public_diagnostics.or(true);
+    let mut config = stack.service_config();
     config.db.url = stack.database_url()?;
     if helpers.replicated && config.db.read_url.is_empty() {
         config.db.read_url = stack.endpoints.replica_url(&stack.layout.secret("postgres")?);

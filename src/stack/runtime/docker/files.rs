@@ -70,10 +70,7 @@ pub(super) fn unpack(stack: &Stack) -> Result<()> {
         // Containers read them as other users; there is no secret in them.
         std::fs::write(&target, text).with_context(|| format!("cannot write {}", target.display()))?;
     }
-    let mut config = stack.loaded.config.service_config();
-    // Everything listens on this machine alone.
-    config.service.public_diagnostics = config.service.public_diagnostics.or(true);
-    write_private(&dir.join("service.env"), &environment_file(&config))?;
+    write_private(&dir.join("service.env"), &environment_file(&stack.service_config()))?;
     let lines = variables(stack)?.into_iter().map(|(name, value)| format!("{name}={value}\n"));
     write_private(&dir.join("compose.env"), &lines.collect::<String>())
 }

@@ -85,7 +85,7 @@ fn merge(into: &mut Value, from: &[(String, String)]) {
 
 /// What differs from the service's defaults and is no secret.
 fn settings(stack: &Stack) -> Vec<(String, String)> {
-    let all = service_environment(&stack.loaded.config.service_config());
+    let all = service_environment(&stack.service_config());
     all.into_iter()
         .filter(|(key, _)| !crate::secret::is_secret(key))
         .map(|(key, value)| (variable(&key), value))
@@ -106,7 +106,7 @@ pub(super) fn addresses(stack: &Stack) -> Result<Value> {
         (variable("cache.url"), config.cache.url.clone()),
         (variable("kafka.brokers"), config.kafka.brokers.clone()),
     ];
-    let all = service_environment(&config.service_config());
+    let all = service_environment(&stack.service_config());
     data.extend(
         all.into_iter()
             .filter(|(key, _)| crate::secret::is_secret(key))
