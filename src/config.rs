@@ -119,16 +119,13 @@ impl Loaded {
             skipped.extend(layers::add_file(&mut settings, path, false)?);
         }
         // The overlay belongs to one stack, and file, profile and environment say which one.
-        let mut below = settings.clone();
-        layers::add_environment(&mut below, environment.iter().cloned())?;
-        let key = layers::build(&below)?.stack.profile;
-        let found = profile::find(named.as_deref(), &key, &base_dir, file.as_deref())?;
+        let mut stack = stack_of(&settings, &environment)?;
+        let found = profile::find(named.as_deref(), &stack.profile, &base_dir, file.as_deref())?;
         if let Some(found) = &found {
             layers::add_profile(&mut settings, found)?;
-            below.clone_from(&settings);
-            layers::add_environment(&mut below, environment.iter().cloned())?;
+            stack = stack_of(&settings, &environment)?;
         }
-        let overlay = state_dir.join(layers::build(&below)?.stack.name).join("tuned.toml");
+        let overlay = state_dir.join(stack.name).join("tuned.toml");
         for tuned in [&overlay, &overlay::secrets_of(&overlay)] {
             if tuned.is_file() {
                 layers::add_file(&mut settings, tuned, true)?;
@@ -191,6 +188,13 @@ impl Loaded {
     pub fn results_dir(&self) -> PathBuf {
         self.base_dir.join(&self.config.loadtest.results_dir)
     }
+}
+
+/// The stack as the layers so far describe it, with the environment over them.
+fn stack_of(settings: &BTreeMap<String, Setting>, environment: &[(String, String)]) -> Result<StackSection> {
+    let mut settings = settings.clone();
+    layers::add_environment(&mut settings, environment.iter().cloned())?;
+    Ok(layers::build(&settings)?.stack)
 }
 
 fn user_dir(variable: &str, fallback: &str) -> PathBuf {
