@@ -5,6 +5,7 @@ use crate::clients::http::{self, DescribedRequest};
 use crate::domain::profile::{
     OfferedRequest, Profile, ProfileAuth, ProfileLedger, ProfilePart, ProfileRequest, SecretSource,
 };
+use crate::domain::run::ProfileGap;
 use crate::error::{Error, Result};
 use crate::generate;
 use crate::loadtest::{flows, permission::permit, target::LoadTarget};
@@ -44,7 +45,7 @@ struct ProfileView {
     /// What a load test asks.
     requests: Vec<RequestRow>,
     /// What is not measured, and why.
-    not_measured: Vec<GapRow>,
+    not_measured: Vec<ProfileGap>,
 }
 
 /// A request of a profile.
@@ -61,13 +62,6 @@ struct RequestRow {
     success: String,
     /// Those by which the service acknowledges; empty where it does not.
     acknowledged: String,
-}
-
-/// Something that a profile leaves unknown.
-#[derive(serde::Serialize, schemars::JsonSchema)]
-struct GapRow {
-    what: String,
-    why: String,
 }
 
 impl Report for ProfileView {
@@ -91,7 +85,7 @@ impl Report for ProfileView {
         if !table.is_empty() {
             lines.push(table.text());
         }
-        lines.extend(self.not_measured.iter().map(|one| format!("not measured: {}: {}", one.what, one.why)));
+        lines.extend(self.not_measured.iter().map(ProfileGap::sentence));
         lines.join("\n")
     }
 }
@@ -109,10 +103,6 @@ fn shown(stack: &Stack) -> ProfileView {
         success: one.success.to_string(),
         acknowledged: one.acknowledged.to_string(),
     };
-    let gap = |part: ProfilePart| {
-        let why = stack.unnamed(part)?.into_owned();
-        Some(GapRow { what: part.without().to_owned(), why })
-    };
     ProfileView {
         name: profile.name.clone(),
         file: profile.file.clone(),
@@ -120,7 +110,7 @@ fn shown(stack: &Stack) -> ProfileView {
         ready: profile.ready.clone(),
         auth: auth(profile),
         requests: profile.requests.iter().map(row).collect(),
-        not_measured: ProfilePart::ALL.into_iter().filter_map(gap).collect(),
+        not_measured: stack.gaps(),
     }
 }
 

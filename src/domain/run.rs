@@ -60,12 +60,20 @@ pub struct ProfileSummary {
 }
 
 /// Something that a profile leaves unknown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ProfileGap {
     /// What is not measured.
     pub what: String,
     /// Why.
     pub why: String,
+}
+
+impl ProfileGap {
+    /// For a list of remarks.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        format!("not measured: {}: {}", self.what, self.why)
+    }
 }
 
 /// A whole run.

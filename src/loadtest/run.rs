@@ -6,7 +6,7 @@ use super::level;
 use super::stream::Stream;
 use super::{engine, environment, preflight, sampler, store};
 use crate::domain::profile::{Capability, ProfilePart};
-use crate::domain::run::{Environment, ProfileGap, ProfileSummary, ResumePoint, Run, SCHEMA, StackIdentity};
+use crate::domain::run::{Environment, ProfileSummary, ResumePoint, Run, SCHEMA, StackIdentity};
 use crate::domain::scenario::LoadPlan;
 use crate::domain::stream::RunPhase;
 use crate::domain::verdict::{Verdict, of_run};
@@ -80,14 +80,10 @@ fn begin(work: &Path, dir: &Path, run: &Run) -> Result<()> {
 /// What is kept of the profile: what it asks, and what it leaves unknown. None of the companion.
 fn described(stack: &Stack) -> Option<ProfileSummary> {
     let profile = stack.profile();
-    let gap = |part: ProfilePart| {
-        let why = stack.unnamed(part)?.into_owned();
-        Some(ProfileGap { what: part.without().to_owned(), why })
-    };
     (!profile.is_companion()).then(|| ProfileSummary {
         name: profile.name.clone(),
         requests: profile.requests.iter().map(|one| one.name.clone()).collect(),
-        not_measured: ProfilePart::ALL.into_iter().filter_map(gap).collect(),
+        not_measured: stack.gaps(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! SUMMARY.md and what the terminal shows: one table, what was missed, where it was measured.
 
 use super::sections::findings;
-use crate::domain::run::{LevelResult, ResumePoint, Run, SearchResult, StackIdentity};
+use crate::domain::run::{LevelResult, ProfileGap, ResumePoint, Run, SearchResult, StackIdentity};
 use crate::domain::scenario::LoadEngine;
 use crate::domain::verdict::{CheckStatus, ObjectiveCheck, Verdict};
 use crate::measured::Measured;
@@ -208,13 +208,10 @@ pub fn summary(run: &Run, markdown: bool) -> String {
         let said = format::count(said);
         text += &format!("\nAcknowledged: {said}; whether all of them were stored is not measured.\n");
     }
-    for remark in
-        broken_off(run).into_iter().chain(resume_points(run)).chain(run.levels.iter().flat_map(remarks))
-    {
+    let of_the_run = broken_off(run).into_iter().chain(resume_points(run));
+    let remarks = of_the_run.chain(run.levels.iter().flat_map(remarks)).chain(not_measured(run));
+    for remark in remarks {
         text += &format!("{} {remark}\n", if markdown { "-" } else { " " });
-    }
-    for gap in not_measured(run) {
-        text += &format!("{} {gap}\n", if markdown { "-" } else { " " });
     }
     text + &place(run)
 }
@@ -242,7 +239,7 @@ fn place(run: &Run) -> String {
 /// What the profile of the stack leaves unknown, a sentence each.
 pub(super) fn not_measured(run: &Run) -> Vec<String> {
     let gaps = run.profile.iter().flat_map(|profile| &profile.not_measured);
-    gaps.map(|gap| format!("not measured: {}: {}", gap.what, gap.why)).collect()
+    gaps.map(ProfileGap::sentence).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::{Stack, account};
 use crate::domain::profile::{Capability, Profile, ProfileAuth, ProfilePart, SecretSource};
+use crate::domain::run::ProfileGap;
 use crate::error::{Context, Error, Result};
 use crate::measured::{Measured, Reason};
 
@@ -28,6 +29,16 @@ impl Stack {
                 ProfilePart::Metrics | ProfilePart::Processes => false,
             };
         (!is_named).then(|| profile.names_no(part).into())
+    }
+
+    /// What cannot be known, because the profile names nothing that would tell it.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<ProfileGap> {
+        let gap = |part: ProfilePart| {
+            let why = self.unnamed(part)?.into_owned();
+            Some(ProfileGap { what: part.without().to_owned(), why })
+        };
+        ProfilePart::ALL.into_iter().filter_map(gap).collect()
     }
 
     /// What `ask` finds of a part; where the profile does not name it nobody is asked.

@@ -1,7 +1,6 @@
 //! What follows from the profile before a run: whether its requests can be made, and what they will leave unknown.
 
 use crate::domain::preflight::{PreflightFinding, PreflightStatus};
-use crate::domain::profile::ProfilePart;
 use crate::loadtest::target::LoadTarget;
 use crate::stack::Stack;
 
@@ -26,8 +25,7 @@ fn requests(stack: &Stack) -> PreflightFinding {
 
 /// Nobody shall find out from the report alone that half of it is missing.
 fn gaps(stack: &Stack) -> PreflightFinding {
-    let unnamed = ProfilePart::ALL.into_iter().filter(|part| stack.unnamed(*part).is_some());
-    let gaps: Vec<_> = unnamed.map(ProfilePart::without).collect();
+    let gaps: Vec<_> = stack.gaps().into_iter().map(|gap| gap.what).collect();
     let name = "measurement";
     if gaps.is_empty() {
         return PreflightFinding::new(name, PreflightStatus::Ok, "the profile names every part");
