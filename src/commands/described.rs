@@ -156,6 +156,20 @@ struct CheckRow {
     hint: Option<String>,
 }
 
+impl CheckRow {
+    fn new(what: impl Into<String>, outcome: CheckOutcome, found: impl Into<String>) -> Self {
+        Self { what: what.into(), outcome, found: found.into(), latency_ms: None, hint: None }
+    }
+
+    /// What came of asking: something was found, or it failed.
+    fn of(what: impl Into<String>, found: Result<String>) -> Self {
+        match found {
+            Ok(found) => Self::new(what, CheckOutcome::Ok, found),
+            Err(error) => Self { hint: error.hint, ..Self::new(what, CheckOutcome::Failed, error.message) },
+        }
+    }
+}
+
 /// Whether a profile is true.
 #[derive(serde::Serialize, schemars::JsonSchema)]
 struct ProfileCheck {
@@ -231,60 +245,41 @@ fn ready_name(stack: &Stack) -> String {
 }
 
 fn not_named(part: ProfilePart, why: String) -> CheckRow {
-    let found = format!("{why}; not measured: {}", part.without());
-    CheckRow {
-        what: part.as_str().to_owned(),
-        outcome: CheckOutcome::NotNamed,
-        found,
-        latency_ms: None,
-        hint: None,
-    }
+    CheckRow::new(part.as_str(), CheckOutcome::NotNamed, format!("{why}; not measured: {}", part.without()))
 }
 
 /// Whether topics and groups are there, and what waits.
 async fn flows(stack: &Stack) -> CheckRow {
     let names: Vec<_> =
         stack.profile().flows.iter().map(|one| format!("{} read by {}", one.topic, one.group)).collect();
-    let (outcome, found) = match flows::lag(stack).await {
+    let found = match flows::lag(stack).await {
         Measured::Value(lags) => {
             let waits: i64 = lags.iter().map(|one| one.lag).sum();
-            (CheckOutcome::Ok, format!("lag {waits} on {} partitions", lags.len()))
+            Ok(format!("lag {waits} on {} partitions", lags.len()))
         }
-        Measured::Missing(why) | Measured::NotApplicable(why) => (CheckOutcome::Failed, why.into_owned()),
+        Measured::Missing(why) | Measured::NotApplicable(why) => {
+            Err(Error::failed(why.into_owned()).hint("nsys kafka groups, nsys kafka topics"))
+        }
     };
-    let hint = (outcome == CheckOutcome::Failed).then(|| "nsys kafka groups, nsys kafka topics".to_owned());
-    CheckRow { what: format!("flow {}", names.join(", ")), outcome, found, latency_ms: None, hint }
+    CheckRow::of(format!("flow {}", names.join(", ")), found)
 }
 
 /// Whether the queries of the ledger can be asked.
 async fn counted(stack: &Stack, ledger: &ProfileLedger) -> CheckRow {
     let ask = async {
         let finished = ledger.finished.as_deref();
-        stack.postgres().await?.count_ledger(&ledger.stored, finished, CHECK, &[]).await
+        let rows = stack.postgres().await?.count_ledger(&ledger.stored, finished, CHECK, &[]).await?;
+        Ok(format!("{} ids begin with {CHECK}", rows.all))
     };
-    let (outcome, found, hint) = match ask.await {
-        Ok(rows) => (CheckOutcome::Ok, format!("{} ids begin with {CHECK}", rows.all), None),
-        Err(error) => (CheckOutcome::Failed, error.message, error.hint),
-    };
-    CheckRow { what: "ledger".into(), outcome, found, latency_ms: None, hint }
+    CheckRow::of("ledger", ask.await)
 }
 
 /// A part that can be asked whether it is there.
 async fn part(stack: &Stack, part: &str, what: &str) -> CheckRow {
     let started = Instant::now();
-    let found = health::probe(stack, part).await;
-    let latency_ms = found.is_ok().then(|| started.elapsed().as_secs_f64() * 1_000.0);
-    let what = what.to_owned();
-    match found {
-        Ok(found) => CheckRow { what, outcome: CheckOutcome::Ok, found, latency_ms, hint: None },
-        Err(error) => CheckRow {
-            what,
-            outcome: CheckOutcome::Failed,
-            found: error.message,
-            latency_ms,
-            hint: error.hint,
-        },
-    }
+    let row = CheckRow::of(what, health::probe(stack, part).await);
+    let latency_ms = (row.outcome == CheckOutcome::Ok).then(|| started.elapsed().as_secs_f64() * 1_000.0);
+    CheckRow { latency_ms, ..row }
 }
 
 /// Every request once, as far as it only reads; the others too where that is permitted.
@@ -296,15 +291,7 @@ async fn requests(stack: &Stack, permit: Option<&ChangePermit>) -> Vec<CheckRow>
     };
     let offered = match offered.await {
         Ok(offered) => offered,
-        Err(error) => {
-            return vec![CheckRow {
-                what: "requests".into(),
-                outcome: CheckOutcome::Failed,
-                found: error.message,
-                latency_ms: None,
-                hint: error.hint,
-            }];
-        }
+        Err(error) => return vec![CheckRow::of("requests", Err(error))],
     };
     let mut rows = Vec::new();
     for one in &offered {
@@ -314,16 +301,10 @@ async fn requests(stack: &Stack, permit: Option<&ChangePermit>) -> Vec<CheckRow>
 }
 
 async fn request(target: &LoadTarget, one: &OfferedRequest, permit: Option<&ChangePermit>) -> CheckRow {
-    let row = |outcome, found: String, latency_ms, hint: Option<&str>| CheckRow {
-        what: format!("request {}", one.name),
-        outcome,
-        found,
-        latency_ms,
-        hint: hint.map(str::to_owned),
-    };
+    let what = format!("request {}", one.name);
     let sample = match generate::sample(one, CHECK) {
         Ok(sample) => sample,
-        Err(error) => return row(CheckOutcome::Failed, error.message, None, None),
+        Err(error) => return CheckRow::of(what, Err(error)),
     };
     let url = format!("{}{}", target.base_url, sample.path);
     let sent = DescribedRequest { method: sample.method, url, headers: sample.headers, body: sample.body };
@@ -333,24 +314,25 @@ async fn request(target: &LoadTarget, one: &OfferedRequest, permit: Option<&Chan
         None if sent.only_reads() => http::read(&sent, TIMEOUT).await,
         None => {
             let found = format!("{} may change something", sent.method);
-            return row(CheckOutcome::NotTried, found, None, Some("nsys profile check --all sends it once"));
+            let hint = Some("nsys profile check --all sends it once".to_owned());
+            return CheckRow { hint, ..CheckRow::new(what, CheckOutcome::NotTried, found) };
         }
     };
-    let latency_ms = Some(started.elapsed().as_secs_f64() * 1_000.0);
-    match answer {
-        Ok(answer) if one.success.contains(answer.status) => {
-            let acknowledged =
-                if one.acknowledged.contains(answer.status) { ", which acknowledges it" } else { "" };
-            let took = latency_ms.map(format::millis).unwrap_or_default();
-            row(CheckOutcome::Ok, format!("{}{acknowledged}, in {took}", answer.status), latency_ms, None)
-        }
-        Ok(answer) => {
-            let said: String = answer.body.to_string().chars().take(200).collect();
-            let found = format!("{}, not {}: {said}", answer.status, one.success);
-            row(CheckOutcome::Failed, found, latency_ms, None)
-        }
-        Err(error) => row(CheckOutcome::Failed, error.message, None, None),
-    }
+    let latency_ms = started.elapsed().as_secs_f64() * 1_000.0;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => return CheckRow::of(what, Err(error)),
+    };
+    let row = if one.success.contains(answer.status) {
+        let acknowledged =
+            if one.acknowledged.contains(answer.status) { ", which acknowledges it" } else { "" };
+        let found = format!("{}{acknowledged}, in {}", answer.status, format::millis(latency_ms));
+        CheckRow::new(what, CheckOutcome::Ok, found)
+    } else {
+        let said: String = answer.body.to_string().chars().take(200).collect();
+        CheckRow::new(what, CheckOutcome::Failed, format!("{}, not {}: {said}", answer.status, one.success))
+    };
+    CheckRow { latency_ms: Some(latency_ms), ..row }
 }
 
 /// The shapes of what these commands answer.
