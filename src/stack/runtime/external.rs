@@ -32,10 +32,6 @@ struct InstantSample {
 
 /// The replicas that Prometheus scrapes; when it knows none, the API alone if it answers.
 pub(super) async fn records(stack: &Stack) -> Result<Vec<Record>> {
-    if stack.unnamed(ProfilePart::Processes).is_some() {
-        let there = health::ready(stack, &stack.endpoints.api_url()).await.is_ok();
-        return Ok(there.then(|| record("api".into(), PartState::Running, None)).into_iter().collect());
-    }
     let mut samples = scraped(stack, |scope| scope.replicas("up").now()).await;
     samples.sort_by(|one, other| (&one.role, &one.instance).cmp(&(&other.role, &other.instance)));
     let mut records: Vec<Record> = Vec::new();
@@ -65,9 +61,6 @@ fn record(name: String, state: PartState, address: Option<String>) -> Record {
 }
 
 pub(super) async fn usage(stack: &Stack, records: &[Record]) -> Vec<Option<Usage>> {
-    if stack.unnamed(ProfilePart::Processes).is_some() {
-        return records.iter().map(|_| None).collect();
-    }
     let (cpu, clock, memory, own, whole) = tokio::join!(
         scraped(stack, |scope| scope.replicas(CPU).now()),
         scraped(stack, |scope| scope.replicas(CPU).timestamp()),
@@ -102,10 +95,11 @@ fn cores(own: &[InstantSample], whole: &[InstantSample], instance: &str) -> Opti
     Some(Cores { machine, of_machine, set: 0, in_set: of_machine, quota })
 }
 
-/// What Prometheus knows now; nothing when it does not answer or is not configured.
+/// What Prometheus knows now; nothing when it does not answer or is not configured, or when it knows replicas of
+/// the companion alone.
 async fn scraped(stack: &Stack, promql: impl Fn(&Scope) -> Promql) -> Vec<InstantSample> {
     let base = stack.endpoints.prometheus_url();
-    if base.is_empty() {
+    if base.is_empty() || stack.unnamed(ProfilePart::Processes).is_some() {
         return Vec::new();
     }
     let promql = promql(&stack.scope().await);
