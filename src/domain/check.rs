@@ -80,6 +80,12 @@ impl ObjectiveCheck {
         };
         Self { metric: metric.into(), value, objective, at_least, status, source: source.into() }
     }
+
+    /// How the value must lie to the objective, in words.
+    #[must_use]
+    pub const fn relation(&self) -> &'static str {
+        if self.at_least { "at least" } else { "at most" }
+    }
 }
 
 #[cfg(test)]

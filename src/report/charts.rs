@@ -67,10 +67,8 @@ impl ChartLine {
 pub(super) struct ObjectiveLine {
     /// In the unit of the chart.
     pub(super) value: f64,
-    /// With its unit.
+    /// In words, with its unit: `at most 100 ms`.
     pub(super) text: String,
-    /// Whether values must not fall below it, instead of not exceed it.
-    pub(super) at_least: bool,
 }
 
 /// What a chart shows.
@@ -250,15 +248,12 @@ fn draw(
     adorn: impl Fn(Layout, &Size, f64) -> Layout,
 ) -> Option<Drawing> {
     let measured = highest(&content.lines)?;
-    let top = content
-        .objective
-        .as_ref()
-        .filter(|one| shown(one, measured))
-        .map_or(measured, |objective| measured.max(nice(objective.value * 1.08)));
+    let objective = content.objective.as_ref().filter(|one| shown(one, measured));
+    let top = objective.map_or(measured, |one| measured.max(nice(one.value * 1.08)));
     let svg = sizes.map(|size| {
         let plots = plots(&content.lines, size);
         let mut layout = adorn(frame(&plots, size, x, top), size, top);
-        if let Some(objective) = content.objective.as_ref().filter(|one| shown(one, measured)) {
+        if let Some(objective) = objective {
             layout = layout
                 .with_reference_line(ReferenceLine::horizontal(objective.value).with_color("var(--bad)"));
         }
@@ -277,9 +272,8 @@ fn legend(content: &ChartContent, measured: f64) -> Vec<LegendEntry> {
         .map(|line| LegendEntry { name: line.name.clone(), colour: line.colour, dashed: line.dashed })
         .collect();
     entries.extend(content.objective.as_ref().map(|objective| {
-        let relation = if objective.at_least { "at least" } else { "at most" };
         let place = if shown(objective, measured) { "" } else { ", above this chart" };
-        let name = format!("objective: {relation} {}{place}", objective.text);
+        let name = format!("objective: {}{place}", objective.text);
         LegendEntry { name, colour: "--bad", dashed: true }
     }));
     entries
@@ -373,7 +367,7 @@ mod tests {
     }
 
     fn objective(value: f64) -> Option<ObjectiveLine> {
-        Some(ObjectiveLine { value, text: format!("{value} messages"), at_least: false })
+        Some(ObjectiveLine { value, text: format!("at most {value} messages") })
     }
 
     fn axis() -> TimeAxis {

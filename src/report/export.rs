@@ -26,8 +26,7 @@ pub fn junit(run: &Run) -> String {
         );
         text += &case("load was offered", (!offered).then(|| message("error", level.verdict.as_str())));
         for check in &level.checks {
-            let relation = if check.at_least { "at least" } else { "at most" };
-            let wanted = format!("{relation} {} is wanted ({})", check.objective, check.source);
+            let wanted = format!("{} {} is wanted ({})", check.relation(), check.objective, check.source);
             let value = format::measured_in_words(&check.value, |value| value.to_string());
             let said = match check.status {
                 CheckStatus::Pass => None,

@@ -8,7 +8,7 @@ use super::context::{JournalChange, ReportContext};
 use super::performance::{comparison_table, heading, severity};
 use super::sections::{details_table, findings};
 use super::summary::{
-    acknowledged_with, broken_off, not_measured, reconciliation, remarks, resume_points, verdict_sentence,
+    broken_off, not_measured, reconciliation_sentence, remarks, resume_points, verdict_sentence,
 };
 use crate::domain::diagnosis::{Diagnosis, Evidence, RuleStatus};
 use crate::domain::run::{LevelResult, Run};
@@ -133,13 +133,8 @@ pub fn page(run: &Run, found: &Diagnosis, context: &ReportContext) -> Result<Str
 }
 
 fn counted(run: &Run) -> String {
-    reconciliation(run).map_or_else(
-        || "Acknowledged and stored could not be compared.".to_owned(),
-        |(said, kept)| {
-            let (with, said, kept) = (acknowledged_with(run), format::count(said), format::count(kept));
-            format!("Acknowledged{with}: {said}; stored: {kept}.")
-        },
-    )
+    reconciliation_sentence(run)
+        .unwrap_or_else(|| "Acknowledged and stored could not be compared.".to_owned())
 }
 
 /// The four figures that are asked for first, of the fastest level.
@@ -171,7 +166,7 @@ fn causes(run: &Run, found: &Diagnosis) -> Vec<Cause> {
 
 fn evidence(run: &Run, seen: &Evidence) -> EvidenceLine {
     let level = run.levels.iter().find(|level| level.level == seen.level);
-    let known = level.is_some_and(|level| tables::has(&level.facts, seen.metric));
+    let known = level.is_some_and(|level| level.facts.get(seen.metric).is_some());
     EvidenceLine {
         text: format!(
             "level {}: {} = {:.2}, bound {:.2} ({}: {})",

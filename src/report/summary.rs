@@ -85,14 +85,17 @@ pub(super) fn remarks(level: &LevelResult) -> Vec<String> {
     remarks.extend(failures(level));
     let not_met = |check: &&ObjectiveCheck| !matches!(check.status, CheckStatus::Pass | CheckStatus::Skipped);
     for check in level.checks.iter().filter(not_met) {
-        let relation = if check.at_least { "at least" } else { "at most" };
         let value = match &check.value {
             Measured::Value(value) => format!("is {value:.2}"),
             gap => format!("is {}", format::measured_in_words(gap, |value| value.to_string())),
         };
         remarks.push(format!(
-            "level {}: {} {value}, {relation} {} is wanted ({})",
-            level.level, check.metric, check.objective, check.source
+            "level {}: {} {value}, {} {} is wanted ({})",
+            level.level,
+            check.metric,
+            check.relation(),
+            check.objective,
+            check.source
         ));
     }
     remarks
@@ -119,17 +122,18 @@ fn failures(level: &LevelResult) -> Option<String> {
     ))
 }
 
+/// Acknowledged and stored, of all levels.
 pub(super) fn reconciliation(run: &Run) -> Option<(u64, u64)> {
-    let sum = |of: fn(&LevelResult) -> Option<u64>| run.levels.iter().map(of).sum::<Option<u64>>();
-    Some((
-        sum(|level| level.reconciliation.acknowledged.value())?,
-        sum(|level| level.reconciliation.stored.value())?,
-    ))
+    let kept: Option<u64> = run.levels.iter().map(|level| level.reconciliation.stored.value()).sum();
+    Some((acknowledged(run)?, kept?))
 }
 
-/// By what; each request of another service has statuses of its own.
-pub(super) fn acknowledged_with(run: &Run) -> &'static str {
-    if run.profile.is_some() { "" } else { " with 201" }
+/// The same, in words.
+pub(super) fn reconciliation_sentence(run: &Run) -> Option<String> {
+    let (said, kept) = reconciliation(run)?;
+    // Each request of another service has statuses of its own.
+    let with = if run.profile.is_some() { "" } else { " with 201" };
+    Some(format!("Acknowledged{with}: {}; stored: {}.", format::count(said), format::count(kept)))
 }
 
 /// Acknowledged requests of all levels.
@@ -201,9 +205,8 @@ pub fn summary(run: &Run, markdown: bool) -> String {
     };
     let heading = if markdown { format!("# {}\n\n", run.id) } else { format!("{}\n\n", run.id) };
     let mut text = format!("{heading}{}\n\n{body}\n", verdict_sentence(run));
-    if let Some((said, kept)) = reconciliation(run) {
-        let (with, said, kept) = (acknowledged_with(run), format::count(said), format::count(kept));
-        text += &format!("\nAcknowledged{with}: {said}; stored: {kept}.\n");
+    if let Some(sentence) = reconciliation_sentence(run) {
+        text += &format!("\n{sentence}\n");
     } else if let Some(said) = acknowledged(run).filter(|_| run.profile.is_some()) {
         let said = format::count(said);
         text += &format!("\nAcknowledged: {said}; whether all of them were stored is not measured.\n");

@@ -76,8 +76,7 @@ fn objective(run: &Run, metric: &str, scale: f64) -> Option<ObjectiveLine> {
     let check = run.levels.iter().flat_map(|level| &level.checks).find(|check| check.metric == metric)?;
     Some(ObjectiveLine {
         value: check.objective * scale,
-        text: unit(metric, check.objective),
-        at_least: check.at_least,
+        text: format!("{} {}", check.relation(), unit(metric, check.objective)),
     })
 }
 

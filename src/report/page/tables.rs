@@ -1,6 +1,5 @@
 //! The tables of the page. Numbers link to where they come from.
 
-use crate::domain::facts::Facts;
 use crate::domain::run::{LevelResult, Run};
 use crate::domain::verdict::{CheckStatus, Verdict};
 use crate::render::format;
@@ -76,10 +75,9 @@ fn missed(level: &LevelResult) -> Vec<String> {
     let of = |status: CheckStatus| level.checks.iter().filter(move |check| check.status == status);
     let failed: Vec<_> = of(CheckStatus::Fail)
         .map(|check| {
-            let relation = if check.at_least { "at least" } else { "at most" };
             let value = format::measured(&check.value, |value| unit(&check.metric, value));
             let bound = unit(&check.metric, check.objective);
-            format!("{} {value} ({relation} {bound})", metric_name(&check.metric))
+            format!("{} {value} ({} {bound})", metric_name(&check.metric), check.relation())
         })
         .collect();
     if !failed.is_empty() {
@@ -92,16 +90,11 @@ fn missed(level: &LevelResult) -> Vec<String> {
 pub(super) fn checks(level: &LevelResult) -> PageTable {
     let mut table = PageTable::new(format!("Objectives of level {}", level.level), checks_table(level));
     for (row, check) in table.rows.iter_mut().zip(&level.checks) {
-        if let Some(value) = row.get_mut(1).filter(|_| has(&level.facts, &check.metric)) {
+        if let Some(value) = row.get_mut(1).filter(|_| level.facts.get(&check.metric).is_some()) {
             value.link = Some(fact_id(level.level, &check.metric));
         }
     }
     table
-}
-
-/// Whether the table of all numbers holds this one.
-pub(super) fn has(facts: &Facts, name: &str) -> bool {
-    facts.iter().any(|(fact, _)| fact == name)
 }
 
 /// The statements that took the most time on each level.
