@@ -36,11 +36,10 @@ fn read_throttling(text: &str) -> Throttling {
 #[must_use]
 pub fn quota(pid: i32) -> Option<f64> {
     let own = group_file(pid, "cpu", "cpu.max")?;
-    let mut groups: Vec<_> =
-        own.parent()?.ancestors().take_while(|dir| *dir != Path::new(CONTROLLERS)).collect();
-    // In a container the group that the kernel names may not be there: what is mounted is the container's own.
-    groups.push(Path::new(CONTROLLERS));
-    groups.into_iter().filter_map(quota_of).reduce(f64::min)
+    // The last of them too: in a container the group that the kernel names may not be there, and what is mounted is
+    // the container's own.
+    let groups = own.parent()?.ancestors().take_while(|dir| dir.starts_with(CONTROLLERS));
+    groups.filter_map(quota_of).reduce(f64::min)
 }
 
 /// The limit of one group.

@@ -271,8 +271,7 @@ async fn clock(stack: &Stack) -> DoctorCheck {
         Ok(mut database) => database.clock_s().await.ok(),
         Err(_) => None,
     };
-    let difference =
-        time.map(|theirs| (theirs - crate::clock::now().as_millisecond() as f64 / 1_000.0).abs());
+    let difference = time.map(|theirs| (theirs - crate::clock::now_s()).abs());
     let detail = difference
         .map_or_else(|| "PostgreSQL does not answer".to_owned(), |seconds| format!("{seconds:.3} s apart"));
     DoctorCheck {

@@ -13,7 +13,7 @@ impl Stack {
     #[must_use]
     pub fn identity(&self) -> StackIdentity {
         let config = &self.loaded.config;
-        let parts = match self.runtime {
+        let mut parts = match self.runtime {
             Runtime::Local | Runtime::Docker => {
                 vec![machine(), whole(&self.layout.path("")).to_string_lossy().into_owned()]
             }
@@ -28,7 +28,6 @@ impl Stack {
                 },
             ],
         };
-        let mut parts = parts;
         if !self.profile().is_companion() {
             // It may have no part whose address nsys knows.
             parts.push(place_of(&self.endpoints.api_url()));
