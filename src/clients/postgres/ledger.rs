@@ -41,8 +41,7 @@ impl Postgres {
              FROM ({query}) AS ledger(id) LEFT JOIN unnest($2::text[]) AS left_out(id) ON left_out.id = ledger.id::text"
         );
         let what = "cannot ask the ledger of the profile";
-        let mut transaction = self.asked().begin().await.context(what)?;
-        sqlx::raw_sql("SET TRANSACTION READ ONLY").execute(&mut *transaction).await.context(what)?;
+        let mut transaction = self.asked().begin_with("BEGIN READ ONLY").await.context(what)?;
         let row = sqlx::query(AssertSqlSafe(sql))
             .bind(prefix)
             .bind(unacknowledged)
@@ -78,8 +77,7 @@ impl Postgres {
              LIMIT $5"
         );
         let what = "cannot look for what is lost in the ledger of the profile";
-        let mut transaction = self.asked().begin().await.context(what)?;
-        sqlx::raw_sql("SET TRANSACTION READ ONLY").execute(&mut *transaction).await.context(what)?;
+        let mut transaction = self.asked().begin_with("BEGIN READ ONLY").await.context(what)?;
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(prefix)
             .bind(parts)
