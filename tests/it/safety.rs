@@ -269,12 +269,27 @@ fn an_empty_database_is_prepared_by_a_plan(place: &Place, visits: &Place) {
     let made = fresh(&["up", "--migrate", "--yes", "--timeout", "20s"]);
     assert!(made.status.success(), "{}", text(&made));
     assert!(fresh(&["up", "--timeout", "20s"]).status.success());
+    let within = |statement: &str| {
+        let output = crate::tune::psql(place).args(["-d", "fresh", "-c", statement]).output().unwrap();
+        assert!(output.status.success(), "{statement}: {}", text(&output));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    // A large table in use, one index of it gone and one left by an interrupted build, when their migration comes.
+    within(
+        "INSERT INTO notifications (id, user_id, channel, type, priority, status, payload, created_at, updated_at)
+         SELECT md5('n' || n)::uuid, 'u', 'EMAIL', 'SYSTEM', 'MEDIUM', 'DELIVERED',
+                jsonb_build_object('to', repeat('x', 500)), now(), now() FROM generate_series(1, 20000) AS n;
+         DROP INDEX notifications_tenant_created_idx;
+         UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'notifications_tenant_user_idx'::regclass;
+         DELETE FROM _sqlx_migrations WHERE version = 7",
+    );
+    let migrated = fresh(&["db", "migrate", "--yes"]);
+    assert!(migrated.status.success(), "{}", text(&migrated));
+    let all = "SELECT bool_and(indisvalid) FROM pg_index WHERE indexrelid IN
+               ('notifications_tenant_created_idx'::regclass, 'notifications_tenant_user_idx'::regclass)";
+    assert_eq!(within(all), "t", "an index that serves nobody was taken for the migration's");
     // What stands beside our tables is somebody's: a reset would take it along.
-    let beside = crate::tune::psql(place)
-        .args(["-d", "fresh", "-c", "CREATE TABLE invoices (id int)"])
-        .output()
-        .unwrap();
-    assert!(beside.status.success(), "{}", text(&beside));
+    within("CREATE TABLE invoices (id int)");
     let reset = fresh(&["db", "reset", "--yes"]);
     assert_eq!(reset.status.code(), Some(4), "{}", text(&reset));
     assert!(text(&reset).contains("invoices"), "{}", text(&reset));

@@ -4,6 +4,7 @@
 use super::migrations::statements;
 use super::{MIGRATIONS, Postgres};
 use crate::domain::database::MigrationState;
+use crate::domain::index::Index;
 use crate::error::{Context, Error, Result};
 use crate::permit::ChangePermit;
 use sqlx::Row;
@@ -53,9 +54,13 @@ impl Postgres {
         };
         let missing = MIGRATIONS.iter().filter(|one| is_missing(one.version));
         let sql: Vec<String> = missing.flat_map(|one| statements(one.sql.as_str())).collect();
-        let mut was_built = false;
+        if sql.is_empty() {
+            return Ok(());
+        }
+        let (present, mut was_built) = (self.indexes().await?, false);
         for index in sql.iter().filter_map(|statement| planned(statement)) {
-            was_built |= self.prebuild(permit, &index).await?;
+            let there = present.iter().find(|one| one.name == index.name);
+            was_built |= self.prebuild(permit, &index, there).await?;
         }
         if was_built {
             sqlx::raw_sql("RESET lock_timeout; RESET statement_timeout; RESET application_name")
@@ -66,29 +71,33 @@ impl Postgres {
         Ok(())
     }
 
-    async fn prebuild(&mut self, permit: &ChangePermit, index: &PlannedIndex<'_>) -> Result<bool> {
-        let row = sqlx::query(
-            "SELECT coalesce(pg_table_size(to_regclass($2)), 0), i.indisvalid AND i.indisready, p.pid
-             FROM (SELECT to_regclass($1) AS oid) AS asked LEFT JOIN pg_index i ON i.indexrelid = asked.oid
-             LEFT JOIN pg_stat_progress_create_index p ON p.index_relid = asked.oid",
-        )
-        .bind(index.name)
-        .bind(index.table)
-        .fetch_one(self.asked())
-        .await
-        .context("cannot look for an index")?;
-        let (bytes, valid, built_by): (i64, Option<bool>, Option<i32>) = (row.get(0), row.get(1), row.get(2));
-        if let Some(pid) = built_by {
+    /// Whether the session's settings are others now.
+    async fn prebuild(
+        &mut self,
+        permit: &ChangePermit,
+        index: &PlannedIndex<'_>,
+        there: Option<&Index>,
+    ) -> Result<bool> {
+        if let Some(pid) = there.and_then(|one| one.built_by) {
             return Err(Error::refused(format!("{} is being built by pid {pid}", index.name))
                 .hint("wait until that build has ended: nsys db indexes"));
         }
-        if valid == Some(false) {
+        if there.is_some_and(|one| one.valid) {
+            return Ok(false);
+        }
+        if there.is_some() {
             // What an interrupted build left would be taken for the index itself.
             let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.name);
             self.run_within(permit, &drop, BUDGET).await?;
         }
-        if valid == Some(true) || bytes < SMALL_BYTES {
-            return Ok(valid == Some(false));
+        let bytes: i64 = sqlx::query("SELECT coalesce(pg_table_size(to_regclass($1)), 0)")
+            .bind(index.table)
+            .fetch_one(self.asked())
+            .await
+            .context("cannot ask how large a table is")?
+            .get(0);
+        if bytes < SMALL_BYTES {
+            return Ok(there.is_some());
         }
         self.run_within(permit, &index.concurrent(), BUDGET).await?;
         Ok(true)
