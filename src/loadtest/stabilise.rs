@@ -73,7 +73,7 @@ pub(super) async fn stabilise(
         let quiet = fresh.as_ref().map(|fresh| fresh.values().sum::<u64>() as f64);
         logs::add(&mut result.log_errors, fresh.unwrap_or_default());
         let open = rows.open();
-        if now.lag == Some(0) && open.value() == Some(0) && !result.kafka.drain_s.is_measured() {
+        if !result.kafka.drain_s.is_measured() && is_drained(now.lag, &open) {
             result.kafka.drain_s = started.elapsed().as_secs_f64().into();
         }
         let mut conditions = vec![
@@ -268,6 +268,11 @@ impl<'a> RowCounter<'a> {
     }
 }
 
+/// Whether nothing waits any more: no message, and nothing acknowledged where a ledger tells of it.
+fn is_drained(lag: Option<i64>, open: &Measured<u64>) -> bool {
+    lag == Some(0) && (open.is_not_applicable() || open.value() == Some(0))
+}
+
 /// What is still waited for, in one line.
 fn checklist(conditions: &[Condition]) -> String {
     let open = conditions.iter().filter(|one| !one.met).map(|one| {
@@ -300,6 +305,17 @@ mod tests {
         assert_eq!(
             silent.finding().as_deref(),
             Some("PostgreSQL did not answer for 20 s after the load, then it did")
+        );
+    }
+
+    #[test]
+    fn what_has_no_ledger_is_drained_by_its_lag_alone() {
+        let drained = |lag, open| is_drained(lag, &open);
+        assert!(drained(Some(0), Measured::Value(0)) && !drained(Some(0), Measured::Value(3)));
+        assert!(drained(Some(0), Measured::not_applicable("the profile shop names no ledger")));
+        assert!(!drained(Some(0), Measured::missing("PostgreSQL did not answer")));
+        assert!(
+            !drained(None, Measured::Value(0)) && !drained(Some(7), Measured::not_applicable("no ledger"))
         );
     }
 
