@@ -27,15 +27,6 @@ const COUNT_TIMEOUT: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(5);
 /// Why a condition that a sample tells is not known.
 const UNSEEN: &str = "it was not answered for";
-/// Which part tells each condition.
-const SOURCES: [(&str, ProfilePart); 6] = [
-    ("lag", ProfilePart::Flows),
-    ("not_final", ProfilePart::Ledger),
-    ("in_flight", ProfilePart::Metrics),
-    ("db_active", ProfilePart::Postgres),
-    ("service_cpu_pct", ProfilePart::Processes),
-    ("log_errors", ProfilePart::Processes),
-];
 /// Lost notifications that are named.
 const NAMED: i64 = 20;
 
@@ -76,28 +67,26 @@ pub(super) async fn stabilise(
         if !result.kafka.drain_s.is_measured() && is_drained(now.lag, &open) {
             result.kafka.drain_s = started.elapsed().as_secs_f64().into();
         }
-        let mut conditions = vec![
-            Condition::at_most("lag", Measured::or_missing(now.lag, UNSEEN).map(|lag| lag as f64), 0.0),
-            Condition::at_most("not_final", open.map(|open| open as f64), 0.0),
-            // A replica that is asked for its metrics counts that request.
-            Condition::at_most("in_flight", in_flight, replicas),
-            Condition::at_most(
-                "db_active",
-                Measured::or_missing(now.db_active, UNSEEN).map(|count| count as f64),
-                2.0,
-            ),
-            Condition::at_most(
-                "service_cpu_pct",
-                Measured::or_missing(now.service_cpu_pct, UNSEEN),
-                context.settled_cpu_pct(),
-            ),
-            Condition::at_most("log_errors", Measured::or_missing(quiet, logs::UNKNOWN), 0.0),
-        ];
+        let lag = Measured::or_missing(now.lag, UNSEEN).map(|lag| lag as f64);
+        let active = Measured::or_missing(now.db_active, UNSEEN).map(|count| count as f64);
+        let cpu = Measured::or_missing(now.service_cpu_pct, UNSEEN);
+        let errors = Measured::or_missing(quiet, logs::UNKNOWN);
         // Nobody waits for what the profile does not name.
-        conditions.retain(|one| {
-            let source = SOURCES.iter().find(|(name, _)| *name == one.name);
-            source.is_none_or(|(_, part)| stack.unnamed(*part).is_none())
-        });
+        let condition = |part, name, value, most| {
+            stack.unnamed(part).is_none().then(|| Condition::at_most(name, value, most))
+        };
+        let conditions: Vec<_> = [
+            condition(ProfilePart::Flows, "lag", lag, 0.0),
+            condition(ProfilePart::Ledger, "not_final", open.map(|open| open as f64), 0.0),
+            // A replica that is asked for its metrics counts that request.
+            condition(ProfilePart::Metrics, "in_flight", in_flight, replicas),
+            condition(ProfilePart::Postgres, "db_active", active, 2.0),
+            condition(ProfilePart::Processes, "service_cpu_pct", cpu, context.settled_cpu_pct()),
+            condition(ProfilePart::Processes, "log_errors", errors, 0.0),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         context.stream.waiting(result.level, &conditions);
         // Logs that are elsewhere will not be known by waiting.
         let done = conditions.iter().all(|one| one.met || (one.name == "log_errors" && quiet.is_none()));
