@@ -8,13 +8,6 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::Spanned;
 
-/// Where addresses of parts go in the configuration.
-const ADDRESSES: [(&str, &str); 4] = [
-    ("postgres", "db.url"),
-    ("kafka", "kafka.brokers"),
-    ("redis", "cache.url"),
-    ("prometheus", "external.prometheus_url"),
-];
 /// Methods of requests.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 /// Most requests of a profile, and most bytes of one template.
@@ -192,15 +185,17 @@ impl ProfileText<'_> {
         if document.request.len() > MOST_REQUESTS {
             return Err(self.at(0, format!("at most {MOST_REQUESTS} requests are expected")));
         }
-        let mut settings: BTreeMap<_, _> = ADDRESSES.iter().map(|(_, key)| (*key, String::new())).collect();
+        // A part that is not named has no address: not the one that the configuration knows.
         let address = |one: Option<AddressDocument>| one.map(|one| one.url).unwrap_or_default();
-        settings.insert("db.url", address(document.postgres));
-        settings.insert("kafka.brokers", document.kafka.map(|one| one.brokers).unwrap_or_default());
-        settings.insert("cache.url", address(document.redis));
-        settings.insert("external.prometheus_url", address(document.prometheus));
-        settings.insert("external.api_url", url.trim_end_matches('/').to_owned());
-        settings.insert("stack.name", name.clone());
-        settings.insert("stack.runtime", "external".into());
+        let settings = BTreeMap::from([
+            ("db.url", address(document.postgres)),
+            ("kafka.brokers", document.kafka.map(|one| one.brokers).unwrap_or_default()),
+            ("cache.url", address(document.redis)),
+            ("external.prometheus_url", address(document.prometheus)),
+            ("external.api_url", url.trim_end_matches('/').to_owned()),
+            ("stack.name", name.clone()),
+            ("stack.runtime", "external".into()),
+        ]);
         let auth = self.auth(&document.auth)?;
         let flows = self.flows(&document.flow)?;
         let requests = document.request.iter().map(|one| self.request(one)).collect::<Result<Vec<_>, _>>()?;
@@ -305,8 +300,7 @@ impl ProfileText<'_> {
         written: &LedgerDocument,
         requests: &[ProfileRequest],
     ) -> Result<ProfileLedger, ProfileError> {
-        let is_tracked = |one: &ProfileRequest| one.is_tracked();
-        if !requests.iter().any(is_tracked) {
+        if !requests.iter().any(ProfileRequest::is_tracked) {
             let what = "a ledger needs a request with {{id}} that is acknowledged: it counts by these ids";
             return Err(self.at(written.stored.span().start, what));
         }
