@@ -1,6 +1,6 @@
 //! Lag of the stack's flows: each topic with the group that reads it, as the profile names them.
 
-use crate::clients::kafka::{self, LagProbe};
+use crate::clients::kafka::LagProbe;
 use crate::domain::lag::PartitionLag;
 use crate::domain::profile::{FlowStart, ProfileFlow};
 use crate::error::Result;
@@ -43,15 +43,7 @@ impl FlowProbes {
 
 /// Lag of every partition of every flow, asked once.
 pub async fn lag(stack: &Stack) -> Measured<Vec<PartitionLag>> {
-    let (mut all, brokers) = (Vec::new(), stack.endpoints.brokers());
-    for (group, flows) in by_group(stack) {
-        let found = kafka::lag(&brokers, group, &topics(&flows), TIMEOUT).await;
-        match of_flows(stack, group, &flows, found) {
-            Measured::Value(lags) => all.extend(lags),
-            gap => return gap,
-        }
-    }
-    all.into()
+    FlowProbes::default().lag(stack).await
 }
 
 fn by_group(stack: &Stack) -> BTreeMap<&str, Vec<&ProfileFlow>> {
