@@ -9,7 +9,7 @@ use crate::domain::lag::PartitionLag;
 use crate::domain::profile::ProfilePart;
 use crate::domain::run::{LevelResult, PartUse, PartitionLoad, sample};
 use crate::domain::usage::Usage;
-use crate::measured::{Measured, Reason};
+use crate::measured::Measured;
 use crate::stack::Stack;
 use nsys_contract::schema;
 use std::collections::BTreeMap;
@@ -33,9 +33,9 @@ pub struct PartCounters {
 pub async fn count(stack: &Stack) -> PartCounters {
     let (database, cache, parts) = tokio::join!(
         async {
-            if let Some(why) = stack.unnamed(ProfilePart::Postgres) {
-                let (one, two) = (gap(&why), gap(&why));
-                return (one, two, gap(&why));
+            // Why nobody is asked is said of the whole level.
+            if stack.unnamed(ProfilePart::Postgres).is_some() {
+                return Default::default();
             }
             let mut database = match sampler::connect(stack).await {
                 Ok(database) => database,
@@ -49,7 +49,7 @@ pub async fn count(stack: &Stack) -> PartCounters {
             let scans = if stack.profile().is_companion() {
                 Measured::from(database.sequential_scans(schema::NOTIFICATIONS).await)
             } else {
-                Measured::not_applicable("it is counted of the notification service alone")
+                Measured::default()
             };
             (statements, scans, Measured::from(database.activity().await))
         },
@@ -73,10 +73,6 @@ pub async fn count(stack: &Stack) -> PartCounters {
         cache,
         used: parts,
     }
-}
-
-fn gap<T>(why: &Reason) -> Measured<T> {
-    Measured::NotApplicable(why.clone())
 }
 
 /// Fills in what was counted between two instants.
