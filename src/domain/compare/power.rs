@@ -52,10 +52,11 @@ impl RunsNeeded {
     pub fn of(measured_s: &[u64]) -> Self {
         let levels = measured_s.len();
         let short = measured_s.iter().enumerate().filter(|(_, seconds)| !client::is_long_enough(**seconds));
+        let of = |family| needed(family, looks(family, levels));
         Self {
-            primary: runs_needed(levels),
-            others: needed(Family::Rest, levels * (KINDS.len() - PRIMARY)),
-            spread: needed(Family::Spread, levels * (PRIMARY - 1)),
+            primary: of(Family::Primary),
+            others: of(Family::Rest),
+            spread: of(Family::Spread),
             too_short: short.map(|(index, _)| index + 1).collect(),
         }
     }
@@ -79,7 +80,17 @@ impl RunsNeeded {
 /// How many runs of so many levels each side needs until a difference in what users feel can be proved.
 #[must_use]
 pub fn runs_needed(levels: usize) -> usize {
-    needed(Family::Primary, levels * PRIMARY)
+    needed(Family::Primary, looks(Family::Primary, levels))
+}
+
+/// How many metrics of a family are looked at on so many levels.
+const fn looks(family: Family, levels: usize) -> usize {
+    let metrics = match family {
+        Family::Primary => PRIMARY,
+        Family::Rest => KINDS.len() - PRIMARY,
+        Family::Spread => PRIMARY - 1,
+    };
+    levels * metrics
 }
 
 fn needed(family: Family, looks: usize) -> usize {
@@ -110,12 +121,13 @@ pub(super) fn of_sets_is_blind(runs: (usize, usize), levels: usize) -> bool {
 /// What sets of so many runs can show at all.
 pub(super) fn of_sets(runs: (usize, usize), levels: usize) -> Option<String> {
     let families = [
-        (Family::Primary, levels * PRIMARY, "throughput, errors and p95"),
-        (Family::Rest, levels * (KINDS.len() - PRIMARY), "the other metrics"),
-        (Family::Spread, levels * (PRIMARY - 1), "how runs scatter"),
+        (Family::Primary, "throughput, errors and p95"),
+        (Family::Rest, "the other metrics"),
+        (Family::Spread, "how runs scatter"),
     ];
     let told: Vec<_> = families
         .into_iter()
+        .map(|(family, what)| (family, looks(family, levels), what))
         .filter(|(family, looks, _)| !is_enough(runs, *family, *looks))
         .map(|(family, looks, what)| format!("{} for {what}", needed(family, looks)))
         .collect();
@@ -177,8 +189,10 @@ mod tests {
     fn how_many_runs_it_takes_is_said_before_they_are_made() {
         assert_eq!((runs_needed(1), runs_needed(4)), (5, 6));
         // As docs/ACCURACY.md shows it.
-        let rest = KINDS.len() - PRIMARY;
-        let needs = |levels: usize| (needed(Family::Rest, rest * levels), needed(Family::Spread, 2 * levels));
+        let needs = |levels: usize| {
+            let needs = RunsNeeded::of(&vec![60; levels]);
+            (needs.others, needs.spread)
+        };
         assert_eq!((needs(1), needs(4)), ((7, 6), (8, 8)));
         let said = of_sets((4, 4), 1).unwrap();
         assert!(said.contains("no order is rarer than 2.9 %") && said.contains("5 for throughput"), "{said}");
