@@ -4,8 +4,10 @@ use super::{FindingRole, Observation, RuleFinding, RuleStatus};
 use crate::domain::run::Run;
 use crate::domain::verdict::Verdict;
 
-/// Where every rule that applies was measured and kept its bound.
+/// Where every rule that applies was measured and kept its bound …
 const TOO_SMALL: &str = "nothing saturated: the load was too small to find a limit";
+/// … and where it is not known of some whether they did.
+const NOTHING_CROSSED: &str = "no bound was crossed in what was measured";
 
 /// Of a run.
 pub(super) fn of_run(run: &Run, observations: &[Observation], findings: &[RuleFinding]) -> String {
@@ -21,7 +23,7 @@ pub(super) fn of_run(run: &Run, observations: &[Observation], findings: &[RuleFi
     let missed = run.verdict == Verdict::Failed;
     let cause = match &run.profile {
         Some(profile) => described(findings, missed, &profile.name),
-        None => cause(findings, missed),
+        None => cause(findings, missed, TOO_SMALL),
     };
     let doubt = findings.iter().find(|one| {
         one.status == RuleStatus::Fail && one.role == FindingRole::Measurement && one.explained_by.is_none()
@@ -40,8 +42,7 @@ pub(super) fn of_run(run: &Run, observations: &[Observation], findings: &[RuleFi
 /// Of a stack that a profile describes: what that does not name is no bound that was kept.
 fn described(findings: &[RuleFinding], missed: bool, profile: &str) -> String {
     let skipped = findings.iter().filter(|one| one.status == RuleStatus::Skipped).count();
-    let said = cause(findings, missed);
-    let said = if said == TOO_SMALL { "no bound was crossed in what was measured".to_owned() } else { said };
+    let said = cause(findings, missed, NOTHING_CROSSED);
     if skipped == 0 {
         return said;
     }
@@ -53,11 +54,12 @@ fn described(findings: &[RuleFinding], missed: bool, profile: &str) -> String {
 
 /// Of a moment.
 pub(super) fn of_moment(findings: &[RuleFinding]) -> String {
-    let (said, gaps) = (cause(findings, false), gaps(findings));
+    let (said, gaps) = (cause(findings, false, TOO_SMALL), gaps(findings));
     if said.ends_with(&gaps) { said } else { said + &gaps }
 }
 
-fn cause(findings: &[RuleFinding], missed: bool) -> String {
+/// The cause; `kept` where every rule was judged and none found anything.
+fn cause(findings: &[RuleFinding], missed: bool, kept: &str) -> String {
     let failed = |role: &[FindingRole]| {
         findings.iter().find(|one| {
             one.status == RuleStatus::Fail && one.explained_by.is_none() && role.contains(&one.role)
@@ -78,10 +80,7 @@ fn cause(findings: &[RuleFinding], missed: bool) -> String {
         return format!("objectives were missed, and no rule explains why{}", gaps(findings));
     }
     let gaps = gaps(findings);
-    if gaps.is_empty() {
-        return TOO_SMALL.into();
-    }
-    format!("no bound was crossed in what was measured{gaps}")
+    if gaps.is_empty() { kept.to_owned() } else { format!("{NOTHING_CROSSED}{gaps}") }
 }
 
 /// How many of the rules that apply could not be judged.
