@@ -83,14 +83,12 @@ impl GeneratorPlan {
 
     /// Numbers of requests are unlike in every thread of every generator: each takes one of so many.
     pub(super) fn stride(&self) -> u64 {
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = self.threads.unwrap_or(cpus).max(1) as u64;
-        threads * u64::from(self.of.max(1))
+        self.threads_wanted() as u64 * u64::from(self.of.max(1))
     }
 
     /// The first number of a thread.
     pub(super) fn first_number(&self, thread: usize) -> u64 {
-        u64::from(self.share) * (self.stride() / u64::from(self.of.max(1))) + thread as u64
+        u64::from(self.share) * self.threads_wanted() as u64 + thread as u64
     }
 
     /// Length of all windows, in seconds.
@@ -106,7 +104,12 @@ impl GeneratorPlan {
 
     /// Threads of this process.
     pub(super) fn own_threads(&self) -> usize {
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        self.threads.unwrap_or(cpus).clamp(1, self.own_users())
+        self.threads_wanted().min(self.own_users())
+    }
+
+    /// Threads of each process, where it has a user for each.
+    fn threads_wanted(&self) -> usize {
+        let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.unwrap_or_else(cpus).max(1)
     }
 }

@@ -44,6 +44,11 @@ impl Values {
         }
     }
 
+    /// Ids of this thread begin with this.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Begins a request: it has a number of its own, and this number in its id, where it is tracked.
     pub(super) fn begin(&self, id: Option<u64>) {
         self.number.set(self.next.replace(self.next.get() + self.stride));

@@ -18,8 +18,6 @@ pub(super) struct Traffic {
     /// The sum of all weights.
     weights: f64,
     values: Values,
-    /// Ids of this thread begin with this.
-    prefix: String,
     tracked: Cell<u64>,
 }
 
@@ -66,7 +64,7 @@ impl Traffic {
         }
         let prefix = format!("{}-{}-{thread}", plan.prefix, plan.share);
         let values = Values::new(&plan.prefix, &prefix, plan.first_number(thread), plan.stride());
-        Ok(Self { kinds, weights, values, prefix, tracked: Cell::new(0) })
+        Ok(Self { kinds, weights, values, tracked: Cell::new(0) })
     }
 
     /// The next request.
@@ -81,7 +79,7 @@ impl Traffic {
 
     /// The first part of the ids of what this thread sends, and how many it has sent.
     pub(super) fn created(&self) -> (&str, u64) {
-        (&self.prefix, self.tracked.get())
+        (self.values.prefix(), self.tracked.get())
     }
 }
 
